@@ -1,0 +1,45 @@
+# Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and,
+# for the tests that speak ssh, Debian's openssh-server.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help install sshd lint test bench demo demo-fleet clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+install: $(VENV)/installed  ## make .venv with fapkit and its tools
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --editable '.[all]' --group test --group lint --group bench
+	touch $@
+
+sshd:
+	@command -v /usr/sbin/sshd >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && apt-get install -y -qq openssh-server >/dev/null; } \
+	  || { echo "make: the tests need sshd; install it: sudo apt-get install openssh-server" >&2; exit 1; }
+
+lint: install  ## ruff, mypy and the walls between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: install sshd  ## the whole test suite, on real parts
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+bench: install sshd  ## ratios against peers, in one run
+	$(BIN)/python -m bench
+
+demo: install  ## pack, store, promote, release, roll back: on this machine, without root
+	@$(BIN)/python examples/demo.py
+
+demo-fleet: install sshd  ## the same through an S3 server and three sshds
+	@$(BIN)/python examples/demo.py --fleet
+
+clean:  ## remove what these targets made
+	rm -rf $(VENV) .demo dist

@@ -1,0 +1,1 @@
+"""Immutable artifacts and the stage logs that promote them."""

@@ -1,0 +1,1 @@
+"""The builder: a commit becomes one immutable artifact. It knows no host."""
