@@ -1,0 +1,1 @@
+"""A small shop: a real application to pack, store, release and roll back."""
