@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that may differ between two deploys of the same artifact, but for the secret key."""
+    """Everything that may differ between two deploys of the same artifact."""
 
     title: str
     currency: str
@@ -34,6 +34,8 @@ class Settings:
     keep_orders_days: int
     products: Mapping[str, Product]
     stage: str
+    secret_key: str = field(repr=False)
+    """Signs sessions; may be empty where no web process runs."""
 
 
 def load(path: Path = ROOT / "settings.toml", environment: Mapping[str, str] = os.environ) -> Settings:
@@ -44,6 +46,9 @@ def load(path: Path = ROOT / "settings.toml", environment: Mapping[str, str] = o
         raise SettingsError(
             f"there is no {path}; start with: cp settings.example.toml settings.toml"
         ) from None
+    stage = environment.get("SHOP_STAGE", "")
+    if not stage:
+        raise SettingsError("SHOP_STAGE is not set; it says which stage this is: development, staging, …")
     try:
         values = tomllib.loads(text)
         products = [
@@ -56,17 +61,10 @@ def load(path: Path = ROOT / "settings.toml", environment: Mapping[str, str] = o
             orders=Path(environment.get("SHOP_ORDERS") or values["orders"]).expanduser(),
             keep_orders_days=int(values["keep_orders_days"]),
             products={product.id: product for product in products},
-            stage=environment.get("SHOP_STAGE", "development"),
+            stage=stage,
+            secret_key=environment.get("SHOP_SECRET_KEY") or values["secret_key"],
         )
     except KeyError as error:
         raise SettingsError(f"{path}: {error.args[0]} is missing") from error
     except (ArithmeticError, TypeError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
-
-
-def secret_key(environment: Mapping[str, str] = os.environ) -> str:
-    """The key that signs sessions, from SHOP_SECRET_KEY; raise SettingsError without one."""
-    key = environment.get("SHOP_SECRET_KEY", "")
-    if not key:
-        raise SettingsError("SHOP_SECRET_KEY is not set; make one with: openssl rand -hex 32")
-    return key

@@ -11,12 +11,14 @@ from shop.views import pages
 def create_app() -> Flask:
     """Read the settings, the release and the asset manifest once, and put the application together."""
     shop = settings.load()
+    if not shop.secret_key:
+        raise settings.SettingsError("there is no secret_key; make one with: openssl rand -hex 32")
     running = release.running()
     compiled = assets.load()
 
     app = Flask("shop")
     app.config.update(
-        SECRET_KEY=settings.secret_key(),
+        SECRET_KEY=shop.secret_key,
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_SSL_STRICT=False,
         SHOP=shop,
