@@ -1,0 +1,156 @@
+"""Blobs in a folder: written under a temporary name, fsynced, linked to their key if it is free.
+
+A hard link is made or refused in one step (link(2), EEXIST), over NFS too; a rename would overwrite.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from artifact_store.blobs import Sink
+from artifact_store.errors import ConflictError, NotFoundError, StoreError
+
+_CHUNK = 1 << 20
+_INCOMING = ".incoming"
+
+
+class FolderBlobs:
+    """Blobs as files; a key is a path below `root`. Files are read-only, as nothing is overwritten."""
+
+    can_list = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        """See Blobs."""
+        return self._root.as_uri()
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        with self._reading(key):
+            return self._path(key).read_bytes()
+
+    def get_to(self, key: str, file: Sink) -> None:
+        """See Blobs."""
+        with self._reading(key):
+            source = self._path(key).open("rb")
+        with source:
+            shutil.copyfileobj(source, file, _CHUNK)
+
+    def create(self, key: str, body: bytes | BinaryIO) -> None:
+        """See Blobs."""
+        path = self._path(key)
+        incoming = self._root / _INCOMING / secrets.token_hex(16)
+        try:
+            if path.exists():
+                raise ConflictError(f"{key} is in {self.name} already")
+            _make_folder(incoming.parent)
+            _make_folder(path.parent)
+            try:
+                _write(incoming, body)
+                os.link(incoming, path)
+                _sync(path.parent)
+            finally:
+                incoming.unlink(missing_ok=True)
+        except FileExistsError:
+            raise ConflictError(f"{key} is in {self.name} already") from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {key} can't be written: {error.strerror}",
+                hint=f"check space, permissions and hard links in {self._root}, then run it again",
+            ) from error
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        try:
+            with self._reading(key):
+                return self._path(key).stat().st_size
+        except NotFoundError:
+            return None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Blobs."""
+        with self._reading(prefix):
+            for key in self._walk(prefix):
+                if key > after:
+                    yield key
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See Blobs."""
+        with self._reading(prefix):
+            for name, is_folder in self._names(prefix):
+                if is_folder and next(self._walk(f"{prefix}{name}"), None) is not None:
+                    yield name.removesuffix("/")
+
+    def url(self, key: str, expires: timedelta) -> str:
+        """See Blobs. A file's URL doesn't expire."""
+        return self._path(key).as_uri()
+
+    def _path(self, key: str) -> Path:
+        parts = key.removesuffix("/").split("/")
+        if key and any(not part or part.startswith(".") for part in parts):
+            raise StoreError(f"{key!r} can't be the name of a file in {self.name}")
+        return self._root.joinpath(*parts)
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        for name, is_folder in self._names(prefix):
+            if is_folder:
+                yield from self._walk(prefix + name)
+            else:
+                yield prefix + name
+
+    def _names(self, prefix: str) -> list[tuple[str, bool]]:
+        """The entries of a folder in the order of their keys, so folders sort by their name and `/`."""
+        try:
+            with os.scandir(self._path(prefix)) as entries:
+                found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+        except FileNotFoundError:
+            return []
+        return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in found)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotFoundError(f"{key} is not in {self.name}") from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {key} can't be read: {error.strerror}",
+                hint=f"check the permissions of {self._root}",
+            ) from error
+
+
+def _write(path: Path, body: bytes | BinaryIO) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+        if isinstance(body, bytes):
+            file.write(body)
+        else:
+            body.seek(0)
+            shutil.copyfileobj(body, file, _CHUNK)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folder(path: Path) -> None:
+    """Make `path` and what is missing above it; a crash afterwards loses none of them."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,55 @@
+"""The names of everything in a store; nothing is ever written under two meanings.
+
+<app>/artifacts/<version>/<sha256>/<app>-<version>.tgz
+<app>/artifacts/<version>/artifact.json
+<app>/stages/<stage>/00000042.json
+"""
+
+import re
+
+from artifact_store.artifact import ArtifactId, check_app, check_digest, check_stage
+
+_RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
+_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
+
+
+def artifacts(app: str) -> str:
+    """The prefix of all versions of an app."""
+    return f"{check_app(app)}/artifacts/"
+
+
+def record(artifact: ArtifactId) -> str:
+    """The key whose existence is the existence of the version."""
+    return f"{artifacts(artifact.app)}{artifact.version}/artifact.json"
+
+
+def archive(artifact: ArtifactId, digest: str) -> str:
+    """The key of the artifact's bytes, whose sha256 is `digest`."""
+    return f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}/{artifact.file_name}"
+
+
+def recorded_version(key: str) -> str | None:
+    """The version whose record is at `key`, or None if the key is no record's."""
+    match = _RECORD.fullmatch(key)
+    return match[1] if match else None
+
+
+def stages(app: str) -> str:
+    """The prefix of all stages of an app."""
+    return f"{check_app(app)}/stages/"
+
+
+def log(app: str, stage: str) -> str:
+    """The prefix of a stage's log."""
+    return f"{stages(app)}{check_stage(stage)}/"
+
+
+def entry(app: str, stage: str, number: int) -> str:
+    """The key of entry `number` (from 1) of a stage's log."""
+    return f"{log(app, stage)}{number:08d}.json"
+
+
+def entry_number(key: str) -> int | None:
+    """The number of the log entry at `key`, or None if the key is no entry's."""
+    match = _ENTRY.fullmatch(key)
+    return int(match[1]) if match else None

@@ -1,0 +1,58 @@
+"""Blobs in memory: the simplest thing that behaves; for tests of what stands on top."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Lock
+from typing import BinaryIO
+
+from artifact_store.blobs import Sink
+from artifact_store.errors import ConflictError, NotFoundError
+
+
+class MemoryBlobs:
+    """Blobs of one process."""
+
+    name = "memory"
+    can_list = True
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._lock = Lock()
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        try:
+            return self._blobs[key]
+        except KeyError:
+            raise NotFoundError(f"{key} is not in {self.name}") from None
+
+    def get_to(self, key: str, file: Sink) -> None:
+        """See Blobs."""
+        file.write(self.get(key))
+
+    def create(self, key: str, body: bytes | BinaryIO) -> None:
+        """See Blobs."""
+        if not isinstance(body, bytes):
+            body.seek(0)
+            body = body.read()
+        with self._lock:
+            if key in self._blobs:
+                raise ConflictError(f"{key} is in {self.name} already")
+            self._blobs[key] = body
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        return len(self._blobs[key]) if key in self._blobs else None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Blobs."""
+        yield from sorted(key for key in tuple(self._blobs) if key.startswith(prefix) and key > after)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See Blobs."""
+        below = (key.removeprefix(prefix) for key in self.keys(prefix))
+        yield from sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def url(self, key: str, expires: timedelta) -> str:
+        """See Blobs."""
+        return f"memory:{key}"

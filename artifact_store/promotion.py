@@ -1,0 +1,174 @@
+"""The rules of a stage's log, as pure functions: what an entry is, and which one comes next.
+
+An entry is an envelope of a statement and signatures over the statement's very bytes, so the statement
+is kept as the JSON text it was written as. A statement carries the stage's whole state.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from artifact_store.errors import NotFoundError, StoreError, VerificationError
+
+Action = Literal["promote", "rollback", "freeze", "unfreeze"]
+
+
+class StageState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stage should run since entry `number` of its log, and who said so: an entry's statement."""
+
+    app: str
+    stage: str
+    number: int
+    action: Action
+    version: str
+    digest: str
+    """The sha256 of the version's tgz, in hexadecimal."""
+    frozen: bool
+    source: str
+    """The stage it was promoted from, or empty."""
+    who: str
+    why: str
+    at: datetime
+    """In UTC, by the writer's clock: for people; the order is that of the numbers."""
+    operation: str
+    """The writer's random id: by it a writer whose reply was lost recognises its own entry."""
+    previous: str
+    """The sha256 of the bytes of the entry before, or empty for the first."""
+    ci: str
+    """The URL of the CI run that wrote it, or empty."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytes of an entry: what is stated, and signatures over exactly those bytes."""
+
+    statement: msgspec.Raw
+    signatures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as it was read."""
+
+    state: StageState
+    sha256: str
+    """Of the entry's bytes, in hexadecimal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What someone wants of a stage; version and digest are empty for freeze and unfreeze."""
+
+    action: Action
+    version: str = ""
+    digest: str = ""
+    source: str = ""
+    who: str
+    why: str
+    at: datetime
+    operation: str
+    ci: str = ""
+
+
+def encode(state: StageState) -> bytes:
+    """The bytes of an entry that states `state`, not signed."""
+    return msgspec.json.encode(Envelope(statement=msgspec.Raw(msgspec.json.encode(state)))) + b"\n"
+
+
+def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
+    """Read entry `number` of a stage's log.
+
+    Raises VerificationError if it is no entry, or the entry of another place: a statement names its app,
+    stage and number so that it can't be replayed elsewhere.
+    """
+    place = f"entry {number} of {app} {stage}"
+    try:
+        envelope = msgspec.json.decode(data, type=Envelope)
+        state = msgspec.json.decode(envelope.statement, type=StageState)
+    except msgspec.MsgspecError as error:
+        raise VerificationError(
+            f"{place} can't be read: {error}", hint="was it written by fapstore?"
+        ) from error
+    if (state.app, state.stage, state.number) != (app, stage, number):
+        raise VerificationError(
+            f"{place} states entry {state.number} of {state.app} {state.stage}",
+            hint="someone copied it there: find out who can write to the store",
+        )
+    return Entry(state, hashlib.sha256(data).hexdigest())
+
+
+def decide(current: Entry | None, app: str, stage: str, request: Request) -> StageState:
+    """The next state of a stage, or the current one itself if it is as requested already.
+
+    Raises StoreError if the stage is frozen, and NotFoundError if there is nothing to freeze.
+    """
+    state = current.state if current else None
+    if state and _is_so(state, request):
+        return state
+    if request.action in ("freeze", "unfreeze"):
+        if not state:
+            raise NotFoundError(
+                f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
+            )
+        version, digest = state.version, state.digest
+    elif state and state.frozen:
+        reason = f": {state.why}" if state.why else ""
+        raise StoreError(
+            f"{app} {stage} is frozen by {state.who}{reason}", hint=f"fapstore unfreeze {app} {stage} --why …"
+        )
+    else:
+        version, digest = request.version, request.digest
+    return StageState(
+        app=app,
+        stage=stage,
+        number=state.number + 1 if state else 1,
+        action=request.action,
+        version=version,
+        digest=digest,
+        frozen=request.action == "freeze",
+        source=request.source,
+        who=request.who,
+        why=request.why,
+        at=request.at,
+        operation=request.operation,
+        previous=current.sha256 if current else "",
+        ci=request.ci,
+    )
+
+
+def _is_so(state: StageState, request: Request) -> bool:
+    if request.action in ("freeze", "unfreeze"):
+        return state.frozen == (request.action == "freeze")
+    return (state.version, state.digest) == (request.version, request.digest)
+
+
+def check_chain(entries: Iterable[Entry]) -> None:
+    """Raise VerificationError if an entry does not name the bytes of the entry before it."""
+    before = ""
+    for entry in entries:
+        state = entry.state
+        if state.previous != before:
+            raise VerificationError(
+                f"{state.app} {state.stage}: the entry before {state.number} was changed",
+                hint="entries are never changed: find out who can write to the store",
+            )
+        before = entry.sha256
+
+
+def version_before(states: Iterable[StageState]) -> str | None:
+    """The version a rollback goes to, given the whole log from the first entry on; None if there is none.
+
+    Promotions stack up and a rollback takes off what it left, so a second rollback goes further back
+    instead of returning to the version that was just left.
+    """
+    stack: list[str] = []
+    for state in states:
+        if state.action == "rollback" and state.version in stack:
+            while stack[-1] != state.version:
+                stack.pop()
+        elif not stack or stack[-1] != state.version:
+            stack.append(state.version)
+    return stack[-2] if len(stack) > 1 else None

@@ -1,0 +1,223 @@
+"""Blobs in an S3 bucket. The only file that knows boto3; none of its errors leave it.
+
+Create-only is `If-None-Match: *` on PutObject and CompleteMultipartUpload (Amazon S3 API Reference,
+"How to prevent object overwrites with conditional writes"): 412 means the key is taken, 409 that another
+conditional write is under way and this one is to be tried again.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import boto3
+from boto3.exceptions import Boto3Error
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+
+from artifact_store.blobs import Sink
+from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
+
+_CHUNK = 1 << 20
+_PART = 8 << 20
+_PARTS_LIMIT = 10_000
+_THREADS = 4
+_CREATE_TRIES = 8
+_LONGEST_URL = timedelta(days=7)
+_CONFIG = Config(
+    signature_version="s3v4",
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=_THREADS + 2,
+    retries={"mode": "standard", "total_max_attempts": 5},
+)
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_TAKEN = ("412", "PreconditionFailed")
+_AGAIN = ("409", "ConditionalRequestConflict", "OperationAborted")
+_CREDENTIALS = "check the AWS credentials (`aws sts get-caller-identity`) and what they allow"
+
+
+class S3Blobs:
+    """Blobs at `s3://bucket/prefix/<key>`; endpoint, region, profile and keys by the usual AWS ways."""
+
+    can_list = True
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self.name = f"s3://{bucket}/{prefix}".rstrip("/")
+        with self._speaking():
+            self._client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        with self._speaking(key):
+            body: bytes = self._client.get_object(**self._at(key))["Body"].read()
+            return body
+
+    def get_to(self, key: str, file: Sink) -> None:
+        """See Blobs."""
+        with self._speaking(key):
+            chunks = self._client.get_object(**self._at(key))["Body"].iter_chunks(_CHUNK)
+        while chunk := self._next(chunks, key):
+            file.write(chunk)
+
+    def create(self, key: str, body: bytes | BinaryIO) -> None:
+        """See Blobs. A file over 8 MiB goes in parts, four at a time."""
+        if not isinstance(body, bytes) and (size := os.fstat(body.fileno()).st_size) <= _PART:
+            body = os.pread(body.fileno(), size, 0)
+        if isinstance(body, bytes):
+            content = body
+            self._create(key, lambda: self._put(key, content))
+        else:
+            file = body.fileno()
+            self._create(key, lambda: self._put_in_parts(key, file, size))
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        try:
+            with self._speaking(key):
+                return int(self._client.head_object(**self._at(key))["ContentLength"])
+        except NotFoundError:
+            return None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Blobs."""
+        start = {"StartAfter": self._prefix + after} if after else {}
+        for page in self._pages(prefix, **start):
+            for found in page.get("Contents", ()):
+                yield found["Key"].removeprefix(self._prefix)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See Blobs."""
+        for page in self._pages(prefix, Delimiter="/"):
+            for found in page.get("CommonPrefixes", ()):
+                yield found["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
+
+    def url(self, key: str, expires: timedelta) -> str:
+        """See Blobs. At most 7 days; one signed by a session's credentials dies with the session."""
+        if not timedelta(seconds=1) <= expires <= _LONGEST_URL:
+            raise UsageError(f"S3 signs URLs for 1 second to 7 days, not {expires}", hint="--expires 1h")
+        with self._speaking(key):
+            url: str = self._client.generate_presigned_url(
+                "get_object", Params=self._at(key), ExpiresIn=int(expires.total_seconds())
+            )
+            return url
+
+    def _at(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _next(self, chunks: Iterator[bytes], key: str) -> bytes:
+        with self._speaking(key):
+            return next(chunks, b"")
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
+        pages = iter(
+            self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix, **options
+            )
+        )
+        while True:
+            with self._speaking(prefix):
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
+
+    def _create(self, key: str, attempt: Callable[[], None]) -> None:
+        for tried in range(1, _CREATE_TRIES + 1):
+            try:
+                with self._speaking(key):
+                    return attempt()
+            except _AgainError:
+                time.sleep(min(2.0, 0.05 * 2**tried))
+        raise StoreError(f"{self.name}: others keep writing {key} at the same time", hint="run it again")
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._client.put_object(**self._at(key), Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+
+    def _put_in_parts(self, key: str, file: int, size: int) -> None:
+        upload = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")
+        at = {**self._at(key), "UploadId": upload["UploadId"]}
+        length = max(_PART, math.ceil(size / _PARTS_LIMIT))
+
+        def put(number: int) -> dict[str, Any]:
+            part = self._client.upload_part(
+                **at,
+                PartNumber=number,
+                Body=os.pread(file, length, (number - 1) * length),
+                ChecksumAlgorithm="SHA256",
+            )
+            found = {"PartNumber": number, "ETag": part["ETag"]}
+            # a server that knows no checksums returns none, and then wants none back
+            return found | ({"ChecksumSHA256": part["ChecksumSHA256"]} if "ChecksumSHA256" in part else {})
+
+        try:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                parts = list(pool.map(put, range(1, math.ceil(size / length) + 1)))
+            self._client.complete_multipart_upload(**at, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+        except BaseException as error:
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**at)
+            if _code(error) == "NoSuchUpload" and self.size(key) is not None:
+                # an earlier try of ours completed it, and the reply was lost
+                raise ConflictError(f"{key} is in {self.name} already") from error
+            raise
+
+    @contextmanager
+    def _speaking(self, key: str = "") -> Iterator[None]:
+        """Turn what boto3 raises inside into errors of ours."""
+        where = f"{self.name}/{key}".rstrip("/")
+        try:
+            yield
+        except ClientError as error:
+            raise self._refusal(error, where) from error
+        except NoCredentialsError as error:
+            raise StoreError(
+                f"{self.name}: there are no AWS credentials",
+                hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and …",
+            ) from error
+        except (BotoConnectionError, HTTPClientError) as error:
+            raise UnreachableError(
+                f"{where}: {error}", hint="check the network and AWS_ENDPOINT_URL_S3, then run it again"
+            ) from error
+        except (BotoCoreError, Boto3Error, ValueError) as error:
+            raise StoreError(
+                f"{where}: {error}", hint="check the AWS settings and the bucket's name"
+            ) from error
+
+    def _refusal(self, error: ClientError, where: str) -> StoreError:
+        code = _code(error)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        message = error.response.get("Error", {}).get("Message", "")
+        if code == "NoSuchBucket":
+            return StoreError(f"{self.name}: there is no such bucket", hint=f"aws s3 mb s3://{self._bucket}")
+        if code in _MISSING:
+            return NotFoundError(f"{where} is not there")
+        if code in _TAKEN:
+            return ConflictError(f"{where} is there already")
+        if code in _AGAIN:
+            return _AgainError(f"{where}: {code} {message}", hint="run it again")
+        if status in (401, 403):
+            return StoreError(f"{where}: refused ({code} {message})", hint=_CREDENTIALS)
+        return StoreError(f"{where}: {code} {message}", hint="run it again")
+
+
+class _AgainError(StoreError):
+    """Another write of this key is under way: the same create is to be tried again."""
+
+
+def _code(error: BaseException) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""

@@ -1,0 +1,262 @@
+"""The main paths of a store: publish, find, fetch, promote. Everything written is create-only."""
+
+import difflib
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from artifact_store import archive, layout, promotion, record
+from artifact_store.artifact import ArtifactId
+from artifact_store.blobs import Blobs, open_blobs
+from artifact_store.download import download
+from artifact_store.errors import ConflictError, NotFoundError
+from artifact_store.promotion import Action, Entry, Request, StageState
+from artifact_store.record import ArtifactRecord, Published
+from artifact_store.stagelog import StageLog
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The state of a stage after a request."""
+
+    state: StageState
+    changed: bool
+    """False if the stage was so before, and nothing was written."""
+
+
+def open_store(url: str) -> "Store":
+    """The store at `s3://bucket/prefix`, `file:///dir`, a plain path, or read-only `https://host/path`.
+
+    Connects to nothing yet. Raises UsageError if the URL is none of these.
+    """
+    return Store(open_blobs(url))
+
+
+class Store:
+    """Artifacts and stage logs in one place. Its methods raise the errors of `artifact_store.errors`."""
+
+    def __init__(
+        self, blobs: Blobs, *, clock: Callable[[], datetime] = _now, new_id: Callable[[], str] = _new_id
+    ) -> None:
+        self._blobs = blobs
+        self._clock = clock
+        self._new_id = new_id
+        self._logs: dict[tuple[str, str], StageLog] = {}
+
+    @property
+    def name(self) -> str:
+        """The store's URL, for people; holds no secret."""
+        return self._blobs.name
+
+    def publish(self, path: Path, who: str, ci: str = "") -> Published:
+        """Store the artifact at `path` under the app and version its manifest names.
+
+        The record is written last: until then the version does not exist, and a killed push leaves only
+        bytes that the next one uses. The same bytes again are no error. Raises VerificationError if the
+        file is no whole artifact, ConflictError if the version has other bytes.
+        """
+        with archive.open_artifact(path) as file:
+            scan = archive.scan(file, path.name)
+            manifest = scan.manifest
+            artifact = ArtifactId(manifest.app, manifest.version)
+            mine = ArtifactRecord(
+                app=artifact.app,
+                version=artifact.version,
+                digest=scan.digest,
+                size=scan.size,
+                commit=manifest.commit,
+                who=who,
+                at=self._clock(),
+                ci=ci,
+                operation=self._new_id(),
+            )
+            if there := self._record(artifact):
+                return _same_bytes(there, mine)
+            key = layout.archive(artifact, scan.digest)
+            if self._blobs.size(key) is None:
+                # the key names the bytes: whoever is faster puts the same ones there
+                with suppress(ConflictError):
+                    self._blobs.create(key, file)
+        try:
+            self._blobs.create(layout.record(artifact), record.encode(mine))
+        except ConflictError:
+            return _same_bytes(self.artifact(artifact.app, artifact.version), mine)
+        return record.published(mine, created=True)
+
+    def artifact(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version; raise NotFoundError, naming versions like it, if there is none."""
+        found = self._record(ArtifactId(app, version))
+        if found is None:
+            raise self._no_version(app, version)
+        return found
+
+    def list(self, app: str) -> tuple[ArtifactRecord, ...]:
+        """The records of all versions of an app, the oldest push first."""
+        records = (self._record(ArtifactId(app, version)) for version in self._versions(app))
+        return tuple(
+            sorted((found for found in records if found), key=lambda found: (found.at, found.version))
+        )
+
+    def apps(self) -> tuple[str, ...]:
+        """The names of all apps."""
+        return tuple(self._blobs.folders(""))
+
+    def fetch(self, app: str, version: str, to: Path) -> Path:
+        """Download a version to the file `to`, or into the folder `to`; return the file's path.
+
+        Nobody sees the file before its sha256 was checked. A file that is there with the same bytes is
+        left as it is; one with other bytes is an error (UsageError).
+        """
+        artifact = ArtifactId(app, version)
+        found = self.artifact(app, version)
+        target = to / artifact.file_name if to.is_dir() else to
+        download(self._blobs, layout.archive(artifact, found.digest), found.digest, target)
+        return target
+
+    def url(self, app: str, version: str, expires: timedelta = timedelta(hours=1)) -> str:
+        """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL."""
+        artifact = ArtifactId(app, version)
+        return self._blobs.url(layout.archive(artifact, self.artifact(app, version).digest), expires)
+
+    def stage(self, app: str, stage: str) -> StageState | None:
+        """What a stage should run, or None if nothing was ever promoted to it."""
+        last = self._log(app, stage).last()
+        return last.state if last else None
+
+    def stages(self, app: str) -> tuple[StageState, ...]:
+        """The states of all stages of an app, by name."""
+        states = (self.stage(app, name) for name in self._blobs.folders(layout.stages(app)))
+        return tuple(state for state in states if state)
+
+    def history(self, app: str, stage: str) -> tuple[StageState, ...]:
+        """All that was ever stated about a stage, the first first; its chain of digests is checked."""
+        return tuple(entry.state for entry in self._log(app, stage).all())
+
+    def promote(
+        self,
+        app: str,
+        version: str,
+        stage: str,
+        *,
+        who: str,
+        why: str = "",
+        source: str | None = None,
+        ci: str = "",
+    ) -> Change:
+        """Make `version` what the stage should run; `source` is the stage it comes from, if any.
+
+        No bytes move. Raises NotFoundError for a version that is not stored, StoreError if the stage is
+        frozen, ConflictError (naming the winner) if someone else changed the stage meanwhile.
+        """
+        digest = self.artifact(app, version).digest
+        request = self._request("promote", who, why, ci, version=version, digest=digest, source=source or "")
+        return self._change(app, stage, self._log(app, stage).last(), request)
+
+    def rollback(
+        self, app: str, stage: str, *, who: str, why: str = "", to: str | None = None, ci: str = ""
+    ) -> Change:
+        """Make the version before, or version `to` of the stage's past, what the stage should run.
+
+        Raises NotFoundError if there is none; else as `promote`.
+        """
+        entries = self._log(app, stage).all()
+        states = [entry.state for entry in entries]
+        version = to or promotion.version_before(states)
+        if version is None:
+            raise NotFoundError(
+                f"{app} {stage} has no version to go back to", hint=f"fapstore history {app} {stage}"
+            )
+        if version not in {state.version for state in states}:
+            raise NotFoundError(
+                f"{app} {version} was never on {stage}", hint=f"fapstore promote {app} {version} {stage}"
+            )
+        digest = self.artifact(app, version).digest
+        request = self._request("rollback", who, why, ci, version=version, digest=digest)
+        return self._change(app, stage, entries[-1], request)
+
+    def freeze(self, app: str, stage: str, *, who: str, why: str, ci: str = "") -> Change:
+        """Refuse promotions and rollbacks of a stage until it is unfrozen."""
+        request = self._request("freeze", who, why, ci)
+        return self._change(app, stage, self._log(app, stage).last(), request)
+
+    def unfreeze(self, app: str, stage: str, *, who: str, why: str, ci: str = "") -> Change:
+        """Allow them again."""
+        request = self._request("unfreeze", who, why, ci)
+        return self._change(app, stage, self._log(app, stage).last(), request)
+
+    def _request(
+        self,
+        action: Action,
+        who: str,
+        why: str,
+        ci: str,
+        *,
+        version: str = "",
+        digest: str = "",
+        source: str = "",
+    ) -> Request:
+        return Request(
+            action=action,
+            version=version,
+            digest=digest,
+            source=source,
+            who=who,
+            why=why,
+            at=self._clock(),
+            operation=self._new_id(),
+            ci=ci,
+        )
+
+    def _change(self, app: str, stage: str, current: Entry | None, request: Request) -> Change:
+        state = promotion.decide(current, app, stage, request)
+        if current and state is current.state:
+            return Change(state, changed=False)
+        self._log(app, stage).append(state)
+        return Change(state, changed=True)
+
+    def _log(self, app: str, stage: str) -> StageLog:
+        if (app, stage) not in self._logs:
+            self._logs[app, stage] = StageLog(self._blobs, app, stage)
+        return self._logs[app, stage]
+
+    def _record(self, artifact: ArtifactId) -> ArtifactRecord | None:
+        key = layout.record(artifact)
+        try:
+            data = self._blobs.get(key)
+        except NotFoundError:
+            return None
+        return record.decode(data, artifact)
+
+    def _versions(self, app: str) -> tuple[str, ...]:
+        keys = self._blobs.keys(layout.artifacts(app))
+        return tuple(version for version in map(layout.recorded_version, keys) if version)
+
+    def _no_version(self, app: str, version: str) -> NotFoundError:
+        versions = self._versions(app) if self._blobs.can_list else ()
+        near = difflib.get_close_matches(version, versions, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"fapstore list {app}"
+        if self._blobs.can_list and not versions:
+            return NotFoundError(f"{self.name} holds no version of {app}", hint="fapstore list")
+        return NotFoundError(f"{self.name} holds no {app} {version}", hint=hint)
+
+
+def _same_bytes(there: ArtifactRecord, mine: ArtifactRecord) -> Published:
+    """The result of pushing `mine` where `there` is; raise ConflictError if the bytes differ."""
+    if there.digest != mine.digest:
+        raise ConflictError(
+            f"{there.app} {there.version} has other bytes already: {there.digest}, pushed by {there.who} "
+            f"at {there.at:%Y-%m-%d %H:%M} UTC; these are {mine.digest}",
+            hint="a version is never reused: pack this under another --version",
+        )
+    return record.published(there, created=there.operation == mine.operation)

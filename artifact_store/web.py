@@ -1,0 +1,96 @@
+"""Blobs behind a web server, read-only: what a folder or bucket looks like from outside, by HTTP GET."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import BinaryIO
+from urllib.parse import quote
+
+import httpx
+
+from artifact_store.blobs import Sink
+from artifact_store.errors import NotFoundError, StoreError, UnreachableError
+
+_CHUNK = 1 << 20
+_TIMEOUT = httpx.Timeout(30, connect=10)
+# a server that compressed the bytes once more would change their digest
+_HEADERS = {"Accept-Encoding": "identity"}
+
+
+class WebBlobs:
+    """Blobs at `https://host/path/<key>`. A 404 is "not there"; a 403 is an error, never "not there"."""
+
+    can_list = False
+
+    def __init__(self, url: str) -> None:
+        self.name = url
+        self._client = httpx.Client(timeout=_TIMEOUT, headers=_HEADERS, follow_redirects=True)
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        with self._response("GET", key) as response:
+            return response.read()
+
+    def get_to(self, key: str, file: Sink) -> None:
+        """See Blobs."""
+        with self._response("GET", key) as response:
+            for chunk in response.iter_raw(_CHUNK):
+                file.write(chunk)
+
+    def create(self, key: str, body: bytes | BinaryIO) -> None:
+        """A web server is read-only: raises StoreError."""
+        raise StoreError(
+            f"{self.name} is read-only", hint="push and promote in the s3:// or file:// store behind it"
+        )
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        try:
+            with self._response("HEAD", key) as response:
+                return int(response.headers.get("Content-Length", 0))
+        except NotFoundError:
+            return None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """A web server lists nothing: raises StoreError."""
+        raise self._no_list()
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """A web server lists nothing: raises StoreError."""
+        raise self._no_list()
+
+    def url(self, key: str, expires: timedelta) -> str:
+        """See Blobs. It doesn't expire."""
+        return f"{self.name}/{quote(key)}"
+
+    def _no_list(self) -> StoreError:
+        return StoreError(
+            f"{self.name} can't be listed",
+            hint="name the version, or use the s3:// or file:// store behind it",
+        )
+
+    @contextmanager
+    def _response(self, method: str, key: str) -> Iterator[httpx.Response]:
+        url = self.url(key, timedelta())
+        try:
+            with self._client.stream(method, url) as response:
+                self._check(response, url)
+                yield response
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                f"{url}: {error}", hint="check the network and the host's name, then run it again"
+            ) from error
+        except httpx.HTTPError as error:
+            raise StoreError(f"{url}: {error}", hint="is this the URL of a store?") from error
+
+    def _check(self, response: httpx.Response, url: str) -> None:
+        status = response.status_code
+        if status in (404, 410):
+            raise NotFoundError(f"{url} is not there", hint="check the store's URL")
+        if status in (401, 403):
+            raise StoreError(
+                f"{url}: the server answers {status}, which may hide a missing file",
+                hint="make it readable; on S3 allow s3:ListBucket too: then a missing file is a 404",
+            )
+        if not response.is_success:
+            raise StoreError(f"{url}: the server answers {status} {response.reason_phrase}", hint="try again")

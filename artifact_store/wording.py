@@ -1,0 +1,50 @@
+"""Records and states as words for people; the time is passed in."""
+
+from datetime import datetime
+
+from artifact_store.promotion import StageState
+from artifact_store.record import ArtifactRecord
+
+_DONE = {
+    "promote": "promoted",
+    "rollback": "rolled back to",
+    "freeze": "froze it at",
+    "unfreeze": "unfroze it at",
+}
+
+
+def version(record: ArtifactRecord, now: datetime) -> str:
+    """A line of a list of versions."""
+    return (
+        f"{record.version}  {record.digest[:12]}  {size(record.size)}  {ago(record.at, now)}, by {record.who}"
+    )
+
+
+def state(state: StageState, now: datetime) -> str:
+    """What a stage should run and since when."""
+    frozen = f", frozen: {state.why}" if state.frozen else ""
+    return (
+        f"{state.version}  {state.digest[:12]}  "
+        f"entry {state.number}, {ago(state.at, now)}, by {state.who}{frozen}"
+    )
+
+
+def sentence(state: StageState, now: datetime) -> str:
+    """Who did what to a stage, when and why."""
+    source = f" from {state.source}" if state.source else ""
+    why = f": {state.why}" if state.why else ""
+    return f"{state.who} {_DONE[state.action]} {state.version}{source} {ago(state.at, now)}{why}"
+
+
+def size(count: int) -> str:
+    """A number of bytes, as 12.3 MB or 4.5 kB."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """How long before `now`, in the largest unit that fits."""
+    seconds = (now - at).total_seconds()
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if count := int(seconds // length):
+            return f"{count} {unit}{'s' * (count > 1)} ago" if count > 0 else "just now"
+    return "just now"

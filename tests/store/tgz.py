@@ -1,0 +1,94 @@
+"""Make small artifacts of format fap/1, one gzip member per file."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from artifact_store import manifest as fap
+
+
+def entry(path: str, data: bytes, mode: int = 0o644) -> bytes:
+    """A tar entry: header, data and padding."""
+    info = tarfile.TarInfo(path)
+    info.size, info.mode, info.mtime = len(data), mode, fap.MTIME
+    return info.tobuf(tarfile.PAX_FORMAT) + data + b"\0" * (-len(data) % 512)
+
+
+def symlink(path: str, target: str) -> bytes:
+    """A tar entry of a symbolic link."""
+    info = tarfile.TarInfo(path)
+    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, fap.MTIME
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def manifest_of(
+    files: Mapping[str, bytes], wheels: Mapping[str, bytes], *, app: str, version: str, members: list[bytes]
+) -> fap.Manifest:
+    """The manifest that lists these files (path to content), wheels (file name to content) and members."""
+    offsets = [sum(map(len, members[:number])) for number in range(len(members))]
+    return fap.Manifest(
+        format=fap.FORMAT,
+        app=app,
+        version=version,
+        commit="a" * 40,
+        repository="https://example.com/shop.git",
+        dirty=False,
+        epoch=1_700_000_000,
+        target=fap.Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc=""),
+        lock_digest="b" * 64,
+        builder=fap.Builder(name="tests", version="1", compressor="zlib", level=9),
+        processes={"web": "gunicorn shop"},
+        requires_env=(),
+        wheels=tuple(
+            fap.Wheel(
+                name=file.split("-")[0],
+                version=file.split("-")[1],
+                file=file,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size=len(data),
+            )
+            for file, data in wheels.items()
+        ),
+        files=tuple(fap.File(path, 0o644, len(data)) for path, data in files.items()),
+        members=tuple(
+            fap.Member(offset, len(member), hashlib.sha256(member).hexdigest())
+            for offset, member in zip(offsets, members, strict=True)
+        ),
+    )
+
+
+def squeeze(data: bytes) -> bytes:
+    """One gzip member."""
+    return gzip.compress(data, mtime=0)
+
+
+def tgz(
+    folder: Path,
+    app: str = "shop",
+    version: str = "1",
+    files: Mapping[str, bytes] | None = None,
+    wheels: Mapping[str, bytes] | None = None,
+    *,
+    stored: Mapping[str, bytes] | None = None,
+    extra: bytes = b"",
+) -> Path:
+    """Write `<folder>/<app>-<version>.tgz`; `stored` replaces contents that the manifest tells otherwise.
+
+    `extra` are tar entries that the manifest doesn't list.
+    """
+    files = {"app.py": b"print('hello')\n"} if files is None else files
+    wheels = {"click-8-py3-none-any.whl": b"not really a wheel"} if wheels is None else wheels
+    contents = {**files, **{f"wheels/{file}": data for file, data in wheels.items()}, **(stored or {})}
+    members = [squeeze(entry(path, data)) for path, data in contents.items()]
+    members.append(squeeze(extra + b"\0" * 1024))
+    manifest = manifest_of(files, wheels, app=app, version=version, members=members)
+    out = io.BytesIO()
+    out.write(squeeze(entry(fap.PATH, fap.encode(manifest))))
+    for member in members:
+        out.write(member)
+    path = folder / f"{app}-{version}.tgz"
+    path.write_bytes(out.getvalue())
+    return path
