@@ -1,0 +1,128 @@
+"""Wheels kept between builds: bytes by their sha256, and which bytes a question was answered with.
+
+Any number of builds may share the folder. A file appears whole (written to a temporary name, then
+renamed); an answer is written once, and whoever comes second takes the first one's.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_store.errors import FapError
+
+_CHUNK = 1 << 20
+
+
+def default_folder() -> Path:
+    """`FAP_CACHE`, else `~/.cache/fapkit/build` (`XDG_CACHE_HOME` is respected)."""
+    if chosen := os.environ.get("FAP_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fapkit" / "build"
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The answer to a question: a file name and the sha256 of its bytes."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Cache:
+    """`blobs/<2 hex>/<sha256>` and `answers/<kind>/<sha256 of the question>.json` below `folder`."""
+
+    folder: Path
+
+    def blob(self, sha256: str) -> Path | None:
+        """The file with these bytes, or None; bytes that rotted are removed."""
+        path = self._blob_path(sha256)
+        try:
+            if sha256_of(path) == sha256:
+                return path
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _trouble(path, error) from error
+        return None
+
+    def keep(self, source: Path) -> str:
+        """Copy a file's bytes in and return their sha256."""
+        sha256 = sha256_of(source)
+        if self.blob(sha256) is None:
+            target = self._blob_path(sha256)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with source.open("rb") as incoming, _temporary(target) as out:
+                    while chunk := incoming.read(_CHUNK):
+                        out.write(chunk)
+                    out.flush()
+                    os.fsync(out.fileno())
+                    Path(out.name).replace(target)
+            except OSError as error:
+                raise _trouble(target, error) from error
+        return sha256
+
+    def answer(self, kind: str, question: str) -> Kept | None:
+        """What was recorded for this question, if its bytes are still there."""
+        try:
+            raw = json.loads(self._answer_path(kind, question).read_text(encoding="utf-8"))
+            kept = Kept(file=str(raw["file"]), sha256=str(raw["sha256"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        return kept if self.blob(kept.sha256) else None
+
+    def record(self, kind: str, question: str, kept: Kept) -> Kept:
+        """Record an answer and return the one that stands: the first, as long as its bytes are there."""
+        path = self._answer_path(kind, question)
+        body = json.dumps({"file": kept.file, "sha256": kept.sha256, "question": question}, sort_keys=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(path) as out:
+                out.write(body.encode("utf-8"))
+                out.flush()
+                os.fsync(out.fileno())
+                with contextlib.suppress(FileExistsError):
+                    path.hardlink_to(out.name)
+                    return kept
+                if standing := self.answer(kind, question):
+                    return standing
+                Path(out.name).replace(path)
+        except OSError as error:
+            raise _trouble(path, error) from error
+        return kept
+
+    def _blob_path(self, sha256: str) -> Path:
+        return self.folder / "blobs" / sha256[:2] / sha256
+
+    def _answer_path(self, kind: str, question: str) -> Path:
+        name = hashlib.sha256(question.encode("utf-8")).hexdigest()
+        return self.folder / "answers" / kind / f"{name}.json"
+
+
+@contextlib.contextmanager
+def _temporary(target: Path):  # type: ignore[no-untyped-def]
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as out:
+        os.fchmod(out.fileno(), 0o644)
+        try:
+            yield out
+        finally:
+            Path(out.name).unlink(missing_ok=True)
+
+
+def _trouble(path: Path, error: OSError) -> FapError:
+    return FapError(
+        f"the build cache can't be used: {error.strerror}: {error.filename or path}",
+        hint="set FAP_CACHE to a folder you may write to",
+    )

@@ -1,0 +1,70 @@
+"""The only place of this package that starts other programs."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from artifact_store.errors import FapError
+
+LAST_LINES = 20
+_STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    clean: bool = False,
+    stdin: bytes = b"",
+    stdout: Path | None = None,
+    hint: str = "",
+) -> bytes:
+    """Run `argv` in `cwd` under umask 022 and return its standard output.
+
+    `env` is added to this process's environment, or with `clean` replaces it; language and time zone are
+    always the same. With `stdout` the output goes to that file, and b"" is returned.
+
+    Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
+    ends with the last lines that the program wrote.
+    """
+    environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
+    try:
+        if stdout is None:
+            done = subprocess.run(
+                argv, cwd=cwd, env=environment, input=stdin, capture_output=True, check=False, umask=0o022
+            )
+        else:
+            with stdout.open("wb") as file:
+                done = subprocess.run(
+                    argv,
+                    cwd=cwd,
+                    env=environment,
+                    input=stdin,
+                    stdout=file,
+                    stderr=subprocess.PIPE,
+                    check=False,
+                    umask=0o022,
+                )
+    except FileNotFoundError as error:
+        raise FapError(
+            f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
+        ) from error
+    if done.returncode != 0:
+        raise FapError(_failure(argv, done.returncode, done.stdout or b"", done.stderr), hint=hint)
+    return done.stdout or b""
+
+
+def _failure(argv: Sequence[str], code: int, out: bytes, err: bytes) -> str:
+    text = "\n".join(part.decode("utf-8", "replace").strip() for part in (out, err) if part.strip())
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    lines = text.splitlines()[-LAST_LINES:]
+    return "\n".join([f"{_shown(argv)} {how}", *(f"  {line}" for line in lines)])
+
+
+def _shown(argv: Sequence[str]) -> str:
+    name = Path(argv[0]).name
+    if "-m" in argv[:3]:
+        return f"{name} -m {argv[list(argv).index('-m') + 1]}"
+    return " ".join([name, *argv[1:3]])

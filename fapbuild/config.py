@@ -1,0 +1,133 @@
+"""`[tool.fapbuild]` of pyproject.toml, or a whole fapbuild.toml."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from artifact_store.artifact import check_app
+from artifact_store.errors import UsageError
+
+PYPROJECT = "pyproject.toml"
+OWN_FILE = "fapbuild.toml"
+
+
+class Assets(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset step: shell commands, and the files or folders they make."""
+
+    name: str
+    run: tuple[str, ...]
+    outputs: tuple[str, ...]
+    directory: str = "."
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of `[tool.fapbuild]`; paths are relative to the project's folder."""
+
+    app: str = ""
+    requirements: str = ""
+    lock: str = "requirements.txt"
+    exclude: tuple[str, ...] = ()
+    requires_env: tuple[str, ...] = ()
+    installer: Literal["fapkit", "own"] = "fapkit"
+    allow: tuple[str, ...] = ()
+    assets: tuple[Assets, ...] = ()
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings with every default filled in, and what pyproject.toml says of dependencies."""
+
+    settings: Settings
+    dependencies: tuple[str, ...]
+    """`[project.dependencies]`, used when `settings.requirements` is empty."""
+
+
+def load(folder: Path) -> Project:
+    """Read the settings of the project in `folder`.
+
+    Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path that
+    leaves the project, or a missing app name.
+    """
+    pyproject = _toml(folder / PYPROJECT)
+    own = _toml(folder / OWN_FILE)
+    tool = pyproject.get("tool", {}).get("fapbuild")
+    if own and tool is not None:
+        raise UsageError(f"both {OWN_FILE} and [tool.fapbuild] of {PYPROJECT} are there", hint="keep one")
+    where = OWN_FILE if own else f"{PYPROJECT}: [tool.fapbuild]"
+    settings = _settings(own or tool or {}, where)
+    project = pyproject.get("project", {})
+    app = settings.app or re.sub(r"[-_.]+", "-", str(project.get("name", ""))).lower()
+    if not app:
+        raise UsageError(
+            "this project has no name",
+            hint=f'add to {PYPROJECT}:\n  [tool.fapbuild]\n  app = "shop"',
+        )
+    check_app(app)
+    requirements = settings.requirements
+    if not requirements and (folder / "requirements.in").is_file():
+        requirements = "requirements.in"
+    dependencies = project.get("dependencies", [])
+    if not isinstance(dependencies, list) or not all(isinstance(line, str) for line in dependencies):
+        raise UsageError(f"{PYPROJECT}: project.dependencies is not a list of strings")
+    return Project(
+        settings=msgspec.structs.replace(settings, app=app, requirements=requirements),
+        dependencies=tuple(dependencies),
+    )
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name}: {error}") from error
+
+
+def _settings(raw: Any, where: str) -> Settings:
+    if not isinstance(raw, dict):
+        raise UsageError(f"{where} is not a table")
+    _refuse_unknown(raw, Settings, where)
+    assets = raw.get("assets", [])
+    for number, step in enumerate(assets if isinstance(assets, list) else []):
+        if isinstance(step, dict):
+            _refuse_unknown(step, Assets, f"{where} assets[{number}]")
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        key = path.rstrip("`").lstrip(".")
+        raise UsageError(f"{where} {key}: {text}" if key else f"{where}: {text}") from error
+    _check_paths(settings, where)
+    return settings
+
+
+def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str) -> None:
+    known = kind.__struct_fields__
+    for key in raw:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            raise UsageError(
+                f"{where}: unknown key {key!r}",
+                hint=f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}",
+            )
+
+
+def _check_paths(settings: Settings, where: str) -> None:
+    named = [("requirements", settings.requirements), ("lock", settings.lock)]
+    for step in settings.assets:
+        named.append((f"assets {step.name!r} directory", step.directory))
+        named += [(f"assets {step.name!r} outputs", path) for path in step.outputs]
+    for key, path in named:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise UsageError(f"{where} {key}: {path!r} is outside the project's folder")
+    for step in settings.assets:
+        for path in step.outputs:
+            if not [part for part in path.split("/") if part not in ("", ".")]:
+                raise UsageError(
+                    f"{where} assets {step.name!r} outputs: {path!r} is the whole project",
+                    hint="name the files or folders that the step makes",
+                )

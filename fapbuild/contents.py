@@ -1,0 +1,83 @@
+"""What an artifact holds, as entries: project files, compiled assets, wheels, fapkit's own parts."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pathspec
+
+from artifact_store.artifact import ArtifactId
+from artifact_store.manifest import File, Manifest, Wheel
+from fapbuild import evidence, guards, parts
+from fapbuild.assets import Output
+from fapbuild.config import Settings
+from fapbuild.plan import Entry
+from fapbuild.sources import LINK, SourceTree
+from fapbuild.target import lowest_glibc
+from fapbuild.wheels import Vendored, lock_text
+
+LOCK = "requirements.lock"
+
+
+def committed(tree: SourceTree, exclude: Sequence[str]) -> tuple[Entry, ...]:
+    """The entries of the commit's files, without those that a pattern of `exclude` matches."""
+    left_out = pathspec.GitIgnoreSpec.from_lines(exclude)
+    kept = (file for file in tree.files if not left_out.match_file(file.path))
+    return tuple(_entry(file.path, file.mode, file.size, tree.folder / file.path) for file in kept)
+
+
+def collect(
+    artifact: ArtifactId,
+    settings: Settings,
+    files: Sequence[Entry],
+    outputs: Sequence[Output],
+    vendored: Sequence[Vendored],
+    own_wheels: Sequence[Vendored],
+) -> tuple[Entry, ...]:
+    """All entries but the manifest and the wheels, sorted by path; an asset replaces a committed file.
+
+    Raises UsageError for a name that is taken, or an asset that looks like a secret.
+    """
+    by_path = {entry.path: entry for entry in files}
+    made = {output.path: _entry(output.path, output.mode, output.size, output.source) for output in outputs}
+    own = settings.installer == "own"
+    guards.check_names([*by_path, *(path for path in made if path not in by_path)], own_installer=own)
+    guards.check_secrets(made, settings.allow)
+    lock = lock_text(vendored)
+    sbom = evidence.sbom(artifact, vendored)
+    entries = [
+        *(by_path | made).values(),
+        *parts.entries(own_wheels, own_installer=own),
+        Entry(LOCK, 0o644, len(lock), lock),
+        Entry(evidence.SBOM, 0o644, len(sbom), sbom),
+    ]
+    return tuple(sorted(entries, key=lambda entry: entry.path))
+
+
+def wheel_entries(vendored: Sequence[Vendored]) -> tuple[Entry, ...]:
+    """`wheels/<file>` for each wheel."""
+    return tuple(Entry(f"wheels/{wheel.file}", 0o644, wheel.size, wheel.path) for wheel in vendored)
+
+
+def describe(manifest: Manifest, files: Sequence[Entry], vendored: Sequence[Vendored]) -> Manifest:
+    """The manifest with what the artifact holds filled in, all but its members."""
+    glibc = lowest_glibc([wheel.file for wheel in vendored], manifest.target)
+    return msgspec.structs.replace(
+        manifest,
+        target=msgspec.structs.replace(manifest.target, glibc=glibc),
+        lock_digest=hashlib.sha256(lock_text(vendored)).hexdigest(),
+        wheels=tuple(
+            Wheel(
+                name=wheel.name, version=wheel.version, file=wheel.file, sha256=wheel.sha256, size=wheel.size
+            )
+            for wheel in vendored
+        ),
+        files=tuple(File(entry.path, entry.mode, entry.size) for entry in files),
+    )
+
+
+def _entry(path: str, mode: int, size: int, source: Path) -> Entry:
+    content = os.readlink(source) if mode == LINK else source  # noqa: PTH115 (as it is)
+    return Entry(path, mode, size, content)

@@ -1,0 +1,170 @@
+"""The main path: a commit becomes an artifact."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from artifact_store.artifact import ArtifactId, check_version
+from artifact_store.errors import UsageError
+from artifact_store.manifest import FORMAT, Builder, Manifest
+from fapbuild import (
+    assets,
+    config,
+    contents,
+    guards,
+    locks,
+    parts,
+    plan,
+    procfile,
+    sources,
+    target,
+    version,
+    wheels,
+    writer,
+)
+from fapbuild.cache import Cache, default_folder
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `fapbuild pack` was asked for."""
+
+    root: Path
+    ref: str = ""
+    """A commit to pack; empty for HEAD, which the working tree must then match."""
+    version: str = ""
+    output: Path = Path("dist")
+    allow_dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything that was read and decided before the first wheel is fetched."""
+
+    tree: sources.SourceTree
+    project: config.Project
+    id: ArtifactId
+    files: tuple[plan.Entry, ...]
+    lock: locks.Lock
+    manifest: Manifest
+
+
+def pack(request: Request, say: Say) -> writer.Written:
+    """Write `<output>/<app>-<version>.tgz`.
+
+    Raises UsageError for what is wrong with the project, FapError for what went wrong on the way; then
+    nothing is written.
+    """
+    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+        work = Path(folder)
+        found = gather(request, work, say)
+        epoch, platform = found.manifest.epoch, found.manifest.target
+        cache = Cache(default_folder())
+        (work / "wheels").mkdir()
+        (work / "installer").mkdir()
+        with ThreadPoolExecutor(1) as beside:
+            compiling = beside.submit(
+                assets.compile_all,
+                found.project.settings.assets,
+                found.tree.folder,
+                work / "assets",
+                epoch,
+                say,
+            )
+            vendored = wheels.vendor(found.lock.pins, platform, cache, work / "wheels", say)
+            own = wheels.vendor(parts.pins(), platform, cache, work / "installer", say)
+            outputs = compiling.result()
+        files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)
+        manifest = contents.describe(found.manifest, files, vendored)
+        members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
+        say(f"writing {found.id.file_name}: {len(files)} files, {len(vendored)} wheels")
+        return writer.write(
+            members,
+            lambda index: msgspec.structs.replace(manifest, members=index),
+            request.output / found.id.file_name,
+        )
+
+
+def gather(request: Request, work: Path, say: Say) -> Gathered:
+    """Read the commit, check it, and resolve its lock: all that a dry run does."""
+    changed = () if request.ref else sources.changes(request.root, request.output)
+    if not request.allow_dirty:
+        guards.check_clean(changed)
+    tree = sources.read(
+        request.root, request.ref or "HEAD", work / "tree", with_changes=bool(changed), ignore=request.output
+    )
+    project = config.load(tree.folder)
+    settings = project.settings
+    files = contents.committed(tree, settings.exclude)
+    paths = [entry.path for entry in files]
+    guards.check_names(paths, own_installer=settings.installer == "own")
+    guards.check_secrets(paths, settings.allow)
+    lock = locks.resolve(project, tree.folder, work)
+    if lock.warning:
+        say(f"warning: {lock.warning}\nhint: fapbuild lock, and commit {settings.lock}")
+    chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
+    manifest = Manifest(
+        format=FORMAT,
+        app=settings.app,
+        version=check_version(chosen),
+        commit=tree.commit,
+        repository=tree.repository,
+        dirty=bool(tree.dirty),
+        epoch=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH", ""), tree.committed),
+        target=target.this_machine(),
+        lock_digest="",
+        builder=Builder(
+            name="fapbuild",
+            version=metadata.version("fapkit"),
+            compressor=writer.compressor(),
+            level=writer.LEVEL,
+        ),
+        processes=procfile.read(tree.folder),
+        requires_env=settings.requires_env,
+        wheels=(),
+        files=(),
+        members=(),
+    )
+    return Gathered(tree, project, ArtifactId(settings.app, chosen), files, lock, manifest)
+
+
+def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[str]]:
+    """What `pack` would put in: as an object, and as lines for people. Nothing is fetched or written.
+
+    A missing or stale lock is compiled all the same, as that says which wheels it would be.
+    """
+    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+        found = gather(request, Path(folder), say)
+    pins = [f"{pin.name}=={pin.version}" for pin in found.lock.pins]
+    outputs = [path for step in found.project.settings.assets for path in step.outputs]
+    files = [entry.path for entry in found.files]
+    facts: dict[str, object] = {
+        "app": found.id.app,
+        "version": found.id.version,
+        "path": str(request.output / found.id.file_name),
+        "commit": found.tree.commit,
+        "files": files,
+        "assets": outputs,
+        "wheels": pins,
+    }
+    lines = [f"would write {request.output / found.id.file_name}"]
+    for title, names in (("files", files), ("assets", outputs), ("wheels", pins)):
+        lines += [f"{title}: {len(names)}", *(f"  {name}" for name in names)]
+    return facts, lines
+
+
+def source_date_epoch(chosen: str, committed: int) -> int:
+    """The manifest's epoch: SOURCE_DATE_EPOCH if it is set, else the commit's time; in seconds since 1970."""
+    if not chosen:
+        return committed
+    if not chosen.isascii() or not chosen.isdigit():
+        raise UsageError(f"SOURCE_DATE_EPOCH is {chosen!r}, which is no number of seconds since 1970")
+    return int(chosen)

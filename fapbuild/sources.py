@@ -1,0 +1,234 @@
+"""The committed files of a project: from git, as of one commit."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from artifact_store.errors import FapError, UsageError
+from fapbuild import command
+
+LINK = 0o120777
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, order=True)
+class SourceFile:
+    """One file or symbolic link; `path` is relative to the project's folder, `size` in bytes."""
+
+    path: str
+    mode: int
+    """0o644, 0o755 or 0o120777"""
+    size: int
+    oid: str
+    """The name of its content in git."""
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """A commit's files, exported to `folder`."""
+
+    commit: str
+    committed: int
+    """The commit's time in seconds since 1970."""
+    repository: str
+    """`https://host/path` of the remote `origin`, without user, password or `.git`; empty if it has none."""
+    dirty: str
+    """The hex digest of the tree if it holds more than the commit, else empty."""
+    folder: Path
+    files: tuple[SourceFile, ...]
+
+
+def changes(root: Path, ignore: Path | None = None) -> tuple[str, ...]:
+    """What differs from HEAD in the project's folder, new files included, files in `ignore` not.
+
+    Each is a line of `git status --porcelain`. Raises FapError if `root` is in no git repository.
+    """
+    wanted = _without(root, ignore)
+    out = _git(
+        root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted, hint=_NO_GIT
+    )
+    return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
+
+
+def read(
+    root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
+) -> SourceTree:
+    """Export the files of the commit `ref` below `root` into the new folder `into`.
+
+    With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
+    git ignores or that lie in the folder `ignore`.
+    Raises UsageError for an unknown ref, FapError for a submodule, or a symbolic link that leaves the tree.
+    """
+    prefix = _text(_git(root, "rev-parse", "--show-prefix", hint=_NO_GIT)).rstrip("/")
+    commit = _commit(root, ref)
+    tree = f"{commit}:{prefix}"
+    env: dict[str, str] = {}
+    dirty = ""
+    if with_changes:
+        env = _scratch_git(root, into.parent)
+        _git(root, "read-tree", "HEAD", env=env)
+        _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
+        tree = f"{_text(_git(root, 'write-tree', env=env))}:{prefix}"
+        name = _text(_git(root, "rev-parse", tree, env=env))
+        dirty = name if name != _text(_git(root, "rev-parse", f"{commit}:{prefix}")) else ""
+    files = parse_listing(_git(root, "ls-tree", "-r", "-z", "-l", "--full-tree", tree, env=env))
+    _export(root, files, into, env)
+    return SourceTree(
+        commit=commit,
+        committed=int(_text(_git(root, "show", "-s", "--format=%ct", commit))),
+        repository=_repository(root),
+        dirty=dirty,
+        folder=into,
+        files=files,
+    )
+
+
+def parse_listing(listing: bytes) -> tuple[SourceFile, ...]:
+    """The files of `git ls-tree -r -z -l`, sorted by path; FapError for what an artifact can't hold."""
+    files = []
+    for line in listing.split(b"\0"):
+        if not line:
+            continue
+        facts, _, raw = line.partition(b"\t")
+        mode, kind, oid, size = facts.decode("ascii").split()
+        path = _checked_path(raw)
+        if kind != "blob":
+            raise FapError(
+                f"{path} is a git submodule, and an artifact holds the files of one repository",
+                hint=f"make it a dependency, or exclude it: git rm --cached {path}",
+            )
+        is_link = mode == "120000"
+        files.append(
+            SourceFile(
+                path=path,
+                mode=LINK if is_link else (0o755 if mode == "100755" else 0o644),
+                size=0 if is_link else int(size),
+                oid=oid,
+            )
+        )
+    return tuple(sorted(files))
+
+
+def check_link(folder: Path, path: str) -> str:
+    """Return the target of the symbolic link `path` in `folder`; raise FapError if it leaves the folder."""
+    target = os.readlink(folder / path)  # noqa: PTH115 (Path would rewrite ./x)
+    real = os.path.realpath(folder / path)
+    if target.startswith("/") or not Path(real).is_relative_to(os.path.realpath(folder)):
+        raise FapError(
+            f"the symbolic link {path} -> {target} leaves the project",
+            hint="link to a path inside the project, or use linked_files and linked_dirs of deploy.yml",
+        )
+    return target
+
+
+def mode_of(path: Path) -> int:
+    """The mode an artifact gives the file: 0o644, 0o755 if its owner may execute it, 0o120777 for a link."""
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return LINK
+    if not stat.S_ISREG(mode):
+        raise FapError(f"{path.name} is neither a file nor a symbolic link")
+    return 0o755 if mode & 0o100 else 0o644
+
+
+_NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
+
+
+def _git(root: Path, *arguments: str, env: dict[str, str] | None = None, hint: str = "") -> bytes:
+    return command.run(["git", *arguments], cwd=root, env=env, hint=hint)
+
+
+def _without(root: Path, ignore: Path | None) -> list[str]:
+    folder = root / ignore if ignore else root
+    if folder == root or not folder.is_relative_to(root):
+        return ["."]
+    return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]
+
+
+def _text(out: bytes) -> str:
+    return out.decode("utf-8").strip()
+
+
+def _commit(root: Path, ref: str) -> str:
+    try:
+        return _text(_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"))
+    except FapError as error:
+        raise UsageError(
+            f"{ref!r} names no commit of this repository",
+            hint=_NO_GIT if ref == "HEAD" else "git log --oneline shows them; git fetch --tags brings more",
+        ) from error
+
+
+def _checked_path(raw: bytes) -> str:
+    try:
+        path = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FapError(f"the file name {raw!r} is not UTF-8", hint="rename it: git mv") from error
+    if any(part in ("", ".", "..") for part in path.split("/")) or any(ord(char) < 32 for char in path):
+        raise FapError(f"the file name {path!r} is refused", hint="rename it: git mv")
+    return path
+
+
+def _scratch_git(root: Path, folder: Path) -> dict[str, str]:
+    """An environment in which git writes index and objects to `folder`, and the repository stays as it is."""
+    objects = folder / "objects"
+    objects.mkdir()
+    own = _text(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects"))
+    return {
+        "GIT_INDEX_FILE": str(folder / "index"),
+        "GIT_OBJECT_DIRECTORY": str(objects),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": own,
+    }
+
+
+def _export(root: Path, files: tuple[SourceFile, ...], into: Path, env: dict[str, str]) -> None:
+    into.mkdir()
+    blobs = into.parent / "blobs"
+    wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
+    command.run(["git", "cat-file", "--batch"], cwd=root, env=env, stdin=wanted, stdout=blobs)
+    links = []
+    with blobs.open("rb") as stream:
+        for file in files:
+            size = int(stream.readline().split()[2])
+            path = into / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if file.mode == LINK:
+                links.append((file.path, stream.read(size)))
+            else:
+                with path.open("xb") as out:
+                    while size > 0:
+                        data = stream.read(min(size, _CHUNK))
+                        out.write(data)
+                        size -= len(data)
+                path.chmod(file.mode)
+            stream.read(1)
+    blobs.unlink()
+    # Links come last, so that no file is ever written through one.
+    for name, target in links:
+        os.symlink(target, os.fsencode(into / name))  # noqa: PTH211 (any bytes)
+    for name, _ in links:
+        check_link(into, name)
+
+
+def _repository(root: Path) -> str:
+    try:
+        url = _text(_git(root, "config", "--get", "remote.origin.url"))
+    except FapError:
+        return ""
+    return repository_url(url)
+
+
+def repository_url(remote: str) -> str:
+    """One spelling for all the ways to clone a repository, so that they give the same artifact.
+
+    `git@host:path.git`, `ssh://git@host/path` and `https://user:secret@host/path.git` become
+    `https://host/path`; a folder of this machine becomes an empty string.
+    """
+    match = re.fullmatch(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)", remote) or re.fullmatch(
+        r"(?:[^/@:]+@)([^/:]+):(?!/)(.+)", remote
+    )
+    if not match:
+        return ""
+    return f"https://{match[1].lower()}/{PurePosixPath(match[2].removesuffix('/').removesuffix('.git'))}"
