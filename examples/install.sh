@@ -1,0 +1,1 @@
+../fapbuild/installer/install.sh
