@@ -77,7 +77,7 @@ def environment(mine: dict[str, str], epoch: int) -> dict[str, str]:
         for key, value in mine.items()
         if key in _PASSED or key.lower() in _PASSED_ANY_CASE or key.lower().startswith(_PASSED_PREFIXES)
     }
-    return {**passed, "SOURCE_DATE_EPOCH": str(epoch), "NODE_ENV": "production"}
+    return {**passed, "SOURCE_DATE_EPOCH": str(epoch)}
 
 
 def _collect(root: Path, name: str, step: str) -> list[Output]:
