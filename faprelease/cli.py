@@ -1,0 +1,201 @@
+"""faprelease: release an artifact to hosts, roll back, and see what runs where."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from artifact_store.errors import FapError
+
+_KEYS = """
+Every key of deploy.yml is also a flag, which wins over the file: --keep-releases 3, --hosts a,b.
+A URL given as `-` is read from standard input; FAP_CURL_URL does the same without an argument.
+
+\b
+Exit codes: 0 done or nothing to do, 1 failed and nothing changed, 2 usage or configuration, 3 partly done
+or drift, 4 failed and rolled back, 5 lock held, 6 verification failed, 7 cannot connect, 130 interrupted.
+"""
+_EXTRA = {"ignore_unknown_options": True}
+
+
+class _DefaultVerb(click.Group):
+    """`faprelease production web` is `faprelease release production web`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+            args = ["release", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_DefaultVerb, epilog=_KEYS)
+@click.version_option(package_name="fapkit")
+def cli() -> None:
+    """Release artifacts to plain servers, and roll back.
+
+    \b
+      faprelease --curl-url URL production web    this artifact, to production's web hosts
+      faprelease production                       what the stage's log says, to all its roles
+      faprelease rollback production web          the last release that was good
+      faprelease status production                what runs where
+
+    `release` is the default command.
+    """
+
+
+def _common(function: Any) -> Any:
+    for option in (
+        click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="STAGE [ROLE]"),
+        click.option(
+            "-f",
+            "-d",
+            "--deployfile",
+            "file",
+            type=Path,
+            default=Path("deploy.yml"),
+            help="default: deploy.yml",
+        ),
+        click.option("-s", "--stage", default="", help="the same as the first argument"),
+        click.option("-r", "--role", default="", help="the same as the second argument"),
+    ):
+        function = option(function)
+    return function
+
+
+@cli.command(context_settings=_EXTRA, epilog=_KEYS)
+@_common
+@click.option("--dry-run", is_flag=True, help="connect, look, and print the scripts that would run")
+@click.option("-v", "--verbose", is_flag=True, help="show every step and what it printed")
+def release(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, verbose: bool) -> None:
+    """Release to the hosts of STAGE and ROLE (all roles, if none is named).
+
+    Without --curl-url the version that was promoted to the stage is released; --curl-sha256 says which
+    bytes the URL must have.
+    """
+    from faprelease import release as main_path
+    from faprelease.report import Report
+
+    request = _request(words, file, stage, role, dry_run)
+    main_path.release(request, Report(verbose=verbose or _shows_output(request.flags)))
+
+
+@cli.command(context_settings=_EXTRA, epilog=_KEYS)
+@_common
+@click.option("--to", default="", metavar="RELEASE", help="the release to go to (default: the last good one)")
+@click.option("--dry-run", is_flag=True, help="connect, look, and print the scripts that would run")
+@click.option("-v", "--verbose", is_flag=True, help="show every step and what it printed")
+def rollback(
+    words: tuple[str, ...], file: Path, stage: str, role: str, to: str, dry_run: bool, verbose: bool
+) -> None:
+    """Go back to the last release that was good; nothing is downloaded."""
+    from faprelease import release as main_path
+    from faprelease.report import Report
+
+    request = _request(words, file, stage, role, dry_run)
+    main_path.rollback(request, Report(verbose=verbose or _shows_output(request.flags)), to)
+
+
+@cli.command(context_settings=_EXTRA)
+@_common
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a host on standard output")
+def status(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
+    """Show what every host of STAGE and ROLE runs; exit 3 if they differ."""
+    from faprelease import release as main_path
+
+    found = main_path.status(_request(words, file, stage, role, False))
+    rows = []
+    for target, state in found.items():
+        live = state.release(state.current)
+        artifact = live.artifact if live else None
+        rows.append(
+            {
+                "stage": target.settings.stage,
+                "role": target.settings.role,
+                "host": target.host,
+                "release": state.current,
+                "state": live.record.state if live else "",
+                "version": artifact.version if artifact else "",
+                "digest": artifact.digest if artifact else "",
+                "previous": live.record.previous if live else "",
+                "locked": state.locked,
+            }
+        )
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row))
+    else:
+        shown = ("role", "host", "release", "state", "version", "digest")
+        table = [
+            shown,
+            *(tuple(row[key][:12] if key == "digest" else row[key] or "-" for key in shown) for row in rows),
+        ]
+        widths = [max(len(line[column]) for line in table) for column in range(len(shown))]
+        for line in table:
+            click.echo(
+                "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
+            )
+        for row in rows:
+            if row["locked"]:
+                click.echo(f"{row['host']} ({row['role']}) is locked by {row['locked']}", err=True)
+    if len({row["digest"] for row in rows}) > 1:
+        click.echo("the hosts do not run the same artifact", err=True)
+        raise SystemExit(3)
+
+
+def _request(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool) -> Any:
+    from faprelease.release import Request
+
+    places, flags = _split(words)
+    places = [place for place in (stage, role) if place] + places
+    if not places or len(places) > 2:
+        raise click.UsageError("name a STAGE, and a ROLE if not all of them: faprelease production web")
+    if "curl_url" not in flags and os.environ.get("FAP_CURL_URL"):
+        flags["curl_url"] = os.environ["FAP_CURL_URL"]
+    if flags.get("curl_url") == "-":
+        flags["curl_url"] = sys.stdin.readline().strip()
+    return Request(
+        file=file, stage=places[0], role=places[1] if places[1:] else None, flags=flags, dry_run=dry_run
+    )
+
+
+def _split(words: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Stage and role, and every `--some-key value` or `--some-key=value` as a key of deploy.yml."""
+    from faprelease.config import LISTS
+
+    places: list[str] = []
+    flags: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            places.append(word)
+            continue
+        name, equals, value = word.removeprefix("--").partition("=")
+        key = name.replace("-", "_")
+        text = value if equals else next(rest, None)
+        if text is None:
+            raise click.UsageError(f"--{name} needs a value")
+        flags[key] = text.split(",") if key in LISTS else text
+    return places, flags
+
+
+def _shows_output(flags: Any) -> bool:
+    return str(flags.get("show_output", "")).lower() in ("1", "true", "yes")
+
+
+def main() -> None:
+    """The console script: the only place that prints errors and chooses the exit code."""
+    try:
+        cli(prog_name="faprelease", standalone_mode=False)
+    except FapError as error:
+        click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True)
+        for line in error.hint.splitlines():
+            click.echo(f"  {click.style('hint', fg='cyan')}: {line}" if line else "", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; see what is where: faprelease status STAGE", err=True)
+        sys.exit(130)

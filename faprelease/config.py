@@ -1,0 +1,251 @@
+"""What the keys of deploy.yml mean: file, stage, role and flags become one frozen `Target` a host."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from faprelease import deployfile
+from faprelease.build_steps import refuse_build_steps
+from faprelease.deployfile import DeployFile, refuse_unknown
+from faprelease.errors import ConfigError
+from faprelease.layout import Layout
+
+VERBS = frozenset(
+    [
+        "release",
+        "rollback",
+        "restart",
+        "status",
+        "releases",
+        "plan",
+        "apply",
+        "sync",
+        "converge",
+        "once",
+        "shell",
+        "logs",
+        "lock",
+        "unlock",
+        "config",
+        "doctor",
+        "migrate",
+        "schema",
+        "history",
+        "hosts",
+        "parity",
+    ]
+)
+"""What a stage can't be called, since `faprelease STAGE` and `faprelease VERB` share a place."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
+
+    app_name: str = ""
+    project_name: str = ""
+    stage: str = ""
+    role: str = ""
+    user: str = "deploy"
+    sudo_user: str = "deploy"
+    use_ssh_config: bool = True
+    connection: Literal["ssh", "local"] = "ssh"
+    hosts: list[str] = []
+    path: str = "/home/%(sudo_user)s/www/%(app_name)s"
+    current_path: str = "%(path)s/current"
+    releases_path: str = "%(path)s/releases"
+    shared_path: str = "%(path)s/shared"
+    shared_writable: bool = True
+    keep_releases: int = 5
+    linked_files: list[str] = []
+    linked_dirs: list[str] = []
+    environment: dict[str, str | int | float | bool] = {}
+    environment_file: str = ".env"
+    plugins: list[str] = []
+    release_plugins: list[str] | None = None
+    rollback_plugins: list[str] | None = None
+    restart_plugins: list[str] | None = None
+    once_plugins: list[str] | None = None
+    shell_plugins: list[str] | None = None
+    store: str = ""
+    dry_run: bool = False
+    show_output: bool = False
+
+
+PLACES = {"release_path": "", "new_release": ""}
+"""Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""
+LISTS = ("hosts", "linked_files", "linked_dirs", "plugins")
+_ABOUT_THE_FILE = {"stage_role_configs"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One role of one stage on one host: where to connect, where things lie, and what is in force."""
+
+    host: str
+    settings: Settings
+    layout: Layout
+    plugin_values: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """`web1` where one role is released, `web1 (worker)` in reports that mix roles."""
+        return f"{self.host} ({self.settings.role})"
+
+
+def check_file(file: DeployFile, plugin_keys: frozenset[str]) -> None:
+    """Look at the whole file before anything connects.
+
+    Raises ConfigError: an unknown key (with its line and the nearest known one), a build step, a stage named
+    like a verb.
+    """
+    refuse_build_steps(file)
+    known = {*Settings.__struct_fields__, *PLACES, *plugin_keys} - {"stage", "role"}
+    top = [key for key in file.values if not key.startswith("x-")]
+    for key in top:
+        refuse_unknown([key], known | _ABOUT_THE_FILE, file.where(key))
+    for stage, roles in _stages(file).items():
+        if stage in VERBS:
+            raise ConfigError(
+                f"{file.where('stage_role_configs', stage)}: {stage!r} is a command, and can't name a stage",
+                hint="give the stage another name",
+            )
+        for role, values in roles.items():
+            for key in values:
+                refuse_unknown([key], known, file.where("stage_role_configs", stage, role, key))
+
+
+def check_flags(flags: Mapping[str, Any], plugin_keys: frozenset[str]) -> None:
+    """Raise ConfigError for a flag that is no key of deploy.yml."""
+    known = {*Settings.__struct_fields__, *plugin_keys} - {"stage", "role", "environment"}
+    dashed = {key.replace("_", "-") for key in known}
+    refuse_unknown([key.replace("_", "-") for key in flags], dashed, "command line", "flag")
+
+
+def roles_of(file: DeployFile, stage: str, role: str | None) -> list[str]:
+    """The roles a command is about: the one it names, or all of the stage, in the file's order.
+
+    Raises ConfigError: the stage or the role is not in the file.
+    """
+    stages = _stages(file)
+    if not stages:
+        raise ConfigError(
+            f"{file.name} names no stage", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
+        )
+    refuse_unknown([stage], stages, file.where("stage_role_configs"), "stage")
+    if role is not None:
+        refuse_unknown([role], stages[stage], file.where("stage_role_configs", stage), f"role of {stage}")
+        return [role]
+    return list(stages[stage])
+
+
+def targets(
+    file: DeployFile,
+    stage: str,
+    role: str | None,
+    flags: Mapping[str, Any],
+    plugin_defaults: Mapping[str, Any],
+) -> list[Target]:
+    """One target for each host of each role, from the layers flag > stage-role > file > default.
+
+    Raises ConfigError for values of the wrong kind, hosts that are missing, and two roles in one folder.
+    """
+    found: list[Target] = []
+    for name in roles_of(file, stage, role):
+        found += _role_targets(file, stage, name, flags, plugin_defaults)
+    _refuse_shared_folders(file, found)
+    return found
+
+
+def _role_targets(
+    file: DeployFile, stage: str, role: str, flags: Mapping[str, Any], plugin_defaults: Mapping[str, Any]
+) -> list[Target]:
+    own = _stages(file)[stage][role]
+    core_defaults = {
+        field.name: field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+        for field in msgspec.structs.fields(Settings)
+    }
+    layers: dict[str, Any] = {
+        **core_defaults,
+        **plugin_defaults,
+        **{key: value for key, value in file.values.items() if not key.startswith("x-")},
+        **own,
+        **flags,
+        "stage": stage,
+        "role": role,
+    }
+    layers.pop("stage_role_configs", None)
+    if not layers["app_name"]:
+        raise ConfigError(f"{file.name} has no app_name", hint="add a line `app_name: NAME`")
+    layers["project_name"] = layers["project_name"] or layers["app_name"]
+    for key in LISTS:
+        if isinstance(layers[key], str):
+            layers[key] = [layers[key]]
+    values = deployfile.expand(layers, flags, file)
+    core = {key: value for key, value in values.items() if key in Settings.__struct_fields__}
+    settings = _convert(core, file, stage, role)
+    hosts = settings.hosts or (["localhost"] if settings.connection == "local" else [])
+    if not hosts:
+        raise ConfigError(
+            f"{file.where('stage_role_configs', stage, role)}: {stage} {role} has no hosts",
+            hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
+        )
+    layout = Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path)
+    rest = {key: value for key, value in values.items() if key not in core}
+    return [Target(host, settings, layout, rest) for host in dict.fromkeys(hosts)]
+
+
+def _convert(values: dict[str, Any], file: DeployFile, stage: str, role: str) -> Settings:
+    where = file.where("stage_role_configs", stage, role)
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}", hint=f"see the values of {stage} {role}") from error
+    paths = (settings.path, settings.current_path, settings.releases_path, settings.shared_path)
+    for path in paths:
+        if not path.startswith("/") or "\n" in path:
+            raise ConfigError(f"{where}: {path!r} is not an absolute path", hint="start it with /")
+    for name in (*settings.linked_files, *settings.linked_dirs):
+        if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
+            raise ConfigError(
+                f"{where}: {name!r} can't be linked", hint="name a path inside shared/ and the release"
+            )
+    if settings.keep_releases < 1:
+        raise ConfigError(f"{where}: keep_releases is {settings.keep_releases}", hint="keep at least 1")
+    return settings
+
+
+def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for target in found:
+        place = (target.host, target.layout.path)
+        other = owners.setdefault(place, target.settings.role)
+        if other != target.settings.role:
+            raise ConfigError(
+                f"{file.name}: roles {other} and {target.settings.role} share {place[1]} on {place[0]}",
+                hint="give each role a folder: path: /home/%(sudo_user)s/www/%(app_name)s-%(role)s",
+            )
+
+
+def _stages(file: DeployFile) -> dict[str, dict[str, dict[str, Any]]]:
+    stages = file.values.get("stage_role_configs") or {}
+    where = file.where("stage_role_configs")
+    if not isinstance(stages, dict):
+        raise ConfigError(
+            f"{where}: stage_role_configs is not a mapping", hint="it maps stages to roles to settings"
+        )
+    read: dict[str, dict[str, dict[str, Any]]] = {}
+    for stage, roles in stages.items():
+        if not isinstance(roles or {}, dict):
+            raise ConfigError(
+                f"{file.where('stage_role_configs', str(stage))}: {stage} maps no roles", hint="add a role"
+            )
+        for role, values in (roles or {}).items():
+            if not isinstance(values or {}, dict):
+                raise ConfigError(
+                    f"{file.where('stage_role_configs', str(stage), str(role))}: {role} has no settings",
+                    hint="add `hosts: […]` below it",
+                )
+            read.setdefault(str(stage), {})[str(role)] = values or {}
+    return read

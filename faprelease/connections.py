@@ -1,0 +1,127 @@
+"""The sessions of one run: connect, take the locks, look at the hosts; let go at the end."""
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from faprelease import facts, script
+from faprelease.config import Target
+from faprelease.errors import FapError, LockedError, UnreachableError
+from faprelease.execute import in_parallel
+from faprelease.facts import HostState
+from faprelease.session import HostSession, StepFailedError
+from faprelease.steps import LOCK_HELD, HostPlan, Phase, Result, Step, host_script
+from faprelease.transports.channel import Channel, ChannelLostError
+
+Key = tuple[str, str, str, str]
+Connect = Callable[[Target], Channel]
+
+
+def connect(target: Target) -> Channel:
+    """Open the channel that a target's settings ask for; raises UnreachableError."""
+    settings = target.settings
+    if settings.connection == "local":
+        from faprelease.transports import local
+
+        return local.connect()
+    from faprelease.transports import ssh
+
+    return ssh.connect(
+        target.host,
+        settings.user,
+        settings.sudo_user,
+        use_ssh_config=settings.use_ssh_config,
+        config_file=Path("~/.ssh/config").expanduser(),
+    )
+
+
+class Connections:
+    """One session for each host and user, however many roles are there. A context manager."""
+
+    def __init__(
+        self, targets: Iterable[Target], token: str, who: str, mark: str, connect: Connect = connect
+    ) -> None:
+        self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
+        self._token, self._who, self._mark, self._connect = token, who, mark, connect
+        self._sessions: dict[Key, HostSession] = {}
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> "Connections":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        in_parallel(list(self._sessions.values()), HostSession.close)
+
+    def look(self, *, lock: bool) -> dict[str, HostState]:
+        """What every target is, by its label; with `lock`, nobody else releases there until the end.
+
+        The locks are taken in order of host and path: the first alone, so that of two runs on the same
+        hosts one is refused before it holds any; then the rest at once. Raises LockedError,
+        UnreachableError, FapError.
+        """
+        groups: dict[Key, list[Target]] = {}
+        for target in self._targets:
+            groups.setdefault(_key(target), []).append(target)
+        in_parallel(list(groups.values()), lambda targets: self._open(targets))
+        first, *rest = groups.values()
+        states = self._look_at(first, lock)
+        for found in in_parallel(rest, lambda targets: self._look_at(targets, lock)) if rest else ():
+            states |= found
+        return states
+
+    def of(self, plan: HostPlan) -> HostSession:
+        """The session of a plan's host."""
+        return self._sessions[_key(self._target(plan))]
+
+    def renew(self, plan: HostPlan) -> HostSession:
+        """Replace a lost session by a new one that holds the same locks; raises FapError."""
+        target = self._target(plan)
+        same = [other for other in self._targets if _key(other) == _key(target)]
+        session = self._open(same)
+        self._run(session, Phase("lock again", tuple(self._lock(other) for other in same)), target)
+        return session
+
+    def _target(self, plan: HostPlan) -> Target:
+        return next(t for t in self._targets if (t.host, t.settings.role) == (plan.host, plan.role))
+
+    def _open(self, targets: list[Target]) -> HostSession:
+        shared = script.Session(self._mark, self._token, tuple(target.layout.state for target in targets))
+        session = HostSession(self._connect(targets[0]), shared)
+        with self._guard:
+            self._sessions[_key(targets[0])] = session
+        return session
+
+    def _look_at(self, targets: list[Target], lock: bool) -> dict[str, HostState]:
+        steps = [step for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
+        results = self._run(self._sessions[_key(targets[0])], Phase("look", tuple(steps)), targets[0])
+        answers = results[1::2] if lock else results
+        return {t.label: facts.parse(answer.output) for t, answer in zip(targets, answers, strict=True)}
+
+    def _run(self, session: HostSession, phase: Phase, target: Target) -> list[Result]:
+        try:
+            return session.run(phase, lambda _: None)
+        except StepFailedError as failed:
+            result = failed.result
+            if result.code == LOCK_HELD:
+                raise LockedError(
+                    f"{target.label}: another release is under way, {result.output}",
+                    hint="wait for it to end: its lock goes with its session",
+                ) from None
+            raise FapError(
+                f"{target.label}: {result.step.title} failed (exit {result.code}): {result.output}",
+                hint=f"see {target.layout.state} on {target.host}",
+            ) from None
+        except ChannelLostError as lost:
+            raise UnreachableError(
+                f"{target.label}: {lost}", hint="release again when the host answers"
+            ) from None
+
+    def _lock(self, target: Target) -> Step:
+        return host_script(
+            "take the lock", "guard", "lock", state=target.layout.state, token=self._token, owner=self._who
+        )
+
+
+def _key(target: Target) -> Key:
+    settings = target.settings
+    return (settings.connection, target.host, settings.user, settings.sudo_user)

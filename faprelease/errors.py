@@ -1,0 +1,41 @@
+"""What can go wrong in a release, beyond what `artifact_store.errors` names."""
+
+from artifact_store.errors import FapError, UnreachableError, UsageError, VerificationError
+
+__all__ = [
+    "ConfigError",
+    "FapError",
+    "LockedError",
+    "PartlyDoneError",
+    "ReleaseFailedError",
+    "RolledBackError",
+    "UnreachableError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class ConfigError(UsageError):
+    """deploy.yml or a flag is wrong: exit 2."""
+
+
+class LockedError(FapError):
+    """Someone else is releasing to one of the hosts: exit 5."""
+
+    exit_code = 5
+
+
+class ReleaseFailedError(FapError):
+    """A step failed before anything was published: exit 1."""
+
+
+class RolledBackError(FapError):
+    """A step failed after publishing, and every host is back on its old release: exit 4."""
+
+    exit_code = 4
+
+
+class PartlyDoneError(FapError):
+    """The hosts are not all in one state: exit 3."""
+
+    exit_code = 3

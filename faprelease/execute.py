@@ -1,0 +1,205 @@
+"""Run a plan on its hosts: prepare everywhere, then publish everywhere, or go back everywhere.
+
+Nothing is decided here but what the plan says to do when a step fails.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+from faprelease.errors import (
+    FapError,
+    PartlyDoneError,
+    ReleaseFailedError,
+    RolledBackError,
+    VerificationError,
+)
+from faprelease.session import HostSession, StepFailedError
+from faprelease.steps import VERIFICATION_FAILED, HostPlan, Phase, Plan, Result
+from faprelease.transports.channel import ChannelLostError
+
+T = TypeVar("T")
+R = TypeVar("R")
+PhasesOf = Callable[[HostPlan], tuple[Phase, ...]]
+MOST_THREADS = 64
+
+
+class Report(Protocol):
+    """Who is told what happens, as it happens; called from several threads."""
+
+    def result(self, plan: HostPlan, phase: Phase, result: Result) -> None: ...
+
+    def phase(self, name: str, hosts: int, seconds: float) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a host could not go on."""
+
+    plan: HostPlan
+    phase: str
+    step: str
+    reason: str
+    code: int | None
+    """The step's exit code; None when the channel was lost."""
+
+
+class Sessions(Protocol):
+    """The open sessions of a run."""
+
+    def of(self, plan: HostPlan) -> HostSession:
+        """The session to run this plan on; plans on one host and user share one."""
+
+    def renew(self, plan: HostPlan) -> HostSession:
+        """A new session after the old one was lost, with the lock taken again; raises FapError."""
+
+
+def in_parallel(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
+    """`work` on all items at once; results in order; the first exception is raised after all have ended."""
+    if len(items) == 1:
+        return [work(items[0])]
+    with ThreadPoolExecutor(max_workers=min(MOST_THREADS, max(1, len(items)))) as pool:
+        futures = [pool.submit(work, item) for item in items]
+    return [future.result() for future in futures]
+
+
+def run(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
+    """Carry a plan out.
+
+    Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
+    RolledBackError (all hosts are on their old release again) or PartlyDoneError.
+    """
+    runner = _Runner(plan, sessions, report, clock)
+    failures = runner.in_step(lambda host: host.prepare)
+    if failures:
+        runner.give_up(failures)
+    failures = runner.each(lambda host: host.publish)
+    if failures:
+        runner.go_back(failures)
+    failures = runner.in_step(lambda host: host.finish)
+    if failures:
+        raise PartlyDoneError(
+            f"{plan.title}: the new release is live everywhere, but tidying up failed\n{_told(failures)}",
+            hint="mend what it says; the next release tidies up again",
+        )
+
+
+class _Runner:
+    def __init__(self, plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
+        self._plan, self._sessions, self._report, self._clock = plan, sessions, report, clock
+        self._bound: dict[tuple[str, str], str] = {}
+
+    def in_step(self, phases_of: PhasesOf) -> list[Failure]:
+        """Phase by phase: every host ends a phase before any begins the next. Stops after one that failed."""
+        names = dict.fromkeys(phase.name for host in self._plan.hosts for phase in phases_of(host))
+        for name in names:
+            began = self._clock()
+            failures = self._on_all(
+                lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name])  # noqa: B023
+            )
+            failures += self._differences()
+            if failures:
+                return failures
+            self._report.phase(name, len(self._plan.hosts), self._clock() - began)
+        return []
+
+    def _differences(self) -> list[Failure]:
+        """The hosts whose binding step printed something else than the first host's."""
+        first = next(iter(self._bound.values()), "")
+        return [
+            Failure(
+                host,
+                "updating",
+                "compare with the other hosts",
+                f"got {own}, the first host {first}",
+                VERIFICATION_FAILED,
+            )
+            for host in self._plan.hosts
+            if (own := self._bound.get((host.host, host.role), first)) != first
+        ]
+
+    def each(self, phases_of: PhasesOf) -> list[Failure]:
+        """All phases of a host one after another, the hosts side by side."""
+        began = self._clock()
+        failures = self._on_all(lambda host: self._run_host(host, phases_of(host)))
+        if not failures:
+            self._report.phase("published", len(self._plan.hosts), self._clock() - began)
+        return failures
+
+    def give_up(self, failures: list[Failure]) -> None:
+        """Nothing was published: remove what was prepared."""
+        left = self._undo(lambda host: host.if_unpublished)
+        kind = (
+            VerificationError if any(f.code == VERIFICATION_FAILED for f in failures) else ReleaseFailedError
+        )
+        message = f"{self._plan.title}: nothing was published\n{_told(failures)}"
+        if left:
+            message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
+        raise kind(message, hint="mend what it says, and release again")
+
+    def go_back(self, failures: list[Failure]) -> None:
+        """Something was published: every host returns to the release it came from."""
+        self._report.say("going back on all hosts")
+        left = self._undo(lambda host: host.if_published)
+        if left:
+            raise PartlyDoneError(
+                f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}",
+                hint="see what is where: faprelease status STAGE",
+            )
+        raise RolledBackError(
+            f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}",
+            hint="mend what it says, and release again",
+        )
+
+    def _undo(self, phases_of: PhasesOf) -> list[Failure]:
+        """Undo on every host, whatever the others do; a host whose channel was lost gets one new one."""
+        return self._on_all(lambda host: self._undo_host(host, phases_of(host)))
+
+    def _undo_host(self, host: HostPlan, phases: tuple[Phase, ...]) -> list[Failure]:
+        failures = self._run_host(host, phases)
+        if any(failure.code is None for failure in failures):
+            try:
+                self._sessions.renew(host)
+            except FapError as error:
+                return [Failure(host, "undo", "connect again", error.message, None)]
+            return self._run_host(host, phases)
+        return failures
+
+    def _on_all(self, work: Callable[[HostPlan], list[Failure]]) -> list[Failure]:
+        """`work` for every host, all at once, but those on one session one after another."""
+        by_session: dict[int, list[HostPlan]] = {}
+        for host in self._plan.hosts:
+            by_session.setdefault(id(self._sessions.of(host)), []).append(host)
+        return _flat(
+            in_parallel(list(by_session.values()), lambda hosts: _flat(work(host) for host in hosts))
+        )
+
+    def _run_host(self, host: HostPlan, phases: Iterable[Phase]) -> list[Failure]:
+        for phase in phases:
+            try:
+                for result in self._sessions.of(host).run(phase, partial(self._report.result, host, phase)):
+                    if result.step.binding:
+                        self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
+            except StepFailedError as failed:
+                result = failed.result
+                return [Failure(host, phase.name, result.step.title, result.output, result.code)]
+            except ChannelLostError as lost:
+                return [Failure(host, phase.name, phase.steps[0].title, str(lost), None)]
+        return []
+
+
+def _flat(lists: Iterable[list[Failure]]) -> list[Failure]:
+    return [item for each in lists for item in each]
+
+
+def _told(failures: list[Failure]) -> str:
+    lines = []
+    for failure in failures:
+        ended = "connection lost" if failure.code is None else f"exit {failure.code}"
+        lines.append(f"  {failure.plan.host} ({failure.plan.role}), {failure.phase}: {failure.step}: {ended}")
+        lines += [f"    {line}" for line in failure.reason.splitlines()[-20:]]
+    return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""What a host says of itself: one read-only step, and the frozen value its answer becomes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from posixpath import basename
+from typing import TypeVar
+
+import msgspec
+
+from faprelease.config import Target
+from faprelease.errors import FapError
+from faprelease.layout import is_release_id
+from faprelease.steps import Step, host_script
+
+T = TypeVar("T")
+
+
+class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
+    """`<id>.artifact.json`: what a host found in the file it unpacked. The names are empty for an archive
+    that `fapbuild` did not make."""
+
+    digest: str
+    app: str = ""
+    version: str = ""
+    commit: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`<id>.json`: how far a release came. States: preparing, ready, live, retired, failed, bad."""
+
+    state: str
+    previous: str = ""
+    """The release that was live when this one was prepared: where a rollback goes."""
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release on one host; `artifact` is None until something was unpacked."""
+
+    id: str
+    record: Record
+    artifact: Unpacked | None
+    present: bool
+    """Its folder is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """All that a plan is decided from."""
+
+    now: datetime
+    """The host's own clock, UTC."""
+    current: str
+    """The id that `current` names, empty if it names nothing."""
+    blocked: str
+    """What stands where `current` should be and is no link, empty if nothing does."""
+    releases: tuple[Release, ...]
+    """Those with a record, oldest first."""
+    taken: tuple[str, ...]
+    """Every release id in use on the host, with a folder or a record."""
+    tools: frozenset[str]
+    missing: tuple[str, ...]
+    """Linked files that are not in `shared/`."""
+    free: int
+    """Free disk space, in bytes."""
+    unwritable: str
+    """The folder that should be written to and can't, empty if it can."""
+    locked: str
+    """Who holds the lock, empty if nobody does."""
+
+    def release(self, release_id: str) -> Release | None:
+        """The release of that id, if the host has a record of it."""
+        return next((release for release in self.releases if release.id == release_id), None)
+
+    def last_good(self, *, before: str = "") -> Release | None:
+        """Where a rollback from the release `before` (default: the current one) goes: what it recorded as
+        its previous one, and so on back, to the first that was live and is still there."""
+        seen: set[str] = set()
+        leaving = self.release(before or self.current)
+        while leaving and leaving.record.previous and leaving.id not in seen:
+            seen.add(leaving.id)
+            candidate = self.release(leaving.record.previous)
+            if candidate and is_good(candidate):
+                return candidate
+            leaving = candidate
+        return None
+
+
+def is_good(release: Release) -> bool:
+    """Its gate was passed once, it was not left as bad, and its folder is there: a rollback may go to it."""
+    return release.present and release.record.state in ("live", "retired")
+
+
+def probe(target: Target) -> Step:
+    """The step that reads a host; it changes nothing."""
+    layout = target.layout
+    return host_script(
+        "look at the host",
+        "probe",
+        stdin="\n".join(target.settings.linked_files),
+        path=layout.path,
+        current=layout.current,
+        releases=layout.releases,
+        shared=layout.shared,
+        state=layout.state,
+    )
+
+
+def parse(output: str) -> HostState:
+    """Read the answer of `probe`; raises FapError if a record on the host is damaged."""
+    lines = [tuple(line.split(" ", 1)) for line in output.splitlines() if " " in line]
+    one = {
+        word: rest
+        for word, rest in lines
+        if word in ("now", "current", "blocked", "free", "unwritable", "locked")
+    }
+    folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
+    records = _by_id(lines, "record", Record)
+    artifacts = _by_id(lines, "artifact", Unpacked)
+    if "now" not in one:
+        raise FapError(
+            "the host's answer can't be read", hint=f"its shell said: {output[-500:] or 'nothing'}"
+        )
+    current = basename(one.get("current", "").rstrip("/"))
+    return HostState(
+        now=datetime.fromisoformat(one["now"]),
+        current=current if is_release_id(current) else "",
+        blocked=one.get("blocked", ""),
+        releases=tuple(
+            Release(name, records[name], artifacts.get(name), name in folders) for name in sorted(records)
+        ),
+        taken=tuple(sorted(folders | set(records))),
+        tools=frozenset(rest for word, rest in lines if word == "tool"),
+        missing=tuple(rest for word, rest in lines if word == "missing"),
+        free=int(one.get("free") or 0) * 1024,
+        unwritable=one.get("unwritable", ""),
+        locked=one.get("locked", ""),
+    )
+
+
+def _by_id(lines: list[tuple[str, ...]], word: str, kind: type[T]) -> dict[str, T]:
+    found = {}
+    for name, rest in lines:
+        if name != word:
+            continue
+        release_id, _, json = rest.partition(" ")
+        if is_release_id(release_id):
+            found[release_id] = _decode(release_id, json, kind)
+    return found
+
+
+def _decode(release_id: str, json: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(json, type=kind)
+    except msgspec.MsgspecError as error:
+        raise FapError(
+            f"the record of release {release_id} is damaged: {error}",
+            hint=f"look at .fap/releases/{release_id}*.json on the host, and move it away",
+        ) from error

@@ -1,0 +1,37 @@
+# One read-only look at a host, one fact a line: a word, then its value.
+# Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
+say() { printf '%s %s\n' "$1" "$2"; }
+
+say now "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+if [ -L "$current" ]; then
+  say current "$(readlink "$current")"
+elif [ -e "$current" ]; then
+  say blocked "$current"
+fi
+for tool in curl python3; do
+  command -v "$tool" >/dev/null 2>&1 && say tool "$tool"
+done
+for folder in "$releases"/*-*/; do
+  [ -d "$folder" ] || continue
+  name=${folder%/}
+  say folder "${name##*/}"
+done
+for record in "$state"/releases/*.json; do
+  [ -f "$record" ] || continue
+  name=${record##*/}
+  { read -r json <"$record"; } 2>/dev/null
+  case $name in
+    *.artifact.json) say "artifact ${name%.artifact.json}" "$json" ;;
+    *) say "record ${name%.json}" "$json" ;;
+  esac
+done
+if { read -r owner <"$state/lock/owner"; } 2>/dev/null; then
+  say locked "$owner"
+fi
+there=$path
+while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+[ -w "$there" ] || say unwritable "$there"
+say free "$(df -Pk "$there" | { read -r line; read -r device blocks used free rest; echo "$free"; })"
+while read -r file; do
+  [ -e "$shared/$file" ] || say missing "$file"
+done

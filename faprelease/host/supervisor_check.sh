@@ -1,0 +1,31 @@
+# See every process of a program RUNNING, twice, and with the release as its working folder.
+# Needs: program, release. STARTING is waited for, up to 60 s; anything else is a failure at once.
+folder=$(cd "$release" && pwd -P) || exit 1
+look() {
+  status=$(supervisorctl status "$program" 2>&1)
+  case $status in
+    *'no such process'* | *'no such group'*) status=$(supervisorctl status "$program:*" 2>&1) ;;
+  esac
+}
+seconds=0
+while look; do
+  case $status in
+    *STARTING*) [ "$seconds" -lt 60 ] || break ;;
+    *) break ;;
+  esac
+  seconds=$((seconds + 1))
+  sleep 1
+done
+echo "$status"
+[ -n "$status" ] || exit 1
+echo "$status" | while read -r name state rest; do
+  [ "$state" = RUNNING ] || { echo "$name is $state, not RUNNING"; supervisorctl tail "$name" stderr 2>/dev/null; exit 1; }
+  pid=${rest#pid }
+  pid=${pid%%,*}
+  [ -d "/proc/$pid" ] || { echo "$name (pid $pid) has ended"; exit 1; }
+  cwd=$(readlink "/proc/$pid/cwd") || { echo "$name runs as another user: can't see from where"; continue; }
+  case $cwd in
+    "$folder" | "$folder"/*) ;;
+    *) echo "$name (pid $pid) runs from $cwd, not from $folder"; exit 1 ;;
+  esac
+done

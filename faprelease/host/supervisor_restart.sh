@@ -1,0 +1,27 @@
+# Make supervisord run a program from the release that `current` names now.
+# Needs: program, conf, target, restart, refresh.
+# `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
+# conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
+if [ ! -f "$conf" ]; then
+  echo "$conf is missing"
+  exit 1
+fi
+if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
+  rm -f "$target.new" && ln -s "$conf" "$target.new" && mv -f "$target.new" "$target" || exit 1
+fi
+[ -z "$refresh" ] || supervisorctl stop "$program" "$program:*"
+changes=$(supervisorctl reread) || { echo "$changes"; exit 1; }
+echo "$changes"
+case $changes in
+  *ERROR* | *rror:*) exit 1 ;;
+esac
+updated=$(supervisorctl update "$program") || { echo "$updated"; exit 1; }
+echo "$updated"
+case $updated in
+  *'added process group'* | *'updated process group'*) exit 0 ;;
+esac
+[ -n "$restart$refresh" ] || exit 0
+case $(supervisorctl status "$program" 2>&1) in
+  *'no such process'* | *'no such group'*) program="$program:*" ;;
+esac
+supervisorctl restart "$program"

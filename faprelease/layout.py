@@ -1,0 +1,47 @@
+"""Where things lie on a host. Pure names; nothing here touches a file."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from posixpath import join
+
+_RELEASE_ID = re.compile(r"\d{6}-\d{6}")
+_RELEASE_TIME = "%y%m%d-%H%M%S"
+
+
+def is_release_id(name: str) -> bool:
+    """True for a folder name that a release of ours can have (`261122-185409`); others are left alone."""
+    return _RELEASE_ID.fullmatch(name) is not None
+
+
+def next_release_id(now: datetime, taken: list[str]) -> str:
+    """The id of a release made at `now` (UTC): later than every id in `taken`, whatever the clocks say."""
+    times = [datetime.strptime(name, _RELEASE_TIME).replace(tzinfo=now.tzinfo) for name in taken]
+    newest = max(times, default=None)
+    if newest is not None and newest >= now.replace(microsecond=0):
+        now = newest + timedelta(seconds=1)
+    return now.strftime(_RELEASE_TIME)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one app on one host; absolute paths."""
+
+    path: str
+    current: str
+    releases: str
+    shared: str
+
+    @property
+    def state(self) -> str:
+        """Records, lock and ledger."""
+        return join(self.path, ".fap")
+
+    @property
+    def records(self) -> str:
+        """`<id>.json` is a release's record, `<id>.artifact.json` what was unpacked there."""
+        return join(self.state, "releases")
+
+    def release(self, release_id: str) -> str:
+        """The folder of one release."""
+        return join(self.releases, release_id)

@@ -1,0 +1,76 @@
+"""Restart a supervisor program once the new release is current, and see that it runs from there."""
+
+import posixpath
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+
+from faprelease.hooks import Context, hookimpl
+from faprelease.steps import Step, host_script
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """fapistrano's keys; the status is checked unless that is switched off."""
+
+    supervisor_restart: bool = True
+    supervisor_refresh: bool = False
+    supervisor_output: bool = False
+    supervisor_check_status: bool = True
+    supervisor_program: str = "%(app_name)s"
+    supervisor_conf: str = "configs/supervisor_%(stage)s_%(role)s.conf"
+    supervisor_target: str = "/etc/supervisor/conf.d/%(supervisor_program)s.conf"
+
+
+@hookimpl
+def deploy_starting(context: Context) -> Iterator[Step]:
+    options = context.options(Options)
+    script = (
+        "supervisorctl pid >/dev/null || { supervisorctl pid; echo 'supervisord does not answer'; exit 1; }"
+    )
+    yield Step(title="see that supervisord answers", script=script)
+    folder = posixpath.dirname(options.supervisor_target)
+    yield _expect(f"see that {folder} can be written", "-w", folder, "it is not writable for this user")
+
+
+@hookimpl
+def deploy_updated(context: Context) -> Iterator[Step]:
+    options = context.options(Options)
+    conf = f"{context.release}/{options.supervisor_conf}"
+    yield _expect(f"find {options.supervisor_conf}", "-f", conf, "the release has no such file")
+
+
+@hookimpl
+def deploy_published(context: Context) -> Iterator[Step]:
+    options = context.options(Options)
+    yield host_script(
+        f"restart {options.supervisor_program}",
+        "supervisor_restart",
+        limit=180,
+        program=options.supervisor_program,
+        conf=f"{context.target.layout.current}/{options.supervisor_conf}",
+        target=options.supervisor_target,
+        restart="yes" if options.supervisor_restart else "",
+        refresh="yes" if options.supervisor_refresh else "",
+    )
+    if options.supervisor_check_status:
+        yield host_script(
+            f"see {options.supervisor_program} running from the release",
+            "supervisor_check",
+            limit=120,
+            program=options.supervisor_program,
+            release=context.release,
+        )
+
+
+@hookimpl
+def deploy_failed(context: Context) -> Iterator[Step]:
+    if not context.previous:
+        program = context.options(Options).supervisor_program
+        script = f"supervisorctl stop {shlex.quote(program)} {shlex.quote(program + ':*')} || :"
+        yield Step(title=f"stop {program}: there is no older release to go back to", script=script)
+
+
+def _expect(title: str, test: str, path: str, otherwise: str) -> Step:
+    message = shlex.quote(f"{path}: {otherwise}")
+    return Step(title=title, script=f"[ {test} {shlex.quote(path)} ] || {{ echo {message}; exit 1; }}")

@@ -1,0 +1,110 @@
+"""A phase as the text that goes down a channel, and the host's answer read back into results.
+
+The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
+once, then one script per phase. A script is a single function that its last line calls, so that a script
+cut on the way runs nothing. Each step is a process of its own: it reads its script from descriptor 3 (so
+that nothing of it shows in an argument list), its input from descriptor 4, and writes into a file, so that
+a job it leaves in the background holds none of the channel's streams. Lines that begin with the mark, a
+random word of this session, frame each step's output.
+"""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from faprelease.steps import Phase, Step, read_host_file
+
+OUTPUT_LIMIT = 65536
+"""How much of a step's output comes back, in bytes from its end."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one channel's scripts have in common: the mark, the lock's token, and the folders it may lock."""
+
+    mark: str
+    token: str
+    lock_folders: tuple[str, ...]
+
+
+def preamble(session: Session) -> str:
+    """The functions that every phase uses; they also let the locks go however the session ends."""
+    lines = [
+        f"fap_mark={shlex.quote(session.mark)}",
+        f"fap_token={shlex.quote(session.token)}",
+        f"fap_output_limit={OUTPUT_LIMIT}",
+        "fap_unlock_all() {",
+        *(f"  fap_unlock {shlex.quote(folder)}" for folder in session.lock_folders),
+        "  :",
+        "}",
+    ]
+    return "\n".join([*lines, read_host_file("session.sh")])
+
+
+def render(phase: Phase, mark: str, *, reveal: bool) -> str:
+    """The script of a phase; with `reveal` False secrets are replaced by what may be shown of them."""
+    lines = ["fap_phase() {"]
+    for number, step in enumerate(phase.steps):
+        lines.append(f"# {' '.join(step.title.split())}")
+        lines += _render_step(number, step, mark, reveal=reveal)
+    lines += ["}", f"fap_phase; fap_done {shlex.quote(phase.name)}", ""]
+    return "\n".join(lines)
+
+
+def _render_step(number: int, step: Step, mark: str, *, reveal: bool) -> Iterator[str]:
+    text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
+    call = f"fap_step {number} {step.limit} 3<<'{mark}'"
+    if text:
+        yield f"{call} 4<<'{mark}' || return"
+        yield from (step.script, mark, text.removesuffix("\n"), mark)
+    else:
+        yield f"{call} 4</dev/null || return"
+        yield from (step.script, mark)
+
+
+@dataclass
+class Reader:
+    """Takes the host's bytes as they come and yields what they mean: `(step number, exit code, output)`.
+
+    `done` turns true with the last line of the phase.
+    """
+
+    mark: str
+    secrets: tuple[str, ...]
+    done: bool = False
+    stray: bytes = b""
+    """What was said outside of any step: the shell's own complaints, a login banner."""
+    _pending: bytes = b""
+    _output: list[bytes] = field(default_factory=list)
+    _inside: bool = False
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, int, str]]:
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            words = line.split()
+            if not words or words[0] != self.mark.encode():
+                self._keep(line)
+            elif words[1] == b"begin":
+                self._output, self._inside = [], True
+            elif words[1] == b"end":
+                self._inside = False
+                yield int(words[2]), int(words[3]), self._text()
+            elif words[1] == b"done":
+                self.done = True
+
+    def _keep(self, line: bytes) -> None:
+        if self._inside:
+            self._output.append(line)
+        else:
+            self.stray = (self.stray + line + b"\n")[-OUTPUT_LIMIT:]
+
+    def _text(self) -> str:
+        text = b"\n".join(self._output).decode(errors="replace").strip("\n")
+        return mask(text, self.secrets)
+
+
+def mask(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` with every secret in it blotted out, the longest first."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***") if secret else text
+    return text

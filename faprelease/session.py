@@ -1,0 +1,66 @@
+"""One open channel to a host, over which phases run one after another."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from faprelease import script
+from faprelease.steps import Phase, Result
+from faprelease.transports.channel import Channel, ChannelLostError
+
+ANSWER_SECONDS = 30
+"""How much longer than a step's own limit the answer may take before the channel counts as lost."""
+
+OnResult = Callable[[Result], None]
+
+
+@dataclass(frozen=True)
+class StepFailedError(Exception):
+    """A step ended with another code than 0."""
+
+    result: Result
+
+
+class HostSession:
+    """A shell on a host with our preamble in it. Not to be shared by threads."""
+
+    def __init__(self, channel: Channel, session: script.Session) -> None:
+        self._channel = channel
+        self._mark = session.mark
+        self._preamble = script.preamble(session).encode()
+
+    def run(self, phase: Phase, on_result: OnResult) -> list[Result]:
+        """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
+
+        Raises StepFailedError, or ChannelLostError when the connection broke or a step outlived its limit.
+        """
+        text = script.render(phase, self._mark, reveal=True).encode()
+        self._channel.send(self._preamble + text)
+        self._preamble = b""
+        secrets = tuple(secret for step in phase.steps for secret in step.secrets)
+        reader = script.Reader(self._mark, secrets)
+        results: list[Result] = []
+        began = time.monotonic()
+        while not reader.done:
+            limit = phase.steps[len(results)].limit if len(results) < len(phase.steps) else 0
+            data = self._channel.receive(limit + ANSWER_SECONDS)
+            if not data:
+                raise ChannelLostError(
+                    f"the shell on the host ended: {reader.stray.decode(errors='replace').strip()}"
+                )
+            for number, code, output in reader.feed(data):
+                now = time.monotonic()
+                results.append(Result(phase.steps[number], code, output, now - began))
+                began = now
+                on_result(results[-1])
+        if results and results[-1].code:
+            raise StepFailedError(results[-1])
+        if len(results) < len(phase.steps):
+            raise ChannelLostError(
+                f"the host left steps out: {reader.stray.decode(errors='replace').strip()}"
+            )
+        return results
+
+    def close(self) -> None:
+        """End the shell, which lets its locks go."""
+        self._channel.close()

@@ -1,0 +1,116 @@
+"""The values a plan is made of. Plugins and strategies return steps; only `execute` runs them."""
+
+import shlex
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+from faprelease.layout import Layout
+
+VERIFICATION_FAILED = 65
+"""A step that exits with this (EX_DATAERR of sysexits.h) found bytes that are not what they should be."""
+LOCK_HELD = 75
+"""A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Text for a step's stdin that no plan, log or argument list may show; `shown` stands in for it.
+
+    `masked` are the parts to blot out wherever a host's output repeats them.
+    """
+
+    value: str = field(repr=False)
+    shown: str = "(secret)"
+    masked: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One POSIX sh script on one host, run as a process of its own, with `stdin` as its standard input.
+
+    `limit` is the time it may take, in seconds.
+    """
+
+    title: str
+    script: str
+    stdin: str | Secret = ""
+    limit: int = 60
+    binding: bool = False
+    """The last line it prints must be the same on all hosts, or nothing is published."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not appear in any output."""
+        return self.stdin.masked if isinstance(self.stdin, Secret) else ()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The steps of one host between two signals: one script, one round trip."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPlan:
+    """All that happens on one host for one role, decided before the first step runs.
+
+    `prepare` changes nothing that runs; `publish` moves `current` and restarts; `finish` tidies up.
+    """
+
+    role: str
+    host: str
+    layout: Layout
+    release: str
+    previous: str
+    prepare: tuple[Phase, ...]
+    publish: tuple[Phase, ...]
+    finish: tuple[Phase, ...]
+    if_unpublished: tuple[Phase, ...]
+    if_published: tuple[Phase, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole rollout, as data: what `--dry-run` prints is what runs."""
+
+    title: str
+    hosts: tuple[HostPlan, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step did: its last 64 KiB of output (stdout and stderr in order), exit code and seconds."""
+
+    step: Step
+    code: int
+    output: str
+    seconds: float
+
+
+def command(title: str, *argv: str, cwd: str = "", limit: int = 60) -> Step:
+    """A step that runs one command, with every word quoted."""
+    script = f"exec {shlex.join(argv)}"
+    return Step(title=title, script=f"cd {shlex.quote(cwd)} &&\n{script}" if cwd else script, limit=limit)
+
+
+def host_script(
+    title: str,
+    *names: str,
+    stdin: str | Secret = "",
+    limit: int = 60,
+    binding: bool = False,
+    **variables: str,
+) -> Step:
+    """A step that runs the named files of `faprelease/host/`, in order, with `variables` set before them."""
+    lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
+    texts = [read_host_file(f"{name}.sh") for name in names]
+    return Step(title=title, script="\n".join([*lines, *texts]), stdin=stdin, limit=limit, binding=binding)
+
+
+@cache
+def read_host_file(name: str) -> str:
+    """The text of a file in `faprelease/host/`."""
+    return (files("faprelease") / "host" / name).read_text()

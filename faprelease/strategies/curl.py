@@ -1,0 +1,106 @@
+"""The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
+
+import shlex
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.layout import Layout
+from faprelease.steps import Secret, Step, host_script, read_host_file
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of this strategy, with fapistrano's meanings."""
+
+    curl_url: str = ""
+    curl_sha256: str = ""
+    curl_user: str = ""
+    curl_options: str = ""
+    curl_output: str = ""
+    curl_extract_tar: bool = False
+    curl_extract_tgz: bool = False
+    curl_postinstall_script: str = ""
+    curl_postinstall_output: bool = True
+
+
+def shown_url(url: str) -> str:
+    """The URL without its query and password, which are secrets (a presigned URL is a key)."""
+    bare, has_query, _ = url.partition("?")
+    scheme, separator, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{'?…' if has_query else ''}"
+
+
+def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]:
+    """The steps that bring the artifact into the (empty) release folder; raises ConfigError without a URL."""
+    if not options.curl_url:
+        raise ConfigError(
+            "nothing says what to release",
+            hint="give --curl-url URL, or name the store in deploy.yml (store: s3://bucket/prefix)",
+        )
+    download = f"{layout.state}/{release_id}.download"
+    step = host_script(
+        f"download {shown_url(options.curl_url)}",
+        "fetch",
+        stdin=_curl_config(options),
+        limit=3600,
+        binding=True,
+        download=download,
+        sha256=options.curl_sha256,
+    )
+    return step, _place(options, layout, release_id, download)
+
+
+def _curl_config(options: Options) -> Secret:
+    """curl's configuration file format (curl.1, --config): it comes on stdin, so that no argument list on
+    the host shows the URL, a password or a header."""
+    lines = [
+        'proto = "=http,https,file"',
+        'proto-redir = "=http,https"',
+        "fail",
+        "location",
+        "silent",
+        "show-error",
+        "retry = 3",
+        "retry-connrefused",
+        "connect-timeout = 10",
+        "speed-limit = 1024",
+        "speed-time = 30",
+    ]
+    url, user, extra = options.curl_url, options.curl_user, _as_config(options.curl_options)
+    _, _, query = url.partition("?")
+    _, _, password = user.partition(":")
+    real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
+    shown = [f"url = {_quoted(shown_url(url))}", *lines, *(['user = "***"'] if user else [])]
+    shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
+    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password))))
+
+
+def _as_config(options: str) -> list[str]:
+    """Command line options as lines of curl's configuration file: an option, then its value, quoted."""
+    lines: list[str] = []
+    for word in shlex.split(options):
+        if word.startswith("-") or not lines:
+            lines.append(word)
+        else:
+            lines[-1] += f" {_quoted(word)}"
+    return lines
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _place(options: Options, layout: Layout, release_id: str, download: str) -> Step:
+    release = layout.release(release_id)
+    if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
+        script = f"mv -- {shlex.quote(download)} {shlex.quote(f'{release}/{options.curl_output}')}"
+        return Step(title=f"keep the file as {options.curl_output}", script=script)
+    arguments = (download, release, f"{layout.records}/{release_id}.artifact.json")
+    return Step(
+        title="check the archive and unpack it",
+        script=f"exec python3 -I -S - {shlex.join(arguments)}",
+        stdin=read_host_file("unpack.py"),
+        limit=600,
+    )
