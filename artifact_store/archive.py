@@ -99,7 +99,7 @@ def verify(path: Path) -> Manifest:
             # tarfile's own gzip streaming stops after the first member, GzipFile reads them all
             with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
                 _check_entries(tar, manifest, path.name)
-        except (tarfile.TarError, zlib.error, OSError, EOFError) as error:
+        except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
             raise VerificationError(f"{path.name}: {error}", hint=_REPACK) from error
     return manifest
 
@@ -158,7 +158,7 @@ def _manifest(file: BinaryIO, name: str) -> tuple[Manifest, int]:
                     hint="make artifacts with `fapbuild pack`",
                 )
             data = content.read()
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError) as error:
         raise NoManifestError(
             f"{name} is compressed by gzip, but holds no tar ({error})",
             hint="make artifacts with `fapbuild pack`",

@@ -1,7 +1,8 @@
-"""What a store needs of the place that keeps its bytes: small, create-only, sorted.
+"""What a store needs of the place that keeps its bytes: small and create-only.
 
 Keys are relative paths with `/`; no part of one is empty or starts with a dot. Nothing is overwritten:
-of any number of `create` on one key, at the same time or not, one succeeds.
+of any number of `create` on one key, at the same time or not, one succeeds. Listings are sorted within a
+folder only: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (`a/1` before `a-b/1`).
 """
 
 from collections.abc import Iterator
@@ -50,7 +51,10 @@ class Blobs(Protocol):
         """How many bytes are at `key`; None if the key is not there."""
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """All keys that start with `prefix` (which ends in `/`) and sort behind `after`, as bytes sort."""
+        """All keys that start with `prefix`, which ends in `/`.
+
+        With `after`, a key right in that folder, only the folder's keys that sort behind it, as bytes sort.
+        """
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names (first parts) below `prefix` (empty, or ends in `/`) that have keys below them."""
@@ -89,8 +93,12 @@ def open_blobs(url: str) -> Blobs:
 
         return FolderBlobs(Path(unquote(parts.path or "/")))
     if parts.scheme == "s3" and parts.netloc:
-        from artifact_store.s3 import S3Blobs
-
+        try:
+            from artifact_store.s3 import S3Blobs
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"{url} needs {error.name}, which is not installed", hint="pip install 'fapkit[s3]'"
+            ) from error
         return S3Blobs(parts.netloc, parts.path.strip("/"))
     if parts.scheme in ("http", "https") and host:
         from artifact_store.web import WebBlobs

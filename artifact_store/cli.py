@@ -231,6 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except OSError as error:
+        _say(f"fapstore: {error}")
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         _say("fapstore: interrupted")
         sys.exit(130)

@@ -6,6 +6,7 @@ A hard link is made or refused in one step (link(2), EEXIST), over NFS too; a re
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -48,19 +49,17 @@ class FolderBlobs:
         """See Blobs."""
         path = self._path(key)
         incoming = self._root / _INCOMING / secrets.token_hex(16)
+        taken = ConflictError(f"{key} is in {self.name} already")
         try:
-            if path.exists():
-                raise ConflictError(f"{key} is in {self.name} already")
+            if path.is_file():
+                raise taken
             _make_folder(incoming.parent)
             _make_folder(path.parent)
             try:
                 _write(incoming, body)
-                os.link(incoming, path)
-                _sync(path.parent)
+                _link(incoming, path, taken)
             finally:
                 incoming.unlink(missing_ok=True)
-        except FileExistsError:
-            raise ConflictError(f"{key} is in {self.name} already") from None
         except OSError as error:
             raise StoreError(
                 f"{self.name}: {key} can't be written: {error.strerror}",
@@ -71,7 +70,8 @@ class FolderBlobs:
         """See Blobs."""
         try:
             with self._reading(key):
-                return self._path(key).stat().st_size
+                found = self._path(key).stat()
+                return found.st_size if stat.S_ISREG(found.st_mode) else None
         except NotFoundError:
             return None
 
@@ -137,6 +137,14 @@ def _write(path: Path, body: bytes | BinaryIO) -> None:
             shutil.copyfileobj(body, file, _CHUNK)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _link(source: Path, target: Path, taken: ConflictError) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise taken from None
+    _sync(target.parent)
 
 
 def _make_folder(path: Path) -> None:

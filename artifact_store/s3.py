@@ -7,6 +7,7 @@ conditional write is under way and this one is to be tried again.
 
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from artifact_store.errors import ConflictError, NotFoundError, StoreError, Unre
 
 _CHUNK = 1 << 20
 _PART = 8 << 20
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
 _THREADS = 4
 _CREATE_TRIES = 8
@@ -55,6 +57,11 @@ class S3Blobs:
     can_list = True
 
     def __init__(self, bucket: str, prefix: str) -> None:
+        if not _BUCKET.fullmatch(bucket):
+            raise UsageError(
+                f"{bucket!r} can't be a bucket's name",
+                hint="3 to 63 lower-case letters, digits, '.' and '-', as in s3://bucket/prefix",
+            )
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}".rstrip("/")

@@ -1,0 +1,26 @@
+"""Fixtures that more than one folder of tests uses."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.seaweed import Server, seaweed
+
+BUCKET = "fapkit"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real S3 server with one bucket; mark its tests `xdist_group("s3")`, so that one worker starts it."""
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def s3_url(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty store on that server, with the environment to reach it."""
+    for name, value in s3_server.env.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
