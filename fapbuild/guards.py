@@ -8,7 +8,7 @@ import pathspec
 
 from artifact_store.errors import UsageError
 
-TAKEN = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp")
+TAKEN = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
 _SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
     *(".netrc", ".pypirc", ".pgpass", ".htpasswd", ".git-credentials"),

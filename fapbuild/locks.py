@@ -147,7 +147,8 @@ def parse_lock(text: str, name: str) -> tuple[Pin, ...]:
         exact = len(specifiers) == 1 and specifiers[0].operator in ("==", "===")
         if not exact or specifiers[0].version.endswith(".*") or not hashes:
             raise UsageError(
-                f"{where}: {requirement} is not pinned with == and --hash=sha256:…", hint=f"run: {_HINT}"
+                f"{where}: {requirement} is not pinned with == and --hash=sha256:…",
+                hint=f"write what you want to requirements.in, then: {_HINT}",
             )
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue

@@ -141,7 +141,7 @@ def _git(root: Path, *arguments: str, env: dict[str, str] | None = None, hint: s
 
 
 def _without(root: Path, ignore: Path | None) -> list[str]:
-    folder = root / ignore if ignore else root
+    folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100 (also if it is not there)
     if folder == root or not folder.is_relative_to(root):
         return ["."]
     return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]

@@ -108,7 +108,7 @@ def _content(entry: Entry, start: int, stop: int) -> bytes:
 
 
 def _compressed(members: Sequence[MemberPlan]) -> Iterator[bytes]:
-    workers = len(os.sched_getaffinity(0))
+    workers = os.cpu_count() or 1
     waiting: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for number, member in enumerate(members, 1):

@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FINAL = ROOT / "venv"
 BUILD = ROOT / "venv.tmp"
+OLD = ROOT / "venv.old"
 VERSION = "{}.{}".format(*sys.version_info[:2])
 
 # Wheels are installed with this as their interpreter, which is then replaced: scripts find the python
@@ -43,7 +44,7 @@ def main():
     manifest = json.loads((ROOT / ".fap" / "manifest.json").read_text(encoding="utf-8"))
     check_machine(manifest["target"])
     wheels = check_wheels(manifest["wheels"])
-    for stale in (BUILD, FINAL):
+    for stale in (BUILD, OLD):
         if stale.exists():
             shutil.rmtree(str(stale))
     make_venv()
@@ -53,7 +54,10 @@ def main():
     compile_bytecode(site, manifest["files"])
     name_final_paths()
     set_times(manifest["files"], manifest["epoch"])
+    if FINAL.exists():
+        FINAL.rename(OLD)
     BUILD.rename(FINAL)
+    shutil.rmtree(str(OLD), ignore_errors=True)
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
     print(f"installed {what}: {len(wheels)} packages for Python {VERSION} in {seconds:.1f} s")
