@@ -28,8 +28,8 @@ def main(hosts: str, runs: int) -> None:
 
 
 def _release(counts: list[int], runs: int) -> None:
-    click.echo("| hosts | faprelease | Fabric script | ratio | sessions per host |")
-    click.echo("|---|---|---|---|---|")
+    click.echo("| hosts | faprelease | Fabric script | ratio | in single turns | sessions per host |")
+    click.echo("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="fapkit-bench-") as name:
         folder = Path(name)
         artifacts = list(trivial.pack(folder / "artifacts", runs + 1))
@@ -38,6 +38,7 @@ def _release(counts: list[int], runs: int) -> None:
                 row = release.measure(folder / f"{count}-hosts", count, url, artifacts)
                 click.echo(
                     f"| {row.hosts} | {row.ours:.2f} s | {row.fabric:.2f} s | {row.ratio:.2f} "
+                    f"| {row.lowest:.2f} to {row.highest:.2f} "
                     f"| {row.our_sessions} against {row.fabric_sessions} |"
                 )
 

@@ -54,6 +54,9 @@ class Row:
     hosts: int
     ours: float
     fabric: float
+    lowest: float
+    """The lowest ratio of the two in one turn."""
+    highest: float
     our_sessions: int
     fabric_sessions: int
 
@@ -78,10 +81,13 @@ def measure(folder: Path, count: int, url: str, artifacts: Sequence[Artifact]) -
             # Who goes first changes, so that neither always finds the caches as the other left them.
             for way in (ours, fabric) if turn % 2 else (fabric, ours):
                 _release(way, scene, artifact, f"{url}/{artifact.path.name}")
+    ratios = [one / other for one, other in zip(ours.seconds[1:], fabric.seconds[1:], strict=True)]
     return Row(
         hosts=count,
         ours=statistics.median(ours.seconds[1:]),
         fabric=statistics.median(fabric.seconds[1:]),
+        lowest=min(ratios),
+        highest=max(ratios),
         our_sessions=max(ours.sessions[1:]),
         fabric_sessions=max(fabric.sessions[1:]),
     )

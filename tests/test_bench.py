@@ -1,0 +1,16 @@
+"""`python -m bench` measures what it says: both ways work, and ours needs one session per host."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_one_turn_on_one_host_prints_a_row() -> None:
+    argv = [sys.executable, "-m", "bench", "--hosts", "1", "--runs", "1"]
+    folder = Path(__file__).resolve().parent.parent
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cells = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
+    assert [re.sub(r"[\d.]+", "N", cell) for cell in cells[1:5]] == ["N s", "N s", "N", "N to N"]
+    assert (cells[0], cells[5]) == ("1", "1 against 6")
