@@ -106,7 +106,7 @@ def status(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
 
     found = main_path.status(_request(words, file, stage, role, False))
     rows = []
-    for target, state in found.items():
+    for target, state in found:
         live = state.release(state.current)
         artifact = live.artifact if live else None
         rows.append(

@@ -5,6 +5,7 @@ from artifact_store.errors import FapError, UnreachableError, UsageError, Verifi
 __all__ = [
     "ConfigError",
     "FapError",
+    "InterruptedRunError",
     "LockedError",
     "PartlyDoneError",
     "ReleaseFailedError",
@@ -39,3 +40,9 @@ class PartlyDoneError(FapError):
     """The hosts are not all in one state: exit 3."""
 
     exit_code = 3
+
+
+class InterruptedRunError(FapError):
+    """Someone pressed Ctrl-C, and what was done has been undone: exit 130."""
+
+    exit_code = 130

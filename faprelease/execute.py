@@ -3,6 +3,7 @@
 Nothing is decided here but what the plan says to do when a step fails.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from faprelease.errors import (
     FapError,
+    InterruptedRunError,
     PartlyDoneError,
     ReleaseFailedError,
     RolledBackError,
@@ -24,6 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 PhasesOf = Callable[[HostPlan], tuple[Phase, ...]]
 MOST_THREADS = 64
+INTERRUPTED = 130
 
 
 class Report(Protocol):
@@ -67,20 +70,23 @@ def in_parallel(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
     return [future.result() for future in futures]
 
 
-def run(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
-    """Carry a plan out.
+def run(
+    plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
+) -> None:
+    """Carry a plan out. When `stop` is set, the phase under way ends, and then what was done is undone.
 
     Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
-    RolledBackError (all hosts are on their old release again) or PartlyDoneError.
+    RolledBackError (all hosts are on their old release again), InterruptedRunError (either of the two) or
+    PartlyDoneError.
     """
-    runner = _Runner(plan, sessions, report, clock)
+    runner = _Runner(plan, sessions, report, clock, stop)
     failures = runner.in_step(lambda host: host.prepare)
     if failures:
         runner.give_up(failures)
     failures = runner.each(lambda host: host.publish)
     if failures:
         runner.go_back(failures)
-    failures = runner.in_step(lambda host: host.finish)
+    failures = runner.in_step(lambda host: host.finish, until_the_end=True)
     if failures:
         raise PartlyDoneError(
             f"{plan.title}: the new release is live everywhere, but tidying up failed\n{_told(failures)}",
@@ -89,12 +95,26 @@ def run(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], floa
 
 
 class _Runner:
-    def __init__(self, plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
-        self._plan, self._sessions, self._report, self._clock = plan, sessions, report, clock
+    def __init__(
+        self,
+        plan: Plan,
+        sessions: Sessions,
+        report: Report,
+        clock: Callable[[], float],
+        stop: threading.Event,
+    ) -> None:
+        self._plan, self._sessions, self._report, self._clock, self._stop = (
+            plan,
+            sessions,
+            report,
+            clock,
+            stop,
+        )
         self._bound: dict[tuple[str, str], str] = {}
 
-    def in_step(self, phases_of: PhasesOf) -> list[Failure]:
-        """Phase by phase: every host ends a phase before any begins the next. Stops after one that failed."""
+    def in_step(self, phases_of: PhasesOf, *, until_the_end: bool = False) -> list[Failure]:
+        """Phase by phase: every host ends a phase before any begins the next. Stops after one that failed,
+        and, unless `until_the_end`, when the run was interrupted."""
         names = dict.fromkeys(phase.name for host in self._plan.hosts for phase in phases_of(host))
         for name in names:
             began = self._clock()
@@ -102,6 +122,8 @@ class _Runner:
                 lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name])  # noqa: B023
             )
             failures += self._differences()
+            if not until_the_end:
+                failures += self._interruption(name)
             if failures:
                 return failures
             self._report.phase(name, len(self._plan.hosts), self._clock() - began)
@@ -122,10 +144,15 @@ class _Runner:
             if (own := self._bound.get((host.host, host.role), first)) != first
         ]
 
+    def _interruption(self, phase: str) -> list[Failure]:
+        first = self._plan.hosts[0]
+        return [Failure(first, phase, "interrupted", "", INTERRUPTED)] if self._stop.is_set() else []
+
     def each(self, phases_of: PhasesOf) -> list[Failure]:
         """All phases of a host one after another, the hosts side by side."""
         began = self._clock()
         failures = self._on_all(lambda host: self._run_host(host, phases_of(host)))
+        failures += self._interruption("published")
         if not failures:
             self._report.phase("published", len(self._plan.hosts), self._clock() - began)
         return failures
@@ -133,9 +160,10 @@ class _Runner:
     def give_up(self, failures: list[Failure]) -> None:
         """Nothing was published: remove what was prepared."""
         left = self._undo(lambda host: host.if_unpublished)
-        kind = (
-            VerificationError if any(f.code == VERIFICATION_FAILED for f in failures) else ReleaseFailedError
-        )
+        codes = {failure.code for failure in failures}
+        kind: type[FapError] = VerificationError if VERIFICATION_FAILED in codes else ReleaseFailedError
+        if self._stop.is_set():
+            kind = InterruptedRunError
         message = f"{self._plan.title}: nothing was published\n{_told(failures)}"
         if left:
             message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
@@ -150,7 +178,8 @@ class _Runner:
                 f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}",
                 hint="see what is where: faprelease status STAGE",
             )
-        raise RolledBackError(
+        kind = InterruptedRunError if self._stop.is_set() else RolledBackError
+        raise kind(
             f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}",
             hint="mend what it says, and release again",
         )
@@ -160,13 +189,13 @@ class _Runner:
         return self._on_all(lambda host: self._undo_host(host, phases_of(host)))
 
     def _undo_host(self, host: HostPlan, phases: tuple[Phase, ...]) -> list[Failure]:
-        failures = self._run_host(host, phases)
+        failures = _flat(self._run_host(host, [phase]) for phase in phases)
         if any(failure.code is None for failure in failures):
             try:
                 self._sessions.renew(host)
             except FapError as error:
                 return [Failure(host, "undo", "connect again", error.message, None)]
-            return self._run_host(host, phases)
+            failures = _flat(self._run_host(host, [phase]) for phase in phases)
         return failures
 
     def _on_all(self, work: Callable[[HostPlan], list[Failure]]) -> list[Failure]:

@@ -1,6 +1,5 @@
 """From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
 
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,12 +9,10 @@ from faprelease import environment
 from faprelease.config import Target
 from faprelease.errors import FapError
 from faprelease.facts import HostState, Record, Release, is_good
+from faprelease.fitness import refuse_unfit
 from faprelease.hooks import Context, Plugins
 from faprelease.steps import HostPlan, Phase, Plan, Step, host_script
 from faprelease.strategies import curl
-
-LEAST_FREE = 100 * 1024 * 1024
-"""A release does not begin with less disk space free, in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ def plan_release(hosts: list[Host], order: Order) -> Plan:
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
     """
     for host in hosts:
-        _refuse_unfit(host)
+        refuse_unfit(host.target, host.state)
     options = Context(hosts[0].target, "release", "", "").options(curl.Options)
     first = hosts[0].target.settings
     return Plan(
@@ -91,41 +88,6 @@ def _rollback_goal(host: Host, to: str) -> str:
             hint="release a good version instead: faprelease --curl-url URL STAGE ROLE",
         )
     return last.id
-
-
-def _refuse_unfit(host: Host) -> None:
-    state, layout, label = host.state, host.target.layout, host.target.label
-    if state.unwritable:
-        user = host.target.settings.sudo_user
-        raise FapError(
-            f"{label}: can't write to {state.unwritable}",
-            hint=f"on {host.target.host}: sudo install -d -o {user} {shlex.quote(layout.path)}",
-        )
-    if state.blocked:
-        raise FapError(
-            f"{label}: {state.blocked} is not a link",
-            hint="move it away: `current` is replaced at every release",
-        )
-    if state.missing:
-        to = f"{host.target.settings.user}@{host.target.host}"
-        lines = []
-        for name in state.missing:
-            where = shlex.quote(f"{layout.shared}/{name}")
-            lines += [f"scp {shlex.quote(name)} {to}:{where}", f"  or, empty: ssh {to} touch {where}"]
-        raise FapError(
-            f"{label}: linked files are missing in {layout.shared}: {', '.join(state.missing)}",
-            hint="\n".join(lines),
-        )
-    if lacking := {"curl", "python3"} - state.tools:
-        raise FapError(
-            f"{label}: {' and '.join(sorted(lacking))} not found",
-            hint=f"on {host.target.host}: sudo apt-get install {' '.join(sorted(lacking))}",
-        )
-    if state.free < LEAST_FREE:
-        raise FapError(
-            f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
-            hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
-        )
 
 
 class _HostPlanner:
@@ -276,25 +238,28 @@ class _HostPlanner:
 
     def _go_back(self, leaving: str, mark: str) -> tuple[Phase, ...]:
         """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
-        steps: list[Step] = []
         if self.previous:
-            steps.append(self._swap_to(self.previous))
-            steps += self.plugins.steps("published", self._context(self.previous, leaving))
+            back = self._swap_to(self.previous)
+            restart = self.plugins.steps("published", self._context(self.previous, leaving))
         else:
-            steps.append(
-                host_script(
-                    "unpublish: there was no release before",
-                    "unpublish",
-                    state=self.layout.state,
-                    token=self.order.token,
-                    current=self.layout.current,
-                )
+            back = host_script(
+                "unpublish: there was no release before",
+                "guard",
+                "unpublish",
+                state=self.layout.state,
+                token=self.order.token,
+                current=self.layout.current,
             )
-        steps += self.plugins.steps("failed", self._context(leaving, self.previous))
-        if mark:
-            steps.append(self._record({leaving: self._new_record(mark)}))
-        steps.append(self._ledger("went back", self.previous, leaving))
-        return (Phase("undo", tuple(steps)),)
+            restart = ()
+        restart += self.plugins.steps("failed", self._context(leaving, self.previous))
+        records = (self._record({leaving: self._new_record(mark)}),) if mark else ()
+        # Each of these phases is run even if the one before it failed.
+        phases = (
+            Phase("go back", (back,)),
+            Phase("restart", restart),
+            Phase("record", (*records, self._ledger("went back", self.previous, leaving))),
+        )
+        return tuple(phase for phase in phases if phase.steps)
 
     def _swap_to(self, release_id: str) -> Step:
         release = self.layout.release(release_id)

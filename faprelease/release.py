@@ -4,9 +4,12 @@ import getpass
 import os
 import re
 import secrets
+import signal
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,12 +61,12 @@ def rollback(request: Request, report: Report, to: str = "") -> None:
     )
 
 
-def status(request: Request) -> dict[Target, HostState]:
+def status(request: Request) -> list[tuple[Target, HostState]]:
     """What every host of the stage or role runs now; read-only, without a lock."""
     targets = _targets(_load(request), request)
     with Connections(targets, "", "", _new_word()) as connections:
         states = connections.look(lock=False)
-    return {target: states[target.label] for target in targets}
+    return [(target, states[target.label]) for target in targets]
 
 
 def _run(
@@ -85,7 +88,8 @@ def _run(
             report.show_plan(plan)
             return
         report.begin(plan)
-        execute.run(plan, connections, report, time.monotonic)
+        with _stop_on_signals(report) as stop:
+            execute.run(plan, connections, report, time.monotonic, stop)
         report.end(plan)
 
 
@@ -138,6 +142,26 @@ def _artifact_of_stage(file: DeployFile, request: Request, targets: list[Target]
         )
     flags = {**request.flags, "curl_url": url, "curl_sha256": state.digest}
     return config.targets(file, stage, request.role, flags, hooks.options_of(file))
+
+
+@contextmanager
+def _stop_on_signals(report: Report) -> Iterator[threading.Event]:
+    """The first Ctrl-C (or TERM, as CI sends it) asks for a safe end; the second one ends at once."""
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def ask_to_stop(*_: object) -> None:
+        stop.set()
+        for number in signals:
+            signal.signal(number, signal.default_int_handler)
+        report.say("stopping after this phase, and going back; Ctrl-C again stops at once")
+
+    old = {number: signal.signal(number, ask_to_stop) for number in signals}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def _new_word() -> str:

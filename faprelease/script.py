@@ -1,8 +1,8 @@
 """A phase as the text that goes down a channel, and the host's answer read back into results.
 
 The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
-once, then one script per phase. A script is a single function that its last line calls, so that a script
-cut on the way runs nothing. Each step is a process of its own: it reads its script from descriptor 3 (so
+once, then one script per phase. A script is a single function that its last line calls, in braces, so that
+a script cut on the way runs nothing. Each step is a process of its own: it reads its script from descriptor 3 (so
 that nothing of it shows in an argument list), its input from descriptor 4, and writes into a file, so that
 a job it leaves in the background holds none of the channel's streams. Lines that begin with the mark, a
 random word of this session, frame each step's output.
@@ -47,19 +47,20 @@ def render(phase: Phase, mark: str, *, reveal: bool) -> str:
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
         lines += _render_step(number, step, mark, reveal=reveal)
-    lines += ["}", f"fap_phase; fap_done {shlex.quote(phase.name)}", ""]
+    lines += ["}", f"{{ fap_phase; fap_done {shlex.quote(phase.name)}; }}", ""]
     return "\n".join(lines)
 
 
 def _render_step(number: int, step: Step, mark: str, *, reveal: bool) -> Iterator[str]:
     text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
+    script = step.script.rstrip("\n")
     call = f"fap_step {number} {step.limit} 3<<'{mark}'"
     if text:
         yield f"{call} 4<<'{mark}' || return"
-        yield from (step.script, mark, text.removesuffix("\n"), mark)
+        yield from (script, mark, text.removesuffix("\n"), mark)
     else:
         yield f"{call} 4</dev/null || return"
-        yield from (step.script, mark)
+        yield from (script, mark)
 
 
 @dataclass

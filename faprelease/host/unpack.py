@@ -133,7 +133,7 @@ def main(path, folder, facts):
         print("not an artifact: %s" % error)
         return 65
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        print("not an artifact: %s (%s)" % (looks_like(path), error))
+        print("not an artifact: %s (%s)" % (looks_like(path), str(error).splitlines()[0]))
         return 65
     write(path, folder)
     known = {key: manifest[key] for key in ("app", "version", "commit")} if manifest else {}

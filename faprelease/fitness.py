@@ -1,0 +1,55 @@
+"""Is a host fit for a release? Pure: it looks at what was found, not at the host."""
+
+import shlex
+
+from faprelease.config import Target
+from faprelease.errors import FapError
+from faprelease.facts import HostState
+
+LEAST_FREE = 100 * 1024 * 1024
+"""A release does not begin with less disk space free, in bytes."""
+
+
+def refuse_unfit(target: Target, state: HostState) -> None:
+    """Raise FapError for the first thing that a host lacks for a release, with the lines that provide it."""
+    layout, label = target.layout, target.label
+    if state.unwritable:
+        user = target.settings.sudo_user
+        raise FapError(
+            f"{label}: can't write to {state.unwritable}",
+            hint=f"on {target.host}: sudo install -d -o {user} {shlex.quote(layout.path)}",
+        )
+    if state.blocked:
+        raise FapError(
+            f"{label}: {state.blocked} is not a link",
+            hint="move it away: `current` is replaced at every release",
+        )
+    if state.missing:
+        lines = [_how_to_provide(target, name) for name in state.missing]
+        raise FapError(
+            f"{label}: linked files are missing in {layout.shared}: {', '.join(state.missing)}",
+            hint="\n".join(lines),
+        )
+    if lacking := {"curl", "python3"} - state.tools:
+        raise FapError(
+            f"{label}: {' and '.join(sorted(lacking))} not found",
+            hint=f"on {target.host}: sudo apt-get install {' '.join(sorted(lacking))}",
+        )
+    if state.free < LEAST_FREE:
+        raise FapError(
+            f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
+            hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
+        )
+
+
+def _how_to_provide(target: Target, name: str) -> str:
+    """The lines that put a linked file there, or an empty one."""
+    file = shlex.quote(f"{target.layout.shared}/{name}")
+    folder = shlex.quote(f"{target.layout.shared}/{name}".rpartition("/")[0])
+    if target.settings.connection == "local":
+        make_folder = f"mkdir -p {folder}"
+        return f"{make_folder} && cp {shlex.quote(name)} {file}\n  or, empty: {make_folder} && touch {file}"
+    login = f"{target.settings.user}@{target.host}"
+    make_folder = f"ssh {login} {shlex.quote(f'mkdir -p {folder}')}"
+    touch = f"ssh {login} {shlex.quote(f'mkdir -p {folder} && touch {file}')}"
+    return f"{make_folder} && scp {shlex.quote(name)} {login}:{file}\n  or, empty: {touch}"
