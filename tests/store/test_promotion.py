@@ -1,0 +1,179 @@
+"""The rules of a stage's log: values in, values out."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from artifact_store import promotion, wording
+from artifact_store.errors import NotFoundError, StoreError, VerificationError
+from artifact_store.promotion import Action, Entry, Request, StageState, decide, version_before
+
+AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
+
+
+def request(action: Action, version: str = "", **fields: str) -> Request:
+    digest = hashlib.sha256(version.encode()).hexdigest() if version else ""
+    return Request(
+        action=action,
+        version=version,
+        digest=digest,
+        at=AT,
+        **{"who": "ann", "why": "", "operation": "op", **fields},
+    )
+
+
+def after(*requests: Request) -> list[Entry]:
+    entries: list[Entry] = []
+    for wanted in requests:
+        state = decide(entries[-1] if entries else None, "shop", "production", wanted)
+        entries.append(promotion.decode(promotion.encode(state), "shop", "production", len(entries) + 1))
+    return entries
+
+
+def test_the_first_entry() -> None:
+    state = decide(None, "shop", "production", request("promote", "1", source="staging", ci="https://ci/7"))
+    assert state == StageState(
+        app="shop",
+        stage="production",
+        number=1,
+        action="promote",
+        version="1",
+        digest=hashlib.sha256(b"1").hexdigest(),
+        frozen=False,
+        source="staging",
+        who="ann",
+        why="",
+        at=AT,
+        operation="op",
+        previous="",
+        ci="https://ci/7",
+    )
+
+
+def test_the_next_entry_names_the_bytes_of_the_one_before() -> None:
+    first, second = after(request("promote", "1"), request("promote", "2"))
+    assert second.state.number == 2
+    assert second.state.previous == first.sha256
+    assert first.sha256 == hashlib.sha256(promotion.encode(first.state)).hexdigest()
+
+
+def test_what_is_so_already_stays_the_same_state() -> None:
+    (entry,) = after(request("promote", "1"))
+    assert decide(entry, "shop", "production", request("promote", "1", who="bob")) is entry.state
+    assert decide(entry, "shop", "production", request("unfreeze")) is entry.state
+
+
+def test_freezing_keeps_the_version() -> None:
+    entries = after(request("promote", "1"), request("freeze", why="sale"), request("unfreeze"))
+    assert [(e.state.version, e.state.frozen) for e in entries] == [("1", False), ("1", True), ("1", False)]
+    assert len({e.state.digest for e in entries}) == 1
+
+
+@pytest.mark.parametrize("action", ["promote", "rollback"])
+def test_a_frozen_stage_refuses_with_the_reason(action: Action) -> None:
+    *_, frozen = after(request("promote", "1"), request("freeze", why="sale", who="bob"))
+    with pytest.raises(StoreError, match="production is frozen by bob: sale") as error:
+        decide(frozen, "shop", "production", request(action, "2"))
+    assert "fapstore unfreeze shop production" in error.value.hint
+
+
+def test_a_frozen_stage_is_content_with_the_version_it_has() -> None:
+    *_, frozen = after(request("promote", "1"), request("freeze", why="sale"))
+    assert decide(frozen, "shop", "production", request("promote", "1")) is frozen.state
+
+
+def test_there_is_nothing_to_freeze() -> None:
+    with pytest.raises(NotFoundError, match="nothing was promoted"):
+        decide(None, "shop", "production", request("freeze", why="sale"))
+
+
+def test_an_entry_is_an_envelope_that_keeps_the_bytes_of_its_statement() -> None:
+    state = decide(None, "shop", "production", request("promote", "1"))
+    data = promotion.encode(state)
+    envelope = msgspec.json.decode(data, type=promotion.Envelope)
+    assert bytes(envelope.statement) in data
+    assert msgspec.json.decode(envelope.statement, type=StageState) == state
+    assert envelope.signatures == ()
+    assert msgspec.json.decode(envelope.statement)["at"] == "2026-11-22T18:54:09Z"
+
+
+def test_a_later_version_may_state_more() -> None:
+    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    more = data.replace(b'"frozen"', b'"approvals":["bob"],"frozen"')
+    assert promotion.decode(more, "shop", "production", 1).sha256 == hashlib.sha256(more).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "place", [("blog", "production", 1), ("shop", "staging", 1), ("shop", "production", 2)]
+)
+def test_an_entry_is_of_one_place(place: tuple[str, str, int]) -> None:
+    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    with pytest.raises(VerificationError, match="states entry 1 of shop production"):
+        promotion.decode(data, *place)
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b'{"statement": {}}', b"<html>", b'{"statement": 1}'])
+def test_what_is_no_entry(data: bytes) -> None:
+    with pytest.raises(VerificationError, match="can't be read"):
+        promotion.decode(data, "shop", "production", 1)
+
+
+def test_a_changed_entry_breaks_the_chain() -> None:
+    first, second = after(request("promote", "1"), request("promote", "2"))
+    promotion.check_chain([first, second])
+    with pytest.raises(VerificationError, match="before 2 was changed"):
+        promotion.check_chain([Entry(first.state, "0" * 64), second])
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("", None),
+        ("1", None),
+        ("1 2", "1"),
+        ("1 2 3", "2"),
+        ("1 2 3 -2", "1"),
+        ("1 2 3 -2 -1", None),
+        ("1 2 3 -1", None),
+        ("1 2 3 -2 4", "2"),
+        ("1 2 3 -2 4 -2", "1"),
+        ("1 2 1", "2"),
+        ("1 f u 2 f u", "1"),
+        ("1 2 f u -1", None),
+    ],
+)
+def test_where_a_rollback_goes(log: str, expected: str | None) -> None:
+    requests = []
+    for word in log.split():
+        if word in "fu":
+            requests.append(request("freeze" if word == "f" else "unfreeze"))
+        elif word.startswith("-"):
+            requests.append(request("rollback", word[1:]))
+        else:
+            requests.append(request("promote", word))
+    assert version_before(entry.state for entry in after(*requests)) == expected
+
+
+@pytest.mark.parametrize(
+    ("past", "words"),
+    [
+        (timedelta(seconds=-5), "just now"),
+        (timedelta(seconds=59), "just now"),
+        (timedelta(minutes=1), "1 minute ago"),
+        (timedelta(hours=3, minutes=59), "3 hours ago"),
+        (timedelta(days=40), "40 days ago"),
+        (timedelta(days=-3), "just now"),
+    ],
+)
+def test_how_long_ago(past: timedelta, words: str) -> None:
+    assert wording.ago(AT - past, AT) == words
+
+
+def test_history_reads_as_sentences() -> None:
+    promoted, frozen = after(
+        request("promote", "1", source="staging", why="the sale"), request("freeze", why="sale", who="bob")
+    )
+    assert wording.sentence(promoted.state, AT) == "ann promoted 1 from staging just now: the sale"
+    assert wording.sentence(frozen.state, AT) == "bob froze it at 1 just now: sale"
