@@ -47,7 +47,7 @@ def main():
     for stale in (BUILD, OLD):
         if stale.exists():
             shutil.rmtree(str(stale))
-    make_venv()
+    make_venv(manifest["app"])
     site = BUILD / "lib" / f"python{VERSION}" / "site-packages"
     install(wheels, site)
     check_requirements(site)
@@ -87,9 +87,12 @@ def check_wheels(listed):
         pin, _, digest = line.partition(" --hash=sha256:")
         lock[digest] = pin
     there = sorted((ROOT / "wheels").glob("*")) if (ROOT / "wheels").is_dir() else []
-    missing = {wheel["file"] for wheel in listed} - {path.name for path in there}
+    files, found = {wheel["file"] for wheel in listed}, {path.name for path in there}
+    missing, foreign = files - found, found - files
     if missing:
         raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
+    if foreign:
+        raise RefusedError(f"wheels/{min(foreign)} is not of this artifact: remove it", 6)
     for path in there:
         if lock.pop(hashlib.sha256(path.read_bytes()).hexdigest(), None) is None:
             raise RefusedError(f"wheels/{path.name} is not what requirements.lock says: fetch it again", 6)
@@ -98,12 +101,12 @@ def check_wheels(listed):
     return there
 
 
-def make_venv():
+def make_venv(app):
     try:
         import venv
     except ImportError:
         raise RefusedError(f"this Python has no venv module: apt-get install python{VERSION}-venv") from None
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(str(BUILD))
+    venv.EnvBuilder(with_pip=False, symlinks=True, prompt=app).create(str(BUILD))
 
 
 def install(wheels, site):

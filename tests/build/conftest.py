@@ -1,0 +1,83 @@
+"""Projects to pack, and one cache of wheels for all tests of a run."""
+
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.build.project import PYPROJECT, Project
+from tests.build.wheelhouse import make_wheel, pin
+
+
+@pytest.fixture(scope="session")
+def build_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of every build: all workers of a run share one cache."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    return {"FAP_CACHE": str(shared / "fapbuild-cache")}
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheels `greet` (which has a command) and `left-pad`, which `greet` needs."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    make_wheel(folder, "left-pad")
+    make_wheel(folder, "greet", requires=("left-pad>=1", 'colour; sys_platform == "win32"'), script=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local_env(build_env: dict[str, str], wheelhouse: Path) -> dict[str, str]:
+    """As `build_env`, with pip looking into the wheelhouse as well."""
+    return {**build_env, "PIP_FIND_LINKS": str(wheelhouse)}
+
+
+@pytest.fixture(scope="session")
+def local_lock(wheelhouse: Path) -> str:
+    """A lock of what the wheelhouse holds."""
+    return "".join(pin(wheel) for wheel in sorted(wheelhouse.glob("*.whl")))
+
+
+@pytest.fixture
+def project(tmp_path: Path, local_env: dict[str, str]) -> Project:
+    """A folder with the least that can be packed, committed."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder, local_env).commit({"pyproject.toml": PYPROJECT, "app.py": "print('hello')\n"})
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory, local_env: dict[str, str], local_lock: str) -> Path:
+    """A finished artifact of a small app with two wheels and a Procfile."""
+    folder = tmp_path_factory.mktemp("packed")
+    made = Project(folder, local_env).commit(
+        {
+            "pyproject.toml": PYPROJECT,
+            "requirements.in": "greet\n",
+            "requirements.txt": local_lock,
+            "Procfile": (
+                "web: python show.py web\nassigned: WORD=given python show.py\nlist: python show.py a && echo b\n"
+            ),
+            "show.py": "import os, sys\nprint(os.getpid(), sys.argv[1:], os.environ.get('WORD'), os.getcwd())\n",
+        }
+    )
+    return Path(made.pack()["path"])
+
+
+Unpack = Callable[..., Path]
+
+
+@pytest.fixture
+def unpack(packed: Path, tmp_path: Path) -> Unpack:
+    """Unpack the artifact as a person would: `tar xzf`, into a new folder of this name."""
+
+    def unpacked(name: str = "release", env: Mapping[str, str] | None = None) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        subprocess.run(["tar", "xzf", str(packed)], cwd=folder, env=env, check=True)
+        return folder
+
+    return unpacked

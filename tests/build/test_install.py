@@ -1,0 +1,236 @@
+"""install.sh and .fap/run of a real artifact, on this machine, without network."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.build.conftest import Unpack
+from tests.build.project import COMMITTED, PYPROJECT, Project
+from tests.build.wheelhouse import make_wheel, pin
+
+SHELLS = [
+    shell for shell in (["dash"], ["bash", "--posix"], ["busybox", "sh"], ["sh"]) if shutil.which(shell[0])
+]
+NO_NETWORK = ["unshare", "-cn"] if os.getuid() else ["unshare", "-n"]
+BARE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "FAP_PYTHON": sys.executable}
+
+
+def install(folder: Path, *, shell: list[str] | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*(shell or ["sh"]), "./install.sh"],
+        cwd=folder,
+        env={**BARE, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(folder / ".fap" / "run"), *arguments],
+        cwd="/",
+        env={"PATH": BARE["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(["tar", "xzf", str(packed)], cwd=folder, check=True)
+    done = install(folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
+def test_installs_without_network_home_or_a_kind_umask_in_a_path_with_spaces(
+    unpack: Unpack, shell: list[str]
+) -> None:
+    folder = unpack("a release")
+    done = subprocess.run(
+        [*NO_NETWORK, "sh", "-c", 'umask 077; exec "$@"', "sh", *shell, "./install.sh"],
+        cwd=folder,
+        env=BARE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.startswith("installed shop ")
+    assert ": 2 packages for Python " in done.stdout
+    greet = folder / "venv" / "bin" / "greet"
+    assert greet.stat().st_mode & 0o777 == 0o755
+    assert subprocess.run([greet], capture_output=True, text=True, check=True).stdout == "greet 1.0\n"
+
+
+def test_a_release_can_be_moved_and_linked_to(unpack: Unpack, tmp_path: Path) -> None:
+    folder = unpack()
+    assert install(folder).returncode == 0
+    moved = folder.rename(tmp_path / "moved away")
+    (tmp_path / "current").symlink_to("moved away")
+    greet = tmp_path / "current" / "venv" / "bin" / "greet"
+    assert subprocess.run([greet], capture_output=True, text=True, check=True).stdout == "greet 1.0\n"
+    shown = run(tmp_path / "current", "--", "python", "-c", "import sys; print(sys.prefix)")
+    assert shown.stdout == f"{moved / 'venv'}\n"
+
+
+def test_files_are_as_old_as_the_commit(installed: Path) -> None:
+    assert {(installed / name).stat().st_mtime for name in ("show.py", "Procfile")} == {COMMITTED}
+
+
+def test_packages_have_bytecode_and_the_venv_has_no_pip(installed: Path) -> None:
+    (site,) = (installed / "venv" / "lib").glob("python*/site-packages")
+    assert sorted(path.name.split(".")[0] for path in site.glob("__pycache__/*.pyc")) == ["greet", "left_pad"]
+    assert not list(site.glob("pip*"))
+    assert "venv.tmp" not in (installed / "venv" / "bin" / "activate").read_text()
+
+
+def test_the_wrong_python_is_named_with_what_was_looked_at(unpack: Unpack, tmp_path: Path) -> None:
+    folder = unpack()
+    other = tmp_path / "python9"
+    other.write_text("#!/bin/sh\necho 9.9\n")
+    other.chmod(0o755)
+    done = install(folder, FAP_PYTHON=str(other))
+    wanted = "{}.{}".format(*sys.version_info[:2])
+    assert done.returncode == 1
+    assert f"built for Python {wanted}, which was not found" in done.stderr
+    assert f"looked at: {other}: 9.9" in done.stderr
+    assert f"FAP_PYTHON=/path/to/python{wanted}" in done.stderr
+    assert not (folder / "venv").exists()
+
+
+def test_without_any_python_it_says_where_it_looked(unpack: Unpack, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "sed", "dirname"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    folder = unpack()
+    manifest = folder / ".fap" / "manifest.json"
+    here = "cp{}{}".format(*sys.version_info[:2])
+    manifest.write_text(manifest.read_text().replace(f'"python":"{here}"', '"python":"cp39999"'))
+    done = install(folder, shell=[str(tools / "sh")], PATH=str(tools), FAP_PYTHON="")
+    assert done.returncode == 1
+    assert "python3.9999: not there; /usr/bin/python3.9999: not there; python3: not there" in done.stderr
+
+
+def test_an_artifact_for_another_machine_is_refused(unpack: Unpack) -> None:
+    folder = unpack()
+    manifest = folder / ".fap" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"platform":"', '"platform":"linux_m68k","was":"'))
+    done = install(folder)
+    assert done.returncode == 1
+    assert "the artifact needs linux_m68k" in done.stderr
+    assert not (folder / "venv").exists()
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "added"])
+def test_wheels_that_are_not_those_of_the_lock_are_refused(unpack: Unpack, harm: str) -> None:
+    folder = unpack()
+    (wheel,) = (folder / "wheels").glob("greet-*.whl")
+    if harm == "changed":
+        wheel.write_bytes(wheel.read_bytes() + b"\n")
+    elif harm == "missing":
+        wheel.unlink()
+    else:
+        shutil.copy(wheel, folder / "wheels" / "extra-1.0-py3-none-any.whl")
+    done = install(folder)
+    assert done.returncode == 6
+    assert ("extra-1.0" if harm == "added" else wheel.name) in done.stderr
+    assert "installed" not in done.stdout
+    assert not (folder / "venv").exists()
+
+
+def test_a_package_without_what_it_needs_is_refused(
+    tmp_path: Path, project: Project, build_env: dict[str, str]
+) -> None:
+    wheel = make_wheel(tmp_path / "house", "lonely", requires=("absent>=2",))
+    project.commit({"requirements.txt": pin(wheel)})
+    path = project.pack(PIP_FIND_LINKS=str(wheel.parent))["path"]
+    folder = tmp_path / "release"
+    folder.mkdir()
+    subprocess.run(["tar", "xzf", path], cwd=folder, check=True)
+    done = install(folder)
+    assert done.returncode == 1
+    assert "lonely needs absent" in done.stderr
+    assert not (folder / "venv").exists()
+
+
+def test_a_killed_install_starts_over(unpack: Unpack) -> None:
+    folder = unpack()
+    started = subprocess.Popen(
+        ["sh", "./install.sh"], cwd=folder, env=BARE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    while not (folder / "venv.tmp").exists() and started.poll() is None:
+        time.sleep(0.001)
+    os.killpg(started.pid, signal.SIGKILL)
+    assert started.wait() == -signal.SIGKILL
+    assert not (folder / "venv").exists()
+    for _ in range(2):
+        done = install(folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sorted(path.name for path in folder.glob("venv*")) == ["venv"]
+
+
+def test_run_gives_the_process_its_folder_path_and_arguments(installed: Path) -> None:
+    started = subprocess.Popen(
+        [installed / ".fap" / "run", "web", "two words", "$(x)"],
+        cwd="/",
+        env={"PATH": BARE["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    out, _ = started.communicate()
+    assert out == f"{started.pid} ['web', 'two words', '$(x)'] None {installed}\n"
+
+
+def test_run_reads_env_and_leaves_no_bytecode(unpack: Unpack) -> None:
+    folder = unpack()
+    assert install(folder).returncode == 0
+    (folder / ".env").write_text("WORD='two $words'\n")
+    assert "] two $words " in run(folder, "web").stdout
+    assert "] given " in run(folder, "assigned").stdout
+    asked = run(folder, "--", "sh", "-c", "echo $PYTHONDONTWRITEBYTECODE; command -v python")
+    assert asked.stdout == f"1\n{folder}/venv/bin/python\n"
+
+
+def test_run_knows_shell_syntax(installed: Path) -> None:
+    assert run(installed, "list").stdout.splitlines()[-1].startswith("b")
+
+
+@pytest.mark.parametrize("name", ["nope", "we.", ".*", "a/b", ""])
+def test_run_names_the_processes_there_are(installed: Path, name: str) -> None:
+    done = run(installed, name)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[1:] == ["  web", "  assigned", "  list"]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--",)])
+def test_run_without_a_process_shows_its_usage(installed: Path, arguments: tuple[str, ...]) -> None:
+    done = run(installed, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: .fap/run")
+
+
+def test_an_own_installer_is_kept_beside_our_parts(project: Project, tmp_path: Path) -> None:
+    project.commit(
+        {
+            "pyproject.toml": PYPROJECT + 'installer = "own"\n',
+            "install.sh": "#!/bin/sh\necho mine\n",
+        }
+    )
+    folder = tmp_path / "release"
+    folder.mkdir()
+    subprocess.run(["tar", "xzf", project.pack()["path"]], cwd=folder, check=True)
+    assert install(folder).stdout == "mine\n"
+    assert (folder / ".fap" / "install.py").is_file()
