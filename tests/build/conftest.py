@@ -10,6 +10,16 @@ import pytest
 from tests.build.project import PYPROJECT, Project
 from tests.build.wheelhouse import make_wheel, pin
 
+PROCFILE = """\
+web: python show.py web
+assigned: WORD=given python show.py
+list: python show.py a && echo b
+"""
+SHOW = """\
+import os, sys
+print(os.getpid(), sys.argv[1:], os.environ.get("WORD"), os.getcwd())
+"""
+
 
 @pytest.fixture(scope="session")
 def build_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -58,10 +68,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory, local_env: dict[str, str], 
             "pyproject.toml": PYPROJECT,
             "requirements.in": "greet\n",
             "requirements.txt": local_lock,
-            "Procfile": (
-                "web: python show.py web\nassigned: WORD=given python show.py\nlist: python show.py a && echo b\n"
-            ),
-            "show.py": "import os, sys\nprint(os.getpid(), sys.argv[1:], os.environ.get('WORD'), os.getcwd())\n",
+            "Procfile": PROCFILE,
+            "show.py": SHOW,
         }
     )
     return Path(made.pack()["path"])

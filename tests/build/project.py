@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,9 +55,7 @@ class Project:
         self.git("commit", "--quiet", "--message=change")
         return self
 
-    def run(
-        self, *arguments: str, wrap: tuple[str, ...] = (), **env: str
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
         """`fapbuild ARGUMENTS`, started by `wrap` if given."""
         return subprocess.run(
             [*wrap, sys.executable, "-m", "fapbuild", *arguments],
@@ -68,7 +66,7 @@ class Project:
             check=False,
         )
 
-    def pack(self, *arguments: str, wrap: tuple[str, ...] = (), **env: str) -> dict[str, str]:
+    def pack(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> dict[str, str]:
         """The object that `fapbuild pack --json` prints; its path is absolute."""
         done = self.run("pack", "--json", *arguments, wrap=wrap, **env)
         assert done.returncode == 0, done.stderr

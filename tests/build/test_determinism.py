@@ -5,11 +5,16 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.build.project import Project
+
+# One worker fetches and builds what only an index has.
+pytestmark = pytest.mark.xdist_group("index")
 
 LOCK = (Path(__file__).parent / "data" / "requirements.txt").read_text()
 PYPROJECT = """\
@@ -78,9 +83,18 @@ def test_on_one_core(clone: Project, digest: str) -> None:
     assert clone.pack(wrap=("taskset", "-c", "0"))["digest"] == digest
 
 
-def test_by_another_user(clone: Project, digest: str, tmp_path: Path) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user can reach; pytest's own are for its user alone."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_by_another_user(clone: Project, digest: str, open_folder: Path) -> None:
+    clone = Project(clone.folder.rename(open_folder / "theirs"), clone.env)
     if os.getuid() == 0:
-        for path in (tmp_path, *tmp_path.rglob("*")):
+        for path in (open_folder, *open_folder.rglob("*")):
             os.chown(path, 4321, 4321, follow_symlinks=False)
         # Another user, who may still read the Python that root has in its home.
         reading = "+dac_read_search"
@@ -90,7 +104,7 @@ def test_by_another_user(clone: Project, digest: str, tmp_path: Path) -> None:
         other = ("unshare", "--user", "--map-root-user")
     who = subprocess.run([*other, "id", "-u"], capture_output=True, text=True, check=True).stdout
     assert int(who) != os.getuid()
-    assert clone.pack(wrap=other, HOME=str(tmp_path))["digest"] == digest
+    assert clone.pack(wrap=other, HOME=str(open_folder))["digest"] == digest
 
 
 def test_with_a_cache_that_was_lost(clone: Project, digest: str, tmp_path: Path, big: Project) -> None:
@@ -119,15 +133,17 @@ def test_a_bad_source_date_epoch_is_refused(clone: Project) -> None:
     assert "SOURCE_DATE_EPOCH is 'yesterday'" in done.stderr
 
 
-def test_two_at_once(clone: Project, digest: str, tmp_path: Path) -> None:
+def test_two_at_once(project: Project, local_lock: str, tmp_path: Path) -> None:
     """An empty cache, two builds: each gives a whole artifact, and both the same."""
-    env = {**os.environ, **clone.env, "FAP_CACHE": str(tmp_path / "cache")}
+    project.commit({"requirements.txt": local_lock})
+    env = {**os.environ, **project.env, "FAP_CACHE": str(tmp_path / "cache")}
     argv = [sys.executable, "-m", "fapbuild", "pack", "--version=1"]
     running = [
-        subprocess.Popen(argv, cwd=clone.folder, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(argv, cwd=project.folder, env=env, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     said = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert said[0] == said[1]
-    (path,) = (clone.folder / "dist").iterdir()
+    (path,) = (project.folder / "dist").iterdir()
     assert said[0].split()[1] == hashlib.sha256(path.read_bytes()).hexdigest()
