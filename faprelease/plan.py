@@ -33,8 +33,8 @@ class Order:
     release: str = ""
 
 
-def plan_release(hosts: list[Host], order: Order) -> Plan:
-    """Bring the artifact that the settings name to every host.
+def plan_release(hosts: list[Host], order: Order, what: str = "") -> Plan:
+    """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
 
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
     """
@@ -43,7 +43,7 @@ def plan_release(hosts: list[Host], order: Order) -> Plan:
     options = Context(hosts[0].target, "release", "", "").options(curl.Options)
     first = hosts[0].target.settings
     return Plan(
-        f"release {order.release} of {first.app_name} to {first.stage}: {curl.shown_url(options.curl_url)}",
+        f"release {order.release} to {first.stage}: {what or curl.shown_url(options.curl_url)}",
         tuple(_HostPlanner(host, order, "release").release() for host in hosts),
     )
 

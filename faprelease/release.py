@@ -4,23 +4,21 @@ import getpass
 import os
 import re
 import secrets
-import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faprelease import config, execute, hooks
+from faprelease import config, deployfile, execute, hooks, promoted
 from faprelease.config import Target
 from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
 from faprelease.errors import ConfigError
 from faprelease.facts import HostState
+from faprelease.interrupt import stop_on_signals
 from faprelease.layout import next_release_id
 from faprelease.plan import Host, Order, plan_release, plan_rollback
 from faprelease.report import Report
@@ -44,8 +42,13 @@ def release(request: Request, report: Report) -> None:
     Raises FapError and its kin; what was published by then is taken back.
     """
     file = _load(request)
-    targets = _artifact_of_stage(file, request, _targets(file, request))
-    _run(request, file, targets, "release", report, plan_release)
+    targets, what = _targets(file, request), ""
+    if not targets[0].plugin_values["curl_url"]:
+        found = promoted.find(targets[0])
+        flags = {**request.flags, "curl_url": found.url, "curl_sha256": found.digest}
+        targets, what = _targets(file, replace(request, flags=flags)), found.name
+    _refuse_unreadable(targets)
+    _run(request, file, targets, "release", report, lambda hosts, order: plan_release(hosts, order, what))
 
 
 def rollback(request: Request, report: Report, to: str = "") -> None:
@@ -70,7 +73,12 @@ def status(request: Request) -> list[tuple[Target, HostState]]:
 
 
 def _run(
-    request: Request, file: DeployFile, targets: list[Target], verb: str, report: Report, plan_of: Any
+    request: Request,
+    file: DeployFile,
+    targets: list[Target],
+    verb: str,
+    report: Report,
+    plan_of: Callable[[list[Host], Order], Plan],
 ) -> None:
     dry_run = request.dry_run or any(target.settings.dry_run for target in targets)
     token, who = _new_word(), _who()
@@ -83,19 +91,17 @@ def _run(
             Host(target=target, state=states[target.label], plugins=plugins[target.settings.role])
             for target in targets
         ]
-        plan: Plan = plan_of(hosts, order)
+        plan = plan_of(hosts, order)
         if dry_run:
             report.show_plan(plan)
             return
         report.begin(plan)
-        with _stop_on_signals(report) as stop:
+        with stop_on_signals(report.say) as stop:
             execute.run(plan, connections, report, time.monotonic, stop)
         report.end(plan)
 
 
 def _load(request: Request) -> DeployFile:
-    from faprelease import deployfile
-
     file = deployfile.read(request.file)
     plugin_keys = frozenset(hooks.options_of(file))
     config.check_file(file, plugin_keys)
@@ -107,61 +113,19 @@ def _targets(file: DeployFile, request: Request) -> list[Target]:
     return config.targets(file, request.stage, request.role, request.flags, hooks.options_of(file))
 
 
+def _refuse_unreadable(targets: list[Target]) -> None:
+    url = targets[0].plugin_values["curl_url"]
+    if url.startswith("file:") and any(target.settings.connection == "ssh" for target in targets):
+        raise ConfigError(
+            f"the hosts can't read {url}: it lies on this machine",
+            hint="use an s3:// or https:// store, or connection: local",
+        )
+
+
 def _plugin_names(target: Target, verb: str) -> list[str]:
     settings = target.settings
     own = {"release": settings.release_plugins, "rollback": settings.rollback_plugins}[verb]
     return settings.plugins if own is None else own
-
-
-def _artifact_of_stage(file: DeployFile, request: Request, targets: list[Target]) -> list[Target]:
-    """The targets with URL and digest from the stage's log, where no --curl-url says what to release."""
-    first = targets[0]
-    if first.plugin_values["curl_url"]:
-        return targets
-    where = os.environ.get("FAP_STORE") or first.settings.store
-    if not where:
-        raise ConfigError(
-            "nothing says what to release",
-            hint="give --curl-url URL, or name the store: `store: s3://bucket/prefix` in deploy.yml",
-        )
-    from artifact_store.store import open_store
-
-    app, stage = first.settings.project_name, request.stage
-    store = open_store(where)
-    state = store.stage(app, stage)
-    if state is None:
-        raise ConfigError(
-            f"nothing was ever promoted to {stage} of {app} in {where}",
-            hint=f"fapstore --store {where} promote {app} VERSION {stage}",
-        )
-    url = store.url(app, state.version)
-    if url.startswith("file:") and any(target.settings.connection == "ssh" for target in targets):
-        raise ConfigError(
-            f"the hosts can't read the folder store {where}",
-            hint="use an s3:// or https:// store, or connection: local",
-        )
-    flags = {**request.flags, "curl_url": url, "curl_sha256": state.digest}
-    return config.targets(file, stage, request.role, flags, hooks.options_of(file))
-
-
-@contextmanager
-def _stop_on_signals(report: Report) -> Iterator[threading.Event]:
-    """The first Ctrl-C (or TERM, as CI sends it) asks for a safe end; the second one ends at once."""
-    stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def ask_to_stop(*_: object) -> None:
-        stop.set()
-        for number in signals:
-            signal.signal(number, signal.default_int_handler)
-        report.say("stopping after this phase, and going back; Ctrl-C again stops at once")
-
-    old = {number: signal.signal(number, ask_to_stop) for number in signals}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def _new_word() -> str:
