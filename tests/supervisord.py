@@ -157,10 +157,13 @@ def _running(
     try:
         wait_until(answers, f"supervisord in {folder} answers", START_SECONDS)
         pid = find_pid()
-        yield Supervisord(folder, folder / "conf.d", home / "bin", pid, ctl)
-        if process.poll() is None:
-            os.kill(pid, signal.SIGTERM)
-        process.wait(STOP_SECONDS)
+        try:
+            yield Supervisord(folder, folder / "conf.d", home / "bin", pid, ctl)
+        finally:
+            # Its programs end with it only if it ends in order.
+            if process.poll() is None:
+                os.kill(pid, signal.SIGTERM)
+            process.wait(STOP_SECONDS)
     finally:
         process.kill()
         process.wait()
