@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any, BinaryIO
 
 import boto3
@@ -36,7 +37,7 @@ _PART = 8 << 20
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
 _THREADS = 4
-_CREATE_TRIES = 8
+_CREATE_TRIES = 6
 _LONGEST_URL = timedelta(days=7)
 _CONFIG = Config(
     signature_version="s3v4",
@@ -144,13 +145,17 @@ class S3Blobs:
             yield page
 
     def _create(self, key: str, attempt: Callable[[], None]) -> None:
-        for tried in range(1, _CREATE_TRIES + 1):
+        for tried in count(1):
             try:
                 with self._speaking(key):
-                    return attempt()
-            except _AgainError:
-                time.sleep(min(2.0, 0.05 * 2**tried))
-        raise StoreError(f"{self.name}: others keep writing {key} at the same time", hint="run it again")
+                    attempt()
+                return
+            except _AgainError as error:
+                if tried == _CREATE_TRIES:
+                    raise StoreError(
+                        f"{self.name}: others keep writing {key} at the same time", hint="run it again"
+                    ) from error
+                time.sleep(0.05 * 2**tried)
 
     def _put(self, key: str, body: bytes) -> None:
         self._client.put_object(**self._at(key), Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")

