@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,36 +31,26 @@ class Pin:
     sha256s: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Lock:
-    """What will be vendored; `warning` is empty if the committed lock was used."""
-
-    pins: tuple[Pin, ...]
-    warning: str = ""
-
-
-def resolve(project: Project, folder: Path, work: Path) -> Lock:
+def resolve(project: Project, folder: Path, work: Path, say: Callable[[str], None]) -> tuple[Pin, ...]:
     """The lock of the project in `folder`; a missing or stale one is compiled in `work` and not kept.
 
     Raises UsageError for a lock or requirements that can't be read, FapError if compiling fails.
     """
     wanted = requirements(project, folder)
-    path = folder / project.settings.lock
-    if path.is_file():
-        pins = parse_lock(path.read_text(encoding="utf-8"), project.settings.lock)
+    name = project.settings.lock
+    if (folder / name).is_file():
+        pins = parse_lock((folder / name).read_text(encoding="utf-8"), name)
         reason = stale(wanted, pins)
         if not reason:
-            return Lock(pins)
-        reason = f"{project.settings.lock} is stale: {reason}"
+            return pins
+        reason = f"{name} is stale: {reason}"
     elif wanted:
-        reason = f"{project.settings.lock} is not committed"
+        reason = f"{name} is not committed"
     else:
-        return Lock(())
-    fresh = compile_lock(project, folder, work)
-    return Lock(
-        parse_lock(fresh, project.settings.lock),
-        f"{reason}; a lock made just now is used, and the next build may get other versions",
-    )
+        return ()
+    say(f"warning: {reason}; locking for this build alone, and the next one may get other versions")
+    say(f"hint: fapbuild lock, and commit {name}")
+    return parse_lock(compile_lock(project, folder, work), name)
 
 
 def write(project: Project, folder: Path) -> Path:

@@ -53,7 +53,7 @@ class Gathered:
     project: config.Project
     id: ArtifactId
     files: tuple[plan.Entry, ...]
-    lock: locks.Lock
+    pins: tuple[locks.Pin, ...]
     manifest: Manifest
 
 
@@ -79,7 +79,7 @@ def pack(request: Request, say: Say) -> writer.Written:
                 epoch,
                 say,
             )
-            vendored = wheels.vendor(found.lock.pins, platform, cache, work / "wheels", say)
+            vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say)
             own = wheels.vendor(parts.pins(), platform, cache, work / "installer", say)
             outputs = compiling.result()
         files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)
@@ -107,9 +107,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
     guards.check_secrets(paths, settings.allow)
-    lock = locks.resolve(project, tree.folder, work)
-    if lock.warning:
-        say(f"warning: {lock.warning}\nhint: fapbuild lock, and commit {settings.lock}")
+    pins = locks.resolve(project, tree.folder, work, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(
         format=FORMAT,
@@ -133,7 +131,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
         files=(),
         members=(),
     )
-    return Gathered(tree, project, ArtifactId(settings.app, chosen), files, lock, manifest)
+    return Gathered(tree, project, ArtifactId(settings.app, chosen), files, pins, manifest)
 
 
 def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[str]]:
@@ -143,7 +141,7 @@ def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[s
     """
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         found = gather(request, Path(folder), say)
-    pins = [f"{pin.name}=={pin.version}" for pin in found.lock.pins]
+    pins = [f"{pin.name}=={pin.version}" for pin in found.pins]
     outputs = [path for step in found.project.settings.assets for path in step.outputs]
     files = [entry.path for entry in found.files]
     facts: dict[str, object] = {

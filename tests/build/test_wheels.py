@@ -1,0 +1,196 @@
+"""Wheels from the index or an sdist, through the cache."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from artifact_store.errors import FapError, VerificationError
+from artifact_store.manifest import Target
+from fapbuild.cache import Cache, Kept
+from fapbuild.locks import Pin, parse_lock
+from fapbuild.target import check_fits, lowest_glibc, this_machine
+from fapbuild.wheels import build_wheel, lock_text, vendor
+from tests.build.wheelhouse import make_wheel, pin
+
+HERE = this_machine()
+BACKEND = '''\
+"""A build backend that needs nothing, and counts how often it built."""
+
+import pathlib
+import zipfile
+
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    info = pathlib.Path(folder) / "homemade-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: homemade\\nVersion: 1.0\\n")
+    return info.name
+
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    log = pathlib.Path(__file__).with_name("log").read_text()
+    with open(log, "a") as file:
+        file.write("built\\n")
+    name = "homemade-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as archive:
+        archive.writestr("homemade.py", "")
+        archive.writestr("homemade-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: homemade\\nVersion: 1.0\\n")
+        archive.writestr("homemade-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr("homemade-1.0.dist-info/RECORD", "")
+    return name
+'''  # noqa: E501
+
+
+def make_sdist(folder: Path, log: Path, name: str = "homemade") -> Path:
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND,
+        "log": str(log),
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+    }
+    path = folder / f"{name}-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for inside, text in files.items():
+            info = tarfile.TarInfo(f"{name}-1.0/{inside}")
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return path
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sdist = make_sdist(tmp_path, tmp_path / "log")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    pins = parse_lock(f"homemade==1.0 --hash=sha256:{digest}", "lock")
+    cache = Cache(tmp_path / "cache")
+    said: list[str] = []
+    found = []
+    for number in range(3):
+        if number == 2:
+            # The choice is lost, and what was built is not.
+            for answer in (cache.folder / "answers" / "wheel").iterdir():
+                answer.unlink()
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found.append(vendor(pins, HERE, cache, folder, said.append))
+    assert found[0] == found[1] == found[2]
+    assert (tmp_path / "log").read_text() == "built\n"
+    assert said == [
+        "downloading 1 of 1 packages",
+        "building homemade 1.0 from its sdist",
+        "downloading 1 of 1 packages",
+    ]
+    (wheel,) = found[0]
+    assert lock_text(found[0]) == f"homemade==1.0 --hash=sha256:{wheel.sha256}\n".encode()
+    assert wheel.sha256 != digest
+
+
+def test_the_built_wheel_must_be_of_the_pin(tmp_path: Path, work: Path) -> None:
+    sdist = make_sdist(tmp_path, tmp_path / "log", name="other")
+    with pytest.raises(FapError, match=r"gave homemade-1.0-py3-none-any.whl, which is not other 1.0"):
+        build_wheel(Pin("other", "1.0", frozenset(), frozenset()), sdist, work / "build")
+
+
+def test_an_sdist_that_cannot_be_built_says_why(tmp_path: Path, work: Path) -> None:
+    sdist = make_sdist(tmp_path, tmp_path / "no" / "such" / "folder")
+    with pytest.raises(FapError) as caught:
+        build_wheel(Pin("homemade", "1.0", frozenset(), frozenset()), sdist, work / "build")
+    assert "FileNotFoundError" in caught.value.message
+    assert len(caught.value.message.splitlines()) <= 21
+    assert "install what homemade needs to compile" in caught.value.hint
+
+
+def test_an_sdist_that_climbs_out_is_refused(tmp_path: Path, work: Path) -> None:
+    path = tmp_path / "evil-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../../evil"))
+    with pytest.raises(FapError, match=r"evil-1.0.tar.gz can't be unpacked"):
+        build_wheel(Pin("evil", "1.0", frozenset(), frozenset()), path, work / "build")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_other_bytes_than_the_lock_names_are_refused(
+    tmp_path: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path / "house", "greeting")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    pins = parse_lock(f"greeting==1.0 --hash=sha256:{'0' * 64}", "lock")
+    with pytest.raises(FapError) as caught:
+        vendor(pins, HERE, Cache(tmp_path / "cache"), work, print)
+    assert not isinstance(caught.value, VerificationError)
+    assert "pip failed" in caught.value.message or "-m pip failed" in caught.value.message
+    assert "fapbuild lock" in caught.value.hint
+
+
+def test_bytes_that_rotted_in_the_cache_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = make_wheel(tmp_path / "house", "greeting")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    cache = Cache(tmp_path / "cache")
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (found,) = vendor(parse_lock(pin(wheel), "lock"), HERE, cache, folder, print)
+        assert found.path.read_bytes() == wheel.read_bytes()
+        found.path.chmod(0o644)
+        found.path.write_bytes(b"rot")
+
+
+def test_the_first_answer_stands(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    kept = []
+    for text in ("one", "two"):
+        (tmp_path / text).write_text(text)
+        kept.append(Kept(text, cache.keep(tmp_path / text)))
+    assert cache.record("built", "question", kept[0]) == kept[0]
+    assert cache.record("built", "question", kept[1]) == kept[0]
+    assert cache.answer("built", "question") == kept[0]
+    cache._blob_path(kept[0].sha256).unlink()
+    assert cache.answer("built", "question") is None
+    assert cache.record("built", "question", kept[1]) == kept[1]
+    assert [path.name for path in cache.folder.rglob(".new-*")] == []
+
+
+def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FapError) as caught:
+        Cache(tmp_path / "file" / "cache").keep(tmp_path / "file")
+    assert "the build cache can't be used" in caught.value.message
+    assert "FAP_CACHE" in caught.value.hint
+
+
+def test_wheels_for_another_platform_do_not_fit() -> None:
+    check_fits("a-1.0-py3-none-any.whl", HERE)
+    with pytest.raises(FapError, match="does not run on"):
+        check_fits("a-1.0-cp27-cp27m-win32.whl", HERE)
+
+
+@pytest.mark.parametrize(
+    ("tags", "glibc"),
+    [
+        (["py3-none-any"], ""),
+        (["cp311-cp311-manylinux2014_x86_64"], "2.17"),
+        (["cp311-cp311-manylinux_2_28_x86_64.manylinux_2_17_x86_64"], "2.17"),
+        (["cp311-cp311-manylinux_2_9_x86_64", "cp311-cp311-manylinux_2_28_x86_64"], "2.28"),
+        (["cp311-cp311-linux_x86_64", "cp311-cp311-manylinux1_x86_64"], "2.36"),
+        (["cp311-cp311-musllinux_1_2_x86_64"], ""),
+    ],
+)
+def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
+    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
+    assert lowest_glibc([f"a-1.0-{tag}.whl" for tag in tags], here) == glibc
