@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any, Literal
 
 import msgspec
@@ -102,7 +103,7 @@ def check_file(file: DeployFile, plugin_keys: frozenset[str]) -> None:
     """
     refuse_build_steps(file)
     known = {*Settings.__struct_fields__, *PLACES, *plugin_keys} - {"stage", "role"}
-    top = [key for key in file.values if not key.startswith("x-")]
+    top = [key for key in map(str, file.values) if not key.startswith("x-")]
     for key in top:
         refuse_unknown([key], known | _ABOUT_THE_FILE, file.where(key))
     for stage, roles in _stages(file).items():
@@ -112,7 +113,7 @@ def check_file(file: DeployFile, plugin_keys: frozenset[str]) -> None:
                 hint="give the stage another name",
             )
         for role, values in roles.items():
-            for key in values:
+            for key in map(str, values):
                 refuse_unknown([key], known, file.where("stage_role_configs", stage, role, key))
 
 
@@ -219,7 +220,7 @@ def _convert(values: dict[str, Any], file: DeployFile, stage: str, role: str) ->
 def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
     owners: dict[tuple[str, str], str] = {}
     for target in found:
-        place = (target.host, target.layout.path)
+        place = (target.host, normpath(target.layout.path))
         other = owners.setdefault(place, target.settings.role)
         if other != target.settings.role:
             raise ConfigError(

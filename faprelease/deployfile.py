@@ -55,16 +55,18 @@ def read(path: Path) -> DeployFile:
         raise ConfigError(
             f"{path}{at}: {error.problem or 'not YAML'}", hint="look at the indentation and the quotes there"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
         raise ConfigError(f"{path}: {error}", hint="deploy.yml is a YAML file") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings", hint="it starts with, for example, `app_name: shop`")
     lines: dict[KeyPath, int] = {}
-    _note_lines(str(path), node, (), lines, yaml)
+    _note_lines(str(path), node, (), lines, (), yaml)
     return DeployFile(str(path), values, lines)
 
 
-def _note_lines(name: str, node: Any, path: KeyPath, lines: dict[KeyPath, int], yaml: Any) -> None:
+def _note_lines(
+    name: str, node: Any, path: KeyPath, lines: dict[KeyPath, int], within: tuple[Any, ...], yaml: Any
+) -> None:
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
@@ -75,8 +77,10 @@ def _note_lines(name: str, node: Any, path: KeyPath, lines: dict[KeyPath, int], 
                 f"{name}, line {line}: {key.value!r} is set twice (first in line {lines[here]})",
                 hint="keep one of them",
             )
+        if value is node or any(value is outer for outer in within):
+            raise ConfigError(f"{name}, line {line}: {key.value!r} holds itself", hint="name another anchor")
         lines[here] = line
-        _note_lines(name, value, here, lines, yaml)
+        _note_lines(name, value, here, lines, (*within, node), yaml)
 
 
 def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str, what: str = "key") -> None:

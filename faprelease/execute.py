@@ -5,9 +5,9 @@ Nothing is decided here but what the plan says to do when a step fails.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Protocol, TypeVar
 
 from faprelease.errors import (
@@ -65,9 +65,14 @@ def in_parallel(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
     """`work` on all items at once; results in order; the first exception is raised after all have ended."""
     if len(items) == 1:
         return [work(items[0])]
-    with ThreadPoolExecutor(max_workers=min(MOST_THREADS, max(1, len(items)))) as pool:
-        futures = [pool.submit(work, item) for item in items]
+    futures = [_threads().submit(work, item) for item in items]
+    wait(futures)
     return [future.result() for future in futures]
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_THREADS)
 
 
 def run(

@@ -1,7 +1,6 @@
 """What a host says of itself: one read-only step, and the frozen value its answer becomes."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from posixpath import basename
 from typing import TypeVar
 
@@ -49,8 +48,6 @@ class Release:
 class HostState:
     """All that a plan is decided from."""
 
-    now: datetime
-    """The host's own clock, UTC."""
     current: str
     """The id that `current` names, empty if it names nothing."""
     blocked: str
@@ -111,20 +108,17 @@ def parse(output: str) -> HostState:
     """Read the answer of `probe`; raises FapError if a record on the host is damaged."""
     lines = [tuple(line.split(" ", 1)) for line in output.splitlines() if " " in line]
     one = {
-        word: rest
-        for word, rest in lines
-        if word in ("now", "current", "blocked", "free", "unwritable", "locked")
+        word: rest for word, rest in lines if word in ("current", "blocked", "free", "unwritable", "locked")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
     artifacts = _by_id(lines, "artifact", Unpacked)
-    if "now" not in one:
+    if "free" not in one:
         raise FapError(
             "the host's answer can't be read", hint=f"its shell said: {output[-500:] or 'nothing'}"
         )
     current = basename(one.get("current", "").rstrip("/"))
     return HostState(
-        now=datetime.fromisoformat(one["now"]),
         current=current if is_release_id(current) else "",
         blocked=one.get("blocked", ""),
         releases=tuple(

@@ -138,7 +138,7 @@ def options_of(file: DeployFile) -> dict[str, Any]:
 
 def _named(file: DeployFile) -> set[str]:
     plugins = file.values.get("plugins") or []
-    names = [plugins] if isinstance(plugins, str) else plugins
+    names = plugins if isinstance(plugins, list) else [plugins]
     return {module for name in names if (module := _module_name(str(name)))}
 
 

@@ -14,6 +14,9 @@ from faprelease.hooks import Context, Plugins
 from faprelease.steps import HostPlan, Phase, Plan, Step, host_script
 from faprelease.strategies import curl
 
+INSTALL_SECONDS = 900
+"""How long an artifact's own installer may take."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
@@ -196,8 +199,9 @@ class _HostPlanner:
         yield host_script(
             "install, without network",
             "install",
-            limit=900,
             release=release,
+            state=self.layout.state,
+            limit_seconds=str(INSTALL_SECONDS),
             install=options.curl_postinstall_script,
         )
         yield self._record({new: self._new_record("ready")})
@@ -302,7 +306,6 @@ class _HostPlanner:
             title,
             "remove",
             stdin="\n".join(releases),
-            limit=600,
             releases=self.layout.releases,
             records=self.layout.records,
             state=self.layout.state,

@@ -2,10 +2,10 @@
 
 The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
 once, then one script per phase. A script is a single function that its last line calls, in braces, so that
-a script cut on the way runs nothing. Each step is a process of its own: it reads its script from descriptor
-3 (so that nothing of it shows in an argument list), its input from descriptor 4, and writes into a file, so
-that a job it leaves in the background holds none of the channel's streams. Lines that begin with the mark,
-a random word of this session, frame each step's output.
+a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit if it has
+one: it reads its script from descriptor 3 (so that nothing of it shows in an argument list), its input from
+descriptor 4, and writes into a file, so that a job it leaves behind holds none of the channel's streams.
+Lines that begin with the mark, a random word of this session, frame each step's output.
 """
 
 import shlex

@@ -1,20 +1,35 @@
 # Run the artifact's own installer: without network, without a compiler, with a clean environment.
-# Needs: release, install (a shell command, empty for "./install.sh if there is one").
+# Needs: release, state, install (a shell command, empty for "./install.sh if there is one"), limit_seconds.
 cd "$release" || exit 1
 if [ -z "$install" ]; then
   [ -f install.sh ] || { echo "the artifact has no install.sh: nothing to install"; exit 0; }
   install=./install.sh
   [ -x install.sh ] || install='sh ./install.sh'
 fi
-closed=
-for way in 'unshare --net' 'unshare --map-current-user --net' 'unshare --map-root-user --net'; do
-  if $way true 2>/dev/null; then
-    closed=$way
-    break
-  fi
-done
-[ -n "$closed" ] || echo "this host does not allow network namespaces: the network is only discouraged"
-exec $closed env -i PATH="$PATH" HOME="$HOME" LC_ALL=C.UTF-8 \
-  CC=/bin/false CXX=/bin/false PIP_NO_INDEX=1 \
-  http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
-  sh -c "$install" 3<&- 9<&-
+
+# run_in [UNSHARE …]: `started` gets a byte when the installer begins, so that a host which refuses the
+# namespace is told apart from an installer that fails.
+started=$state/install.started
+run_in() {
+  : >"$started"
+  timeout -k 5 "$limit_seconds" "$@" env -i PATH="$PATH" HOME="$HOME" LC_ALL=C.UTF-8 \
+    CC=/bin/false CXX=/bin/false PIP_NO_INDEX=1 \
+    http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
+    sh -c 'echo >&8; exec 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
+  code=$?
+  [ "$code" != 124 ] || echo "stopped after $limit_seconds s"
+  [ ! -s "$started" ] || exit "$code"
+}
+
+root=
+while read -r key user rest; do
+  [ "$key" != Uid: ] || { [ "$user" != 0 ] || root=yes; break; }
+done </proc/self/status
+if [ -n "$root" ]; then
+  run_in unshare --net 2>&1
+else
+  run_in unshare --map-current-user --net 2>&1
+  run_in unshare --map-root-user --net 2>&1
+fi
+echo "this host allows no network namespace: the network is discouraged, not closed"
+run_in

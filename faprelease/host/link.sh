@@ -2,7 +2,10 @@
 # Needs: release, shared. On stdin: one relative path a line.
 while read -r name; do
   [ -e "$shared/$name" ] || { echo "$shared/$name is missing"; exit 1; }
-  parent=$release/$name
-  mkdir -p "${parent%/*}" || exit 1
-  rm -rf "${release:?}/$name" && ln -s "$shared/$name" "$release/$name" || exit 1
+  there=$release/$name
+  [ -d "${there%/*}" ] || mkdir -p "${there%/*}" || exit 1
+  if [ -e "$there" ] || [ -L "$there" ]; then
+    rm -rf "$there" || exit 1
+  fi
+  ln -s "$shared/$name" "$there" || exit 1
 done

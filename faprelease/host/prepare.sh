@@ -1,8 +1,11 @@
 # Make the folder of a new release, and the shared folders it will link to.
 # Needs: release, shared, shared_writable (yes or empty); linked folders come on stdin, one a line.
-mkdir -p "${release%/*}" "$shared" || exit 1
+if [ ! -d "$shared" ]; then
+  mkdir -p "${release%/*}" "$shared" || exit 1
+  [ -z "$shared_writable" ] || chmod g+w "$shared" || exit 1
+fi
+[ -d "${release%/*}" ] || mkdir -p "${release%/*}" || exit 1
 mkdir "$release" || { echo "$release exists: a release folder is never used twice"; exit 1; }
 while read -r folder; do
-  mkdir -p "$shared/$folder" || exit 1
+  [ -d "$shared/$folder" ] || mkdir -p "$shared/$folder" || exit 1
 done
-[ -z "$shared_writable" ] || chmod g+w "$shared"

@@ -2,7 +2,6 @@
 # Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
 say() { printf '%s %s\n' "$1" "$2"; }
 
-say now "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
 if [ -L "$current" ]; then
   say current "$(readlink "$current")"
 elif [ -e "$current" ]; then
@@ -29,7 +28,10 @@ if { read -r owner <"$state/lock/owner"; } 2>/dev/null; then
   say locked "$owner"
 fi
 there=$path
-while [ ! -d "$there" ]; do there=$(dirname "$there"); done
+while [ ! -d "$there" ]; do
+  there=${there%/*}
+  there=${there:-/}
+done
 [ -w "$there" ] || say unwritable "$there"
 say free "$(df -Pk "$there" | { read -r line; read -r device blocks used free rest; echo "$free"; })"
 while read -r file; do

@@ -5,18 +5,23 @@ export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 fap_dir=$(mktemp -d "${TMPDIR:-/tmp}/faprelease.XXXXXX") || exit 71
 
-# fap_unlock FOLDER: let our own lock go; another's is left alone.
+# fap_unlock FOLDER: our own lock goes with the rest at the end; another's is left alone.
 fap_unlock() {
   fap_owner= fap_holder=
   { read -r fap_owner <"$1/lock/token" && read -r fap_holder <"$1/lock/holder"; } 2>/dev/null
   # A session that took over from this one after a broken connection has our token and another process.
   if [ "$fap_owner" = "$fap_token" ] && [ "${fap_holder%% *}" = "$FAP_SESSION" ]; then
-    rm -rf "$1/lock"
+    fap_rubbish="$fap_rubbish$1/lock
+"
   fi
 }
 fap_close() {
+  fap_rubbish=
   fap_unlock_all
-  rm -rf "$fap_dir"
+  IFS='
+'
+  set -f
+  rm -rf $fap_rubbish "$fap_dir"
 }
 # However the session ends (its last line, a cut connection, a signal), the locks are let go.
 trap fap_close EXIT
@@ -25,12 +30,20 @@ trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
-# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4.
+# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4; no limit if SECONDS is 0.
 fap_step() {
   printf '%s begin %s\n' "$fap_mark" "$1"
-  timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_dir/output" 2>&1
-  fap_code=$?
-  [ "$fap_code" != 124 ] || echo "stopped after $2 s, the step's limit" >>"$fap_dir/output"
+  if [ "$2" = 0 ]; then
+    (
+      trap - EXIT HUP INT PIPE TERM
+      . /dev/fd/3
+    ) <&4 4<&- >"$fap_dir/output" 2>&1
+    fap_code=$?
+  else
+    timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_dir/output" 2>&1
+    fap_code=$?
+    [ "$fap_code" != 124 ] || echo "stopped after $2 s, the step's limit" >>"$fap_dir/output"
+  fi
   [ ! -s "$fap_dir/output" ] || tail -c "$fap_output_limit" "$fap_dir/output"
   printf '\n%s end %s %s\n' "$fap_mark" "$1" "$fap_code"
   return "$fap_code"

@@ -43,7 +43,6 @@ def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]
         f"download {shown_url(options.curl_url)}",
         "fetch",
         stdin=_curl_config(options),
-        limit=3600,
         binding=True,
         download=download,
         sha256=options.curl_sha256,
@@ -64,6 +63,7 @@ def _curl_config(options: Options) -> Secret:
         "retry = 3",
         "retry-connrefused",
         "connect-timeout = 10",
+        "max-time = 3600",
         "speed-limit = 1024",
         "speed-time = 30",
     ]
@@ -96,11 +96,11 @@ def _place(options: Options, layout: Layout, release_id: str, download: str) -> 
     release = layout.release(release_id)
     if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
         script = f"mv -- {shlex.quote(download)} {shlex.quote(f'{release}/{options.curl_output}')}"
-        return Step(title=f"keep the file as {options.curl_output}", script=script)
+        return Step(title=f"keep the file as {options.curl_output}", script=script, limit=0)
     arguments = (download, release, f"{layout.records}/{release_id}.artifact.json")
     return Step(
         title="check the archive and unpack it",
         script=f"exec python3 -I -S - {shlex.join(arguments)}",
         stdin=read_host_file("unpack.py"),
-        limit=600,
+        limit=0,
     )
