@@ -6,6 +6,7 @@ Format: RFC 1952 (gzip members may follow each other), POSIX ustar/pax, and `man
 import gzip
 import hashlib
 import io
+import posixpath
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -114,8 +115,7 @@ def _check_entries(tar: tarfile.TarFile, manifest: Manifest, name: str) -> None:
                 f"{name}: {entry.name!r} is not in the manifest, or twice in the tar", hint=_REPACK
             )
         missing.remove(entry.name)
-        path = PurePosixPath(entry.name)
-        if path.is_absolute() or ".." in path.parts:
+        if _leads_out(entry):
             raise VerificationError(f"{name}: {entry.name!r} leads out of the folder", hint=_REPACK)
         if entry.name in wheels:
             _check_wheel(tar, entry, wheels[entry.name], name)
@@ -123,6 +123,15 @@ def _check_entries(tar: tarfile.TarFile, manifest: Manifest, name: str) -> None:
             raise VerificationError(f"{name}: {entry.name!r} is not as the manifest says", hint=_REPACK)
     if missing:
         raise VerificationError(f"{name}: {min(missing)!r} is missing", hint=_REPACK)
+
+
+def _leads_out(entry: tarfile.TarInfo) -> bool:
+    """Whether its name, or the target of a symbolic link, is a place outside the folder it goes to."""
+    path = PurePosixPath(entry.name)
+    if path.is_absolute() or ".." in path.parts:
+        return True
+    target = posixpath.normpath(path.parent / entry.linkname) if entry.issym() else ""
+    return target.startswith("/") or target.split("/")[0] == ".."
 
 
 def _as_file(entry: tarfile.TarInfo) -> File | None:

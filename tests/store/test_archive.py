@@ -6,6 +6,7 @@ import io
 import tarfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -123,17 +124,33 @@ def test_a_manifest_that_lists_what_leads_out(tmp_path: Path, name: str) -> None
         verify(tgz(tmp_path, files={name: b"x"}))
 
 
-def test_a_file_that_is_a_link_instead(tmp_path: Path) -> None:
-    path = tgz(tmp_path, files={"a.py": b"x"}, wheels={})
+def with_link(folder: Path, mode: int, target: str) -> Path:
+    """An artifact whose `web/x` is a link to `target`, listed with `mode`."""
+    path = tgz(folder, files={"web/x": b""}, wheels={})
     manifest = read_manifest(path)
-    member = squeeze(symlink("a.py", "/etc/passwd") + bytes(1024))
-    forged = fap.Manifest(
-        **{name: getattr(manifest, name) for name in manifest.__struct_fields__ if name != "members"},
+    member = squeeze(symlink("web/x", target) + bytes(1024))
+    forged = msgspec.structs.replace(
+        manifest,
+        files=(fap.File("web/x", mode, 0),),
         members=(fap.Member(0, len(member), hashlib.sha256(member).hexdigest()),),
     )
     path.write_bytes(squeeze(entry(fap.PATH, fap.encode(forged))) + member)
-    with pytest.raises(VerificationError, match=r"'a\.py' is not as the manifest says"):
-        verify(path)
+    return path
+
+
+def test_links_inside_are_fine(tmp_path: Path) -> None:
+    assert verify(with_link(tmp_path, 0o120777, "../app.py")).files[0].path == "web/x"
+
+
+def test_a_file_that_is_a_link_instead(tmp_path: Path) -> None:
+    with pytest.raises(VerificationError, match="'web/x' is not as the manifest says"):
+        verify(with_link(tmp_path, 0o644, "app.py"))
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../passwd", "a/../../../passwd", "../.."])
+def test_a_link_that_leads_out(tmp_path: Path, target: str) -> None:
+    with pytest.raises(VerificationError, match="leads out of the folder"):
+        verify(with_link(tmp_path, 0o120777, target))
 
 
 def test_bytes_after_the_end(artifact: Path, tmp_path: Path) -> None:
