@@ -4,6 +4,8 @@ import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -11,10 +13,15 @@ from artifact_store.blobs import Blobs, open_blobs
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError
 
 Answer = tuple[int, str]
+STARTED = b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
+COMPLETED = b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives the answers (status, S3 error code) it has, one by one, then 200."""
+    """Gives the answers (status, S3 error code) it has, one by one, then 200.
+
+    The start of a multipart upload, its parts and its end by abortion always succeed.
+    """
 
     protocol_version = "HTTP/1.1"
     answers: list[Answer]
@@ -22,7 +29,25 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer()
+        if "partNumber" in self.path:
+            self._send(200, b"")
+        else:
+            self._answer()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.endswith("?uploads"):
+            self.asked.append(("START", None))
+            self._send(200, STARTED)
+        elif self.answers:
+            self._answer()
+        else:
+            self.asked.append(("POST", self.headers.get("If-None-Match")))
+            self._send(200, COMPLETED)
+
+    def do_DELETE(self) -> None:
+        self.asked.append(("ABORT", None))
+        self._send(204, b"")
 
     def do_GET(self) -> None:
         self._answer()
@@ -34,7 +59,11 @@ class Handler(BaseHTTPRequestHandler):
         self.asked.append((self.command, self.headers.get("If-None-Match")))
         status, code = self.answers.pop(0) if self.answers else (200, "")
         body = b"" if self.command == "HEAD" or not code else f"<Error><Code>{code}</Code></Error>".encode()
+        self._send(status, body)
+
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
+        self.send_header("ETag", '"etag"')
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -80,6 +109,44 @@ def test_a_taken_key(blobs: Blobs, server: type[Handler]) -> None:
     server.answers = [(412, "PreconditionFailed")]
     with pytest.raises(ConflictError):
         blobs.create("key", b"x")
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Iterator[BinaryIO]:
+    """A file that goes up in two parts."""
+    (tmp_path / "big").write_bytes(bytes(9 << 20))
+    with (tmp_path / "big").open("rb") as file:
+        yield file
+
+
+def test_a_whole_multipart_upload_is_tried_again(blobs: Blobs, server: type[Handler], big: BinaryIO) -> None:
+    server.answers = [(409, "ConditionalRequestConflict")]
+    blobs.create("key", big)
+    attempt = [("START", None), ("POST", "*")]
+    assert server.asked == [*attempt, ("ABORT", None), *attempt]
+
+
+def test_a_taken_key_ends_a_multipart_upload(blobs: Blobs, server: type[Handler], big: BinaryIO) -> None:
+    server.answers = [(412, "PreconditionFailed")]
+    with pytest.raises(ConflictError):
+        blobs.create("key", big)
+    assert server.asked == [("START", None), ("POST", "*"), ("ABORT", None)]
+
+
+def test_the_lost_reply_of_a_completed_upload_reads_as_a_taken_key(
+    blobs: Blobs, server: type[Handler], big: BinaryIO
+) -> None:
+    server.answers = [(500, "InternalError"), (404, "NoSuchUpload")]
+    with pytest.raises(ConflictError):
+        blobs.create("key", big)
+    assert [verb for verb, _ in server.asked] == ["START", "POST", "POST", "ABORT", "HEAD"]
+
+
+def test_an_upload_that_vanished_is_an_error(blobs: Blobs, server: type[Handler], big: BinaryIO) -> None:
+    server.answers = [(404, "NoSuchUpload"), (404, "NoSuchKey")]
+    with pytest.raises(StoreError, match="NoSuchUpload") as error:
+        blobs.create("key", big)
+    assert not isinstance(error.value, ConflictError)
 
 
 def test_a_server_in_trouble_is_asked_again(blobs: Blobs, server: type[Handler]) -> None:
