@@ -82,15 +82,15 @@ class Reader:
     def feed(self, data: bytes) -> Iterator[tuple[int, int, str]]:
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
-            words = line.split()
-            if not words or words[0] != self.mark.encode():
+            words = line.split(b" ")
+            if words[0] != self.mark.encode():
                 self._keep(line)
-            elif words[1] == b"begin":
+            elif words[1:2] == [b"begin"]:
                 self._output, self._inside = [], True
-            elif words[1] == b"end":
+            elif words[1:2] == [b"end"]:
                 self._inside = False
                 yield int(words[2]), int(words[3]), self._text()
-            elif words[1] == b"done":
+            elif words[1:2] == [b"done"]:
                 self.done = True
 
     def _keep(self, line: bytes) -> None:

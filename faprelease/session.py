@@ -10,6 +10,8 @@ from faprelease.transports.channel import Channel, ChannelLostError
 
 ANSWER_SECONDS = 30
 """How much longer than a step's own limit the answer may take before the channel counts as lost."""
+UNLIMITED_SECONDS = 4 * 3600
+"""The same for a step that limits itself: a slow download with its retries, an installer."""
 
 OnResult = Callable[[Result], None]
 
@@ -28,6 +30,7 @@ class HostSession:
         self._channel = channel
         self._mark = session.mark
         self._preamble = script.preamble(session).encode()
+        self._secrets: set[str] = set()
 
     def run(self, phase: Phase, on_result: OnResult) -> list[Result]:
         """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
@@ -37,12 +40,15 @@ class HostSession:
         text = script.render(phase, self._mark, reveal=True).encode()
         self._channel.send(self._preamble + text)
         self._preamble = b""
-        secrets = tuple(secret for step in phase.steps for secret in step.secrets)
-        reader = script.Reader(self._mark, secrets)
+        # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
+        self._secrets |= {secret for step in phase.steps for secret in step.secrets}
+        reader = script.Reader(self._mark, tuple(self._secrets))
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:
-            limit = phase.steps[len(results)].limit if len(results) < len(phase.steps) else 0
+            limit = (
+                phase.steps[len(results)].limit or UNLIMITED_SECONDS if len(results) < len(phase.steps) else 0
+            )
             data = self._channel.receive(limit + ANSWER_SECONDS)
             if not data:
                 raise ChannelLostError(
