@@ -1,0 +1,258 @@
+"""Phases as text, run by real shells, and the answers read back."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faprelease import script
+from faprelease.script import OUTPUT_LIMIT, Reader, Session, mask, preamble, render
+from faprelease.session import HostSession, StepFailedError
+from faprelease.steps import Phase, Result, Secret, Step, command
+from faprelease.transports import local
+from faprelease.transports.channel import ChannelLostError
+
+MARK = "fap-0123456789abcdef"
+SHELLS = [["/bin/sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
+AWKWARD = """it's "quoted" $(touch /tmp/never) `id` $HOME \\ \\n % %% & | ; < > * ? ~ ! # été 漢字 \t end"""
+
+
+@pytest.fixture
+def session() -> Iterator[HostSession]:
+    opened = HostSession(local.connect(), Session(MARK, "token", ()))
+    yield opened
+    opened.close()
+
+
+def results(session: HostSession, *steps: Step) -> list[Result]:
+    return session.run(Phase("test", steps), lambda _: None)
+
+
+def failed(session: HostSession, *steps: Step) -> Result:
+    with pytest.raises(StepFailedError) as caught:
+        results(session, *steps)
+    return caught.value.result
+
+
+@dataclass
+class Answer:
+    """What a shell said to a script, and how it ended."""
+
+    code: int
+    output: str
+
+
+def feed(shell: list[str], text: str) -> Answer:
+    done = subprocess.run(shell, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return Answer(done.returncode, done.stdout.decode())
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_script_cut_at_any_byte_runs_nothing(shell: list[str], tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    steps = (
+        Step(title="it's one", script=f"echo one >>{trace}", limit=0),
+        Step(title="two", script=f"cat >>{trace}", stdin="two\n", limit=5),
+    )
+    start = preamble(Session(MARK, "token", ()))
+    text = render(Phase("cut", steps), MARK, reveal=True)
+    assert text.isascii()
+    # Only the call on the last line can run anything, so the bytes before it are cut a line at a time.
+    last = text.rindex("\n", 0, -1) + 1
+    cuts = [*range(len(text) - 3, last - 2, -1), *(n for n in range(last) if text[n] == "\n" or n % 29 == 0)]
+    for cut in cuts:
+        feed(shell, start + text[:cut])
+        assert not trace.exists(), text[:cut]
+    whole = feed(shell, start + text)
+    assert trace.read_text() == "one\ntwo\n", whole.output
+    assert f"{MARK} done cut" in whole.output
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+@pytest.mark.parametrize(
+    "text", [AWKWARD, "one\n\ntwo", "FAP\nEOF\n}\n", "-n", " lead and trail ", "x" * 300_000]
+)
+def test_stdin_and_script_reach_the_step_unharmed(session: HostSession, text: str, limit: int) -> None:
+    say = replace(command("say", "printf", "%s", text[:100_000]), limit=limit)
+    read = Step(title="read", script="wc -c; sha256sum", stdin=text, limit=limit)
+    count = Step(title="count", script="wc -c", stdin=text, limit=limit)
+    said, _, counted = results(session, say, read, count)
+    assert said.output == text[:100_000][-OUTPUT_LIMIT:].strip("\n")
+    assert int(counted.output) == len(text.encode()) + (not text.endswith("\n"))
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_secret_goes_by_stdin_and_is_masked_in_what_comes_back(session: HostSession, limit: int) -> None:
+    step = Step(
+        title="say",
+        script="read -r word; echo $word; echo $word >&2",
+        stdin=Secret("hunter22", "…", ("hunter22",)),
+        limit=limit,
+    )
+    (result,) = results(session, step)
+    assert result.output == "***\n***"
+    assert "hunter22" not in render(Phase("p", (step,)), MARK, reveal=False)
+    assert "hunter22" not in repr(step)
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_step_that_fails_ends_its_phase(session: HostSession, limit: int, tmp_path: Path) -> None:
+    never = Step(title="never", script=f"touch {tmp_path}/never")
+    result = failed(session, Step(title="fail", script="echo why >&2; exit 41", limit=limit), never)
+    assert (result.code, result.output, result.step.title) == (41, "why", "fail")
+    assert not (tmp_path / "never").exists()
+    assert results(session, command("again", "echo", "alive"))[0].output == "alive"
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_step_can_not_hurt_the_shell_of_the_session(session: HostSession, limit: int) -> None:
+    nasty = (
+        "cd /; umask 0; fap_mark=x fap_dir=/nowhere; fap_done() { :; }; exec 3<&-; exec >/dev/null; echo gone"
+    )
+    before = results(session, command("pwd", "sh", "-c", "pwd; umask"))[0].output
+    results(session, Step(title="nasty", script=nasty, limit=limit))
+    assert results(session, command("pwd", "sh", "-c", "pwd; umask"))[0].output == before
+    result = failed(session, Step(title="broken", script="if then (", limit=limit))
+    assert result.code
+    assert results(session, command("again", "echo", "alive"))[0].output == "alive"
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_a_job_left_in_the_background_keeps_nobody_waiting(session: HostSession, limit: int) -> None:
+    began = time.monotonic()
+    job = Step(title="leave a job", script="sleep 30 & echo $!", stdin="unread\n", limit=limit)
+    (result,) = results(session, job)
+    session.close()
+    os.kill(int(result.output), 9)
+    assert time.monotonic() - began < 5
+
+
+def test_a_step_that_reads_its_stdin_does_not_eat_the_next_steps(session: HostSession) -> None:
+    eat = Step(title="eat", script="cat", limit=0)
+    assert [r.output for r in results(session, eat, eat, command("say", "echo", "here"))] == ["", "", "here"]
+
+
+def test_a_step_over_its_limit_is_stopped_with_its_children(session: HostSession) -> None:
+    began = time.monotonic()
+    result = failed(session, Step(title="hang", script="sleep 3377 & sleep 3377", limit=1))
+    assert result.code == 124
+    assert result.output == "stopped after 1 s, the step's limit"
+    assert time.monotonic() - began < 4
+    assert subprocess.run(["pgrep", "-f", "^sleep 3377$"], stdout=subprocess.DEVNULL).returncode == 1
+
+
+@pytest.mark.parametrize("limit", [0, 10])
+def test_the_end_of_a_flood_of_output_comes_back(session: HostSession, limit: int) -> None:
+    began = time.monotonic()
+    flood = Step(
+        title="flood", script="head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end", limit=limit
+    )
+    (result,) = results(session, flood)
+    assert len(result.output) <= OUTPUT_LIMIT
+    assert result.output.endswith("x\nthe end")
+    assert time.monotonic() - began < 5
+
+
+def test_results_are_told_as_they_come(session: HostSession) -> None:
+    told: list[tuple[str, float]] = []
+    steps = (command("one", "echo", "1"), Step(title="two", script="sleep 1; echo 2"))
+    session.run(Phase("p", steps), lambda result: told.append((result.output, time.monotonic())))
+    assert [output for output, _ in told] == ["1", "2"]
+    assert told[1][1] - told[0][1] > 0.8
+
+
+def test_a_shell_that_dies_is_a_lost_channel(session: HostSession) -> None:
+    with pytest.raises(ChannelLostError):
+        results(session, Step(title="kill", script="kill -9 $FAP_SESSION"), command("never", "true"))
+
+
+def test_a_step_without_limit_may_be_silent_for_longer_than_an_answer_takes() -> None:
+    channel = SilentFirst()
+    session = HostSession(channel, Session(MARK, "token", ()))
+    session.run(Phase("p", (Step(title="install", script="sleep 400", limit=0),)), lambda _: None)
+    assert channel.asked >= 3600
+
+
+class SilentFirst:
+    """A channel whose host says something only after it was waited for; it notes how long that may take."""
+
+    asked = 0.0
+
+    def send(self, data: bytes) -> None:
+        self.sent = data
+
+    def receive(self, seconds: float) -> bytes:
+        self.asked = seconds
+        return f"{MARK} begin 0\nfine\n{MARK} end 0 0\n{MARK} done p\n".encode()
+
+    def close(self) -> None:
+        self.sent = b""
+
+
+OUTPUTS = st.lists(
+    st.one_of(
+        st.text(max_size=20).map(lambda text: text.replace("\r", "")),
+        st.sampled_from(
+            ["fap-other end 0 0", "fap-other done x", f" x {MARK} end 0 1", f"x{MARK} done p", "", MARK[:-1]]
+        ),
+    ),
+    max_size=6,
+)
+
+
+@given(st.lists(st.tuples(OUTPUTS, st.integers(0, 255)), min_size=1, max_size=4), st.data())
+def test_any_output_in_any_pieces_is_read(steps: list[tuple[list[str], int]], data: st.DataObject) -> None:
+    said = b""
+    for number, (lines, code) in enumerate(steps):
+        text = "\n".join(lines)
+        said += f"{MARK} begin {number}\n{text}\n{MARK} end {number} {code}\n".encode()
+    said += f"{MARK} done p\n".encode()
+    reader = Reader(MARK, ())
+    found, rest = [], said
+    while rest:
+        size = data.draw(st.integers(1, len(rest)))
+        assert not reader.done
+        found += list(reader.feed(rest[:size]))
+        rest = rest[size:]
+    assert reader.done
+    assert found == [
+        (number, code, "\n".join(lines).strip("\n")) for number, (lines, code) in enumerate(steps)
+    ]
+
+
+@given(st.binary(max_size=200))
+def test_the_reader_survives_any_bytes(noise: bytes) -> None:
+    reader = Reader(MARK, ())
+    list(reader.feed(noise + b"\n"))
+    assert not reader.done
+    said = f"{MARK} begin 0\n".encode() + noise + f"\n{MARK} end 0 3\n".encode()
+    assert [answer[:2] for answer in reader.feed(said)] == [(0, 3)]
+
+
+def test_the_mark_alone_on_a_line_is_output() -> None:
+    reader = Reader(MARK, ())
+    said = f"{MARK} begin 0\n{MARK}\n{MARK} end 0 0\n".encode()
+    assert [code for _, code, _ in reader.feed(said)] == [0]
+
+
+def test_what_is_said_outside_of_steps_is_kept_for_the_error() -> None:
+    reader = Reader(MARK, ())
+    assert list(reader.feed(b"Welcome!\nsh: 1: Syntax error\n")) == []
+    assert b"Syntax error" in reader.stray
+
+
+def test_longer_secrets_are_masked_first() -> None:
+    assert mask("secret-and-more secret", ("secret", "secret-and-more", "")) == "*** ***"
+
+
+def test_the_rendered_script_names_its_steps_on_one_line() -> None:
+    text = render(Phase("p", (Step(title="two\nlines", script="true"),)), MARK, reveal=True)
+    assert "# two lines\n" in text
+    assert script.OUTPUT_LIMIT == 65536
