@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from artifact_store.errors import FapError
 
@@ -46,7 +48,7 @@ class Cache:
 
     def blob(self, sha256: str) -> Path | None:
         """The file with these bytes, or None; bytes that rotted are removed."""
-        path = self._blob_path(sha256)
+        path = self.path(sha256)
         try:
             if sha256_of(path) == sha256:
                 return path
@@ -61,7 +63,7 @@ class Cache:
         """Copy a file's bytes in and return their sha256."""
         sha256 = sha256_of(source)
         if self.blob(sha256) is None:
-            target = self._blob_path(sha256)
+            target = self.path(sha256)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with source.open("rb") as incoming, _temporary(target) as out:
@@ -103,7 +105,8 @@ class Cache:
             raise _trouble(path, error) from error
         return kept
 
-    def _blob_path(self, sha256: str) -> Path:
+    def path(self, sha256: str) -> Path:
+        """Where these bytes are if they are kept."""
         return self.folder / "blobs" / sha256[:2] / sha256
 
     def _answer_path(self, kind: str, question: str) -> Path:
@@ -112,7 +115,7 @@ class Cache:
 
 
 @contextlib.contextmanager
-def _temporary(target: Path):  # type: ignore[no-untyped-def]
+def _temporary(target: Path) -> Iterator[IO[bytes]]:
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".new-", delete=False) as out:
         os.fchmod(out.fileno(), 0o644)
         try:

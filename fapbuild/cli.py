@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -47,6 +48,7 @@ def pack(
     ref: str, version: str, output: Path, push: str, allow_dirty: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Make dist/APP-VERSION.tgz from the committed files of this folder."""
+    from artifact_store import wording
     from fapbuild.pack import Request, dry_run_lines
     from fapbuild.pack import pack as run
 
@@ -54,7 +56,9 @@ def pack(
     if dry_run:
         _print(*dry_run_lines(request, _say), as_json)
         return
+    start = time.monotonic()
     written = run(request, _say)
+    _say(f"packed {wording.size(written.size)} in {time.monotonic() - start:.1f} s")
     facts: dict[str, object] = {
         "app": written.manifest.app,
         "version": written.manifest.version,
@@ -109,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; nothing was written", "run it again", 130)
+        _fail("interrupted; no half-made artifact is left", "run it again", 130)
     except OSError as error:
         _fail(f"{error.strerror}: {error.filename or 'on the way'}", "mend that, and run it again", 1)
 

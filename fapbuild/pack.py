@@ -15,6 +15,7 @@ from artifact_store.errors import UsageError
 from artifact_store.manifest import FORMAT, Builder, Manifest
 from fapbuild import (
     assets,
+    completeness,
     config,
     contents,
     guards,
@@ -80,6 +81,7 @@ def pack(request: Request, say: Say) -> writer.Written:
                 say,
             )
             vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say)
+            completeness.check(found.pins, vendored, say)
             own = wheels.vendor(parts.pins(), platform, cache, work / "installer", say)
             outputs = compiling.result()
         files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)

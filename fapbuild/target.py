@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import sysconfig
+from functools import cache
 
 from packaging.tags import Tag, interpreter_name, interpreter_version, sys_tags
 from packaging.utils import parse_wheel_filename
@@ -30,11 +31,16 @@ def this_machine() -> Target:
 def check_fits(file: str, target: Target) -> None:
     """Raise FapError unless the wheel called `file` runs on the target, which is this machine's kind."""
     tags: frozenset[Tag] = parse_wheel_filename(file)[3]
-    if tags.isdisjoint(sys_tags()):
+    if tags.isdisjoint(_here()):
         raise FapError(
             f"{file} does not run on {target.python} {target.platform} (glibc {target.glibc or 'unknown'})",
             hint="fapbuild lock",
         )
+
+
+@cache
+def _here() -> frozenset[Tag]:
+    return frozenset(sys_tags())
 
 
 def lowest_glibc(files: list[str], target: Target) -> str:

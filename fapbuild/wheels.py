@@ -39,20 +39,16 @@ def vendor(pins: Sequence[Pin], platform: Target, cache: Cache, work: Path, say:
 
     Raises FapError if something can't be downloaded, built, or does not run on the target.
     """
-    missing = [pin for pin in pins if _answer(cache, pin, platform) is None]
+    chosen = {pin: cache.answer("wheel", _question(pin, platform)) for pin in pins}
+    missing = [pin for pin in pins if chosen[pin] is None]
     if missing:
         say(f"downloading {len(missing)} of {len(pins)} packages")
         for pin, path in zip(missing, download(missing, work), strict=True):
-            _choose(cache, pin, platform, path, work, say)
-    found = []
-    for pin in pins:
-        kept = _answer(cache, pin, platform)
-        blob = cache.blob(kept.sha256) if kept else None
-        if kept is None or blob is None:
-            raise FapError(f"{pin.name} {pin.version} vanished from the build cache", hint="run it again")
-        target.check_fits(kept.file, platform)
-        found.append(Vendored(pin.name, pin.version, kept.file, kept.sha256, blob.stat().st_size, blob))
-    return tuple(sorted(found, key=lambda wheel: wheel.file))
+            chosen[pin] = _choose(cache, pin, platform, path, work, say)
+    wheels = [_vendored(cache, pin, kept) for pin, kept in chosen.items() if kept]
+    for wheel in wheels:
+        target.check_fits(wheel.file, platform)
+    return tuple(sorted(wheels, key=lambda wheel: wheel.file))
 
 
 def lock_text(wheels: Sequence[Vendored]) -> bytes:
@@ -102,16 +98,17 @@ def _target_name(platform: Target) -> str:
     return f"{platform.python}-{platform.abi}-{platform.platform}-glibc{platform.glibc}"
 
 
-def _answer(cache: Cache, pin: Pin, platform: Target) -> Kept | None:
-    return cache.answer("wheel", _question(pin, platform))
+def _vendored(cache: Cache, pin: Pin, kept: Kept) -> Vendored:
+    path = cache.path(kept.sha256)
+    return Vendored(pin.name, pin.version, kept.file, kept.sha256, path.stat().st_size, path)
 
 
-def _choose(cache: Cache, pin: Pin, platform: Target, path: Path, work: Path, say: Say) -> None:
+def _choose(cache: Cache, pin: Pin, platform: Target, path: Path, work: Path, say: Say) -> Kept:
     if path.suffix == ".whl":
         kept = Kept(path.name, cache.keep(path))
     else:
         kept = _built(cache, pin, platform, path, work, say)
-    cache.record("wheel", _question(pin, platform), kept)
+    return cache.record("wheel", _question(pin, platform), kept)
 
 
 def _built(cache: Cache, pin: Pin, platform: Target, sdist: Path, work: Path, say: Say) -> Kept:

@@ -36,7 +36,9 @@ def test_pack_prints_path_and_digest_and_talks_elsewhere(project: Project) -> No
     path, digest = done.stdout.split()
     assert path == "dist/shop-1.0.tgz"
     assert len(digest) == 64
-    assert done.stderr.splitlines()[-1].startswith("writing shop-1.0.tgz")
+    writing, packed = done.stderr.splitlines()[-2:]
+    assert writing.startswith("writing shop-1.0.tgz: ")
+    assert packed.startswith("packed ")
 
 
 def test_pack_prints_one_object(project: Project, tmp_path: Path) -> None:
@@ -142,6 +144,6 @@ def test_a_terminated_build_cleans_up(project: Project, tmp_path: Path) -> None:
     started.send_signal(signal.SIGTERM)
     _, talk = started.communicate()
     assert started.returncode == 130
-    assert "interrupted; nothing was written" in talk
+    assert "interrupted; no half-made artifact is left" in talk
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (project.folder / "dist").exists()

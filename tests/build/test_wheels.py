@@ -9,10 +9,12 @@ import pytest
 
 from artifact_store.errors import FapError, VerificationError
 from artifact_store.manifest import Target
+from fapbuild import completeness
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.target import check_fits, lowest_glibc, this_machine
-from fapbuild.wheels import build_wheel, lock_text, vendor
+from fapbuild.wheels import Vendored, build_wheel, lock_text, vendor
+from tests.build.project import Project
 from tests.build.wheelhouse import make_wheel, pin
 
 HERE = this_machine()
@@ -160,7 +162,7 @@ def test_the_first_answer_stands(tmp_path: Path) -> None:
     assert cache.record("built", "question", kept[0]) == kept[0]
     assert cache.record("built", "question", kept[1]) == kept[0]
     assert cache.answer("built", "question") == kept[0]
-    cache._blob_path(kept[0].sha256).unlink()
+    cache.path(kept[0].sha256).unlink()
     assert cache.answer("built", "question") is None
     assert cache.record("built", "question", kept[1]) == kept[1]
     assert [path.name for path in cache.folder.rglob(".new-*")] == []
@@ -194,3 +196,45 @@ def test_wheels_for_another_platform_do_not_fit() -> None:
 def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
     here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
     assert lowest_glibc([f"a-1.0-{tag}.whl" for tag in tags], here) == glibc
+
+
+def vendored(wheel: Path, name: str) -> Vendored:
+    return Vendored(name, "1.0", wheel.name, "", 0, wheel)
+
+
+@pytest.mark.parametrize(
+    ("requires", "others", "outcome"),
+    [
+        ("other>=1", ["other"], []),
+        ('other; sys_platform == "win32"', [], []),
+        ('other; extra == "more"', ["other"], []),
+        ('other; extra == "less"', [], []),
+        ("other>=2", ["other"], ["warning: needy 1.0 wants other>=2, and the lock has 1.0"]),
+        ("other", [], "needy 1.0 needs other, which the lock does not have"),
+        ('other; extra == "more"', [], "needy 1.0 needs other, which the lock does not have"),
+        ('other; python_version >= "3"', [], "needy 1.0 needs other, which the lock does not have"),
+        ("???", [], "requires '???', which is no requirement"),
+    ],
+)
+def test_a_wheel_must_find_what_it_needs(
+    tmp_path: Path, requires: str, others: list[str], outcome: list[str] | str
+) -> None:
+    wheels = [vendored(make_wheel(tmp_path, "needy", requires=(requires,)), "needy")]
+    wheels += [vendored(make_wheel(tmp_path, name), name) for name in others]
+    pins = [Pin(wheel.name, wheel.version, frozenset({"more"}), frozenset()) for wheel in wheels]
+    said: list[str] = []
+    if isinstance(outcome, str):
+        with pytest.raises(FapError) as caught:
+            completeness.check(pins, wheels, said.append)
+        assert outcome in caught.value.message
+    else:
+        completeness.check(pins, wheels, said.append)
+        assert said == outcome
+
+
+def test_a_lock_with_a_gap_fails_at_the_build(project: Project, wheelhouse: Path) -> None:
+    (wheel,) = wheelhouse.glob("greet-*.whl")
+    project.commit({"requirements.in": "greet\n", "requirements.txt": pin(wheel)})
+    done = project.run("pack")
+    assert done.returncode == 1
+    assert "greet 1.0 needs left-pad" in done.stderr
