@@ -15,6 +15,7 @@ import tarfile
 import zlib
 
 MANIFEST = ".fap/manifest.json"
+FORMAT = "fap/1"
 MOST_ENTRIES = 500000
 CHUNK = 1024 * 1024
 LIMIT = 1800  # seconds
@@ -35,51 +36,74 @@ def looks_like(path):
 
 
 def escapes(name, target):
-    """Would a link at `name` to `target` leave the folder?"""
-    depth = name.count("/")
-    for part in target.split("/"):
-        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
-        if depth < 0:
-            return True
-    return target.startswith("/")
+    """Could a link at `name` to `target` leave the folder?
+
+    `..` may only come first: after another link it would not lead to where it seems to.
+    """
+    parts = target.split("/")
+    while parts and parts[0] in ("..", "."):
+        parts.pop(0)
+    up = target.split("/")[: -len(parts) or None].count("..")
+    return target.startswith("/") or not target or ".." in parts or up > name.count("/")
 
 
-def check(member, seen, links):
+def check(member, seen, leaves, folders):
+    """Refuse an entry that could write outside of the folder, or that another one stands in the way of."""
     name = member.name
     parts = name.split("/")
-    if name.startswith("/") or ".." in parts or not name or "\\" in name or any(ord(c) < 32 for c in name):
+    if name.startswith("/") or ".." in parts or "\\" in name or any(ord(c) < 32 for c in name):
         raise RefusedError("the name %r could leave the release folder" % name)
+    if name != os.path.normpath(name):
+        raise RefusedError("the name %r has parts that say nothing" % name)
     if not (member.isreg() or member.isdir() or member.issym()):
         raise RefusedError("%r is neither a file, a folder nor a symbolic link" % name)
     if name in seen:
         raise RefusedError("%r is in it twice" % name)
-    if any("/".join(parts[:n]) in links for n in range(1, len(parts))):
-        raise RefusedError("%r lies behind a symbolic link" % name)
-    if member.issym():
-        if escapes(name, member.linkname):
-            raise RefusedError("the link %r leaves the release folder" % name)
-        links.add(name)
+    above = ["/".join(parts[:n]) for n in range(1, len(parts))]
+    if any(folder in leaves for folder in above):
+        raise RefusedError("%r lies behind a symbolic link or a file" % name)
+    if not member.isdir():
+        if name in folders:
+            raise RefusedError("%r has entries below it, and is no folder" % name)
+        leaves.add(name)
+    if member.issym() and escapes(name, member.linkname):
+        raise RefusedError("the link %r leaves the release folder" % name)
+    folders.update(above)
     seen.add(name)
 
 
 def entries(archive):
     """Every entry, checked; the archive's own end mark must be there, or it was cut at a border."""
-    seen, links, end = set(), set(), 0
+    seen, leaves, folders, end = set(), set(), set(), 0
     for member in archive:
-        member.name = os.path.normpath(member.name) if member.name.startswith("./") else member.name
-        if member.name in ("", "."):
+        if member.name in (".", "./"):
             continue
-        check(member, seen, links)
+        member.name = member.name[2:] if member.name.startswith("./") else member.name
+        check(member, seen, leaves, folders)
         end = member.offset_data + ((member.size + 511) // 512 * 512 if member.isreg() else 0)
         if len(seen) > MOST_ENTRIES:
             raise RefusedError("it holds more than %d entries" % MOST_ENTRIES)
         yield member
+    if not seen:
+        raise RefusedError("there is nothing in it")
     archive.fileobj.seek(end)
     mark = archive.fileobj.read(1024)
     if len(mark) < 1024 or mark.strip(b"\0"):
         raise RefusedError("it ends before the end mark of a tar file: it was cut")
     while archive.fileobj.read(CHUNK):  # to the end of the stream: gzip checks its sums
         pass
+
+
+def read_manifest(data):
+    try:
+        manifest = json.loads(data.decode())
+        if manifest["format"] != FORMAT:
+            raise RefusedError("it is of format %r, not %s" % (manifest["format"], FORMAT))
+        for key in ("app", "version", "commit"):
+            manifest[key] + ""
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RefusedError("its manifest can't be read (%r)" % error) from None
+    return manifest
 
 
 def examine(path, free):
@@ -91,7 +115,7 @@ def examine(path, free):
             if size > free:
                 raise OSError(28, "it unpacks to more than the %d bytes free here" % free)
             if member.name == MANIFEST and member.isreg():
-                manifest = json.loads(archive.extractfile(member).read().decode())
+                manifest = read_manifest(archive.extractfile(member).read())
             if not member.isdir():
                 names.add(member.name)
     if manifest is not None:
@@ -125,7 +149,7 @@ def main(path, folder, facts):
     disk = os.statvfs(folder)
     try:
         manifest = examine(path, disk.f_bavail * disk.f_frsize)
-    except (RefusedError, ValueError, KeyError, TypeError) as error:
+    except (RefusedError, ValueError, LookupError, TypeError) as error:
         print("not an artifact: %s" % error)
         return 65
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
