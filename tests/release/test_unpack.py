@@ -1,0 +1,260 @@
+"""The reader that unpacks on hosts, run as hosts run it, on archives that mean harm or are damaged."""
+
+import gzip
+import io
+import json
+import lzma
+import os
+import stat
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from artifact_store import manifest as fap
+from faprelease.steps import read_host_file
+from tests.store.tgz import entry, squeeze, symlink, tgz
+
+END = b"\0" * 1024
+
+
+@dataclass(frozen=True)
+class Place:
+    """A host's folders: the archive, the release folder, and everything around it."""
+
+    root: Path
+
+    @property
+    def release(self) -> Path:
+        return self.root / "releases" / "new"
+
+    def unpack(self, data: bytes) -> subprocess.CompletedProcess[str]:
+        archive = self.root / "state" / "new.download"
+        self.release.mkdir(parents=True)
+        archive.parent.mkdir()
+        archive.write_bytes(data)
+        archive.with_name("new.download.sha256").write_text(sha256(data).hexdigest() + "\n")
+        argv = ["/usr/bin/python3", "-I", "-S", "-", str(archive), str(self.release), str(self.facts)]
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+        return subprocess.run(
+            argv, input=read_host_file("unpack.py"), capture_output=True, text=True, env=environment
+        )
+
+    @property
+    def facts(self) -> Path:
+        return self.root / "state" / "new.artifact.json"
+
+    def tree(self) -> set[str]:
+        """Everything below the root that is not of the download."""
+        found = (str(path.relative_to(self.root)) for path in self.root.rglob("*"))
+        return {name for name in found if not name.startswith("state")}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "host")
+
+
+def special(name: str, kind: bytes, target: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, target, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def tar(*entries: bytes) -> bytes:
+    return b"".join(entries) + END
+
+
+HOSTILE = {
+    "absolute": [entry("/tmp/fapkit-evil", b"x")],
+    "up": [entry("../evil", b"x")],
+    "up in the middle": [entry("a/../../evil", b"x")],
+    "up after a dot": [entry("./../evil", b"x")],
+    "link out": [symlink("a", "../evil")],
+    "absolute link": [symlink("a", "/etc/passwd")],
+    "link out through a folder": [symlink("a/b/c", "../../../evil")],
+    "link out through a link": [symlink("a/b", ".."), symlink("c", "a/b/..")],
+    "file behind a link": [symlink("a", "b"), entry("a/evil", b"x")],
+    "file behind a link, doubled slash": [symlink("d/c", "b"), entry("d//c/evil", b"x")],
+    "file behind a link, with a dot": [
+        symlink("a/b", ".."),
+        symlink("d/c", "../a/b/.."),
+        entry("d/./c/evil", b"x"),
+    ],
+    "link spelled with a dot": [symlink("d/./c", "b"), entry("d/c/evil", b"x")],
+    "file, then link above it": [entry("a/b", b"x"), symlink("a", "c")],
+    "file, then file behind it": [entry("a", b"x"), entry("a/b", b"x")],
+    "file, then file above it": [entry("a/b", b"x"), entry("a", b"x")],
+    "hard link": [entry("a", b"x"), special("b", tarfile.LNKTYPE, "a")],
+    "hard link out": [special("b", tarfile.LNKTYPE, "../../state/new.download")],
+    "character device": [special("null", tarfile.CHRTYPE)],
+    "block device": [special("disk", tarfile.BLKTYPE)],
+    "fifo": [special("pipe", tarfile.FIFOTYPE)],
+    "twice": [entry("a", b"x"), entry("a", b"y")],
+    "twice, spelled differently": [entry("a/b", b"x"), entry("a/./b", b"y")],
+    "newline": [entry("a\nb", b"x")],
+    "escape": [entry("a\x1b[2J", b"x")],
+    "backslash": [entry("a\\b", b"x")],
+    "an empty link": [symlink("a", "")],
+}
+
+
+@pytest.mark.parametrize("entries", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["tar", "tgz"])
+def test_hostile_entries_are_refused_before_anything_is_written(
+    entries: list[bytes], pack: Callable[[bytes], bytes], place: Place
+) -> None:
+    done = place.unpack(pack(tar(entry("first", b"x"), *entries)))
+    assert done.returncode == 65, done
+    assert done.stdout.startswith("not an artifact: ")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+    assert place.tree() == {"releases", "releases/new"}
+    assert not place.facts.exists()
+    assert not Path("/tmp/fapkit-evil").exists()
+
+
+def good(tmp_path: Path, **more: bytes) -> bytes:
+    files = {"app.py": b"print('hello')\n" * 5000, **more}
+    return tgz(tmp_path, files=files).read_bytes()
+
+
+def damaged() -> dict[str, Callable[[bytes], bytes]]:
+    def plain(data: bytes) -> bytes:
+        return gzip.decompress(data)
+
+    def flipped(data: bytes) -> bytes:
+        place = len(data) // 2
+        return data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :]
+
+    return {
+        "empty": lambda _: b"",
+        "html": lambda _: b"<!DOCTYPE html><html><body>404</body></html>\n",
+        "json": lambda _: b'{"error": "no such key"}',
+        "words": lambda _: b"Not Found\n" * 300,
+        "cut": lambda data: data[: len(data) // 2],
+        "cut by one byte": lambda data: data[:-1],
+        "without its last member": lambda data: data[: data.rindex(b"\x1f\x8b\x08")],
+        "tar cut at a member's border": lambda data: plain(data)[: -len(END)].rstrip(b"\0")[:1024],
+        "tar without its end mark": lambda data: plain(data)[: -len(END)],
+        "tar with half an end mark": lambda data: plain(data)[:-512],
+        "tar cut inside a file": lambda data: plain(data)[:5000],
+        "flipped": flipped,
+        "rubbish after it": lambda data: data + b"rubbish",
+        "xz, cut": lambda data: lzma.compress(plain(data))[:-40],
+        "xz, damaged": lambda data: flipped(lzma.compress(plain(data))),
+        "gzip of nothing": lambda _: gzip.compress(b""),
+        "gzip of a page": lambda _: gzip.compress(b"<html>busy</html>"),
+        "end mark alone": lambda _: END * 10,
+    }
+
+
+@pytest.mark.parametrize("damage", damaged().values(), ids=damaged().keys())
+def test_damage_is_refused_before_anything_is_written(
+    damage: Callable[[bytes], bytes], place: Place, tmp_path: Path
+) -> None:
+    done = place.unpack(damage(good(tmp_path)))
+    assert done.returncode == 65, done
+    assert done.stdout.startswith("not an artifact: ")
+    assert done.stderr == ""
+    assert place.tree() == {"releases", "releases/new"}
+    assert not place.facts.exists()
+
+
+NAMED = b'"app": "a", "version": "1", "commit": "c"'
+MANIFESTS = {
+    "a list": b"[]",
+    "a number": b"7",
+    "null": b"null",
+    "no json": b"{",
+    "not utf-8": b"\xff",
+    "nothing in it": b"{}",
+    "no app": b'{"format": "fap/1", "files": [], "wheels": []}',
+    "empty entries": b'{"format": "fap/1", %s, "files": [[]], "wheels": []}' % NAMED,
+    "wheels of numbers": b'{"format": "fap/1", %s, "files": [], "wheels": [7]}' % NAMED,
+    "deep": b"[" * 100_000,
+    "another format": b'{"format": "fap/9", %s, "files": [], "wheels": []}' % NAMED,
+}
+
+
+@pytest.mark.parametrize("text", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
+    done = place.unpack(squeeze(tar(entry(fap.PATH, text))))
+    assert done.returncode == 65, done
+    assert done.stderr == ""
+    assert place.tree() == {"releases", "releases/new"}
+
+
+@pytest.mark.parametrize("how", ["more", "less"])
+def test_an_archive_must_hold_what_its_manifest_lists(how: str, place: Place, tmp_path: Path) -> None:
+    data = tgz(tmp_path, extra=entry("extra.py", b"x")).read_bytes()
+    if how == "less":
+        whole = gzip.decompress(
+            tgz(tmp_path, files={"app.py": b"x", "last.py": b"x"}, wheels={}).read_bytes()
+        )
+        data = gzip.compress(whole[: whole.index(b"last.py", whole.index(b"app.py\0"))] + END)
+    done = place.unpack(data)
+    assert done.returncode == 65, done
+    assert "does not hold what its manifest lists" in done.stdout
+    assert place.tree() == {"releases", "releases/new"}
+
+
+def test_an_artifact_is_unpacked_whole(place: Place, tmp_path: Path) -> None:
+    data = good(tmp_path)
+    done = place.unpack(data)
+    assert done.returncode == 0, done
+    assert done.stdout == "shop 1\n"
+    assert place.tree() >= {"releases/new/app.py", "releases/new/.fap/manifest.json"}
+    assert (place.release / "app.py").read_bytes() == b"print('hello')\n" * 5000
+    digest = sha256(data).hexdigest()
+    assert json.loads(place.facts.read_bytes()) == {
+        "digest": digest,
+        "app": "shop",
+        "version": "1",
+        "commit": "a" * 40,
+    }
+    assert {path.name for path in place.facts.parent.iterdir()} == {"new.artifact.json"}
+
+
+def test_one_gzip_member_or_many_are_the_same(place: Place, tmp_path: Path) -> None:
+    many = good(tmp_path)
+    done = place.unpack(gzip.compress(gzip.decompress(many)))
+    assert done.returncode == 0, done
+
+
+def test_another_makers_archive_is_taken_as_it_is(place: Place) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:xz") as archive:
+        for name, mode in (("./bin/run", 0o6755), ("./data", 0o4666), ("./long/" + "n" * 180 + "é", 0o600)):
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.uid, info.uname = 4, mode, 1234, "someone"
+            archive.addfile(info, io.BytesIO(b"text"))
+        link = tarfile.TarInfo("./bin/again")
+        link.type, link.linkname = tarfile.SYMTYPE, "../bin/run"
+        archive.addfile(link)
+        folder = tarfile.TarInfo("./empty")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o7777
+        archive.addfile(folder)
+    done = place.unpack(out.getvalue())
+    assert done.returncode == 0, done
+    assert "another maker's archive" in done.stdout
+    release = place.release
+    assert stat.S_IMODE((release / "bin/run").stat().st_mode) == 0o755
+    assert stat.S_IMODE((release / "data").stat().st_mode) == 0o644
+    assert stat.S_IMODE((release / "empty").stat().st_mode) & 0o7022 == 0
+    assert (release / "bin/again").read_text() == "text"
+    assert len(list((release / "long").iterdir())) == 1
+    assert (release / "data").stat().st_uid == os.getuid()
+
+
+def test_a_folder_that_is_full_is_no_fault_of_the_archive(place: Place) -> None:
+    info = tarfile.TarInfo("huge")
+    info.size = 1 << 62
+    done = place.unpack(info.tobuf(tarfile.GNU_FORMAT) + END)
+    assert done.returncode == 1, done
+    assert "can't unpack" in done.stdout
+    assert place.tree() == {"releases", "releases/new"}
