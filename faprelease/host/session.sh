@@ -30,21 +30,22 @@ trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
-# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4; no limit if SECONDS is 0.
+# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is one of our own,
+# which ends by itself, says little and leaves no job behind.
 fap_step() {
   printf '%s begin %s\n' "$fap_mark" "$1"
   if [ "$2" = 0 ]; then
     (
       trap - EXIT HUP INT PIPE TERM
       . /dev/fd/3
-    ) <&4 4<&- >"$fap_dir/output" 2>&1
+    ) <&4 4<&- 2>&1
     fap_code=$?
   else
     timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_dir/output" 2>&1
     fap_code=$?
     [ "$fap_code" != 124 ] || echo "stopped after $2 s, the step's limit" >>"$fap_dir/output"
+    [ ! -s "$fap_dir/output" ] || tail -c "$fap_output_limit" "$fap_dir/output"
   fi
-  [ ! -s "$fap_dir/output" ] || tail -c "$fap_output_limit" "$fap_dir/output"
   printf '\n%s end %s %s\n' "$fap_mark" "$1" "$fap_code"
   return "$fap_code"
 }
