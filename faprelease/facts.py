@@ -1,7 +1,6 @@
 """What a host says of itself: one read-only step, and the frozen value its answer becomes."""
 
 from dataclasses import dataclass
-from posixpath import basename
 from typing import TypeVar
 
 import msgspec
@@ -117,7 +116,7 @@ def parse(output: str) -> HostState:
         raise FapError(
             "the host's answer can't be read", hint=f"its shell said: {output[-500:] or 'nothing'}"
         )
-    current = basename(one.get("current", "").rstrip("/"))
+    current = one.get("current", "")
     return HostState(
         current=current if is_release_id(current) else "",
         blocked=one.get("blocked", ""),

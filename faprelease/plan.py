@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
@@ -15,7 +16,7 @@ from faprelease.steps import HostPlan, Phase, Plan, Step, host_script
 from faprelease.strategies import curl
 
 INSTALL_SECONDS = 900
-"""How long an artifact's own installer may take."""
+"""How long an artifact's own installer may take, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,11 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is the same on all hosts of one run: who does it, the lock's token, and the new release's id."""
+    """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, and the new
+    release's id."""
 
     who: str
+    at: datetime
     token: str
     release: str = ""
 
@@ -201,7 +204,7 @@ class _HostPlanner:
             "install",
             release=release,
             state=self.layout.state,
-            limit_seconds=str(INSTALL_SECONDS),
+            limit=INSTALL_SECONDS,
             install=options.curl_postinstall_script,
         )
         yield self._record({new: self._new_record("ready")})
@@ -297,6 +300,7 @@ class _HostPlanner:
             state=self.layout.state,
             release=release_id,
             event=event,
+            at=self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             leaving=leaving,
             who=self.order.who,
         )

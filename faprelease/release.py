@@ -86,7 +86,8 @@ def _run(
     with Connections(targets, token, who, _new_word()) as connections:
         states = connections.look(lock=not dry_run)
         taken = sorted({name for state in states.values() for name in state.taken})
-        order = Order(who=who, token=token, release=next_release_id(datetime.now(UTC), taken))
+        now = datetime.now(UTC)
+        order = Order(who=who, at=now, token=token, release=next_release_id(now, taken))
         hosts = [
             Host(target=target, state=states[target.label], plugins=plugins[target.settings.role])
             for target in targets

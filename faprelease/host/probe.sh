@@ -2,9 +2,7 @@
 # Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
 say() { printf '%s %s\n' "$1" "$2"; }
 
-if [ -L "$current" ]; then
-  say current "$(readlink "$current")"
-elif [ -e "$current" ]; then
+if [ -e "$current" ] && [ ! -L "$current" ]; then
   say blocked "$current"
 fi
 for tool in curl python3; do
@@ -14,6 +12,9 @@ for folder in "$releases"/*-*/; do
   [ -d "$folder" ] || continue
   name=${folder%/}
   say folder "${name##*/}"
+  if [ -L "$current" ] && [ "$current" -ef "$folder" ]; then
+    say current "${name##*/}"
+  fi
 done
 for record in "$state"/releases/*.json; do
   [ -f "$record" ] || continue

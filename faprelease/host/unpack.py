@@ -31,7 +31,7 @@ class Source:
     """The archive's bytes: of a plain file, or of all members of a gzip file, whose sums zlib checks."""
 
     def __init__(self, path):
-        self.file = open(path, "rb")
+        self.file = open(path, "rb")  # noqa: SIM115
         self.gzip = self.file.read(2) == b"\x1f\x8b"
         self.file.seek(0)
         self.raw = self.ready = b""
