@@ -23,7 +23,11 @@ def default_folder() -> Path:
     """`FAP_CACHE`, else `~/.cache/fapkit/build` (`XDG_CACHE_HOME` is respected)."""
     if chosen := os.environ.get("FAP_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fapkit" / "build"
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise FapError("there is no home for the build cache", hint="set FAP_CACHE to a folder") from error
+    return base / "fapkit" / "build"
 
 
 def sha256_of(path: Path) -> str:

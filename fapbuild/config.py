@@ -102,6 +102,11 @@ def _settings(raw: Any, where: str) -> Settings:
         key = path.rstrip("`").lstrip(".")
         raise UsageError(f"{where} {key}: {text}" if key else f"{where}: {text}") from error
     _check_paths(settings, where)
+    for name in settings.requires_env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UsageError(
+                f"{where} requires_env: {name!r} is not the name of a variable", hint="names only, no values"
+            )
     return settings
 
 

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from artifact_store.errors import UsageError
 from fapbuild import command
 from fapbuild.config import PYPROJECT, Project
+from fapbuild.sources import read_text
 
 _HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})\b")
 _COMMENT = re.compile(r"(^|\s)#.*$")
@@ -39,7 +40,7 @@ def resolve(project: Project, folder: Path, work: Path, say: Callable[[str], Non
     wanted = requirements(project, folder)
     name = project.settings.lock
     if (folder / name).is_file():
-        pins = parse_lock((folder / name).read_text(encoding="utf-8"), name)
+        pins = parse_lock(read_text(folder, name), name)
         reason = stale(wanted, pins)
         if not reason:
             return pins
@@ -151,13 +152,8 @@ def parse_lock(text: str, name: str) -> tuple[Pin, ...]:
 
 
 def _read(folder: Path, name: str, above: tuple[str, ...]) -> list[Requirement]:
-    path = folder / name
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UsageError(f"{name} is not there", hint=f"commit it: git add {name}") from error
     found = []
-    for number, line in _logical_lines(text):
+    for number, line in _logical_lines(read_text(folder, name)):
         where = f"{name} line {number}"
         if match := re.fullmatch(r"(?:-r|--requirement)[\s=]*(.+)", line):
             other = os.path.normpath(Path(name).parent / match[1].strip())

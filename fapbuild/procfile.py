@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from artifact_store.errors import UsageError
+from fapbuild.sources import read_text
 
 _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
@@ -13,11 +14,10 @@ def read(folder: Path) -> dict[str, str]:
 
     Raises UsageError, naming the line, for what is no process or a name that comes twice.
     """
-    path = folder / "Procfile"
-    if not path.is_file():
+    if not (folder / "Procfile").is_file():
         return {}
     processes: dict[str, str] = {}
-    for number, raw in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, raw in enumerate(read_text(folder, "Procfile").splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue

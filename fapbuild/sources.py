@@ -133,6 +133,16 @@ def mode_of(path: Path) -> int:
     return 0o755 if mode & 0o100 else 0o644
 
 
+def read_text(folder: Path, name: str) -> str:
+    """The text of a file of the project; raises UsageError if it is not there or not UTF-8."""
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise UsageError(f"{name} is not there", hint=f"commit it: git add {name}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 

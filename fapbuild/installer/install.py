@@ -5,6 +5,7 @@ is built as venv.tmp and renamed at the end, so a venv/ that is there is complet
 """
 
 import compileall
+import fcntl
 import hashlib
 import io
 import json
@@ -61,6 +62,16 @@ def main():
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
     print(f"installed {what}: {len(wheels)} packages for Python {VERSION} in {seconds:.1f} s")
+
+
+def only_one(script):
+    """Hold a lock on this file until it is closed; a file system without locks goes without."""
+    try:
+        fcntl.flock(script, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RefusedError(f"another install.sh is at work in {ROOT}: run it again after that") from None
+    except OSError:
+        pass
 
 
 def check_machine(target):
@@ -186,7 +197,9 @@ def set_times(files, epoch):
 
 if __name__ == "__main__":
     try:
-        main()
+        with open(__file__, "rb") as this:
+            only_one(this)
+            main()
     except RefusedError as error:
         print(f"install.sh: {error}", file=sys.stderr)
         sys.exit(error.code)

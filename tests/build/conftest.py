@@ -14,6 +14,7 @@ PROCFILE = """\
 web: python show.py web
 assigned: WORD=given python show.py
 list: python show.py a && echo b
+  spaced:   echo "a  b"\x20
 """
 SHOW = """\
 import os, sys

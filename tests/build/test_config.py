@@ -77,6 +77,7 @@ HEAD = '[tool.fapbuild]\napp = "x"\n'
             "assets 'f' outputs: './' is the whole project",
             "name the files",
         ),
+        (HEAD + 'requires_env = ["A=b"]\n', "requires_env: 'A=b' is not the name of a variable", "names"),
         ('[tool]\nfapbuild = 3\n', "[tool.fapbuild] is not a table", ""),
         ('[project]\nname = "x"\ndependencies = "flask"\n', "project.dependencies is not a list", ""),
     ],

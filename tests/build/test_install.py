@@ -1,5 +1,6 @@
 """install.sh and .fap/run of a real artifact, on this machine, without network."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -81,6 +82,8 @@ def test_a_release_can_be_moved_and_linked_to(unpack: Unpack, tmp_path: Path) ->
     (tmp_path / "current").symlink_to("moved away")
     greet = tmp_path / "current" / "venv" / "bin" / "greet"
     assert subprocess.run([greet], capture_output=True, text=True, check=True).stdout == "greet 1.0\n"
+    tool = tmp_path / "current" / "venv" / "bin" / "greet-tool"
+    assert subprocess.run([tool], capture_output=True, text=True, check=True).stdout == "greet tool\n"
     shown = run(tmp_path / "current", "--", "python", "-c", "import sys; print(sys.prefix)")
     assert shown.stdout == f"{moved / 'venv'}\n"
 
@@ -181,6 +184,16 @@ def test_a_killed_install_starts_over(unpack: Unpack) -> None:
         assert sorted(path.name for path in folder.glob("venv*")) == ["venv"]
 
 
+def test_two_at_once_are_one_too_many(unpack: Unpack) -> None:
+    folder = unpack()
+    with (folder / ".fap" / "install.py").open("rb") as script:
+        fcntl.flock(script, fcntl.LOCK_EX)
+        done = install(folder)
+    assert done.returncode == 1
+    assert f"another install.sh is at work in {folder}" in done.stderr
+    assert install(folder).returncode == 0
+
+
 def test_run_gives_the_process_its_folder_path_and_arguments(installed: Path) -> None:
     started = subprocess.Popen(
         [installed / ".fap" / "run", "web", "two words", "$(x)"],
@@ -204,14 +217,15 @@ def test_run_reads_env_and_leaves_no_bytecode(unpack: Unpack) -> None:
 
 
 def test_run_knows_shell_syntax(installed: Path) -> None:
-    assert run(installed, "list").stdout.splitlines()[-1].startswith("b")
+    assert run(installed, "list").stdout.splitlines()[-1] == "b"
+    assert run(installed, "spaced", "c").stdout == "a  b c\n"
 
 
 @pytest.mark.parametrize("name", ["nope", "we.", ".*", "a/b", ""])
 def test_run_names_the_processes_there_are(installed: Path, name: str) -> None:
     done = run(installed, name)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == ["  web", "  assigned", "  list"]
+    assert done.stderr.splitlines()[1:] == ["  web", "  assigned", "  list", "  spaced"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--",)])

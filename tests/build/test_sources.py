@@ -241,6 +241,12 @@ def test_a_wrong_procfile_names_its_line(tmp_path: Path, text: str) -> None:
         read_procfile(tmp_path)
 
 
+def test_text_that_is_not_utf8_is_named(project: Project) -> None:
+    done = project.commit({"Procfile": b"web: caf\xe9\n"}).run("pack")
+    assert done.returncode == 2
+    assert "Procfile is not UTF-8" in done.stderr
+
+
 def test_the_work_of_a_build_is_removed(project: Project, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     project.pack(TMPDIR=str(tmp_path / "tmp"))

@@ -15,7 +15,7 @@ def make_wheel(
     tag: str = "py3-none-any",
     script: bool = False,
 ) -> Path:
-    """A wheel with one module that knows its version; `script` gives it a command of its own name."""
+    """A wheel with one module that knows its version; `script` gives it two commands."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
@@ -25,6 +25,7 @@ def make_wheel(
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
     if script:
+        files[f"{module}-{version}.data/scripts/{name}-tool"] = f"#!python\nprint({name!r}, 'tool')\n"
         files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{name} = {module}:main\n"
     record = "".join(f"{path},{_hash(text)},{len(text)}\n" for path, text in files.items())
     files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n"
