@@ -49,6 +49,8 @@ class HostState:
 
     current: str
     """The id that `current` names, empty if it names nothing."""
+    link: str
+    """What `current` says where it names no folder in `releases/`, empty otherwise."""
     blocked: str
     """What stands where `current` should be and is no link, empty if nothing does."""
     releases: tuple[Release, ...]
@@ -107,7 +109,9 @@ def parse(output: str) -> HostState:
     """Read the answer of `probe`; raises FapError if a record on the host is damaged."""
     lines = [tuple(line.split(" ", 1)) for line in output.splitlines() if " " in line]
     one = {
-        word: rest for word, rest in lines if word in ("current", "blocked", "free", "unwritable", "locked")
+        word: rest
+        for word, rest in lines
+        if word in ("current", "link", "blocked", "free", "unwritable", "locked")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
@@ -119,6 +123,7 @@ def parse(output: str) -> HostState:
     current = one.get("current", "")
     return HostState(
         current=current if is_release_id(current) else "",
+        link=one.get("link", ""),
         blocked=one.get("blocked", ""),
         releases=tuple(
             Release(name, records[name], artifacts.get(name), name in folders) for name in sorted(records)

@@ -11,7 +11,13 @@ _RELEASE_TIME = "%y%m%d-%H%M%S"
 
 def is_release_id(name: str) -> bool:
     """True for a folder name that a release of ours can have (`261122-185409`); others are left alone."""
-    return _RELEASE_ID.fullmatch(name) is not None
+    if _RELEASE_ID.fullmatch(name) is None:
+        return False
+    try:
+        datetime.strptime(name, _RELEASE_TIME)
+    except ValueError:  # digits that are no time, `999999-999999`
+        return False
+    return True
 
 
 def next_release_id(now: datetime, taken: list[str]) -> str:

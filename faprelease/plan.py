@@ -1,5 +1,6 @@
 """From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
 
+import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -108,6 +109,11 @@ class _HostPlanner:
         last_good = self.state.last_good()
         # A current release whose gate never passed is nothing to come back to.
         self.previous = self.state.current if known else last_good.id if last_good else ""
+        # What another tool released is all there is to come back to, until a release of ours was live.
+        self.foreign = ""
+        if current is None and not self.previous:
+            named = self.layout.release(self.state.current) if self.state.current else ""
+            self.foreign = link_target(self.layout.current, named) if named else self.state.link
 
     def release(self) -> HostPlan:
         new = self.order.release
@@ -163,6 +169,12 @@ class _HostPlanner:
     def _context(self, release_id: str, previous: str) -> Context:
         folder = self.layout.release(previous) if previous else ""
         return Context(self.target, self.verb, self.layout.release(release_id) if release_id else "", folder)
+
+    def _old_folder(self) -> str:
+        """What ran before this run, empty for nothing."""
+        if self.previous:
+            return self.layout.release(self.previous)
+        return posixpath.join(posixpath.dirname(self.layout.current), self.foreign) if self.foreign else ""
 
     def _make_folder(self, new: str) -> Iterator[Step]:
         yield host_script(
@@ -247,18 +259,22 @@ class _HostPlanner:
         """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
         if self.previous:
             back = self._swap_to(self.previous)
-            restart = self.plugins.steps("published", self._context(self.previous, leaving))
         else:
             back = host_script(
-                "unpublish: there was no release before",
+                f"publish again what was there: {self.foreign}"
+                if self.foreign
+                else "unpublish: there was no release before",
                 "guard",
                 "unpublish",
                 state=self.layout.state,
                 token=self.order.token,
                 current=self.layout.current,
+                before=self.foreign,
             )
-            restart = ()
-        restart += self.plugins.steps("failed", self._context(leaving, self.previous))
+        old = self._old_folder()
+        new = self.layout.release(leaving)
+        restart = self.plugins.steps("published", Context(self.target, self.verb, old, new)) if old else ()
+        restart += self.plugins.steps("failed", Context(self.target, self.verb, new, old))
         records = (self._record({leaving: self._new_record(mark)}),) if mark else ()
         # Each of these phases is run even if the one before it failed.
         phases = (

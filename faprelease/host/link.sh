@@ -2,6 +2,7 @@
 # Needs: release, shared. On stdin: one relative path a line.
 while read -r name; do
   [ -e "$shared/$name" ] || { echo "$shared/$name is missing"; exit 1; }
+  name=${name%/}
   there=$release/$name
   [ -d "${there%/*}" ] || mkdir -p "${there%/*}" || exit 1
   if [ -e "$there" ] || [ -L "$there" ]; then

@@ -5,6 +5,8 @@ say() { printf '%s %s\n' "$1" "$2"; }
 if [ -e "$current" ] && [ ! -L "$current" ]; then
   say blocked "$current"
 fi
+strange=
+[ ! -L "$current" ] || strange=yes
 for tool in curl python3; do
   command -v "$tool" >/dev/null 2>&1 && say tool "$tool"
 done
@@ -14,8 +16,10 @@ for folder in "$releases"/*-*/; do
   say folder "${name##*/}"
   if [ -L "$current" ] && [ "$current" -ef "$folder" ]; then
     say current "${name##*/}"
+    strange=
   fi
 done
+[ -z "$strange" ] || say link "$(readlink "$current")"
 for record in "$state"/releases/*.json; do
   [ -f "$record" ] || continue
   name=${record##*/}

@@ -57,6 +57,7 @@ def _curl_config(options: Options) -> Secret:
         'proto = "=http,https,file"',
         'proto-redir = "=http,https"',
         "fail",
+        "globoff",
         "location",
         "silent",
         "show-error",
@@ -95,7 +96,8 @@ def _quoted(value: str) -> str:
 def _place(options: Options, layout: Layout, release_id: str, download: str) -> Step:
     release = layout.release(release_id)
     if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
-        script = f"mv -- {shlex.quote(download)} {shlex.quote(f'{release}/{options.curl_output}')}"
+        keep = f"mv -- {shlex.quote(download)} {shlex.quote(f'{release}/{options.curl_output}')}"
+        script = f"{keep} && rm -f {shlex.quote(f'{download}.sha256')}"
         return Step(title=f"keep the file as {options.curl_output}", script=script, limit=0)
     arguments = (download, release, f"{layout.records}/{release_id}.artifact.json")
     return Step(
