@@ -1,0 +1,240 @@
+"""Releases and rollbacks on this machine, without ssh, on real folders."""
+
+import json
+import os
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from faprelease.errors import FapError, ReleaseFailedError, RolledBackError, VerificationError
+from tests.release.site import Site, artifact
+
+AWKWARD = 'it\'s "q" $(id) `id` $HOME \\ \\n % %% & # é 漢\n second line \n'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.configure()
+    return made
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("artifacts")
+    return [artifact(folder, str(number)) for number in range(1, 6)]
+
+
+def test_release_again_and_roll_back(site: Site, urls: list[str]) -> None:
+    first = site.release(urls[0])
+    assert site.version() == "1"
+    assert (site.path / "current/venv").is_dir()
+    second = site.release(urls[1])
+    assert second > first
+    assert site.version() == "2"
+    assert site.states() == {first: "retired", second: "live"}
+    assert site.rollback() == first
+    assert site.version() == "1"
+    assert site.states() == {first: "live", second: "bad"}
+    with pytest.raises(FapError, match=f"there is no release to go back to; {first} stays live"):
+        site.rollback()
+    assert site.current() == first
+    assert [line["event"] for line in site.ledger()] == ["released", "released", "rolled back"]
+    assert [line["artifact"]["version"] for line in site.ledger()] == ["1", "2", "1"]
+    assert not site.leftovers()
+
+
+def test_a_rollback_of_nothing_says_so(site: Site) -> None:
+    with pytest.raises(FapError, match="nothing is released there"):
+        site.rollback()
+
+
+def test_rollback_to_a_named_release(site: Site, urls: list[str]) -> None:
+    ids = [site.release(url) for url in urls[:3]]
+    for wrong in ("260101-000000", ids[2], "../../etc"):
+        with pytest.raises(FapError, match="can't be rolled back to") as refused:
+            site.rollback(wrong)
+        assert f"{ids[0]}, {ids[1]}" in refused.value.hint
+    assert site.rollback(ids[0]) == ids[0]
+    assert site.states()[ids[1]] == "retired"
+
+
+def test_only_so_many_releases_are_kept(site: Site, urls: list[str]) -> None:
+    (site.path / "releases/mine").mkdir(parents=True)
+    (site.path / "releases/999999-999999").mkdir()
+    ids = [site.release(url, keep_releases=2) for url in urls]
+    assert site.folders() == [*ids[-2:], "999999-999999", "mine"]
+    assert set(site.states()) == set(ids[-2:])
+    assert site.rollback() == ids[-2]
+
+
+def test_a_release_that_a_process_runs_in_is_kept(site: Site, urls: list[str]) -> None:
+    first = site.release(urls[0])
+    with subprocess.Popen(["sleep", "60"], cwd=site.path / "releases" / first) as process:
+        for url in urls[1:4]:
+            site.release(url, keep_releases=1)
+        assert first in site.folders()
+        process.kill()
+    site.release(urls[4], keep_releases=1)
+    assert first not in site.folders()
+
+
+def test_failed_releases_do_not_push_out_good_ones(site: Site, urls: list[str], tmp_path: Path) -> None:
+    broken = artifact(tmp_path / "broken", "9", {"install.sh": b"echo no; exit 3\n"})
+    good = [site.release(url, keep_releases=2) for url in urls[:2]]
+    for _ in range(3):
+        with pytest.raises(ReleaseFailedError, match="exit 3"):
+            site.release(broken, keep_releases=2)
+    assert site.current() == good[1]
+    assert site.folders() == good
+    newest = site.release(urls[2], keep_releases=2)
+    assert site.folders() == [good[1], newest]
+    assert list(site.states().values()).count("failed") == 1
+    assert not site.leftovers()
+
+
+def test_the_environment_file_gives_every_byte_back_and_is_private(site: Site, urls: list[str]) -> None:
+    values = {"AWKWARD": AWKWARD, "NUMBER": 7, "YES": True, "PERCENT": "100%", "EMPTY": ""}
+    written = json.dumps(
+        {
+            name: value.replace("%", "%%") if isinstance(value, str) else value
+            for name, value in values.items()
+        }
+    )
+    site.configure(f"environment: {written}\nenvironment_file: config/app.env")
+    site.release(urls[0])
+    file = site.path / "current/config/app.env"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    script = 'set -a; . "$1"; exec env -0'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", file], env={"PATH": os.environ["PATH"]}, capture_output=True
+    )
+    found = dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair)
+    expected = {**values, "NUMBER": "7", "YES": "true"}
+    assert {name: found[name] for name in values} == expected
+
+
+def test_an_environment_file_of_the_artifact_gives_way(site: Site, tmp_path: Path) -> None:
+    site.configure("environment: {SECRET: hunter22}")
+    site.release(artifact(tmp_path / "own", "1", {".env": b"OLD=1\n", ".env.new": b"x"}))
+    file = site.path / "current/.env"
+    assert file.read_text() == "SECRET=hunter22\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_shared_files_and_folders_are_linked(site: Site, tmp_path: Path) -> None:
+    site.configure("linked_files: [configs/a b.toml]\nlinked_dirs: [log, media/up/, ./tmp]")
+    url = artifact(tmp_path / "own", "1", {"configs/a b.toml": b"from git", "log/.keep": b""})
+    with pytest.raises(FapError, match=r"linked files are missing in .*: configs/a b\.toml") as refused:
+        site.release(url)
+    (touch,) = [line for line in refused.value.hint.splitlines() if "touch" in line]
+    subprocess.run(["sh", "-c", touch.removeprefix("  or, empty: ")], check=True)
+    shared = site.path / "shared"
+    (shared / "configs/a b.toml").write_text("from shared")
+    site.release(url)
+    current = site.path / "current"
+    assert (current / "configs/a b.toml").read_text() == "from shared"
+    for name in ("log", "media/up", "tmp"):
+        assert (current / name).resolve() == shared / name
+    (current / "log/today").write_text("kept")
+    site.release(url)
+    assert (current / "log/today").read_text() == "kept"
+
+
+def test_what_is_not_ours_at_current_is_left_alone(site: Site, urls: list[str]) -> None:
+    (site.path / "current").mkdir(parents=True)
+    (site.path / "current/precious").write_text("x")
+    with pytest.raises(FapError, match="current is not a link"):
+        site.release(urls[0])
+    assert (site.path / "current/precious").read_text() == "x"
+
+
+@pytest.mark.parametrize("old", ["releases/20260101000000", "releases/260101-000000", "/srv/nowhere/else"])
+def test_what_another_tool_released_comes_back_when_the_first_release_fails(
+    site: Site, urls: list[str], old: str
+) -> None:
+    """A host that was served by another tool until now: its `current` names a folder we have no record of."""
+    (site.path / "releases").mkdir(parents=True)
+    (site.path / old).mkdir(parents=True) if old.startswith("releases") else None
+    (site.path / "current").symlink_to(old)
+    site.configure("plugins: [tests.release.plugins]\nfail_at: published")
+    with pytest.raises(RolledBackError):
+        site.release(urls[0])
+    assert str((site.path / "current").readlink()) == old
+    site.configure()
+    site.release(urls[0])
+    assert site.version() == "1"
+
+
+def test_too_little_or_wrong_bytes_publish_nothing(site: Site, urls: list[str], tmp_path: Path) -> None:
+    first = site.release(urls[0])
+    page = tmp_path / "page.tgz"
+    page.write_text("<html>Not found</html>")
+    for url, sha256 in ((urls[1], "0" * 64), (page.as_uri(), "")):
+        with pytest.raises(VerificationError):
+            site.release(url, curl_sha256=sha256)
+        assert site.current() == first
+        assert site.folders() == [first]
+        assert not site.leftovers()
+
+
+def test_a_tgz_of_another_maker_is_released(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("VERSION = 'theirs'\n")
+    subprocess.run(["tar", "czf", "theirs.tgz", "./app.py"], cwd=tmp_path, check=True)
+    site.release((tmp_path / "theirs.tgz").as_uri())
+    assert site.version() == "theirs"
+
+
+def test_curl_output_keeps_the_file(site: Site, tmp_path: Path) -> None:
+    jar = tmp_path / "app.jar"
+    jar.write_bytes(b"PK")
+    script = "echo VERSION = \"'jar'\" >app.py"
+    site.release(jar.as_uri(), curl_output="app.jar", curl_postinstall_script=script)
+    assert (site.path / "current/app.jar").read_bytes() == b"PK"
+    assert not site.leftovers()
+
+
+def test_the_installer_has_no_network_compiler_or_environment(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAP_TEST_LEAK", "leak")
+    script = b"""\
+set -eu
+[ -z "${FAP_TEST_LEAK:-}" ]
+! $CC --version
+[ "$(grep -c : /proc/net/dev)" = 1 ]
+! read -r word
+"""
+    site.release(artifact(tmp_path / "own", "1", {"install.sh": script}))
+    assert site.version() == "1"
+
+
+def test_a_second_release_in_the_same_second_has_an_id_of_its_own(site: Site, urls: list[str]) -> None:
+    ids = [site.release(urls[0]) for _ in range(3)]
+    assert len(set(ids)) == 3
+
+
+def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None:
+    site.release(urls[0])
+    lock = site.path / ".fap/lock"
+    lock.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        start = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        (lock / "holder").write_text(f"{process.pid} {start} {boot}\n")
+        (lock / "owner").write_text("ada@ci\n")
+        (lock / "token").write_text("hers\n")
+        with pytest.raises(FapError, match="held by ada@ci") as held:
+            site.release(urls[1])
+        assert held.value.exit_code == 5
+        assert site.version() == "1"
+        assert site.locked()
+        process.kill()
+    began = time.monotonic()
+    site.release(urls[1])
+    assert site.version() == "2"
+    assert not site.locked()
+    assert time.monotonic() - began < 10
