@@ -55,17 +55,31 @@ class Connections:
     def look(self, *, lock: bool) -> dict[str, HostState]:
         """What every target is, by its label; with `lock`, nobody else releases there until the end.
 
-        The locks are taken in order of host and path: the first alone, so that of two runs on the same
-        hosts one is refused before it holds any; then the rest at once. Raises LockedError,
+        The lock of the first host, in order of host and path, is taken alone, so that of two runs on the
+        same hosts one is refused before it holds any; the rest follow at once. Raises LockedError,
         UnreachableError, FapError.
         """
         groups: dict[Key, list[Target]] = {}
         for target in self._targets:
             groups.setdefault(_key(target), []).append(target)
-        in_parallel(list(groups.values()), lambda targets: self._open(targets))
         first, *rest = groups.values()
-        states = self._look_at(first, lock)
-        for found in in_parallel(rest, lambda targets: self._look_at(targets, lock)) if rest else ():
+        first_is_ours, refused = threading.Event(), threading.Event()
+
+        def begin(targets: list[Target]) -> dict[str, HostState]:
+            try:
+                session = self._open(targets)
+                if targets is not first:
+                    first_is_ours.wait()
+                return {} if refused.is_set() else self._look_at(session, targets, lock)
+            except FapError:
+                refused.set()
+                raise
+            finally:
+                if targets is first:
+                    first_is_ours.set()
+
+        states: dict[str, HostState] = {}
+        for found in in_parallel([first, *rest], begin):
             states |= found
         return states
 
@@ -91,9 +105,9 @@ class Connections:
             self._sessions[_key(targets[0])] = session
         return session
 
-    def _look_at(self, targets: list[Target], lock: bool) -> dict[str, HostState]:
+    def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[str, HostState]:
         steps = [step for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
-        results = self._run(self._sessions[_key(targets[0])], Phase("look", tuple(steps)), targets[0])
+        results = self._run(session, Phase("look", tuple(steps)), targets[0])
         answers = results[1::2] if lock else results
         return {t.label: facts.parse(answer.output) for t, answer in zip(targets, answers, strict=True)}
 

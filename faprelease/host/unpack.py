@@ -146,13 +146,14 @@ def entries(source):
 
 
 def escapes(name, target):
-    """Would a link at `name` to `target` leave the folder?"""
-    depth = name.count("/")
-    for part in target.split("/"):
-        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
-        if depth < 0:
-            return True
-    return target.startswith("/")
+    """Could a link at `name` to `target` leave the folder?
+
+    `..` may only come first: behind another link it would not lead to where it seems to.
+    """
+    depth, parts = name.count("/"), target.split("/")
+    while parts and parts[0] in ("..", "."):
+        depth -= parts.pop(0) == ".."
+    return target.startswith("/") or ".." in parts or depth < 0
 
 
 def check(name, kind, link, seen, links):
