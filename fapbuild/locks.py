@@ -68,7 +68,7 @@ def write(project: Project, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
         text = compile_lock(project, folder, Path(work))
     parse_lock(text, project.settings.lock)
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -97,6 +97,8 @@ def pack(request: Request, say: Say) -> writer.Written:
 
 def gather(request: Request, work: Path, say: Say) -> Gathered:
     """Read the commit, check it, and resolve its lock: all that a dry run does."""
+    if request.version:
+        check_version(request.version)
     changed = () if request.ref else sources.changes(request.root, request.output)
     if not request.allow_dirty:
         guards.check_clean(changed)
@@ -114,7 +116,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     manifest = Manifest(
         format=FORMAT,
         app=settings.app,
-        version=check_version(chosen),
+        version=chosen,
         commit=tree.commit,
         repository=tree.repository,
         dirty=bool(tree.dirty),

@@ -45,10 +45,9 @@ def changes(root: Path, ignore: Path | None = None) -> tuple[str, ...]:
 
     Each is a line of `git status --porcelain`. Raises FapError if `root` is in no git repository.
     """
+    _prefix(root)
     wanted = _without(root, ignore)
-    out = _git(
-        root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted, hint=_NO_GIT
-    )
+    out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
     return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
 
 
@@ -61,7 +60,7 @@ def read(
     git ignores or that lie in the folder `ignore`.
     Raises UsageError for an unknown ref, FapError for a submodule, or a symbolic link that leaves the tree.
     """
-    prefix = _text(_git(root, "rev-parse", "--show-prefix", hint=_NO_GIT)).rstrip("/")
+    prefix = _prefix(root)
     commit = _commit(root, ref)
     tree = f"{commit}:{prefix}"
     env: dict[str, str] = {}
@@ -146,8 +145,18 @@ def read_text(folder: Path, name: str) -> str:
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 
-def _git(root: Path, *arguments: str, env: dict[str, str] | None = None, hint: str = "") -> bytes:
-    return command.run(["git", *arguments], cwd=root, env=env, hint=hint)
+def _git(root: Path, *arguments: str, env: dict[str, str] | None = None) -> bytes:
+    return command.run(["git", *arguments], cwd=root, env=env)
+
+
+def _prefix(root: Path) -> str:
+    """Where `root` lies in its repository, without a slash at the end."""
+    try:
+        return _text(_git(root, "rev-parse", "--show-prefix")).rstrip("/")
+    except FapError as error:
+        if any((folder / ".git").exists() for folder in (root, *root.parents)):
+            raise
+        raise FapError(f"{root} is in no git repository", hint=_NO_GIT) from error
 
 
 def _without(root: Path, ignore: Path | None) -> list[str]:

@@ -18,7 +18,15 @@ _MANYLINUX = re.compile(r"(manylinux\d*)(?:_(\d+)_(\d+))?_.+")
 
 
 def this_machine() -> Target:
-    """The target that this interpreter is, with the glibc that this machine has (`2.36`)."""
+    """The target that this interpreter is, with the glibc that this machine has (`2.36`).
+
+    Raises FapError if it is no CPython.
+    """
+    if interpreter_name() != "cp":
+        raise FapError(
+            f"fapbuild runs on {sys.implementation.name} here, and artifacts are for CPython",
+            hint="install fapkit with the python of your hosts, and pack with that",
+        )
     first = next(iter(sys_tags()))
     return Target(
         python=interpreter_name() + interpreter_version(),

@@ -87,7 +87,7 @@ def test_no_repository_and_no_commit(tmp_path: Path) -> None:
     ceiling = {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
     done = project.run("pack", **ceiling)
     assert done.returncode == 1
-    assert "not a git repository" in done.stderr
+    assert f"{tmp_path} is in no git repository" in done.stderr
     assert "git init && git add --all && git commit" in done.stderr
     project.git("init", "--quiet")
     assert "'HEAD' names no commit" in project.run("pack", "--allow-dirty", **ceiling).stderr

@@ -1,0 +1,55 @@
+"""The one place that starts programs: its environment, and errors that a person can use."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from artifact_store.errors import FapError
+from fapbuild.command import run
+
+
+def test_output_comes_back_and_the_environment_is_steady(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE")
+    monkeypatch.setenv("MINE", "1")
+    script = ["sh", "-c", "echo $LC_ALL $TZ $MINE $MORE; umask; cat; pwd"]
+    out = run(script, cwd=tmp_path, env={"MORE": "2"}, stdin=b"in\n")
+    assert out.decode() == f"C.UTF-8 UTC 1 2\n0022\nin\n{tmp_path}\n"
+
+
+def test_a_clean_environment_is_what_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "1")
+    out = run(["/usr/bin/env"], cwd=tmp_path, env={"MORE": "2"}, clean=True)
+    assert sorted(out.decode().split()) == ["LC_ALL=C.UTF-8", "MORE=2", "TZ=UTC"]
+
+
+def test_output_can_go_to_a_file(tmp_path: Path) -> None:
+    assert run(["echo", "x"], cwd=tmp_path, stdout=tmp_path / "out") == b""
+    assert (tmp_path / "out").read_text() == "x\n"
+
+
+def test_a_failure_ends_with_the_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(FapError) as caught:
+        run(["sh", "-c", "seq 30; echo why >&2; exit 7"], cwd=tmp_path, hint="try this")
+    lines = caught.value.message.splitlines()
+    assert lines[0].endswith("failed with exit code 7")
+    assert lines[1:] == [f"  {number}" for number in range(12, 31)] + ["  why"]
+    assert caught.value.hint == "try this"
+
+
+def test_a_killed_program_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FapError, match="was killed by signal 9"):
+        run(["sh", "-c", "kill -9 $$"], cwd=tmp_path)
+
+
+def test_a_module_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FapError, match="-m no_such_module failed"):
+        run([sys.executable, "-m", "no_such_module"], cwd=tmp_path)
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FapError) as caught:
+        run(["no-such-program"], cwd=tmp_path)
+    assert caught.value.hint == "install no-such-program"
