@@ -145,8 +145,8 @@ def damaged() -> dict[str, Callable[[bytes], bytes]]:
         "tar cut inside a file": lambda data: plain(data)[:5000],
         "flipped": flipped,
         "rubbish after it": lambda data: data + b"rubbish",
-        "xz, cut": lambda data: lzma.compress(plain(data))[:-40],
-        "xz, damaged": lambda data: flipped(lzma.compress(plain(data))),
+        "compressed as hosts can't read it": lambda data: lzma.compress(plain(data)),
+        "something behind its end mark": lambda data: data + data,
         "gzip of nothing": lambda _: gzip.compress(b""),
         "gzip of a page": lambda _: gzip.compress(b"<html>busy</html>"),
         "end mark alone": lambda _: END * 10,
@@ -165,7 +165,6 @@ def test_damage_is_refused_before_anything_is_written(
     assert not place.facts.exists()
 
 
-NAMED = b'"app": "a", "version": "1", "commit": "c"'
 MANIFESTS = {
     "a list": b"[]",
     "a number": b"7",
@@ -174,10 +173,7 @@ MANIFESTS = {
     "not utf-8": b"\xff",
     "nothing in it": b"{}",
     "no app": b'{"format": "fap/1", "files": [], "wheels": []}',
-    "empty entries": b'{"format": "fap/1", %s, "files": [[]], "wheels": []}' % NAMED,
-    "wheels of numbers": b'{"format": "fap/1", %s, "files": [], "wheels": [7]}' % NAMED,
-    "deep": b"[" * 100_000,
-    "another format": b'{"format": "fap/9", %s, "files": [], "wheels": []}' % NAMED,
+    "another format": b'{"format": "fap/9", "app": "a", "version": "1", "commit": "c", "files": []}',
 }
 
 
@@ -186,20 +182,6 @@ def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
     done = place.unpack(squeeze(tar(entry(fap.PATH, text))))
     assert done.returncode == 65, done
     assert done.stderr == ""
-    assert place.tree() == {"releases", "releases/new"}
-
-
-@pytest.mark.parametrize("how", ["more", "less"])
-def test_an_archive_must_hold_what_its_manifest_lists(how: str, place: Place, tmp_path: Path) -> None:
-    data = tgz(tmp_path, extra=entry("extra.py", b"x")).read_bytes()
-    if how == "less":
-        whole = gzip.decompress(
-            tgz(tmp_path, files={"app.py": b"x", "last.py": b"x"}, wheels={}).read_bytes()
-        )
-        data = gzip.compress(whole[: whole.index(b"last.py", whole.index(b"app.py\0"))] + END)
-    done = place.unpack(data)
-    assert done.returncode == 65, done
-    assert "does not hold what its manifest lists" in done.stdout
     assert place.tree() == {"releases", "releases/new"}
 
 
@@ -228,7 +210,7 @@ def test_one_gzip_member_or_many_are_the_same(place: Place, tmp_path: Path) -> N
 
 def test_another_makers_archive_is_taken_as_it_is(place: Place) -> None:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:xz") as archive:
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
         for name, mode in (("./bin/run", 0o6755), ("./data", 0o4666), ("./long/" + "n" * 180 + "é", 0o600)):
             info = tarfile.TarInfo(name)
             info.size, info.mode, info.uid, info.uname = 4, mode, 1234, "someone"
