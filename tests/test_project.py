@@ -1,0 +1,95 @@
+"""The project as a whole: its workflows, its distribution, and the walls between its packages."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = {"boto3", "botocore", "paramiko", "httpx", "cryptography", "yaml", "rich", "deflate"}
+
+
+def run(*argv: str | Path) -> str:
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_workflows_are_valid() -> None:
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert [workflow.name for workflow in workflows] == ["ci.yml", "release.yml"]
+    run(
+        Path(sys.executable).parent / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        *workflows,
+    )
+
+
+def test_a_broken_workflow_would_be_found(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text((ROOT / ".github" / "workflows" / "ci.yml").read_text().replace("runs-on:", "run-on:"))
+    done = subprocess.run(
+        [
+            Path(sys.executable).parent / "check-jsonschema",
+            "--builtin-schema",
+            "vendor.github-workflows",
+            broken,
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+
+
+def test_the_wheel_holds_what_travels_to_hosts(tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    travelling = [*(ROOT / "faprelease" / "host").iterdir(), *(ROOT / "fapbuild" / "installer").iterdir()]
+    expected = {
+        str(path.relative_to(ROOT)) for path in travelling if path.is_file() and path.suffix != ".pyc"
+    }
+    assert {
+        "faprelease/host/swap.sh",
+        "faprelease/host/unpack.py",
+        "fapbuild/installer/install.sh",
+    } <= expected
+    assert expected <= names
+    assert not [name for name in names if name.startswith(("tests/", "bench/", "examples/"))]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fapbuild --help",
+        "fapbuild pack --help",
+        "fapstore --help",
+        "fapstore promote --help",
+        "faprelease --help",
+        "faprelease release --help",
+        "faprelease status --help",
+    ],
+)
+def test_help_loads_nothing_heavy(command: str) -> None:
+    name, *arguments = command.split()
+    module = {"fapbuild": "fapbuild.cli", "fapstore": "artifact_store.cli", "faprelease": "faprelease.cli"}[
+        name
+    ]
+    code = (
+        f"import sys; sys.argv = {[name, *arguments]!r}\n"
+        f"from {module} import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "print('loaded:', *sorted(sys.modules))"
+    )
+    loaded = run(sys.executable, "-c", code).rpartition("loaded:")[2].split()
+    assert "click" in loaded
+    assert HEAVY.isdisjoint(loaded)
+
+
+def test_examples_install_is_the_installer() -> None:
+    link = ROOT / "examples" / "install.sh"
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / "fapbuild" / "installer" / "install.sh"
