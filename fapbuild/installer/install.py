@@ -127,6 +127,7 @@ def install(wheels, site):
     sys.path.insert(0, str(own[0]))
     from installer import install as install_wheel
     from installer.destinations import SchemeDictionaryDestination
+    from installer.exceptions import InstallerError
     from installer.sources import WheelFile
 
     class Venv(SchemeDictionaryDestination):
@@ -149,8 +150,12 @@ def install(wheels, site):
                 "headers": str(BUILD / "include" / "site" / source.distribution),
                 "data": str(BUILD),
             }
-            to = Venv(scheme, PLACEHOLDER[2:].decode("ascii"), "posix")
-            install_wheel(source, to, {"INSTALLER": b"fapkit\n"})
+            # As with pip, of two packages that bring the same file the later one wins.
+            to = Venv(scheme, PLACEHOLDER[2:].decode("ascii"), "posix", overwrite_existing=True)
+            try:
+                install_wheel(source, to, {"INSTALLER": b"fapkit\n"})
+            except (InstallerError, ValueError, KeyError) as error:
+                raise RefusedError(f"wheels/{path.name} can't be installed: {error!r}") from None
 
 
 def check_requirements(site):

@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.build.conftest import Unpack
 from tests.build.project import COMMITTED, PYPROJECT, Project
+from tests.build.wheelhouse import make_wheel, pin
 
 SHELLS = [
     shell for shell in (["dash"], ["bash", "--posix"], ["busybox", "sh"], ["sh"]) if shutil.which(shell[0])
@@ -168,20 +168,64 @@ def test_a_package_without_what_it_needs_is_refused(unpack: Unpack) -> None:
     assert not (folder / "venv").exists()
 
 
-def test_a_killed_install_starts_over(unpack: Unpack) -> None:
+KILLER = """\
+#!/bin/sh
+[ "$2" != -c ] || exec "$PYTHON" "$@"
+exec "$PYTHON" -I -c '
+import os, runpy, signal, sys
+left, me = int(sys.argv[1]), os.getpid()
+def count(event, arguments):
+    global left
+    if os.getpid() == me and arguments and "venv.tmp" in str(arguments[0]):
+        left -= 1
+        if left == 0:
+            os.kill(me, signal.SIGKILL)
+sys.addaudithook(count)
+runpy.run_path(".fap/install.py", run_name="__main__")
+' "$KILL_AT"
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2, 5, 12, 25, 40])
+def test_a_killed_install_starts_over(unpack: Unpack, tmp_path: Path, moment: int) -> None:
+    """Killed at a moment counted in what it does to venv.tmp."""
     folder = unpack()
-    started = subprocess.Popen(
-        ["sh", "./install.sh"], cwd=folder, env=BARE, stdout=subprocess.PIPE, start_new_session=True
-    )
-    while not (folder / "venv.tmp").exists() and started.poll() is None:
-        time.sleep(0.001)
-    os.killpg(started.pid, signal.SIGKILL)
-    assert started.wait() == -signal.SIGKILL
+    killer = tmp_path / "python"
+    killer.write_text(KILLER)
+    killer.chmod(0o755)
+    done = install(folder, FAP_PYTHON=str(killer), PYTHON=sys.executable, KILL_AT=str(moment))
+    assert done.returncode == -signal.SIGKILL
+    assert done.stdout == ""
     assert not (folder / "venv").exists()
     for _ in range(2):
         done = install(folder)
         assert (done.returncode, done.stderr) == (0, "")
         assert sorted(path.name for path in folder.glob("venv*")) == ["venv"]
+
+
+def test_a_full_disk_is_an_error_and_a_rerun_finishes(unpack: Unpack) -> None:
+    """A limit on the size of files fails a write half-way, as a full disk does."""
+    folder = unpack()
+    done = install(folder, shell=["sh", "-c", 'ulimit -f 4; exec sh "$@"', "sh"])
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert done.stderr.endswith("mend that, and run it again\n")
+    assert not (folder / "venv").exists()
+    assert install(folder).returncode == 0
+
+
+def test_two_packages_may_bring_the_same_file(project: Project, tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    wheels = [make_wheel(house, name, also={"shared/__init__.py": name}) for name in ("first", "second")]
+    project.commit({"requirements.txt": "".join(pin(wheel) for wheel in wheels)})
+    folder = tmp_path / "release"
+    folder.mkdir()
+    path = project.pack(PIP_FIND_LINKS=str(house))["path"]
+    subprocess.run(["tar", "xzf", path], cwd=folder, check=True)
+    done = install(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    (shared,) = folder.glob("venv/lib/python*/site-packages/shared/__init__.py")
+    assert shared.read_text() == "second"
 
 
 def test_two_at_once_are_one_too_many(unpack: Unpack) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -14,8 +15,9 @@ def make_wheel(
     requires: tuple[str, ...] = (),
     tag: str = "py3-none-any",
     script: bool = False,
+    also: Mapping[str, str] | None = None,
 ) -> Path:
-    """A wheel with one module that knows its version; `script` gives it two commands."""
+    """A wheel with one module that knows its version; `script` gives it two commands, `also` more files."""
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
@@ -24,6 +26,7 @@ def make_wheel(
         f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {line}\n" for line in requires),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
+    files |= also or {}
     if script:
         files[f"{module}-{version}.data/scripts/{name}-tool"] = f"#!python\nprint({name!r}, 'tool')\n"
         files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{name} = {module}:main\n"
