@@ -1,11 +1,15 @@
 """The project as a whole: its workflows, its distribution, and the walls between its packages."""
 
+import json
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from artifact_store.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"boto3", "botocore", "paramiko", "httpx", "cryptography", "yaml", "rich", "deflate"}
@@ -93,3 +97,8 @@ def test_examples_install_is_the_installer() -> None:
     link = ROOT / "examples" / "install.sh"
     assert link.is_symlink()
     assert link.resolve() == ROOT / "fapbuild" / "installer" / "install.sh"
+
+
+def test_the_schema_of_the_manifest_is_current() -> None:
+    written = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
+    assert written == msgspec.json.schema(Manifest), "write it again: msgspec.json.schema(Manifest)"
