@@ -190,8 +190,8 @@ def main() -> None:
         cli(prog_name="faprelease", standalone_mode=False)
     except FapError as error:
         click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True)
-        for line in error.hint.splitlines():
-            click.echo(f"  {click.style('hint', fg='cyan')}: {line}" if line else "", err=True)
+        if error.hint:
+            click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -132,7 +132,7 @@ class _HostPlanner:
             ),
             publish=self._phases(new, ("publishing", self._swap), ("published", None)),
             finish=self._phases(new, ("finishing", self._finish_release), ("finished", None)),
-            if_unpublished=(Phase("undo", tuple(self._discard())),),
+            if_unpublished=self._discard(),
             if_published=self._go_back(new, "bad"),
         )
 
@@ -217,6 +217,7 @@ class _HostPlanner:
             release=release,
             state=self.layout.state,
             limit=INSTALL_SECONDS,
+            trusted=False,
             install=options.curl_postinstall_script,
         )
         yield self._record({new: self._new_record("ready")})
@@ -249,11 +250,12 @@ class _HostPlanner:
         if outdated:
             yield self._remove("remove old releases", outdated, forget=True)
 
-    def _discard(self) -> Iterator[Step]:
+    def _discard(self) -> tuple[Phase, ...]:
+        """What undoes a preparation; the folder goes first, as it may be what filled the disk."""
         new = self.order.release
-        yield self._record({new: self._new_record("failed")})
-        yield self._remove(f"remove the unfinished release {new}", [new], forget=False)
-        yield self._ledger("failed", new, "")
+        remove = self._remove(f"remove the unfinished release {new}", [new], forget=False)
+        record = self._record({new: self._new_record("failed")})
+        return (Phase("remove", (remove,)), Phase("record", (record, self._ledger("failed", new, ""))))
 
     def _go_back(self, leaving: str, mark: str) -> tuple[Phase, ...]:
         """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
@@ -330,6 +332,7 @@ class _HostPlanner:
             records=self.layout.records,
             state=self.layout.state,
             current=self.layout.current,
+            limit=600,
             forget="yes" if forget else "",
         )
 

@@ -2,9 +2,9 @@
 
 The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
 once, then one script per phase. A script is a single function that its last line calls, in braces, so that
-a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit if it has
-one: it reads its script from descriptor 3 (so that nothing of it shows in an argument list), its input from
-descriptor 4, and writes into a file, so that a job it leaves behind holds none of the channel's streams.
+a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit unless it is
+trusted: it reads its script from descriptor 3 (so that nothing of it shows in an argument list), its input
+from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the channel's streams.
 Lines that begin with the mark, a random word of this session, frame each step's output.
 """
 
@@ -54,7 +54,7 @@ def render(phase: Phase, mark: str, *, reveal: bool) -> str:
 def _render_step(number: int, step: Step, mark: str, *, reveal: bool) -> Iterator[str]:
     text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
     script = step.script.rstrip("\n")
-    call = f"fap_step {number} {step.limit} 3<<'{mark}'"
+    call = f"fap_step {number} {0 if step.trusted else step.limit} 3<<'{mark}'"
     if text:
         yield f"{call} 4<<'{mark}' || return"
         yield from (script, mark, text.removesuffix("\n"), mark)

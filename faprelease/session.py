@@ -10,8 +10,6 @@ from faprelease.transports.channel import Channel, ChannelLostError
 
 ANSWER_SECONDS = 30
 """How much longer than a step's own limit the answer may take before the channel counts as lost."""
-UNLIMITED_SECONDS = 4 * 3600
-"""The same for a step that limits itself: a slow download with its retries, an installer."""
 
 OnResult = Callable[[Result], None]
 
@@ -46,9 +44,7 @@ class HostSession:
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:
-            limit = (
-                phase.steps[len(results)].limit or UNLIMITED_SECONDS if len(results) < len(phase.steps) else 0
-            )
+            limit = phase.steps[len(results)].limit if len(results) < len(phase.steps) else 0
             data = self._channel.receive(limit + ANSWER_SECONDS)
             if not data:
                 raise ChannelLostError(

@@ -29,14 +29,16 @@ class Secret:
 class Step:
     """One POSIX sh script on one host, run as a process of its own, with `stdin` as its standard input.
 
-    `limit` is the time it may take, in seconds; 0 is for scripts of our own that limit what could take long
-    themselves, or only touch a few files (two processes less on the host).
+    `limit` is the time it may take, in seconds; the host stops it then. A `trusted` script is one of our own
+    that ends by itself, says little and leaves no job behind: it costs the host two processes less, and its
+    limit is only how long the controller waits.
     """
 
     title: str
     script: str
     stdin: str | Secret = ""
     limit: int = 60
+    trusted: bool = False
     binding: bool = False
     """The last line it prints must be the same on all hosts, or nothing is published."""
 
@@ -101,14 +103,19 @@ def host_script(
     title: str,
     *names: str,
     stdin: str | Secret = "",
-    limit: int = 0,
+    limit: int = 60,
+    trusted: bool = True,
     binding: bool = False,
     **variables: str,
 ) -> Step:
-    """A step that runs the named files of `faprelease/host/`, in order, with `variables` set before them."""
+    """A step that runs the named files of `faprelease/host/`, in order, with `variables` set before them.
+
+    They are trusted unless they run code that is not ours.
+    """
     lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
     texts = [read_host_file(f"{name}.sh") for name in names]
-    return Step(title=title, script="\n".join([*lines, *texts]), stdin=stdin, limit=limit, binding=binding)
+    script = "\n".join([*lines, *texts])
+    return Step(title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, binding=binding)
 
 
 @cache

@@ -16,6 +16,8 @@ fap_unlock() {
   fi
 }
 fap_close() {
+  trap '' PIPE HUP TERM
+  kill "$fap_watcher" 2>/dev/null
   fap_rubbish=
   fap_unlock_all
   IFS='
@@ -30,8 +32,36 @@ trap 'exit 130' INT
 trap 'exit 141' PIPE
 trap 'exit 143' TERM
 
-# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is one of our own,
-# which ends by itself, says little and leaves no job behind.
+# fap_find_keeper: sets $fap_keeper to who holds the other end of this session, sshd or the local controller.
+fap_find_keeper() {
+  fap_keeper=$FAP_SESSION fap_name=sudo
+  while [ "$fap_name" = sudo ]; do
+    read -r fap_stat <"/proc/$fap_keeper/stat" || return 1
+    set -- ${fap_stat##*) }
+    fap_keeper=$2
+    read -r fap_name <"/proc/$fap_keeper/comm" || return 1
+  done
+}
+# While a step runs, nobody reads this shell's input: so a step whose controller was killed is stopped from
+# here, and the lock does not outlive it for as long as an installer takes.
+(
+  trap - EXIT HUP INT PIPE TERM
+  exec </dev/null >/dev/null 2>&1
+  fap_find_keeper || exit
+  fap_first=$fap_keeper
+  while sleep 3 && read -r fap_stat <"/proc/$FAP_SESSION/stat"; do
+    fap_find_keeper && [ "$fap_keeper" = "$fap_first" ] && continue
+    trap '' TERM
+    read -r fap_children <"/proc/$FAP_SESSION/task/$FAP_SESSION/children"
+    kill $fap_children
+    kill -TERM 0
+    exit
+  done
+) &
+fap_watcher=$!
+
+# fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is a
+# trusted one, which ends by itself, says little and leaves no job behind.
 fap_step() {
   printf '%s begin %s\n' "$fap_mark" "$1"
   if [ "$2" = 0 ]; then

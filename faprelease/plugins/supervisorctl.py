@@ -47,6 +47,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
         f"restart {options.supervisor_program}",
         "supervisor_restart",
         limit=180,
+        trusted=False,
         program=options.supervisor_program,
         conf=f"{context.target.layout.current}/{options.supervisor_conf}",
         target=options.supervisor_target,
@@ -58,6 +59,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
             f"see {options.supervisor_program} running from the release",
             "supervisor_check",
             limit=120,
+            trusted=False,
             program=options.supervisor_program,
             release=context.release,
         )

@@ -58,7 +58,7 @@ def feed(shell: list[str], text: str) -> Answer:
 def test_a_script_cut_at_any_byte_runs_nothing(shell: list[str], tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     steps = (
-        Step(title="it's one", script=f"echo one >>{trace}", limit=0),
+        Step(title="it's one", script=f"echo one >>{trace}", trusted=True),
         Step(title="two", script=f"cat >>{trace}", stdin="two\n", limit=5),
     )
     start = preamble(Session(MARK, "token", ()))
@@ -75,28 +75,28 @@ def test_a_script_cut_at_any_byte_runs_nothing(shell: list[str], tmp_path: Path)
     assert f"{MARK} done cut" in whole.output
 
 
-@pytest.mark.parametrize("limit", [0, 10])
+@pytest.mark.parametrize("trusted", [True, False])
 @pytest.mark.parametrize(
     "text",
     [AWKWARD, "one\n\ntwo", "FAP\nEOF\n}\n", "-n", " lead and trail ", "x" * 300_000],
     ids=["awkward", "lines", "like an end", "like an option", "spaces", "long"],
 )
-def test_stdin_and_script_reach_the_step_unharmed(session: HostSession, text: str, limit: int) -> None:
-    say = replace(command("say", "printf", "%s", text[:60_000]), limit=limit)
-    read = Step(title="read", script="wc -c; sha256sum", stdin=text, limit=limit)
-    count = Step(title="count", script="wc -c", stdin=text, limit=limit)
+def test_stdin_and_script_reach_the_step_unharmed(session: HostSession, text: str, trusted: bool) -> None:
+    say = replace(command("say", "printf", "%s", text[:60_000]), trusted=trusted)
+    read = Step(title="read", script="wc -c; sha256sum", stdin=text, trusted=trusted)
+    count = Step(title="count", script="wc -c", stdin=text, trusted=trusted)
     said, _, counted = results(session, say, read, count)
     assert said.output == text[:60_000].strip("\n")
     assert int(counted.output) == len(text.encode()) + (not text.endswith("\n"))
 
 
-@pytest.mark.parametrize("limit", [0, 10])
-def test_a_secret_goes_by_stdin_and_is_masked_in_what_comes_back(session: HostSession, limit: int) -> None:
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_secret_goes_by_stdin_and_is_masked_in_what_comes_back(session: HostSession, trusted: bool) -> None:
     step = Step(
         title="say",
         script="read -r word; echo $word; echo $word >&2",
         stdin=Secret("hunter22", "…", ("hunter22",)),
-        limit=limit,
+        trusted=trusted,
     )
     (result,) = results(session, step)
     assert result.output == "***\n***"
@@ -104,24 +104,24 @@ def test_a_secret_goes_by_stdin_and_is_masked_in_what_comes_back(session: HostSe
     assert "hunter22" not in repr(step)
 
 
-@pytest.mark.parametrize("limit", [0, 10])
-def test_a_step_that_fails_ends_its_phase(session: HostSession, limit: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_step_that_fails_ends_its_phase(session: HostSession, trusted: bool, tmp_path: Path) -> None:
     never = Step(title="never", script=f"touch {tmp_path}/never")
-    result = failed(session, Step(title="fail", script="echo why >&2; exit 41", limit=limit), never)
+    result = failed(session, Step(title="fail", script="echo why >&2; exit 41", trusted=trusted), never)
     assert (result.code, result.output, result.step.title) == (41, "why", "fail")
     assert not (tmp_path / "never").exists()
     assert results(session, command("again", "echo", "alive"))[0].output == "alive"
 
 
-@pytest.mark.parametrize("limit", [0, 10])
-def test_a_step_can_not_hurt_the_shell_of_the_session(session: HostSession, limit: int) -> None:
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_step_can_not_hurt_the_shell_of_the_session(session: HostSession, trusted: bool) -> None:
     nasty = (
         "cd /; umask 0; fap_mark=x fap_dir=/nowhere; fap_done() { :; }; exec 3<&-; exec >/dev/null; echo gone"
     )
     before = results(session, command("pwd", "sh", "-c", "pwd; umask"))[0].output
-    results(session, Step(title="nasty", script=nasty, limit=limit))
+    results(session, Step(title="nasty", script=nasty, trusted=trusted))
     assert results(session, command("pwd", "sh", "-c", "pwd; umask"))[0].output == before
-    result = failed(session, Step(title="broken", script="if then (", limit=limit))
+    result = failed(session, Step(title="broken", script="if then (", trusted=trusted))
     assert result.code
     assert results(session, command("again", "echo", "alive"))[0].output == "alive"
 
@@ -136,7 +136,7 @@ def test_a_job_left_in_the_background_keeps_nobody_waiting(session: HostSession)
 
 
 def test_a_step_that_reads_its_stdin_does_not_eat_the_next_steps(session: HostSession) -> None:
-    eat = Step(title="eat", script="cat", limit=0)
+    eat = Step(title="eat", script="cat", trusted=True)
     assert [r.output for r in results(session, eat, eat, command("say", "echo", "here"))] == ["", "", "here"]
 
 
@@ -171,11 +171,13 @@ def test_a_shell_that_dies_is_a_lost_channel(session: HostSession) -> None:
         results(session, Step(title="kill", script="kill -9 $FAP_SESSION"), command("never", "true"))
 
 
-def test_a_step_without_limit_may_be_silent_for_longer_than_an_answer_takes() -> None:
+def test_a_step_may_be_silent_until_its_limit() -> None:
     channel = SilentFirst()
     session = HostSession(channel, Session(MARK, "token", ()))
-    session.run(Phase("p", (Step(title="install", script="sleep 400", limit=0),)), lambda _: None)
-    assert channel.asked >= 3600
+    session.run(
+        Phase("p", (Step(title="install", script="sleep 400", limit=400, trusted=True),)), lambda _: None
+    )
+    assert 400 < channel.asked < 500
 
 
 class SilentFirst:
