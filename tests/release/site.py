@@ -107,9 +107,9 @@ class Site:
         with Connections(targets, "token-1", "tests", "mark-1") as connections:
             states = connections.look(lock=True)
             (state,) = states.values()
-            order = Order(
-                who="tests", token="token-1", release=next_release_id(datetime.now(UTC), list(state.taken))
-            )
+            now = datetime.now(UTC)
+            new = next_release_id(now, list(state.taken))
+            order = Order(who="tests", at=now, token="token-1", release=new)
             plugins = hooks.load(targets[0].settings.plugins, file)
             plan = plan_release([Host(target=targets[0], state=state, plugins=plugins)], order)
             execute.run(change(plan), connections, Report(), time.monotonic, threading.Event())
