@@ -29,7 +29,8 @@ def render(values: Mapping[str, str | int | float | bool]) -> Secret:
         lines.append(f"{name}={shlex.quote(text)}")
     shown = "\n".join(f"{name}=***" for name in values)
     # A very short value would blot out half of every output; nobody's secret has less than six characters.
-    masked = tuple(_text(value) for value in values.values() if len(_text(value)) >= 6)
+    hidden = [_text(value) for value in values.values() if len(_text(value)) >= 6]
+    masked = (*hidden, *map(shlex.quote, hidden))  # a `cat .env` shows them quoted
     return Secret("\n".join(lines), shown, masked)
 
 
