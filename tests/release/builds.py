@@ -1,0 +1,51 @@
+"""A web server of builds that notes what it was asked, and can answer each time differently."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Builds:
+    """What is served: a path (without its query) to the bodies answered in turn, the last one for ever."""
+
+    url: str
+    bodies: dict[str, list[bytes]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, path: str) -> bytes | None:
+        with self._guard:
+            self.asked.append(path)
+            bodies = self.bodies.get(path.partition("?")[0])
+            if not bodies:
+                return None
+            return bodies.pop(0) if len(bodies) > 1 else bodies[0]
+
+
+@contextmanager
+def serve_builds() -> Iterator[Builds]:
+    """Serve on a free port of loopback; a path that is not there is a 404 with a page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = builds.answer(self.path)
+            self.send_response(200 if body is not None else 404)
+            self.end_headers()
+            self.wfile.write(body if body is not None else b"<html>Not found</html>")
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        builds = Builds(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield builds
+        finally:
+            server.shutdown()
+            thread.join()

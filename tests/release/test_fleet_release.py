@@ -1,0 +1,308 @@
+"""Releases over ssh to three real hosts: one connection each, all or none, and no secret told."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import Host, fleet, wait_until
+from tests.release.builds import Builds, serve_builds
+from tests.release.site import artifact
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+SECRET = "s3cr3t-w0rd&a=%2Fx+y$(touch${IFS}never)`id`;'\"[1-3]{a,b}"
+QUERY = "X-Sig=a%2Fb%2Bc+d&Expires=60&word=$(touch%20never)&list=[1-3]{a,b}&key=hunter22hunter22"
+
+
+@dataclass
+class Site:
+    """A deploy.yml for three hosts, the commands run with it, and a server of artifacts."""
+
+    folder: Path
+    home: Path
+    hosts: list[Host]
+    builds: Builds
+
+    def configure(self, more: str = "", roles: str = "") -> None:
+        names = ", ".join(host.name for host in self.hosts)
+        roles = roles or f"    web: {{hosts: [{names}]}}\n"
+        text = f"app_name: shop\n{more}\nstage_role_configs:\n  production:\n{roles}"
+        (self.folder / "deploy.yml").write_text(text)
+
+    def add(self, version: str, **files: bytes) -> str:
+        """Serve an artifact and return its URL."""
+        contents = {name.replace("_sh", ".sh"): data for name, data in files.items()}
+        data = Path(artifact(self.folder / "built", version, contents).removeprefix("file://")).read_bytes()
+        self.builds.bodies[f"/{version}.tgz"] = [data]
+        return f"{self.builds.url}/{version}.tgz"
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from faprelease.cli import main; main()"
+        root = str(Path(__file__).resolve().parent.parent.parent)
+        return subprocess.Popen(
+            [sys.executable, "-c", code, root, *words],
+            cwd=self.folder,
+            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", "FAP_WHO": "ada@ci"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def release(self, url: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.run("release", "--curl-url", url, "production", *words)
+
+    def versions(self, folder: str = "shop") -> list[str]:
+        """What runs on each host, empty for nothing."""
+        return [self.version(host, folder) for host in self.hosts]
+
+    def version(self, host: Host, folder: str = "shop") -> str:
+        done = host.run(["cat", f"/home/deploy/www/{folder}/current/app.py"])
+        return done.stdout.split("'")[1] if done.returncode == 0 else ""
+
+    def locked(self) -> bool:
+        return any(host.path("/home/deploy/www/shop/.fap/lock").exists() for host in self.hosts)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Host]]:
+    with fleet(tmp_path_factory.mktemp("fleet"), 3) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def builds() -> Iterator[Builds]:
+    with serve_builds() as served:
+        yield served
+
+
+@pytest.fixture
+def site(hosts: list[Host], builds: Builds, tmp_path: Path) -> Site:
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh/config").write_text(hosts[0].ssh_config.read_text())
+    for host in hosts:
+        host.run(["rm", "-rf", "www"], check=True)
+    made = Site(tmp_path, home, hosts, builds)
+    made.configure()
+    return made
+
+
+def test_one_connection_and_one_session_a_host_for_all_its_roles(site: Site) -> None:
+    path = 'path: "/home/deploy/www/%(app_name)s-%(role)s"'
+    roles = "    web: {hosts: [web1, web2, web3]}\n    worker: {hosts: [web1, web2]}\n"
+    site.configure(path, roles)
+    before = [(host.connections(), host.exec_sessions()) for host in site.hosts]
+    done = site.release(site.add("1"))
+    assert done.returncode == 0, done.stderr
+    after = [(host.connections(), host.exec_sessions()) for host in site.hosts]
+    assert [(c - b, d - e) for (b, e), (c, d) in zip(before, after, strict=True)] == [(1, 1)] * 3
+    assert site.versions("shop-web") == ["1", "1", "1"]
+    assert site.versions("shop-worker") == ["1", "1", ""]
+    assert done.stdout == ""
+
+
+def test_release_roll_back_and_status(site: Site) -> None:
+    for version in ("1", "2"):
+        done = site.release(site.add(version), "web")
+        assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in site.run("status", "--json", "production").stdout.splitlines()]
+    assert [(row["host"], row["version"], row["state"]) for row in rows] == [
+        (f"web{number}", "2", "live") for number in (1, 2, 3)
+    ]
+    assert site.run("rollback", "production", "web").returncode == 0
+    assert site.versions() == ["1", "1", "1"]
+
+
+def test_a_host_that_can_not_install_keeps_all_from_publishing(site: Site) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    script = b"[ ! -e ../../../../full ] || exit 3\n"
+    site.hosts[1].run(["touch", "full"], check=True)
+    done = site.release(site.add("2", install_sh=script))
+    site.hosts[1].run(["rm", "full"], check=True)
+    assert done.returncode == 1, done.stderr
+    assert "web2 (web), updated: install" in done.stderr
+    assert "web1 (web)" not in done.stderr
+    assert site.versions() == ["1", "1", "1"]
+    assert not site.locked()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_host_that_fails_after_the_swap_takes_all_back(site: Site, first: bool) -> None:
+    if not first:
+        assert site.release(site.add("1")).returncode == 0
+    site.configure("plugins: [tests.release.plugins]\nfail_at: published\nfail_on: web3")
+    done = site.release(site.add("2"))
+    assert done.returncode == 4, done.stderr
+    assert "every host is on its old release again" in done.stderr
+    assert site.versions() == [""] * 3 if first else ["1"] * 3
+    assert not site.locked()
+
+
+@pytest.mark.parametrize("bound", ["", "--curl-sha256"])
+def test_hosts_that_get_other_bytes_publish_nothing(site: Site, bound: str) -> None:
+    url = site.add("1")
+    (right,) = site.builds.bodies["/1.tgz"]
+    site.add("2")
+    site.builds.bodies["/1.tgz"] = [right, *site.builds.bodies["/2.tgz"]]
+    done = site.release(url, *([bound, sha256(right).hexdigest()] if bound else []))
+    assert done.returncode == 6, done.stderr
+    assert site.versions() == ["", "", ""]
+    assert not site.locked()
+
+
+def test_a_dead_host_changes_nothing(site: Site) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    with (site.home / ".ssh/config").open("a") as config:
+        config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
+    done = site.release(site.add("2"), "--hosts", "web1,dead,web2")
+    assert done.returncode == 7, done.stderr
+    assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
+    assert "hint" in done.stderr
+    assert site.versions() == ["1", "1", "1"]
+    assert not site.locked()
+
+
+def test_an_unknown_host_key_is_refused_with_the_line_that_scans_it(site: Site) -> None:
+    config = site.home / ".ssh/config"
+    known = site.home / "known_hosts"
+    known.write_text("")
+    config.write_text(re.sub("UserKnownHostsFile .*", f"UserKnownHostsFile {known}", config.read_text()))
+    done = site.release(site.add("1"))
+    assert done.returncode == 7, done.stderr
+    assert re.search(rf"ssh-keyscan -p 2222 127\.\S+ >> {known}", done.stderr)
+    other = site.hosts[1]
+    key = Path(other.known_hosts).read_text().splitlines()[1].split(maxsplit=1)[1]
+    known.write_text("".join(f"[{host.address}]:{host.port} {key}\n" for host in site.hosts))
+    done = site.release(site.add("1"), "--hosts", "web1")
+    assert done.returncode == 7, done.stderr
+    assert "another machine may be answering" in done.stderr
+
+
+def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: Site) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    slow = site.add("2", install_sh=b"touch ../../begun; sleep 2\n")
+    first = site.start("release", "--curl-url", slow, "production")
+    begun = site.hosts[0].path("/home/deploy/www/shop/begun")
+    wait_until(begun.exists, "the first one installs", 20)
+    second = site.release(site.add("3"))
+    assert second.returncode == 5, second.stderr
+    assert "ada@ci" in second.stderr
+    assert first.wait(30) == 0
+    first.communicate()
+    assert site.versions() == ["2", "2", "2"]
+    assert not site.locked()
+
+
+def test_of_two_that_start_together_exactly_one_wins(site: Site) -> None:
+    urls = [site.add("1", install_sh=b"sleep 1\n"), site.add("2", install_sh=b"sleep 1\n")]
+    processes = [site.start("release", "--curl-url", url, "production") for url in urls]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 5], said
+    assert len(set(site.versions())) == 1
+
+
+def test_secrets_arrive_unharmed_and_show_nowhere(site: Site) -> None:
+    site.configure("environment: " + json.dumps({"SECRET": SECRET.replace("%", "%%")}) + "\nkeep_releases: 2")
+    path = site.add("1", install_sh=b'cat .env; . ./.env; echo "$SECRET"; sleep 1\n')
+    seen: list[str] = []
+    ended = threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(0.01):
+            for process in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.append(process.read_bytes().decode(errors="replace"))
+                except OSError:
+                    continue
+
+    watcher = threading.Thread(target=sample)
+    (site.folder / "url").write_text(f"{path}?{QUERY}\n")
+    watcher.start()
+    code = "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from faprelease.cli import main; main()"
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    with (site.folder / "url").open() as stdin:
+        done = subprocess.run(
+            [sys.executable, "-c", code, root, "-v", "--curl-url", "-", "production", "web"],
+            cwd=site.folder,
+            env={"HOME": str(site.home), "PATH": "/usr/bin:/bin"},
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+        )
+    ended.set()
+    watcher.join()
+    assert done.returncode == 0, done.stderr
+    assert site.builds.asked[-3:] == [f"/1.tgz?{QUERY}"] * 3
+    word = SECRET[:12]
+    assert seen
+    for said in (done.stdout, done.stderr, *seen):
+        for secret in (word, "hunter22", "X-Sig"):
+            assert secret not in said
+    assert "install, without network" in done.stderr
+    for host in site.hosts:
+        shown = host.run(["sh", "-c", '. www/shop/current/.env; printf %s "$SECRET"'])
+        assert shown.stdout == SECRET
+        readable = [
+            "find",
+            "www",
+            "-type",
+            "f",
+            "-perm",
+            "/044",
+            "-exec",
+            "grep",
+            "-l",
+            "-e",
+            word,
+            "-e",
+            "hunter22",
+            "{}",
+            "+",
+        ]
+        assert host.run(readable).stdout == ""
+        assert host.run(["find", "/home/deploy", "-name", "never"]).stdout == ""
+    plan = site.run("release", "--dry-run", "--curl-url", f"{path}?{QUERY}", "production")
+    assert plan.returncode == 0, plan.stderr
+    assert "SECRET=***" in plan.stdout
+    for secret in (word, "hunter22", "X-Sig"):
+        assert secret not in plan.stdout + plan.stderr
+
+
+def test_a_program_that_shows_its_environment_when_it_dies_is_masked(site: Site) -> None:
+    script = "cat /home/deploy/www/shop/current/.env; exit 1"
+    site.configure(
+        f"environment: {{WORD: hunter22}}\nplugins: [tests.release.plugins]\npublished_script: '{script}'"
+    )
+    done = site.release(site.add("1"), "-v")
+    assert done.returncode == 4, done.stderr
+    assert "hunter22" not in done.stderr
+    assert "WORD=***" in done.stderr
+
+
+def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site: Site) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    script = 'cd; [ ! -e cut ] || { rm cut; ps -o ppid= -p "$FAP_SESSION" | xargs kill; sleep 30; }'
+    site.hosts[1].run(["touch", "cut"], check=True)
+    site.configure(f"plugins: [tests.release.plugins]\npublished_script: {json.dumps(script)}")
+    done = site.release(site.add("2"))
+    assert done.returncode == 4, done.stderr
+    assert "web2 (web), published: published: connection lost" in done.stderr
+    assert site.versions() == ["1", "1", "1"]
+    assert not site.locked()
+    site.configure()
+    assert site.release(site.add("3")).returncode == 0
+    assert site.versions() == ["3", "3", "3"]
