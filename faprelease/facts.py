@@ -79,7 +79,7 @@ class HostState:
         while leaving and leaving.record.previous and leaving.id not in seen:
             seen.add(leaving.id)
             candidate = self.release(leaving.record.previous)
-            if candidate and is_good(candidate):
+            if candidate and is_good(candidate) and candidate.id not in seen:
                 return candidate
             leaving = candidate
         return None
