@@ -1,0 +1,120 @@
+"""`--dry-run` prints the very scripts that then run."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from faprelease import config, connections, deployfile, execute, hooks, report
+from faprelease.connections import Connections
+from faprelease.plan import Host, Order, plan_release
+from faprelease.report import SHOWN_MARK, Report
+from faprelease.transports import local
+from faprelease.transports.channel import Channel
+from tests.release.site import Site, artifact
+
+MORE = """\
+environment: {WORD: hunter22}
+linked_dirs: [log]
+plugins: [tests.release.plugins]
+published_script: echo hello
+"""
+
+
+class Recorder:
+    """A real channel that notes what it was sent."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.sent: list[str] = []
+
+    def send(self, data: bytes) -> None:
+        self.sent.append(data.decode())
+        self._channel.send(data)
+
+    def receive(self, seconds: float) -> bytes:
+        return self._channel.receive(seconds)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.configure(MORE)
+    return made
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path: Path, fails: bool) -> None:
+    site.release(artifact(tmp_path, "1"))
+    if fails:
+        site.configure(MORE + "fail_at: published\n")
+    file = deployfile.read(site.deploy_yml)
+    options = hooks.options_of(file)
+    flags = {"curl_url": artifact(tmp_path, "2") + "?key=hunter23"}
+    (target,) = config.targets(file, "production", "web", flags, options)
+    recorder = Recorder(local.connect())
+    now = datetime(2040, 1, 1, tzinfo=UTC)
+    with Connections([target], "token", "ada", "mark-7", lambda _: recorder) as opened:
+        (state,) = opened.look(lock=True).values()
+        host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
+        plan = plan_release([host], Order(who="ada", at=now, token="token", release="400101-000000"))
+        shown = list(report.scripts(plan))
+        before = len(recorder.sent)
+        if fails:
+            with pytest.raises(execute.RolledBackError):
+                execute.run(plan, opened, Report(), time.monotonic, threading.Event())
+        else:
+            execute.run(plan, opened, Report(), time.monotonic, threading.Event())
+    sent = [hidden(text) for text in recorder.sent[before:]]
+    heads, scripts = shown[::2], shown[1::2]
+    ran = [text for head, text in zip(heads, scripts, strict=True) if "undo" not in head]
+    back = [text for head, text in zip(heads, scripts, strict=True) if "after publishing" in head]
+    if fails:
+        published = next(n for n, head in enumerate(heads) if head.endswith(": published"))
+        assert sent == [*ran[: published + 1], *back]
+    else:
+        assert sent == ran
+    assert not any("hunter2" in text for text in shown)
+
+
+def hidden(text: str) -> str:
+    """What was sent as a plan shows it: another mark, and secrets masked."""
+    text = text.replace("mark-7", SHOWN_MARK).replace("WORD=hunter22", "WORD=***")
+    return text.replace("?key=hunter23", "?…")
+
+
+def test_a_dry_run_prints_the_plan_and_changes_nothing(site: Site, tmp_path: Path) -> None:
+    site.release(artifact(tmp_path, "1"))
+    before = snapshot(site.path)
+    code = "from faprelease.cli import main; main()"
+    argv = [sys.executable, "-c", code, "-f", str(site.deploy_yml), "--dry-run"]
+    argv += ["--curl-url", artifact(tmp_path, "2"), "production", "web"]
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "FAP_WHO": "ada"})
+    assert done.returncode == 0, done.stderr
+    for signal in ("starting", "updating", "updated", "publishing", "published", "finishing"):
+        assert f"# localhost (web): {signal}\n" in done.stdout
+    assert re.search(r"^# release \d{6}-\d{6} ", done.stdout)
+    assert "hunter22" not in done.stdout
+    assert snapshot(site.path) == before
+
+
+def snapshot(folder: Path) -> dict[str, float]:
+    return {str(path): path.lstat().st_mtime for path in folder.rglob("*")}
+
+
+def test_connect_chooses_the_transport_by_the_settings(site: Site) -> None:
+    file = deployfile.read(site.deploy_yml)
+    (target,) = config.targets(file, "production", "web", {}, hooks.options_of(file))
+    channel = connections.connect(target)
+    channel.send(b"echo here\n")
+    assert channel.receive(10) == b"here\n"
+    channel.close()
