@@ -155,6 +155,8 @@ def _request(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run:
         flags["curl_url"] = os.environ["FAP_CURL_URL"]
     if flags.get("curl_url") == "-":
         flags["curl_url"] = sys.stdin.readline().strip()
+        if not flags["curl_url"]:
+            raise click.UsageError("--curl-url - found no URL on standard input")
     return Request(
         file=file, stage=places[0], role=places[1] if places[1:] else None, flags=flags, dry_run=dry_run
     )

@@ -50,7 +50,7 @@ def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]
         limit=FETCH_SECONDS + 600,
         binding=True,
         download=download,
-        sha256=options.curl_sha256,
+        sha256=options.curl_sha256.lower(),
     )
     return step, _place(options, layout, release_id, download)
 
