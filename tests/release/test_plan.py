@@ -226,7 +226,8 @@ def test_what_a_host_says_becomes_its_state() -> None:
     said = (
         f"tool curl\nfolder {A}\nfolder mine-too\nfolder 999999-999999\ncurrent {A}\n"
         "free 2048\nlocked ada@ci\n"
-        f'record {A} {{"state":"live","previous":"","by":"ada"}}\nartifact {A} {{"digest":"d","version":"1"}}\n'
+        f'record {A} {{"state":"live","previous":"","by":"ada"}}\n'
+        f'artifact {A} {{"digest":"d","version":"1"}}\n'
         f'record {B} {{"state":"failed"}}\nmissing a b\n'
     )
     state = facts.parse(said)
