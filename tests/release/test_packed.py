@@ -1,0 +1,87 @@
+"""What `fapbuild pack` really makes is released: the manifest, the installer and the Python it is for."""
+
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from faprelease import release
+from faprelease.errors import ReleaseFailedError, VerificationError
+from tests.release.site import Site
+
+BIN = Path(sys.executable).parent
+PYPROJECT = """\
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.8"
+[tool.fapbuild]
+app = "shop"
+requirements = "requirements.in"
+"""
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of a small project without dependencies."""
+    source = tmp_path_factory.mktemp("source")
+    (source / "pyproject.toml").write_text(PYPROJECT)
+    (source / "app.py").write_text("VERSION = 'packed'\n")
+    (source / "requirements.in").write_text("")
+    (source / "it's a file.txt").write_text("é\n")
+    who = ("-c", "user.name=shop", "-c", "user.email=shop@example.com")
+    for words in (["init", "-q"], ["add", "--all"], [*who, "commit", "-q", "-m", "A shop"]):
+        subprocess.run(["git", *words], cwd=source, check=True)
+    argv = [str(BIN / "fapbuild"), "pack", "--allow-dirty", "-o", str(source / "dist")]
+    done = subprocess.run(argv, cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next((source / "dist").glob("*.tgz"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.configure()
+    return made
+
+
+def test_a_packed_commit_is_released(site: Site, packed: Path) -> None:
+    digest = sha256(packed.read_bytes()).hexdigest()
+    new = site.release(packed.as_uri(), curl_sha256=digest)
+    assert site.version() == "packed"
+    ((_, state),) = release.status(site.request())
+    live = state.release(new)
+    assert live
+    assert live.artifact
+    assert (live.artifact.app, live.artifact.digest) == ("shop", digest)
+    assert packed.name == f"shop-{live.artifact.version}.tgz"
+    assert len(live.artifact.commit) == 40
+    python = site.path / "current/venv/bin/python"
+    done = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True)
+    assert done.stdout.strip() == str(site.path / "current/venv")
+
+
+def test_an_artifact_for_another_python_is_not_published(site: Site, packed: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    subprocess.run(["tar", "xzf", packed], cwd=other, check=True)
+    manifest = other / ".fap/manifest.json"
+    text = manifest.read_text()
+    changed = text.replace('"python":"cp3', '"python":"cp2').replace('"abi":"cp3', '"abi":"cp2')
+    assert changed != text
+    manifest.write_text(changed)
+    subprocess.run(["sh", "-c", "tar czf ../other.tgz .fap *"], cwd=other, check=True)
+    with pytest.raises(ReleaseFailedError, match=r"(?i)python"):
+        site.release((tmp_path / "other.tgz").as_uri())
+    assert site.current() == ""
+
+
+def test_a_packed_artifact_that_was_cut_is_not_published(site: Site, packed: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.tgz"
+    data = packed.read_bytes()
+    cut.write_bytes(data[: data.rindex(b"\x1f\x8b\x08")])
+    with pytest.raises(VerificationError):
+        site.release(cut.as_uri())
+    assert site.current() == ""
