@@ -306,3 +306,18 @@ def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site:
     site.configure()
     assert site.release(site.add("3")).returncode == 0
     assert site.versions() == ["3", "3", "3"]
+
+
+def test_a_killed_controller_leaves_no_lock_and_no_installer_behind(site: Site) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    slow = site.add("2", install_sh=b"touch ../../begun; sleep 3388\n")
+    process = site.start("release", "--curl-url", slow, "production")
+    begun = [host.path("/home/deploy/www/shop/begun") for host in site.hosts]
+    wait_until(lambda: all(path.exists() for path in begun), "all hosts install", 20)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not site.locked(), "the locks go with their controller", 15)
+    assert subprocess.run(["pgrep", "-f", "^sleep 3388$"], stdout=subprocess.DEVNULL).returncode == 1
+    assert site.versions() == ["1", "1", "1"]
+    assert site.release(site.add("3")).returncode == 0
+    assert site.versions() == ["3", "3", "3"]
