@@ -24,7 +24,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """`<id>.json`: how far a release came. States: preparing, ready, live, retired, failed, bad."""
+    """The last line of `<id>.jsonl`: how far a release came. States: preparing, ready, live, retired, failed, bad."""
 
     state: str
     previous: str = ""
@@ -154,5 +154,5 @@ def _decode(release_id: str, json: str, kind: type[T]) -> T:
     except msgspec.MsgspecError as error:
         raise FapError(
             f"the record of release {release_id} is damaged: {error}",
-            hint=f"look at .fap/releases/{release_id}*.json on the host, and move it away",
+            hint=f"look at .fap/releases/{release_id}.* on the host, and move it away",
         ) from error

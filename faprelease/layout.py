@@ -45,7 +45,7 @@ class Layout:
 
     @property
     def records(self) -> str:
-        """`<id>.json` is a release's record, `<id>.artifact.json` what was unpacked there."""
+        """`<id>.jsonl` is a release's record, `<id>.artifact.json` what was unpacked there."""
         return join(self.state, "releases")
 
     def release(self, release_id: str) -> str:

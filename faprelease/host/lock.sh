@@ -13,7 +13,7 @@ process_of() {
   process="${20} $boot"
 }
 
-[ -d "$state/releases/.new" ] || mkdir -p "$state/releases/.new" || exit 1
+[ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 1
 fap_guard "$state" || exit 1
 if [ -d "$state/lock" ]; then
   holder= holders_token=

@@ -20,14 +20,19 @@ for folder in "$releases"/*-*/; do
   fi
 done
 [ -z "$strange" ] || say link "$(readlink "$current")"
-for record in "$state"/releases/*.json; do
+for record in "$state"/releases/*.jsonl; do
   [ -f "$record" ] || continue
-  name=${record##*/}
-  { read -r json <"$record"; } 2>/dev/null
-  case $name in
-    *.artifact.json) say "artifact ${name%.artifact.json}" "$json" ;;
-    *) say "record ${name%.json}" "$json" ;;
-  esac
+  name=${record##*/} json=
+  while read -r line; do
+    case $line in "{"*"}") json=$line ;; esac
+  done <"$record"
+  [ -z "$json" ] || say "record ${name%.jsonl}" "$json"
+done
+for facts in "$state"/releases/*.artifact.json; do
+  [ -f "$facts" ] || continue
+  name=${facts##*/}
+  read -r json <"$facts"
+  say "artifact ${name%.artifact.json}" "$json"
 done
 if { read -r owner <"$state/lock/owner"; } 2>/dev/null; then
   say locked "$owner"

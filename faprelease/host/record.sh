@@ -1,7 +1,5 @@
-# Replace the records of releases, each by a rename. Needs: records. On stdin: an id and its JSON a line.
-written=
+# Add to the records of releases; the last whole line of each is what counts, so a line that was cut by a kill
+# or a full disk changes nothing. Needs: records. On stdin: an id and its JSON a line.
 while read -r id json; do
-  printf '%s\n' "$json" >"$records/.new/$id.json" || exit 1
-  written="$written .new/$id.json"
+  printf '\n%s\n' "$json" >>"$records/$id.jsonl" || exit 1
 done
-cd "$records" && mv -f $written .

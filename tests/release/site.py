@@ -81,12 +81,8 @@ class Site:
 
     def states(self) -> dict[str, str]:
         """What the records say: id → state."""
-        records = sorted((self.path / ".fap/releases").glob("*.json"))
-        return {
-            path.stem: json.loads(path.read_bytes())["state"]
-            for path in records
-            if not path.stem.endswith(".artifact")
-        }
+        records = sorted((self.path / ".fap/releases").glob("*.jsonl"))
+        return {path.stem: json.loads(path.read_text().splitlines()[-1])["state"] for path in records}
 
     def ledger(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.path / ".fap/ledger.jsonl").read_text().splitlines()]
