@@ -1,6 +1,5 @@
 """faprelease: release an artifact to hosts, roll back, and see what runs where."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -103,44 +102,10 @@ def rollback(
 def status(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
     """Show what every host of STAGE and ROLE runs; exit 3 if they differ."""
     from faprelease import release as main_path
+    from faprelease.report import show_status
 
     found = main_path.status(_request(words, file, stage, role, False))
-    rows = []
-    for target, state in found:
-        live = state.release(state.current)
-        artifact = live.artifact if live else None
-        rows.append(
-            {
-                "stage": target.settings.stage,
-                "role": target.settings.role,
-                "host": target.host,
-                "release": state.current,
-                "state": live.record.state if live else "",
-                "version": artifact.version if artifact else "",
-                "digest": artifact.digest if artifact else "",
-                "previous": live.record.previous if live else "",
-                "locked": state.locked,
-            }
-        )
-    if as_json:
-        for row in rows:
-            click.echo(json.dumps(row))
-    else:
-        shown = ("role", "host", "release", "state", "version", "digest")
-        table = [
-            shown,
-            *(tuple(row[key][:12] if key == "digest" else row[key] or "-" for key in shown) for row in rows),
-        ]
-        widths = [max(len(line[column]) for line in table) for column in range(len(shown))]
-        for line in table:
-            click.echo(
-                "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip()
-            )
-        for row in rows:
-            if row["locked"]:
-                click.echo(f"{row['host']} ({row['role']}) is locked by {row['locked']}", err=True)
-    if len({row["digest"] for row in rows}) > 1:
-        click.echo("the hosts do not run the same artifact", err=True)
+    if not show_status(found, as_json=as_json):
         raise SystemExit(3)
 
 

@@ -47,8 +47,9 @@ def read(path: Path) -> DeployFile:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't read {path}: {error}", hint="deploy.yml is a UTF-8 text file") from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast
+        node = yaml.compose(text, Loader=loader)
+        values = yaml.load(text, Loader=loader)  # noqa: S506  it is one of the two safe ones
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -24,7 +24,10 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of `<id>.jsonl`: how far a release came. States: preparing, ready, live, retired, failed, bad."""
+    """The last line of `<id>.jsonl`: how far a release came.
+
+    States: preparing, ready, live, retired, failed, bad.
+    """
 
     state: str
     previous: str = ""

@@ -2,31 +2,35 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from posixpath import join
 
-_RELEASE_ID = re.compile(r"\d{6}-\d{6}")
-_RELEASE_TIME = "%y%m%d-%H%M%S"
+_RELEASE_ID = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
 
 
 def is_release_id(name: str) -> bool:
     """True for a folder name that a release of ours can have (`261122-185409`); others are left alone."""
-    if _RELEASE_ID.fullmatch(name) is None:
-        return False
-    try:
-        datetime.strptime(name, _RELEASE_TIME)
-    except ValueError:  # digits that are no time, `999999-999999`
-        return False
-    return True
+    return _time_of(name) is not None
 
 
 def next_release_id(now: datetime, taken: list[str]) -> str:
     """The id of a release made at `now` (UTC): later than every id in `taken`, whatever the clocks say."""
-    times = [datetime.strptime(name, _RELEASE_TIME).replace(tzinfo=now.tzinfo) for name in taken]
+    times = [time for name in taken if (time := _time_of(name))]
     newest = max(times, default=None)
     if newest is not None and newest >= now.replace(microsecond=0):
         now = newest + timedelta(seconds=1)
-    return now.strftime(_RELEASE_TIME)
+    return now.strftime("%y%m%d-%H%M%S")
+
+
+def _time_of(release_id: str) -> datetime | None:
+    match = _RELEASE_ID.fullmatch(release_id)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(digits) for digits in match.groups())
+    try:
+        return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:  # digits that are no time, `999999-999999`
+        return None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import getpass
 import os
 import re
-import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -130,7 +129,7 @@ def _plugin_names(target: Target, verb: str) -> list[str]:
 
 
 def _new_word() -> str:
-    return f"fap-{secrets.token_hex(8)}"
+    return f"fap-{os.urandom(8).hex()}"
 
 
 def _who() -> str:

@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterator
 
 import click
+import msgspec
 
 from faprelease import script
+from faprelease.config import Target
+from faprelease.facts import HostState
 from faprelease.steps import HostPlan, Phase, Plan, Result
 
 SHOWN_MARK = "FAP"
@@ -64,6 +67,48 @@ def scripts(plan: Plan) -> Iterator[str]:
             for phase in phases:
                 yield f"# {host.host} ({host.role}): {phase.name}{why}"
                 yield script.render(phase, SHOWN_MARK, reveal=False)
+
+
+def show_status(found: list[tuple[Target, HostState]], *, as_json: bool) -> bool:
+    """What every host runs, on standard output: a table, or a JSON object a line. False if they differ."""
+    rows = [_status_row(target, state) for target, state in found]
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row).decode())
+    else:
+        _show_table(rows)
+    for row in rows:
+        if row["locked"]:
+            click.echo(f"{row['host']} ({row['role']}): a release is under way, by {row['locked']}", err=True)
+    same = len({row["digest"] for row in rows}) <= 1
+    if not same:
+        click.echo("the hosts do not run the same artifact", err=True)
+    return same
+
+
+def _status_row(target: Target, state: HostState) -> dict[str, str]:
+    live = state.release(state.current)
+    artifact = live.artifact if live else None
+    return {
+        "stage": target.settings.stage,
+        "role": target.settings.role,
+        "host": target.host,
+        "release": state.current,
+        "state": live.record.state if live else "",
+        "version": artifact.version if artifact else "",
+        "digest": artifact.digest if artifact else "",
+        "previous": live.record.previous if live else "",
+        "locked": state.locked,
+    }
+
+
+def _show_table(rows: list[dict[str, str]]) -> None:
+    columns = ("role", "host", "release", "state", "version", "digest")
+    shown = [{**row, "digest": row["digest"][:12]} for row in rows]
+    table = [columns, *(tuple(row[column] or "-" for column in columns) for row in shown)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        click.echo("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _can_print(character: str) -> bool:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from faprelease.layout import Layout
 
@@ -11,6 +11,9 @@ VERIFICATION_FAILED = 65
 """A step that exits with this (EX_DATAERR of sysexits.h) found bytes that are not what they should be."""
 LOCK_HELD = 75
 """A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
+
+
+_HOST_FILES = Path(__file__).parent / "host"
 
 
 @dataclass(frozen=True)
@@ -121,4 +124,4 @@ def host_script(
 @cache
 def read_host_file(name: str) -> str:
     """The text of a file in `faprelease/host/`."""
-    return (files("faprelease") / "host" / name).read_text()
+    return (_HOST_FILES / name).read_text()

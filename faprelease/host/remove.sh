@@ -29,9 +29,6 @@ $there/"*)
   fi
   [ ! -e "$state/trash" ] || rm -rf "$state/trash" || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$state/trash" || exit 1
-  if [ -n "$forget" ]; then
-    rm -rf "$state/trash" "$records/$id.jsonl" "$records/$id.artifact.json" || exit 1
-  else
-    rm -rf "$state/trash" "$state/$id.download" "$state/$id.download.sha256" || exit 1
-  fi
+  rm -rf "$state/trash" "$state/$id.download" "$state/$id.download.sha256" || exit 1
+  [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" || exit 1
 done
