@@ -177,6 +177,18 @@ def test_a_killed_controller_leaves_no_lock_behind(site: Site, urls: list[str], 
     assert not site.leftovers()
 
 
+def test_the_download_of_a_killed_run_goes_with_its_record(site: Site, urls: list[str]) -> None:
+    site.release(urls[0])
+    state = site.path / ".fap"
+    for name in ("260101-000000", "260102-000000"):
+        (state / f"releases/{name}.jsonl").write_text('{"state":"preparing"}\n')
+        (site.path / "releases" / name).mkdir()
+        (state / f"{name}.download").write_text("half")
+    site.release(urls[1])
+    assert site.leftovers() == {"260102-000000.download"}
+    assert "260101-000000" not in site.folders()
+
+
 def test_ctrl_c_ends_at_a_safe_point(site: Site, urls: list[str], tmp_path: Path) -> None:
     old = site.release(urls[0])
     slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >../../begun; sleep 1\n"})
