@@ -34,7 +34,9 @@ class Report(Protocol):
 
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None: ...
 
-    def phase(self, name: str, hosts: int, seconds: float) -> None: ...
+    def begin_phase(self, name: str) -> None: ...
+
+    def end_phase(self, name: str, seconds: float) -> None: ...
 
     def say(self, line: str) -> None: ...
 
@@ -123,6 +125,7 @@ class _Runner:
         names = dict.fromkeys(phase.name for host in self._plan.hosts for phase in phases_of(host))
         for name in names:
             began = self._clock()
+            self._report.begin_phase(name)
             failures = self._on_all(
                 lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name])  # noqa: B023
             )
@@ -131,7 +134,7 @@ class _Runner:
                 failures += self._interruption(name)
             if failures:
                 return failures
-            self._report.phase(name, len(self._plan.hosts), self._clock() - began)
+            self._report.end_phase(name, self._clock() - began)
         return []
 
     def _differences(self) -> list[Failure]:
@@ -156,10 +159,11 @@ class _Runner:
     def each(self, phases_of: PhasesOf) -> list[Failure]:
         """All phases of a host one after another, the hosts side by side."""
         began = self._clock()
+        self._report.begin_phase("published")
         failures = self._on_all(lambda host: self._run_host(host, phases_of(host)))
         failures += self._interruption("published")
         if not failures:
-            self._report.phase("published", len(self._plan.hosts), self._clock() - began)
+            self._report.end_phase("published", self._clock() - began)
         return failures
 
     def give_up(self, failures: list[Failure]) -> None:

@@ -33,7 +33,11 @@ class Report:
         hosts = ", ".join(dict.fromkeys(host.host for host in plan.hosts))
         self.say(f"{click.style(plan.title, bold=True)}\n  on {hosts}")
 
-    def phase(self, name: str, hosts: int, seconds: float) -> None:
+    def begin_phase(self, name: str) -> None:
+        if sys.stderr.isatty() and not self._verbose:
+            click.echo(f"  … {name}\r", err=True, nl=False)
+
+    def end_phase(self, name: str, seconds: float) -> None:
         mark = click.style("✓" if _can_print("✓") else "ok", fg="green")
         self.say(f"  {mark} {name:<12}{seconds:6.2f} s")
 

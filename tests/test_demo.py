@@ -1,0 +1,28 @@
+"""The demos of the README, as a person would run them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ANSWER = re.compile(r'"version":"(\d)"')
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize(("arguments", "hosts"), [([], 1), (["--fleet"], 3)], ids=["this machine", "fleet"])
+def test_two_versions_go_out_and_one_comes_back(arguments: list[str], hosts: int) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "demo.py", *arguments],
+        env={key: value for key, value in os.environ.items() if key != "FAP_STORE"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ANSWER.findall(done.stdout) == ["1"] * hosts + ["2"] * hosts + ["1"] * hosts
+    events = re.findall(r"Z  (released|rolled back) +\S+  version (\d)", done.stdout)
+    assert events == [("released", "1"), ("released", "2"), ("rolled back", "1")]
