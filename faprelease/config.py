@@ -8,7 +8,6 @@ from typing import Any, Literal
 import msgspec
 
 from faprelease import deployfile
-from faprelease.build_steps import refuse_build_steps
 from faprelease.deployfile import DeployFile, refuse_unknown
 from faprelease.errors import ConfigError
 from faprelease.layout import Layout
@@ -89,6 +88,11 @@ class Target:
     layout: Layout
     plugin_values: Mapping[str, Any]
 
+    def lock_token(self, run: str) -> str:
+        """What a run writes into the lock: other for each name of a host, so that a machine which is
+        reached by two names refuses the second one."""
+        return f"{run}.{self.host}"
+
     @property
     def label(self) -> str:
         """`web1` where one role is released, `web1 (worker)` in reports that mix roles."""
@@ -98,10 +102,8 @@ class Target:
 def check_file(file: DeployFile, plugin_keys: frozenset[str]) -> None:
     """Look at the whole file before anything connects.
 
-    Raises ConfigError: an unknown key (with its line and the nearest known one), a build step, a stage named
-    like a verb.
+    Raises ConfigError: an unknown key (with its line and the nearest known one), a stage named like a verb.
     """
-    refuse_build_steps(file)
     known = {*Settings.__struct_fields__, *PLACES, *plugin_keys} - {"stage", "role"}
     top = [key for key in map(str, file.values) if not key.startswith("x-")]
     for key in top:
@@ -202,7 +204,9 @@ def _convert(values: dict[str, Any], file: DeployFile, stage: str, role: str) ->
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}", hint=f"see the values of {stage} {role}") from error
+        raise ConfigError(
+            f"{where}: {error}", hint=f"see the values of {stage} {role}, and the flags"
+        ) from error
     paths = (settings.path, settings.current_path, settings.releases_path, settings.shared_path)
     for path in paths:
         if not path.startswith("/") or "\n" in path:

@@ -99,7 +99,9 @@ class Connections:
         return next(t for t in self._targets if (t.host, t.settings.role) == (plan.host, plan.role))
 
     def _open(self, targets: list[Target]) -> HostSession:
-        shared = script.Session(self._mark, self._token, tuple(target.layout.state for target in targets))
+        shared = script.Session(
+            self._mark, targets[0].lock_token(self._token), tuple(target.layout.state for target in targets)
+        )
         session = HostSession(self._connect(targets[0]), shared)
         with self._guard:
             self._sessions[_key(targets[0])] = session
@@ -132,7 +134,12 @@ class Connections:
 
     def _lock(self, target: Target) -> Step:
         return host_script(
-            "take the lock", "guard", "lock", state=target.layout.state, token=self._token, owner=self._who
+            "take the lock",
+            "guard",
+            "lock",
+            state=target.layout.state,
+            token=target.lock_token(self._token),
+            owner=self._who,
         )
 
 

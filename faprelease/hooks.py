@@ -5,6 +5,7 @@ with their defaults, and hooks of the names below, marked with `hookimpl`. A hoo
 host; it runs nothing.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -25,6 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 BUILT_IN = ("supervisorctl",)
 STRATEGIES = ("curl",)
+_PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
 
 @dataclass(frozen=True)
@@ -105,49 +107,33 @@ class Plugins:
 
 def load(names: Iterable[str], file: DeployFile) -> Plugins:
     """Import the plugins that a role names; raises ConfigError for one that is not there."""
-    modules = {}
-    for name in names:
-        module_name = _module_name(name)
-        if module_name is None:
-            continue
-        try:
-            modules[name] = import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"{file.where('plugins')}: there is no plugin {name!r} ({error})",
-                hint=f"built in are: {', '.join((*STRATEGIES, *BUILT_IN))}; your own is named by its module",
-            ) from error
-    return Plugins(modules)
+    found = {name: _import(name, file) for name in names}
+    return Plugins({name: module for name, module in found.items() if module is not None})
 
 
 def options_of(file: DeployFile) -> dict[str, Any]:
-    """Every key that a strategy or plugin can add, with its default."""
-    names = {f"faprelease.plugins.{name}" for name in BUILT_IN}
-    names |= {f"faprelease.strategies.{name}" for name in STRATEGIES}
+    """Every key that a strategy or plugin can add, with its default; raises ConfigError as `load` does."""
+    named = file.values.get("plugins") or []
+    names = [str(name) for name in (named if isinstance(named, list) else [named])]
+    strategies = [import_module(f"faprelease.strategies.{name}") for name in STRATEGIES]
+    plugins = [_import(name, file) for name in dict.fromkeys([*BUILT_IN, *names])]
     found: dict[str, Any] = {}
-    for name in sorted(names | _named(file)):
-        try:
-            module = import_module(name)
-        except ModuleNotFoundError:
-            continue  # `load` says so, where the role that wants it is known
+    for module in (*strategies, *plugins):
         options = getattr(module, "Options", None)
         if options is not None:
             found |= msgspec.structs.asdict(options())
     return found
 
 
-def _named(file: DeployFile) -> set[str]:
-    plugins = file.values.get("plugins") or []
-    names = plugins if isinstance(plugins, list) else [plugins]
-    return {module for name in names if (module := _module_name(str(name)))}
-
-
-def _module_name(name: str) -> str | None:
+def _import(name: str, file: DeployFile) -> ModuleType | None:
     """The module behind a plugin's name; None for a strategy, which is part of the core."""
-    for prefix in ("fapistrano.plugins.", "fapistrano.", "faprelease.plugins.", "faprelease."):
-        if name.startswith(prefix):
-            name = name.removeprefix(prefix)
-            break
-    if name in STRATEGIES:
+    bare = _PREFIX.sub("", name)
+    if bare in STRATEGIES:
         return None
-    return f"faprelease.plugins.{name}" if "." not in name and name in BUILT_IN else name
+    try:
+        return import_module(f"faprelease.plugins.{bare}" if bare in BUILT_IN else bare)
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ConfigError(
+            f"{file.where('plugins')}: there is no plugin {name!r} ({error})",
+            hint=f"built in are: {', '.join((*STRATEGIES, *BUILT_IN))}; your own is named by its module",
+        ) from error

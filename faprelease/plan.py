@@ -269,7 +269,7 @@ class _HostPlanner:
                 "guard",
                 "unpublish",
                 state=self.layout.state,
-                token=self.order.token,
+                token=self.target.lock_token(self.order.token),
                 current=self.layout.current,
                 before=self.foreign,
             )
@@ -293,7 +293,7 @@ class _HostPlanner:
             "guard",
             "swap",
             state=self.layout.state,
-            token=self.order.token,
+            token=self.target.lock_token(self.order.token),
             current=self.layout.current,
             target=link_target(self.layout.current, release),
             release=release,

@@ -6,12 +6,13 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from faprelease import config, deployfile, execute, hooks, promoted
+from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
@@ -40,23 +41,23 @@ def release(request: Request, report: Report) -> None:
 
     Raises FapError and its kin; what was published by then is taken back.
     """
-    file = _load(request)
-    targets, what = _targets(file, request), ""
+    file, options = load(request.file, request.flags)
+    targets, what = config.targets(file, request.stage, request.role, request.flags, options), ""
     if not targets[0].plugin_values["curl_url"]:
         found = promoted.find(targets[0])
         flags = {**request.flags, "curl_url": found.url, "curl_sha256": found.digest}
-        targets, what = _targets(file, replace(request, flags=flags)), found.name
+        targets, what = config.targets(file, request.stage, request.role, flags, options), found.name
     _refuse_unreadable(targets)
     _run(request, file, targets, "release", report, lambda hosts, order: plan_release(hosts, order, what))
 
 
 def rollback(request: Request, report: Report, to: str = "") -> None:
     """Go back to the last release that was good, or to the release `to`; nothing is downloaded."""
-    file = _load(request)
+    file, options = load(request.file, request.flags)
     _run(
         request,
         file,
-        _targets(file, request),
+        config.targets(file, request.stage, request.role, request.flags, options),
         "rollback",
         report,
         lambda hosts, order: plan_rollback(hosts, order, to),
@@ -65,7 +66,8 @@ def rollback(request: Request, report: Report, to: str = "") -> None:
 
 def status(request: Request) -> list[tuple[Target, HostState]]:
     """What every host of the stage or role runs now; read-only, without a lock."""
-    targets = _targets(_load(request), request)
+    file, options = load(request.file, request.flags)
+    targets = config.targets(file, request.stage, request.role, request.flags, options)
     with Connections(targets, "", "", _new_word()) as connections:
         states = connections.look(lock=False)
     return [(target, states[target.label]) for target in targets]
@@ -101,16 +103,18 @@ def _run(
         report.end(plan)
 
 
-def _load(request: Request) -> DeployFile:
-    file = deployfile.read(request.file)
-    plugin_keys = frozenset(hooks.options_of(file))
-    config.check_file(file, plugin_keys)
-    config.check_flags(request.flags, plugin_keys)
-    return file
+def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Any]]:
+    """A deploy.yml that was looked at as a whole, and the keys of its plugins with their defaults.
 
-
-def _targets(file: DeployFile, request: Request) -> list[Target]:
-    return config.targets(file, request.stage, request.role, request.flags, hooks.options_of(file))
+    Raises ConfigError: it can't be read, builds on hosts, or names a plugin or key that is not there; or a
+    flag is no key.
+    """
+    file = deployfile.read(path)
+    refuse_build_steps(file)
+    options = hooks.options_of(file)
+    config.check_file(file, frozenset(options))
+    config.check_flags(flags, frozenset(options))
+    return file, options
 
 
 def _refuse_unreadable(targets: list[Target]) -> None:

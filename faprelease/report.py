@@ -42,6 +42,9 @@ class Report:
         self.say(f"  {mark} {name:<12}{seconds:6.2f} s")
 
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
+        for line in result.output.splitlines():
+            if line.startswith("warning: "):
+                self.say(f"  {click.style('!', fg='yellow')} {plan.host} ({plan.role}): {line}")
         if self._verbose:
             self.say(f"    {plan.host} ({plan.role}): {result.step.title} ({result.seconds:.2f} s)")
             for line in result.output.splitlines():

@@ -30,5 +30,5 @@ else
   run_in unshare --map-current-user --net 2>&1
   run_in unshare --map-root-user --net 2>&1
 fi
-echo "this host allows no network namespace: the network is discouraged, not closed"
+echo "warning: this host allows no network namespace: the installer's network is discouraged, not closed"
 run_in

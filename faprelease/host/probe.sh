@@ -43,7 +43,7 @@ while [ ! -d "$there" ]; do
   there=${there:-/}
 done
 [ -w "$there" ] || say unwritable "$there"
-say free "$(df -Pk "$there" | { read -r line; read -r device blocks used free rest; echo "$free"; })"
+df -Pk "$there" | { read -r line; read -r device blocks used free rest; say free "$free"; }
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done

@@ -1,9 +1,17 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
 # Needs: fap_mark, fap_token, fap_output_limit, fap_unlock_all.
-umask 022
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
-fap_dir=$(mktemp -d "${TMPDIR:-/tmp}/faprelease.XXXXXX") || exit 71
+# The file that takes what an untrusted step prints. `set -C` makes a new one, whatever stands there already.
+fap_number=0
+umask 077
+set -C
+until fap_output=${TMPDIR:-/tmp}/$fap_mark.$$.$fap_number && true >"$fap_output"; do
+  fap_number=$((fap_number + 1))
+  [ "$fap_number" -lt 100 ] || exit 71
+done 2>/dev/null
+set +C
+umask 022
 
 # fap_unlock FOLDER: our own lock goes with the rest at the end; another's is left alone.
 fap_unlock() {
@@ -23,7 +31,7 @@ fap_close() {
   IFS='
 '
   set -f
-  rm -rf $fap_rubbish "$fap_dir"
+  rm -rf $fap_rubbish "$fap_output"
 }
 # However the session ends (its last line, a cut connection, a signal), the locks are let go.
 trap fap_close EXIT
@@ -71,10 +79,10 @@ fap_step() {
     ) <&4 4<&- 2>&1
     fap_code=$?
   else
-    timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_dir/output" 2>&1
+    timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_output" 2>&1
     fap_code=$?
-    [ "$fap_code" != 124 ] || echo "stopped after $2 s, the step's limit" >>"$fap_dir/output"
-    [ ! -s "$fap_dir/output" ] || tail -c "$fap_output_limit" "$fap_dir/output"
+    [ "$fap_code" != 124 ] || echo "stopped after $2 s, the step's limit" >>"$fap_output"
+    [ ! -s "$fap_output" ] || tail -c "$fap_output_limit" "$fap_output"
   fi
   printf '\n%s end %s %s\n' "$fap_mark" "$1" "$fap_code"
   return "$fap_code"

@@ -253,7 +253,7 @@ def main(path, folder, facts):
     os.unlink(path)
     os.unlink(path + ".sha256")
     if manifest is None:
-        print("no manifest: another maker's archive, its contents are taken as they are")
+        print("warning: no manifest: another maker's archive, its contents are taken as they are")
     else:
         print("%s %s" % known[1:3])
     return 0

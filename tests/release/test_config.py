@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, deployfile, hooks
+from faprelease import config, release
 from faprelease.config import VERBS, Target
 from faprelease.errors import ConfigError
 from tests.release.conftest import Write
@@ -15,10 +15,7 @@ WEB = "app_name: shop\nstage_role_configs:\n  production:\n    web: {hosts: [web
 
 
 def load(path: Path, stage: str = "production", role: str | None = "web", **flags: Any) -> list[Target]:
-    file = deployfile.read(path)
-    options = hooks.options_of(file)
-    config.check_file(file, frozenset(options))
-    config.check_flags(flags, frozenset(options))
+    file, options = release.load(path, flags)
     return config.targets(file, stage, role, flags, options)
 
 
@@ -98,8 +95,8 @@ def test_a_stage_is_all_its_roles_in_the_files_order(deploy_yml: Write) -> None:
         ("linked_dirs: [a/../../b]", "can't be linked", "inside shared/"),
         ("linked_files: ['']", "'' can't be linked", ""),
         ("linked_files: {a: b}", "linked_files", ""),
-        ("plugins: 5", "plugins", ""),
-        ("plugins: [5]", "plugins", ""),
+        ("plugins: 5", "no plugin '5'", ""),
+        ("plugins: [5]", "no plugin '5'", ""),
         ("environment: [A=1]", "environment", ""),
         ("environment: {A: [1]}", "environment", ""),
         ("connection: telnet", "connection", ""),
@@ -179,6 +176,5 @@ def test_local_needs_no_hosts(deploy_yml: Write) -> None:
 
 
 def test_a_plugin_that_is_not_there_is_refused_with_its_line(deploy_yml: Write) -> None:
-    file = deployfile.read(deploy_yml(WEB + "plugins: [supervisorctl, no_such_plugin]\n"))
-    with pytest.raises(ConfigError, match="line 5: there is no plugin 'no_such_plugin'"):
-        hooks.load(["supervisorctl", "no_such_plugin"], file)
+    error = refused(deploy_yml(WEB + "plugins: [supervisorctl, no_such_plugin]\n"))
+    assert "line 5: there is no plugin 'no_such_plugin'" in error.message

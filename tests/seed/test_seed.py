@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, deployfile, hooks
+from faprelease import config, release
 from faprelease.config import Target
 from faprelease.errors import ConfigError
 
@@ -52,13 +52,10 @@ def load(name: str, folder: Path, stage: str, role: str) -> list[Target]:
     text = (HERE / name).read_text()
     complete = folder / "deploy.yml"
     complete.write_text(text if "stage_role_configs" in text else text + STAGE)
-    file = deployfile.read(complete)
-    flags: dict[str, Any] = {} if "app_name" in file.values else {"app_name": "shop"}
+    flags: dict[str, Any] = {} if "app_name" in text else {"app_name": "shop"}
     if "hosts:" not in text:
         flags["hosts"] = ["web1"]
-    options = hooks.options_of(file)
-    config.check_file(file, frozenset(options))
-    config.check_flags(flags, frozenset(options))
+    file, options = release.load(complete, flags)
     return config.targets(file, stage, role, flags, options)
 
 
