@@ -178,7 +178,7 @@ def test_a_release_that_never_was_live_is_nothing_to_come_back_to() -> None:
 
 def test_all_hosts_get_one_plan() -> None:
     planned = plan_release(hosts(host_state(), host_state(), host_state()), order()).hosts
-    assert len({(host.prepare, host.publish, host.finish, host.if_published) for host in planned}) == 1
+    assert len({repr(host).replace(host.host, "HOST") for host in planned}) == 1
     assert [phase.name for phase in planned[0].publish] == ["publishing"]
 
 
