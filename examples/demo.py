@@ -1,4 +1,4 @@
-"""The whole pipeline on this machine (`make demo`, no root), or through S3 and three sshds (`make demo-fleet`).
+"""The whole pipeline: on this machine (`make demo`, no root), or with S3 and three sshds (`make demo-fleet`).
 
 Everything happens in .demo/, with the very commands a person would type; each is shown before it runs.
 What was started is stopped at the end.
