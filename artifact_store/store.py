@@ -10,9 +10,10 @@ from pathlib import Path
 
 from artifact_store import archive, layout, promotion, record
 from artifact_store.artifact import ArtifactId
-from artifact_store.blobs import Blobs, open_blobs
+from artifact_store.blobs import Blobs
 from artifact_store.download import download
 from artifact_store.errors import ConflictError, NotFoundError
+from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
 from artifact_store.stagelog import StageLog

@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artifact_store.blobs import Blobs, open_blobs
+from artifact_store.blobs import Blobs
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UsageError
+from artifact_store.location import open_blobs
 from artifact_store.memory import MemoryBlobs
 
 BIG = 20 << 20  # more than two parts of a multipart upload
