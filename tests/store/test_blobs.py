@@ -160,7 +160,7 @@ def test_a_folder_keeps_its_keys_inside(tmp_path: Path, key: str) -> None:
 
 FILL_A_DISK = """
 import sys
-from artifact_store.blobs import open_blobs
+from artifact_store.location import open_blobs
 from artifact_store.errors import StoreError
 try:
     open_blobs(sys.argv[1]).create("shop/big", bytes(4 << 20))
