@@ -102,3 +102,23 @@ def test_examples_install_is_the_installer() -> None:
 def test_the_schema_of_the_manifest_is_current() -> None:
     written = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
     assert written == msgspec.json.schema(Manifest), "write it again: msgspec.json.schema(Manifest)"
+
+
+@pytest.mark.xdist_group("index")
+@pytest.mark.parametrize(
+    ("extra", "brings", "leaves_out"),
+    [
+        ("build", {"build", "wheel", "pip-tools"}, {"paramiko", "pluggy", "boto3"}),
+        ("release", {"paramiko", "pyyaml", "pluggy"}, {"build", "wheel", "pip-tools", "boto3"}),
+        ("s3", {"boto3"}, {"build", "pip-tools", "paramiko"}),
+    ],
+)
+def test_an_extra_brings_what_it_names_and_nothing_of_the_others(
+    extra: str, brings: set[str], leaves_out: set[str], tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    options = ("--quiet", "--dry-run", "--ignore-installed", "--report", report)
+    run(sys.executable, "-m", "pip", "install", *options, f"{ROOT}[{extra}]")
+    found = {item["metadata"]["name"].lower() for item in json.loads(report.read_text())["install"]}
+    assert brings <= found
+    assert leaves_out.isdisjoint(found)
