@@ -16,13 +16,18 @@ class Promoted:
     digest: str
 
 
+def store_of(target: Target) -> str:
+    """The URL of the store that FAP_STORE or deploy.yml names, empty if neither does."""
+    return os.environ.get("FAP_STORE") or target.settings.store
+
+
 def find(target: Target) -> Promoted:
     """Read the log of the target's stage in the store of FAP_STORE or deploy.yml.
 
     Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read.
     """
     settings = target.settings
-    where = os.environ.get("FAP_STORE") or settings.store
+    where = store_of(target)
     if not where:
         raise ConfigError(
             "nothing says what to release",

@@ -54,14 +54,15 @@ def release(request: Request, report: Report) -> None:
 def rollback(request: Request, report: Report, to: str = "") -> None:
     """Go back to the last release that was good, or to the release `to`; nothing is downloaded."""
     file, options = load(request.file, request.flags)
-    _run(
-        request,
-        file,
-        config.targets(file, request.stage, request.role, request.flags, options),
-        "rollback",
-        report,
-        lambda hosts, order: plan_rollback(hosts, order, to),
-    )
+    targets = config.targets(file, request.stage, request.role, request.flags, options)
+    _run(request, file, targets, "rollback", report, lambda hosts, order: plan_rollback(hosts, order, to))
+    store = promoted.store_of(targets[0])
+    if store and not request.dry_run:
+        app = targets[0].settings.project_name
+        report.say(
+            f"the log of {request.stage} still names the version that was left, and the next release takes it;"
+            f" to go back there too: fapstore --store {store} rollback {app} {request.stage}"
+        )
 
 
 def status(request: Request) -> list[tuple[Target, HostState]]:
