@@ -124,6 +124,9 @@ def parse(output: str) -> HostState:
             "the host's answer can't be read", hint=f"its shell said: {output[-500:] or 'nothing'}"
         )
     current = one.get("current", "")
+    if current in folders:
+        # What another tool published under such a name is taken over as it stands.
+        records.setdefault(current, Record(state="live"))
     return HostState(
         current=current if is_release_id(current) else "",
         link=one.get("link", ""),

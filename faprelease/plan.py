@@ -107,13 +107,10 @@ class _HostPlanner:
         current = self.state.release(self.state.current)
         known = current is not None and is_good(current)
         last_good = self.state.last_good()
-        # A current release whose gate never passed is nothing to come back to.
-        self.previous = self.state.current if known else last_good.id if last_good else ""
-        # What another tool released is all there is to come back to, until a release of ours was live.
-        self.foreign = ""
-        if current is None and not self.previous:
-            named = self.layout.release(self.state.current) if self.state.current else ""
-            self.foreign = link_target(self.layout.current, named) if named else self.state.link
+        # A current release whose gate never passed is come back to only where there is no better one.
+        self.previous = last_good.id if last_good and not known else self.state.current
+        # What another tool published under a name of its own is all there is to come back to at first.
+        self.foreign = "" if self.previous else self.state.link
 
     def release(self) -> HostPlan:
         new = self.order.release
@@ -228,7 +225,7 @@ class _HostPlanner:
     def _finish_release(self, new: str) -> Iterator[Step]:
         retired = self.state.release(self.previous)
         records = {new: self._new_record("live")}
-        if retired:
+        if retired and is_good(retired):
             records[retired.id] = msgspec.structs.replace(retired.record, state="retired")
         yield self._record(records)
         yield self._ledger("released", new, self.previous)

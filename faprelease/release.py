@@ -60,8 +60,8 @@ def rollback(request: Request, report: Report, to: str = "") -> None:
     if store and not request.dry_run:
         app = targets[0].settings.project_name
         report.say(
-            f"the log of {request.stage} still names the version that was left, and the next release takes it;"
-            f" to go back there too: fapstore --store {store} rollback {app} {request.stage}"
+            f"the log of {request.stage} still names the version that was left, and the next release\n"
+            f"takes it again; to go back there too: fapstore --store {store} rollback {app} {request.stage}"
         )
 
 

@@ -237,3 +237,33 @@ def test_what_a_host_says_becomes_its_state() -> None:
         (A, "live", True),
         (B, "failed", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("releases", "previous", "retired"),
+    [
+        ([], "", None),
+        ([release(A, "live")], A, A),
+        ([release(A, "live"), release(B, "ready", A)], A, A),
+        ([release(A, "ready")], A, None),
+        ([release(A, "bad"), release(B, "ready", A)], B, None),
+    ],
+)
+def test_a_release_that_fails_goes_back_to_the_best_there_is(
+    releases: list[Release], previous: str, retired: str | None
+) -> None:
+    current = releases[-1].id if releases else ""
+    (planned,) = plan_release(hosts(host_state(*releases, current=current)), order()).hosts
+    assert planned.previous == previous
+    finishing = "\n".join(step.title for phase in planned.finish for step in phase.steps)
+    assert f"record {NEW} as live" in finishing
+    assert ("retired" in finishing) == (retired is not None)
+    assert retired is None or f"{retired} as retired" in finishing
+
+
+def test_what_another_tool_made_current_is_taken_over() -> None:
+    output = f"folder {A}\ncurrent {A}\nfree 1000000\n"
+    state = facts.parse(output)
+    assert [(each.id, each.record.state) for each in state.releases] == [(A, "live")]
+    (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), order()).hosts
+    assert planned.previous == A
