@@ -1,10 +1,10 @@
-# Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and,
-# for the tests that speak ssh, Debian's openssh-server.
+# Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and, for
+# the tests, Debian's openssh-server (the hosts) and busybox (their other shell).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install sshd lint test bench demo demo-fleet clean
+.PHONY: help install hosts lint test bench demo demo-fleet clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -17,11 +17,11 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[all]' --group test --group lint --group bench
 	touch $@
 
-sshd:
-	@command -v /usr/sbin/sshd >/dev/null || { \
+hosts:
+	@{ command -v /usr/sbin/sshd && command -v busybox; } >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && apt-get update -qq && apt-get install -y -qq openssh-server >/dev/null; } \
-	  || { echo "make: the tests need sshd; install it: sudo apt-get install openssh-server" >&2; exit 1; }
+	    && apt-get update -qq && apt-get install -y -qq openssh-server busybox >/dev/null; } \
+	  || { echo "make: this needs sshd and busybox: sudo apt-get install openssh-server busybox" >&2; exit 1; }
 
 lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff check .
@@ -29,16 +29,16 @@ lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install sshd  ## the whole test suite, on real parts
+test: install hosts  ## the whole test suite, on real parts
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-bench: install sshd  ## ratios against peers, in one run
+bench: install hosts  ## ratios against peers, in one run
 	$(BIN)/python -m bench
 
 demo: install  ## pack, store, promote, release, roll back: on this machine, without root
 	@$(BIN)/python examples/demo.py
 
-demo-fleet: install sshd  ## the same through an S3 server and three sshds
+demo-fleet: install hosts  ## the same through an S3 server and three sshds
 	@$(BIN)/python examples/demo.py --fleet
 
 clean:  ## remove what these targets made
