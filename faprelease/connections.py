@@ -91,6 +91,7 @@ class Connections:
         """Replace a lost session by a new one that holds the same locks; raises FapError."""
         target = self._target(plan)
         same = [other for other in self._targets if _key(other) == _key(target)]
+        self._sessions[_key(target)].close()
         session = self._open(same)
         self._run(session, Phase("lock again", tuple(self._lock(other) for other in same)), target)
         return session

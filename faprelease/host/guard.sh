@@ -7,9 +7,10 @@ fap_guard() {
     || python3 -I -S -c 'import fcntl, signal; signal.alarm(20); fcntl.flock(9, fcntl.LOCK_EX)' 2>/dev/null \
     || { echo "can't hold $1/guard: this host needs flock (util-linux) or python3"; return 1; }
 }
-# fap_is_ours FOLDER TOKEN: the lock is held, and by this session.
+# fap_is_ours FOLDER TOKEN: the lock is held, and by this session. A session that was given up as lost may go
+# on by itself later; by then its successor, with the same token, holds the lock.
 fap_is_ours() {
-  fap_owner=
-  { read -r fap_owner <"$1/lock/token"; } 2>/dev/null
-  [ "$fap_owner" = "$2" ] || { echo "the lock in $1/lock is not ours any more: someone took it over"; return 1; }
+  fap_owner= fap_holder=
+  { read -r fap_owner <"$1/lock/token" && read -r fap_holder <"$1/lock/holder"; } 2>/dev/null
+  [ "$fap_owner ${fap_holder%% *}" = "$2 $FAP_SESSION" ] || { echo "the lock in $1/lock is not ours any more: someone took it over"; return 1; }
 }

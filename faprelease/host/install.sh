@@ -15,7 +15,7 @@ run_in() {
   "$@" env -i PATH="$PATH" HOME="$HOME" LC_ALL=C.UTF-8 \
     CC=/bin/false CXX=/bin/false PIP_NO_INDEX=1 \
     http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
-    sh -c 'echo >&8; exec 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
+    sh -c 'echo >&8 || exit 70; exec 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
   code=$?
   [ ! -s "$started" ] || exit "$code"
 }
@@ -32,3 +32,5 @@ else
 fi
 echo "warning: this host allows no network namespace: the installer's network is discouraged, not closed"
 run_in
+# Not even that began, for example on a disk so full that `started` can't be written.
+exit "$code"

@@ -71,7 +71,8 @@ fap_watcher=$!
 # fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is a
 # trusted one, which ends by itself, says little and leaves no job behind.
 fap_step() {
-  printf '%s begin %s\n' "$fap_mark" "$1"
+  # A login banner may have ended without a newline.
+  printf '\n%s begin %s\n' "$fap_mark" "$1"
   if [ "$2" = 0 ]; then
     (
       trap - EXIT HUP INT PIPE TERM

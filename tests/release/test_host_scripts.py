@@ -1,0 +1,95 @@
+"""The scripts that run on hosts, one at a time, where a host is unwell."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faprelease.script import Session
+from faprelease.session import HostSession, StepFailedError
+from faprelease.steps import Phase, Result, Step, host_script
+from faprelease.transports import local
+
+MARK = "fap-0123456789abcdef"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """The folder of an app with two releases, the first of which is current."""
+    for name in ("260101-000000", "260102-000000"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/260101-000000")
+    return tmp_path
+
+
+@pytest.fixture
+def sessions(app: Path) -> Iterator[tuple[HostSession, HostSession]]:
+    """Two sessions of one run, with one token."""
+    opened = [HostSession(local.connect(), Session(MARK, "token", (f"{app}/.fap",))) for _ in range(2)]
+    yield opened[0], opened[1]
+    for session in opened:
+        session.close()
+
+
+def run(session: HostSession, *steps: Step) -> list[Result]:
+    return session.run(Phase("test", steps), lambda _: None)
+
+
+def lock(app: Path) -> Step:
+    return host_script("lock", "guard", "lock", state=f"{app}/.fap", token="token", owner="ada@ci")
+
+
+def swap(app: Path, name: str) -> Step:
+    return host_script(
+        "swap",
+        "guard",
+        "swap",
+        state=f"{app}/.fap",
+        token="token",
+        current=f"{app}/current",
+        target=f"releases/{name}",
+        release=f"{app}/releases/{name}",
+    )
+
+
+def test_a_session_that_was_given_up_swaps_nothing_any_more(
+    app: Path, sessions: tuple[HostSession, HostSession]
+) -> None:
+    """It fell silent, and another one of the same run went back; then it goes on where it was."""
+    silent, second = sessions
+    run(silent, lock(app))
+    run(second, lock(app), swap(app, "260101-000000"))
+    with pytest.raises(StepFailedError, match="not ours any more"):
+        run(silent, swap(app, "260102-000000"))
+    silent.close()
+    assert (app / "current").readlink() == Path("releases/260101-000000")
+    assert (app / ".fap/lock").is_dir()
+    run(second, swap(app, "260102-000000"))
+    assert (app / "current").readlink() == Path("releases/260102-000000")
+    second.close()
+    assert not (app / ".fap/lock").exists()
+
+
+def test_an_installer_that_could_not_begin_is_a_failure(
+    app: Path, sessions: tuple[HostSession, HostSession]
+) -> None:
+    (app / ".fap").mkdir()
+    (app / ".fap/install.started").symlink_to("/dev/full")
+    release = app / "releases/260102-000000"
+    (release / "install.sh").write_text("echo installed >>../../log\n")
+    step = host_script(
+        "install", "install", trusted=False, release=str(release), state=f"{app}/.fap", install=""
+    )
+    with pytest.raises(StepFailedError) as failed:
+        run(sessions[0], step)
+    assert failed.value.result.code == 70
+    assert not (app / "log").exists()
+
+
+def test_a_login_banner_without_a_newline_hides_no_answer() -> None:
+    channel = local.connect()
+    channel.send(b"printf '\\033]0;title\\007'\n")
+    session = HostSession(channel, Session(MARK, "token", ()))
+    (result,) = run(session, Step(title="say", script="echo here", trusted=True))
+    session.close()
+    assert result.output == "here"
