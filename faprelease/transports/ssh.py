@@ -1,18 +1,25 @@
 """SSH by paramiko: one connection and one exec session a host, host keys strictly checked."""
 
+import logging
 import os
 import shlex
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import paramiko
 
-from faprelease.errors import UnreachableError
+from faprelease.errors import ConfigError, UnreachableError
 from faprelease.transports.channel import Channel, ChannelLostError
 
 CONNECT_SECONDS = 15
 KEEPALIVE_SECONDS = 15
+SEND_SECONDS = 60
+"""How long a host may take to accept some bytes of a script."""
+
+# What goes wrong is raised too; without a handler, Python would print paramiko's tracebacks.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshChannel:
@@ -24,10 +31,11 @@ class SshChannel:
 
     def send(self, data: bytes) -> None:
         try:
-            self._channel.settimeout(None)
+            self._channel.settimeout(SEND_SECONDS)
             self._channel.sendall(data)
         except OSError as error:
-            raise ChannelLostError(f"the connection broke: {error}") from error
+            reason = str(error) or f"no script was taken for {SEND_SECONDS} s"
+            raise ChannelLostError(f"the connection broke: {reason}") from error
 
     def receive(self, seconds: float) -> bytes:
         self._channel.settimeout(seconds)
@@ -50,34 +58,44 @@ class SshChannel:
         self._client.close()
 
 
-def connect(host: str, user: str, sudo_user: str, *, use_ssh_config: bool, config_file: Path) -> Channel:
+def connect(
+    host: str,
+    user: str,
+    sudo_user: str,
+    *,
+    use_ssh_config: bool,
+    config_file: Path,
+    seconds: float = CONNECT_SECONDS,
+) -> Channel:
     """Connect to a host as `user`, and start a shell there as `sudo_user` (by sudo if they differ).
 
     Addresses, ports, keys and known hosts come from the OpenSSH configuration if `use_ssh_config`.
-    Raises UnreachableError, with the line that mends an unknown host key.
+    Each stage of connecting may take `seconds`. Raises UnreachableError, with the line that mends an unknown
+    host key; ConfigError for an OpenSSH configuration that can't be read.
     """
-    wanted: dict[str, Any] = dict(_lookup(host, config_file)) if use_ssh_config else {}
+    wanted = _lookup(host, config_file) if use_ssh_config else {}
     name = str(wanted.get("hostname", host))
     port = int(wanted.get("port", 22))
+    keys = [Path(key).expanduser() for key in wanted.get("identityfile", [])]
     known_hosts = _known_hosts_files(wanted)
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    for file in known_hosts:
-        _load_known_hosts(client, file)
+    _load_known_hosts(client, known_hosts)
     try:
         client.connect(
             name,
             port=port,
             username=user,
-            key_filename=cast(Any, [str(Path(key).expanduser()) for key in wanted.get("identityfile", [])]),
-            look_for_keys=not wanted.get("identityfile"),
-            timeout=CONNECT_SECONDS,
-            banner_timeout=CONNECT_SECONDS,
-            auth_timeout=CONNECT_SECONDS,
+            # Like ssh, which passes over a key that is not there: the agent may hold it.
+            key_filename=cast(Any, [str(key) for key in keys if key.exists()]),
+            look_for_keys=not keys,
+            timeout=seconds,
+            banner_timeout=seconds,
+            auth_timeout=seconds,
         )
         transport = cast(paramiko.Transport, client.get_transport())
         transport.set_keepalive(KEEPALIVE_SECONDS)
-        channel = transport.open_session(timeout=CONNECT_SECONDS)
+        channel = transport.open_session(timeout=seconds)
         channel.set_combine_stderr(True)
         shell = "/bin/sh" if sudo_user == user else f"sudo -n -H -u {shlex.quote(sudo_user)} -- /bin/sh"
         channel.exec_command(f"exec {shell}")
@@ -87,10 +105,19 @@ def connect(host: str, user: str, sudo_user: str, *, use_ssh_config: bool, confi
     return SshChannel(client, channel)
 
 
-def _lookup(host: str, file: Path) -> paramiko.SSHConfigDict:
+def _lookup(host: str, file: Path) -> dict[str, Any]:
     if not file.exists():
-        return paramiko.SSHConfigDict()
-    return paramiko.SSHConfig.from_path(str(file)).lookup(host)
+        return {}
+    try:
+        wanted: dict[str, Any] = dict(paramiko.SSHConfig.from_path(str(file)).lookup(host))
+        int(wanted.get("port", 22))
+    # ImportError: `Match exec` needs a library that nobody asked for.
+    except (paramiko.SSHException, OSError, ValueError, ImportError) as error:
+        raise ConfigError(
+            f"{file}: what it says of {host} can't be read: {error}",
+            hint=f"look at it with: ssh -G {shlex.quote(host)}; or do without: --use-ssh-config false",
+        ) from error
+    return wanted
 
 
 def _known_hosts_files(wanted: dict[str, Any]) -> list[Path]:
@@ -98,23 +125,30 @@ def _known_hosts_files(wanted: dict[str, Any]) -> list[Path]:
     return [Path(name).expanduser() for name in (*named, "/etc/ssh/ssh_known_hosts")]
 
 
-def _load_known_hosts(client: paramiko.SSHClient, file: Path) -> None:
-    """Add a known_hosts file; lines for certificate authorities, which paramiko can't read, are skipped."""
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return
+def _load_known_hosts(client: paramiko.SSHClient, files: Iterable[Path]) -> None:
+    """Add known_hosts files, the most important one first; lines for certificate authorities, which paramiko
+    can't read, are skipped, and so are keys that some line marks as revoked (sshd(8), known_hosts)."""
+    lines = [line for file in files for line in reversed(_lines(file))]
+    revoked = {key for line in lines if line.startswith("@revoked") for key in line.split()[3:4]}
     keys = client.get_host_keys()
-    for number, line in enumerate(lines, 1):
+    # paramiko keeps one key of a kind for a name, the one it was told last.
+    for number, line in enumerate(reversed(lines), 1):
         if line.startswith(("#", "@")) or not line.strip():
             continue
         try:
             entry = paramiko.hostkeys.HostKeyEntry.from_line(line, number)
         except (paramiko.hostkeys.InvalidHostKey, paramiko.SSHException):
             continue
-        if entry is not None and entry.key is not None:
+        if entry is not None and entry.key is not None and entry.key.get_base64() not in revoked:
             for name in entry.hostnames or ():
                 keys.add(name, entry.key.get_name(), entry.key)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _unreachable(
@@ -137,11 +171,11 @@ def _unreachable(
             f"{host}: its host key is not known here",
             hint=f"compare its fingerprint, then: {scan} >> {known_hosts[0]}",
         )
-    reason = (
-        "no answer"
-        if isinstance(error, socket.timeout | TimeoutError)
-        else str(error) or type(error).__name__
-    )
+    reason = str(error) or type(error).__name__
+    if isinstance(error, socket.timeout | TimeoutError):
+        reason = "no answer"
+    elif isinstance(error, EOFError) or "No existing session" in reason or "protocol banner" in reason:
+        reason = "something answers there, and does not speak SSH to the end"
     return UnreachableError(
         f"{host}: can't connect to {name}, port {port}: {reason}",
         hint=f"try: ssh -p {port} {user}@{name} true",
