@@ -80,7 +80,7 @@ def connect(
     known_hosts = _known_hosts_files(wanted)
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    _load_known_hosts(client, known_hosts)
+    _load_known_hosts(client, name if port == 22 else f"[{name}]:{port}", known_hosts)
     try:
         client.connect(
             name,
@@ -125,23 +125,36 @@ def _known_hosts_files(wanted: dict[str, Any]) -> list[Path]:
     return [Path(name).expanduser() for name in (*named, "/etc/ssh/ssh_known_hosts")]
 
 
-def _load_known_hosts(client: paramiko.SSHClient, files: Iterable[Path]) -> None:
-    """Add known_hosts files, the most important one first; lines for certificate authorities, which paramiko
-    can't read, are skipped, and so are keys that some line marks as revoked (sshd(8), known_hosts)."""
+def _load_known_hosts(client: paramiko.SSHClient, server: str, files: Iterable[Path]) -> None:
+    """Add what known_hosts files say of a server, the most important file first and its last line first.
+
+    Lines for certificate authorities, which paramiko can't read, are skipped, and so is a key that some line
+    marks as revoked (sshd(8), the format of known_hosts).
+    """
     lines = [line for file in files for line in reversed(_lines(file))]
     revoked = {key for line in lines if line.startswith("@revoked") for key in line.split()[3:4]}
-    keys = client.get_host_keys()
-    # paramiko keeps one key of a kind for a name, the one it was told last.
-    for number, line in enumerate(reversed(lines), 1):
+    known = client.get_host_keys()
+    for number, line in enumerate(lines):
         if line.startswith(("#", "@")) or not line.strip():
             continue
         try:
             entry = paramiko.hostkeys.HostKeyEntry.from_line(line, number)
         except (paramiko.hostkeys.InvalidHostKey, paramiko.SSHException):
             continue
-        if entry is not None and entry.key is not None and entry.key.get_base64() not in revoked:
-            for name in entry.hostnames or ():
-                keys.add(name, entry.key.get_name(), entry.key)
+        if entry is None or entry.key is None or entry.key.get_base64() in revoked:
+            continue
+        kind = entry.key.get_name()
+        if kind not in (known.lookup(server) or ()) and _names(entry, server):
+            # paramiko holds one key of a kind for a name
+            known.add(server, kind, entry.key)
+
+
+def _names(entry: paramiko.hostkeys.HostKeyEntry, server: str) -> bool:
+    """Is one of the entry's names, which may be hashed, that of the server?"""
+    named = paramiko.hostkeys.HostKeys()
+    for name in entry.hostnames or ():
+        named.add(name, entry.key.get_name(), entry.key)
+    return named.lookup(server) is not None
 
 
 def _lines(file: Path) -> list[str]:
