@@ -1,5 +1,5 @@
 # Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and, for
-# the tests, Debian's openssh-server (the hosts) busybox (their other shell) and sudo.
+# the tests, Debian's openssh-server (the hosts), busybox (their other shell) and sudo.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
