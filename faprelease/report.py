@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import click
 import msgspec
@@ -23,10 +24,12 @@ class Report:
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._began = time.monotonic()
-        self._guard = threading.Lock()
+        # A signal may interrupt the very thread that is writing a line, to say another one.
+        self._guard = threading.RLock()
 
     def say(self, line: str) -> None:
-        with self._guard:
+        # Whoever read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
+        with self._guard, suppress(OSError):
             click.echo(line, err=True)
 
     def begin(self, plan: Plan) -> None:
@@ -35,7 +38,8 @@ class Report:
 
     def begin_phase(self, name: str) -> None:
         if sys.stderr.isatty() and not self._verbose:
-            click.echo(f"  … {name}\r", err=True, nl=False)
+            with suppress(OSError):
+                click.echo(f"  … {name}\r", err=True, nl=False)
 
     def end_phase(self, name: str, seconds: float) -> None:
         mark = click.style("✓" if _can_print("✓") else "ok", fg="green")

@@ -3,8 +3,10 @@
 The controller is killed too, in the middle of an installation.
 """
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -153,10 +155,10 @@ def test_a_phase_that_hurts_the_shell_itself_is_undone(site: Site, urls: list[st
     assert site.version() == "3"
 
 
-def controller(request: Request) -> subprocess.Popen[bytes]:
+def controller(request: Request, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", "from faprelease.cli import main; main()", "-f", str(request.file)]
     argv += ["--curl-url", str(request.flags["curl_url"]), "production", "web"]
-    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr)
 
 
 def test_a_killed_controller_leaves_no_lock_behind(site: Site, urls: list[str], tmp_path: Path) -> None:
@@ -200,3 +202,31 @@ def test_ctrl_c_ends_at_a_safe_point(site: Site, urls: list[str], tmp_path: Path
     assert not site.locked()
     assert not site.leftovers()
     assert site.folders() == [old]
+
+
+def test_a_terminal_that_is_closed_ends_a_release_at_a_safe_point(
+    site: Site, urls: list[str], tmp_path: Path
+) -> None:
+    """The shell and the kernel both say HUP, and what is printed goes nowhere."""
+    old = site.release(urls[0])
+    slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >../../begun; sleep 1\n"})
+    with controller(site.request(curl_url=slow), subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        wait_until((site.path / "begun").exists, "the installer runs", 20)
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGHUP)
+        process.wait(20)
+    assert site.current() == old
+    assert not site.locked()
+    assert site.folders() == [old]
+    assert site.states()[max(site.states())] == "failed"
+
+
+def test_nobody_has_to_read_what_a_release_says(site: Site, urls: list[str]) -> None:
+    with controller(site.request(curl_url=urls[0]), subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(20) == 0
+    assert set(site.states().values()) == {"live"}
