@@ -14,6 +14,7 @@ import sys
 import zlib
 
 MANIFEST = ".fap/manifest.json"
+MANIFEST_HEAD = 1024
 MOST_ENTRIES = 500000
 CHUNK = 1024 * 1024
 BLOCK = 512
@@ -185,10 +186,11 @@ def examine(path, free):
         if len(seen) > MOST_ENTRIES:
             raise RefusedError("it holds more than %d entries" % MOST_ENTRIES)
         if name == MANIFEST and kind == FILE:
-            manifest = source.read(size).decode()
-        else:
-            for _ in source.pieces(size):
-                pass
+            head = min(size, MANIFEST_HEAD)
+            manifest = source.read(head).decode(errors="replace")
+            size -= head
+        for _ in source.pieces(size):
+            pass
     if not seen:
         raise RefusedError("it is empty")
     return manifest
@@ -197,10 +199,13 @@ def examine(path, free):
 def identity(manifest):
     """What a manifest of format fap/1 begins with: its one encoding has these fields first, and none of
     their values can hold a quote."""
-    words = manifest[:1024].split('"')
+    words = manifest.split('"')
     if words[1:16:4] != ["format", "app", "version", "commit"] or words[3] != "fap/1":
         raise RefusedError("its %s is none of format fap/1" % MANIFEST)
-    return words[7], words[11], words[15]
+    found = words[7], words[11], words[15]
+    if not all(word.isascii() and word.isprintable() and "\\" not in word for word in found):
+        raise RefusedError("its %s says %r" % (MANIFEST, found))
+    return found
 
 
 def write(path, root):

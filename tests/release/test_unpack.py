@@ -32,13 +32,22 @@ class Place:
     def release(self) -> Path:
         return self.root / "releases" / "new"
 
-    def unpack(self, data: bytes) -> subprocess.CompletedProcess[str]:
+    def unpack(self, data: bytes, *wrapper: str) -> subprocess.CompletedProcess[str]:
         archive = self.root / "state" / "new.download"
         self.release.mkdir(parents=True)
         archive.parent.mkdir()
         archive.write_bytes(data)
         archive.with_name("new.download.sha256").write_text(sha256(data).hexdigest() + "\n")
-        argv = ["/usr/bin/python3", "-I", "-S", "-", str(archive), str(self.release), str(self.facts)]
+        argv = [
+            *wrapper,
+            "/usr/bin/python3",
+            "-I",
+            "-S",
+            "-",
+            str(archive),
+            str(self.release),
+            str(self.facts),
+        ]
         environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
         return subprocess.run(
             argv, input=read_host_file("unpack.py"), capture_output=True, text=True, env=environment
@@ -173,6 +182,8 @@ MANIFESTS = {
     "not utf-8": b"\xff",
     "nothing in it": b"{}",
     "no app": b'{"format": "fap/1", "files": [], "wheels": []}',
+    "an escape": b'{"format":"fap/1","app":"a\\q","version":"1","commit":"c"}',
+    "a control character": b'{"format":"fap/1","app":"a","version":"1\n","commit":"c"}',
     "another format": b'{"format": "fap/9", "app": "a", "version": "1", "commit": "c", "files": []}',
 }
 
@@ -183,6 +194,13 @@ def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
     assert done.returncode == 65, done
     assert done.stderr == ""
     assert place.tree() == {"releases", "releases/new"}
+
+
+def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
+    text = b'{"format":"fap/1","app":"a","version":"1","commit":"c"' + b" " * 150_000_000
+    done = place.unpack(squeeze(tar(entry(fap.PATH, text))), "prlimit", "--as=120000000")
+    assert done.returncode == 0, done
+    assert json.loads(place.facts.read_text())["version"] == "1"
 
 
 def test_an_artifact_is_unpacked_whole(place: Place, tmp_path: Path) -> None:
