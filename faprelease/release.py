@@ -139,5 +139,9 @@ def _new_word() -> str:
 
 def _who() -> str:
     """Who releases, for locks and ledgers, in letters that need no quoting anywhere."""
-    who = os.environ.get("FAP_WHO") or f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container with a user id that has no name
+        user = f"uid{os.getuid()}"
+    who = os.environ.get("FAP_WHO") or f"{user}@{socket.gethostname()}"
     return re.sub(r"[^\w.@+-]", "_", who, flags=re.ASCII)

@@ -31,8 +31,7 @@ done
 for facts in "$state"/releases/*.artifact.json; do
   [ -f "$facts" ] || continue
   name=${facts##*/}
-  read -r json <"$facts"
-  say "artifact ${name%.artifact.json}" "$json"
+  read -r json <"$facts" && say "artifact ${name%.artifact.json}" "$json"
 done
 if { read -r owner <"$state/lock/owner"; } 2>/dev/null; then
   say locked "$owner"

@@ -84,8 +84,12 @@ def _curl_config(options: Options) -> Secret:
 
 def _as_config(options: str) -> list[str]:
     """Command line options as lines of curl's configuration file: an option, then its value, quoted."""
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise ConfigError(f"curl_options: {error}", hint="every quote needs its partner") from error
     lines: list[str] = []
-    for word in shlex.split(options):
+    for word in words:
         if word.startswith("-") or not lines:
             lines.append(word)
         else:

@@ -4,12 +4,15 @@ import json
 import os
 import stat
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from faprelease.errors import FapError, ReleaseFailedError, RolledBackError, VerificationError
+from faprelease import release
+from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, VerificationError
+from faprelease.report import Report
 from tests.release.site import Site, artifact
 
 AWKWARD = 'it\'s "q" $(id) `id` $HOME \\ \\n % %% & # é 漢\n second line \n'
@@ -238,3 +241,21 @@ def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None
     assert site.version() == "2"
     assert not site.locked()
     assert time.monotonic() - began < 10
+
+
+def test_releases_on_another_file_system_are_removed_by_a_rename_there(site: Site, urls: list[str]) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        assert Path(other).stat().st_dev != site.folder.stat().st_dev
+        site.configure(f"releases_path: {other}\ncurrent_path: {other}/current")
+        (Path(other) / ".trash/half removed").mkdir(parents=True)
+        for url in urls[:3]:
+            release.release(site.request(curl_url=url, keep_releases=1), Report())
+        folders = {path.name for path in Path(other).iterdir()}
+        assert folders == {*site.states(), "current"}
+        assert len(folders) == 3
+        assert not site.leftovers()
+
+
+def test_options_of_curl_that_can_not_be_read_are_told(site: Site, urls: list[str]) -> None:
+    with pytest.raises(ConfigError, match="curl_options: No closing quotation"):
+        site.release(urls[0], curl_options="-H 'Accept: x")
