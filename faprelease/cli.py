@@ -24,12 +24,12 @@ class _DefaultVerb(click.Group):
     """`faprelease production web` is `faprelease release production web`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ("--help", "--version"):
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             args = ["release", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_DefaultVerb, epilog=_KEYS)
+@click.group(cls=_DefaultVerb, epilog=_KEYS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fapkit")
 def cli() -> None:
     """Release artifacts to plain servers, and roll back.
