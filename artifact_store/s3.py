@@ -199,7 +199,7 @@ class S3Blobs:
         except NoCredentialsError as error:
             raise StoreError(
                 f"{self.name}: there are no AWS credentials",
-                hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and …",
+                hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ) from error
         except (BotoConnectionError, HTTPClientError) as error:
             raise UnreachableError(
