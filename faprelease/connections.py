@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from faprelease import facts, script
+from faprelease import facts, fitness, script
 from faprelease.config import Target
 from faprelease.errors import FapError, LockedError, UnreachableError
 from faprelease.execute import in_parallel
 from faprelease.facts import HostState
 from faprelease.session import HostSession, StepFailedError
-from faprelease.steps import LOCK_HELD, HostPlan, Phase, Result, Step, host_script
+from faprelease.steps import CAN_NOT_CREATE, LOCK_HELD, HostPlan, Phase, Result, Step, host_script
 from faprelease.transports.channel import Channel, ChannelLostError
 
 Key = tuple[str, str, str, str]
@@ -112,7 +112,7 @@ class Connections:
         steps = [step for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
         results = self._run(session, Phase("look", tuple(steps)), targets[0])
         answers = results[1::2] if lock else results
-        return {t.label: facts.parse(answer.output) for t, answer in zip(targets, answers, strict=True)}
+        return {t.label: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
 
     def _run(self, session: HostSession, phase: Phase, target: Target) -> list[Result]:
         try:
@@ -124,6 +124,8 @@ class Connections:
                     f"{target.label}: another release is under way, {result.output}",
                     hint="wait for it to end: its lock goes with its session",
                 ) from None
+            if result.code == CAN_NOT_CREATE:
+                raise FapError(f"{target.label}: {result.output}", hint=fitness.how_to_own(target)) from None
             raise FapError(
                 f"{target.label}: {result.step.title} failed (exit {result.code}): {result.output}",
                 hint=f"see {target.layout.state} on {target.host}",
@@ -137,11 +139,19 @@ class Connections:
         return host_script(
             "take the lock",
             "guard",
+            "process",
             "lock",
             state=target.layout.state,
             token=target.lock_token(self._token),
             owner=self._who,
         )
+
+
+def _parsed(target: Target, answer: Result) -> HostState:
+    try:
+        return facts.parse(answer.output)
+    except FapError as error:
+        raise FapError(f"{target.label}: {error.message}", hint=error.hint) from error
 
 
 def _key(target: Target) -> Key:

@@ -98,6 +98,7 @@ def probe(target: Target) -> Step:
     layout = target.layout
     return host_script(
         "look at the host",
+        "process",
         "probe",
         stdin="\n".join(target.settings.linked_files),
         path=layout.path,

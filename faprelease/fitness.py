@@ -14,11 +14,7 @@ def refuse_unfit(target: Target, state: HostState) -> None:
     """Raise FapError for the first thing that a host lacks for a release, with the lines that provide it."""
     layout, label = target.layout, target.label
     if state.unwritable:
-        user = target.settings.sudo_user
-        raise FapError(
-            f"{label}: can't write to {state.unwritable}",
-            hint=f"on {target.host}: sudo install -d -o {user} {shlex.quote(layout.path)}",
-        )
+        raise FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
     if state.blocked:
         raise FapError(
             f"{label}: {state.blocked} is not a link",
@@ -40,6 +36,14 @@ def refuse_unfit(target: Target, state: HostState) -> None:
             f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
             hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
+
+
+def how_to_own(target: Target) -> str:
+    """The line that makes an app's folder for the user who releases."""
+    user, path = target.settings.sudo_user, shlex.quote(target.layout.path)
+    if target.settings.connection == "local":
+        return f'sudo install -d -o "$(id -un)" {path}'
+    return f"on {target.host}: sudo install -d -o {user} {path}"
 
 
 def _how_to_provide(target: Target, name: str) -> str:

@@ -179,6 +179,7 @@ class _HostPlanner:
             "prepare",
             stdin="\n".join(self.settings.linked_dirs),
             release=self.layout.release(new),
+            current=self.layout.current,
             shared=self.layout.shared,
             shared_writable="yes" if self.settings.shared_writable else "",
         )

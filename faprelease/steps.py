@@ -9,6 +9,8 @@ from faprelease.layout import Layout
 
 VERIFICATION_FAILED = 65
 """A step that exits with this (EX_DATAERR of sysexits.h) found bytes that are not what they should be."""
+CAN_NOT_CREATE = 73
+"""A step that exits with this (EX_CANTCREAT) could not make the app's folder."""
 LOCK_HELD = 75
 """A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
 

@@ -1,19 +1,11 @@
 # Take the release lock of one app folder, or say who holds it and exit 75.
+# Exit 73: the state folder can't be made.
 # Needs: state (the .fap folder), token, owner (one line for people).
 # The holder is the shell of a session on this host, known by its process id, start time and boot. When
 # that process is gone, the lock is stale, and the next session takes it over. A lock with our own token is
 # that of our own broken connection.
 
-# process_of PID: sets $process to what stays the same as long as this process lives, empty if it is gone.
-process_of() {
-  process= boot= stat=
-  { read -r stat <"/proc/$1/stat" && read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || return 0
-  # the fields after the command's name, which may hold spaces: the 20th is the start time
-  set -- ${stat##*) }
-  process="${20} $boot"
-}
-
-[ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 1
+[ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
 fap_guard "$state" || exit 1
 if [ -d "$state/lock" ]; then
   holder= holders_token=

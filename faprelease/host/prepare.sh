@@ -1,10 +1,11 @@
 # Make the folder of a new release, and the shared folders it will link to.
-# Needs: release, shared, shared_writable (yes or empty); linked folders come on stdin, one a line.
+# Needs: release, current, shared, shared_writable (yes or empty); linked folders come on stdin, one a line.
 if [ ! -d "$shared" ]; then
   mkdir -p "${release%/*}" "$shared" || exit 1
   [ -z "$shared_writable" ] || chmod g+w "$shared" || exit 1
 fi
 [ -d "${release%/*}" ] || mkdir -p "${release%/*}" || exit 1
+[ -d "${current%/*}/" ] || mkdir -p "${current%/*}" || exit 1
 mkdir "$release" || { echo "$release exists: a release folder is never used twice"; exit 1; }
 while read -r folder; do
   [ -d "$shared/$folder" ] || mkdir -p "$shared/$folder" || exit 1

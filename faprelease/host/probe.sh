@@ -33,8 +33,9 @@ for facts in "$state"/releases/*.artifact.json; do
   name=${facts##*/}
   read -r json <"$facts" && say "artifact ${name%.artifact.json}" "$json"
 done
-if { read -r owner <"$state/lock/owner"; } 2>/dev/null; then
-  say locked "$owner"
+if { read -r owner <"$state/lock/owner" && read -r holder <"$state/lock/holder"; } 2>/dev/null; then
+  process_of "${holder%% *}"
+  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || say locked "$owner"
 fi
 there=$path
 while [ ! -d "$there" ]; do

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from faprelease.execute import MOST_THREADS
 from tests.fleet import Host, fleet, wait_until
 from tests.release.builds import Builds, serve_builds
 from tests.release.site import artifact
@@ -173,6 +174,29 @@ def test_a_dead_host_changes_nothing(site: Site) -> None:
     assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
     assert "hint" in done.stderr
     assert site.versions() == ["1", "1", "1"]
+    assert not site.locked()
+
+
+def test_a_folder_that_can_not_be_made_is_told_with_the_line_that_makes_it(site: Site) -> None:
+    site.configure("path: /srv/fapkit-nobody/shop")
+    done = site.release(site.add("1"))
+    assert done.returncode == 1, done.stderr
+    assert "web1 (web): mkdir: cannot create directory" in done.stderr
+    assert "on web1: sudo install -d -o deploy /srv/fapkit-nobody/shop" in done.stderr
+
+
+def test_many_hosts_more_than_threads(site: Site) -> None:
+    """Names enough that some wait for others, all but the first for its lock: nobody waits for ever."""
+    hosts = {f"n{number}": site.hosts[number % 3] for number in range(MOST_THREADS + 6)}
+    with (site.home / ".ssh/config").open("a") as config:
+        for name, host in hosts.items():
+            entry = host.ssh_config.read_text().split("Host ")[1 + site.hosts.index(host)]
+            config.write(f"\nHost {name}\n" + entry.partition("\n")[2])
+    done = site.run("status", "--hosts", ",".join(hosts), "production")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + len(hosts)
+    done = site.release(site.add("1"), "--hosts", ",".join(hosts))
+    assert done.returncode == 5, done.stderr
     assert not site.locked()
 
 

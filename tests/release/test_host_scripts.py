@@ -36,7 +36,7 @@ def run(session: HostSession, *steps: Step) -> list[Result]:
 
 
 def lock(app: Path) -> Step:
-    return host_script("lock", "guard", "lock", state=f"{app}/.fap", token="token", owner="ada@ci")
+    return host_script("lock", "guard", "process", "lock", state=f"{app}/.fap", token="token", owner="ada@ci")
 
 
 def swap(app: Path, name: str) -> Step:

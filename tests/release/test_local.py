@@ -234,8 +234,10 @@ def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None
             site.release(urls[1])
         assert held.value.exit_code == 5
         assert site.version() == "1"
+        assert [state.locked for _, state in release.status(site.request())] == ["ada@ci"]
         assert site.locked()
         process.kill()
+    assert [state.locked for _, state in release.status(site.request())] == [""]
     began = time.monotonic()
     site.release(urls[1])
     assert site.version() == "2"
@@ -259,3 +261,18 @@ def test_releases_on_another_file_system_are_removed_by_a_rename_there(site: Sit
 def test_options_of_curl_that_can_not_be_read_are_told(site: Site, urls: list[str]) -> None:
     with pytest.raises(ConfigError, match="curl_options: No closing quotation"):
         site.release(urls[0], curl_options="-H 'Accept: x")
+
+
+def test_the_folder_of_current_is_made(site: Site, urls: list[str]) -> None:
+    site.configure(f"current_path: {site.folder}/srv/x y/current")
+    release.release(site.request(curl_url=urls[0]), Report())
+    assert (site.folder / "srv/x y/current/app.py").is_file()
+
+
+def test_a_damaged_record_is_told_with_its_host(site: Site, urls: list[str]) -> None:
+    site.release(urls[0])
+    (site.path / f".fap/releases/{site.current()}.artifact.json").write_text("{\n")
+    with pytest.raises(
+        FapError, match=rf"localhost \(web\): the record of release {site.current()} is damaged"
+    ):
+        site.release(urls[1])

@@ -1,0 +1,8 @@
+# process_of PID: sets $process to what stays the same as long as this process lives, empty if it is gone.
+process_of() {
+  process= boot= stat=
+  { read -r stat <"/proc/$1/stat" && read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || return 0
+  # the fields after the command's name, which may hold spaces: the 20th is the start time
+  set -- ${stat##*) }
+  process="${20} $boot"
+}
