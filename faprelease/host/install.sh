@@ -8,14 +8,14 @@ if [ -z "$install" ]; then
 fi
 
 # run_in [UNSHARE …]: `started` gets a byte when the installer begins, so that a host which refuses the
-# namespace is told apart from an installer that fails.
+# namespace is told apart from an installer that fails. What unshare itself says is of no use to anyone.
 started=$state/install.started
 run_in() {
   : >"$started"
   "$@" env -i PATH="$PATH" HOME="$HOME" LC_ALL=C.UTF-8 \
     CC=/bin/false CXX=/bin/false PIP_NO_INDEX=1 \
     http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
-    sh -c 'echo >&8 || exit 70; exec 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
+    sh -c 'echo >&8 || exit 70; exec 2>&1 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
   code=$?
   [ ! -s "$started" ] || exit "$code"
 }
@@ -25,10 +25,10 @@ while read -r key user rest; do
   [ "$key" != Uid: ] || { [ "$user" != 0 ] || root=yes; break; }
 done </proc/self/status
 if [ -n "$root" ]; then
-  run_in unshare --net 2>&1
+  run_in unshare --net 2>/dev/null
 else
-  run_in unshare --map-current-user --net 2>&1
-  run_in unshare --map-root-user --net 2>&1
+  run_in unshare --map-current-user --net 2>/dev/null
+  run_in unshare --map-root-user --net 2>/dev/null
 fi
 echo "warning: this host allows no network namespace: the installer's network is discouraged, not closed"
 run_in

@@ -79,7 +79,9 @@ def _curl_config(options: Options) -> Secret:
     real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
     shown = [f"url = {_quoted(shown_url(url))}", *lines, *(['user = "***"'] if user else [])]
     shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
-    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password))))
+    # A header may hold a key; what is very short would blot out half of every output.
+    headers = [word for word in shlex.split(options.curl_options) if len(word) >= 6 and word[0] != "-"]
+    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password, *headers))))
 
 
 def _as_config(options: str) -> list[str]:

@@ -15,6 +15,8 @@ class Builds:
     url: str
     bodies: dict[str, list[bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    """Paths that are answered by an error page once more before they are served."""
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, path: str) -> bytes | None:
@@ -32,6 +34,13 @@ def serve_builds() -> Iterator[Builds]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.path in builds.busy:
+                builds.busy.remove(self.path)
+                builds.asked.append(self.path)
+                self.send_response(503)
+                self.end_headers()
+                self.wfile.write(b"<html>Busy</html>")
+                return
             body = builds.answer(self.path)
             self.send_response(200 if body is not None else 404)
             self.end_headers()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -175,6 +176,33 @@ def test_a_dead_host_changes_nothing(site: Site) -> None:
     assert "hint" in done.stderr
     assert site.versions() == ["1", "1", "1"]
     assert not site.locked()
+
+
+def test_hosts_whose_sh_is_bash_or_busybox(site: Site) -> None:
+    sh = str(Path("/bin/sh").resolve())
+    shells = [(site.hosts[1], "bash"), (site.hosts[2], "busybox")]
+    for host, shell in shells:
+        _mount(host, "mount", "--bind", str(Path(shutil.which(shell) or shell).resolve()), sh)
+    try:
+        assert site.hosts[1].run(["sh", "-c", "echo $BASH_VERSION"]).stdout.strip()
+        site.configure("environment: {A: it's}\nlinked_dirs: [log, a b]\nkeep_releases: 1")
+        for version in ("1", "2", "3"):
+            done = site.release(site.add(version))
+            assert done.returncode == 0, done.stderr
+        done = site.release(site.add("4", install_sh=b"echo no >&2; exit 4\n"))
+        assert done.returncode == 1
+        assert done.stderr.count("exit 4\n    no\n") == 3
+        assert site.run("rollback", "production").returncode == 0
+        assert site.versions() == ["2", "2", "2"]
+        assert not site.locked()
+    finally:
+        for host, _ in shells:
+            _mount(host, "umount", "--lazy", sh)
+
+
+def _mount(host: Host, *argv: str) -> None:
+    """Mount or unmount something for one host alone."""
+    subprocess.run(["nsenter", "--target", str(host.pid), "--mount", "--pid", "--", *argv], check=True)
 
 
 def test_a_folder_that_can_not_be_made_is_told_with_the_line_that_makes_it(site: Site) -> None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from faprelease import release
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, VerificationError
 from faprelease.report import Report
+from tests.release.builds import serve_builds
 from tests.release.site import Site, artifact
 
 AWKWARD = 'it\'s "q" $(id) `id` $HOME \\ \\n % %% & # é 漢\n second line \n'
@@ -276,3 +278,47 @@ def test_a_damaged_record_is_told_with_its_host(site: Site, urls: list[str]) -> 
         FapError, match=rf"localhost \(web\): the record of release {site.current()} is damaged"
     ):
         site.release(urls[1])
+
+
+def test_a_link_left_by_a_crash_is_no_hindrance(site: Site, urls: list[str]) -> None:
+    first = site.release(urls[0])
+    (site.path / "current.new").symlink_to(f"releases/{first}")
+    assert site.release(urls[1]) > first
+    assert not (site.path / "current.new").is_symlink()
+
+
+def test_the_times_of_folders_mean_nothing(site: Site, urls: list[str]) -> None:
+    ids = [site.release(url) for url in urls[:3]]
+    for age, name in enumerate(ids):
+        os.utime(site.path / "releases" / name, (age, 10**9 - age))
+    assert site.rollback() == ids[1]
+    assert site.folders() == ids
+    assert site.release(urls[3], keep_releases=2) > ids[2]
+    assert ids[1] in site.folders()
+
+
+def test_a_download_that_is_tried_again_begins_anew(site: Site, tmp_path: Path) -> None:
+    """A busy server's error page must not become a part of the file."""
+    with serve_builds() as builds:
+        builds.bodies["/app.jar"] = [b"PK and so on"]
+        builds.busy.append("/app.jar")
+        script = "echo VERSION = \"'jar'\" >app.py"
+        site.release(f"{builds.url}/app.jar", curl_output="app.jar", curl_postinstall_script=script)
+        assert builds.asked == ["/app.jar", "/app.jar"]
+        assert (site.path / "current/app.jar").read_bytes() == b"PK and so on"
+        with pytest.raises(ReleaseFailedError, match="404"):
+            site.release(f"{builds.url}/no.jar", curl_output="app.jar", curl_postinstall_script=script)
+    assert site.version() == "jar"
+
+
+def test_keys_for_a_download_show_nowhere(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    flags = {"curl_user": "ada:hunter22", "curl_options": "--verbose -H 'X-Key: tops3cret'"}
+    with serve_builds() as builds:
+        request = site.request(curl_url=f"{builds.url}/no.tgz", **flags)
+        with pytest.raises(ReleaseFailedError) as failed:
+            release.release(request, Report(verbose=True))
+        release.release(replace(request, dry_run=True), Report())
+    said = failed.value.message + "".join(capfd.readouterr())
+    assert "404" in said
+    for secret in ("hunter22", "tops3cret"):
+        assert secret not in said
