@@ -93,7 +93,7 @@ class Connections:
         same = [other for other in self._targets if _key(other) == _key(target)]
         self._sessions[_key(target)].close()
         session = self._open(same)
-        self._run(session, Phase("lock again", tuple(self._lock(other) for other in same)), target)
+        self._run(session, "lock again", [(other, self._lock(other)) for other in same])
         return session
 
     def _target(self, plan: HostPlan) -> Target:
@@ -109,16 +109,17 @@ class Connections:
         return session
 
     def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[str, HostState]:
-        steps = [step for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
-        results = self._run(session, Phase("look", tuple(steps)), targets[0])
+        work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
+        results = self._run(session, "look", work)
         answers = results[1::2] if lock else results
         return {t.label: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
 
-    def _run(self, session: HostSession, phase: Phase, target: Target) -> list[Result]:
+    def _run(self, session: HostSession, name: str, work: list[tuple[Target, Step]]) -> list[Result]:
         try:
-            return session.run(phase, lambda _: None)
+            return session.run(Phase(name, tuple(step for _, step in work)), lambda _: None)
         except StepFailedError as failed:
             result = failed.result
+            target = next(target for target, step in work if step is result.step)
             if result.code == LOCK_HELD:
                 raise LockedError(
                     f"{target.label}: another release is under way, {result.output}",
@@ -132,7 +133,7 @@ class Connections:
             ) from None
         except ChannelLostError as lost:
             raise UnreachableError(
-                f"{target.label}: {lost}", hint="release again when the host answers"
+                f"{work[0][0].host}: {lost}", hint="release again when the host answers"
             ) from None
 
     def _lock(self, target: Target) -> Step:

@@ -15,6 +15,8 @@ from faprelease.transports.channel import Channel, ChannelLostError
 
 CONNECT_SECONDS = 15
 KEEPALIVE_SECONDS = 15
+LOST_SECONDS = 60
+"""How long a keepalive may stay unacknowledged before the connection counts as lost."""
 SEND_SECONDS = 60
 """How long a host may take to accept some bytes of a script."""
 
@@ -95,6 +97,10 @@ def connect(
         )
         transport = cast(paramiko.Transport, client.get_transport())
         transport.set_keepalive(KEEPALIVE_SECONDS)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the system's own patience counts
+            cast(socket.socket, transport.sock).setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000
+            )
         channel = transport.open_session(timeout=seconds)
         channel.set_combine_stderr(True)
         shell = "/bin/sh" if sudo_user == user else f"sudo -n -H -u {shlex.quote(sudo_user)} -- /bin/sh"

@@ -222,16 +222,42 @@ def test_a_second_release_in_the_same_second_has_an_id_of_its_own(site: Site, ur
     assert len(set(ids)) == 3
 
 
+def hold_lock(path: Path, pid: int) -> None:
+    """A lock as a session with this process as its shell takes it."""
+    lock = path / ".fap/lock"
+    lock.mkdir(parents=True)
+    start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (lock / "holder").write_text(f"{pid} {start} {boot}\n")
+    (lock / "owner").write_text("ada@ci\n")
+    (lock / "token").write_text("hers\n")
+
+
+def test_a_lock_is_told_with_its_role(site: Site, urls: list[str]) -> None:
+    site.configure('path: "%(root)s/%(role)s"'.replace("%(root)s", str(site.folder)))
+    text = (
+        site.deploy_yml.read_text()
+        .replace(f"path: {site.path}\n", "")
+        .replace("web: {}", "web: {}, worker: {}")
+    )
+    site.deploy_yml.write_text(text)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        hold_lock(site.folder / "worker", process.pid)
+        with pytest.raises(
+            FapError, match=r"localhost \(worker\): another release is under way, held by ada@ci"
+        ):
+            release.release(replace(site.request(curl_url=urls[0]), role=None), Report())
+        process.kill()
+    assert not (site.folder / "web/.fap/lock").exists()
+    release.release(replace(site.request(curl_url=urls[0]), role=None), Report())
+    assert (site.folder / "web/current/app.py").is_file()
+    assert (site.folder / "worker/current/app.py").is_file()
+
+
 def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None:
     site.release(urls[0])
-    lock = site.path / ".fap/lock"
-    lock.mkdir()
     with subprocess.Popen(["sleep", "60"]) as process:
-        start = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        (lock / "holder").write_text(f"{process.pid} {start} {boot}\n")
-        (lock / "owner").write_text("ada@ci\n")
-        (lock / "token").write_text("hers\n")
+        hold_lock(site.path, process.pid)
         with pytest.raises(FapError, match="held by ada@ci") as held:
             site.release(urls[1])
         assert held.value.exit_code == 5
