@@ -7,6 +7,7 @@ from pathlib import Path
 
 from artifact_store.errors import FapError
 from artifact_store.manifest import PATH as MANIFEST
+from artifact_store.manifest import Manifest
 
 PIECE = 4 * 1024 * 1024
 """Files over this many bytes are cut into pieces of this many."""
@@ -64,6 +65,28 @@ def plan_members(entries: Iterable[Entry]) -> tuple[MemberPlan, ...]:
     if run:
         members.append(MemberPlan(tuple(run)))
     return tuple(members)
+
+
+def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """For each path, which of the manifest's members hold it (counted from 0), by the rule of the cuts.
+
+    Empty if the members are not those of the rule: another packer made them.
+    """
+    sizes = {file.path: file.size for file in manifest.files}
+    sizes |= {f"{_WHEELS}{wheel.file}": wheel.size for wheel in manifest.wheels}
+    if sum(max(size, 0) // PIECE for size in sizes.values()) > len(manifest.members):
+        return {}
+    try:
+        planned = plan_members([Entry(path, 0, size, b"") for path, size in sizes.items()])
+    except FapError:
+        return {}
+    if len(planned) != len(manifest.members):
+        return {}
+    found: dict[str, tuple[int, ...]] = {}
+    for number, member in enumerate(planned):
+        for entry in member.entries:
+            found[entry.path] = (*found.get(entry.path, ()), number)
+    return found
 
 
 def cut_after(path: str, size: int) -> bool:

@@ -1,0 +1,182 @@
+"""What changed from one artifact to another, as far as their manifests tell; pure."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from artifact_store import wording
+from artifact_store.manifest import Manifest
+from fapbuild.plan import members_of
+from fapbuild.reading import Found
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A wheel in both, in other versions."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A file and its size in bytes, unpacked."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A file in both, with other sizes in bytes or other modes."""
+
+    path: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """`added` and `removed` are `name version`; `rebuilt` have the same version and other bytes."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    upgraded: tuple[Moved, ...]
+    rebuilt: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Without the wheels.
+
+    The manifest has no digests of single files. Those in `perhaps` have the same size and mode as before,
+    and lie in gzip members that have other bytes; what is named nowhere has not changed.
+    """
+
+    added: tuple[Sized, ...]
+    removed: tuple[Sized, ...]
+    changed: tuple[Resized, ...]
+    perhaps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`download`: the bytes of the second that a host with the first lacks, the first member included."""
+
+    wheels: Wheels
+    files: Files
+    download: int
+
+
+def compare(before: Found, after: Found) -> Difference:
+    """What a host gets that has `before` and is given `after`."""
+    had = {member.sha256 for member in before.manifest.members}
+    lacking = sum(member.length for member in after.manifest.members if member.sha256 not in had)
+    return Difference(
+        _wheels(before.manifest, after.manifest),
+        _files(before.manifest, after.manifest),
+        after.first + lacking,
+    )
+
+
+def _wheels(before: Manifest, after: Manifest) -> Wheels:
+    old = {wheel.name: wheel for wheel in before.wheels}
+    new = {wheel.name: wheel for wheel in after.wheels}
+    both = sorted(old.keys() & new.keys())
+    return Wheels(
+        added=tuple(f"{name} {new[name].version}" for name in sorted(new.keys() - old.keys())),
+        removed=tuple(f"{name} {old[name].version}" for name in sorted(old.keys() - new.keys())),
+        upgraded=tuple(
+            Moved(name, old[name].version, new[name].version)
+            for name in both
+            if old[name].version != new[name].version
+        ),
+        rebuilt=tuple(
+            f"{name} {new[name].version}"
+            for name in both
+            if old[name].version == new[name].version and old[name].sha256 != new[name].sha256
+        ),
+    )
+
+
+def _files(before: Manifest, after: Manifest) -> Files:
+    old = {file.path: file for file in before.files}
+    new = {file.path: file for file in after.files}
+    both = sorted(old.keys() & new.keys())
+    was, is_now = _held_by(before), _held_by(after)
+    return Files(
+        added=tuple(Sized(path, new[path].size) for path in sorted(new.keys() - old.keys())),
+        removed=tuple(Sized(path, old[path].size) for path in sorted(old.keys() - new.keys())),
+        changed=tuple(
+            Resized(path, old[path].size, new[path].size) for path in both if old[path] != new[path]
+        ),
+        perhaps=tuple(
+            path
+            for path in both
+            if old[path] == new[path] and (path not in was or was[path] != is_now.get(path))
+        ),
+    )
+
+
+def _held_by(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    return {
+        path: tuple(manifest.members[number].sha256 for number in numbers)
+        for path, numbers in members_of(manifest).items()
+    }
+
+
+def facts(before: Found, after: Found) -> dict[str, object]:
+    """One object for programs; sizes in bytes."""
+    return {"before": _named(before), "after": _named(after), **asdict(compare(before, after))}
+
+
+def lines(before: Found, after: Found) -> list[str]:
+    """The same for people; of the files that may have changed only some."""
+    found = compare(before, after)
+    wheels, files = found.wheels, found.files
+    old, new = before.manifest, after.manifest
+    other_builder = old.builder != new.builder
+    return [
+        f"{old.app} {old.version} -> {new.app} {new.version}",
+        f"size       {wording.size(before.size)} -> {wording.size(after.size)} ({after.size - before.size:+,} bytes)",
+        f"download   {wording.size(found.download)}, by a host that has {old.version}",
+        *([f"for        {_target(old)} -> {_target(new)}"] if old.target != new.target else []),
+        f"wheels     {len(wheels.added)} added, {len(wheels.removed)} removed, "
+        f"{len(wheels.upgraded)} in another version, {len(wheels.rebuilt)} with other bytes",
+        *(f"  + {name}" for name in wheels.added),
+        *(f"  - {name}" for name in wheels.removed),
+        *(f"  ~ {wheel.name} {wheel.before} -> {wheel.after}" for wheel in wheels.upgraded),
+        *(f"  ~ {name}, built again" for name in wheels.rebuilt),
+        f"files      {len(files.added)} added, {len(files.removed)} removed, {len(files.changed)} changed, "
+        f"{len(files.perhaps)} may have changed",
+        *(f"  + {file.path}  {wording.size(file.size)}" for file in files.added),
+        *(f"  - {file.path}  {wording.size(file.size)}" for file in files.removed),
+        *(_changed(file) for file in files.changed),
+        *_perhaps(files.perhaps),
+        *(["other builders or compressors: every file may look changed"] if other_builder else []),
+    ]
+
+
+def _changed(file: Resized) -> str:
+    if file.before == file.after:
+        return f"  ~ {file.path}  another mode"
+    return f"  ~ {file.path}  {file.before:,} -> {file.after:,} bytes"
+
+
+def _perhaps(paths: tuple[str, ...]) -> list[str]:
+    if len(paths) > _SHOWN:
+        return [
+            f"  ? {len(paths)} of the same size, packed beside something that changed (--json names them)"
+        ]
+    return [f"  ? {path}  the same size, packed beside something that changed" for path in paths]
+
+
+def _target(manifest: Manifest) -> str:
+    target = manifest.target
+    return " ".join(filter(None, [target.python, target.platform, target.glibc and f"glibc {target.glibc}"]))
+
+
+def _named(found: Found) -> dict[str, Any]:
+    return {"app": found.manifest.app, "version": found.manifest.version, "size": found.size}
