@@ -1,6 +1,7 @@
 """`fapstore`: put artifacts in a store, find them, promote them. stdout is data, stderr is talk."""
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,8 @@ def list_(opened: Open, app: str | None, as_json: bool) -> None:
     if app is None:
         apps = store.apps()
         _print(apps, as_json, *apps)
+        if not apps:
+            _say(f"{store.name} holds no app yet")
         return
     records = store.list(app)
     if not records:
@@ -204,7 +207,10 @@ def unfreeze(opened: Open, app: str, stage: str, why: str, as_json: bool) -> Non
 @click.pass_obj
 def stages(opened: Open, app: str, as_json: bool) -> None:
     """Show what each stage of an app should run."""
-    states = opened().stages(app)
+    store = opened()
+    states = store.stages(app)
+    if not states:
+        raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
     _print(states, as_json, *(f"{s.stage:<16} {wording.state(s, _now())}" for s in states))
 
 
@@ -215,7 +221,12 @@ def stages(opened: Open, app: str, as_json: bool) -> None:
 @click.pass_obj
 def history(opened: Open, app: str, stage: str, as_json: bool) -> None:
     """Tell a stage's history, the newest entry first."""
-    states = opened().history(app, stage)[::-1]
+    store = opened()
+    states = store.history(app, stage)[::-1]
+    if not states:
+        raise NotFoundError(
+            f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
+        )
     _print(states, as_json, *(f"{s.number:>4}  {wording.sentence(s, _now())}" for s in states))
 
 
@@ -226,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FapError as error:
         _say(f"fapstore: {error.message}")
         if error.hint:
-            _say(f"hint: {error.hint}")
+            _say(f"hint: {_with_store(error.hint)}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -237,6 +248,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _say("fapstore: interrupted")
         sys.exit(130)
+
+
+def _with_store(hint: str) -> str:
+    """The hint as it can be typed: with the store, if that was named by the option."""
+    words = sys.argv[1:3]
+    if len(words) == 2 and words[0] == "--store":
+        return hint.replace("fapstore ", f"fapstore --store {shlex.quote(words[1])} ")
+    return hint
 
 
 def _now() -> datetime:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 from artifact_store.blobs import Blobs
 from artifact_store.errors import UsageError
 
-_HINT = "use s3://bucket/prefix, file:///dir or https://host/path, in --store or FAP_STORE"
+_HINT = "use s3://bucket/prefix, file:///dir, ./dir or https://host/path, in --store or FAP_STORE"
 
 
 def open_blobs(url: str) -> Blobs:
@@ -16,7 +16,7 @@ def open_blobs(url: str) -> Blobs:
     """
     if not url:
         raise UsageError("no store is named", hint=_HINT)
-    if "://" not in url:
+    if url.startswith(("/", "./", "../")):
         from artifact_store.folder import FolderBlobs
 
         return FolderBlobs(Path(url).absolute())

@@ -60,6 +60,11 @@ class Store:
         """The store's URL, for people; holds no secret."""
         return self._blobs.name
 
+    @property
+    def can_write(self) -> bool:
+        """Whether anything can be pushed and promoted here: a web server is read-only."""
+        return self._blobs.can_list
+
     def publish(self, path: Path, who: str, ci: str = "") -> Published:
         """Store the artifact at `path` under the app and version its manifest names.
 

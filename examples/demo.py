@@ -61,6 +61,9 @@ def main() -> int:
     except FleetError as error:
         print(f"demo-fleet can't run here: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was started has been stopped. Again: make demo", file=sys.stderr)
+        return 130
     except subprocess.CalledProcessError as error:
         print(f"the demo stopped: `{shlex.join(error.cmd)}` ended with {error.returncode}", file=sys.stderr)
         return 1

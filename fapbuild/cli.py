@@ -6,10 +6,25 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-from artifact_store.errors import FapError
+from artifact_store.errors import FapError, UsageError
+
+if TYPE_CHECKING:
+    from artifact_store.store import Store
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _where(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A path or URL as given; for `-` the next line of standard input, since all can see arguments."""
+    if value != "-":
+        return value
+    if line := sys.stdin.readline().strip():
+        return line
+    raise click.BadParameter("there is no path or URL on standard input")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,18 +55,19 @@ def lock() -> None:
     help="The folder for the artifact.",
     show_default=True,
 )
-@click.option("--push", default="", metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
+@click.option("--push", default=None, metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
 @click.option("--allow-dirty", is_flag=True, help="Pack the working tree, with +dirty in the version.")
 @click.option("--dry-run", is_flag=True, help="Show what would be packed; fetch, compile and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def pack(
-    ref: str, version: str, output: Path, push: str, allow_dirty: bool, dry_run: bool, as_json: bool
+    ref: str, version: str, output: Path, push: str | None, allow_dirty: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Make dist/APP-VERSION.tgz from the committed files of this folder."""
     from artifact_store import wording
     from fapbuild.pack import Request, dry_run_lines
     from fapbuild.pack import pack as run
 
+    store = _open_store(push) if push is not None else None
     request = Request(Path.cwd(), ref, version, output, allow_dirty)
     if dry_run:
         _print(*dry_run_lines(request, _say), as_json)
@@ -66,40 +82,73 @@ def pack(
         "size": written.size,
         "path": str(written.path),
     }
-    if push:
+    if store:
         from artifact_store import actor
-        from artifact_store.store import open_store
 
-        record = open_store(push).publish(written.path, actor.who(), actor.ci_run())
+        record = store.publish(written.path, actor.who(), actor.ci_run())
         _say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
     _print(facts, [f"{written.path} {written.digest}"], as_json)
 
 
 @fapbuild.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-def inspect(artifact: Path, as_json: bool) -> None:
-    """Tell what an artifact is."""
-    from artifact_store.archive import read_manifest
-    from artifact_store.manifest import encode
+@click.argument("artifact", metavar="ARTIFACT|URL", callback=_where)
+@json_option
+def inspect(artifact: str, as_json: bool) -> None:
+    """Tell what an artifact is, and how large its parts are.
 
-    manifest = read_manifest(artifact)
-    if as_json:
-        click.echo(encode(manifest), nl=False)
-        return
-    needs = f", glibc {manifest.target.glibc}" if manifest.target.glibc else ""
-    lines = [
-        f"{manifest.app} {manifest.version}",
-        f"commit     {manifest.commit}{' and changes that are not committed' if manifest.dirty else ''}",
-        f"from       {manifest.repository or 'a repository without a remote'}",
-        f"for        {manifest.target.python} {manifest.target.platform}{needs}",
-        f"processes  {', '.join(manifest.processes) or 'none (no Procfile)'}",
-        f"needs      {', '.join(manifest.requires_env) or 'no variable'}",
-        f"files      {len(manifest.files)}",
-        f"wheels     {len(manifest.wheels)}",
-        *(f"  {wheel.name} {wheel.version}" for wheel in manifest.wheels),
-    ]
-    click.echo("\n".join(lines))
+    Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
+    on standard input, as `-`.
+    """
+    from fapbuild import inspection, reading
+
+    with reading.opened(artifact) as source:
+        found = reading.look(source)
+        settings = reading.settings(source, found)
+    _print(inspection.facts(found, settings), inspection.lines(found, settings), as_json)
+
+
+@fapbuild.command()
+@click.argument("before", metavar="A", callback=_where)
+@click.argument("after", metavar="B", callback=_where)
+@json_option
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Tell what changed from artifact A to B, and what a host that has A would download for B.
+
+    Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
+    """
+    from fapbuild import difference, reading
+
+    found = []
+    for where in (before, after):
+        with reading.opened(where) as source:
+            found.append(reading.look(source))
+    _print(difference.facts(*found), difference.lines(*found), as_json)
+
+
+@fapbuild.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@json_option
+def verify(artifact: Path, as_json: bool) -> None:
+    """Check every digest, the list of files, and every wheel against requirements.lock.
+
+    Exits with 6, and says what is wrong, if anything is.
+    """
+    from fapbuild import verification
+
+    found = verification.verify(artifact)
+    manifest = found.manifest
+    _say(
+        f"{manifest.app} {manifest.version} is as it was packed: {len(manifest.files)} files, "
+        f"{len(manifest.wheels)} wheels, {len(manifest.members) + 1} gzip members"
+    )
+    facts: dict[str, object] = {
+        "app": manifest.app,
+        "version": manifest.version,
+        "digest": found.digest,
+        "size": found.size,
+        "path": str(artifact),
+    }
+    _print(facts, [f"{artifact} {found.digest}"], as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -129,6 +178,16 @@ def _fail(message: str, hint: str, code: int) -> None:
     sys.exit(code)
 
 
+def _open_store(url: str) -> "Store":
+    """The store to push to, refused before anything is packed if it can't take a push."""
+    from artifact_store.store import open_store
+
+    store = open_store(url)
+    if not store.can_write:
+        raise UsageError(f"{store.name} is read-only", hint="push to the s3:// or file:// store behind it")
+    return store
+
+
 def _say(text: str) -> None:
     click.echo(text, err=True)
 
@@ -136,4 +195,9 @@ def _say(text: str) -> None:
 def _print(facts: dict[str, object], lines: list[str], as_json: bool) -> None:
     import msgspec
 
-    click.echo(msgspec.json.encode(facts).decode() if as_json else "\n".join(lines))
+    click.echo(msgspec.json.encode(facts).decode() if as_json else "\n".join(map(_printable, lines)))
+
+
+def _printable(line: str) -> str:
+    """Names come out of artifacts of others: none may move the cursor or hide itself."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artifact_store.errors import FapError
 
-LAST_LINES = 20
+LAST_LINES = 40
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 

@@ -25,7 +25,7 @@ def check_clean(changes: Sequence[str]) -> None:
         more = f"\n  and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
         raise UsageError(
             f"the working tree is not what is committed:\n{shown}{more}",
-            hint="commit it (or add it to .gitignore), pack a commit with --ref HEAD, or say --allow-dirty",
+            hint="add it to .gitignore or commit it, pack a commit with --ref HEAD, or say --allow-dirty",
         )
 
 

@@ -87,12 +87,20 @@ def pack(request: Request, say: Say) -> writer.Written:
         files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)
         manifest = contents.describe(found.manifest, files, vendored)
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
+        _make_output(request.root, request.output)
         say(f"writing {found.id.file_name}: {len(files)} files, {len(vendored)} wheels")
         return writer.write(
             members,
             lambda index: msgspec.structs.replace(manifest, members=index),
             request.output / found.id.file_name,
         )
+
+
+def _make_output(project: Path, folder: Path) -> None:
+    """A new folder in the project keeps itself out of git, so that no artifact gets into the next one."""
+    if not folder.exists() and project.resolve() in folder.resolve().parents:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
 
 
 def gather(request: Request, work: Path, say: Say) -> Gathered:

@@ -150,7 +150,10 @@ def _unpack(sdist: Path, into: Path) -> Path:
                 archive.extractall(into)  # noqa: S202 (zipfile drops .. and roots)
         else:
             with tarfile.open(sdist) as tar:
-                tar.extractall(into, filter="data")
+                # Python before 3.11.4 has no filters. What is unpacked runs as code in a moment, so they
+                # guard no wall; they make a damaged sdist fail early.
+                options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(into, **options)  # type: ignore[arg-type]  # noqa: S202
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise FapError(f"{sdist.name} can't be unpacked: {error}", hint="fapbuild lock") from error
     folders = [path for path in into.iterdir() if path.is_dir()]

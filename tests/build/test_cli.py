@@ -147,3 +147,13 @@ def test_a_terminated_build_cleans_up(project: Project, tmp_path: Path) -> None:
     assert "interrupted; no half-made artifact is left" in talk
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (project.folder / "dist").exists()
+
+
+@pytest.mark.parametrize("store", ["", "s3:bucket", "https://artifacts.example.org"])
+def test_a_store_that_takes_no_push_is_refused_before_anything_is_packed(
+    project: Project, store: str
+) -> None:
+    done = project.run("pack", "--push", store)
+    assert done.returncode == 2
+    assert "hint: " in done.stderr
+    assert not (project.folder / "dist").exists()

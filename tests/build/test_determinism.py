@@ -145,5 +145,5 @@ def test_two_at_once(project: Project, local_lock: str, tmp_path: Path) -> None:
     said = [process.communicate()[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert said[0] == said[1]
-    (path,) = (project.folder / "dist").iterdir()
+    (path,) = (project.folder / "dist").glob("*.tgz")
     assert said[0].split()[1] == hashlib.sha256(path.read_bytes()).hexdigest()
