@@ -70,8 +70,9 @@ def _common(function: Any) -> Any:
 def release(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, verbose: bool) -> None:
     """Release to the hosts of STAGE and ROLE (all roles, if none is named).
 
-    Without --curl-url the version that was promoted to the stage is released; --curl-sha256 says which
-    bytes the URL must have.
+    \b
+      --curl-url URL       this artifact, instead of what was promoted to the stage
+      --curl-sha256 HEX    the bytes that the URL must have
     """
     from faprelease import release as main_path
     from faprelease.report import Report

@@ -1,7 +1,9 @@
 """What the keys of deploy.yml mean: file, stage, role and flags become one frozen `Target` a host."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from posixpath import normpath
 from typing import Any, Literal
 
@@ -136,6 +138,10 @@ def roles_of(file: DeployFile, stage: str, role: str | None) -> list[str]:
         raise ConfigError(
             f"{file.name} names no stage", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
         )
+    if stage not in stages and (near := get_close_matches(stage, VERBS, n=1, cutoff=0.75)):
+        raise ConfigError(
+            f"unknown stage {stage!r}", hint=f"did you mean the command: faprelease {near[0]} …"
+        )
     refuse_unknown([stage], stages, file.where("stage_role_configs"), "stage")
     if role is not None:
         refuse_unknown([role], stages[stage], file.where("stage_role_configs", stage), f"role of {stage}")
@@ -187,44 +193,68 @@ def _role_targets(
             layers[key] = [layers[key]]
     values = deployfile.expand(layers, flags, file)
     core = {key: value for key, value in values.items() if key in Settings.__struct_fields__}
-    settings = _convert(core, file, stage, role)
+    settings = _convert(core, lambda key: _where(file, stage, role, key, flags))
     hosts = settings.hosts or (["localhost"] if settings.connection == "local" else [])
     if not hosts:
         raise ConfigError(
             f"{file.where('stage_role_configs', stage, role)}: {stage} {role} has no hosts",
             hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
         )
+    if settings.connection == "local" and len(set(hosts)) > 1:
+        raise ConfigError(
+            f"{_where(file, stage, role, 'hosts', flags)}: {' and '.join(hosts)} are all this machine",
+            hint="`connection: local` releases here: take the hosts out, or release to them by ssh",
+        )
     layout = Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path)
     rest = {key: value for key, value in values.items() if key not in core}
     return [Target(host, settings, layout, rest) for host in dict.fromkeys(hosts)]
 
 
-def _convert(values: dict[str, Any], file: DeployFile, stage: str, role: str) -> Settings:
-    where = file.where("stage_role_configs", stage, role)
+def _where(file: DeployFile, stage: str, role: str, key: str, flags: Mapping[str, Any]) -> str:
+    """Where a value comes from: the flag, the line in the role or at the top, or the role's own line."""
+    if key in flags:
+        return f"--{key.replace('_', '-')}"
+    for path in (("stage_role_configs", stage, role, key), (key,)):
+        if path in file.lines:
+            return file.where(*path)
+    return file.where("stage_role_configs", stage, role)
+
+
+def _convert(values: dict[str, Any], where: Callable[[str], str]) -> Settings:
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"{where}: {error}", hint=f"see the values of {stage} {role}, and the flags"
-        ) from error
-    paths = (settings.path, settings.current_path, settings.releases_path, settings.shared_path)
-    for path in paths:
-        if not path.startswith("/") or "\n" in path:
-            raise ConfigError(f"{where}: {path!r} is not an absolute path", hint="start it with /")
-    for name in (*settings.linked_files, *settings.linked_dirs):
-        if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
+        named = re.search(r"\$\.(\w+)", str(error))
+        key = named[1] if named else ""
+        raise ConfigError(f"{where(key)}: {error}", hint=f"see the value of {key or 'each key'}") from error
+    for key in ("path", "current_path", "releases_path", "shared_path"):
+        value = getattr(settings, key)
+        if not value.startswith("/") or "\n" in value:
+            raise ConfigError(f"{where(key)}: {value!r} is not an absolute path", hint="start it with /")
+    for key in ("linked_files", "linked_dirs"):
+        for name in getattr(settings, key):
+            if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
+                raise ConfigError(
+                    f"{where(key)}: {name!r} can't be linked",
+                    hint="name a path inside shared/ and the release",
+                )
+    for host in settings.hosts:
+        if not host or host.startswith("-") or not host.isprintable() or " " in host:
             raise ConfigError(
-                f"{where}: {name!r} can't be linked", hint="name a path inside shared/ and the release"
+                f"{where('hosts')}: {host!r} can't be a host", hint="name hosts as ssh does: [web1, web2]"
             )
     if settings.keep_releases < 1:
-        raise ConfigError(f"{where}: keep_releases is {settings.keep_releases}", hint="keep at least 1")
+        raise ConfigError(
+            f"{where('keep_releases')}: keep_releases is {settings.keep_releases}", hint="keep at least 1"
+        )
     return settings
 
 
 def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
     owners: dict[tuple[str, str], str] = {}
     for target in found:
-        place = (target.host, normpath(target.layout.path))
+        machine = "this machine" if target.settings.connection == "local" else target.host
+        place = (machine, normpath(target.layout.path))
         other = owners.setdefault(place, target.settings.role)
         if other != target.settings.role:
             raise ConfigError(

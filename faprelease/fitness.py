@@ -1,6 +1,7 @@
 """Is a host fit for a release? Pure: it looks at what was found, not at the host."""
 
 import shlex
+from collections.abc import Iterable
 
 from faprelease.config import Target
 from faprelease.errors import FapError
@@ -10,32 +11,43 @@ LEAST_FREE = 100 * 1024 * 1024
 """A release does not begin with less disk space free, in bytes."""
 
 
-def refuse_unfit(target: Target, state: HostState) -> None:
-    """Raise FapError for the first thing that a host lacks for a release, with the lines that provide it."""
+def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
+    """Raise FapError for what the hosts lack for a release, all at once, with the lines that mend it."""
+    found = [problem for target, state in hosts if (problem := _problem(target, state))]
+    if found:
+        raise FapError(
+            "\n".join(problem.message for problem in found),
+            hint="\n".join(dict.fromkeys(p.hint for p in found)),
+        )
+
+
+def _problem(target: Target, state: HostState) -> FapError | None:
+    """The first thing that a host lacks, or None."""
     layout, label = target.layout, target.label
     if state.unwritable:
-        raise FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
+        return FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
     if state.blocked:
-        raise FapError(
+        return FapError(
             f"{label}: {state.blocked} is not a link",
             hint="move it away: `current` is replaced at every release",
         )
     if state.missing:
         lines = [_how_to_provide(target, name) for name in state.missing]
-        raise FapError(
+        return FapError(
             f"{label}: linked files are missing in {layout.shared}: {', '.join(state.missing)}",
             hint="\n".join(lines),
         )
     if lacking := {"curl", "python3"} - state.tools:
-        raise FapError(
+        return FapError(
             f"{label}: {' and '.join(sorted(lacking))} not found",
             hint=f"on {target.host}: sudo apt-get install {' '.join(sorted(lacking))}",
         )
     if state.free < LEAST_FREE:
-        raise FapError(
+        return FapError(
             f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
             hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
+    return None
 
 
 def how_to_own(target: Target) -> str:

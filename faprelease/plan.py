@@ -45,8 +45,7 @@ def plan_release(hosts: list[Host], order: Order, what: str = "") -> Plan:
 
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
     """
-    for host in hosts:
-        refuse_unfit(host.target, host.state)
+    refuse_unfit((host.target, host.state) for host in hosts)
     options = Context(hosts[0].target, "release", "", "").options(curl.Options)
     first = hosts[0].target.settings
     return Plan(
@@ -86,15 +85,21 @@ def _rollback_goal(host: Host, to: str) -> str:
         return goal.id
     if not state.current:
         raise FapError(
-            f"{label}: nothing is released there", hint="release first: faprelease --curl-url URL STAGE ROLE"
+            f"{label}: nothing is released there", hint=f"release first: {_release_line(host.target)}"
         )
     last = state.last_good()
     if last is None:
         raise FapError(
             f"{label}: there is no release to go back to; {state.current} stays live",
-            hint="release a good version instead: faprelease --curl-url URL STAGE ROLE",
+            hint=f"release a good version instead: {_release_line(host.target)}",
         )
     return last.id
+
+
+def _release_line(target: Target) -> str:
+    settings = target.settings
+    what = "" if settings.store else "--curl-url URL "
+    return f"faprelease {what}{settings.stage} {settings.role}"
 
 
 class _HostPlanner:

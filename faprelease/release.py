@@ -18,11 +18,13 @@ from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
 from faprelease.errors import ConfigError
 from faprelease.facts import HostState
+from faprelease.hooks import Context
 from faprelease.interrupt import stop_on_signals
 from faprelease.layout import next_release_id
 from faprelease.plan import Host, Order, plan_release, plan_rollback
 from faprelease.report import Report
 from faprelease.steps import Plan
+from faprelease.strategies import curl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ def release(request: Request, report: Report) -> None:
         found = promoted.find(targets[0])
         flags = {**request.flags, "curl_url": found.url, "curl_sha256": found.digest}
         targets, what = config.targets(file, request.stage, request.role, flags, options), found.name
+    for target in targets:
+        curl.check(Context(target, "release", "", "").options(curl.Options))
     _refuse_unreadable(targets)
     _run(request, file, targets, "release", report, lambda hosts, order: plan_release(hosts, order, what))
 

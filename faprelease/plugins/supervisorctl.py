@@ -22,13 +22,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     supervisor_target: str = "/etc/supervisor/conf.d/%(supervisor_program)s.conf"
 
 
+_ASK = """\
+command -v supervisorctl >/dev/null || {
+  echo "there is no supervisorctl on this user's PATH ($PATH): sudo apt-get install supervisor"
+  exit 1
+}
+said=$(supervisorctl pid 2>&1) || {
+  echo "supervisord does not answer: $said"
+  exit 1
+}"""
+
+
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    script = (
-        "supervisorctl pid >/dev/null || { supervisorctl pid; echo 'supervisord does not answer'; exit 1; }"
-    )
-    yield Step(title="see that supervisord answers", script=script)
+    yield Step(title="see that supervisord answers", script=_ASK)
     folder = posixpath.dirname(options.supervisor_target)
     yield _expect(f"see that {folder} can be written", "-w", folder, "it is not writable for this user")
 

@@ -1,5 +1,6 @@
 """The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
 
+import re
 import shlex
 
 import msgspec
@@ -33,6 +34,17 @@ def shown_url(url: str) -> str:
     scheme, separator, rest = bare.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{'?…' if has_query else ''}"
+
+
+def check(options: Options) -> None:
+    """Raise ConfigError for a URL or digest that can't be one, before anything connects."""
+    url, sha256 = options.curl_url, options.curl_sha256
+    if not url.startswith(("http://", "https://", "file:///")) or not url.isprintable() or " " in url:
+        raise ConfigError(
+            f"{shown_url(url)!r} is no URL to download from", hint="give an http://, https:// or file:/// URL"
+        )
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
 
 
 def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]:

@@ -267,3 +267,13 @@ def test_what_another_tool_made_current_is_taken_over() -> None:
     assert [(each.id, each.record.state) for each in state.releases] == [(A, "live")]
     (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), order()).hosts
     assert planned.previous == A
+
+
+def test_every_unfit_host_is_named_at_once() -> None:
+    states = (host_state(missing=("settings.toml",)), host_state(), host_state(missing=("settings.toml",)))
+    with pytest.raises(FapError) as refused:
+        plan_release(hosts(*states), order())
+    assert "web1 (web): linked files are missing" in refused.value.message
+    assert "web3 (web): linked files are missing" in refused.value.message
+    assert "web2" not in refused.value.message
+    assert refused.value.hint.count("scp settings.toml") == 2
