@@ -137,10 +137,11 @@ def lines(before: Found, after: Found) -> list[str]:
     found = compare(before, after)
     wheels, files = found.wheels, found.files
     old, new = before.manifest, after.manifest
+    grown = after.size - before.size
     other_builder = old.builder != new.builder
     return [
         f"{old.app} {old.version} -> {new.app} {new.version}",
-        f"size       {wording.size(before.size)} -> {wording.size(after.size)} ({after.size - before.size:+,} bytes)",
+        f"size       {wording.size(before.size)} -> {wording.size(after.size)} ({grown:+,} bytes)",
         f"download   {wording.size(found.download)}, by a host that has {old.version}",
         *([f"for        {_target(old)} -> {_target(new)}"] if old.target != new.target else []),
         f"wheels     {len(wheels.added)} added, {len(wheels.removed)} removed, "

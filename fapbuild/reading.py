@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from artifact_store import archive
 from artifact_store.errors import UsageError, VerificationError
@@ -77,7 +77,7 @@ def opened(where: str) -> Iterator[Source]:
             f"{scheme}:// can't be looked into",
             hint="give a path or an https:// URL; `fapstore url APP VERSION` prints one",
         )
-    path = Path(unquote(urlsplit(where).path)) if separator else Path(where)
+    path = Path(unquote(where.removeprefix("file://")) if separator else where)
     with archive.open_artifact(path) as file:
         yield _LocalFile(path, file)
 

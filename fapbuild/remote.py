@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx
 
@@ -34,7 +34,7 @@ class WebFile:
 
     def __init__(self, url: str, client: httpx.Client) -> None:
         self.name = shown(url)
-        self.file_name = unquote(urlsplit(self.name).path.rpartition("/")[2])
+        self.file_name = unquote(self.name.rpartition("/")[2])
         self.size: int | None = None
         self._url = url
         self._client = client

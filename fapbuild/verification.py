@@ -15,6 +15,7 @@ from artifact_store.manifest import Manifest
 from fapbuild.contents import LOCK
 from fapbuild.locks import parse_lock
 
+_LOCK_LIMIT = 16 << 20
 _HINT = "fetch it again, or pack it again with `fapbuild pack`"
 
 
@@ -72,7 +73,7 @@ def _lock(path: Path) -> bytes:
         for entry in tar:
             file = tar.extractfile(entry) if entry.name == LOCK and entry.isreg() else None
             if file:
-                return file.read()
+                return file.read(_LOCK_LIMIT)
     raise VerificationError(f"{path.name} has no {LOCK}", hint=_HINT)
 
 

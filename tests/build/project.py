@@ -55,12 +55,15 @@ class Project:
         self.git("commit", "--quiet", "--message=change")
         return self
 
-    def run(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, wrap: Sequence[str] = (), stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """`fapbuild ARGUMENTS`, started by `wrap` if given."""
         return subprocess.run(
             [*wrap, sys.executable, "-m", "fapbuild", *arguments],
             cwd=self.folder,
             env={**os.environ, **self.env, **env},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

@@ -17,7 +17,10 @@ from tests.build.project import PYPROJECT, Project
 HEAVY = ("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "pathspec", "packaging", "rich")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["pack", "--help"], ["lock", "-h"], ["inspect", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["pack", "--help"], ["lock", "-h"], ["inspect", "-h"], ["diff", "-h"], ["verify", "-h"]],
+)
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import atexit, sys\n"

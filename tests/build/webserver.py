@@ -1,0 +1,87 @@
+"""A web server that counts the bytes it sends, with ranges or without, and can be made to misbehave."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Site:
+    """`files` by path; `ranges` says whether `Range` is understood."""
+
+    url: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True
+    largest: int = 1 << 40
+    """A range is answered with at most so many bytes, as RFC 9110 allows."""
+    status: int = 0
+    """Answered to everything, if not 0."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """In place of those that the server would send."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    sent: int = 0
+    """Bytes of bodies, headers not counted."""
+
+
+@contextmanager
+def serve() -> Iterator[Site]:
+    """Serve on a free port of loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            # a large buffer would take in what nobody reads
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range", "")
+            site.asked.append((self.path, asked))
+            path = self.path.partition("?")[0]
+            data = site.files.get(path)
+            if site.status or path in site.redirects or data is None:
+                status = site.status or (302 if path in site.redirects else 404)
+                self.answer(status, b"no", {"Location": site.redirects.get(path, "")})
+                return
+            found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked) if site.ranges else None
+            if not found:
+                self.answer(200, data, {})
+                return
+            first, last = int(found[1]), int(found[2])
+            if first >= len(data):
+                self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
+                return
+            last = min(last, len(data) - 1, first + site.largest - 1)
+            self.answer(206, data[first : last + 1], {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
+
+        def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers, **site.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            try:
+                for start in range(0, len(body), 1 << 14):
+                    self.wfile.write(body[start : start + (1 << 14)])
+                    site.sent += len(body[start : start + (1 << 14)])
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        site = Site(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
