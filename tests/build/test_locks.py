@@ -145,5 +145,6 @@ def test_lock_without_requirements_says_where_they_go(project: Project) -> None:
 
 
 def test_a_project_without_dependencies_has_an_empty_lock(project: Project) -> None:
-    shown = project.run("inspect", project.pack()["path"]).stdout
-    assert shown.endswith("wheels     0\n")
+    path = project.pack()["path"]
+    assert "\nwheels     0\n" in project.run("inspect", path).stdout
+    assert project.run("verify", path).returncode == 0
