@@ -176,7 +176,7 @@ class _Runner:
         message = f"{self._plan.title}: nothing was published\n{_told(failures)}"
         if left:
             message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
-        raise kind(message, hint="mend what it says, and release again")
+        raise kind(message, hint=self._what_next())
 
     def go_back(self, failures: list[Failure]) -> None:
         """Something was published: every host returns to the release it came from."""
@@ -190,8 +190,11 @@ class _Runner:
         kind = InterruptedRunError if self._stop.is_set() else RolledBackError
         raise kind(
             f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}",
-            hint="mend what it says, and release again",
+            hint=self._what_next(),
         )
+
+    def _what_next(self) -> str:
+        return "release again at any time" if self._stop.is_set() else "mend what it says, and release again"
 
     def _undo(self, phases_of: PhasesOf) -> list[Failure]:
         """Undo on every host, whatever the others do; a host whose channel was lost gets one new one."""
