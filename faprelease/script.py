@@ -93,6 +93,10 @@ class Reader:
             elif words[1:2] == [b"done"]:
                 self.done = True
 
+    def said_outside(self) -> str:
+        """What `stray` says, for people."""
+        return mask(self.stray.decode(errors="replace").strip(), self.secrets)
+
     def _keep(self, line: bytes) -> None:
         if self._inside:
             self._output.append(line)

@@ -47,9 +47,7 @@ class HostSession:
             limit = phase.steps[len(results)].limit if len(results) < len(phase.steps) else 0
             data = self._channel.receive(limit + ANSWER_SECONDS)
             if not data:
-                raise ChannelLostError(
-                    f"the shell on the host ended: {reader.stray.decode(errors='replace').strip()}"
-                )
+                raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
             for number, code, output in reader.feed(data):
                 now = time.monotonic()
                 results.append(Result(phase.steps[number], code, output, now - began))
@@ -58,9 +56,7 @@ class HostSession:
         if results and results[-1].code:
             raise StepFailedError(results[-1])
         if len(results) < len(phase.steps):
-            raise ChannelLostError(
-                f"the host left steps out: {reader.stray.decode(errors='replace').strip()}"
-            )
+            raise ChannelLostError(f"the host left steps out: {reader.said_outside()}")
         return results
 
     def close(self) -> None:

@@ -43,7 +43,15 @@ while [ ! -d "$there" ]; do
   there=${there:-/}
 done
 [ -w "$there" ] || say unwritable "$there"
-df -Pk "$there" | { read -r line; read -r device blocks used free rest; say free "$free"; }
+df -Pk "$there" | {
+  # The name of the device may hold spaces: the free blocks are the second last word before the per cent sign.
+  read -r line
+  read -r line
+  set -f
+  set -- ${line%%%*}
+  shift $(($# - 2))
+  say free "$1"
+}
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done

@@ -123,6 +123,13 @@ def _lookup(host: str, file: Path) -> dict[str, Any]:
             f"{file}: what it says of {host} can't be read: {error}",
             hint=f"look at it with: ssh -G {shlex.quote(host)}; or do without: --use-ssh-config false",
         ) from error
+    for key in ("ProxyJump", "ProxyCommand", "HostKeyAlias"):
+        # Going past one of these would reach another machine, or none.
+        if wanted.get(key.lower(), "none") != "none":
+            raise ConfigError(
+                f"{file}: {key} of {host} is not supported yet",
+                hint="name an address that can be reached directly, or run faprelease on the jump host",
+            )
     return wanted
 
 

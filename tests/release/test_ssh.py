@@ -80,6 +80,12 @@ def test_a_configuration_that_can_not_be_read_is_named(connect: Connect, line: s
         connect(" +Port .*\n", "", line)
 
 
+@pytest.mark.parametrize("line", ["ProxyJump jump", "ProxyCommand nc %h %p", "HostKeyAlias other"])
+def test_a_way_that_can_not_be_gone_is_refused_and_not_passed_by(connect: Connect, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"{line.split()[0]} of web1 is not supported yet"):
+        connect("", "", f"\nHost web1\n    {line}\n")
+
+
 def test_known_hosts_of_all_kinds(connect: Connect, host: Host, tmp_path: Path) -> None:
     """Hashed names, lines of authorities, and an older key of the same machine before the right one."""
     known = tmp_path / "known_hosts"
