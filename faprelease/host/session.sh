@@ -32,6 +32,8 @@ fap_close() {
 '
   set -f
   rm -rf $fap_rubbish "$fap_output"
+  # The controller waits for this: the locks are gone, and it need not see sshd tidy up.
+  printf '%s bye\n' "$fap_mark"
 }
 # However the session ends (its last line, a cut connection, a signal), the locks are let go.
 trap fap_close EXIT

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+FAREWELL = b" bye\n"
+"""How the last line of a session's shell ends, once it has let its locks go."""
+
 
 class Channel(Protocol):
     """The standard input and output of one shell on one host."""

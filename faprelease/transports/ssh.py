@@ -11,7 +11,7 @@ from typing import Any, cast
 import paramiko
 
 from faprelease.errors import ConfigError, UnreachableError
-from faprelease.transports.channel import Channel, ChannelLostError
+from faprelease.transports.channel import FAREWELL, Channel, ChannelLostError
 
 CONNECT_SECONDS = 15
 KEEPALIVE_SECONDS = 15
@@ -53,8 +53,9 @@ class SshChannel:
             self._channel.shutdown_write()
             # The shell lets its locks go when its input ends; wait for that, but not for long.
             self._channel.settimeout(5)
-            while self._channel.recv(65536):
-                pass
+            said = b""
+            while not said.endswith(FAREWELL) and (data := self._channel.recv(65536)):
+                said = (said + data)[-len(FAREWELL) :]
         except (OSError, EOFError):
             pass
         self._client.close()
