@@ -28,6 +28,10 @@ class Blobs(Protocol):
     def can_list(self) -> bool:
         """Whether `keys` and `folders` work; if not, they raise StoreError."""
 
+    @property
+    def can_write(self) -> bool:
+        """Whether `create` works; if not, it raises StoreError."""
+
     def get(self, key: str) -> bytes:
         """The bytes at `key`; raise NotFoundError if there are none."""
 

@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FapError as error:
         _say(f"fapstore: {error.message}")
         if error.hint:
-            _say(f"hint: {_with_store(error.hint)}")
+            _say(f"hint: {_with_store(error.hint, sys.argv[1:] if arguments is None else arguments)}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -250,12 +250,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _with_store(hint: str) -> str:
+def _with_store(hint: str, arguments: Sequence[str]) -> str:
     """The hint as it can be typed: with the store, if that was named by the option."""
-    words = sys.argv[1:3]
-    if len(words) == 2 and words[0] == "--store":
-        return hint.replace("fapstore ", f"fapstore --store {shlex.quote(words[1])} ")
-    return hint
+    first, second = [*arguments, "", ""][:2]
+    option, _, url = first.partition("=")
+    if option != "--store":
+        return hint
+    return hint.replace("fapstore ", f"fapstore --store {shlex.quote(url or second)} ")
 
 
 def _now() -> datetime:

@@ -24,6 +24,7 @@ class FolderBlobs:
     """Blobs as files; a key is a path below `root`. Files are read-only, as nothing is overwritten."""
 
     can_list = True
+    can_write = True
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -14,6 +14,7 @@ class MemoryBlobs:
 
     name = "memory"
     can_list = True
+    can_write = True
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}

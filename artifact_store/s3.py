@@ -56,6 +56,7 @@ class S3Blobs:
     """Blobs at `s3://bucket/prefix/<key>`; endpoint, region, profile and keys by the usual AWS ways."""
 
     can_list = True
+    can_write = True
 
     def __init__(self, bucket: str, prefix: str) -> None:
         if not _BUCKET.fullmatch(bucket):

@@ -63,7 +63,7 @@ class Store:
     @property
     def can_write(self) -> bool:
         """Whether anything can be pushed and promoted here: a web server is read-only."""
-        return self._blobs.can_list
+        return self._blobs.can_write
 
     def publish(self, path: Path, who: str, ci: str = "") -> Published:
         """Store the artifact at `path` under the app and version its manifest names.

@@ -21,6 +21,7 @@ class WebBlobs:
     """Blobs at `https://host/path/<key>`. A 404 is "not there"; a 403 is an error, never "not there"."""
 
     can_list = False
+    can_write = False
 
     def __init__(self, url: str) -> None:
         self.name = url

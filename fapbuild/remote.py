@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import httpx
 
 from artifact_store.errors import FapError, NotFoundError, StoreError, UnreachableError
+from artifact_store.masking import shown_url
 
 _FIRST = 32 << 10
 _LARGEST = 4 << 20
@@ -15,14 +16,6 @@ _CHUNK = 16 << 10
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 _NEW_URL = "check the URL; one that is presigned expires, and `fapstore url APP VERSION` prints another"
-
-
-def shown(url: str) -> str:
-    """The URL without user, password, query and fragment, which may be secrets."""
-    bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, separator, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
 class WebFile:
@@ -33,7 +26,7 @@ class WebFile:
     """
 
     def __init__(self, url: str, client: httpx.Client) -> None:
-        self.name = shown(url)
+        self.name = shown_url(url)
         self.file_name = unquote(self.name.rpartition("/")[2])
         self.size: int | None = None
         self._url = url

@@ -78,7 +78,7 @@ def release(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: 
     from faprelease.report import Report
 
     request = _request(words, file, stage, role, dry_run)
-    main_path.release(request, Report(verbose=verbose or _shows_output(request.flags)))
+    main_path.release(request, Report(verbose=verbose))
 
 
 @cli.command(context_settings=_EXTRA, epilog=_KEYS)
@@ -94,7 +94,7 @@ def rollback(
     from faprelease.report import Report
 
     request = _request(words, file, stage, role, dry_run)
-    main_path.rollback(request, Report(verbose=verbose or _shows_output(request.flags)), to)
+    main_path.rollback(request, Report(verbose=verbose), to)
 
 
 @cli.command(context_settings=_EXTRA)
@@ -114,8 +114,9 @@ def _request(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run:
     from faprelease.release import Request
 
     places, flags = _split(words)
-    places = [place for place in (stage, role) if place] + places
-    if not places or len(places) > 2:
+    stage = stage or (places.pop(0) if places else "")
+    role = role or (places.pop(0) if places else "")
+    if not stage or places:
         raise click.UsageError("name a STAGE, and a ROLE if not all of them: faprelease production web")
     if "curl_url" not in flags and os.environ.get("FAP_CURL_URL"):
         flags["curl_url"] = os.environ["FAP_CURL_URL"]
@@ -123,9 +124,7 @@ def _request(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run:
         flags["curl_url"] = sys.stdin.readline().strip()
         if not flags["curl_url"]:
             raise click.UsageError("--curl-url - found no URL on standard input")
-    return Request(
-        file=file, stage=places[0], role=places[1] if places[1:] else None, flags=flags, dry_run=dry_run
-    )
+    return Request(file=file, stage=stage, role=role or None, flags=flags, dry_run=dry_run)
 
 
 def _split(words: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
@@ -146,10 +145,6 @@ def _split(words: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
             raise click.UsageError(f"--{name} needs a value")
         flags[key] = text.split(",") if key in LISTS else text
     return places, flags
-
-
-def _shows_output(flags: Any) -> bool:
-    return str(flags.get("show_output", "")).lower() in ("1", "true", "yes")
 
 
 def main() -> None:

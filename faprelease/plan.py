@@ -49,7 +49,7 @@ def plan_release(hosts: list[Host], order: Order, what: str = "") -> Plan:
     options = Context(hosts[0].target, "release", "", "").options(curl.Options)
     first = hosts[0].target.settings
     return Plan(
-        f"release {order.release} to {first.stage}: {what or curl.shown_url(options.curl_url)}",
+        f"release {order.release} to {first.stage}: {what or curl.what_may_be_shown(options.curl_url)}",
         tuple(_HostPlanner(host, order, "release").release() for host in hosts),
     )
 
@@ -270,6 +270,7 @@ class _HostPlanner:
                 if self.foreign
                 else "unpublish: there was no release before",
                 "guard",
+                "point",
                 "unpublish",
                 state=self.layout.state,
                 token=self.target.lock_token(self.order.token),
@@ -294,6 +295,7 @@ class _HostPlanner:
         return host_script(
             f"publish: current → {release_id}",
             "guard",
+            "point",
             "swap",
             state=self.layout.state,
             token=self.target.lock_token(self.order.token),

@@ -59,9 +59,11 @@ def rollback(request: Request, report: Report, to: str = "") -> None:
     """Go back to the last release that was good, or to the release `to`; nothing is downloaded."""
     file, options = load(request.file, request.flags)
     targets = config.targets(file, request.stage, request.role, request.flags, options)
-    _run(request, file, targets, "rollback", report, lambda hosts, order: plan_rollback(hosts, order, to))
+    ran = _run(
+        request, file, targets, "rollback", report, lambda hosts, order: plan_rollback(hosts, order, to)
+    )
     store = promoted.store_of(targets[0])
-    if store and not request.dry_run:
+    if store and ran:
         app = targets[0].settings.project_name
         report.say(
             f"the log of {request.stage} still names the version that was left, and the next release\n"
@@ -85,7 +87,10 @@ def _run(
     verb: str,
     report: Report,
     plan_of: Callable[[list[Host], Order], Plan],
-) -> None:
+) -> bool:
+    """Plan and execute; a dry run shows the plan, and returns False."""
+    if any(target.settings.show_output for target in targets):
+        report.show_steps()
     dry_run = request.dry_run or any(target.settings.dry_run for target in targets)
     token, who = _new_word(), _who()
     plugins = {target.settings.role: hooks.load(_plugin_names(target, verb), file) for target in targets}
@@ -101,11 +106,12 @@ def _run(
         plan = plan_of(hosts, order)
         if dry_run:
             report.show_plan(plan)
-            return
+            return False
         report.begin(plan)
         with stop_on_signals(report.say) as stop:
             execute.run(plan, connections, report, time.monotonic, stop)
         report.end(plan)
+        return True
 
 
 def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Any]]:

@@ -27,6 +27,10 @@ class Report:
         # A signal may interrupt the very thread that is writing a line, to say another one.
         self._guard = threading.RLock()
 
+    def show_steps(self) -> None:
+        """From now on, every step and what it printed."""
+        self._verbose = True
+
     def say(self, line: str) -> None:
         # Whoever read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
         with self._guard, suppress(OSError):

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from faprelease import script
 from faprelease.steps import Phase, Result
@@ -14,11 +13,12 @@ ANSWER_SECONDS = 30
 OnResult = Callable[[Result], None]
 
 
-@dataclass(frozen=True)
 class StepFailedError(Exception):
     """A step ended with another code than 0."""
 
-    result: Result
+    def __init__(self, result: Result) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class HostSession:

@@ -5,6 +5,4 @@ if [ -z "$before" ]; then
   rm -f "$current"
   exit
 fi
-ln -sfn "$before" "$current.new" || exit 1
-mv -fT "$current.new" "$current" 2>/dev/null \
-  || python3 -I -S -c 'import os, sys; os.replace(*sys.argv[1:])' "$current.new" "$current"
+fap_point "$current" "$before"

@@ -5,6 +5,7 @@ import shlex
 
 import msgspec
 
+from artifact_store.masking import shown_url
 from faprelease.errors import ConfigError
 from faprelease.layout import Layout
 from faprelease.steps import Secret, Step, host_script, read_host_file
@@ -28,12 +29,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     curl_postinstall_output: bool = True
 
 
-def shown_url(url: str) -> str:
-    """The URL without its query and password, which are secrets (a presigned URL is a key)."""
-    bare, has_query, _ = url.partition("?")
-    scheme, separator, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{'?…' if has_query else ''}"
+def what_may_be_shown(url: str) -> str:
+    """What may be shown of the URL, and whether there was more."""
+    return shown_url(url) + ("?…" if "?" in url else "")
 
 
 def check(options: Options) -> None:
@@ -41,7 +39,12 @@ def check(options: Options) -> None:
     url, sha256 = options.curl_url, options.curl_sha256
     if not url.startswith(("http://", "https://", "file:///")) or not url.isprintable() or " " in url:
         raise ConfigError(
-            f"{shown_url(url)!r} is no URL to download from", hint="give an http://, https:// or file:/// URL"
+            f"{what_may_be_shown(url)!r} is no URL to download from",
+            hint="give an http://, https:// or file:/// URL",
+        )
+    if options.curl_output.startswith("/") or ".." in options.curl_output.split("/"):
+        raise ConfigError(
+            f"curl_output: {options.curl_output!r} leaves the release", hint="name a file inside the release"
         )
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
@@ -56,7 +59,7 @@ def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]
         )
     download = f"{layout.state}/{release_id}.download"
     step = host_script(
-        f"download {shown_url(options.curl_url)}",
+        f"download {what_may_be_shown(options.curl_url)}",
         "fetch",
         stdin=_curl_config(options),
         limit=FETCH_SECONDS + 600,
@@ -89,7 +92,7 @@ def _curl_config(options: Options) -> Secret:
     _, _, query = url.partition("?")
     _, _, password = user.partition(":")
     real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
-    shown = [f"url = {_quoted(shown_url(url))}", *lines, *(['user = "***"'] if user else [])]
+    shown = [f"url = {_quoted(what_may_be_shown(url))}", *lines, *(['user = "***"'] if user else [])]
     shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
     # A header may hold a key; what is very short would blot out half of every output.
     headers = [word for word in shlex.split(options.curl_options) if len(word) >= 6 and word[0] != "-"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import FapError, NotFoundError, StoreError, UnreachableError, VerificationError
+from artifact_store.masking import shown_url
 from fapbuild import inspection, reading
-from fapbuild.remote import shown
 from tests.build.artifacts import artifact, project_file
 from tests.build.project import Project
 from tests.build.webserver import Site, serve
@@ -193,5 +193,5 @@ def test_urls_that_name_nothing(project: Project, where: str, said: str) -> None
 
 
 def test_a_url_is_shown_without_what_may_be_secret() -> None:
-    assert shown("https://me:pw@host:8/a/b.tgz?sig=1#part") == "https://host:8/a/b.tgz"
-    assert shown("https://host/a@b.tgz") == "https://host/a@b.tgz"
+    assert shown_url("https://me:pw@host:8/a/b.tgz?sig=1#part") == "https://host:8/a/b.tgz"
+    assert shown_url("https://host/a@b.tgz") == "https://host/a@b.tgz"

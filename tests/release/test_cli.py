@@ -123,6 +123,7 @@ WORDS = {
         "by ssh",
     ),
     "no URL": (("--curl-url", "shop.tgz", "production"), "'shop.tgz' is no URL", "https://"),
+    "output": (("--curl-url", URL, "--curl-output", "../x", "production"), "leaves the release", "inside"),
     "digest": (("--curl-url", URL, "--curl-sha256", "abc", "production"), "'abc' is no sha256", "64"),
     "nothing to release": (("production", "web"), "nothing says what to release", "--curl-url"),
     "rollback stage": (("rollback", "prod"), "unknown stage 'prod'", "there is: production"),
@@ -195,3 +196,16 @@ finally:
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("heavy:\n")
+
+
+def test_stage_and_role_in_any_order(site: Site) -> None:
+    for words in (("-r", "web", "production"), ("production", "-r", "web"), ("-s", "production", "web")):
+        done = run(site, "status", *words)
+        assert done.returncode == 0, done.stderr
+        assert "web " in done.stdout
+
+
+def test_show_output_of_the_file_shows_the_steps(site: Site) -> None:
+    site.deploy_yml.write_text("show_output: true\n" + site.deploy_yml.read_text())
+    done = run(site, "--curl-url", "file:///nothing.tgz", "production", "web")
+    assert "make the release folder" in done.stderr

@@ -43,6 +43,7 @@ def swap(app: Path, name: str) -> Step:
     return host_script(
         "swap",
         "guard",
+        "point",
         "swap",
         state=f"{app}/.fap",
         token="token",

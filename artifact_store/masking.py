@@ -1,0 +1,11 @@
+"""What of a URL may be shown."""
+
+import re
+
+
+def shown_url(url: str) -> str:
+    """The URL without user, password, query and fragment, which may be secrets: a presigned URL is a key."""
+    bare = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, separator, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
