@@ -1,6 +1,7 @@
 """The names of everything in a store; nothing is ever written under two meanings.
 
 <app>/artifacts/<version>/<sha256>/<app>-<version>.tgz
+<app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
 <app>/stages/<stage>/00000042.json
 """
@@ -26,6 +27,11 @@ def record(artifact: ArtifactId) -> str:
 def archive(artifact: ArtifactId, digest: str) -> str:
     """The key of the artifact's bytes, whose sha256 is `digest`."""
     return f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}/{artifact.file_name}"
+
+
+def evidence(artifact: ArtifactId, digest: str, kind: str) -> str:
+    """The key of what was packed beside the artifact; `kind` is one of `evidence`."""
+    return archive(artifact, digest).removesuffix(".tgz") + kind
 
 
 def recorded_version(key: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from artifact_store import archive, layout, promotion, record
+from artifact_store import archive, evidence, layout, promotion, record
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blobs
 from artifact_store.download import download
@@ -66,11 +66,12 @@ class Store:
         return self._blobs.can_write
 
     def publish(self, path: Path, who: str, ci: str = "") -> Published:
-        """Store the artifact at `path` under the app and version its manifest names.
+        """Store the artifact at `path`, and the evidence beside it, under the app and version it names.
 
         The record is written last: until then the version does not exist, and a killed push leaves only
         bytes that the next one uses. The same bytes again are no error. Raises VerificationError if the
-        file is no whole artifact, ConflictError if the version has other bytes.
+        file is no whole artifact, or the provenance is another's; ConflictError if the version has other
+        bytes.
         """
         with archive.open_artifact(path) as file:
             scan = archive.scan(file, path.name)
@@ -89,11 +90,15 @@ class Store:
             )
             if there := self._record(artifact):
                 return _same_bytes(there, mine)
+            beside = evidence.read(path, scan.digest)
             key = layout.archive(artifact, scan.digest)
             if self._blobs.size(key) is None:
                 # the key names the bytes: whoever is faster puts the same ones there
                 with suppress(ConflictError):
                     self._blobs.create(key, file)
+        for kind, content in beside.items():
+            with suppress(ConflictError):
+                self._blobs.create(layout.evidence(artifact, scan.digest, kind), content)
         try:
             self._blobs.create(layout.record(artifact), record.encode(mine))
         except ConflictError:

@@ -1,6 +1,7 @@
 """The main paths of the store, on memory and folders, and what a reader makes of damage."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -9,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from artifact_store import layout
+from artifact_store import evidence, layout
 from artifact_store.artifact import ArtifactId
 from artifact_store.errors import (
     ConflictError,
@@ -61,6 +62,33 @@ def test_what_is_published_is_recorded(store: Store, blobs: MemoryBlobs, one: Pa
     assert (record.who, record.ci, record.at) == ("ann@ci", "https://ci/7", START)
 
 
+def lay_beside(artifact: Path, digest: str) -> None:
+    statement = {"subject": [{"name": artifact.name, "digest": {"sha256": digest}}]}
+    evidence.path_of(artifact, evidence.PROVENANCE).write_text(json.dumps(statement))
+    evidence.path_of(artifact, evidence.SBOM).write_text("{}")
+
+
+def test_the_evidence_beside_an_artifact_is_stored_with_it(
+    store: Store, blobs: MemoryBlobs, one: Path
+) -> None:
+    digest = hashlib.sha256(one.read_bytes()).hexdigest()
+    lay_beside(one, digest)
+    store.publish(one, who="ann")
+    folder = f"shop/artifacts/1/{digest}/shop-1"
+    assert blobs.get(f"{folder}.sbom.cdx.json") == b"{}"
+    assert digest.encode() in blobs.get(f"{folder}.provenance.json")
+    assert [record.version for record in store.list("shop")] == ["1"]
+
+
+@pytest.mark.parametrize("text", ["not JSON", "{}", json.dumps({"subject": [{"digest": {"sha256": "0"}}]})])
+def test_provenance_of_other_bytes_is_refused(store: Store, blobs: MemoryBlobs, one: Path, text: str) -> None:
+    evidence.path_of(one, evidence.PROVENANCE).write_text(text)
+    with pytest.raises(VerificationError, match=r"provenance\.json is") as error:
+        store.publish(one, who="ann")
+    assert "pack" in error.value.hint
+    assert list(blobs.keys("shop/")) == []
+
+
 def test_the_same_bytes_again_are_there_already(store: Store, one: Path) -> None:
     first = store.publish(one, who="ann")
     again = store.publish(one, who="bob")
@@ -102,17 +130,20 @@ class Dying(MemoryBlobs):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("at", "done"), [(1, False), (1, True), (2, False), (2, True)])
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
 def test_a_push_killed_anywhere_is_all_or_nothing_and_the_next_one_finishes(
     one: Path, at: int, done: bool
 ) -> None:
+    lay_beside(one, hashlib.sha256(one.read_bytes()).hexdigest())
     blobs = Dying(at, done=done)
     with pytest.raises(KeyboardInterrupt):
         store_on(blobs).publish(one, who="ann")
-    exists = (at, done) == (2, True)
+    exists = (at, done) == (4, True)
     assert len(store_on(blobs).list("shop")) == int(exists)
     assert store_on(blobs).publish(one, who="ann").digest == hashlib.sha256(one.read_bytes()).hexdigest()
     assert len(store_on(blobs).list("shop")) == 1
+    assert len(list(blobs.keys("shop/"))) == 4
 
 
 class Forgetful(MemoryBlobs):
