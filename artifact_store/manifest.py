@@ -75,6 +75,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     builder: Builder
     processes: dict[str, str]
     requires_env: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
+    """Shared libraries (`libpq.so.5`) that wheels built from sdists need of the host, sorted."""
     wheels: tuple[Wheel, ...]
     files: tuple[File, ...]
     members: tuple[Member, ...]

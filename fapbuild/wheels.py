@@ -91,11 +91,7 @@ def download(pins: Sequence[Pin], work: Path) -> list[Path]:
 
 
 def _question(pin: Pin, platform: Target) -> str:
-    return " ".join([pin.name, pin.version, *sorted(pin.sha256s), _target_name(platform)])
-
-
-def _target_name(platform: Target) -> str:
-    return f"{platform.python}-{platform.abi}-{platform.platform}-glibc{platform.glibc}"
+    return " ".join([pin.name, pin.version, *sorted(pin.sha256s), target.name(platform)])
 
 
 def _vendored(cache: Cache, pin: Pin, kept: Kept) -> Vendored:
@@ -112,7 +108,7 @@ def _choose(cache: Cache, pin: Pin, platform: Target, path: Path, work: Path, sa
 
 
 def _built(cache: Cache, pin: Pin, platform: Target, sdist: Path, work: Path, say: Say) -> Kept:
-    question = f"{sha256_of(sdist)} {_target_name(platform)}"
+    question = f"{sha256_of(sdist)} {target.name(platform)}"
     if kept := cache.answer("built", question):
         return kept
     say(f"building {pin.name} {pin.version} from its sdist")

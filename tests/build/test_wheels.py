@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import FapError, VerificationError
-from artifact_store.manifest import Target
 from fapbuild import completeness
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.target import check_fits, lowest_glibc, this_machine
+from fapbuild.target import this_machine
 from fapbuild.wheels import Vendored, build_wheel, lock_text, vendor
 from tests.build.project import Project
 from tests.build.wheelhouse import make_wheel, pin
@@ -174,28 +173,6 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
         Cache(tmp_path / "file" / "cache").keep(tmp_path / "file")
     assert "the build cache can't be used" in caught.value.message
     assert "FAP_CACHE" in caught.value.hint
-
-
-def test_wheels_for_another_platform_do_not_fit() -> None:
-    check_fits("a-1.0-py3-none-any.whl", HERE)
-    with pytest.raises(FapError, match="does not run on"):
-        check_fits("a-1.0-cp27-cp27m-win32.whl", HERE)
-
-
-@pytest.mark.parametrize(
-    ("tags", "glibc"),
-    [
-        (["py3-none-any"], ""),
-        (["cp311-cp311-manylinux2014_x86_64"], "2.17"),
-        (["cp311-cp311-manylinux_2_28_x86_64.manylinux_2_17_x86_64"], "2.17"),
-        (["cp311-cp311-manylinux_2_9_x86_64", "cp311-cp311-manylinux_2_28_x86_64"], "2.28"),
-        (["cp311-cp311-linux_x86_64", "cp311-cp311-manylinux1_x86_64"], "2.36"),
-        (["cp311-cp311-musllinux_1_2_x86_64"], ""),
-    ],
-)
-def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
-    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
-    assert lowest_glibc([f"a-1.0-{tag}.whl" for tag in tags], here) == glibc
 
 
 def vendored(wheel: Path, name: str) -> Vendored:

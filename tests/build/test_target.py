@@ -1,0 +1,112 @@
+"""Targets by name, what markers see there, and which wheels fit them."""
+
+import pytest
+from packaging.markers import Marker
+
+from artifact_store.errors import FapError, UsageError
+from artifact_store.manifest import Target
+from fapbuild import target
+from fapbuild.target import check_fits, lowest_glibc, this_machine
+
+HERE = this_machine()
+OTHER = target.parse("cp399-manylinux_2_28_aarch64")
+
+
+def test_no_name_is_this_machine() -> None:
+    assert target.parse("") == HERE == target.parse(HERE.python)
+    assert target.builds_here(HERE)
+
+
+def test_a_target_is_named_as_wheels_are() -> None:
+    assert Target(python="cp399", abi="cp399", platform="linux_aarch64", glibc="2.28") == OTHER
+    assert target.name(OTHER) == "cp399-cp399-linux_aarch64-glibc2.28"
+    assert target.parse("cp399-manylinux2014_x86_64").glibc == "2.17"
+    assert target.parse("cp399").platform == HERE.platform
+    assert not target.builds_here(OTHER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3.12", "cp312-linux_x86_64", "cp312-musllinux_1_2_x86_64", "cp312-manylinux_x86_64", "cp27", "-"],
+)
+def test_other_names_are_refused(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        target.parse(text)
+    assert repr(text) in caught.value.message
+    assert "cp312-manylinux_2_28_x86_64" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("marker", "holds"),
+    [
+        ('python_version >= "3.99"', True),
+        ('python_full_version >= "3.99.1"', False),
+        ('platform_machine == "aarch64"', True),
+        ('sys_platform == "win32"', False),
+        ('implementation_name == "cpython" and os_name == "posix"', True),
+    ],
+)
+def test_markers_see_the_target(marker: str, holds: bool) -> None:
+    assert Marker(marker).evaluate(target.marker_environment(OTHER)) is holds
+
+
+def test_markers_see_this_interpreter_where_it_is_the_targets() -> None:
+    import platform
+
+    environment = target.marker_environment(HERE)
+    assert environment["python_full_version"] == platform.python_version()
+
+
+@pytest.mark.parametrize(
+    ("tag", "fits"),
+    [
+        ("py3-none-any", True),
+        ("py2.py3-none-any", True),
+        ("cp38-abi3-manylinux_2_28_aarch64", True),
+        ("cp399-cp399-manylinux_2_17_aarch64.manylinux2014_aarch64", True),
+        ("cp399-cp399-manylinux_2_29_aarch64", False),
+        ("cp399-cp399-manylinux_2_28_x86_64", False),
+        ("cp398-cp398-manylinux_2_28_aarch64", False),
+        ("cp399-cp399-linux_aarch64", False),
+        ("cp399-cp399-musllinux_1_2_aarch64", False),
+    ],
+)
+def test_which_wheels_run_on_another_target(tag: str, fits: bool) -> None:
+    if fits:
+        check_fits(f"a-1.0-{tag}.whl", OTHER)
+    else:
+        with pytest.raises(FapError, match="does not run on cp399"):
+            check_fits(f"a-1.0-{tag}.whl", OTHER)
+
+
+def test_the_tags_of_this_machine_by_its_name_are_those_of_packaging() -> None:
+    """A target that differs in glibc alone has the same rules."""
+    older = target.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
+    newer = [
+        tag
+        for tag in target.tags(HERE)
+        if tag.platform.startswith("manylinux_2_") and int(tag.platform.split("_")[2]) > 17
+    ]
+    assert set(target.tags(HERE)) - set(target.tags(older)) == set(newer)
+
+
+def test_wheels_for_another_platform_do_not_fit() -> None:
+    check_fits("a-1.0-py3-none-any.whl", HERE)
+    with pytest.raises(FapError, match="does not run on"):
+        check_fits("a-1.0-cp27-cp27m-win32.whl", HERE)
+
+
+@pytest.mark.parametrize(
+    ("tags", "glibc"),
+    [
+        (["py3-none-any"], ""),
+        (["cp311-cp311-manylinux2014_x86_64"], "2.17"),
+        (["cp311-cp311-manylinux_2_28_x86_64.manylinux_2_17_x86_64"], "2.17"),
+        (["cp311-cp311-manylinux_2_9_x86_64", "cp311-cp311-manylinux_2_28_x86_64"], "2.28"),
+        (["cp311-cp311-linux_x86_64", "cp311-cp311-manylinux1_x86_64"], "2.36"),
+        (["cp311-cp311-musllinux_1_2_x86_64"], ""),
+    ],
+)
+def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
+    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
+    assert lowest_glibc([f"a-1.0-{tag}.whl" for tag in tags], here) == glibc
