@@ -6,8 +6,34 @@ folder only: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class Blob:
+    """What a listing tells of the bytes at a key."""
+
+    key: str
+    size: int
+    """In bytes."""
+    modified: datetime
+    """When they were put there, in UTC, by the place's own clock."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A `create` that has not ended: under way now, or killed. Its bytes take room; nobody sees them."""
+
+    key: str
+    """Where the bytes would have gone; in a folder, the name of the temporary file."""
+    upload: str
+    """Tells it from others of the same key, for `abort`."""
+    size: int
+    """In bytes, so far."""
+    started: datetime
+    """In UTC, by the place's own clock."""
 
 
 class Sink(Protocol):
@@ -26,11 +52,11 @@ class Blobs(Protocol):
 
     @property
     def can_list(self) -> bool:
-        """Whether `keys` and `folders` work; if not, they raise StoreError."""
+        """Whether `keys`, `listing`, `folders` and `unfinished` work; if not, they raise StoreError."""
 
     @property
     def can_write(self) -> bool:
-        """Whether `create` works; if not, it raises StoreError."""
+        """Whether `create`, `delete` and `abort` work; if not, they raise StoreError."""
 
     def get(self, key: str) -> bytes:
         """The bytes at `key`; raise NotFoundError if there are none."""
@@ -54,8 +80,20 @@ class Blobs(Protocol):
         With `after`, a key right in that folder, only the folder's keys that sort behind it, as bytes sort.
         """
 
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """As `keys`, with what is told of each key."""
+
     def folders(self, prefix: str) -> Iterator[str]:
         """The names (first parts) below `prefix` (empty, or ends in `/`) that have keys below them."""
+
+    def delete(self, key: str) -> None:
+        """Remove the bytes at `key`, if there are any; a place that keeps old versions may keep them."""
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Creates of keys that start with `prefix` (`<app>/`, or empty for all) that have not ended."""
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """Remove what an unfinished create left; one that ended meanwhile is no error and loses nothing."""
 
     def url(self, key: str, expires: timedelta) -> str:
         """A URL to download `key` from, without more credentials, for at least `expires` if it expires."""

@@ -8,16 +8,17 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from artifact_store.blobs import Sink
+from artifact_store.blobs import Blob, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
+_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class FolderBlobs:
@@ -49,9 +50,9 @@ class FolderBlobs:
     def create(self, key: str, body: bytes | BinaryIO) -> None:
         """See Blobs."""
         path = self._path(key)
-        incoming = self._root / _INCOMING / secrets.token_hex(16)
+        incoming = self._root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
         taken = ConflictError(f"{key} is in {self.name} already")
-        try:
+        with self._writing(key):
             if path.is_file():
                 raise taken
             _make_folder(incoming.parent)
@@ -61,11 +62,6 @@ class FolderBlobs:
                 _link(incoming, path, taken)
             finally:
                 incoming.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"{self.name}: {key} can't be written: {error.strerror}",
-                hint=f"check space, permissions and hard links in {self._root}, then run it again",
-            ) from error
 
     def size(self, key: str) -> int | None:
         """See Blobs."""
@@ -83,12 +79,42 @@ class FolderBlobs:
                 if key > after:
                     yield key
 
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """See Blobs."""
+        for key in self.keys(prefix, after):
+            with suppress(NotFoundError), self._reading(key):
+                found = self._path(key).stat()
+                yield Blob(key, found.st_size, _time(found))
+
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""
         with self._reading(prefix):
             for name, is_folder in self._names(prefix):
                 if is_folder and next(self._walk(f"{prefix}{name}"), None) is not None:
                     yield name.removesuffix("/")
+
+    def delete(self, key: str) -> None:
+        """See Blobs. Empty folders stay: a create that is under way may be about to use them."""
+        path = self._path(key)
+        with self._writing(key), suppress(*_NOT_THERE):
+            path.unlink()
+            _sync(path.parent)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """See Blobs."""
+        app = prefix.split("/")[0]
+        incoming = self._root / _INCOMING
+        with self._reading(_INCOMING):
+            for path in sorted(incoming.glob(f"{app or '*'}/*")):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    name = path.relative_to(self._root).as_posix()
+                    yield Unfinished(name, path.name, found.st_size, _time(found))
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """See Blobs."""
+        with self._writing(unfinished.key):
+            (self._root / unfinished.key).unlink(missing_ok=True)
 
     def url(self, key: str, expires: timedelta) -> str:
         """See Blobs. A file's URL doesn't expire."""
@@ -117,10 +143,20 @@ class FolderBlobs:
         return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in found)
 
     @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {key} can't be written: {error.strerror}",
+                hint=f"check space, permissions and hard links in {self._root}, then run it again",
+            ) from error
+
+    @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        except _NOT_THERE:
             raise NotFoundError(f"{key} is not in {self.name}") from None
         except OSError as error:
             raise StoreError(
@@ -138,6 +174,10 @@ def _write(path: Path, body: bytes | BinaryIO) -> None:
             shutil.copyfileobj(body, file, _CHUNK)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _time(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _link(source: Path, target: Path, taken: ConflictError) -> None:

@@ -1,11 +1,11 @@
 """Blobs in memory: the simplest thing that behaves; for tests of what stands on top."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import BinaryIO
 
-from artifact_store.blobs import Sink
+from artifact_store.blobs import Blob, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError
 
 
@@ -18,6 +18,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
+        self._modified: dict[str, datetime] = {}
         self._lock = Lock()
 
     def get(self, key: str) -> bytes:
@@ -40,6 +41,7 @@ class MemoryBlobs:
             if key in self._blobs:
                 raise ConflictError(f"{key} is in {self.name} already")
             self._blobs[key] = body
+            self._modified[key] = datetime.now(UTC)
 
     def size(self, key: str) -> int | None:
         """See Blobs."""
@@ -49,10 +51,27 @@ class MemoryBlobs:
         """See Blobs."""
         yield from sorted(key for key in tuple(self._blobs) if key.startswith(prefix) and key > after)
 
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """See Blobs."""
+        for key in self.keys(prefix, after):
+            yield Blob(key, len(self._blobs[key]), self._modified[key])
+
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""
         below = (key.removeprefix(prefix) for key in self.keys(prefix))
         yield from sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def delete(self, key: str) -> None:
+        """See Blobs."""
+        with self._lock:
+            self._blobs.pop(key, None)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """See Blobs. In memory nothing is left unfinished."""
+        yield from ()
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """See Blobs."""
 
     def url(self, key: str, expires: timedelta) -> str:
         """See Blobs."""

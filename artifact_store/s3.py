@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, BinaryIO
 
@@ -29,7 +29,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from artifact_store.blobs import Sink
+from artifact_store.blobs import Blob, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
 
 _CHUNK = 1 << 20
@@ -104,16 +104,45 @@ class S3Blobs:
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """See Blobs."""
+        for blob in self.listing(prefix, after):
+            yield blob.key
+
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """See Blobs."""
         start = {"StartAfter": self._prefix + after} if after else {}
-        for page in self._pages(prefix, **start):
+        for page in self._pages("list_objects_v2", prefix, **start):
             for found in page.get("Contents", ()):
-                yield found["Key"].removeprefix(self._prefix)
+                yield Blob(self._key(found), found["Size"], _utc(found["LastModified"]))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""
-        for page in self._pages(prefix, Delimiter="/"):
+        for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
             for found in page.get("CommonPrefixes", ()):
                 yield found["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
+
+    def delete(self, key: str) -> None:
+        """See Blobs."""
+        with self._speaking(key):
+            self._client.delete_object(**self._at(key))
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """See Blobs."""
+        for page in self._pages("list_multipart_uploads", prefix):
+            for found in page.get("Uploads", ()):
+                key, upload = self._key(found), found["UploadId"]
+                yield Unfinished(key, upload, self._uploaded(key, upload), _utc(found["Initiated"]))
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """See Blobs."""
+        with suppress(_NoUploadError), self._speaking(unfinished.key):
+            self._client.abort_multipart_upload(**self._at(unfinished.key), UploadId=unfinished.upload)
+
+    def _uploaded(self, key: str, upload: str) -> int:
+        """How many bytes the parts of an unfinished upload have."""
+        pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=upload)
+        with suppress(_NoUploadError), self._speaking(key):
+            return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
+        return 0
 
     def url(self, key: str, expires: timedelta) -> str:
         """See Blobs. At most 7 days; one signed by a session's credentials dies with the session."""
@@ -128,13 +157,16 @@ class S3Blobs:
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
+    def _key(self, found: dict[str, Any]) -> str:
+        return str(found["Key"]).removeprefix(self._prefix)
+
     def _next(self, chunks: Iterator[bytes], key: str) -> bytes:
         with self._speaking(key):
             return next(chunks, b"")
 
-    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
+    def _pages(self, operation: str, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         pages = iter(
-            self._client.get_paginator("list_objects_v2").paginate(
+            self._client.get_paginator(operation).paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix, **options
             )
         )
@@ -219,6 +251,8 @@ class S3Blobs:
             return StoreError(f"{self.name}: there is no such bucket", hint=f"aws s3 mb s3://{self._bucket}")
         if code in _MISSING:
             return NotFoundError(f"{where} is not there")
+        if code == "NoSuchUpload":
+            return _NoUploadError(f"{where}: {code} {message}", hint="run it again")
         if code in _TAKEN:
             return ConflictError(f"{where} is there already")
         if code in _AGAIN:
@@ -228,8 +262,16 @@ class S3Blobs:
         return StoreError(f"{where}: {code} {message}", hint="run it again")
 
 
+class _NoUploadError(StoreError):
+    """The multipart upload has ended, or never was."""
+
+
 class _AgainError(StoreError):
     """Another write of this key is under way: the same create is to be tried again."""
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
 
 
 def _code(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from artifact_store.blobs import Sink
+from artifact_store.blobs import Blob, Sink, Unfinished
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
 
 _CHUNK = 1 << 20
@@ -40,9 +40,7 @@ class WebBlobs:
 
     def create(self, key: str, body: bytes | BinaryIO) -> None:
         """A web server is read-only: raises StoreError."""
-        raise StoreError(
-            f"{self.name} is read-only", hint="push and promote in the s3:// or file:// store behind it"
-        )
+        raise self._no_write()
 
     def size(self, key: str) -> int | None:
         """See Blobs."""
@@ -60,9 +58,30 @@ class WebBlobs:
         """A web server lists nothing: raises StoreError."""
         raise self._no_list()
 
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """A web server lists nothing: raises StoreError."""
+        raise self._no_list()
+
+    def delete(self, key: str) -> None:
+        """A web server is read-only: raises StoreError."""
+        raise self._no_write()
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """A web server lists nothing: raises StoreError."""
+        raise self._no_list()
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """A web server is read-only: raises StoreError."""
+        raise self._no_write()
+
     def url(self, key: str, expires: timedelta) -> str:
         """See Blobs. It doesn't expire."""
         return f"{self.name}/{quote(key)}"
+
+    def _no_write(self) -> StoreError:
+        return StoreError(
+            f"{self.name} is read-only", hint="use the s3:// or file:// store behind it to change anything"
+        )
 
     def _no_list(self) -> StoreError:
         return StoreError(

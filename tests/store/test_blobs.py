@@ -2,11 +2,12 @@
 
 import io
 import os
+import signal
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -110,6 +111,36 @@ def test_folders_have_keys_below_them(blobs: Blobs) -> None:
     assert list(blobs.folders("blog/stages/")) == []
 
 
+def test_a_listing_tells_size_and_time(blobs: Blobs) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    blobs.create("shop/a", b"one")
+    blobs.create("shop/b/c", b"")
+    found = {blob.key: blob for blob in blobs.listing("shop/")}
+    assert {key: blob.size for key, blob in found.items()} == {"shop/a": 3, "shop/b/c": 0}
+    for blob in found.values():
+        assert before < blob.modified < datetime.now(UTC) + timedelta(seconds=2)
+    assert [blob.key for blob in blobs.listing("shop/", after="shop/a")] == ["shop/b/c"]
+
+
+def test_what_is_deleted_is_gone_and_its_key_free(blobs: Blobs) -> None:
+    blobs.create("shop/a/b", b"one")
+    blobs.create("shop/c", b"stays")
+    for key in ("shop/a/b", "shop/a/b", "shop/a", "nothing/here", "shop/c/d"):
+        blobs.delete(key)
+    assert list(blobs.keys("")) == ["shop/c"]
+    assert list(blobs.folders("shop/")) == []
+    blobs.create("shop/a/b", b"two")
+    assert blobs.get("shop/a/b") == b"two"
+
+
+def test_nothing_is_left_unfinished(blobs: Blobs, big: Path) -> None:
+    with big.open("rb") as file:
+        blobs.create("shop/big", file)
+    with big.open("rb") as file, pytest.raises(ConflictError):
+        blobs.create("shop/big", file)
+    assert list(blobs.unfinished("")) == []
+
+
 def test_keys_with_signs_that_urls_give_a_meaning(blobs: Blobs) -> None:
     key = "shop/artifacts/1.0+dirty.12ab/shop-1.0+dirty.12ab.tgz"
     blobs.create(key, b"x")
@@ -156,6 +187,45 @@ def test_a_folder_keeps_its_keys_inside(tmp_path: Path, key: str) -> None:
     with pytest.raises(StoreError):
         blobs.create(key, b"x")
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from artifact_store.location import open_blobs
+
+def die():
+    blobs = open_blobs(sys.argv[1])
+    while not any(unfinished.size for unfinished in blobs.unfinished("")):
+        time.sleep(0.002)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=die).start()
+with Path(sys.argv[2]).open("rb") as file:
+    open_blobs(sys.argv[1]).create("shop/artifacts/1/big", file)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+def test_a_killed_create_is_listed_and_aborted(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = request.getfixturevalue("s3_url") if kind == "s3" else f"file://{tmp_path}/store"
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(64 << 20))
+    done = subprocess.run([sys.executable, "-c", KILLED, url, large], check=False)
+    assert done.returncode == -signal.SIGKILL
+    blobs = open_blobs(url)
+    assert list(blobs.unfinished("blog/")) == []
+    (left,) = blobs.unfinished("shop/")
+    assert list(blobs.unfinished("")) == [left]
+    assert 0 < left.size <= 64 << 20
+    assert abs(left.started - datetime.now(UTC)) < timedelta(minutes=1)
+    blobs.abort(left)
+    blobs.abort(left)
+    assert list(blobs.unfinished("")) == []
+    assert list(blobs.keys("")) == []
 
 
 FILL_A_DISK = """

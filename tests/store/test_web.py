@@ -3,14 +3,16 @@
 import re
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from artifact_store.blobs import Unfinished
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
+from artifact_store.location import open_blobs
 from artifact_store.store import Store, open_store
 from tests.store.tgz import tgz
 
@@ -138,6 +140,16 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
         shop.store.publish(one, who="ann")
     with pytest.raises(StoreError, match="is read-only"):
         shop.store.promote("shop", "2", "staging", who="ann")
+    blobs = open_blobs(shop.url)
+    for refused in (
+        lambda: blobs.delete("a"),
+        lambda: blobs.abort(Unfinished("a", "", 0, datetime.now(UTC))),
+    ):
+        with pytest.raises(StoreError, match="is read-only"):
+            refused()
+    for call in (lambda: blobs.listing(""), lambda: blobs.unfinished("")):
+        with pytest.raises(StoreError, match="can't be listed"):
+            call()
     for call in (shop.store.apps, lambda: shop.store.list("shop"), lambda: shop.store.stages("shop")):
         with pytest.raises(StoreError, match="can't be listed"):
             call()
