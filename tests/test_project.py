@@ -101,7 +101,8 @@ def test_examples_install_is_the_installer() -> None:
 
 def test_the_schema_of_the_manifest_is_current() -> None:
     written = json.loads((ROOT / "docs" / "manifest.schema.json").read_text())
-    assert written == msgspec.json.schema(Manifest), "write it again: msgspec.json.schema(Manifest)"
+    current = json.loads(json.dumps(msgspec.json.schema(Manifest)))  # tuples become lists
+    assert written == current, "write it again: msgspec.json.schema(Manifest)"
 
 
 @pytest.mark.xdist_group("index")
