@@ -8,6 +8,7 @@ from artifact_store.errors import UsageError
 _APP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_OPERATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,12 +33,22 @@ def check_version(version: str) -> str:
 
 
 def check_stage(stage: str) -> str:
-    """Return `stage` if it can be a folder name and an argument; raise UsageError otherwise."""
+    """Return the name of a stage or role if it can be a folder name and an argument; else UsageError."""
     if not _STAGE.fullmatch(stage):
         raise UsageError(
-            f"{stage!r} can't be a stage name", hint="use letters, digits, '_' and '-', at most 64"
+            f"{stage!r} can't name a stage or role", hint="use letters, digits, '_' and '-', at most 64"
         )
     return stage
+
+
+def check_operation(operation: str) -> str:
+    """Return `operation`, the random id of one run, if it can be part of a file name; else UsageError."""
+    if not _OPERATION.fullmatch(operation):
+        raise UsageError(
+            f"{operation!r} can't be the id of a run",
+            hint="use letters, digits, '.', '_' and '-', at most 64",
+        )
+    return operation
 
 
 def check_digest(digest: str) -> str:

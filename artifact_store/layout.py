@@ -4,11 +4,13 @@
 <app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
 <app>/stages/<stage>/00000042.json
+<app>/releases/<stage>/<role>/<time>-<operation>.json
 """
 
 import re
+from datetime import datetime
 
-from artifact_store.artifact import ArtifactId, check_app, check_digest, check_stage
+from artifact_store.artifact import ArtifactId, check_app, check_digest, check_operation, check_stage
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
@@ -59,3 +61,14 @@ def entry_number(key: str) -> int | None:
     """The number of the log entry at `key`, or None if the key is no entry's."""
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def releases(app: str, stage: str, role: str | None = None) -> str:
+    """The prefix of the release records of a stage, or of one of its roles."""
+    folder = f"{check_app(app)}/releases/{check_stage(stage)}/"
+    return folder if role is None else f"{folder}{check_stage(role)}/"
+
+
+def release(app: str, stage: str, role: str, at: datetime, operation: str) -> str:
+    """The key of the record of a release that ended at `at` (UTC) and was the run `operation`."""
+    return f"{releases(app, stage, role)}{at:%Y%m%dT%H%M%SZ}-{check_operation(operation)}.json"

@@ -1,7 +1,6 @@
 """The rules of a stage's log, as pure functions: what an entry is, and which one comes next.
 
-An entry is an envelope of a statement and signatures over the statement's very bytes, so the statement
-is kept as the JSON text it was written as. A statement carries the stage's whole state.
+An entry is an envelope whose statement carries the stage's whole state.
 """
 
 import hashlib
@@ -12,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from artifact_store import envelope
 from artifact_store.errors import NotFoundError, StoreError, VerificationError
 
 Action = Literal["promote", "rollback", "freeze", "unfreeze"]
@@ -42,13 +42,6 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of the CI run that wrote it, or empty."""
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytes of an entry: what is stated, and signatures over exactly those bytes."""
-
-    statement: msgspec.Raw
-    signatures: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Entry:
     """An entry as it was read."""
@@ -75,7 +68,7 @@ class Request:
 
 def encode(state: StageState) -> bytes:
     """The bytes of an entry that states `state`, not signed."""
-    return msgspec.json.encode(Envelope(statement=msgspec.Raw(msgspec.json.encode(state)))) + b"\n"
+    return envelope.seal(msgspec.json.encode(state))
 
 
 def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
@@ -85,13 +78,7 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
     stage and number so that it can't be replayed elsewhere.
     """
     place = f"entry {number} of {app} {stage}"
-    try:
-        envelope = msgspec.json.decode(data, type=Envelope)
-        state = msgspec.json.decode(envelope.statement, type=StageState)
-    except msgspec.MsgspecError as error:
-        raise VerificationError(
-            f"{place} can't be read: {error}", hint="was it written by fapstore?"
-        ) from error
+    state, _ = envelope.read(data, StageState, place)
     if (state.app, state.stage, state.number) != (app, stage, number):
         raise VerificationError(
             f"{place} states entry {state.number} of {state.app} {state.stage}",

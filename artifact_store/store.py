@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from artifact_store import archive, evidence, layout, promotion, record
+from artifact_store import archive, evidence, layout, promotion, record, releases
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blobs
 from artifact_store.download import download
@@ -16,6 +16,7 @@ from artifact_store.errors import ConflictError, NotFoundError
 from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
+from artifact_store.releases import ReleaseRecord
 from artifact_store.stagelog import StageLog
 
 
@@ -205,6 +206,24 @@ class Store:
         """Allow them again."""
         request = self._request("unfreeze", who, why, ci)
         return self._change(app, stage, self._log(app, stage).last(), request)
+
+    def record_release(self, release: ReleaseRecord) -> None:
+        """Keep what a run of `faprelease` did with one role of a stage; once kept, it is never changed.
+
+        The same record again is no error. Raises ConflictError if its place holds another one.
+        """
+        key, body = releases.key(release), releases.encode(release)
+        try:
+            self._blobs.create(key, body)
+        except ConflictError:
+            if self._blobs.get(key) != body:
+                raise
+
+    def releases(self, app: str, stage: str, role: str | None = None) -> tuple[ReleaseRecord, ...]:
+        """What was released to a stage, or to one role of it: by stage entry, and by time within one."""
+        keys = self._blobs.keys(layout.releases(app, stage, role))
+        found = [releases.decode(self._blobs.get(key), key) for key in keys if key.endswith(".json")]
+        return tuple(sorted(found, key=lambda release: (release.entry, release.at, release.role)))
 
     def _request(
         self,

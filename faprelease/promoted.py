@@ -9,11 +9,18 @@ from faprelease.errors import ConfigError
 
 @dataclass(frozen=True)
 class Promoted:
-    """The version that was last promoted to a stage: its name for people, URL and sha256."""
+    """The version that was last promoted to a stage, by which entry of its log, its URL and sha256."""
 
-    name: str
+    app: str
+    version: str
+    entry: int
     url: str
     digest: str
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.app} {self.version}"
 
 
 def store_of(target: Target) -> str:
@@ -43,4 +50,4 @@ def find(target: Target) -> Promoted:
             f"nothing was ever promoted to {stage} of {app} in {where}",
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
-    return Promoted(f"{app} {state.version}", store.url(app, state.version), state.digest)
+    return Promoted(app, state.version, state.number, store.url(app, state.version), state.digest)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from artifact_store import promotion, wording
+from artifact_store.envelope import Envelope
 from artifact_store.errors import NotFoundError, StoreError, VerificationError
 from artifact_store.promotion import Action, Entry, Request, StageState, decide, version_before
 
@@ -92,7 +93,7 @@ def test_there_is_nothing_to_freeze() -> None:
 def test_an_entry_is_an_envelope_that_keeps_the_bytes_of_its_statement() -> None:
     state = decide(None, "shop", "production", request("promote", "1"))
     data = promotion.encode(state)
-    envelope = msgspec.json.decode(data, type=promotion.Envelope)
+    envelope = msgspec.json.decode(data, type=Envelope)
     assert bytes(envelope.statement) in data
     assert msgspec.json.decode(envelope.statement, type=StageState) == state
     assert envelope.signatures == ()
