@@ -36,7 +36,7 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     """The id of the release that was made or, by a rollback, gone back to: `261122-185409`."""
     previous: str
-    """The id of the release that ran before, which a rollback leaves; empty if none, or if the hosts differed."""
+    """The id of the release that ran before, which a rollback leaves; empty if none or several."""
     version: str
     """The version of the artifact in `release`; empty for a tgz that has no manifest."""
     digest: str
