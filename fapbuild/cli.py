@@ -99,11 +99,12 @@ def inspect(artifact: str, as_json: bool) -> None:
     Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
     on standard input, as `-`.
     """
-    from fapbuild import inspection, reading
+    from artifact_store import reading
+    from fapbuild import inside, inspection
 
     with reading.opened(artifact) as source:
         found = reading.look(source)
-        settings = reading.settings(source, found)
+        settings = inside.settings(source, found)
     _print(inspection.facts(found, settings), inspection.lines(found, settings), as_json)
 
 
@@ -116,7 +117,8 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
     """
-    from fapbuild import difference, reading
+    from artifact_store import reading
+    from fapbuild import difference
 
     found = []
     for where in (before, after):

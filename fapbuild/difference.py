@@ -3,21 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from artifact_store import wording
+from artifact_store import changes, wording
+from artifact_store.changes import Wheels
 from artifact_store.manifest import Manifest
+from artifact_store.reading import Found
 from fapbuild.plan import members_of
-from fapbuild.reading import Found
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A wheel in both, in other versions."""
-
-    name: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True)
@@ -35,16 +27,6 @@ class Resized:
     path: str
     before: int
     after: int
-
-
-@dataclass(frozen=True)
-class Wheels:
-    """`added` and `removed` are `name version`; `rebuilt` have the same version and other bytes."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    upgraded: tuple[Moved, ...]
-    rebuilt: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,32 +54,10 @@ class Difference:
 
 def compare(before: Found, after: Found) -> Difference:
     """What a host gets that has `before` and is given `after`."""
-    had = {member.sha256 for member in before.manifest.members}
-    lacking = sum(member.length for member in after.manifest.members if member.sha256 not in had)
     return Difference(
-        _wheels(before.manifest, after.manifest),
+        changes.wheels(before.manifest, after.manifest),
         _files(before.manifest, after.manifest),
-        after.first + lacking,
-    )
-
-
-def _wheels(before: Manifest, after: Manifest) -> Wheels:
-    old = {wheel.name: wheel for wheel in before.wheels}
-    new = {wheel.name: wheel for wheel in after.wheels}
-    both = sorted(old.keys() & new.keys())
-    return Wheels(
-        added=tuple(f"{name} {new[name].version}" for name in sorted(new.keys() - old.keys())),
-        removed=tuple(f"{name} {old[name].version}" for name in sorted(old.keys() - new.keys())),
-        upgraded=tuple(
-            Moved(name, old[name].version, new[name].version)
-            for name in both
-            if old[name].version != new[name].version
-        ),
-        rebuilt=tuple(
-            f"{name} {new[name].version}"
-            for name in both
-            if old[name].version == new[name].version and old[name].sha256 != new[name].sha256
-        ),
+        changes.download(before, after),
     )
 
 
@@ -134,22 +94,12 @@ def facts(before: Found, after: Found) -> dict[str, object]:
 
 def lines(before: Found, after: Found) -> list[str]:
     """The same for people; of the files that may have changed only some."""
-    found = compare(before, after)
-    wheels, files = found.wheels, found.files
+    files = _files(before.manifest, after.manifest)
     old, new = before.manifest, after.manifest
-    grown = after.size - before.size
     other_builder = old.builder != new.builder
     return [
         f"{old.app} {old.version} -> {new.app} {new.version}",
-        f"size       {wording.size(before.size)} -> {wording.size(after.size)} ({grown:+,} bytes)",
-        f"download   {wording.size(found.download)}, by a host that has {old.version}",
-        *([f"for        {_target(old)} -> {_target(new)}"] if old.target != new.target else []),
-        f"wheels     {len(wheels.added)} added, {len(wheels.removed)} removed, "
-        f"{len(wheels.upgraded)} in another version, {len(wheels.rebuilt)} with other bytes",
-        *(f"  + {name}" for name in wheels.added),
-        *(f"  - {name}" for name in wheels.removed),
-        *(f"  ~ {wheel.name} {wheel.before} -> {wheel.after}" for wheel in wheels.upgraded),
-        *(f"  ~ {name}, built again" for name in wheels.rebuilt),
+        *changes.lines(before, after),
         f"files      {len(files.added)} added, {len(files.removed)} removed, {len(files.changed)} changed, "
         f"{len(files.perhaps)} may have changed",
         *(f"  + {file.path}  {wording.size(file.size)}" for file in files.added),
@@ -172,11 +122,6 @@ def _perhaps(paths: tuple[str, ...]) -> list[str]:
             f"  ? {len(paths)} of the same size, packed beside something that changed (--json names them)"
         ]
     return [f"  ? {path}  the same size, packed beside something that changed" for path in paths]
-
-
-def _target(manifest: Manifest) -> str:
-    target = manifest.target
-    return " ".join(filter(None, [target.python, target.platform, target.glibc and f"glibc {target.glibc}"]))
 
 
 def _named(found: Found) -> dict[str, Any]:

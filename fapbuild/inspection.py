@@ -7,9 +7,9 @@ import msgspec
 
 from artifact_store import wording
 from artifact_store.manifest import Manifest
+from artifact_store.reading import Found
 from fapbuild.config import Settings
 from fapbuild.contents import LOCK
-from fapbuild.reading import Found
 
 _BIGGEST = 10
 

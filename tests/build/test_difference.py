@@ -9,9 +9,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artifact_store import reading
+from artifact_store.changes import Moved, Wheels
 from artifact_store.manifest import Builder
-from fapbuild import difference, reading
-from fapbuild.difference import Difference, Moved, Resized, Sized
+from fapbuild import difference
+from fapbuild.difference import Difference, Resized, Sized
 from tests.build.artifacts import artifact
 from tests.build.project import Project
 from tests.build.webserver import serve
@@ -53,7 +55,7 @@ def test_what_changed(tmp_path: Path) -> None:
     old = artifact(tmp_path / "1.tgz", BEFORE, OLD_WHEELS)
     new = artifact(tmp_path / "2.tgz", AFTER, NEW_WHEELS, version="2")
     found = compared(old, new)
-    assert found.wheels == difference.Wheels(("e 2.0",), ("a 1.0",), (Moved("c", "1.0", "1.1"),), ("d 1.0",))
+    assert found.wheels == Wheels(("e 2.0",), ("a 1.0",), (Moved("c", "1.0", "1.1"),), ("d 1.0",))
     assert found.files.added == (Sized("new.py", 3),)
     assert found.files.removed == (Sized("gone.py", 4),)
     assert found.files.changed == (Resized("app.py", 3, 6),)
@@ -64,7 +66,7 @@ def test_what_changed(tmp_path: Path) -> None:
 
 def test_nothing_changed(packed: Path) -> None:
     found = compared(packed, packed)
-    assert found.wheels == difference.Wheels((), (), (), ())
+    assert found.wheels == Wheels((), (), (), ())
     assert found.files == difference.Files((), (), (), ())
     assert found.download == len(members_of(packed)[0])
 

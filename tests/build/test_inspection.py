@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store import reading
 from artifact_store.errors import UsageError, VerificationError
 from artifact_store.manifest import File
-from fapbuild import inspection, reading
+from fapbuild import inside, inspection
 from fapbuild.inspection import Part
 from fapbuild.plan import PIECE, members_of
 from tests.build.artifacts import CLICK, artifact, project_file
@@ -28,7 +29,7 @@ FILES = {
 def parts(path: Path) -> dict[str, Part]:
     with reading.opened(str(path)) as source:
         found = reading.look(source)
-        return inspection.parts(found.manifest, reading.settings(source, found))
+        return inspection.parts(found.manifest, inside.settings(source, found))
 
 
 def test_the_sizes_by_part(tmp_path: Path) -> None:
@@ -77,9 +78,9 @@ def test_every_path_has_its_members(tmp_path: Path) -> None:
         assert sorted({number for numbers in held.values() for number in numbers}) == list(
             range(len(found.manifest.members))
         )
-        assert {name: reading.content(source, found, name) for name in FILES} == FILES
-        assert reading.content(source, found, "video") is None
-        assert reading.content(source, found, "absent") is None
+        assert {name: inside.content(source, found, name) for name in FILES} == FILES
+        assert inside.content(source, found, "video") is None
+        assert inside.content(source, found, "absent") is None
 
 
 def test_sizes_that_nobody_can_have_are_no_trouble(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store import reading
 from artifact_store.errors import FapError, NotFoundError, StoreError, UnreachableError, VerificationError
 from artifact_store.masking import shown_url
-from fapbuild import inspection, reading
+from fapbuild import inside, inspection
 from tests.build.artifacts import artifact, project_file
 from tests.build.project import Project
 from tests.build.webserver import Site, serve
@@ -44,7 +45,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(where: str) -> dict[str, object]:
     with reading.opened(where) as source:
         found = reading.look(source)
-        return inspection.facts(found, reading.settings(source, found))
+        return inspection.facts(found, inside.settings(source, found))
 
 
 def test_only_the_manifest_and_the_settings_are_fetched(site: Site, large: Path) -> None:

@@ -1,9 +1,7 @@
-"""Look into an artifact, a file or a URL, without reading more of it than its manifest and what is asked."""
+"""Look into an artifact, a file or behind a URL, without reading more of it than its manifest."""
 
-import hashlib
 import io
 import re
-import tarfile
 import tempfile
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -16,13 +14,10 @@ from urllib.parse import unquote
 from artifact_store import archive
 from artifact_store.errors import UsageError, VerificationError
 from artifact_store.manifest import Manifest
-from fapbuild import config
-from fapbuild.plan import members_of
 
 _CHUNK = 1 << 16
 _LIMIT = 64 << 20
 """As many bytes of a first member are looked at, compressed or not: `archive` reads no more either."""
-_MEMBER_LIMIT = 16 << 20
 _REPACK = "fetch it again, or pack it again with `fapbuild pack`"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+ -]")
 
@@ -67,7 +62,7 @@ def opened(where: str) -> Iterator[Source]:
     if scheme in ("http", "https") and separator:
         import httpx
 
-        from fapbuild.remote import WebFile
+        from artifact_store.remote import WebFile
 
         with httpx.Client(follow_redirects=True) as client:
             yield WebFile(where, client)
@@ -89,7 +84,7 @@ def look(source: Source) -> Found:
     """
     with closing(source.start()) as chunks:
         head = _first_member(chunks)
-    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fapkit-") as folder:
         path = Path(folder) / (_UNSAFE.sub("_", source.file_name)[:80].lstrip(".") or "artifact")
         path.write_bytes(head)
         found = Found(archive.read_manifest(path), len(head))
@@ -106,49 +101,6 @@ def look(source: Source) -> Found:
             hint=_REPACK,
         )
     return found
-
-
-def settings(source: Source, found: Found) -> config.Settings | None:
-    """The settings it was packed with, from the pyproject.toml or fapbuild.toml inside it.
-
-    None if it holds neither, they can't be reached without reading the whole, or they are not understood.
-    """
-    paths = {file.path for file in found.manifest.files}
-    names = [name for name in (config.PYPROJECT, config.OWN_FILE) if name in paths]
-    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
-        for name in names:
-            text = content(source, found, name)
-            if text is None:
-                return None
-            (Path(folder) / name).write_bytes(text)
-        try:
-            return config.load(Path(folder)).settings if names else None
-        except UsageError:
-            return None
-
-
-def content(source: Source, found: Found, path: str) -> bytes | None:
-    """The bytes of one small file of the artifact; fetches the gzip member that it is in, and no more.
-
-    None if the manifest does not tell which one that is, or the source can't give a piece. Raises
-    VerificationError if the member is damaged.
-    """
-    numbers = members_of(found.manifest).get(path, ())
-    members = [found.manifest.members[number] for number in numbers]
-    if len(members) != 1 or members[0].length > _MEMBER_LIMIT:
-        return None
-    data = source.piece(found.first + members[0].offset, members[0].length)
-    if data is None:
-        return None
-    if hashlib.sha256(data).hexdigest() != members[0].sha256:
-        raise VerificationError(f"{source.name}: the gzip member that holds {path} is damaged", hint=_REPACK)
-    try:
-        plain = zlib.decompressobj(wbits=31).decompress(data, _MEMBER_LIMIT)
-        with tarfile.open(fileobj=io.BytesIO(plain + bytes(1024)), mode="r:") as tar:
-            file = tar.extractfile(path)
-            return file.read() if file else None
-    except (tarfile.TarError, zlib.error, KeyError, ValueError):
-        return None
 
 
 class _LocalFile:
