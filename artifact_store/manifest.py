@@ -57,6 +57,8 @@ class Builder(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     compressor: str
     level: int
+    sbom: str = ""
+    """What wrote the bill of materials."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

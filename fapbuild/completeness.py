@@ -1,13 +1,12 @@
 """Whether the vendored wheels have all they need: found here, not on a host at night."""
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from email.parser import BytesHeaderParser
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from artifact_store.errors import FapError
+from fapbuild import wheel_metadata
 from fapbuild.locks import Pin
 from fapbuild.wheels import Vendored
 
@@ -33,7 +32,7 @@ def check(pins: Sequence[Pin], vendored: Sequence[Vendored], say: Callable[[str]
 
 def needs(wheel: Vendored, extras: frozenset[str]) -> Iterator[Requirement]:
     """The `Requires-Dist` of a wheel (Core metadata specification) that hold here with these extras."""
-    for line in _requires(wheel):
+    for line in wheel_metadata.read(wheel).get_all("Requires-Dist") or ():
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
@@ -41,13 +40,3 @@ def needs(wheel: Vendored, extras: frozenset[str]) -> Iterator[Requirement]:
         marker = requirement.marker
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
             yield requirement
-
-
-def _requires(wheel: Vendored) -> list[str]:
-    try:
-        with zipfile.ZipFile(wheel.path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-            data = archive.read(min(names, key=len)) if names else b""
-    except zipfile.BadZipFile as error:
-        raise FapError(f"{wheel.file} is no wheel: {error}", hint="fapbuild lock") from error
-    return list(BytesHeaderParser().parsebytes(data).get_all("Requires-Dist") or ())

@@ -10,7 +10,7 @@ import pathspec
 
 from artifact_store.artifact import ArtifactId
 from artifact_store.manifest import File, Manifest, Wheel
-from fapbuild import evidence, guards, parts
+from fapbuild import evidence, guards, parts, wheel_metadata
 from fapbuild.assets import Output
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
@@ -46,7 +46,9 @@ def collect(
     guards.check_names([*by_path, *(path for path in made if path not in by_path)], own_installer=own)
     guards.check_secrets(made, settings.allow)
     lock = lock_text(vendored)
-    sbom = evidence.sbom(artifact, vendored)
+    all_wheels = (*vendored, *own_wheels)
+    licensed = {wheel.file: evidence.licences(wheel_metadata.read(wheel)) for wheel in all_wheels}
+    sbom = evidence.sbom(artifact, all_wheels, licensed)
     entries = [
         *(by_path | made).values(),
         *parts.entries(own_wheels, own_installer=own),

@@ -18,6 +18,7 @@ from fapbuild import (
     completeness,
     config,
     contents,
+    evidence,
     guards,
     locks,
     parts,
@@ -89,11 +90,19 @@ def pack(request: Request, say: Say) -> writer.Written:
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
         _make_output(request.root, request.output)
         say(f"writing {found.id.file_name}: {len(files)} files, {len(vendored)} wheels")
-        return writer.write(
+        written = writer.write(
             members,
             lambda index: msgspec.structs.replace(manifest, members=index),
             request.output / found.id.file_name,
         )
+        bill = evidence.bill_in(files)
+        evidence.attach(written, bill, evidence.provenance(written, found.tree, asked(request), bill))
+        return written
+
+
+def asked(request: Request) -> dict[str, object]:
+    """What of the request decides the artifact, for its provenance."""
+    return {"ref": request.ref or "HEAD", "version": request.version, "allowDirty": request.allow_dirty}
 
 
 def _make_output(project: Path, folder: Path) -> None:
@@ -136,6 +145,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
             version=metadata.version("fapkit"),
             compressor=writer.compressor(),
             level=writer.LEVEL,
+            sbom=evidence.sbom_maker(),
         ),
         processes=procfile.read(tree.folder),
         requires_env=settings.requires_env,

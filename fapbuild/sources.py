@@ -32,6 +32,8 @@ class SourceTree:
     commit: str
     committed: int
     """The commit's time in seconds since 1970."""
+    prefix: str
+    """Where the project's folder lies in its repository; empty for the top."""
     repository: str
     """`https://host/path` of the remote `origin`, without user, password or `.git`; empty if it has none."""
     dirty: str
@@ -77,6 +79,7 @@ def read(
     return SourceTree(
         commit=commit,
         committed=int(_text(_git(root, "show", "-s", "--format=%ct", commit))),
+        prefix=prefix,
         repository=_repository(root),
         dirty=dirty,
         folder=into,
