@@ -36,6 +36,17 @@ class Unfinished:
     """In UTC, by the place's own clock."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """A URL to download from without more credentials; if it ends, it is a secret until then."""
+
+    url: str
+    until: datetime | None = None
+    """When it ends, in UTC, as far as is known; None if it doesn't."""
+    session: bool = False
+    """Signed with credentials of a session that may end before `until`, nobody here knows when."""
+
+
 class Sink(Protocol):
     """Where downloaded bytes go: a file, say."""
 
@@ -95,5 +106,5 @@ class Blobs(Protocol):
     def abort(self, unfinished: Unfinished) -> None:
         """Remove what an unfinished create left; one that ended meanwhile is no error and loses nothing."""
 
-    def url(self, key: str, expires: timedelta) -> str:
-        """A URL to download `key` from, without more credentials, for at least `expires` if it expires."""
+    def link(self, key: str, expires: timedelta) -> Link:
+        """A way to download `key` without more credentials, for `expires` if it ends at all."""

@@ -116,12 +116,23 @@ def fetch(opened: Open, app: str, version: str, output: Path, as_json: bool) -> 
     show_default=True,
     help="How long S3 honours it.",
 )
+@click.option("--faprelease", "as_command", is_flag=True, help="Print the command that releases it.")
 @json_option
 @click.pass_obj
-def url(opened: Open, app: str, version: str, expires: timedelta, as_json: bool) -> None:
-    """Print a URL to download a version from; on S3 it is presigned, so a secret."""
-    found = opened().url(app, version, expires)
-    _print({"url": found}, as_json, found)
+def url(opened: Open, app: str, version: str, expires: timedelta, as_command: bool, as_json: bool) -> None:
+    """Print a URL to download a version from; on S3 it is presigned, so a secret.
+
+    When it ends is told on stderr: a URL signed with a session's credentials ends with the session.
+    """
+    store = opened()
+    link = store.link(app, version, expires)
+    digest = store.artifact(app, version).digest
+    command = f"faprelease --curl-url {shlex.quote(link.url)} --curl-sha256 {digest}"
+    _say(wording.until(link, _now()))
+    if as_command:
+        _say("add the stage and the role: … production web")
+    told = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
+    _print({**told, "faprelease": command}, as_json, command if as_command else link.url)
 
 
 @fapstore.command()

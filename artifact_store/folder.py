@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from artifact_store.blobs import Blob, Sink, Unfinished
+from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError
 
 _CHUNK = 1 << 20
@@ -116,9 +116,9 @@ class FolderBlobs:
         with self._writing(unfinished.key):
             (self._root / unfinished.key).unlink(missing_ok=True)
 
-    def url(self, key: str, expires: timedelta) -> str:
-        """See Blobs. A file's URL doesn't expire."""
-        return self._path(key).as_uri()
+    def link(self, key: str, expires: timedelta) -> Link:
+        """See Blobs. A file's URL doesn't end."""
+        return Link(self._path(key).as_uri())
 
     def _path(self, key: str) -> Path:
         parts = key.removesuffix("/").split("/")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import BinaryIO
 
-from artifact_store.blobs import Blob, Sink, Unfinished
+from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError
 
 
@@ -73,6 +73,6 @@ class MemoryBlobs:
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
 
-    def url(self, key: str, expires: timedelta) -> str:
+    def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs."""
-        return f"memory:{key}"
+        return Link(f"memory:{key}")

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, BinaryIO
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -29,7 +30,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
-from artifact_store.blobs import Blob, Sink, Unfinished
+from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
 
 _CHUNK = 1 << 20
@@ -68,7 +69,8 @@ class S3Blobs:
         self._prefix = f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}".rstrip("/")
         with self._speaking():
-            self._client: Any = boto3.session.Session().client("s3", config=_CONFIG)
+            self._session = boto3.session.Session()
+            self._client: Any = self._session.client("s3", config=_CONFIG)
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
@@ -144,15 +146,21 @@ class S3Blobs:
             return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
         return 0
 
-    def url(self, key: str, expires: timedelta) -> str:
-        """See Blobs. At most 7 days; one signed by a session's credentials dies with the session."""
+    def link(self, key: str, expires: timedelta) -> Link:
+        """See Blobs. At most 7 days; one signed by a session's credentials ends with the session."""
         if not timedelta(seconds=1) <= expires <= _LONGEST_URL:
             raise UsageError(f"S3 signs URLs for 1 second to 7 days, not {expires}", hint="--expires 1h")
         with self._speaking(key):
             url: str = self._client.generate_presigned_url(
                 "get_object", Params=self._at(key), ExpiresIn=int(expires.total_seconds())
             )
-            return url
+            credentials = self._session.get_credentials()
+        (signed,) = parse_qs(urlsplit(url).query)["X-Amz-Date"]
+        until = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) + expires
+        # botocore has no public name for when credentials end (1.44); those given by hand never tell
+        if end := getattr(credentials, "_expiry_time", None):
+            return Link(url, min(until, _utc(end)))
+        return Link(url, until, session=bool(credentials and credentials.token))
 
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from artifact_store import archive, evidence, layout, promotion, record, releases
 from artifact_store.artifact import ArtifactId
-from artifact_store.blobs import Blobs
+from artifact_store.blobs import Blobs, Link
 from artifact_store.download import download
 from artifact_store.errors import ConflictError, NotFoundError
 from artifact_store.location import open_blobs
@@ -136,10 +136,10 @@ class Store:
         download(self._blobs, layout.archive(artifact, found.digest), found.digest, target)
         return target
 
-    def url(self, app: str, version: str, expires: timedelta = timedelta(hours=1)) -> str:
+    def link(self, app: str, version: str, expires: timedelta = timedelta(hours=1)) -> Link:
         """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL."""
         artifact = ArtifactId(app, version)
-        return self._blobs.url(layout.archive(artifact, self.artifact(app, version).digest), expires)
+        return self._blobs.link(layout.archive(artifact, self.artifact(app, version).digest), expires)
 
     def stage(self, app: str, stage: str) -> StageState | None:
         """What a stage should run, or None if nothing was ever promoted to it."""

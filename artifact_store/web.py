@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
-from artifact_store.blobs import Blob, Sink, Unfinished
+from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
 
 _CHUNK = 1 << 20
@@ -74,8 +74,11 @@ class WebBlobs:
         """A web server is read-only: raises StoreError."""
         raise self._no_write()
 
-    def url(self, key: str, expires: timedelta) -> str:
-        """See Blobs. It doesn't expire."""
+    def link(self, key: str, expires: timedelta) -> Link:
+        """See Blobs. It doesn't end."""
+        return Link(self._url(key))
+
+    def _url(self, key: str) -> str:
         return f"{self.name}/{quote(key)}"
 
     def _no_write(self) -> StoreError:
@@ -91,7 +94,7 @@ class WebBlobs:
 
     @contextmanager
     def _response(self, method: str, key: str) -> Iterator[httpx.Response]:
-        url = self.url(key, timedelta())
+        url = self._url(key)
         try:
             with self._client.stream(method, url) as response:
                 self._check(response, url)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from artifact_store.blobs import Link
 from artifact_store.promotion import StageState
 from artifact_store.record import ArtifactRecord
 
@@ -39,6 +40,16 @@ def sentence(state: StageState, now: datetime) -> str:
 def size(count: int) -> str:
     """A number of bytes, as 12.3 MB or 4.5 kB."""
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} kB"
+
+
+def until(link: Link, now: datetime) -> str:
+    """How long a URL works."""
+    if link.until is None:
+        return "the URL does not expire"
+    minutes = max(0, round((link.until - now).total_seconds() / 60))
+    left = f"{minutes // 60} h {minutes % 60:02} min" if minutes < 48 * 60 else f"{minutes // 1440} days"
+    session = "; earlier, if the session of the AWS credentials ends before" if link.session else ""
+    return f"a secret that works until {link.until:%Y-%m-%d %H:%M} UTC ({left}){session}"
 
 
 def ago(at: datetime, now: datetime) -> str:

@@ -50,4 +50,4 @@ def find(target: Target) -> Promoted:
             f"nothing was ever promoted to {stage} of {app} in {where}",
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
-    return Promoted(app, state.version, state.number, store.url(app, state.version), state.digest)
+    return Promoted(app, state.version, state.number, store.link(app, state.version).url, state.digest)

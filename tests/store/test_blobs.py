@@ -161,14 +161,38 @@ def test_a_listing_has_as_many_pages_as_it_needs(s3_url: str) -> None:
 def test_a_presigned_url_needs_no_credentials(s3_url: str) -> None:
     blobs = open_blobs(s3_url)
     blobs.create("shop/1+2.tgz", b"content")
-    assert httpx.get(blobs.url("shop/1+2.tgz", timedelta(minutes=1))).content == b"content"
+    assert httpx.get(blobs.link("shop/1+2.tgz", timedelta(minutes=1)).url).content == b"content"
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("session", "hours", "known"),
+    [
+        ({}, 48, True),
+        ({"AWS_SESSION_TOKEN": "token"}, 48, False),
+        ({"AWS_SESSION_TOKEN": "token", "AWS_CREDENTIAL_EXPIRATION": "in 3 hours"}, 3, True),
+    ],
+)
+def test_a_link_tells_when_it_really_ends(
+    session: dict[str, str], hours: int, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    for name, value in {**KEYS, **session}.items():
+        end = (now + timedelta(hours=hours)).isoformat()
+        monkeypatch.setenv(name, end if name == "AWS_CREDENTIAL_EXPIRATION" else value)
+    link = open_blobs("s3://bucket/prefix").link("key", timedelta(hours=48))
+    assert link.until is not None
+    assert abs(link.until - now - timedelta(hours=hours)) < timedelta(minutes=1)
+    assert link.session is not known
 
 
 @pytest.mark.xdist_group("s3")
 @pytest.mark.parametrize("expires", [timedelta(days=8), timedelta(), timedelta(seconds=-1)])
 def test_a_url_is_not_signed_for_longer_than_s3_allows(s3_url: str, expires: timedelta) -> None:
     with pytest.raises(UsageError, match="7 days"):
-        open_blobs(s3_url).url("key", expires)
+        open_blobs(s3_url).link("key", expires)
 
 
 def test_files_of_a_folder_are_read_only_and_leave_nothing_beside_them(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """`fapstore` as people and pipelines run it."""
 
+import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +93,13 @@ def test_from_push_to_rollback_on_s3(s3_url: str, tmp_path: Path, one: Path, two
     assert "X-Amz-Expires=600" in url
     curled = subprocess.run(["curl", "--fail", "--silent", url], capture_output=True, check=True)
     assert curled.stdout == two.read_bytes()
+    told = cli("url", "shop", "2", "--expires", "3h", "--faprelease")
+    assert "a secret that works until" in told.stderr
+    assert "(3 h 00 min)" in told.stderr
+    command, *arguments = shlex.split(told.stdout)
+    assert (command, arguments[::2]) == ("faprelease", ["--curl-url", "--curl-sha256"])
+    assert "&X-Amz-Expires=10800&" in arguments[1]
+    assert arguments[3] == hashlib.sha256(two.read_bytes()).hexdigest()
 
 
 def test_versions_and_stages_for_people(shop: Cli) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from artifact_store import evidence, layout
 from artifact_store.artifact import ArtifactId
+from artifact_store.blobs import Link
 from artifact_store.errors import (
     ConflictError,
     FapError,
@@ -171,7 +172,7 @@ def test_a_version_that_is_not_there_names_those_like_it(store: Store, tmp_path:
         store.artifact("shop", "9")
     assert error.value.hint == "fapstore list shop"
     with pytest.raises(NotFoundError, match="holds no version of blog"):
-        store.url("blog", "1")
+        store.link("blog", "1")
 
 
 def test_versions_are_listed_by_the_time_of_their_push(store: Store, tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_fetching_where_nothing_can_be_written(store: Store, one: Path, tmp_path
 
 def test_a_url_of_a_folder(folder: Store, one: Path, tmp_path: Path) -> None:
     digest = folder.publish(one, who="ann").digest
-    assert folder.url("shop", "1") == f"file://{tmp_path}/store/shop/artifacts/1/{digest}/shop-1.tgz"
+    assert folder.link("shop", "1") == Link(f"file://{tmp_path}/store/shop/artifacts/1/{digest}/shop-1.tgz")
 
 
 @pytest.fixture

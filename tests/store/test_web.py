@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.blobs import Unfinished
+from artifact_store.blobs import Link, Unfinished
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
 from artifact_store.location import open_blobs
 from artifact_store.store import Store, open_store
@@ -88,9 +88,9 @@ def test_a_version_is_found_and_fetched(shop: Site, tmp_path: Path) -> None:
 
 def test_its_url_is_plain(shop: Site) -> None:
     digest = shop.behind.artifact("shop", "1+dirty.0a").digest
-    url = shop.store.url("shop", "1+dirty.0a", timedelta(hours=1))
+    url = shop.store.link("shop", "1+dirty.0a", timedelta(hours=1))
     path = f"my%20store/shop/artifacts/1%2Bdirty.0a/{digest}/shop-1%2Bdirty.0a.tgz"
-    assert url == f"{shop.url}/{path}"
+    assert url == Link(f"{shop.url}/{path}")
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 8, 21])
