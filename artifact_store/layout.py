@@ -4,7 +4,7 @@
 <app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
 <app>/stages/<stage>/00000042.json
-<app>/releases/<stage>/<role>/<time>-<operation>.json
+<app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 """
 
 import re
@@ -14,6 +14,7 @@ from artifact_store.artifact import ArtifactId, check_app, check_digest, check_o
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
+_RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
 
 
 def artifacts(app: str) -> str:
@@ -69,6 +70,13 @@ def releases(app: str, stage: str, role: str | None = None) -> str:
     return folder if role is None else f"{folder}{check_stage(role)}/"
 
 
-def release(app: str, stage: str, role: str, at: datetime, operation: str) -> str:
-    """The key of the record of a release that ended at `at` (UTC) and was the run `operation`."""
-    return f"{releases(app, stage, role)}{at:%Y%m%dT%H%M%SZ}-{check_operation(operation)}.json"
+def release(app: str, stage: str, role: str, at: datetime, entry: int, operation: str) -> str:
+    """The key of the record of a run that ended at `at` (UTC) and released an entry of the stage's log."""
+    name = f"{at:%Y%m%dT%H%M%SZ}-{entry:08d}-{check_operation(operation)}.json"
+    return f"{releases(app, stage, role)}{name}"
+
+
+def released_entry(key: str) -> int | None:
+    """The number of the log entry that the record at `key` is about, or None if the key is no record's."""
+    match = _RELEASE.fullmatch(key)
+    return int(match[1]) if match else None

@@ -1,6 +1,6 @@
 """What `faprelease` did with one role of a stage, and how it ended: a record for each run, never changed.
 
-    <app>/releases/<stage>/<role>/<time>-<operation>.json
+    <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 
 A record is an envelope. It says which entry of the stage's log was released; the order that counts is that
 of the entries, since the times are those of many clocks.
@@ -58,7 +58,7 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def key(record: ReleaseRecord) -> str:
     """Where the record lies; raises UsageError if a name in it can't be part of a key."""
-    return layout.release(record.app, record.stage, record.role, record.at, record.operation)
+    return layout.release(record.app, record.stage, record.role, record.at, record.entry, record.operation)
 
 
 def encode(record: ReleaseRecord) -> bytes:

@@ -219,10 +219,19 @@ class Store:
             if self._blobs.get(key) != body:
                 raise
 
-    def releases(self, app: str, stage: str, role: str | None = None) -> tuple[ReleaseRecord, ...]:
-        """What was released to a stage, or to one role of it: by stage entry, and by time within one."""
-        keys = self._blobs.keys(layout.releases(app, stage, role))
-        found = [releases.decode(self._blobs.get(key), key) for key in keys if key.endswith(".json")]
+    def releases(
+        self, app: str, stage: str, role: str | None = None, entries: range | None = None
+    ) -> tuple[ReleaseRecord, ...]:
+        """What was released to a stage, or to one role of it: by stage entry, and by time within one.
+
+        With `entries`, only what is about these entries of the stage's log; no other record is read.
+        """
+        keys = (
+            key
+            for key in self._blobs.keys(layout.releases(app, stage, role))
+            if (entry := layout.released_entry(key)) is not None and (entries is None or entry in entries)
+        )
+        found = [releases.decode(self._blobs.get(key), key) for key in keys]
         return tuple(sorted(found, key=lambda release: (release.entry, release.at, release.role)))
 
     def _request(

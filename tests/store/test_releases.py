@@ -30,7 +30,7 @@ RECORD = ReleaseRecord(
     ci="",
     operation="fap-1",
 )
-KEY = "shop/releases/staging/web/20261122T185409Z-fap-1.json"
+KEY = "shop/releases/staging/web/20261122T185409Z-00000003-fap-1.json"
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_they_come_in_the_order_of_the_stages_entries_whatever_the_clocks_say(st
         store.record_release(record)
     assert store.releases("shop", "staging") == (RECORD, worker, later)
     assert store.releases("shop", "staging", "worker") == (worker,)
+    assert store.releases("shop", "staging", entries=range(4, 9)) == (later,)
     assert store.releases("shop", "production") == ()
 
 
