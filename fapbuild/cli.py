@@ -57,10 +57,18 @@ def lock() -> None:
 )
 @click.option("--push", default=None, metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
 @click.option("--allow-dirty", is_flag=True, help="Pack the working tree, with +dirty in the version.")
+@click.option("--allow-unpushed", is_flag=True, help="Pack a commit that no remote has.")
 @click.option("--dry-run", is_flag=True, help="Show what would be packed; fetch, compile and write nothing.")
 @json_option
 def pack(
-    ref: str, version: str, output: Path, push: str | None, allow_dirty: bool, dry_run: bool, as_json: bool
+    ref: str,
+    version: str,
+    output: Path,
+    push: str | None,
+    allow_dirty: bool,
+    allow_unpushed: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Make dist/APP-VERSION.tgz from the committed files of this folder."""
     from artifact_store import wording
@@ -68,7 +76,7 @@ def pack(
     from fapbuild.pack import pack as run
 
     store = _open_store(push) if push is not None else None
-    request = Request(Path.cwd(), ref, version, output, allow_dirty)
+    request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed)
     if dry_run:
         _print(*dry_run_lines(request, _say), as_json)
         return

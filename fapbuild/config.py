@@ -24,6 +24,13 @@ class Assets(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = "."
 
 
+class Allowed(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that a guard would refuse (patterns as in .gitignore), and why they are harmless."""
+
+    path: str
+    reason: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of `[tool.fapbuild]`; paths are relative to the project's folder."""
 
@@ -33,7 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
     installer: Literal["fapkit", "own"] = "fapkit"
-    allow: tuple[str, ...] = ()
+    allow: tuple[Allowed, ...] = ()
+    file_limit: int = 100
+    """The largest file of the project, or of an asset step, in MB (1 000 000 bytes)."""
     assets: tuple[Assets, ...] = ()
 
 
@@ -91,10 +100,11 @@ def _settings(raw: Any, where: str) -> Settings:
     if not isinstance(raw, dict):
         raise UsageError(f"{where} is not a table")
     _refuse_unknown(raw, Settings, where)
-    assets = raw.get("assets", [])
-    for number, step in enumerate(assets if isinstance(assets, list) else []):
-        if isinstance(step, dict):
-            _refuse_unknown(step, Assets, f"{where} assets[{number}]")
+    for key, kind in (("assets", Assets), ("allow", Allowed)):
+        tables = raw.get(key, [])
+        for number, table in enumerate(tables if isinstance(tables, list) else []):
+            if isinstance(table, dict):
+                _refuse_unknown(table, kind, f"{where} {key}[{number}]")
     try:
         settings = msgspec.convert(raw, Settings)
     except msgspec.ValidationError as error:
@@ -102,6 +112,11 @@ def _settings(raw: Any, where: str) -> Settings:
         key = path.rstrip("`").lstrip(".")
         raise UsageError(f"{where} {key}: {text}" if key else f"{where}: {text}") from error
     _check_paths(settings, where)
+    for allowed in settings.allow:
+        if not allowed.path.strip() or not allowed.reason.strip():
+            raise UsageError(f"{where} allow: {allowed.path!r} needs a path and a reason")
+    if settings.file_limit <= 0:
+        raise UsageError(f"{where} file_limit: {settings.file_limit} MB would refuse every file")
     for name in settings.requires_env:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UsageError(

@@ -14,7 +14,7 @@ from fapbuild import evidence, guards, parts, wheel_metadata
 from fapbuild.assets import Output
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
-from fapbuild.sources import LINK, SourceTree
+from fapbuild.sources import LINK, SourceTree, check_link
 from fapbuild.target import lowest_glibc
 from fapbuild.wheels import Vendored, lock_text
 
@@ -22,9 +22,15 @@ LOCK = "requirements.lock"
 
 
 def committed(tree: SourceTree, exclude: Sequence[str]) -> tuple[Entry, ...]:
-    """The entries of the commit's files, without those that a pattern of `exclude` matches."""
+    """The entries of the commit's files, without those that a pattern of `exclude` matches.
+
+    Raises FapError for a symbolic link that leaves the project.
+    """
     left_out = pathspec.GitIgnoreSpec.from_lines(exclude)
-    kept = (file for file in tree.files if not left_out.match_file(file.path))
+    kept = [file for file in tree.files if not left_out.match_file(file.path)]
+    for file in kept:
+        if file.mode == LINK:
+            check_link(tree.folder, file.path)
     return tuple(_entry(file.path, file.mode, file.size, tree.folder / file.path) for file in kept)
 
 
@@ -38,13 +44,13 @@ def collect(
 ) -> tuple[Entry, ...]:
     """All entries but the manifest and the wheels, sorted by path; an asset replaces a committed file.
 
-    Raises UsageError for a name that is taken, or an asset that looks like a secret.
+    Raises UsageError for a name that is taken, or an asset that looks like a secret or is too large.
     """
     by_path = {entry.path: entry for entry in files}
     made = {output.path: _entry(output.path, output.mode, output.size, output.source) for output in outputs}
     own = settings.installer == "own"
     guards.check_names([*by_path, *(path for path in made if path not in by_path)], own_installer=own)
-    guards.check_secrets(made, settings.allow)
+    guards.check_files(tuple(made.values()), settings)
     lock = lock_text(vendored)
     all_wheels = (*vendored, *own_wheels)
     licensed = {wheel.file: evidence.licences(wheel_metadata.read(wheel)) for wheel in all_wheels}

@@ -1,12 +1,15 @@
-"""What must not become an artifact: pure checks, each with the way out in its hint."""
+"""What must not become an artifact: checks that name the file, and the way out in the hint."""
 
 import fnmatch
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pathspec
 
 from artifact_store.errors import UsageError
+from fapbuild.config import Settings
+from fapbuild.plan import Entry
 
 TAKEN = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
 _SECRETS = (
@@ -22,10 +25,18 @@ def check_clean(changes: Sequence[str]) -> None:
     """Raise UsageError if the working tree holds anything that is not committed."""
     if changes:
         shown = "\n".join(f"  {line}" for line in changes[:_SHOWN])
-        more = f"\n  and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
         raise UsageError(
-            f"the working tree is not what is committed:\n{shown}{more}",
+            f"the working tree is not what is committed:\n{shown}{_more(changes)}",
             hint="add it to .gitignore or commit it, pack a commit with --ref HEAD, or say --allow-dirty",
+        )
+
+
+def check_pushed(commit: str, *, pushed: bool) -> None:
+    """Raise UsageError for a commit that no remote has: nobody else could look at what runs."""
+    if not pushed:
+        raise UsageError(
+            f"commit {commit[:12]} was not pushed, so that only this machine has what would be released",
+            hint="git push; if it was pushed, git fetch; or say --allow-unpushed",
         )
 
 
@@ -55,15 +66,61 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
         )
 
 
-def check_secrets(paths: Iterable[str], allow: Sequence[str]) -> None:
-    """Raise UsageError for files that by their names hold secrets, unless a pattern of `allow` matches."""
-    allowed = pathspec.GitIgnoreSpec.from_lines(allow)
+def check_files(entries: Sequence[Entry], settings: Settings) -> None:
+    """Raise UsageError for a file that holds secrets, by its name or its text, or is too large.
+
+    Files that a pattern of `allow` matches are left alone.
+    """
+    allowed = pathspec.GitIgnoreSpec.from_lines(pattern.path for pattern in settings.allow)
+    checked = [entry for entry in entries if not allowed.match_file(entry.path)]
+    check_secret_names(entry.path for entry in checked)
+    check_sizes(checked, settings.file_limit)
+    _check_secret_texts(checked)
+
+
+def check_secret_names(paths: Iterable[str]) -> None:
+    """Raise UsageError for files that by their names hold secrets."""
     for path in paths:
         name = path.rsplit("/", 1)[-1].lower()
-        if name in _EXAMPLES or not any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS):
-            continue
-        if not allowed.match_file(path):
+        if name not in _EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS):
             raise UsageError(
-                f"{path} looks like a secret, and everyone who can read the store can read an artifact",
-                hint=f'git rm --cached {path}; or, if it is harmless, in [tool.fapbuild]: allow = ["{path}"]',
+                f"{path} looks like a secret, and {_READ_BY_ALL}",
+                hint=f"git rm --cached {path}; or, if it is harmless, {_allow(path)}",
             )
+
+
+def check_sizes(entries: Iterable[Entry], limit: int) -> None:
+    """Raise UsageError for a file of more than `limit` MB: each release would carry it to each host."""
+    for entry in entries:
+        if entry.size > limit * 1_000_000:
+            raise UsageError(
+                f"{entry.path} has {entry.size / 1e6:.0f} MB, and file_limit is {limit} MB",
+                hint="keep data out of the code (linked_dirs of deploy.yml, a bucket), or leave it out: "
+                f'exclude = ["/{entry.path}"]; or, if hosts need it, {_allow(entry.path)}',
+            )
+
+
+def _check_secret_texts(entries: Sequence[Entry]) -> None:
+    from fapbuild import secret_scan
+
+    found = secret_scan.scan(
+        (entry.path, entry.content) for entry in entries if isinstance(entry.content, Path)
+    )
+    if found:
+        shown = "\n".join(f"  {one.path} line {one.line}: {one.kind}" for one in found[:_SHOWN])
+        raise UsageError(
+            f"what looks like secrets would be packed, and {_READ_BY_ALL}:\n{shown}{_more(found)}",
+            hint="give them to the app as variables (environment in deploy.yml), and change those that were "
+            f"committed; or, if they are harmless, {_allow(found[0].path)}",
+        )
+
+
+_READ_BY_ALL = "everyone who can read the store can read an artifact"
+
+
+def _allow(path: str) -> str:
+    return f'in [tool.fapbuild]: allow = [{{path = "/{path}", reason = "why"}}]'
+
+
+def _more(found: Sequence[object]) -> str:
+    return f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""

@@ -45,6 +45,7 @@ class Request:
     version: str = ""
     output: Path = Path("dist")
     allow_dirty: bool = False
+    allow_unpushed: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,15 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     tree = sources.read(
         request.root, request.ref or "HEAD", work / "tree", with_changes=bool(changed), ignore=request.output
     )
+    # What CI has checked out came from a remote, whose branches it often does not fetch.
+    if not (request.allow_unpushed or tree.dirty or os.environ.get("CI")):
+        guards.check_pushed(tree.commit, pushed=sources.is_pushed(request.root, tree.commit))
     project = config.load(tree.folder)
     settings = project.settings
     files = contents.committed(tree, settings.exclude)
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
-    guards.check_secrets(paths, settings.allow)
+    guards.check_files(files, settings)
     pins = locks.resolve(project, tree.folder, work, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(

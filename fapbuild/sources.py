@@ -53,6 +53,14 @@ def changes(root: Path, ignore: Path | None = None) -> tuple[str, ...]:
     return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
 
 
+def is_pushed(root: Path, ref: str) -> bool:
+    """Whether a remote has the commit, as far as this clone knows; so if there is no remote to push to."""
+    if not _git(root, "remote"):
+        return True
+    found = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={_commit(root, ref)}")
+    return bool(_git(root, *found, "refs/remotes"))
+
+
 def read(
     root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
 ) -> SourceTree:
@@ -60,7 +68,7 @@ def read(
 
     With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
     git ignores or that lie in the folder `ignore`.
-    Raises UsageError for an unknown ref, FapError for a submodule, or a symbolic link that leaves the tree.
+    Raises UsageError for an unknown ref, FapError for a submodule.
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
@@ -230,8 +238,6 @@ def _export(root: Path, files: tuple[SourceFile, ...], into: Path, env: dict[str
     # Links come last, so that no file is ever written through one.
     for name, target in links:
         os.symlink(target, os.fsencode(into / name))  # noqa: PTH211 (any bytes)
-    for name, _ in links:
-        check_link(into, name)
 
 
 def _repository(root: Path) -> str:

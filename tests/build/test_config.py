@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store.errors import UsageError
-from fapbuild.config import Assets, load
+from fapbuild.config import Allowed, Assets, load
 
 
 def written(folder: Path, text: str, name: str = "pyproject.toml") -> Path:
@@ -31,7 +31,7 @@ lock = "deps.txt"
 exclude = ["docs/"]
 requires_env = ["SECRET"]
 installer = "own"
-allow = ["tests/*.pem"]
+allow = [{path = "tests/*.pem", reason = "made up"}]
 
 [[assets]]
 name = "front"
@@ -42,7 +42,7 @@ directory = "front"
     settings = load(written(tmp_path, text, "fapbuild.toml")).settings
     assert (settings.app, settings.requirements, settings.lock) == ("shop", "deps.in", "deps.txt")
     assert (settings.exclude, settings.requires_env) == (("docs/",), ("SECRET",))
-    assert (settings.installer, settings.allow) == ("own", ("tests/*.pem",))
+    assert (settings.installer, settings.allow) == ("own", (Allowed(path="tests/*.pem", reason="made up"),))
     assert settings.assets == (Assets(name="front", run=("npm ci",), outputs=("static",), directory="front"),)
 
 
@@ -78,6 +78,10 @@ HEAD = '[tool.fapbuild]\napp = "x"\n'
             "name the files",
         ),
         (HEAD + 'requires_env = ["A=b"]\n', "requires_env: 'A=b' is not the name of a variable", "names"),
+        (HEAD + 'allow = [{path = "a"}]\n', "allow[0]: Object missing required field `reason`", ""),
+        (HEAD + 'allow = [{path = "a", why = ""}]\n', "allow[0]: unknown key 'why'", "known keys"),
+        (HEAD + 'allow = [{path = "a", reason = " "}]\n', "allow: 'a' needs a path and a reason", ""),
+        (HEAD + "file_limit = 0\n", "file_limit: 0 MB would refuse every file", ""),
         ('[tool]\nfapbuild = 3\n', "[tool.fapbuild] is not a table", ""),
         ('[project]\nname = "x"\ndependencies = "flask"\n', "project.dependencies is not a list", ""),
     ],

@@ -146,6 +146,7 @@ def test_provenance_names_commit_packages_lock_and_tools(packed: Path) -> None:
 
 def test_provenance_is_the_same_each_time_and_names_the_run_in_ci(project: Project) -> None:
     project.git("remote", "add", "origin", "https://me:secret@example.org/shop.git")
+    project.git("update-ref", "refs/remotes/origin/main", "HEAD")
     first = Path(project.pack()["path"])
     statement = path_of(first, PROVENANCE)
     text = statement.read_bytes()
