@@ -241,6 +241,30 @@ def history(opened: Open, app: str, stage: str, as_json: bool) -> None:
     _print(states, as_json, *(f"{s.number:>4}  {wording.sentence(s, _now())}" for s in states))
 
 
+@fapstore.command()
+@click.argument("app")
+@click.argument("source", metavar="STAGE")
+@click.argument("target", metavar="STAGE")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="A clone that has the commits.  [default: this folder]",
+)
+@json_option
+@click.pass_obj
+def diff(opened: Open, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
+    """Tell what promoting from the first stage to the second would bring.
+
+    Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
+    the manifests are read.
+    """
+    from artifact_store import stagediff
+
+    found = stagediff.look(opened(), app, source, target, repository)
+    _print(stagediff.facts(found), as_json, *stagediff.lines(found, _now()))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `fapstore`; print errors with what to type next, and exit with their code."""
     try:
@@ -281,8 +305,10 @@ def _say(text: str) -> None:
 def _print(value: object, as_json: bool, *lines: str) -> None:
     if as_json:
         lines = (msgspec.json.format(msgspec.json.encode(value), indent=2).decode(),)
+        click.echo(lines[0])
+        return
     for line in lines:
-        click.echo(line)
+        click.echo(wording.printable(line))
 
 
 def _report(change: Change, as_json: bool) -> None:

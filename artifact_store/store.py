@@ -62,6 +62,11 @@ class Store:
         return self._blobs.name
 
     @property
+    def can_list(self) -> bool:
+        """Whether versions, apps and stages can be listed: a web server can't."""
+        return self._blobs.can_list
+
+    @property
     def can_write(self) -> bool:
         """Whether anything can be pushed and promoted here: a web server is read-only."""
         return self._blobs.can_write

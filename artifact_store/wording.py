@@ -52,6 +52,11 @@ def until(link: Link, now: datetime) -> str:
     return f"a secret that works until {link.until:%Y-%m-%d %H:%M} UTC ({left}){session}"
 
 
+def printable(line: str) -> str:
+    """The line without what moves a terminal's cursor or hides itself: names come from others."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+
+
 def ago(at: datetime, now: datetime) -> str:
     """How long before `now`, in the largest unit that fits."""
     seconds = (now - at).total_seconds()

@@ -188,7 +188,7 @@ def test_every_command_has_help_without_heavy_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert done.stdout.count("Usage:") == 12
+    assert done.stdout.count("Usage:") == 13
 
 
 def test_the_files_of_another_umask_can_be_served(cli: Cli, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from artifact_store import manifest as fap
 
 
@@ -74,6 +76,7 @@ def tgz(
     *,
     stored: Mapping[str, bytes] | None = None,
     extra: bytes = b"",
+    commit: str = "a" * 40,
 ) -> Path:
     """Write `<folder>/<app>-<version>.tgz`; `stored` replaces contents that the manifest tells otherwise.
 
@@ -85,6 +88,7 @@ def tgz(
     members = [squeeze(entry(path, data)) for path, data in contents.items()]
     members.append(squeeze(extra + b"\0" * 1024))
     manifest = manifest_of(files, wheels, app=app, version=version, members=members)
+    manifest = msgspec.structs.replace(manifest, commit=commit)
     out = io.BytesIO()
     out.write(squeeze(entry(fap.PATH, fap.encode(manifest))))
     for member in members:
