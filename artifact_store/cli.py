@@ -304,8 +304,7 @@ def _say(text: str) -> None:
 
 def _print(value: object, as_json: bool, *lines: str) -> None:
     if as_json:
-        lines = (msgspec.json.format(msgspec.json.encode(value), indent=2).decode(),)
-        click.echo(lines[0])
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
         return
     for line in lines:
         click.echo(wording.printable(line))

@@ -45,10 +45,11 @@ def look(store: Store, app: str, source: str, target: str, repository: Path) -> 
 
     Raises NotFoundError if nothing was promoted to one of them or its bytes are gone.
     """
-    sides = [_side(store, app, stage) for stage in (source, target)]
-    first, second = sides[1].record, sides[0].record
+    here, there = _side(store, app, source), _side(store, app, target)
+    first, second = there.record, here.record
     return StageDiff(
-        *sides,
+        here,
+        there,
         commits.between(first.commit, second.commit, repository),
         _stored(store.list(app), first, second) if store.can_list else None,
     )
@@ -105,12 +106,8 @@ def lines(diff: StageDiff, now: datetime) -> list[str]:
     shown = [f"{state.stage:<{width}}  {wording.state(state, now)}" for state in (source, target)]
     if source.digest == target.digest:
         return [*shown, f"{source.stage} and {target.stage} run the same"]
-    return [
-        *shown,
-        *_commits(diff, now),
-        *_versions(diff),
-        *changes.lines(diff.target.found, diff.source.found),
-    ]
+    sizes = changes.lines(diff.target.found, diff.source.found)
+    return [*shown, *_commits(diff, now), *_versions(diff), *sizes]
 
 
 def _commits(diff: StageDiff, now: datetime) -> list[str]:

@@ -184,11 +184,12 @@ def test_every_command_has_help_without_heavy_imports() -> None:
         "for name in ['', *fapstore.commands]:\n"
         "    try: fapstore([*name.split(), '--help'])\n"
         "    except SystemExit as done: assert done.code == 0\n"
+        "print(len(fapstore.commands))\n"
         "print(sorted({'boto3', 'httpx', 'rich', 'paramiko', 'botocore'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert done.stdout.count("Usage:") == 13
+    assert done.stdout.count("Usage:") == int(done.stdout.splitlines()[-2]) + 1 > 12
 
 
 def test_the_files_of_another_umask_can_be_served(cli: Cli, tmp_path: Path) -> None:
