@@ -75,11 +75,12 @@ class Blobs(Protocol):
     def get_to(self, key: str, file: Sink) -> None:
         """Write the bytes at `key` to `file`, in pieces; raise NotFoundError if there are none."""
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """Put the bytes, or the whole of an open seekable file, at `key`: wholly, durably, or not at all.
 
         Raises ConflictError if the key is taken, maybe by an earlier try of this very call whose reply
-        was lost: who cares reads back.
+        was lost: who cares reads back. Raises VerificationError, and stores nothing, if `sha256`
+        (hexadecimal) is given and is not that of the bytes that were read.
         """
 
     def size(self, key: str) -> int | None:

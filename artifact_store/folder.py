@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.pieces import checked, pieces
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
@@ -47,7 +48,7 @@ class FolderBlobs:
         with source:
             shutil.copyfileobj(source, file, _CHUNK)
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs."""
         path = self._path(key)
         incoming = self._root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
@@ -58,7 +59,7 @@ class FolderBlobs:
             _make_folder(incoming.parent)
             _make_folder(path.parent)
             try:
-                _write(incoming, body)
+                _write(incoming, checked(pieces(body), sha256, key))
                 _link(incoming, path, taken)
             finally:
                 incoming.unlink(missing_ok=True)
@@ -165,13 +166,9 @@ class FolderBlobs:
             ) from error
 
 
-def _write(path: Path, body: bytes | BinaryIO) -> None:
+def _write(path: Path, content: Iterator[bytes]) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
-        if isinstance(body, bytes):
-            file.write(body)
-        else:
-            body.seek(0)
-            shutil.copyfileobj(body, file, _CHUNK)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError
+from artifact_store.pieces import checked, pieces
 
 
 class MemoryBlobs:
@@ -32,15 +33,13 @@ class MemoryBlobs:
         """See Blobs."""
         file.write(self.get(key))
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs."""
-        if not isinstance(body, bytes):
-            body.seek(0)
-            body = body.read()
+        content = b"".join(checked(pieces(body), sha256, key))
         with self._lock:
             if key in self._blobs:
                 raise ConflictError(f"{key} is in {self.name} already")
-            self._blobs[key] = body
+            self._blobs[key] = content
             self._modified[key] = datetime.now(UTC)
 
     def size(self, key: str) -> int | None:

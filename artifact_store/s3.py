@@ -5,12 +5,16 @@ Create-only is `If-None-Match: *` on PutObject and CompleteMultipartUpload (Amaz
 conditional write is under way and this one is to be tried again.
 """
 
+import base64
+import hashlib
 import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -32,9 +36,10 @@ from botocore.exceptions import (
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
+from artifact_store.pieces import checked, pieces
 
 _CHUNK = 1 << 20
-_PART = 8 << 20
+_PART = 5 << 20  # the least that S3 takes; a few of them are in memory at once
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
 _THREADS = 4
@@ -46,6 +51,7 @@ _CONFIG = Config(
     read_timeout=60,
     max_pool_connections=_THREADS + 2,
     retries={"mode": "standard", "total_max_attempts": 5},
+    s3={"payload_signing_enabled": False},  # its checksum is
 )
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _TAKEN = ("412", "PreconditionFailed")
@@ -85,16 +91,19 @@ class S3Blobs:
         while chunk := self._next(chunks, key):
             file.write(chunk)
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
-        """See Blobs. A file over 8 MiB goes in parts, four at a time."""
-        if not isinstance(body, bytes) and (size := os.fstat(body.fileno()).st_size) <= _PART:
-            body = os.pread(body.fileno(), size, 0)
-        if isinstance(body, bytes):
-            content = body
-            self._create(key, lambda: self._put(key, content))
-        else:
-            file = body.fileno()
-            self._create(key, lambda: self._put_in_parts(key, file, size))
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        """See Blobs. A file of more than one part goes in parts, four at a time."""
+        size = len(body) if isinstance(body, bytes) else os.fstat(body.fileno()).st_size
+        length = max(_PART, math.ceil(size / _PARTS_LIMIT))
+
+        def attempt() -> None:
+            parts = checked(pieces(body, length), sha256, key)
+            if isinstance(body, bytes) or size <= _PART:
+                self._put(key, b"".join(parts))
+            else:
+                self._put_in_parts(key, parts)
+
+        self._create(key, attempt)
 
     def size(self, key: str) -> int | None:
         """See Blobs."""
@@ -199,28 +208,24 @@ class S3Blobs:
                 time.sleep(0.05 * 2**tried)
 
     def _put(self, key: str, body: bytes) -> None:
-        self._client.put_object(**self._at(key), Body=body, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+        checksum = _base64(hashlib.sha256(body).digest())
+        self._client.put_object(**self._at(key), Body=body, IfNoneMatch="*", ChecksumSHA256=checksum)
 
-    def _put_in_parts(self, key: str, file: int, size: int) -> None:
-        upload = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="SHA256")
+    def _put_in_parts(self, key: str, parts: Iterator[bytes]) -> None:
+        upload = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="CRC32")
         at = {**self._at(key), "UploadId": upload["UploadId"]}
-        length = max(_PART, math.ceil(size / _PARTS_LIMIT))
 
-        def put(number: int) -> dict[str, Any]:
-            part = self._client.upload_part(
-                **at,
-                PartNumber=number,
-                Body=os.pread(file, length, (number - 1) * length),
-                ChecksumAlgorithm="SHA256",
-            )
+        def put(number: int, body: bytes) -> dict[str, Any]:
+            checksum = _base64(zlib.crc32(body).to_bytes(4))
+            part = self._client.upload_part(**at, PartNumber=number, Body=body, ChecksumCRC32=checksum)
             found = {"PartNumber": number, "ETag": part["ETag"]}
             # a server that knows no checksums returns none, and then wants none back
-            return found | ({"ChecksumSHA256": part["ChecksumSHA256"]} if "ChecksumSHA256" in part else {})
+            return found | ({"ChecksumCRC32": part["ChecksumCRC32"]} if "ChecksumCRC32" in part else {})
 
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
-                parts = list(pool.map(put, range(1, math.ceil(size / length) + 1)))
-            self._client.complete_multipart_upload(**at, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+                done = _in_turn(pool, put, enumerate(parts, 1))
+            self._client.complete_multipart_upload(**at, MultipartUpload={"Parts": done}, IfNoneMatch="*")
         except BaseException as error:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**at)
@@ -276,6 +281,24 @@ class _NoUploadError(StoreError):
 
 class _AgainError(StoreError):
     """Another write of this key is under way: the same create is to be tried again."""
+
+
+def _base64(checksum: bytes) -> str:
+    """As S3 wants it in a header; a server that knows checksums refuses other bytes."""
+    return base64.b64encode(checksum).decode()
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, work: Callable[..., dict[str, Any]], arguments: Iterable[tuple[Any, ...]]
+) -> list[dict[str, Any]]:
+    """The results of `work`; arguments are taken when a thread is free for them, so few are in memory."""
+    running: deque[Future[dict[str, Any]]] = deque()
+    done = []
+    for some in arguments:
+        if len(running) == _THREADS:
+            done.append(running.popleft().result())
+        running.append(pool.submit(work, *some))
+    return done + [future.result() for future in running]
 
 
 def _utc(at: datetime) -> datetime:

@@ -101,7 +101,7 @@ class Store:
             if self._blobs.size(key) is None:
                 # the key names the bytes: whoever is faster puts the same ones there
                 with suppress(ConflictError):
-                    self._blobs.create(key, file)
+                    self._blobs.create(key, file, scan.digest)
         for kind, content in beside.items():
             with suppress(ConflictError):
                 self._blobs.create(layout.evidence(artifact, scan.digest, kind), content)

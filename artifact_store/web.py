@@ -38,7 +38,7 @@ class WebBlobs:
             for chunk in response.iter_raw(_CHUNK):
                 file.write(chunk)
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """A web server is read-only: raises StoreError."""
         raise self._no_write()
 

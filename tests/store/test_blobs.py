@@ -1,5 +1,6 @@
 """What every place that keeps bytes must do: one suite over memory, folder and a real S3 server."""
 
+import hashlib
 import io
 import os
 import signal
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, NotFoundError, StoreError, UsageError
+from artifact_store.errors import ConflictError, NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.location import open_blobs
 from artifact_store.memory import MemoryBlobs
 
@@ -88,6 +89,25 @@ def test_a_small_file(blobs: Blobs, tmp_path: Path) -> None:
     with (tmp_path / "small").open("rb") as file:
         blobs.create("small", file)
     assert blobs.get("small") == b"small"
+
+
+@pytest.mark.parametrize("size", [5, BIG])
+def test_a_file_that_changes_while_it_is_stored_is_not_stored(
+    blobs: Blobs, tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(size))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("r+b") as file:
+        file.write(b"other")
+        file.flush()
+        with pytest.raises(VerificationError, match="changed while"):
+            blobs.create("shop/file", file, digest)
+    assert list(blobs.keys("")) == []
+    assert list(blobs.unfinished("")) == []
+    with path.open("rb") as file:
+        blobs.create("shop/file", file, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert blobs.size("shop/file") == size
 
 
 def test_keys_are_listed(blobs: Blobs) -> None:

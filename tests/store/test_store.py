@@ -123,10 +123,10 @@ class Dying(MemoryBlobs):
         self._left = at
         self._done = done
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         self._left -= 1
         if self._left or self._done:
-            super().create(key, body)
+            super().create(key, body, sha256)
         if not self._left:
             raise KeyboardInterrupt
 
@@ -150,8 +150,8 @@ def test_a_push_killed_anywhere_is_all_or_nothing_and_the_next_one_finishes(
 class Forgetful(MemoryBlobs):
     """A place that loses the reply of every create; the client's retry then finds its key taken."""
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
-        super().create(key, body)
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        super().create(key, body, sha256)
         raise ConflictError("412")
 
 
@@ -292,11 +292,11 @@ class Racing(MemoryBlobs):
 
     rival: "Store | None" = None
 
-    def create(self, key: str, body: bytes | BinaryIO) -> None:
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         rival, self.rival = self.rival, None
         if rival:
             rival.promote("shop", "2", "staging", who="eve")
-        super().create(key, body)
+        super().create(key, body, sha256)
 
 
 def test_the_second_of_two_promoters_is_told_who_was_first(one: Path, two: Path) -> None:
