@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shared_path: str = "%(path)s/shared"
     shared_writable: bool = True
     keep_releases: int = 5
+    batch: list[int | str] = []
+    batch_wait: int = 0
+    on_failure: Literal["rollback", "keep"] = "rollback"
     linked_files: list[str] = []
     linked_dirs: list[str] = []
     environment: dict[str, str | int | float | bool] = {}
@@ -75,9 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     show_output: bool = False
 
 
+_SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 PLACES = {"release_path": "", "new_release": ""}
 """Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""
-LISTS = ("hosts", "linked_files", "linked_dirs", "plugins")
+LISTS = ("hosts", "linked_files", "linked_dirs", "plugins", "batch")
 _ABOUT_THE_FILE = {"stage_role_configs"}
 
 
@@ -189,7 +193,7 @@ def _role_targets(
         raise ConfigError(f"{file.name} has no app_name", hint="add a line `app_name: NAME`")
     layers["project_name"] = layers["project_name"] or layers["app_name"]
     for key in LISTS:
-        if isinstance(layers[key], str):
+        if isinstance(layers[key], str | int):
             layers[key] = [layers[key]]
     values = deployfile.expand(layers, flags, file)
     core = {key: value for key, value in values.items() if key in Settings.__struct_fields__}
@@ -243,6 +247,14 @@ def _convert(values: dict[str, Any], where: Callable[[str], str]) -> Settings:
             raise ConfigError(
                 f"{where('hosts')}: {host!r} can't be a host", hint="name hosts as ssh does: [web1, web2]"
             )
+    for size in settings.batch:
+        if not _SIZE.fullmatch(str(size)):
+            raise ConfigError(
+                f"{where('batch')}: {size!r} is no size of a batch",
+                hint="batch: 1, batch: 25%, or one size after another: batch: [1, 25%, 100%]",
+            )
+    if settings.batch_wait < 0:
+        raise ConfigError(f"{where('batch_wait')}: {settings.batch_wait} seconds", hint="wait 0 or more")
     if settings.keep_releases < 1:
         raise ConfigError(
             f"{where('keep_releases')}: keep_releases is {settings.keep_releases}", hint="keep at least 1"

@@ -59,10 +59,7 @@ class Connections:
         same hosts one is refused before it holds any; the rest follow at once. Raises LockedError,
         UnreachableError, FapError.
         """
-        groups: dict[Key, list[Target]] = {}
-        for target in self._targets:
-            groups.setdefault(_key(target), []).append(target)
-        first, *rest = groups.values()
+        first, *rest = self._groups()
         first_is_ours, refused = threading.Event(), threading.Event()
 
         def begin(targets: list[Target]) -> dict[str, HostState]:
@@ -82,6 +79,22 @@ class Connections:
         for found in in_parallel([first, *rest], begin):
             states |= found
         return states
+
+    def look_again(self) -> dict[str, HostState]:
+        """What every target is now, on the sessions that are open; the locks stay. Raises as `look` does."""
+        states: dict[str, HostState] = {}
+        for found in in_parallel(
+            self._groups(), lambda targets: self._look_at(self._sessions[_key(targets[0])], targets, False)
+        ):
+            states |= found
+        return states
+
+    def _groups(self) -> list[list[Target]]:
+        """The targets of each session."""
+        groups: dict[Key, list[Target]] = {}
+        for target in self._targets:
+            groups.setdefault(_key(target), []).append(target)
+        return list(groups.values())
 
     def of(self, plan: HostPlan) -> HostSession:
         """The session of a plan's host."""

@@ -17,22 +17,23 @@ def render(values: Mapping[str, str | int | float | bool]) -> Secret:
     """
     lines = []
     for name, value in values.items():
-        text = _text(value)
+        content = text(value)
         if not _NAME.fullmatch(name):
             raise ConfigError(
                 f"environment: {name!r} can't be a variable's name", hint="use letters, digits and _"
             )
-        if "\0" in text:
+        if "\0" in content:
             raise ConfigError(
                 f"environment: {name} holds a NUL character", hint="no environment can carry one"
             )
-        lines.append(f"{name}={shlex.quote(text)}")
+        lines.append(f"{name}={shlex.quote(content)}")
     shown = "\n".join(f"{name}=***" for name in values)
     # A very short value would blot out half of every output; nobody's secret has less than six characters.
-    hidden = [_text(value) for value in values.values() if len(_text(value)) >= 6]
+    hidden = [text(value) for value in values.values() if len(text(value)) >= 6]
     masked = (*hidden, *map(shlex.quote, hidden))  # a `cat .env` shows them quoted
     return Secret("\n".join(lines), shown, masked)
 
 
-def _text(value: str | int | float | bool) -> str:
+def text(value: str | int | float | bool) -> str:
+    """A value as the process will read it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

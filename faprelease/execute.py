@@ -80,24 +80,47 @@ def _threads() -> ThreadPoolExecutor:
 def run(
     plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
 ) -> None:
-    """Carry a plan out. When `stop` is set, the phase under way ends, and then what was done is undone.
+    """Carry a plan out: prepare everywhere, publish batch by batch, tidy up everywhere. When `stop` is set,
+    the phase under way ends, and then what was done is undone.
 
     Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
     RolledBackError (all hosts are on their old release again), InterruptedRunError (either of the two) or
     PartlyDoneError.
     """
     runner = _Runner(plan, sessions, report, clock, stop)
-    failures = runner.in_step(lambda host: host.prepare)
+    failures = runner.in_step(plan.hosts, lambda host: host.prepare)
     if failures:
         runner.give_up(failures)
-    failures = runner.each(lambda host: host.publish)
-    if failures:
-        runner.go_back(failures)
-    failures = runner.in_step(lambda host: host.finish, until_the_end=True)
+    for number, batch in enumerate(plan.batches if any(host.publish for host in plan.hosts) else ()):
+        failures = runner.publish(number, batch)
+        if failures:
+            runner.go_back(number, failures)
+    failures = runner.in_step(plan.hosts, lambda host: host.finish, until_the_end=True)
     if failures:
         raise PartlyDoneError(
             f"{plan.title}: the new release is live everywhere, but tidying up failed\n{_told(failures)}",
             hint="mend what it says; the next release tidies up again",
+        )
+
+
+def look(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> str:
+    """Carry out a plan that only looks; what it found wrong, for people, empty if all is well."""
+    failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
+        plan.hosts, lambda host: host.prepare, until_the_end=True
+    )
+    return _told(failures)
+
+
+def undo(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
+    """Take back what a run that was cut off had done: the plan's `if_published`, the last batch first.
+
+    Raises PartlyDoneError.
+    """
+    runner = _Runner(plan, sessions, report, clock, threading.Event())
+    left = runner.take_back(len(plan.batches) - 1)
+    if left:
+        raise PartlyDoneError(
+            f"{plan.title}: failed\n{_told(left)}", hint="see what is where: faprelease status STAGE"
         )
 
 
@@ -119,15 +142,18 @@ class _Runner:
         )
         self._bound: dict[tuple[str, str], str] = {}
 
-    def in_step(self, phases_of: PhasesOf, *, until_the_end: bool = False) -> list[Failure]:
+    def in_step(
+        self, hosts: Sequence[HostPlan], phases_of: PhasesOf, *, until_the_end: bool = False
+    ) -> list[Failure]:
         """Phase by phase: every host ends a phase before any begins the next. Stops after one that failed,
         and, unless `until_the_end`, when the run was interrupted."""
-        names = dict.fromkeys(phase.name for host in self._plan.hosts for phase in phases_of(host))
+        names = dict.fromkeys(phase.name for host in hosts for phase in phases_of(host))
         for name in names:
             began = self._clock()
             self._report.begin_phase(name)
             failures = self._on_all(
-                lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name])  # noqa: B023
+                hosts,
+                lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name]),  # noqa: B023
             )
             failures += self._differences()
             if not until_the_end:
@@ -156,19 +182,25 @@ class _Runner:
         first = self._plan.hosts[0]
         return [Failure(first, phase, "interrupted", "", INTERRUPTED)] if self._stop.is_set() else []
 
-    def each(self, phases_of: PhasesOf) -> list[Failure]:
-        """All phases of a host one after another, the hosts side by side."""
+    def publish(self, number: int, batch: Sequence[HostPlan]) -> list[Failure]:
+        """All phases of a host one after another, the hosts of a batch side by side, after the pause."""
+        batches = len(self._plan.batches)
+        name = "published" if batches == 1 else f"batch {number + 1} of {batches}"
+        if number:
+            self._stop.wait(self._plan.batch_wait)
+            if self._stop.is_set():
+                return self._interruption(name)
         began = self._clock()
-        self._report.begin_phase("published")
-        failures = self._on_all(lambda host: self._run_host(host, phases_of(host)))
-        failures += self._interruption("published")
+        self._report.begin_phase(name)
+        failures = self._on_all(batch, lambda host: self._run_host(host, host.publish))
+        failures += self._interruption(name)
         if not failures:
-            self._report.end_phase("published", self._clock() - began)
+            self._report.end_phase(name, self._clock() - began)
         return failures
 
     def give_up(self, failures: list[Failure]) -> None:
         """Nothing was published: remove what was prepared."""
-        left = self._undo(lambda host: host.if_unpublished)
+        left = self._undo(self._plan.hosts, lambda host: host.if_unpublished)
         codes = {failure.code for failure in failures}
         kind: type[FapError] = VerificationError if VERIFICATION_FAILED in codes else ReleaseFailedError
         if self._stop.is_set():
@@ -178,10 +210,13 @@ class _Runner:
             message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
         raise kind(message, hint=self._what_next())
 
-    def go_back(self, failures: list[Failure]) -> None:
-        """Something was published: every host returns to the release it came from."""
+    def go_back(self, number: int, failures: list[Failure]) -> None:
+        """Something was published, up to the batch of that number: every host returns to the release it
+        came from, unless it is to be kept."""
+        if self._plan.keep and not self._stop.is_set():
+            self._keep(number, failures)
         self._report.say("going back on all hosts")
-        left = self._undo(lambda host: host.if_published)
+        left = self.take_back(number)
         if left:
             raise PartlyDoneError(
                 f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}",
@@ -193,12 +228,34 @@ class _Runner:
             hint=self._what_next(),
         )
 
+    def take_back(self, number: int) -> list[Failure]:
+        """Undo the batches up to that number, the last one first, and what the others have prepared."""
+        batches = self._plan.batches
+        left = _flat(
+            self._undo(batch, lambda host: host.if_published) for batch in reversed(batches[: number + 1])
+        )
+        return left + self._undo(_hosts_of(batches[number + 1 :]), lambda host: host.if_unpublished)
+
+    def _keep(self, number: int, failures: list[Failure]) -> None:
+        """The batches that were good stay live, the one that failed stays as it is, the rest stays old."""
+        batches = self._plan.batches
+        before, failed, rest = _hosts_of(batches[:number]), batches[number], _hosts_of(batches[number + 1 :])
+        left = self.in_step(before, lambda host: host.finish, until_the_end=True)
+        left += self._undo(failed, lambda host: host.if_kept)
+        left += self._undo(rest, lambda host: host.if_unpublished)
+        told = _told(failures) + ("\n" + _told(left) if left else "")
+        raise PartlyDoneError(
+            f"{self._plan.title}: failed, and kept as on_failure says\n{told}\n"
+            f"  new and good: {_names(before)}; new, failed: {_names(failed)}; old: {_names(rest)}",
+            hint="release again, or go back: faprelease rollback STAGE ROLE",
+        )
+
     def _what_next(self) -> str:
         return "release again at any time" if self._stop.is_set() else "mend what it says, and release again"
 
-    def _undo(self, phases_of: PhasesOf) -> list[Failure]:
+    def _undo(self, hosts: Sequence[HostPlan], phases_of: PhasesOf) -> list[Failure]:
         """Undo on every host, whatever the others do; a host whose channel was lost gets one new one."""
-        return self._on_all(lambda host: self._undo_host(host, phases_of(host)))
+        return self._on_all(hosts, lambda host: self._undo_host(host, phases_of(host)))
 
     def _undo_host(self, host: HostPlan, phases: tuple[Phase, ...]) -> list[Failure]:
         failures = _flat(self._run_host(host, [phase]) for phase in phases)
@@ -210,10 +267,10 @@ class _Runner:
             failures = _flat(self._run_host(host, [phase]) for phase in phases)
         return failures
 
-    def _on_all(self, work: Callable[[HostPlan], list[Failure]]) -> list[Failure]:
+    def _on_all(self, hosts: Sequence[HostPlan], work: Callable[[HostPlan], list[Failure]]) -> list[Failure]:
         """`work` for every host, all at once, but those on one session one after another."""
         by_session: dict[int, list[HostPlan]] = {}
-        for host in self._plan.hosts:
+        for host in hosts:
             by_session.setdefault(id(self._sessions.of(host)), []).append(host)
         return _flat(
             in_parallel(list(by_session.values()), lambda hosts: _flat(work(host) for host in hosts))
@@ -235,6 +292,14 @@ class _Runner:
 
 def _flat(lists: Iterable[list[Failure]]) -> list[Failure]:
     return [item for each in lists for item in each]
+
+
+def _hosts_of(batches: Sequence[Sequence[HostPlan]]) -> list[HostPlan]:
+    return [host for batch in batches for host in batch]
+
+
+def _names(hosts: Sequence[HostPlan]) -> str:
+    return ", ".join(f"{host.host} ({host.role})" for host in hosts) or "none"
 
 
 def _told(failures: list[Failure]) -> str:

@@ -1,7 +1,8 @@
 """What a host says of itself: one read-only step, and the frozen value its answer becomes."""
 
+import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -11,6 +12,8 @@ from faprelease.layout import is_release_id
 from faprelease.steps import Step, host_script
 
 T = TypeVar("T")
+Verb = Literal["release", "rollback"]
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +36,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
     """The release that was live when this one was prepared: where a rollback goes."""
     by: str = ""
+    config: str = ""
+    """The digest of its configuration (`identity`); empty for what an earlier version released."""
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`rollout.jsonl`: what is to become of this host, written just before `current` moves. Lines with the
+    same id follow, for `passed` and `ended`; without an end the rollout was cut off."""
+
+    id: str
+    verb: Verb
+    release: str
+    """The release that all hosts are to run."""
+    previous: str = ""
+    """What this host goes back to, empty if there is no release of ours to go back to."""
+    foreign: str = ""
+    """What `current` said instead of that."""
+    by: str = ""
+    hosts: tuple[tuple[str, str], ...] = ()
+    """All that take part, as host and role."""
+    passed: bool = False
+    """The release was published on this host, and its gate was passed."""
+    ended: Literal["", "finished", "undone", "kept"] = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,10 @@ class HostState:
     """The folder that should be written to and can't, empty if it can."""
     locked: str
     """Who holds the lock, empty if nobody does."""
+    key: str = ""
+    """The key for digests of configurations, in hexadecimal; empty before the first release."""
+    rollout: Rollout | None = None
+    """The last rollout that reached this host."""
 
     def release(self, release_id: str) -> Release | None:
         """The release of that id, if the host has a record of it."""
@@ -115,15 +144,14 @@ def parse(output: str) -> HostState:
     one = {
         word: rest
         for word, rest in lines
-        if word in ("current", "link", "blocked", "free", "unwritable", "locked")
+        if word in ("current", "link", "blocked", "free", "unwritable", "locked", "key")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
     artifacts = _by_id(lines, "artifact", Unpacked)
     if "free" not in one:
-        raise FapError(
-            "the host's answer can't be read", hint=f"its shell said: {output[-500:] or 'nothing'}"
-        )
+        said = output.replace(one.get("key") or "\0", "***")[-500:]
+        raise FapError("the host's answer can't be read", hint=f"its shell said: {said or 'nothing'}")
     current = one.get("current", "")
     if current in folders:
         # What another tool published under such a name is taken over as it stands.
@@ -141,7 +169,25 @@ def parse(output: str) -> HostState:
         free=int(one.get("free") or 0) * 1024,
         unwritable=one.get("unwritable", ""),
         locked=one.get("locked", ""),
+        key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
+        rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
     )
+
+
+def _rollout(lines: list[str]) -> Rollout | None:
+    try:
+        first, *others = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines] or [{}]
+        if "verb" not in first:
+            return None
+        for each in others:
+            if each["id"] == first["id"]:
+                first |= each
+        return msgspec.convert(first, Rollout)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise FapError(
+            f"the record of the last rollout is damaged: {error}",
+            hint="look at .fap/rollout.jsonl on the host, and move it away",
+        ) from error
 
 
 def _by_id(lines: list[tuple[str, ...]], word: str, kind: type[T]) -> dict[str, T]:

@@ -53,7 +53,11 @@ class Context:
 
 
 class Signals:
-    """Each hook is called once a host, when the plan is made; it yields the steps to run at that signal."""
+    """Each hook is called once a host, when the plan is made; it yields the steps to run at that signal.
+
+    `checking` is the health gate: its steps look whether the release runs well, and change nothing, as they
+    also run to find out that there is nothing to do.
+    """
 
     @hookspec
     def deploy_starting(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
@@ -80,6 +84,9 @@ class Signals:
     def deploy_published(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
+    def deploy_checking(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
+
+    @hookspec
     def deploy_finishing(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
@@ -93,11 +100,21 @@ class Plugins:
     """The plugins of one deploy.yml."""
 
     def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        self._modules = dict(modules)
         self._pluggy = pluggy.PluginManager("faprelease")
         self._pluggy.add_hookspecs(Signals)
         for name, module in modules.items():
             self._pluggy.register(module, name)
         self._pluggy.check_pending()
+
+    def names(self) -> list[str]:
+        """As deploy.yml names them, in its order."""
+        return list(self._modules)
+
+    def option_kinds(self) -> list[type[msgspec.Struct]]:
+        """The `Options` of those that have some."""
+        kinds = [getattr(module, "Options", None) for module in self._modules.values()]
+        return [kind for kind in kinds if kind is not None]
 
     def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
         """The steps of all plugins at a signal (`published`), in the order the file names the plugins."""

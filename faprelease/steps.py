@@ -65,7 +65,8 @@ class Phase:
 class HostPlan:
     """All that happens on one host for one role, decided before the first step runs.
 
-    `prepare` changes nothing that runs; `publish` moves `current` and restarts; `finish` tidies up.
+    `prepare` changes nothing that runs; `publish` moves `current`, restarts, and sees the release run;
+    `finish` tidies up.
     """
 
     role: str
@@ -73,11 +74,17 @@ class HostPlan:
     layout: Layout
     release: str
     previous: str
-    prepare: tuple[Phase, ...]
-    publish: tuple[Phase, ...]
-    finish: tuple[Phase, ...]
-    if_unpublished: tuple[Phase, ...]
-    if_published: tuple[Phase, ...]
+    config: str
+    """The digest of the release's configuration."""
+    batch: int = 0
+    """Which batch publishes on it, counted from 0."""
+    prepare: tuple[Phase, ...] = ()
+    publish: tuple[Phase, ...] = ()
+    finish: tuple[Phase, ...] = ()
+    if_unpublished: tuple[Phase, ...] = ()
+    if_published: tuple[Phase, ...] = ()
+    if_kept: tuple[Phase, ...] = ()
+    """What is written down where a release that failed is kept."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,16 @@ class Plan:
 
     title: str
     hosts: tuple[HostPlan, ...]
+    batch_wait: int = 0
+    """Seconds between two batches."""
+    keep: bool = False
+    """Where a batch fails, it and those before it stay on the new release."""
+
+    @property
+    def batches(self) -> tuple[tuple[HostPlan, ...], ...]:
+        """The hosts that publish together, the first batch first."""
+        numbers = sorted({host.batch for host in self.hosts})
+        return tuple(tuple(host for host in self.hosts if host.batch == number) for number in numbers)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,13 @@
 # Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
 say() { printf '%s %s\n' "$1" "$2"; }
 
+{ read -r key <"$state/key" && say key "$key"; } 2>/dev/null
+if [ -f "$state/rollout.jsonl" ]; then
+  while read -r line; do
+    case $line in "{"*"}") say rollout "$line" ;; esac
+  done <"$state/rollout.jsonl"
+fi
+
 if [ -e "$current" ] && [ ! -L "$current" ]; then
   say blocked "$current"
 fi

@@ -62,6 +62,11 @@ def deploy_published(context: Context) -> Iterator[Step]:
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",
     )
+
+
+@hookimpl
+def deploy_checking(context: Context) -> Iterator[Step]:
+    options = context.options(Options)
     if options.supervisor_check_status:
         yield host_script(
             f"see {options.supervisor_program} running from the release",

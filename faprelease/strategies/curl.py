@@ -13,6 +13,8 @@ from faprelease.steps import Secret, Step, host_script, read_host_file
 FETCH_SECONDS = 3600
 """How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
 UNPACK_SECONDS = 1900
+WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options"])
+"""The keys that change nothing about what is released: the digest of its bytes says that."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

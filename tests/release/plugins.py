@@ -14,6 +14,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fail_at: str = ""
     fail_on: str = ""
     published_script: str = ""
+    checking_script: str = ""
 
 
 def _fail(context: Context, signal: str) -> Iterator[Step]:
@@ -35,3 +36,11 @@ def deploy_published(context: Context) -> Iterator[Step]:
     if script:
         yield Step(title="published", script=script)
     yield from _fail(context, "published")
+
+
+@hookimpl
+def deploy_checking(context: Context) -> Iterator[Step]:
+    script = context.options(Options).checking_script
+    if script:
+        yield Step(title="look", script=script)
+    yield from _fail(context, "checking")

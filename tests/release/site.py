@@ -12,8 +12,9 @@ from typing import Any
 
 from faprelease import config, deployfile, execute, hooks, release
 from faprelease.connections import Connections
+from faprelease.hostplan import Host, Order
 from faprelease.layout import next_release_id
-from faprelease.plan import Host, Order, plan_release
+from faprelease.plan import plan_release
 from faprelease.release import Request
 from faprelease.report import Report
 from faprelease.steps import Plan
@@ -92,7 +93,7 @@ class Site:
 
     def leftovers(self) -> set[str]:
         """What no run leaves in the state folder."""
-        known = {"releases", "ledger.jsonl", "guard", "install.started"}
+        known = {"releases", "ledger.jsonl", "guard", "install.started", "key", "rollout.jsonl"}
         return {path.name for path in (self.path / ".fap").iterdir()} - known
 
     def run_changed(self, change: Callable[[Plan], Plan], url: str) -> None:
@@ -105,7 +106,7 @@ class Site:
             (state,) = states.values()
             now = datetime.now(UTC)
             new = next_release_id(now, list(state.taken))
-            order = Order(who="tests", at=now, token="token-1", release=new)
+            order = Order(who="tests", at=now, token="token-1", release=new, key="5e" * 32)
             plugins = hooks.load(targets[0].settings.plugins, file)
             plan = plan_release([Host(target=targets[0], state=state, plugins=plugins)], order)
             execute.run(change(plan), connections, Report(), time.monotonic, threading.Event())

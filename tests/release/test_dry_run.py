@@ -13,7 +13,8 @@ import pytest
 
 from faprelease import config, connections, deployfile, execute, hooks, report
 from faprelease.connections import Connections
-from faprelease.plan import Host, Order, plan_release
+from faprelease.hostplan import Host, Order
+from faprelease.plan import plan_release
 from faprelease.report import SHOWN_MARK, Report
 from faprelease.transports import local
 from faprelease.transports.channel import Channel
@@ -66,7 +67,9 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     with Connections([target], "token", "ada", "mark-7", lambda _: recorder) as opened:
         (state,) = opened.look(lock=True).values()
         host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
-        plan = plan_release([host], Order(who="ada", at=now, token="token", release="400101-000000"))
+        plan = plan_release(
+            [host], Order(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32)
+        )
         shown = list(report.scripts(plan))
         before = len(recorder.sent)
         if fails:

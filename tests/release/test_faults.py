@@ -22,7 +22,6 @@ from tests.release.site import Site, artifact
 PARTS = ("prepare", "publish", "finish")
 STEPS = [
     ("prepare", "make the release folder"),
-    ("prepare", "record … as preparing"),
     ("prepare", "download …"),
     ("prepare", "check the archive and unpack it"),
     ("prepare", "link shared files"),
@@ -31,10 +30,11 @@ STEPS = [
     ("prepare", "record … as ready"),
     ("publish", "publish: current → …"),
     ("publish", "published"),
+    ("publish", "note that all went well"),
     ("finish", "record …"),
-    ("finish", "write the ledger"),
     ("finish", "remove old releases"),
 ]
+FIRST = [*STEPS[:1], ("prepare", "keep a key for digests of configurations"), *STEPS[1:-1]]
 MORE = """\
 linked_dirs: [log]
 environment: {A: b}
@@ -126,14 +126,15 @@ def test_a_step_fails_and_the_old_release_stays(number: int, how: str, site: Sit
     assert site.states()[newest] == "live"
     back = site.rollback()
     assert back != newest
-    recorded = part == "finish" and (title != "record …" or how == "after")
-    assert site.version() == ("3" if recorded else "2")
+    assert site.version() == ("3" if part == "finish" else "2"), (
+        "what was published but not finished was good"
+    )
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
-@pytest.mark.parametrize("number", range(len(STEPS) - 1))
+@pytest.mark.parametrize("number", range(len(FIRST)))
 def test_a_step_of_the_first_release_fails(number: int, how: str, site: Site, urls: list[str]) -> None:
-    part, _ = STEPS[number]
+    part, _ = FIRST[number]
     with pytest.raises(ENDS[part], match="told to fail"):
         site.run_changed(breaking(number, how), urls[0])
     assert bool(site.current()) == (part == "finish")

@@ -12,7 +12,16 @@ from faprelease.strategies import curl
 
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / "deploy.yml"
 # Shown by an example, because their defaults are empty.
-EXAMPLES = {"app_name", "project_name", "linked_files", "linked_dirs", "environment", "store", "plugins"}
+EXAMPLES = {
+    "app_name",
+    "project_name",
+    "linked_files",
+    "linked_dirs",
+    "environment",
+    "store",
+    "plugins",
+    "batch",
+}
 
 
 def keys() -> set[str]:

@@ -1,0 +1,334 @@
+"""The plan of one host: from what it is and what is wanted to its phases. Pure, as `plan` is."""
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from faprelease import environment
+from faprelease.config import Target
+from faprelease.facts import HostState, Record, Rollout, is_good
+from faprelease.hooks import Context, Plugins
+from faprelease.identity import config_digest
+from faprelease.retention import outdated_releases
+from faprelease.steps import HostPlan, Phase, Secret, Step, host_script
+from faprelease.strategies import curl
+
+INSTALL_SECONDS = 900
+"""How long an artifact's own installer may take, in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """One host as a plan sees it: what is configured, what was found, and the plugins of its role."""
+
+    target: Target
+    state: HostState
+    plugins: Plugins
+
+    def config(self, order: "Order") -> str:
+        """The digest of what is configured for it."""
+        return config_digest(self.target, self.plugins, self.state.key or order.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
+    release's id, which also names the rollout, and the key for digests of configurations where a host has
+    none yet."""
+
+    who: str
+    at: datetime
+    token: str
+    release: str = ""
+    key: str = ""
+
+
+class HostPlanner:
+    """Makes the plan of one host; the methods stand in the order in which their steps run."""
+
+    def __init__(self, host: Host, order: Order, rollout: Rollout, batch: int = 0) -> None:
+        self.target, self.state, self.plugins = host.target, host.state, host.plugins
+        self.settings, self.layout = host.target.settings, host.target.layout
+        self.order, self.rollout, self.batch = order, rollout, batch
+        self.verb, self.goal = rollout.verb, rollout.release
+        self.previous, self.foreign = rollout.previous, rollout.foreign
+        self.key = host.state.key or order.key
+        self.config = host.config(order)
+
+    def release(self) -> HostPlan:
+        """Fetch, install, publish."""
+        prepare = self._phases(
+            ("starting", self._make_folder),
+            ("started", None),
+            ("updating", self._fetch),
+            ("updated", self._install),
+        )
+        return self._rollout(prepare, if_unpublished=self._discard())
+
+    def rollback(self) -> HostPlan:
+        """Publish a release that is there."""
+        prepare = self._phases(("starting", None), ("started", None), ("reverting", None), ("reverted", None))
+        return self._rollout(prepare, if_unpublished=())
+
+    def look(self) -> HostPlan:
+        """Only see whether the release runs well; nothing is changed."""
+        return self._host_plan(prepare=self._phases(("checking", None)))
+
+    def finish(self) -> HostPlan:
+        """What is left to do once every gate was passed."""
+        return self._host_plan(finish=self._finish())
+
+    def go_back(self) -> HostPlan:
+        """Take back what was published, or was about to be."""
+        return self._host_plan(if_published=self._go_back())
+
+    def discard(self) -> HostPlan:
+        """Take back what was only prepared."""
+        return self._host_plan(if_published=self._discard())
+
+    def _rollout(self, prepare: tuple[Phase, ...], *, if_unpublished: tuple[Phase, ...]) -> HostPlan:
+        return self._host_plan(
+            prepare=prepare,
+            publish=self._publish(),
+            finish=self._finish(),
+            if_unpublished=if_unpublished,
+            if_published=self._go_back(),
+            if_kept=(Phase("record", (self._record({}, "kept", self.goal, self.previous, "kept"),)),),
+        )
+
+    def _publish(self) -> tuple[Phase, ...]:
+        """Whoever gets to the end of it has passed its gate, and says so in the same round trip."""
+        *phases, last = self._phases(("publishing", self._swap), ("published", None), ("checking", None))
+        note = self._note({"passed": True})
+        step = host_script("note that all went well", "note", state=self.layout.state, note=note)
+        return (*phases, Phase(last.name, (*last.steps, step)))
+
+    def _host_plan(self, **parts: tuple[Phase, ...]) -> HostPlan:
+        return HostPlan(
+            role=self.settings.role,
+            host=self.target.host,
+            layout=self.layout,
+            release=self.goal,
+            previous=self.previous,
+            config=self.config,
+            batch=self.batch,
+            **parts,
+        )
+
+    def _finish(self) -> tuple[Phase, ...]:
+        core = self._finish_release if self.verb == "release" else self._finish_rollback
+        return self._phases(("finishing", core), ("finished", None))
+
+    def _phases(self, *signals: tuple[str, Callable[[], Iterator[Step]] | None]) -> tuple[Phase, ...]:
+        """The core's steps of each signal, then the plugins'; a signal without steps costs no round trip."""
+        context = self._context()
+        phases = [
+            Phase(signal, (*(core() if core else ()), *self.plugins.steps(signal, context)))
+            for signal, core in signals
+        ]
+        return tuple(phase for phase in phases if phase.steps)
+
+    def _context(self) -> Context:
+        previous = self.layout.release(self.previous) if self.previous else ""
+        return Context(self.target, self.verb, self.layout.release(self.goal), previous)
+
+    def _old_folder(self) -> str:
+        """What ran before this run, empty for nothing."""
+        if self.previous:
+            return self.layout.release(self.previous)
+        return posixpath.join(posixpath.dirname(self.layout.current), self.foreign) if self.foreign else ""
+
+    def _make_folder(self) -> Iterator[Step]:
+        new = self.goal
+        yield host_script(
+            "make the release folder",
+            "prepare",
+            "record",
+            stdin="\n".join(self.settings.linked_dirs),
+            release=self.layout.release(new),
+            current=self.layout.current,
+            shared=self.layout.shared,
+            shared_writable="yes" if self.settings.shared_writable else "",
+            state=self.layout.state,
+            records=_lines({new: self._record_of(new, "preparing")}),
+        )
+        if not self.state.key:
+            secret = Secret(self.key, "(a new key)", (self.key,))
+            yield host_script(
+                "keep a key for digests of configurations", "key", stdin=secret, state=self.layout.state
+            )
+
+    def _fetch(self) -> Iterator[Step]:
+        yield from curl.fetch(self._context().options(curl.Options), self.layout, self.goal)
+
+    def _install(self) -> Iterator[Step]:
+        new, release = self.goal, self.layout.release(self.goal)
+        linked = [*self.settings.linked_files, *self.settings.linked_dirs]
+        if linked:
+            yield host_script(
+                "link shared files",
+                "link",
+                stdin="\n".join(linked),
+                release=release,
+                shared=self.layout.shared,
+            )
+        if self.settings.environment:
+            file = self.settings.environment_file.replace("%(release_path)s", release)
+            yield host_script(
+                "write the environment file",
+                "environment",
+                stdin=environment.render(self.settings.environment),
+                file=file if file.startswith("/") else f"{release}/{file}",
+            )
+        options = self._context().options(curl.Options)
+        yield host_script(
+            "install, without network",
+            "install",
+            release=release,
+            state=self.layout.state,
+            limit=INSTALL_SECONDS,
+            trusted=False,
+            install=options.curl_postinstall_script,
+        )
+        yield self._record({new: self._record_of(new, "ready")})
+
+    def _swap(self) -> Iterator[Step]:
+        yield self._swap_to(self.goal, msgspec.json.encode(self.rollout).decode())
+
+    def _finish_release(self) -> Iterator[Step]:
+        new = self.goal
+        retired = self.state.release(self.previous)
+        records = {new: self._record_of(new, "live")}
+        if retired and is_good(retired):
+            records[retired.id] = msgspec.structs.replace(retired.record, state="retired")
+        yield self._record(records, "released", new, self.previous, "finished")
+        outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
+        if outdated:
+            yield self._remove("remove old releases", outdated, forget=True)
+
+    def _finish_rollback(self) -> Iterator[Step]:
+        goal = self.goal
+        left = self.state.release(self.previous)
+        back = self.state.release(goal)
+        records = {}
+        if back:
+            records[goal] = msgspec.structs.replace(back.record, state="live")
+        if left:
+            records[left.id] = msgspec.structs.replace(left.record, state="bad")
+        yield self._record(records, "rolled back", goal, self.previous, "finished")
+
+    def _discard(self) -> tuple[Phase, ...]:
+        """What undoes a preparation; the folder goes first, as it may be what filled the disk."""
+        new = self.goal
+        remove = self._remove(f"remove the unfinished release {new}", [new], forget=False)
+        record = self._record({new: self._record_of(new, "failed")}, "failed", new)
+        return (Phase("remove", (remove,)), Phase("record", (record,)))
+
+    def _go_back(self) -> tuple[Phase, ...]:
+        """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
+        if self.previous:
+            back = self._swap_to(self.previous)
+        else:
+            back = host_script(
+                f"publish again what was there: {self.foreign}"
+                if self.foreign
+                else "unpublish: there was no release before",
+                "guard",
+                "point",
+                "unpublish",
+                state=self.layout.state,
+                token=self.target.lock_token(self.order.token),
+                current=self.layout.current,
+                before=self.foreign,
+            )
+        leaving, old = self.goal, self._old_folder()
+        new = self.layout.release(leaving)
+        there = Context(self.target, self.verb, old, new)
+        restart = self.plugins.steps("published", there) if old else ()
+        restart += self.plugins.steps("failed", Context(self.target, self.verb, new, old))
+        check = self.plugins.steps("checking", there) if old else ()
+        records = {leaving: self._record_of(leaving, "bad")} if self.verb == "release" else {}
+        # Each of these phases is run even if the one before it failed.
+        phases = (
+            Phase("go back", (back,)),
+            Phase("restart", restart),
+            Phase("check", check),
+            Phase("record", (self._record(records, "went back", self.previous, leaving, "undone"),)),
+        )
+        return tuple(phase for phase in phases if phase.steps)
+
+    def _swap_to(self, release_id: str, rollout: str = "") -> Step:
+        release = self.layout.release(release_id)
+        return host_script(
+            f"publish: current → {release_id}",
+            "guard",
+            "point",
+            "swap",
+            state=self.layout.state,
+            token=self.target.lock_token(self.order.token),
+            current=self.layout.current,
+            target=link_target(self.layout.current, release),
+            release=release,
+            rollout=rollout,
+        )
+
+    def _record_of(self, release_id: str, state: str) -> Record:
+        """The record of the release that this rollout brings, found or new."""
+        found = self.state.release(release_id)
+        if found:
+            return msgspec.structs.replace(found.record, state=state)
+        return Record(state=state, previous=self.previous, by=self.order.who, config=self.config)
+
+    def _record(
+        self,
+        records: dict[str, Record],
+        event: str = "",
+        release_id: str = "",
+        leaving: str = "",
+        ended: str = "",
+    ) -> Step:
+        """One step for all that is written down: states, a line of the ledger for `event`, and how the
+        rollout `ended` on this host."""
+        states = ", ".join(f"{name} as {record.state}" for name, record in records.items())
+        parts = {"record": records, "ledger": event, "note": ended}
+        return host_script(
+            f"record {states}" if states else f"record: {event}",
+            *(name for name, wanted in parts.items() if wanted),
+            state=self.layout.state,
+            records=_lines(records),
+            release=release_id,
+            event=event,
+            at=self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            leaving=leaving,
+            who=self.order.who,
+            note=self._note({"ended": ended}),
+        )
+
+    def _note(self, said: dict[str, str | bool]) -> str:
+        return msgspec.json.encode({"id": self.rollout.id, **said}).decode()
+
+    def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:
+        return host_script(
+            title,
+            "remove",
+            stdin="\n".join(releases),
+            releases=self.layout.releases,
+            records=self.layout.records,
+            state=self.layout.state,
+            current=self.layout.current,
+            limit=600,
+            forget="yes" if forget else "",
+        )
+
+
+def _lines(records: dict[str, Record]) -> str:
+    return "\n".join(f"{name} {msgspec.json.encode(record).decode()}" for name, record in records.items())
+
+
+def link_target(current: str, release: str) -> str:
+    """What `current` says: relative where both lie in one folder, so that the folder can be moved."""
+    folder = current.rpartition("/")[0] + "/"
+    return release.removeprefix(folder)
