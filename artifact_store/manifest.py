@@ -79,6 +79,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     requires_env: tuple[str, ...]
     libraries: tuple[str, ...] = ()
     """Shared libraries (`libpq.so.5`) that wheels built from sdists need of the host, sorted."""
+    post_install: tuple[str, ...] = ()
+    """The app's own commands that end an install, each for `sh -e -c`."""
     wheels: tuple[Wheel, ...]
     files: tuple[File, ...]
     members: tuple[Member, ...]

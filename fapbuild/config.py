@@ -40,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
     installer: Literal["fapkit", "own"] = "fapkit"
+    post_install: tuple[str, ...] = ()
     allow: tuple[Allowed, ...] = ()
     file_limit: int = 100
     """The largest file of the project, or of an asset step, in MB (1 000 000 bytes)."""
@@ -115,6 +116,10 @@ def _settings(raw: Any, where: str) -> Settings:
     for allowed in settings.allow:
         if not allowed.path.strip() or not allowed.reason.strip():
             raise UsageError(f"{where} allow: {allowed.path!r} needs a path and a reason")
+    if settings.post_install and settings.installer == "own":
+        raise UsageError(
+            f"{where} post_install: your own install.sh is what runs on hosts", hint="run the commands there"
+        )
     if settings.file_limit <= 0:
         raise UsageError(f"{where} file_limit: {settings.file_limit} MB would refuse every file")
     for name in settings.requires_env:

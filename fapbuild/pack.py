@@ -153,6 +153,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
         ),
         processes=procfile.read(tree.folder),
         requires_env=settings.requires_env,
+        post_install=settings.post_install,
         wheels=(),
         files=(),
         members=(),

@@ -11,15 +11,16 @@ _FOLDER = Path(__file__).parent / "installer"
 
 
 def pins() -> tuple[Pin, ...]:
-    """The wheel that installs all others on the host, pinned by its hash."""
+    """The wheels that the installer runs from, pinned by their hashes."""
     return parse_lock(
         (_FOLDER / "requirements.txt").read_text(encoding="utf-8"), "fapbuild/installer/requirements.txt"
     )
 
 
 def entries(own_wheels: Sequence[Vendored], *, own_installer: bool) -> tuple[Entry, ...]:
-    """`install.sh` (unless the project has its own), `.fap/install.py`, `.fap/run` and the pinned wheel."""
-    found = [_text(".fap/install.py", "install.py", 0o644), _text(".fap/run", "run", 0o755)]
+    """`install.sh` (unless the project has its own), `.fap/run`, `.fap/installer/` and its wheels."""
+    found = [_text(".fap/run", "run", 0o755)]
+    found += [_text(f".fap/installer/{path.name}", path.name, 0o644) for path in sorted(_FOLDER.glob("*.py"))]
     if not own_installer:
         found.append(_text("install.sh", "install.sh", 0o755))
     found += [Entry(f".fap/{wheel.file}", 0o644, wheel.size, wheel.path) for wheel in own_wheels]

@@ -18,23 +18,32 @@ fail() {
 wanted=$(sed -n 's/.*"target":{"python":"cp\([0-9]\)\([0-9]*\)".*/\1.\2/p' .fap/manifest.json)
 [ -n "$wanted" ] || fail "the manifest names no CPython version"
 
-python='' found=''
+# Also asked for: what the installer imports and python3-minimal lacks.
+probe='import sys
+from importlib.util import find_spec
+lacks = [name for name in ("json", "shutil", "zipfile", "zlib") if not find_spec(name)]
+print("%d.%d" % sys.version_info[:2] + (" without " + ", ".join(lacks) if lacks else ""))'
+
+python='' looked=''
 try() {
     [ -z "$python" ] || return 0
-    path=$(command -v -- "$1") || { found="$found; $1: not there"; return 0; }
-    version=$("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || version='does not start'
-    if [ "$version" = "$wanted" ]; then python=$path; else found="$found; $path: $version"; fi
+    path=$(command -v -- "$1") || { looked="$looked
+  $1: not there"; return 0; }
+    version=$("$path" -I -c "$probe" 2>/dev/null) || version='does not start'
+    if [ "$version" = "$wanted" ]; then python=$path; else looked="$looked
+  $path: $version"; fi
 }
 
 if [ -n "${FAP_PYTHON:-}" ]; then
     try "$FAP_PYTHON"
 else
-    try "python$wanted"
-    try "/usr/bin/python$wanted"
-    try python3
+    for candidate in "python$wanted" "/usr/local/bin/python$wanted" "/usr/bin/python$wanted" python3 \
+        "${HOME:-}/.pyenv/versions/$wanted".*/bin/python3 \
+        "${HOME:-}/.local/share/uv/python/cpython-$wanted".*/bin/python3; do
+        try "$candidate"
+    done
 fi
-[ -n "$python" ] || fail "this artifact was built for Python $wanted, which was not found" \
-    "looked at: ${found#; }" \
-    "install python$wanted, or say where it is: FAP_PYTHON=/path/to/python$wanted $0"
+[ -n "$python" ] || fail "this artifact was built for Python $wanted, which was not found; looked at:$looked" \
+    "install python$wanted, or say where it is: FAP_PYTHON=/path/to/python$wanted ./install.sh"
 
-exec "$python" -I .fap/install.py
+exec "$python" -I -B .fap/installer

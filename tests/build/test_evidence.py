@@ -47,7 +47,7 @@ def test_it_lists_exactly_what_is_inside(packed: Path) -> None:
     assert document["metadata"]["component"]["name"] == "shop"
     assert document["metadata"]["timestamp"] == "1970-01-01T00:00:00+00:00"
     parts = {part["name"]: part for part in document["components"]}
-    assert sorted(parts) == ["greet", "installer", "left-pad"]
+    assert sorted(parts) == ["greet", "installer", "left-pad", "packaging"]
     assert {part["hashes"][0]["content"] for part in parts.values()} == set(digests.values())
     assert parts["installer"]["licenses"], "its METADATA names one"
     assert parts["greet"]["purl"] == "pkg:pypi/greet@1.0"

@@ -1,0 +1,30 @@
+"""The app's own commands after the install, such as `python manage.py check`."""
+
+import os
+import subprocess
+import sys
+
+from refusal import RefusedError
+
+
+def run(root, venv, commands):
+    """Run each by `sh -e -c` in the release's folder, with the venv first on the PATH.
+
+    Raises RefusedError when one fails; the rest is not run.
+    They are given none of the configuration: what an install makes of an artifact is the same on every stage,
+    so .env is not read here.
+    """
+    for command in commands:
+        print(f"post_install: {command}")
+        sys.stdout.flush()
+        environment = {
+            **os.environ,
+            "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "VIRTUAL_ENV": str(venv),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        done = subprocess.run(
+            ["sh", "-e", "-c", command], cwd=root, env=environment, stdin=subprocess.DEVNULL, check=False
+        )
+        if done.returncode != 0:
+            raise RefusedError(f"post_install ended with {done.returncode}: {command}")

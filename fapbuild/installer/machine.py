@@ -1,0 +1,61 @@
+"""Whether the artifact was built for this machine."""
+
+import os
+import platform
+import re
+import subprocess
+import sys
+
+from refusal import RefusedError
+
+
+def check(target, libraries):
+    """Raise RefusedError unless interpreter, processor, glibc and libraries are what the wheels need."""
+    here = "cp{}{}".format(*sys.version_info[:2])
+    if platform.python_implementation() != "CPython" or here != target["python"]:
+        raise RefusedError(f"this is {here}, and the artifact needs {target['python']}")
+    machine = platform.machine()
+    if not target["platform"].endswith(machine):
+        raise RefusedError(f"this machine is {machine}, and the artifact needs {target['platform']}")
+    if target["glibc"]:
+        check_glibc(target["glibc"])
+    check_libraries(libraries)
+
+
+def check_glibc(needed):
+    name, _, have = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    if name != "glibc":
+        raise RefusedError(f"its wheels need glibc {needed}, and this machine has another C library")
+    if numbers(have) < numbers(needed):
+        raise RefusedError(f"its wheels need glibc {needed}, and this machine has {have}")
+
+
+def numbers(version):
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+LOAD = """\
+import ctypes, sys
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError as error:
+        print(name)
+"""
+
+
+def check_libraries(names):
+    """Raise RefusedError naming the shared libraries (`libpq.so.5`) that can't be loaded here."""
+    if not names:
+        return
+    argv = [sys.executable, "-I", "-c", LOAD, *names]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    missing = done.stdout.decode().split()
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise RefusedError(f"can't look for the libraries {', '.join(names)}: {said}")
+    if missing:
+        raise RefusedError(
+            f"its wheels need libraries that are not here: {', '.join(missing)}\n"
+            f"  install them; which package has one is said by: apt-file search {missing[0]}"
+        )

@@ -1,0 +1,12 @@
+"""The one error of the installer."""
+
+
+class RefusedError(Exception):
+    """Why the artifact can't be installed here, in words for people; `code` is the exit code."""
+
+    def __init__(self, message, code=1):
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self):
+        return self.args[0]
