@@ -2,7 +2,7 @@
 
 import zipfile
 from email.message import Message
-from email.parser import BytesHeaderParser
+from email.parser import HeaderParser
 
 from artifact_store.errors import FapError
 from fapbuild.wheels import Vendored
@@ -16,4 +16,4 @@ def read(wheel: Vendored) -> Message:
             data = archive.read(min(names, key=len)) if names else b""
     except zipfile.BadZipFile as error:
         raise FapError(f"{wheel.file} is no wheel: {error}", hint="fapbuild lock") from error
-    return BytesHeaderParser().parsebytes(data)
+    return HeaderParser().parsestr(data.decode("utf-8", "replace"))  # from bytes, names in UTF-8 are no str
