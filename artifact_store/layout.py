@@ -5,6 +5,7 @@
 <app>/artifacts/<version>/artifact.json
 <app>/stages/<stage>/00000042.json
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
+_wheels/<sha256 of an sdist>/<target>/…     what builders share; no app can be called so
 """
 
 import re
@@ -80,3 +81,19 @@ def released_entry(key: str) -> int | None:
     """The number of the log entry that the record at `key` is about, or None if the key is no record's."""
     match = _RELEASE.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def is_app(folder: str) -> bool:
+    """Whether this top folder is an app's; the others are of a store's other uses."""
+    return not folder.startswith("_")
+
+
+def shared_wheel_entry(source: str, target: str, number: int) -> str:
+    """The key whose existence says which wheel was built from an sdist with this sha256 for a target."""
+    return f"_wheels/{check_digest(source)}/{target}/{number:08d}.json"
+
+
+def shared_wheel(source: str, target: str, number: int, digest: str, file: str) -> str:
+    """The key of the bytes of that wheel, whose sha256 is `digest`."""
+    folder = shared_wheel_entry(source, target, number).removesuffix(".json")
+    return f"{folder}/{check_digest(digest)}/{file}"

@@ -127,7 +127,7 @@ class Store:
 
     def apps(self) -> tuple[str, ...]:
         """The names of all apps."""
-        return tuple(self._blobs.folders(""))
+        return tuple(name for name in self._blobs.folders("") if layout.is_app(name))
 
     def fetch(self, app: str, version: str, to: Path) -> Path:
         """Download a version to the file `to`, or into the folder `to`; return the file's path.

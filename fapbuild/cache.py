@@ -1,7 +1,8 @@
-"""Wheels kept between builds: bytes by their sha256, and which bytes a question was answered with.
+"""What is kept between builds: wheels by their sha256, which one answers a question, what was made of them.
 
-Any number of builds may share the folder. A file appears whole (written to a temporary name, then
-renamed); an answer is written once, and whoever comes second takes the first one's.
+Any number of builds may share the folder. A file appears under its name when it is written; an answer is
+written once, and whoever comes second takes the first one's. All bytes are checked by their sha256 when they
+are used, so what a power cut or a bad disk damaged is made again.
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from typing import IO
 from artifact_store.errors import FapError
 
 _CHUNK = 1 << 20
+_HEX = 64
 
 
 def default_folder() -> Path:
@@ -46,7 +48,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Cache:
-    """`blobs/<2 hex>/<sha256>` and `answers/<kind>/<sha256 of the question>.json` below `folder`."""
+    """Below `folder`:
+
+    `blobs/<2 hex>/<sha256>`, `answers/<kind>/<sha256 of the question>.json`, and
+    `results/<kind>/<sha256 of the question>`, whose first line is the sha256 of what follows.
+    """
 
     folder: Path
 
@@ -74,7 +80,6 @@ class Cache:
                     while chunk := incoming.read(_CHUNK):
                         out.write(chunk)
                     out.flush()
-                    os.fsync(out.fileno())
                     Path(out.name).replace(target)
             except OSError as error:
                 raise _trouble(target, error) from error
@@ -98,7 +103,6 @@ class Cache:
             with _temporary(path) as out:
                 out.write(body.encode("utf-8"))
                 out.flush()
-                os.fsync(out.fileno())
                 with contextlib.suppress(FileExistsError):
                     path.hardlink_to(out.name)
                     return kept
@@ -108,6 +112,34 @@ class Cache:
         except OSError as error:
             raise _trouble(path, error) from error
         return kept
+
+    def remember(self, kind: str, question: str, compute: Callable[[], bytes]) -> tuple[bytes, str]:
+        """What `compute` gave when this was asked before, or gives now; and its sha256.
+
+        `question` names everything the result depends on.
+        """
+        path = self.folder / "results" / kind / hashlib.sha256(question.encode("utf-8")).hexdigest()
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            raw = b""
+        except OSError as error:
+            raise _trouble(path, error) from error
+        digest, result = raw[:_HEX].decode("ascii", "replace"), raw[_HEX + 1 :]
+        if digest == hashlib.sha256(result).hexdigest():
+            return result, digest
+        result = compute()
+        digest = hashlib.sha256(result).hexdigest()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _temporary(path) as out:
+                out.write(f"{digest}\n".encode("ascii"))
+                out.write(result)
+                out.flush()
+                Path(out.name).replace(path)
+        except OSError as error:
+            raise _trouble(path, error) from error
+        return result, digest
 
     def path(self, sha256: str) -> Path:
         """Where these bytes are if they are kept."""

@@ -55,6 +55,17 @@ def lock() -> None:
     help="The folder for the artifact.",
     show_default=True,
 )
+@click.option(
+    "--target", default="", metavar="T", help="Other hosts than this machine: cp312-manylinux_2_28_x86_64."
+)
+@click.option(
+    "--wheel-store",
+    default="",
+    envvar="FAP_WHEEL_STORE",
+    metavar="STORE",
+    show_envvar=True,
+    help="Share wheels built from sdists with all who build.",
+)
 @click.option("--push", default=None, metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
 @click.option("--allow-dirty", is_flag=True, help="Pack the working tree, with +dirty in the version.")
 @click.option("--allow-unpushed", is_flag=True, help="Pack a commit that no remote has.")
@@ -64,6 +75,8 @@ def pack(
     ref: str,
     version: str,
     output: Path,
+    target: str,
+    wheel_store: str,
     push: str | None,
     allow_dirty: bool,
     allow_unpushed: bool,
@@ -76,7 +89,7 @@ def pack(
     from fapbuild.pack import pack as run
 
     store = _open_store(push) if push is not None else None
-    request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed)
+    request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed, target, wheel_store)
     if dry_run:
         _print(*dry_run_lines(request, _say), as_json)
         return

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     app: str = ""
     requirements: str = ""
     lock: str = "requirements.txt"
+    target: str = ""
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
     installer: Literal["fapkit", "own"] = "fapkit"

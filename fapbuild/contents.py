@@ -10,12 +10,12 @@ import pathspec
 
 from artifact_store.artifact import ArtifactId
 from artifact_store.manifest import File, Manifest, Wheel
-from fapbuild import evidence, guards, parts, wheel_metadata
+from fapbuild import evidence, guards, parts
 from fapbuild.assets import Output
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
 from fapbuild.sources import LINK, SourceTree, check_link
-from fapbuild.target import lowest_glibc
+from fapbuild.target import highest, least_glibc
 from fapbuild.wheels import Vendored, lock_text
 
 LOCK = "requirements.lock"
@@ -53,7 +53,7 @@ def collect(
     guards.check_files(tuple(made.values()), settings)
     lock = lock_text(vendored)
     all_wheels = (*vendored, *own_wheels)
-    licensed = {wheel.file: evidence.licences(wheel_metadata.read(wheel)) for wheel in all_wheels}
+    licensed = {wheel.file: evidence.licences(wheel.facts.message()) for wheel in all_wheels}
     sbom = evidence.sbom(artifact, all_wheels, licensed)
     entries = [
         *(by_path | made).values(),
@@ -71,10 +71,12 @@ def wheel_entries(vendored: Sequence[Vendored]) -> tuple[Entry, ...]:
 
 def describe(manifest: Manifest, files: Sequence[Entry], vendored: Sequence[Vendored]) -> Manifest:
     """The manifest with what the artifact holds filled in, all but its members."""
-    glibc = lowest_glibc([wheel.file for wheel in vendored], manifest.target)
+    hosts = manifest.target
+    glibc = highest(least_glibc(wheel.file, hosts, wheel.facts.glibc) for wheel in vendored)
     return msgspec.structs.replace(
         manifest,
-        target=msgspec.structs.replace(manifest.target, glibc=glibc),
+        target=msgspec.structs.replace(hosts, glibc=glibc),
+        libraries=tuple(sorted({name for wheel in vendored for name in wheel.facts.libraries})),
         lock_digest=hashlib.sha256(lock_text(vendored)).hexdigest(),
         wheels=tuple(
             Wheel(

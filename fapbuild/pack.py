@@ -12,6 +12,7 @@ import msgspec
 
 from artifact_store.artifact import ArtifactId, check_version
 from artifact_store.errors import UsageError
+from artifact_store.location import open_blobs
 from artifact_store.manifest import FORMAT, Builder, Manifest
 from fapbuild import (
     assets,
@@ -31,6 +32,7 @@ from fapbuild import (
     writer,
 )
 from fapbuild.cache import Cache, default_folder
+from fapbuild.wheel_store import WheelStore
 
 Say = Callable[[str], None]
 
@@ -46,6 +48,10 @@ class Request:
     output: Path = Path("dist")
     allow_dirty: bool = False
     allow_unpushed: bool = False
+    target: str = ""
+    """The hosts it is for (`cp312-manylinux_2_28_x86_64`); empty for the project's own, else this machine."""
+    wheel_store: str = ""
+    """The URL of a store where builders share the wheels they built; empty for none."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def pack(request: Request, say: Say) -> writer.Written:
     Raises UsageError for what is wrong with the project, FapError for what went wrong on the way; then
     nothing is written.
     """
+    shared = WheelStore(open_blobs(request.wheel_store)) if request.wheel_store else None
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         work = Path(folder)
         found = gather(request, work, say)
@@ -73,7 +80,7 @@ def pack(request: Request, say: Say) -> writer.Written:
         cache = Cache(default_folder())
         (work / "wheels").mkdir()
         (work / "installer").mkdir()
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
             compiling = beside.submit(
                 assets.compile_all,
                 found.project.settings.assets,
@@ -82,10 +89,10 @@ def pack(request: Request, say: Say) -> writer.Written:
                 epoch,
                 say,
             )
-            vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say)
-            completeness.check(found.pins, vendored, say)
-            own = wheels.vendor(parts.pins(), platform, cache, work / "installer", say)
-            outputs = compiling.result()
+            installing = beside.submit(wheels.vendor, parts.pins(), platform, cache, work / "installer", say)
+            vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say, shared)
+            completeness.check(found.pins, vendored, platform, say)
+            own, outputs = installing.result(), compiling.result()
         files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)
         manifest = contents.describe(found.manifest, files, vendored)
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
@@ -103,7 +110,12 @@ def pack(request: Request, say: Say) -> writer.Written:
 
 def asked(request: Request) -> dict[str, object]:
     """What of the request decides the artifact, for its provenance."""
-    return {"ref": request.ref or "HEAD", "version": request.version, "allowDirty": request.allow_dirty}
+    return {
+        "ref": request.ref or "HEAD",
+        "version": request.version,
+        "allowDirty": request.allow_dirty,
+        "target": request.target,
+    }
 
 
 def _make_output(project: Path, folder: Path) -> None:
@@ -142,7 +154,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
         repository=tree.repository,
         dirty=bool(tree.dirty),
         epoch=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH", ""), tree.committed),
-        target=target.this_machine(),
+        target=target.parse(request.target or settings.target),
         lock_digest="",
         builder=Builder(
             name="fapbuild",

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from packaging.markers import default_environment
@@ -127,41 +127,45 @@ def platforms(target: Target) -> Iterator[str]:
             yield f"{old}_{machine}"
 
 
-def check_fits(file: str, target: Target) -> None:
-    """Raise FapError unless the wheel called `file` runs on the target."""
+def check_fits(file: str, target: Target, glibc: str = "") -> None:
+    """Raise FapError unless the wheel called `file` runs on the target.
+
+    `glibc` is what a wheel that was built for one Linux really needs, where that is known.
+    """
     if parse_wheel_filename(file)[3].isdisjoint(tags(target)):
         raise FapError(
             f"{file} does not run on {target.python} {target.platform} (glibc {target.glibc or 'unknown'})",
             hint="fapbuild lock",
         )
+    if target.glibc and _number(glibc) > _number(target.glibc):
+        raise FapError(
+            f"{file} was built for glibc {glibc}, and the target has {target.glibc}",
+            hint="pack on a machine as old as the oldest host, or pin a version that has a manylinux wheel",
+        )
 
 
-def lowest_glibc(files: list[str], target: Target) -> str:
-    """The oldest glibc (`2.17`) that all these wheels run on; empty if none of them needs one.
+def least_glibc(file: str, target: Target, glibc: str = "") -> str:
+    """The oldest glibc (`2.17`) that a wheel that fits the target runs on; empty if it needs none.
 
-    Wheels built here (`linux_x86_64`) are said to need the glibc of this machine.
+    `glibc` as for `check_fits`; where it is not known, a wheel for one Linux needs the target's.
     """
-    needed = [_least(found, target.glibc) for found in (_platforms(file) for file in files) if found]
-    versions = [version for version in needed if version]
-    return max(versions, key=_number) if versions else ""
-
-
-def _platforms(file: str) -> set[str]:
-    found = {tag.platform for tag in parse_wheel_filename(file)[3]}
-    return set() if "any" in found else found
-
-
-def _least(names: set[str], here: str) -> str:
     found = []
-    for platform in names:
+    for platform in {tag.platform for tag in parse_wheel_filename(file)[3]}:
         match = _MANYLINUX.fullmatch(platform)
+        if platform == "any":
+            return ""
         if match and match[2]:
             found.append(f"{match[2]}.{match[3]}")
         elif match and match[1] in _LEGACY:
             found.append(_LEGACY[match[1]])
         elif platform.startswith("linux_"):
-            found.append(here)
+            found.append(glibc or target.glibc)
     return min(found, key=_number) if found else ""
+
+
+def highest(versions: Iterable[str]) -> str:
+    """The highest of some versions of glibc; empty strings don't count."""
+    return max((version for version in versions if version), key=_number, default="")
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -133,6 +133,7 @@ def test_provenance_names_commit_packages_lock_and_tools(packed: Path) -> None:
         "ref": "HEAD",
         "version": "",
         "allowDirty": False,
+        "target": "",
     }
     assert build["internalParameters"]["lockDigest"] == manifest.lock_digest
     source, *packages = build["resolvedDependencies"]

@@ -6,7 +6,7 @@ from packaging.markers import Marker
 from artifact_store.errors import FapError, UsageError
 from artifact_store.manifest import Target
 from fapbuild import target
-from fapbuild.target import check_fits, lowest_glibc, this_machine
+from fapbuild.target import check_fits, highest, least_glibc, this_machine
 
 HERE = this_machine()
 OTHER = target.parse("cp399-manylinux_2_28_aarch64")
@@ -109,4 +109,17 @@ def test_wheels_for_another_platform_do_not_fit() -> None:
 )
 def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
     here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
-    assert lowest_glibc([f"a-1.0-{tag}.whl" for tag in tags], here) == glibc
+    assert highest(least_glibc(f"a-1.0-{tag}.whl", here) for tag in tags) == glibc
+
+
+def test_a_wheel_built_here_needs_the_glibc_that_its_files_name() -> None:
+    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
+    assert least_glibc("a-1.0-cp311-cp311-linux_x86_64.whl", here, "2.14") == "2.14"
+
+
+def test_a_wheel_built_for_a_newer_glibc_does_not_fit() -> None:
+    older = target.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
+    file = f"a-1.0-{HERE.python}-{HERE.abi}-{HERE.platform}.whl"
+    check_fits(file, older, "2.17")
+    with pytest.raises(FapError, match=r"was built for glibc 2.18, and the target has 2.17"):
+        check_fits(file, older, "2.18")

@@ -1,7 +1,6 @@
 """Wheels from the index or an sdist, through the cache."""
 
 import hashlib
-import io
 import tarfile
 from pathlib import Path
 
@@ -9,56 +8,17 @@ import pytest
 
 from artifact_store.errors import FapError, VerificationError
 from fapbuild import completeness
+from fapbuild.building import build_wheel
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.target import this_machine
-from fapbuild.wheels import Vendored, build_wheel, lock_text, vendor
+from fapbuild.wheel_facts import read
+from fapbuild.wheels import Vendored, lock_text, vendor
 from tests.build.project import Project
+from tests.build.sdists import make_sdist
 from tests.build.wheelhouse import make_wheel, pin
 
 HERE = this_machine()
-BACKEND = '''\
-"""A build backend that needs nothing, and counts how often it built."""
-
-import pathlib
-import zipfile
-
-
-def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    info = pathlib.Path(folder) / "homemade-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: homemade\\nVersion: 1.0\\n")
-    return info.name
-
-
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    log = pathlib.Path(__file__).with_name("log").read_text()
-    with open(log, "a") as file:
-        file.write("built\\n")
-    name = "homemade-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(pathlib.Path(folder) / name, "w") as archive:
-        archive.writestr("homemade.py", "")
-        archive.writestr("homemade-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: homemade\\nVersion: 1.0\\n")
-        archive.writestr("homemade-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        archive.writestr("homemade-1.0.dist-info/RECORD", "")
-    return name
-'''  # noqa: E501
-
-
-def make_sdist(folder: Path, log: Path, name: str = "homemade") -> Path:
-    files = {
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
-        "backend.py": BACKEND,
-        "log": str(log),
-        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-    }
-    path = folder / f"{name}-1.0.tar.gz"
-    with tarfile.open(path, "w:gz") as tar:
-        for inside, text in files.items():
-            info = tarfile.TarInfo(f"{name}-1.0/{inside}")
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return path
 
 
 @pytest.fixture
@@ -176,7 +136,7 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def vendored(wheel: Path, name: str) -> Vendored:
-    return Vendored(name, "1.0", wheel.name, "", 0, wheel)
+    return Vendored(name, "1.0", wheel.name, "", 0, wheel, read(wheel, wheel.name))
 
 
 @pytest.mark.parametrize(
@@ -202,10 +162,10 @@ def test_a_wheel_must_find_what_it_needs(
     said: list[str] = []
     if isinstance(outcome, str):
         with pytest.raises(FapError) as caught:
-            completeness.check(pins, wheels, said.append)
+            completeness.check(pins, wheels, HERE, said.append)
         assert outcome in caught.value.message
     else:
-        completeness.check(pins, wheels, said.append)
+        completeness.check(pins, wheels, HERE, said.append)
         assert said == outcome
 
 

@@ -1,0 +1,101 @@
+"""Files of the index, fetched by pip: several pips side by side, each with a share of the pins."""
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from artifact_store.errors import FapError, VerificationError
+from artifact_store.manifest import Target
+from fapbuild import command, target
+from fapbuild.cache import sha256_of
+from fapbuild.locks import Pin
+
+_SHARE = 8
+"""Fewer pins than this are not worth the start of another pip."""
+_SIDE_BY_SIDE = 6
+_HAS_NONE = "No matching distribution found"
+
+
+def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Path]:
+    """Fetch one file for each pin, in their order, below the new folder `work`.
+
+    pip checks the hashes, and so do we. For a target that this interpreter can't build for, only wheels will
+    do. Raises FapError if pip fails; if wheels are missing it names every package that has none.
+    """
+    work.mkdir()
+    count = max(1, min(len(pins) // _SHARE, _SIDE_BY_SIDE, 2 * (os.cpu_count() or 1)))
+    shares = [pins[number::count] for number in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        running = [
+            pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
+        ]
+    lacking = [pin for share in running for pin in share.result()]
+    if lacking:
+        raise _no_wheels(lacking, platform)
+    by_sha256 = {sha256_of(path): path for path in work.glob("*/*.*") if path.name != _WANTED}
+    found = []
+    for pin in pins:
+        path = next((by_sha256[sha] for sha in sorted(pin.sha256s) if sha in by_sha256), None)
+        if path is None:
+            raise VerificationError(
+                f"pip downloaded no file of {pin.name} {pin.version} that the lock names",
+                hint="fapbuild lock",
+            )
+        found.append(path)
+    return found
+
+
+_WANTED = "wanted.txt"
+
+
+def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:
+    """Fetch these into the new `folder`; the pins that have no file for the target are returned."""
+    folder.mkdir(exist_ok=True)
+    wanted = folder / _WANTED
+    wanted.write_text("".join(map(_line, pins)), encoding="ascii")
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv += ["--no-deps", "--require-hashes", *_for_target(platform), "--dest", str(folder)]
+    try:
+        command.run(
+            [*argv, "--requirement", str(wanted)],
+            cwd=folder,
+            hint="if a file was removed from the index: fapbuild lock",
+        )
+    except FapError as error:
+        if target.builds_here(platform) or _HAS_NONE not in error.message:
+            raise
+        if len(pins) == 1:
+            return list(pins)
+        # pip stops at the first that has none, and a person wants to know all of them.
+        half = len(pins) // 2
+        return [*_share(pins[:half], platform, folder), *_share(pins[half:], platform, folder)]
+    return []
+
+
+def _line(pin: Pin) -> str:
+    return (
+        " ".join([f"{pin.name}=={pin.version}", *(f"--hash=sha256:{sha}" for sha in sorted(pin.sha256s))])
+        + "\n"
+    )
+
+
+def _for_target(platform: Target) -> list[str]:
+    """What tells pip of another target than this interpreter (pip's user guide: pip download)."""
+    if platform == target.this_machine():
+        return []
+    options = [f"--platform={name}" for name in target.platforms(platform)]
+    options += ["--implementation=cp", f"--abi={platform.abi}", f"--python-version=3.{platform.python[3:]}"]
+    return options if target.builds_here(platform) else [*options, "--only-binary=:all:"]
+
+
+def _no_wheels(pins: Sequence[Pin], platform: Target) -> FapError:
+    names = ", ".join(f"{pin.name} {pin.version}" for pin in pins)
+    here = target.this_machine()
+    hosts = f"{platform.python} {platform.platform} (glibc {platform.glibc})"
+    return FapError(
+        f"for {hosts} the index has no wheel of: {names}",
+        hint="choose versions that have one, or pack on such a machine: "
+        f"from sdists this one builds for {here.python} {here.platform} only",
+    )
