@@ -27,7 +27,18 @@ def _where(context: click.Context, parameter: click.Parameter, value: str) -> st
     raise click.BadParameter("there is no path or URL on standard input")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    failed; no half-made artifact is left
+  2    the command line, the configuration, or what would be packed is wrong
+  6    an artifact or a package is not what it was said to be
+  7    a store or a URL can't be reached
+  130  interrupted
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(package_name="fapkit", prog_name="fapbuild")
 def fapbuild() -> None:
     """Pack a commit of a Python web app into one artifact that installs offline."""
@@ -83,8 +94,13 @@ def pack(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make dist/APP-VERSION.tgz from the committed files of this folder."""
-    from artifact_store import wording
+    """Make dist/APP-VERSION.tgz from the committed files of this folder.
+
+    Beside it lie its bill of materials and its provenance. In GitHub Actions, app, version, digest, size
+    and path become outputs of the step.
+    """
+    from artifact_store import actor, wording
+    from fapbuild import report
     from fapbuild.pack import Request, dry_run_lines
     from fapbuild.pack import pack as run
 
@@ -94,8 +110,13 @@ def pack(
         _print(*dry_run_lines(request, _say), as_json)
         return
     start = time.monotonic()
-    written = run(request, _say)
-    _say(f"packed {wording.size(written.size)} in {time.monotonic() - start:.1f} s")
+    with report.opened().shown() as shown:
+        written = run(request, shown)
+        shown.say(f"packed {wording.size(written.size)} in {time.monotonic() - start:.1f} s")
+        if store:
+            with shown.task(f"pushing to {store.name}", "pushed"):
+                record = store.publish(written.path, actor.who(), actor.ci_run())
+            shown.say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
     facts: dict[str, object] = {
         "app": written.manifest.app,
         "version": written.manifest.version,
@@ -103,11 +124,7 @@ def pack(
         "size": written.size,
         "path": str(written.path),
     }
-    if store:
-        from artifact_store import actor
-
-        record = store.publish(written.path, actor.who(), actor.ci_run())
-        _say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
+    report.write_outputs(facts)
     _print(facts, [f"{written.path} {written.digest}"], as_json)
 
 

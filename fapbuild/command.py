@@ -1,13 +1,18 @@
 """The only place of this package that starts other programs."""
 
+import contextlib
 import os
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.errors import FapError
 
 LAST_LINES = 40
+_LONGEST = 4096
+_streaming: set["subprocess.Popen[bytes]"] = set()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -54,6 +59,46 @@ def run(
     if done.returncode != 0:
         raise FapError(_failure(argv, done.returncode, done.stdout or b"", done.stderr), hint=hint)
     return done.stdout or b""
+
+
+def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
+    """Run `argv` in `cwd` with the variables `env` alone, and hand on each line that it writes at once.
+
+    Raises FapError as `run` does, and if `stop_all` stopped it.
+    """
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    try:
+        started = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={**_STEADY, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            umask=0o022,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise FapError(
+            f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
+        ) from error
+    _streaming.add(started)
+    with started:
+        assert started.stdout is not None  # noqa: S101
+        while data := started.stdout.readline(_LONGEST):
+            line = data.decode("utf-8", "replace").rstrip()
+            last.append(line)
+            heard(line)
+    _streaming.discard(started)
+    if started.returncode != 0:
+        raise FapError(_failure(argv, started.returncode, "\n".join(last).encode(), b""))
+
+
+def stop_all() -> None:
+    """Stop what `stream` runs in other threads, and all that it started."""
+    for started in list(_streaming):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
 
 
 def _failure(argv: Sequence[str], code: int, out: bytes, err: bytes) -> str:

@@ -22,6 +22,17 @@ class Assets(msgspec.Struct, frozen=True, kw_only=True):
     run: tuple[str, ...]
     outputs: tuple[str, ...]
     directory: str = "."
+    inputs: tuple[str, ...] = ()
+    """Patterns of the only files it gets; without any, all."""
+    scratch: tuple[str, ...] = ()
+    """Patterns of files it may leave behind, besides those of the usual tools."""
+    tools: tuple[str, ...] = ()
+    """Commands whose output says which versions it is made with."""
+    environment: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    """Names of variables it gets as they are when packing."""
+    venv: bool = False
+    """Whether the vendored packages are there, in a venv first on its PATH."""
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +16,7 @@ from artifact_store.location import open_blobs
 from artifact_store.manifest import FORMAT, Builder, Manifest
 from fapbuild import (
     assets,
+    command,
     completeness,
     config,
     contents,
@@ -26,12 +27,15 @@ from fapbuild import (
     plan,
     procfile,
     sources,
+    step_venv,
     target,
     version,
     wheels,
     writer,
 )
 from fapbuild.cache import Cache, default_folder
+from fapbuild.report import Report
+from fapbuild.step_venv import Wheels
 from fapbuild.wheel_store import WheelStore
 
 Say = Callable[[str], None]
@@ -66,8 +70,8 @@ class Gathered:
     manifest: Manifest
 
 
-def pack(request: Request, say: Say) -> writer.Written:
-    """Write `<output>/<app>-<version>.tgz`.
+def pack(request: Request, report: Report) -> writer.Written:
+    """Write `<output>/<app>-<version>.tgz`, with its bill of materials and its provenance beside it.
 
     Raises UsageError for what is wrong with the project, FapError for what went wrong on the way; then
     nothing is written.
@@ -75,37 +79,52 @@ def pack(request: Request, say: Say) -> writer.Written:
     shared = WheelStore(open_blobs(request.wheel_store)) if request.wheel_store else None
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         work = Path(folder)
-        found = gather(request, work, say)
-        epoch, platform = found.manifest.epoch, found.manifest.target
+        found = gather(request, work, report.say)
         cache = Cache(default_folder())
-        (work / "wheels").mkdir()
-        (work / "installer").mkdir()
         with ThreadPoolExecutor(2) as beside:
+            vendoring = beside.submit(_vendor, found, cache, shared, work, report)
             compiling = beside.submit(
                 assets.compile_all,
                 found.project.settings.assets,
-                found.tree.folder,
+                found.tree,
                 work / "assets",
-                epoch,
-                say,
+                cache,
+                step_venv.when_vendored(vendoring, found.manifest, work, report),
+                report,
             )
-            installing = beside.submit(wheels.vendor, parts.pins(), platform, cache, work / "installer", say)
-            vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say, shared)
-            completeness.check(found.pins, vendored, platform, say)
-            own, outputs = installing.result(), compiling.result()
-        files = contents.collect(found.id, found.project.settings, found.files, outputs, vendored, own)
+            try:
+                for first in as_completed((vendoring, compiling)):
+                    first.result()
+            except BaseException:
+                command.stop_all()
+                raise
+            there, outputs = vendoring.result(), compiling.result()
+        settings, vendored = found.project.settings, there.vendored
+        files = contents.collect(found.id, settings, found.files, outputs, vendored, there.own)
         manifest = contents.describe(found.manifest, files, vendored)
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
         _make_output(request.root, request.output)
-        say(f"writing {found.id.file_name}: {len(files)} files, {len(vendored)} wheels")
-        written = writer.write(
-            members,
-            lambda index: msgspec.structs.replace(manifest, members=index),
-            request.output / found.id.file_name,
-        )
+        what = f"{found.id.file_name}: {len(files)} files, {len(vendored)} wheels"
+        with report.task(f"writing {what}", f"wrote {what}"):
+            written = writer.write(
+                members,
+                lambda index: msgspec.structs.replace(manifest, members=index),
+                request.output / found.id.file_name,
+            )
         bill = evidence.bill_in(files)
         evidence.attach(written, bill, evidence.provenance(written, found.tree, asked(request), bill))
         return written
+
+
+def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path, report: Report) -> Wheels:
+    platform, say = found.manifest.target, report.say
+    (work / "wheels").mkdir()
+    (work / "installer").mkdir()
+    with ThreadPoolExecutor(1) as beside:
+        installing = beside.submit(wheels.vendor, parts.pins(), platform, cache, work / "installer", say)
+        vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say, shared)
+        completeness.check(found.pins, vendored, platform, say)
+        return Wheels(vendored, installing.result())
 
 
 def asked(request: Request) -> dict[str, object]:

@@ -133,13 +133,19 @@ def check_link(folder: Path, path: str) -> str:
     return target
 
 
-def mode_of(path: Path) -> int:
-    """The mode an artifact gives the file: 0o644, 0o755 if its owner may execute it, 0o120777 for a link."""
+def mode_of(path: Path, name: str) -> int:
+    """The mode an artifact gives the file: 0o644, 0o755 if its owner may execute it, 0o120777 for a link.
+
+    Raises FapError, naming the file by `name`, for a socket, a pipe or a device.
+    """
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
         return LINK
     if not stat.S_ISREG(mode):
-        raise FapError(f"{path.name} is neither a file nor a symbolic link")
+        raise FapError(
+            f"{name} is neither a file nor a symbolic link",
+            hint="an artifact can't hold sockets, pipes and devices: remove it at the end of the step",
+        )
     return 0o755 if mode & 0o100 else 0o644
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store.archive import read_manifest
+from artifact_store.errors import FapError, UnreachableError, UsageError, VerificationError
 from artifact_store.store import open_store
 from tests.build.project import PYPROJECT, Project
 
@@ -40,7 +41,7 @@ def test_pack_prints_path_and_digest_and_talks_elsewhere(project: Project) -> No
     assert path == "dist/shop-1.0.tgz"
     assert len(digest) == 64
     writing, packed = done.stderr.splitlines()[-2:]
-    assert writing.startswith("writing shop-1.0.tgz: ")
+    assert writing.startswith("wrote shop-1.0.tgz: ")
     assert packed.startswith("packed ")
 
 
@@ -164,3 +165,10 @@ def test_a_store_that_takes_no_push_is_refused_before_anything_is_packed(
     assert done.returncode == 2
     assert "hint: " in done.stderr
     assert not (project.folder / "dist").exists()
+
+
+def test_help_tells_the_exit_codes(project: Project) -> None:
+    said = project.run("--help").stdout
+    for code, error in ((1, FapError), (2, UsageError), (6, VerificationError), (7, UnreachableError)):
+        assert error.exit_code == code
+        assert f"\n    {code} " in said

@@ -1,0 +1,156 @@
+"""Asset steps: each runs in a folder of its own with the files it names, and only what it declares leaves it.
+
+What a step made is kept by the digest of all that decides it, so that a commit that changes none of
+its inputs compiles nothing.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pathspec
+
+from artifact_store.errors import FapError
+from artifact_store.manifest import MTIME
+from fapbuild import command
+from fapbuild.assets import folder, kept, tools
+from fapbuild.assets.folder import Given, Output
+from fapbuild.cache import Cache
+from fapbuild.config import Assets
+from fapbuild.report import Report
+from fapbuild.sources import SourceTree
+
+__all__ = ["Output", "compile_all"]
+
+# What a compiler or a package manager needs to find its programs and its way out. Anything else (keys of
+# a cloud account, say) stays out of reach of the code that a front end pulls in.
+_PASSED = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+_PASSED_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_PASSED_PREFIXES = ("npm_config_", "ssl_cert_", "node_extra_ca_certs")
+
+
+@dataclass(frozen=True)
+class StepVenv:
+    """A venv with the vendored wheels."""
+
+    digest: str
+    """What decides its contents."""
+    make: Callable[[], Path]
+    """Returns its folder; made only if a step has to run."""
+
+
+def compile_all(
+    steps: Sequence[Assets],
+    tree: SourceTree,
+    work: Path,
+    cache: Cache,
+    venv: Callable[[], StepVenv],
+    report: Report,
+) -> tuple[Output, ...]:
+    """Run the steps, one after the other, in folders of the new folder `work`; return what they declare.
+
+    A step sees the committed files that it names as inputs (all, if it names none), and what the steps
+    before it made. `venv` is asked when the first step wants one.
+
+    Raises FapError if a command fails, a declared output is not there, or anything else was written.
+    """
+    if not steps:
+        return ()
+    work.mkdir()
+    given = {file.path: Given(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
+    found: dict[str, Output] = {}
+    for number, step in enumerate(steps):
+        place = work / str(number)
+        place.mkdir()
+        for output in _compile(step, given, place, cache, venv, report):
+            found[output.path] = output
+            given[output.path] = Given(output.mode, folder.content_digest(output), output.source)
+    return tuple(found[path] for path in sorted(found))
+
+
+def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path) -> dict[str, str]:
+    """The variables a step gets: what it says itself, and what it needs out of `mine`.
+
+    HOME and TMPDIR are new folders in `place`; package managers keep what they download in `caches`.
+    Raises FapError if a variable of `pass_env` is not set.
+    """
+    passed = {
+        key: value
+        for key, value in mine.items()
+        if key in _PASSED or key.lower() in _PASSED_ANY_CASE or key.lower().startswith(_PASSED_PREFIXES)
+    }
+    if missing := [name for name in step.pass_env if name not in mine]:
+        raise FapError(
+            f"assets {step.name!r}: pass_env names {missing[0]}, which is not set",
+            hint=f"export {missing[0]}=…",
+        )
+    return {
+        # One time for all commits: what a step makes must follow from its inputs alone.
+        "SOURCE_DATE_EPOCH": str(MTIME),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "XDG_CACHE_HOME": str(caches),
+        "npm_config_cache": str(caches / "npm"),
+        **passed,
+        "HOME": str(place / "home"),
+        "TMPDIR": str(place / "tmp"),
+        **{name: mine[name] for name in step.pass_env},
+        **step.environment,
+    }
+
+
+def _compile(
+    step: Assets,
+    given: Mapping[str, Given],
+    place: Path,
+    cache: Cache,
+    venv: Callable[[], StepVenv],
+    report: Report,
+) -> tuple[Output, ...]:
+    if step.directory != "." and not any(path.startswith(f"{step.directory.rstrip('/')}/") for path in given):
+        raise FapError(f"assets {step.name!r}: the folder {step.directory} is not committed")
+    wanted = pathspec.GitIgnoreSpec.from_lines(step.inputs)
+    inputs = {path: file for path, file in given.items() if not step.inputs or wanted.match_file(path)}
+    if not inputs:
+        raise FapError(
+            f"assets {step.name!r}: no committed file matches its inputs",
+            hint="inputs are patterns as in .gitignore, relative to the project's folder",
+        )
+    env = environment(step, os.environ, place, cache.folder / "tools")
+    packages = venv() if step.venv else None
+    question = kept.question(
+        step, inputs, tools.identities(step, env, place), packages.digest if packages else ""
+    )
+    if (answer := cache.answer("assets", question)) is None:
+        if packages:
+            home = packages.make()
+            env = {**env, "VIRTUAL_ENV": str(home), "PATH": f"{home / 'bin'}{os.pathsep}{env['PATH']}"}
+        with report.task(f"compiling {step.name}", f"compiled {step.name}") as heard:
+            made = _run(step, inputs, place, env, heard)
+        answer = kept.keep(cache, question, step.name, made, place)
+    else:
+        report.say(f"assets {step.name}: unchanged")
+    return kept.unpack(cache.path(answer.sha256), place / "outputs")
+
+
+def _run(
+    step: Assets, inputs: Mapping[str, Given], place: Path, env: dict[str, str], heard: Callable[[str], None]
+) -> tuple[Output, ...]:
+    root = place / "tree"
+    before = folder.fill(root, inputs)
+    for name in ("home", "tmp"):
+        (place / name).mkdir()
+    inside = root / step.directory
+    inside.mkdir(parents=True, exist_ok=True)
+    for line in step.run:
+        heard(f"$ {line}")
+        try:
+            command.stream(["sh", "-e", "-c", line], cwd=inside, env=env, heard=heard)
+        except FapError as error:
+            raise FapError(
+                f"assets {step.name!r}: {line!r} failed\n{error.message}",
+                hint="it ran in a copy of the committed files, with an empty HOME and few variables: is all "
+                "it needs committed, and named in inputs and pass_env?",
+            ) from error
+    folder.check(root, before, inputs, step)
+    return folder.collect(root, step)

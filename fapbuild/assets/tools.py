@@ -1,0 +1,58 @@
+"""Which programs a step runs: a new version of one may make other files of the same inputs."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from artifact_store.errors import FapError
+from fapbuild import command
+from fapbuild.cache import sha256_of
+from fapbuild.config import Assets
+
+# These are small starters of a program that lies elsewhere, and all run on node.
+_MANAGERS = frozenset({"npm", "npx", "yarn", "pnpm", "corepack"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+def identities(step: Assets, env: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
+    """A line for each program: the sha256 of its file, or what its version command prints.
+
+    Counted are the commands of `step.tools`, and the first words of the step's own that are found on the
+    PATH. Raises FapError if one of `step.tools` fails.
+    """
+    lines = [f"{line}: {_version(line, env, cwd, step.name)}" for line in step.tools]
+    words = {word for line in step.run for word in first_words(line)}
+    if words & _MANAGERS:
+        words.add("node")
+    for word in sorted(words):
+        path = shutil.which(word, path=env.get("PATH", ""))
+        if path is None or (step.venv and word.startswith(("python", "pip"))):
+            continue
+        if word in _MANAGERS:
+            lines.append(f"{word}: {_version(f'{word} --version', env, cwd, step.name)}")
+        else:
+            lines.append(f"{word}: {sha256_of(Path(path))}")
+    return tuple(lines)
+
+
+def first_words(line: str) -> tuple[str, ...]:
+    """The programs that a line of shell starts, as far as can be told without a shell."""
+    words = []
+    for part in re.split(r"&&|\|\||[;|&\n()]", line):
+        try:
+            found = [word for word in shlex.split(part) if not _ASSIGNMENT.match(word)]
+        except ValueError:
+            found = part.split()
+        words += found[:1]
+    return tuple(words)
+
+
+def _version(line: str, env: Mapping[str, str], cwd: Path, step: str) -> str:
+    try:
+        return (
+            command.run(["sh", "-c", line], cwd=cwd, env=env, clean=True).decode("utf-8", "replace").strip()
+        )
+    except FapError as error:
+        raise FapError(f"assets {step!r}: {line!r} failed\n{error.message}", hint="install it") from error
