@@ -26,7 +26,7 @@ from refusal import RefusedError  # noqa: E402
 FINAL = ROOT / "venv"
 BUILD = ROOT / "venv.tmp"
 OLD = ROOT / "venv.old"
-PATIENCE = 5
+PATIENCE = 3
 """Seconds to wait for another installer, such as the last workers of one that was killed."""
 
 

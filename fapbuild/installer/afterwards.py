@@ -1,6 +1,7 @@
 """The app's own commands after the install, such as `python manage.py check`."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -27,4 +28,7 @@ def run(root, venv, commands):
             ["sh", "-e", "-c", command], cwd=root, env=environment, stdin=subprocess.DEVNULL, check=False
         )
         if done.returncode != 0:
-            raise RefusedError(f"post_install ended with {done.returncode}: {command}")
+            raise RefusedError(
+                f"post_install ended with {done.returncode}: {command}\n"
+                f"  to try it: cd {shlex.quote(str(root))} && PATH=$PWD/venv/bin:$PATH && {command}"
+            )

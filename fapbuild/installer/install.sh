@@ -20,9 +20,12 @@ wanted=$(sed -n 's/.*"target":{"python":"cp\([0-9]\)\([0-9]*\)".*/\1.\2/p' .fap/
 
 # Also asked for: what the installer imports and python3-minimal lacks.
 probe='import sys
-from importlib.util import find_spec
-lacks = [name for name in ("json", "shutil", "zipfile", "zlib") if not find_spec(name)]
-print("%d.%d" % sys.version_info[:2] + (" without " + ", ".join(lacks) if lacks else ""))'
+try:
+    import json.decoder, shutil, zipfile, zlib
+    lacks = ""
+except ImportError as error:
+    lacks = " without " + error.name
+print("%d.%d" % sys.version_info[:2] + lacks)'
 
 python='' looked=''
 try() {

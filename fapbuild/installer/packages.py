@@ -8,7 +8,6 @@ from collections import Counter
 
 from installer import install
 from installer.destinations import SchemeDictionaryDestination
-from installer.exceptions import InstallerError
 from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import copyfileobj_with_hashing
@@ -46,7 +45,7 @@ def unpack(wheel, venv, site):
                 install(source, destination, {"INSTALLER": b"fapkit\n"})
         except OSError:
             raise
-        except (InstallerError, Exception) as error:
+        except Exception as error:  # what a broken or hostile wheel raises is not told by its library
             raise RefusedError(f"wheels/{wheel.name} can't be installed: {error!r}") from None
     return destination.written
 
@@ -63,7 +62,7 @@ class _Venv(SchemeDictionaryDestination):
             "data": str(venv),
         }
         super().__init__(folders, PLACEHOLDER[2:].decode("ascii"), "posix")
-        self.written = []
+        self.written, self.made = [], set()
 
     def write_to_fs(self, scheme, path, stream, is_executable):
         folder = self.scheme_dict[scheme]
@@ -72,7 +71,10 @@ class _Venv(SchemeDictionaryDestination):
             raise ValueError(f"{path} leads out of the venv")
         if scheme == "scripts":
             stream, is_executable = _find_python_beside(stream), True
-        os.makedirs(os.path.dirname(target), exist_ok=True)
+        parent = os.path.dirname(target)
+        if parent not in self.made:
+            os.makedirs(parent, exist_ok=True)
+            self.made.add(parent)
         with open(target, "wb") as file:
             digest, size = copyfileobj_with_hashing(stream, file, "sha256")
         if is_executable:

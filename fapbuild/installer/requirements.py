@@ -30,7 +30,8 @@ def check(site):
                 warnings.append(f"{name} wants {needed}, and this artifact has {there[other]['Version']}")
             asked += [(other, one) for one in sorted(needed.extras) if (other, one) not in asked]
     if problems:
-        raise RefusedError("\n  ".join([*dict.fromkeys(problems), "run fapbuild lock, and pack again"]))
+        hint = f"lock and pack again with the Python of your hosts, {platform.python_version()}"
+        raise RefusedError("\n  ".join([*dict.fromkeys(problems), hint]))
     return list(dict.fromkeys(warnings))
 
 

@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.build.conftest import Unpack
+from tests.build.laid_out import with_facts
 from tests.build.project import COMMITTED, PYPROJECT, Project
 from tests.build.wheelhouse import make_wheel, pin
 
@@ -210,15 +212,78 @@ def test_a_killed_install_starts_over(unpack: Unpack, tmp_path: Path, whom: str,
         assert sorted(path.name for path in folder.glob("venv*")) == ["venv"]
 
 
-def test_a_full_disk_is_an_error_and_a_rerun_finishes(unpack: Unpack) -> None:
-    """A limit on the size of files fails a write half-way, as a full disk does."""
+NEW_MOUNTS = ["unshare", "-m"] if not os.getuid() else ["unshare", "-rm"]
+
+
+def mounted(folder: Path, script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """install.sh where `script` has changed what is mounted, seen by nobody else."""
+    return install(folder, shell=[*NEW_MOUNTS, "sh", "-e", "-c", f'{script}; exec sh "$@"', "sh"], **env)
+
+
+@pytest.mark.parametrize("kilobytes", [0, 8, 16, 24])
+def test_a_full_disk_is_an_error_and_a_rerun_finishes(unpack: Unpack, kilobytes: int) -> None:
+    """With so little room left."""
     folder = unpack()
-    done = install(folder, shell=["sh", "-c", 'ulimit -f 1; exec sh "$@"', "sh"])
+    copy = "mount -t tmpfs -o size=1m tmpfs /mnt && cp -a . /mnt && cd /mnt"
+    fill = f"(cat /dev/zero >fill 2>/dev/null || truncate -s -{kilobytes}k fill)"
+    again = 'set +e; sh "$@"; code=$?; rm fill; sh "$@" >&2 && exit $code'
+    done = mounted(folder, f"{copy} && {fill}; {again}")
+    first, second = done.stderr.rsplit("\n", 2)[:2]
+    assert "No space left on device" in first
+    assert first.endswith("mend that, and run it again")
+    assert second.startswith("installed shop ")
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_read_only_folder_is_an_error(unpack: Unpack) -> None:
+    folder = unpack()
+    done = mounted(folder, "mount --bind . . && mount -o remount,bind,ro . && cd $PWD")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Read-only file system" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+SYSTEM = "/usr/bin/python3"
+
+
+def hide(module: str) -> str:
+    """A mount over this package of the system's Python."""
+    code = f"import {module}; print({module}.__path__[0])"
+    found = subprocess.run([SYSTEM, "-c", code], capture_output=True, text=True, check=True)
+    return f"mount -t tmpfs tmpfs {found.stdout.strip()}"
+
+
+def test_a_python_without_venv_and_ensurepip_will_do(unpack: Unpack) -> None:
+    """As on Debian without python3-venv, and more so."""
+    done = mounted(unpack(), hide("venv"), FAP_PYTHON=SYSTEM)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_python_with_half_of_its_library_is_passed_over(unpack: Unpack) -> None:
+    """As python3-minimal of Debian, which lacks json among others."""
+    done = mounted(unpack(), hide("json"), FAP_PYTHON=SYSTEM)
     assert done.returncode == 1
-    assert "File too large" in done.stderr
-    assert done.stderr.endswith("mend that, and run it again\n")
-    assert not (folder / "venv").exists()
-    assert install(folder).returncode == 0
+    assert (
+        f"looked at:\n  {SYSTEM}: {{}}.{{}} without json.decoder\n".format(*sys.version_info[:2])
+        in done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "place", [".pyenv/versions/3.9999.4/bin", ".local/share/uv/python/cpython-3.9999.1-x/bin"]
+)
+def test_pythons_of_version_managers_are_found(unpack: Unpack, tmp_path: Path, place: str) -> None:
+    """A made-up version, as the real ones are found on the PATH before."""
+    folder = unpack()
+    manifest = folder / ".fap" / "manifest.json"
+    here = "cp{}{}".format(*sys.version_info[:2])
+    manifest.write_text(manifest.read_text().replace(f'"python":"{here}"', '"python":"cp39999"'))
+    python = tmp_path / "home" / place / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\n[ "$2" != -c ] || { echo 3.9999; exit; }\necho "$0 $*"\n')
+    python.chmod(0o755)
+    done = install(folder, FAP_PYTHON="", HOME=str(tmp_path / "home"))
+    assert done.stdout == f"{python} -I -B .fap/installer\n"
 
 
 def test_two_packages_may_bring_the_same_file(project: Project, tmp_path: Path) -> None:
@@ -235,7 +300,15 @@ def test_two_packages_may_bring_the_same_file(project: Project, tmp_path: Path) 
     assert shared.read_text() == "second"
 
 
-def test_two_at_once_are_one_too_many(unpack: Unpack) -> None:
+def test_two_at_once_are_one_after_the_other(unpack: Unpack) -> None:
+    folder = unpack()
+    argv, env = ["sh", "./install.sh"], BARE
+    pair = [subprocess.Popen(argv, cwd=folder, env=env, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in pair] == [0, 0]
+    assert run(folder, "--", "greet").stdout == "greet 1.0\n"
+
+
+def test_one_that_waits_too_long_says_for_what(unpack: Unpack) -> None:
     folder = unpack()
     with (folder / ".fap" / "installer" / "__main__.py").open("rb") as script:
         fcntl.flock(script, fcntl.LOCK_EX)
@@ -243,6 +316,37 @@ def test_two_at_once_are_one_too_many(unpack: Unpack) -> None:
     assert done.returncode == 1
     assert f"another install.sh is at work in {folder}" in done.stderr
     assert install(folder).returncode == 0
+
+
+def test_post_install_runs_in_the_release_without_its_secrets(unpack: Unpack) -> None:
+    commands = ["pwd; cat", "greet", 'echo "$SECRET:$(command -v python)"']
+    folder = with_facts(unpack("a release"), post_install=commands)
+    (folder / ".env").write_text("SECRET=hidden\n")
+    done = install(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:-1] == [
+        "post_install: pwd; cat",
+        str(folder),
+        "post_install: greet",
+        "greet 1.0",
+        f"post_install: {commands[2]}",
+        f":{folder}/venv/bin/python",
+    ]
+
+
+def test_a_post_install_that_fails_fails_the_install(unpack: Unpack) -> None:
+    folder = with_facts(unpack(), post_install=["false; echo on", "echo never"])
+    done = install(folder)
+    assert done.returncode == 1
+    assert done.stdout == "post_install: false; echo on\n"
+    assert "post_install ended with 1: false; echo on" in done.stderr
+
+
+def test_post_install_of_the_config_gets_into_the_manifest(project: Project) -> None:
+    project.commit({"pyproject.toml": PYPROJECT + 'post_install = ["python app.py"]\n'})
+    with tarfile.open(project.pack()["path"]) as tar:
+        manifest = json.load(tar.extractfile(".fap/manifest.json"))  # type: ignore[arg-type]
+    assert manifest["post_install"] == ["python app.py"]
 
 
 def test_run_gives_the_process_its_folder_path_and_arguments(installed: Path) -> None:
