@@ -32,7 +32,7 @@ def read(data: bytes, kind: type[Statement], place: str) -> tuple[Statement, Env
     try:
         envelope = msgspec.json.decode(data, type=Envelope)
         return msgspec.json.decode(envelope.statement, type=kind), envelope
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(
             f"{place} can't be read: {error}", hint="was it written by fapstore or faprelease?"
         ) from error

@@ -40,7 +40,7 @@ def read(artifact: Path, digest: str) -> dict[str, bytes]:
         hint = f"remove it, or pack {artifact.name} again"
         try:
             statement = msgspec.json.decode(found[PROVENANCE], type=_Statement)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise VerificationError(f"{name} is no in-toto statement: {error}", hint=hint) from error
         if digest not in {subject.digest.get("sha256") for subject in statement.subject}:
             raise VerificationError(f"{name} is about other bytes than {artifact.name}", hint=hint)

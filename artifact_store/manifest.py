@@ -95,7 +95,7 @@ def decode(data: bytes) -> Manifest:
     """Read a manifest; raise VerificationError if it is none of ours."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(f"{PATH}: {error}", hint="was this file made by `fapbuild pack`?") from error
     if manifest.format != FORMAT:
         raise VerificationError(

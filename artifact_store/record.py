@@ -48,7 +48,7 @@ def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
     """Read the record of `artifact`; raise VerificationError if `data` is no record, or another's."""
     try:
         record = msgspec.json.decode(data, type=ArtifactRecord)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(
             f"the record of {artifact} can't be read: {error}", hint="was it written by fapstore?"
         ) from error
