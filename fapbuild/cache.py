@@ -118,7 +118,7 @@ class Cache:
 
         `question` names everything the result depends on.
         """
-        path = self.folder / "results" / kind / hashlib.sha256(question.encode("utf-8")).hexdigest()
+        path = self.result_path(kind, question)
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
@@ -140,6 +140,10 @@ class Cache:
         except OSError as error:
             raise _trouble(path, error) from error
         return result, digest
+
+    def result_path(self, kind: str, question: str) -> Path:
+        """The file that ends with what `remember` gave."""
+        return self.folder / "results" / kind / hashlib.sha256(question.encode("utf-8")).hexdigest()
 
     def path(self, sha256: str) -> Path:
         """Where these bytes are if they are kept."""

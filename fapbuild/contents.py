@@ -12,6 +12,7 @@ from artifact_store.artifact import ArtifactId
 from artifact_store.manifest import File, Manifest, Wheel
 from fapbuild import evidence, guards, parts
 from fapbuild.assets import Output
+from fapbuild.cache import Cache
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
 from fapbuild.sources import LINK, SourceTree, check_link
@@ -41,6 +42,7 @@ def collect(
     outputs: Sequence[Output],
     vendored: Sequence[Vendored],
     own_wheels: Sequence[Vendored],
+    cache: Cache,
 ) -> tuple[Entry, ...]:
     """All entries but the manifest and the wheels, sorted by path; an asset replaces a committed file.
 
@@ -54,7 +56,7 @@ def collect(
     lock = lock_text(vendored)
     all_wheels = (*vendored, *own_wheels)
     licensed = {wheel.file: evidence.licences(wheel.facts.message()) for wheel in all_wheels}
-    sbom = evidence.sbom(artifact, all_wheels, licensed)
+    sbom = evidence.sbom(artifact, all_wheels, licensed, cache)
     entries = [
         *(by_path | made).values(),
         *parts.entries(own_wheels, own_installer=own),
@@ -66,7 +68,9 @@ def collect(
 
 def wheel_entries(vendored: Sequence[Vendored]) -> tuple[Entry, ...]:
     """`wheels/<file>` for each wheel."""
-    return tuple(Entry(f"wheels/{wheel.file}", 0o644, wheel.size, wheel.path) for wheel in vendored)
+    return tuple(
+        Entry(f"wheels/{wheel.file}", 0o644, wheel.size, wheel.path, wheel.sha256) for wheel in vendored
+    )
 
 
 def describe(manifest: Manifest, files: Sequence[Entry], vendored: Sequence[Vendored]) -> Manifest:

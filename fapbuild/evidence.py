@@ -5,6 +5,7 @@ Formats: CycloneDX 1.6 (cyclonedx.org); in-toto Statement v1 with the SLSA Prove
 """
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from artifact_store.artifact import ArtifactId
 from artifact_store.evidence import PROVENANCE, path_of
 from artifact_store.evidence import SBOM as BESIDE
 from artifact_store.manifest import Manifest
+from fapbuild.cache import Cache
 from fapbuild.plan import Entry
 from fapbuild.sources import SourceTree
 from fapbuild.wheels import Vendored
@@ -29,6 +31,7 @@ _NAMESPACE = uuid.UUID("6e1c1f0a-5d3f-5c0b-9c39-0d9a3f1b7c52")
 _BUILD_TYPE = "urn:fapkit:pack:1"
 _BUILDER = "urn:fapkit:builder:unidentified"
 _CLASSIFIER = "License :: "
+_KIND = "sbom-1"
 
 
 def sbom_maker() -> str:
@@ -48,12 +51,26 @@ def licences(headers: Message) -> tuple[str, ...]:
     return tuple(named) or free
 
 
-def sbom(artifact: ArtifactId, vendored: Sequence[Vendored], licensed: Mapping[str, Sequence[str]]) -> bytes:
+def sbom(
+    artifact: ArtifactId, vendored: Sequence[Vendored], licensed: Mapping[str, Sequence[str]], cache: Cache
+) -> bytes:
     """A CycloneDX 1.6 document of the vendored wheels: names, versions, sha256, package URLs, licences.
 
     `licensed` has the licences by a wheel's file name. The same contents give the same bytes: its serial
     number is a uuid5 of them and its time is 1970.
     """
+    wheels = [(wheel.name, wheel.version, wheel.file, wheel.sha256) for wheel in vendored]
+    question = repr((sbom_maker(), artifact.app, wheels, sorted(licensed.items())))
+    text, _ = cache.remember(_KIND, question, lambda: _of_wheels(artifact.app, vendored, licensed))
+    bill = json.loads(text)
+    contents = " ".join([str(artifact), *(wheel.sha256 for wheel in vendored)])
+    bill["serialNumber"] = uuid.uuid5(_NAMESPACE, contents).urn
+    bill["metadata"]["component"]["version"] = artifact.version
+    return json.dumps(bill, indent=1).encode("utf-8") + b"\n"
+
+
+def _of_wheels(name: str, vendored: Sequence[Vendored], licensed: Mapping[str, Sequence[str]]) -> bytes:
+    """The document of any version of the app with these wheels: what is expensive, and seldom changes."""
     from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.bom import Bom, BomMetaData
@@ -61,9 +78,7 @@ def sbom(artifact: ArtifactId, vendored: Sequence[Vendored], licensed: Mapping[s
     from cyclonedx.output.json import JsonV1Dot6
     from packageurl import PackageURL
 
-    app = Component(
-        name=artifact.app, version=artifact.version, type=ComponentType.APPLICATION, bom_ref=artifact.app
-    )
+    app = Component(name=name, version="any", type=ComponentType.APPLICATION, bom_ref=name)
     factory = LicenseFactory()
     components = []
     for wheel in vendored:
@@ -84,14 +99,13 @@ def sbom(artifact: ArtifactId, vendored: Sequence[Vendored], licensed: Mapping[s
                 ],
             )
         )
-    contents = " ".join([str(artifact), *(wheel.sha256 for wheel in vendored)])
     bom = Bom(
         components=components,
-        serial_number=uuid.uuid5(_NAMESPACE, contents),
+        serial_number=_NAMESPACE,
         metadata=BomMetaData(component=app, timestamp=datetime.fromtimestamp(0, UTC)),
     )
     bom.register_dependency(app, components)
-    return JsonV1Dot6(bom).output_as_string(indent=1).encode("utf-8") + b"\n"
+    return JsonV1Dot6(bom).output_as_string().encode("utf-8")
 
 
 def provenance(

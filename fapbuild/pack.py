@@ -100,7 +100,7 @@ def pack(request: Request, report: Report) -> writer.Written:
                 raise
             there, outputs = vendoring.result(), compiling.result()
         settings, vendored = found.project.settings, there.vendored
-        files = contents.collect(found.id, settings, found.files, outputs, vendored, there.own)
+        files = contents.collect(found.id, settings, found.files, outputs, vendored, there.own, cache)
         manifest = contents.describe(found.manifest, files, vendored)
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
         _make_output(request.root, request.output)
@@ -110,6 +110,7 @@ def pack(request: Request, report: Report) -> writer.Written:
                 members,
                 lambda index: msgspec.structs.replace(manifest, members=index),
                 request.output / found.id.file_name,
+                cache,
             )
         bill = evidence.bill_in(files)
         evidence.attach(written, bill, evidence.provenance(written, found.tree, asked(request), bill))

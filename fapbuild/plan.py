@@ -23,6 +23,8 @@ class Entry:
     mode: int
     size: int
     content: Path | bytes | str
+    sha256: str = ""
+    """Of its bytes, where it is known: then the gzip members it makes are kept for the next build."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import zipfile
 import zlib
 from email.message import Message
 from email.parser import HeaderParser
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -29,10 +30,15 @@ class Facts(msgspec.Struct, frozen=True):
 
     def message(self) -> Message:
         """The headers, to be asked by name."""
-        return HeaderParser().parsestr(self.headers)
+        return _parsed(self.headers)
 
 
 NO_FACTS = Facts()
+
+
+@lru_cache(maxsize=1024)
+def _parsed(headers: str) -> Message:
+    return HeaderParser().parsestr(headers, headersonly=True)
 
 
 def facts(cache: Cache, sha256: str, file: str, path: Path) -> Facts:

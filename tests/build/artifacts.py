@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from fapbuild.cache import Cache
 from fapbuild.plan import Entry, plan_members
 from fapbuild.writer import write
 from tests.store.tgz import manifest_of
@@ -39,7 +40,8 @@ def artifact(
     fields = {"lock_digest": hashlib.sha256(lock).hexdigest(), **(said or {})}
     contents = {**held, **{f"wheels/{file}": data for file, data in wheels.items()}}
     members = plan_members(Entry(name, 0o644, len(data), data) for name, data in contents.items())
-    write(members, lambda index: msgspec.structs.replace(manifest, **fields, members=index), path)
+    complete = lambda index: msgspec.structs.replace(manifest, **fields, members=index)  # noqa: E731
+    write(members, complete, path, Cache(path.parent / "cache"))
     return path
 
 

@@ -19,6 +19,7 @@ from artifact_store.archive import read_manifest
 from artifact_store.artifact import ArtifactId
 from artifact_store.evidence import PROVENANCE, path_of
 from artifact_store.evidence import SBOM as BESIDE
+from fapbuild.cache import Cache
 from fapbuild.evidence import SBOM, licences, sbom
 from fapbuild.wheels import Vendored
 from tests.build.project import Project
@@ -60,9 +61,11 @@ def test_its_serial_number_follows_from_its_contents(tmp_path: Path) -> None:
         for name, digit in (("b", "1"), ("a", "2"))
     ]
     shop = ArtifactId("shop", "1")
-    assert sbom(shop, wheels, {}) == sbom(shop, wheels, {})
+    cache = Cache(tmp_path / "cache")
+    assert sbom(shop, wheels, {}, cache) == sbom(shop, wheels, {}, Cache(tmp_path / "other"))
+    assert sbom(shop, wheels, {}, cache) == sbom(shop, wheels, {}, cache)
     serials = {
-        json.loads(sbom(*arguments, {}))["serialNumber"]
+        json.loads(sbom(*arguments, {}, cache))["serialNumber"]
         for arguments in ((shop, wheels), (shop, wheels[:1]), (ArtifactId("shop", "2"), wheels))
     }
     assert len(serials) == 3
@@ -98,7 +101,7 @@ def test_licences_are_those_of_the_metadata(headers: list[tuple[str, str]], name
 def test_licences_become_identifiers_expressions_or_names(tmp_path: Path) -> None:
     licensed = {"a": ("MIT",), "b": ("MIT OR Apache-2.0",), "c": ("MIT", "Public Domain"), "d": ("Odd, own",)}
     wheels = [Vendored(name, "1", name, name * 64, 1, tmp_path) for name in licensed]
-    text = sbom(ArtifactId("shop", "1"), wheels, licensed).decode()
+    text = sbom(ArtifactId("shop", "1"), wheels, licensed, Cache(tmp_path / "cache")).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     found = {part["name"]: part["licenses"] for part in json.loads(text)["components"]}
     assert found["a"] == [{"license": {"id": "MIT"}}]

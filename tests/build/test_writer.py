@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from artifact_store import archive
 from artifact_store.errors import FapError
 from artifact_store.manifest import MTIME, Manifest, Member, decode
+from fapbuild.cache import Cache
 from fapbuild.plan import PIECE, Entry, MemberPlan, cut_after, plan_members
 from fapbuild.writer import compress, tar_bytes, write
 
@@ -153,7 +154,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
         raise AssertionError(index)
 
     with pytest.raises(FileNotFoundError):
-        write(plan_members([gone]), complete, tmp_path / "dist" / "a.tgz")
+        write(plan_members([gone]), complete, tmp_path / "dist" / "a.tgz", Cache(tmp_path / "cache"))
     assert list((tmp_path / "dist").iterdir()) == []
 
 
