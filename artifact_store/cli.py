@@ -3,20 +3,34 @@
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
-from artifact_store import actor, wording
-from artifact_store.errors import FapError, NotFoundError, UsageError
+from artifact_store import actor, trust, wording
+from artifact_store.attestation import Signed
+from artifact_store.errors import FapError, NotFoundError, UsageError, VerificationError
+from artifact_store.promotion import Entry
 from artifact_store.store import Change, Store, open_store
+from artifact_store.trust import Trust
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+reason_option = click.option(
+    "--reason", default="", help="Do it against the app's rules; the reason is recorded."
+)
+key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    envvar="FAP_SIGNING_KEY",
+    show_envvar=True,
+    help="Sign with this ssh key, or with the one in ssh-agent whose .pub this is.",
+)
 why_option = click.option("--why", default="", help="The reason, for the history.")
 
 
@@ -37,21 +51,49 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
     show_envvar=True,
     help="s3://bucket/prefix, file:///dir, or https://host/path to read.",
 )
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The app's rules.  [default: ./fapstore.toml, or [tool.fapstore] of ./pyproject.toml]",
+)
+@click.option(
+    "--signers",
+    type=click.Path(path_type=Path),
+    help="Demand signatures by the keys of this allowed-signers file.  [default: as the rules say]",
+)
 @click.version_option(package_name="fapkit", prog_name="fapstore")
 @click.pass_context
-def fapstore(context: click.Context, url: str) -> None:
-    """Immutable artifacts, and the logs of the stages that run them."""
-    context.obj = lambda: open_store(url)
+def fapstore(context: click.Context, url: str, config: Path | None, signers: Path | None) -> None:
+    """Immutable artifacts, and the logs of the stages that run them.
+
+    Exit codes: 0 done, 1 failed and nothing changed, 2 usage or configuration, 6 bytes or signatures are
+    not what they should be, 7 can't connect, 130 interrupted.
+    """
+    context.obj = Opener(url, config, signers)
 
 
-Open = Callable[[], Store]
+@dataclass(frozen=True)
+class Opener:
+    """Opens the store of this command line; the files it names are read then."""
+
+    url: str
+    config: Path | None
+    signers: Path | None
+
+    def __call__(self, key: Path | None = None) -> Store:
+        """The store, with a key to sign with."""
+        return open_store(self.url, self.trust(key))
+
+    def trust(self, key: Path | None = None) -> Trust:
+        """The rules that are in force here."""
+        return trust.load(Path(), self.config, self.signers, key)
 
 
 @fapstore.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @json_option
 @click.pass_obj
-def push(opened: Open, artifact: Path, as_json: bool) -> None:
+def push(opened: Opener, artifact: Path, as_json: bool) -> None:
     """Store an artifact under the version its manifest names."""
     record = opened().publish(artifact, actor.who(), actor.ci_run())
     _say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
@@ -62,7 +104,7 @@ def push(opened: Open, artifact: Path, as_json: bool) -> None:
 @click.argument("app", required=False)
 @json_option
 @click.pass_obj
-def list_(opened: Open, app: str | None, as_json: bool) -> None:
+def list_(opened: Opener, app: str | None, as_json: bool) -> None:
     """List the versions of an app, or the apps."""
     store = opened()
     if app is None:
@@ -86,7 +128,7 @@ def list_(opened: Open, app: str | None, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 @click.pass_obj
-def show(opened: Open, app: str, version: str, as_json: bool) -> None:
+def show(opened: Opener, app: str, version: str, as_json: bool) -> None:
     """Show what is known of a version."""
     record = opened().artifact(app, version)
     fields = msgspec.to_builtins(record)
@@ -99,7 +141,7 @@ def show(opened: Open, app: str, version: str, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path(), help="A file or a folder.")
 @json_option
 @click.pass_obj
-def fetch(opened: Open, app: str, version: str, output: Path, as_json: bool) -> None:
+def fetch(opened: Opener, app: str, version: str, output: Path, as_json: bool) -> None:
     """Download a version; the file appears once its sha256 is right."""
     path = opened().fetch(app, version, output)
     _print({"path": str(path)}, as_json, str(path))
@@ -119,7 +161,7 @@ def fetch(opened: Open, app: str, version: str, output: Path, as_json: bool) -> 
 @click.option("--faprelease", "as_command", is_flag=True, help="Print the command that releases it.")
 @json_option
 @click.pass_obj
-def url(opened: Open, app: str, version: str, expires: timedelta, as_command: bool, as_json: bool) -> None:
+def url(opened: Opener, app: str, version: str, expires: timedelta, as_command: bool, as_json: bool) -> None:
     """Print a URL to download a version from; on S3 it is presigned, so a secret.
 
     When it ends is told on stderr: a URL signed with a session's credentials ends with the session.
@@ -142,31 +184,36 @@ def url(opened: Open, app: str, version: str, expires: timedelta, as_command: bo
 @click.option("--from", "source", metavar="STAGE", help="Promote what this stage runs …")
 @click.option("--to", "target", metavar="STAGE", help="… to this one.")
 @why_option
+@reason_option
+@key_option
 @json_option
 @click.pass_obj
 def promote(
-    opened: Open,
+    opened: Opener,
     app: str,
     version: str | None,
     stage: str | None,
     source: str | None,
     target: str | None,
     why: str,
+    reason: str,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Make a version what a stage should run; no bytes move.
 
     APP VERSION STAGE, or APP --from STAGE --to STAGE.
     """
-    store = opened()
+    store = opened(key)
+    who, ci = actor.who(), actor.ci_run()
     if version and stage and not (source or target):
-        change = store.promote(app, version, stage, who=actor.who(), why=why, ci=actor.ci_run())
+        change = store.promote(app, version, stage, who=who, why=why, ci=ci, reason=reason)
     elif source and target and not version:
         at_source = store.stage(app, source)
         if at_source is None:
             raise NotFoundError(f"{app} {source} runs nothing yet", hint=f"fapstore stages {app}")
         change = store.promote(
-            app, at_source.version, target, who=actor.who(), why=why, source=source, ci=actor.ci_run()
+            app, at_source.version, target, who=who, why=why, source=source, ci=ci, reason=reason
         )
     else:
         raise UsageError(
@@ -183,46 +230,71 @@ def promote(
     "--to", "version", metavar="VERSION", help="A version of the stage's past.  [default: the one before]"
 )
 @why_option
+@reason_option
+@key_option
 @json_option
 @click.pass_obj
-def rollback(opened: Open, app: str, stage: str, version: str | None, why: str, as_json: bool) -> None:
-    """Make the version before what a stage should run."""
-    _report(opened().rollback(app, stage, who=actor.who(), why=why, to=version, ci=actor.ci_run()), as_json)
+def rollback(
+    opened: Opener,
+    app: str,
+    stage: str,
+    version: str | None,
+    why: str,
+    reason: str,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Make the version before what a stage should run; no approvals are asked for."""
+    change = opened(key).rollback(
+        app, stage, who=actor.who(), why=why, to=version, ci=actor.ci_run(), reason=reason
+    )
+    _report(change, as_json)
 
 
 @fapstore.command()
 @click.argument("app")
 @click.argument("stage")
 @click.option("--why", required=True, help="The reason, shown to who is refused.")
+@key_option
 @json_option
 @click.pass_obj
-def freeze(opened: Open, app: str, stage: str, why: str, as_json: bool) -> None:
+def freeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Refuse promotions and rollbacks of a stage."""
-    _report(opened().freeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+    _report(opened(key).freeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
 
 
 @fapstore.command()
 @click.argument("app")
 @click.argument("stage")
 @why_option
+@key_option
 @json_option
 @click.pass_obj
-def unfreeze(opened: Open, app: str, stage: str, why: str, as_json: bool) -> None:
+def unfreeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Allow them again."""
-    _report(opened().unfreeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+    _report(opened(key).unfreeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
 
 
 @fapstore.command()
 @click.argument("app")
 @json_option
 @click.pass_obj
-def stages(opened: Open, app: str, as_json: bool) -> None:
+def stages(opened: Opener, app: str, as_json: bool) -> None:
     """Show what each stage of an app should run."""
     store = opened()
-    states = store.stages(app)
-    if not states:
+    entries = store.heads(app)
+    if not entries:
         raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
-    _print(states, as_json, *(f"{s.stage:<16} {wording.state(s, _now())}" for s in states))
+    told = [(entry, _signature(opened, store, entry)) for entry in entries]
+    _print(
+        [_entry(*each) for each in told],
+        as_json,
+        *(
+            ", ".join(filter(None, (f"{e.state.stage:<16} {wording.state(e.state, _now())}", _signed(e, by))))
+            for e, by in told
+        ),
+    )
+    _demand(store, entries)
 
 
 @fapstore.command()
@@ -230,15 +302,84 @@ def stages(opened: Open, app: str, as_json: bool) -> None:
 @click.argument("stage")
 @json_option
 @click.pass_obj
-def history(opened: Open, app: str, stage: str, as_json: bool) -> None:
+def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
     """Tell a stage's history, the newest entry first."""
     store = opened()
-    states = store.history(app, stage)[::-1]
-    if not states:
+    entries = store.entries(app, stage)[::-1]
+    if not entries:
         raise NotFoundError(
             f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
         )
-    _print(states, as_json, *(f"{s.number:>4}  {wording.sentence(s, _now())}" for s in states))
+    told = [(entry, _signature(opened, store, entry)) for entry in entries]
+    _print(
+        [_entry(*each) for each in told],
+        as_json,
+        *(f"{e.state.number:>4}  {wording.sentence(e.state, _now(), _signed(e, by))}" for e, by in told),
+    )
+    _demand(store, entries[:1])
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version")
+@click.option(
+    "--sha256", "digest", default="", help="Refuse to sign other bytes than these, which you packed."
+)
+@key_option
+@json_option
+@click.pass_obj
+def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
+    """Sign that a version is the bytes that the store has under its name."""
+    signed = opened(key).sign(app, version, who=actor.who(), digest=digest)
+    _print(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version")
+@click.argument("stage")
+@why_option
+@key_option
+@json_option
+@click.pass_obj
+def approve(
+    opened: Opener, app: str, version: str, stage: str, why: str, key: Path | None, as_json: bool
+) -> None:
+    """Sign that a version may go to a stage."""
+    signed = opened(key).approve(app, version, stage, who=actor.who(), why=why)
+    _print(signed, as_json, f"approved {app} {version} for {stage}{_by(signed)}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version", required=False)
+@click.option(
+    "--all", "every", is_flag=True, help="Read every version again, not only those that stages run."
+)
+@json_option
+@click.pass_obj
+def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: bool) -> None:
+    """Read what is stored again: bytes, signatures, the stages' logs and the release records.
+
+    With a VERSION, that one alone. Exits with 6 if anything is not what it says it is.
+    """
+    from artifact_store import audit
+
+    if version and every:
+        raise UsageError("a version, or --all?", hint=f"fapstore verify {app} --all")
+    checks = []
+    for check in audit.everything(opened(), opened.trust(), app, version, every=every):
+        checks.append(check)
+        if not as_json:
+            for line in audit.lines(check):
+                click.echo(wording.printable(line))
+    if as_json:
+        _print(checks, as_json)
+    bad = sum(bool(check.problems) for check in checks)
+    if bad:
+        raise VerificationError(
+            f"{bad} of {len(checks)} checks failed", hint=f"find out who can write to the store: {opened.url}"
+        )
 
 
 @fapstore.command()
@@ -253,7 +394,7 @@ def history(opened: Open, app: str, stage: str, as_json: bool) -> None:
 )
 @json_option
 @click.pass_obj
-def diff(opened: Open, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
+def diff(opened: Opener, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
     """Tell what promoting from the first stage to the second would bring.
 
     Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
@@ -286,12 +427,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _with_store(hint: str, arguments: Sequence[str]) -> str:
-    """The hint as it can be typed: with the store, if that was named by the option."""
-    first, second = [*arguments, "", ""][:2]
-    option, _, url = first.partition("=")
-    if option != "--store":
-        return hint
-    return hint.replace("fapstore ", f"fapstore --store {shlex.quote(url or second)} ")
+    """The hint as it can be typed: with the store, if that was named by the option, and the rules."""
+    given: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, is_there, value = word.partition("=")
+        if option not in ("--store", "--config", "--signers"):
+            break
+        given += [option, shlex.quote(value if is_there else next(words, ""))]
+    return hint.replace("fapstore ", " ".join(["fapstore", *given, ""]))
 
 
 def _now() -> datetime:
@@ -308,6 +452,29 @@ def _print(value: object, as_json: bool, *lines: str) -> None:
         return
     for line in lines:
         click.echo(wording.printable(line))
+
+
+def _signature(opened: Opener, store: Store, entry: Entry) -> tuple[str, ...] | None:
+    """Who signed an entry; None if no allowed signers are named."""
+    return store.notary.entry_signed_by(entry) if opened.trust().signers else None
+
+
+def _signed(entry: Entry, by: tuple[str, ...] | None) -> str:
+    return wording.signature(by, len(entry.sealed.signatures))
+
+
+def _entry(entry: Entry, by: tuple[str, ...] | None) -> dict[str, object]:
+    return {**msgspec.structs.asdict(entry.state), "signed_by": by}
+
+
+def _demand(store: Store, entries: Sequence[Entry]) -> None:
+    """Raise VerificationError, after all was told, for an entry that lacks a demanded signature."""
+    for entry in entries:
+        store.notary.check_entry(entry)
+
+
+def _by(signed: Signed) -> str:
+    return f", as {signed.by}" if signed.by else ""
 
 
 def _report(change: Change, as_json: bool) -> None:

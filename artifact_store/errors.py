@@ -45,6 +45,10 @@ class ConflictError(StoreError):
     """Someone else was first: a version has other bytes, or the next number of a stage log is taken."""
 
 
+class RefusedError(StoreError):
+    """The app's rules don't let a version onto a stage."""
+
+
 class UnreachableError(FapError):
     """A store or host can't be reached: exit 7."""
 

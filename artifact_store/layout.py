@@ -3,7 +3,9 @@
 <app>/artifacts/<version>/<sha256>/<app>-<version>.tgz
 <app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
+<app>/artifacts/<version>/signatures/<sha256 of the signature>.sig
 <app>/stages/<stage>/00000042.json
+<app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 _wheels/<sha256 of an sdist>/<target>/…     what builders share; no app can be called so
 """
@@ -38,6 +40,11 @@ def evidence(artifact: ArtifactId, digest: str, kind: str) -> str:
     return archive(artifact, digest).removesuffix(".tgz") + kind
 
 
+def signatures(artifact: ArtifactId) -> str:
+    """The prefix of a version's signatures."""
+    return f"{artifacts(artifact.app)}{artifact.version}/signatures/"
+
+
 def recorded_version(key: str) -> str | None:
     """The version whose record is at `key`, or None if the key is no record's."""
     match = _RECORD.fullmatch(key)
@@ -57,6 +64,11 @@ def log(app: str, stage: str) -> str:
 def entry(app: str, stage: str, number: int) -> str:
     """The key of entry `number` (from 1) of a stage's log."""
     return f"{log(app, stage)}{number:08d}.json"
+
+
+def approvals(app: str, stage: str, digest: str) -> str:
+    """The prefix of the approvals of an artifact, whose sha256 is `digest`, for a stage."""
+    return f"{log(app, stage)}approvals/{check_digest(digest)}/"
 
 
 def entry_number(key: str) -> int | None:

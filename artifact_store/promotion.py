@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from artifact_store import envelope
+from artifact_store.envelope import Envelope
 from artifact_store.errors import NotFoundError, StoreError, VerificationError
 
 Action = Literal["promote", "rollback", "freeze", "unfreeze"]
@@ -40,6 +41,12 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """The sha256 of the bytes of the entry before, or empty for the first."""
     ci: str
     """The URL of the CI run that wrote it, or empty."""
+    policy: str = ""
+    """The sha256 of the rules it was decided by, or empty if there were none."""
+    overrode: tuple[str, ...] = ()
+    """The rules that refused it, and were overridden."""
+    reason: str = ""
+    """Why they were overridden."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Entry:
     state: StageState
     sha256: str
     """Of the entry's bytes, in hexadecimal."""
+    sealed: Envelope
+    """The statement's very bytes, and the signatures over them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +73,18 @@ class Request:
     at: datetime
     operation: str
     ci: str = ""
+    policy: str = ""
+    overrode: tuple[str, ...] = ()
 
 
-def encode(state: StageState) -> bytes:
-    """The bytes of an entry that states `state`, not signed."""
-    return envelope.seal(msgspec.json.encode(state))
+def statement(state: StageState) -> bytes:
+    """The bytes that are signed."""
+    return msgspec.json.encode(state)
+
+
+def encode(state: StageState, signatures: tuple[str, ...] = ()) -> bytes:
+    """The bytes of an entry that states `state`; `signatures` are over its `statement`."""
+    return envelope.seal(statement(state), signatures)
 
 
 def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
@@ -78,22 +94,27 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
     stage and number so that it can't be replayed elsewhere.
     """
     place = f"entry {number} of {app} {stage}"
-    state, _ = envelope.read(data, StageState, place)
+    state, sealed = envelope.read(data, StageState, place)
     if (state.app, state.stage, state.number) != (app, stage, number):
         raise VerificationError(
             f"{place} states entry {state.number} of {state.app} {state.stage}",
             hint="someone copied it there: find out who can write to the store",
         )
-    return Entry(state, hashlib.sha256(data).hexdigest())
+    return Entry(state, hashlib.sha256(data).hexdigest(), sealed)
 
 
-def decide(current: Entry | None, app: str, stage: str, request: Request) -> StageState:
+def decide(
+    current: Entry | None, app: str, stage: str, request: Request, *, again: bool = False
+) -> StageState:
     """The next state of a stage, or the current one itself if it is as requested already.
+
+    With `again`, what is so already is stated once more: the current entry lacks a valid signature, say.
 
     Raises StoreError if the stage is frozen, and NotFoundError if there is nothing to freeze.
     """
     state = current.state if current else None
-    if state and _is_so(state, request):
+    so_already = state is not None and _is_so(state, request)
+    if state and so_already and not again:
         return state
     if request.action in ("freeze", "unfreeze"):
         if not state:
@@ -101,7 +122,7 @@ def decide(current: Entry | None, app: str, stage: str, request: Request) -> Sta
                 f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
             )
         version, digest = state.version, state.digest
-    elif state and state.frozen:
+    elif state and state.frozen and not so_already:
         reason = f": {state.why}" if state.why else ""
         raise StoreError(
             f"{app} {stage} is frozen by {state.who}{reason}", hint=f"fapstore unfreeze {app} {stage} --why …"
@@ -115,7 +136,7 @@ def decide(current: Entry | None, app: str, stage: str, request: Request) -> Sta
         action=request.action,
         version=version,
         digest=digest,
-        frozen=request.action == "freeze",
+        frozen=request.action == "freeze" or (so_already and state is not None and state.frozen),
         source=request.source,
         who=request.who,
         why=request.why,
@@ -123,7 +144,23 @@ def decide(current: Entry | None, app: str, stage: str, request: Request) -> Sta
         operation=request.operation,
         previous=current.sha256 if current else "",
         ci=request.ci,
+        policy=request.policy,
+        overrode=request.overrode,
     )
+
+
+def last_stay(newest_first: Iterable[Entry], digest: str) -> tuple[Entry, ...]:
+    """The entries of the last time that the artifact was what the stage should run, the newest first.
+
+    Reads no further back than that.
+    """
+    stay: list[Entry] = []
+    for entry in newest_first:
+        if entry.state.digest == digest:
+            stay.append(entry)
+        elif stay:
+            break
+    return tuple(stay)
 
 
 def _is_so(state: StageState, request: Request) -> bool:

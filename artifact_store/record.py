@@ -25,6 +25,8 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of the CI run that pushed it, or empty."""
     operation: str
     """The random id of the push: by it a pusher whose reply was lost recognises its own success."""
+    dirty: bool = False
+    """Whether it was packed from a tree with changes."""
 
 
 class Published(ArtifactRecord, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ A record is an envelope. It says which entry of the stage's log was released; th
 of the entries, since the times are those of many clocks.
 """
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Literal
 
@@ -54,6 +55,22 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of the CI run, or empty."""
     operation: str
     """The random id of the run: by it a writer whose reply was lost recognises its own record."""
+
+
+def not_healthy(records: Iterable[ReleaseRecord], digest: str, entries: Collection[int]) -> str:
+    """Why an artifact does not count as released and healthy; empty if it does.
+
+    Each role that got it by one of these entries of the stage's log needs a healthy release of it which no
+    rollback has left since. No clock is asked. Rollbacks on hosts know no entry: theirs is 0.
+    """
+    known = tuple(records)
+    left = {(r.role, r.previous) for r in known if r.action == "rollback" and r.outcome != "failed"}
+    tried = [r for r in known if r.action == "release" and r.digest == digest and r.entry in entries]
+    healthy = {r.role for r in tried if r.outcome == "healthy" and (r.role, r.release) not in left}
+    missing = sorted({r.role for r in tried} - healthy)
+    if missing:
+        return f"it is not healthy as {' and '.join(missing)}"
+    return "" if healthy else "it was never released there"
 
 
 def key(record: ReleaseRecord) -> str:

@@ -1,5 +1,7 @@
 """Read and extend a stage's log in a store."""
 
+from collections.abc import Iterator
+
 from artifact_store import layout, promotion
 from artifact_store.blobs import Blobs
 from artifact_store.errors import ConflictError, NotFoundError, StoreError
@@ -30,11 +32,19 @@ class StageLog:
         promotion.check_chain(entries)
         return entries
 
-    def append(self, state: StageState) -> None:
+    def newest_first(self) -> Iterator[Entry]:
+        """Every entry, the last one first, each read when it is asked for."""
+        entry = self.last()
+        while entry:
+            yield entry
+            number = entry.state.number - 1
+            entry = self._existing(number) if number else None
+
+    def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
         """Write the next entry; raise ConflictError, naming the winner, if someone else was first."""
         key = layout.entry(self._app, self._stage, state.number)
         try:
-            self._blobs.create(key, promotion.encode(state))
+            self._blobs.create(key, promotion.encode(state, signatures))
         except ConflictError:
             winner = self._existing(state.number).state
             if winner.operation == state.operation:

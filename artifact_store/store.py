@@ -2,22 +2,40 @@
 
 import difflib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from artifact_store import archive, evidence, layout, promotion, record, releases
+import msgspec
+
+from artifact_store import (
+    archive,
+    evidence,
+    layout,
+    policy,
+    promotion,
+    record,
+    releases,
+)
 from artifact_store.artifact import ArtifactId
-from artifact_store.blobs import Blobs, Link
+from artifact_store.attestation import Approval, Notary, Signature, Signed
+from artifact_store.blobs import Blobs, Link, Sink
 from artifact_store.download import download
-from artifact_store.errors import ConflictError, NotFoundError
+from artifact_store.errors import (
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    VerificationError,
+)
 from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
 from artifact_store.releases import ReleaseRecord
 from artifact_store.stagelog import StageLog
+from artifact_store.standing import look
+from artifact_store.trust import NO_RULES, Trust
 
 
 def _now() -> datetime:
@@ -37,21 +55,30 @@ class Change:
     """False if the stage was so before, and nothing was written."""
 
 
-def open_store(url: str) -> "Store":
+def open_store(url: str, trust: Trust = NO_RULES) -> "Store":
     """The store at `s3://bucket/prefix`, `file:///dir`, a plain path, or read-only `https://host/path`.
 
+    `trust` says by which rules stages change there, and whose signatures count; the default has none.
     Connects to nothing yet. Raises UsageError if the URL is none of these.
     """
-    return Store(open_blobs(url))
+    return Store(open_blobs(url), trust=trust)
 
 
 class Store:
     """Artifacts and stage logs in one place. Its methods raise the errors of `artifact_store.errors`."""
 
     def __init__(
-        self, blobs: Blobs, *, clock: Callable[[], datetime] = _now, new_id: Callable[[], str] = _new_id
+        self,
+        blobs: Blobs,
+        *,
+        trust: Trust = NO_RULES,
+        clock: Callable[[], datetime] = _now,
+        new_id: Callable[[], str] = _new_id,
     ) -> None:
         self._blobs = blobs
+        self._trust = trust
+        self.notary = Notary(blobs, trust)
+        """Who signed what."""
         self._clock = clock
         self._new_id = new_id
         self._logs: dict[tuple[str, str], StageLog] = {}
@@ -93,6 +120,7 @@ class Store:
                 at=self._clock(),
                 ci=ci,
                 operation=self._new_id(),
+                dirty=manifest.dirty,
             )
             if there := self._record(artifact):
                 return _same_bytes(there, mine)
@@ -120,10 +148,15 @@ class Store:
 
     def list(self, app: str) -> tuple[ArtifactRecord, ...]:
         """The records of all versions of an app, the oldest push first."""
-        records = (self._record(ArtifactId(app, version)) for version in self._versions(app))
+        records = (self._record(ArtifactId(app, version)) for version in self.version_names(app))
         return tuple(
             sorted((found for found in records if found), key=lambda found: (found.at, found.version))
         )
+
+    def version_names(self, app: str) -> tuple[str, ...]:
+        """The names of all versions of an app, in no order."""
+        keys = self._blobs.keys(layout.artifacts(app))
+        return tuple(version for version in map(layout.recorded_version, keys) if version)
 
     def apps(self) -> tuple[str, ...]:
         """The names of all apps."""
@@ -133,32 +166,85 @@ class Store:
         """Download a version to the file `to`, or into the folder `to`; return the file's path.
 
         Nobody sees the file before its sha256 was checked. A file that is there with the same bytes is
-        left as it is; one with other bytes is an error (UsageError).
+        left as it is; one with other bytes is an error (UsageError). Raises VerificationError if signatures
+        are demanded and it has no valid one.
         """
         artifact = ArtifactId(app, version)
-        found = self.artifact(app, version)
+        found = self._trusted(app, version)
         target = to / artifact.file_name if to.is_dir() else to
         download(self._blobs, layout.archive(artifact, found.digest), found.digest, target)
         return target
 
+    def read(self, found: ArtifactRecord, sink: Sink) -> None:
+        """Write the bytes that are stored as a version to `sink`, unchecked; NotFoundError if none are."""
+        self._blobs.get_to(layout.archive(ArtifactId(found.app, found.version), found.digest), sink)
+
     def link(self, app: str, version: str, expires: timedelta = timedelta(hours=1)) -> Link:
-        """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL."""
+        """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL.
+
+        Raises VerificationError if signatures are demanded and it has no valid one.
+        """
         artifact = ArtifactId(app, version)
-        return self._blobs.link(layout.archive(artifact, self.artifact(app, version).digest), expires)
+        return self._blobs.link(layout.archive(artifact, self._trusted(app, version).digest), expires)
+
+    def sign(self, app: str, version: str, *, who: str, digest: str = "") -> Signed:
+        """Sign that a version is the bytes the store says it is, or those with sha256 `digest`.
+
+        Raises VerificationError if the store names other bytes, or nobody would accept the key; UsageError
+        if there is no key, or it can't sign.
+        """
+        found = self.artifact(app, version)
+        if digest and digest != found.digest:
+            raise VerificationError(
+                f"{self.name} says that {app} {version} has sha256 {found.digest}, not {digest}",
+                hint=f"find out who pushed it: fapstore show {app} {version}",
+            )
+        statement = Signature(app=app, version=version, digest=found.digest, who=who, at=self._clock())
+        return self.notary.attest(statement)
+
+    def approve(self, app: str, version: str, stage: str, *, who: str, why: str = "") -> Signed:
+        """Sign that a version may go to a stage. Raises as `sign`."""
+        policy.check_place(self._trust.policy, app, stage)
+        digest = self.artifact(app, version).digest
+        statement = Approval(
+            app=app, stage=stage, version=version, digest=digest, who=who, why=why, at=self._clock()
+        )
+        return self.notary.attest(statement)
 
     def stage(self, app: str, stage: str) -> StageState | None:
-        """What a stage should run, or None if nothing was ever promoted to it."""
+        """What a stage should run, or None if nothing was ever promoted to it.
+
+        Raises VerificationError if signatures are demanded and its entry has no valid one.
+        """
         last = self._log(app, stage).last()
+        if last:
+            self.notary.check_entry(last)
         return last.state if last else None
 
+    def stage_names(self, app: str) -> tuple[str, ...]:
+        """The stages that an app has a log or an approval of."""
+        return tuple(self._blobs.folders(layout.stages(app)))
+
+    def heads(self, app: str) -> tuple[Entry, ...]:
+        """The last entries of all stages of an app, by stage; signatures are not looked at."""
+        entries = (self._log(app, name).last() for name in self.stage_names(app))
+        return tuple(entry for entry in entries if entry)
+
     def stages(self, app: str) -> tuple[StageState, ...]:
-        """The states of all stages of an app, by name."""
-        states = (self.stage(app, name) for name in self._blobs.folders(layout.stages(app)))
-        return tuple(state for state in states if state)
+        """The states of all stages of an app, by name; signatures are not looked at."""
+        return tuple(entry.state for entry in self.heads(app))
+
+    def entries(self, app: str, stage: str) -> tuple[Entry, ...]:
+        """The whole log of a stage, the first first; its chain is checked, signatures are not looked at."""
+        return tuple(self._log(app, stage).all())
+
+    def newest_first(self, app: str, stage: str) -> Iterator[Entry]:
+        """The log of a stage, the last first, each read when it is asked for."""
+        return self._log(app, stage).newest_first()
 
     def history(self, app: str, stage: str) -> tuple[StageState, ...]:
         """All that was ever stated about a stage, the first first; its chain of digests is checked."""
-        return tuple(entry.state for entry in self._log(app, stage).all())
+        return tuple(entry.state for entry in self.entries(app, stage))
 
     def promote(
         self,
@@ -170,22 +256,32 @@ class Store:
         why: str = "",
         source: str | None = None,
         ci: str = "",
+        reason: str = "",
     ) -> Change:
         """Make `version` what the stage should run; `source` is the stage it comes from, if any.
 
-        No bytes move. Raises NotFoundError for a version that is not stored, StoreError if the stage is
-        frozen, ConflictError (naming the winner) if someone else changed the stage meanwhile.
+        With a `reason`, it is done where the app's rules refuse, and the entry says so. No bytes move.
+        Raises NotFoundError for a version that is not stored, RefusedError if the rules refuse, StoreError
+        if the stage is frozen, ConflictError (naming the winner) if someone else changed it meanwhile.
         """
         digest = self.artifact(app, version).digest
         request = self._request("promote", who, why, ci, version=version, digest=digest, source=source or "")
-        return self._change(app, stage, self._log(app, stage).last(), request)
+        return self._change(app, stage, self._log(app, stage).last(), request, reason)
 
     def rollback(
-        self, app: str, stage: str, *, who: str, why: str = "", to: str | None = None, ci: str = ""
+        self,
+        app: str,
+        stage: str,
+        *,
+        who: str,
+        why: str = "",
+        to: str | None = None,
+        ci: str = "",
+        reason: str = "",
     ) -> Change:
         """Make the version before, or version `to` of the stage's past, what the stage should run.
 
-        Raises NotFoundError if there is none; else as `promote`.
+        Raises NotFoundError if there is none; else as `promote`. No approvals are asked for.
         """
         entries = self._log(app, stage).all()
         states = [entry.state for entry in entries]
@@ -200,7 +296,7 @@ class Store:
             )
         digest = self.artifact(app, version).digest
         request = self._request("rollback", who, why, ci, version=version, digest=digest)
-        return self._change(app, stage, entries[-1], request)
+        return self._change(app, stage, entries[-1], request, reason)
 
     def freeze(self, app: str, stage: str, *, who: str, why: str, ci: str = "") -> Change:
         """Refuse promotions and rollbacks of a stage until it is unfrozen."""
@@ -225,7 +321,7 @@ class Store:
                 raise
 
     def releases(
-        self, app: str, stage: str, role: str | None = None, entries: range | None = None
+        self, app: str, stage: str, role: str | None = None, entries: Collection[int] | None = None
     ) -> tuple[ReleaseRecord, ...]:
         """What was released to a stage, or to one role of it: by stage entry, and by time within one.
 
@@ -262,12 +358,44 @@ class Store:
             ci=ci,
         )
 
-    def _change(self, app: str, stage: str, current: Entry | None, request: Request) -> Change:
-        state = promotion.decide(current, app, stage, request)
+    def _change(
+        self, app: str, stage: str, current: Entry | None, request: Request, reason: str = ""
+    ) -> Change:
+        policy.check_place(self._trust.policy, app, stage)
+        again = current is not None and not self.notary.trusts(current)
+        state = promotion.decide(current, app, stage, request, again=again)
         if current and state is current.state:
             return Change(state, changed=False)
-        self._log(app, stage).append(state)
+        overrode = self._overrode(state, reason)
+        state = msgspec.structs.replace(
+            state,
+            policy=self._trust.policy_digest,
+            overrode=overrode,
+            reason=reason if overrode else "",
+        )
+        self._log(app, stage).append(state, self.notary.sign_entry(state))
         return Change(state, changed=True)
+
+    def _overrode(self, state: StageState, reason: str) -> tuple[str, ...]:
+        """The rules that refuse a new state and are overridden; raises RefusedError without a `reason`."""
+        if state.action not in ("promote", "rollback"):
+            return ()
+        rules, found = self._trust.policy, self.artifact(state.app, state.version)
+        standing = look(self, rules, found, state.stage, state.action)
+        refusals = policy.judge(rules, state.app, state.stage, state.action, standing)
+        if refusals and not reason:
+            raise RefusedError(
+                f"{state.app} {state.version} may not go to {state.stage}: "
+                + "; ".join(refusal.message for refusal in refusals),
+                hint=f"{refusals[0].hint}\n"
+                "in an emergency: the same command with --reason 'WHY', which is recorded",
+            )
+        return tuple(refusal.rule for refusal in refusals)
+
+    def _trusted(self, app: str, version: str) -> ArtifactRecord:
+        found = self.artifact(app, version)
+        self.notary.check_artifact(found)
+        return found
 
     def _log(self, app: str, stage: str) -> StageLog:
         if (app, stage) not in self._logs:
@@ -282,12 +410,8 @@ class Store:
             return None
         return record.decode(data, artifact)
 
-    def _versions(self, app: str) -> tuple[str, ...]:
-        keys = self._blobs.keys(layout.artifacts(app))
-        return tuple(version for version in map(layout.recorded_version, keys) if version)
-
     def _no_version(self, app: str, version: str) -> NotFoundError:
-        versions = self._versions(app) if self._blobs.can_list else ()
+        versions = self.version_names(app) if self._blobs.can_list else ()
         near = difflib.get_close_matches(version, versions, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else f"fapstore list {app}"
         if self._blobs.can_list and not versions:

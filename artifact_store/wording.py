@@ -30,11 +30,26 @@ def state(state: StageState, now: datetime) -> str:
     )
 
 
-def sentence(state: StageState, now: datetime) -> str:
-    """Who did what to a stage, when and why."""
+def sentence(state: StageState, now: datetime, signature: str = "") -> str:
+    """Who did what to a stage, when and why, `signature` of `signature`, and against which rules."""
     source = f" from {state.source}" if state.source else ""
+    signed = f", {signature}" if signature else ""
     why = f": {state.why}" if state.why else ""
-    return f"{state.who} {_DONE[state.action]} {state.version}{source} {ago(state.at, now)}{why}"
+    against = f"; against the rules ({', '.join(state.overrode)}): {state.reason}" if state.overrode else ""
+    did = f"{_DONE[state.action]} {state.version}{source} {ago(state.at, now)}"
+    return f"{state.who} {did}{signed}{why}{against}"
+
+
+def signature(by: tuple[str, ...] | None, count: int) -> str:
+    """Who signed an entry that has `count` signatures; `by` is None if no allowed signers are known."""
+    if by is None:
+        return "signed (not checked)" if count else ""
+    return f"signed by {' and '.join(by)}" if by else "not signed" if not count else "SIGNATURE NOT VALID"
+
+
+def count(number: int, one: str, many: str) -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{number} {one if number == 1 else many}"
 
 
 def size(count: int) -> str:

@@ -102,10 +102,11 @@ def test_from_push_to_rollback_on_s3(s3_url: str, tmp_path: Path, one: Path, two
     assert arguments[3] == hashlib.sha256(two.read_bytes()).hexdigest()
 
 
-def test_versions_and_stages_for_people(shop: Cli) -> None:
+def test_versions_and_stages_for_people(shop: Cli, two: Path) -> None:
     shop.out("promote", "shop", "2", "staging")
     digest = shop.json("show", "shop", "2")["digest"]
-    assert f"2  {digest[:12]}  0.8 kB  just now, by ann@desk" in shop.out("list", "shop")
+    size = f"{two.stat().st_size / 1000:.1f} kB"
+    assert f"2  {digest[:12]}  {size}  just now, by ann@desk" in shop.out("list", "shop")
     assert (
         shop.out("stages", "shop") == f"staging          2  {digest[:12]}  entry 1, just now, by ann@desk\n"
     )

@@ -125,7 +125,7 @@ def test_a_changed_entry_breaks_the_chain() -> None:
     first, second = after(request("promote", "1"), request("promote", "2"))
     promotion.check_chain([first, second])
     with pytest.raises(VerificationError, match="before 2 was changed"):
-        promotion.check_chain([Entry(first.state, "0" * 64), second])
+        promotion.check_chain([Entry(first.state, "0" * 64, first.sealed), second])
 
 
 @pytest.mark.parametrize(
