@@ -33,6 +33,11 @@ class Trust:
 NO_RULES = Trust(policy=Policy())
 
 
+def signed_by(signers: Path) -> Trust:
+    """No rules but that everything read is signed by one of these allowed signers."""
+    return Trust(policy=Policy(require_signatures=True), signers=signers)
+
+
 def load(
     folder: Path, config: Path | None = None, signers: Path | None = None, key: Path | None = None
 ) -> Trust:

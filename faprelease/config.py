@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     once_plugins: list[str] | None = None
     shell_plugins: list[str] | None = None
     store: str = ""
+    store_signers: str = ""
     dry_run: bool = False
     show_output: bool = False
 

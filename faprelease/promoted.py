@@ -2,9 +2,10 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from faprelease.config import Target
-from faprelease.errors import ConfigError
+from faprelease.errors import ConfigError, VerificationError
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ def store_of(target: Target) -> str:
     return os.environ.get("FAP_STORE") or target.settings.store
 
 
-def find(target: Target) -> Promoted:
-    """Read the log of the target's stage in the store of FAP_STORE or deploy.yml.
+def find(target: Target, folder: Path) -> Promoted:
+    """Read the log of the target's stage in the store of FAP_STORE or deploy.yml, which lies in `folder`.
 
-    Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read.
+    Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read;
+    VerificationError if `store_signers` demands signatures, and the log's entry or the artifact has none.
     """
     settings = target.settings
     where = store_of(target)
@@ -40,14 +42,23 @@ def find(target: Target) -> Promoted:
             "nothing says what to release",
             hint="give --curl-url URL, or name the store: `store: s3://bucket/prefix` in deploy.yml",
         )
+    from artifact_store import trust
     from artifact_store.store import open_store
 
     app, stage = settings.project_name, settings.stage
-    store = open_store(where)
-    state = store.stage(app, stage)
+    signers = folder / settings.store_signers if settings.store_signers else None
+    if signers and not signers.is_file():
+        raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
+    store = open_store(where, trust.signed_by(signers) if signers else trust.NO_RULES)
+    try:
+        state = store.stage(app, stage)
+        url = store.link(app, state.version).url if state else ""
+    except VerificationError as error:
+        hint = error.hint.replace("fapstore ", f"fapstore --store {where} ")
+        raise VerificationError(f"not released: {error.message}", hint=hint) from error
     if state is None:
         raise ConfigError(
             f"nothing was ever promoted to {stage} of {app} in {where}",
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
-    return Promoted(app, state.version, state.number, store.link(app, state.version).url, state.digest)
+    return Promoted(app, state.version, state.number, url, state.digest)

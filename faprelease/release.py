@@ -51,7 +51,7 @@ def release(request: Request, report: Report) -> None:
     file, options = load(request.file, request.flags)
     targets, what = config.targets(file, request.stage, request.role, request.flags, options), ""
     if not targets[0].plugin_values["curl_url"]:
-        found = promoted.find(targets[0])
+        found = promoted.find(targets[0], request.file.parent)
         flags = {**request.flags, "curl_url": found.url, "curl_sha256": found.digest}
         targets, what = config.targets(file, request.stage, request.role, flags, options), found.name
     for target in targets:

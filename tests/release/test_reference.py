@@ -19,6 +19,7 @@ EXAMPLES = {
     "linked_dirs",
     "environment",
     "store",
+    "store_signers",
     "plugins",
     "batch",
 }
