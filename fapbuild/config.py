@@ -13,6 +13,8 @@ from artifact_store.errors import UsageError
 
 PYPROJECT = "pyproject.toml"
 OWN_FILE = "fapbuild.toml"
+LOCKS = ("pylock.toml", "uv.lock", "poetry.lock")
+"""Locks that other tools write, in the order in which they are looked for."""
 
 
 class Assets(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str = ""
     requirements: str = ""
-    lock: str = "requirements.txt"
+    lock: str = ""
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     target: str = ""
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
@@ -64,7 +68,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     dependencies: tuple[str, ...]
-    """`[project.dependencies]`, used when `settings.requirements` is empty."""
+    """`[project.dependencies]` with the extras and groups chosen, used when `settings.requirements` is empty."""
 
 
 def load(folder: Path) -> Project:
@@ -75,29 +79,91 @@ def load(folder: Path) -> Project:
     """
     pyproject = _toml(folder / PYPROJECT)
     own = _toml(folder / OWN_FILE)
-    tool = pyproject.get("tool", {}).get("fapbuild")
+    tool = _table(pyproject, "tool").get("fapbuild")
     if own and tool is not None:
         raise UsageError(f"both {OWN_FILE} and [tool.fapbuild] of {PYPROJECT} are there", hint="keep one")
     where = OWN_FILE if own else f"{PYPROJECT}: [tool.fapbuild]"
     settings = _settings(own or tool or {}, where)
-    project = pyproject.get("project", {})
-    app = settings.app or re.sub(r"[-_.]+", "-", str(project.get("name", ""))).lower()
+    project = _table(pyproject, "project")
+    named = project.get("name") or _table(_table(pyproject, "tool"), "poetry").get("name", "")
+    app = settings.app or re.sub(r"[-_.]+", "-", str(named)).lower()
     if not app:
         raise UsageError(
             "this project has no name",
             hint=f'add to {PYPROJECT}:\n  [tool.fapbuild]\n  app = "shop"',
         )
     check_app(app)
-    requirements = settings.requirements
+    requirements, lock = _files(folder, settings)
+    if requirements and not is_pylock(lock) and (settings.extras or settings.groups):
+        raise UsageError(
+            f"{where}: extras and groups are of {PYPROJECT}, and {requirements} has none",
+            hint="drop them, or drop the key requirements",
+        )
+    return Project(
+        settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
+        dependencies=_dependencies(pyproject, settings, lock),
+    )
+
+
+def _files(folder: Path, settings: Settings) -> tuple[str, str]:
+    """Which file asks for packages, and which locks them, where the settings don't say."""
+    requirements, lock = settings.requirements, settings.lock
     if not requirements and (folder / "requirements.in").is_file():
         requirements = "requirements.in"
-    dependencies = project.get("dependencies", [])
-    if not isinstance(dependencies, list) or not all(isinstance(line, str) for line in dependencies):
-        raise UsageError(f"{PYPROJECT}: project.dependencies is not a list of strings")
-    return Project(
-        settings=msgspec.structs.replace(settings, app=app, requirements=requirements),
-        dependencies=tuple(dependencies),
-    )
+    if not requirements and not lock:
+        lock = next((name for name in LOCKS if (folder / name).is_file()), "")
+    if not requirements and not lock and _is_unhashed(folder / "requirements.txt"):
+        requirements = "requirements.txt"
+    if not lock:
+        lock = "requirements-lock.txt" if requirements == "requirements.txt" else "requirements.txt"
+    return requirements, lock
+
+
+def _is_unhashed(path: Path) -> bool:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return bool(text.strip()) and "--hash" not in text
+
+
+def is_pylock(lock: str) -> bool:
+    """Whether the lock is of PEP 751, by its name, or of a tool that exports to it."""
+    name = lock.rpartition("/")[2]
+    return name in LOCKS or re.fullmatch(r"pylock\.[^.]+\.toml", name) is not None
+
+
+def _dependencies(pyproject: dict[str, Any], settings: Settings, lock: str) -> tuple[str, ...]:
+    from packaging.dependency_groups import resolve_dependency_groups
+
+    project = _table(pyproject, "project")
+    lines = _strings(project.get("dependencies", []), "project.dependencies")
+    if is_pylock(lock):
+        return lines
+    optional = _table(project, "optional-dependencies")
+    for extra in settings.extras:
+        if extra not in optional:
+            raise UsageError(f"{PYPROJECT} has no extra {extra!r}", hint="see project.optional-dependencies")
+        lines += _strings(optional[extra], f"project.optional-dependencies.{extra}")
+    if settings.groups:
+        try:
+            lines += resolve_dependency_groups(_table(pyproject, "dependency-groups"), *settings.groups)
+        except (ExceptionGroup, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{PYPROJECT}: dependency-groups: {error}") from error
+    return lines
+
+
+def _strings(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+        raise UsageError(f"{PYPROJECT}: {where} is not a list of strings")
+    return tuple(value)
+
+
+def _table(above: dict[str, Any], key: str) -> dict[str, Any]:
+    found = above.get(key, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{PYPROJECT}: {key} is not a table")
+    return found
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -154,7 +220,9 @@ def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str)
 
 
 def _check_paths(settings: Settings, where: str) -> None:
-    named = [("requirements", settings.requirements), ("lock", settings.lock)]
+    named = [("requirements", settings.requirements)]
+    if settings.lock.startswith("/"):
+        raise UsageError(f"{where} lock: {settings.lock!r} is a path of one machine")
     for step in settings.assets:
         named.append((f"assets {step.name!r} directory", step.directory))
         named += [(f"assets {step.name!r} outputs", path) for path in step.outputs]

@@ -1,0 +1,153 @@
+"""The project's lock: exact versions with the hashes of every file that may be installed for them.
+
+Four formats are one here: hashed requirements, PEP 751, and what uv and poetry export from their own.
+"""
+
+import configparser
+import contextlib
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from packaging.markers import default_environment
+
+from artifact_store.errors import UsageError
+from fapbuild.config import PYPROJECT, Project, is_pylock
+from fapbuild.locks import exporters, pylock, requirements_file
+from fapbuild.locks.compiler import compile_lock
+from fapbuild.locks.pins import Origin, Pin
+from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
+from fapbuild.sources import read_text
+
+__all__ = ["Origin", "Pin", "parse_lock", "resolve", "stale", "write"]
+
+
+def resolve(
+    project: Project,
+    folder: Path,
+    work: Path,
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> tuple[Pin, ...]:
+    """The lock of the project in `folder`, for a target whose markers see `environment` (PEP 508).
+
+    A missing or stale lock of pip-compile is made in `work` and not kept; any other is refused then.
+    Raises UsageError for a lock or requirements that can't be read, FapError if a tool fails.
+    """
+    settings = project.settings
+    name = settings.lock
+    if is_pylock(name):
+        text = read_text(folder, name)
+        if exporters.knows(name):
+            text = exporters.export(name, folder, settings.extras, settings.groups)
+        pins = pylock.read(text, name, folder, environment, settings.extras, settings.groups)
+        if reason := missing(asked(project, folder), pins, environment):
+            raise UsageError(f"{name} is stale: {reason}", hint="fapbuild lock, and commit it")
+        return pins
+    return _hashed(project, folder, work, environment, say)
+
+
+def _hashed(
+    project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Pin, ...]:
+    name = project.settings.lock
+    wanted = asked(project, folder)
+    name_of = partial(package_name, folder)
+    if (folder / name).is_file():
+        text = read_text(folder, name)
+        if text.strip() and not requirements_file.is_hashed(text):
+            reason = f"{name} has no hashes"
+        else:
+            pins = parse_lock(text, name, environment, name_of)
+            reason = stale(wanted, pins, environment)
+            if not reason:
+                return pins
+            reason = f"{name} is stale: {reason}"
+    elif wanted.requirements or wanted.paths:
+        reason = f"{name} is not committed"
+    else:
+        return ()
+    _check_same_python(environment, reason)
+    say(f"warning: {reason}; locking for this build alone, and the next one may get other versions")
+    say(f"hint: fapbuild lock, and commit {name}")
+    return parse_lock(_compiled(project, folder, work, upgrade=False), name, environment, name_of)
+
+
+def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
+    """`fapbuild lock`: make the lock anew and put it in its place; returns its path.
+
+    Versions that the lock has already are kept where they still fit, unless `upgrade`.
+    """
+    name = project.settings.lock
+    path = folder / name
+    if exporters.knows(name):
+        exporters.renew(name, folder, upgrade=upgrade)
+        return path
+    if is_pylock(name):
+        raise UsageError(
+            f"{name} is written by other tools, and fapbuild only reads it",
+            hint="make it with the tool of its created-by line; or drop the key lock, and: fapbuild lock",
+        )
+    if not project.settings.requirements and not project.dependencies:
+        raise UsageError(
+            "there is nothing to lock: no requirements.in, and no project.dependencies in pyproject.toml",
+            hint="write the names of what you import, one a line, to requirements.in",
+        )
+    with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
+        text = _compiled(project, folder, Path(work), upgrade=upgrade)
+    parse_lock(text, name, None, partial(package_name, folder))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def asked(project: Project, folder: Path) -> Asked:
+    """What the project asks for: its requirements file and those it includes, or `[project.dependencies]`."""
+    if project.settings.requirements:
+        return requirements_file.read(folder, project.settings.requirements)
+    return requirements_file.asked(project.dependencies, PYPROJECT)
+
+
+def package_name(folder: Path, path: str) -> str:
+    """What the package at `path` says it is called (PEP 621, Poetry, setup.cfg); raises UsageError if it doesn't."""
+    found = folder / path
+    if found.suffix == ".whl":
+        return found.name.partition("-")[0]
+    try:
+        written = tomllib.loads((found / PYPROJECT).read_text(encoding="utf-8"))
+        tables = (written.get("project"), written.get("tool", {}).get("poetry"))
+        for table in tables:
+            if isinstance(table, dict) and isinstance(table.get("name"), str):
+                return str(table["name"])
+    except (OSError, ValueError, AttributeError):
+        pass
+    parser = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(configparser.Error, ValueError):
+        parser.read(found / "setup.cfg", encoding="utf-8")
+        if name := parser.get("metadata", "name", fallback=""):
+            return name
+    raise UsageError(f"what is the package in {path} called?", hint=f"write it as: NAME @ {path}")
+
+
+def _compiled(project: Project, folder: Path, work: Path, *, upgrade: bool) -> str:
+    settings = project.settings
+    return compile_lock(
+        settings.requirements, project.dependencies, settings.lock, folder, work, upgrade=upgrade
+    )
+
+
+def _check_same_python(environment: Mapping[str, str], reason: str) -> None:
+    here = default_environment()
+    for key in ("python_version", "sys_platform", "platform_machine"):
+        if environment[key] != here[key]:  # type: ignore[literal-required]
+            raise UsageError(
+                f"{reason}, and pip-compile can lock only for the Python and machine it runs on",
+                hint=f"commit a lock that was made for {key} {environment[key]}",
+            )

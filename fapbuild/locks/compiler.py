@@ -1,0 +1,102 @@
+"""pip-compile: from what a project asks for to a hashed lock that is the same on every machine."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from artifact_store.errors import UsageError
+from fapbuild import command
+from fapbuild.config import PYPROJECT
+from fapbuild.locks.pins import check_secret
+
+_DIRECT = re.compile(r"(?:-e )?(?:(?P<name>[A-Za-z0-9][^\s@]*) @ )?(?P<url>(?:file:|git\+)\S+)(?P<rest>.*)$")
+_SHA = re.compile(r"[0-9a-f]{40}")
+_UNHASHED = ("# WARNING: pip install will require", "# Consider using a hashable URL")
+
+
+def compile_lock(
+    source: str, lines: Sequence[str], lock: str, folder: Path, work: Path, *, upgrade: bool = False
+) -> str:
+    """Lock the requirements file `source` of the project in `folder`, or if it is empty these `lines`.
+
+    Versions that the file `lock` has are kept where they still fit, unless `upgrade`. Git branches and tags
+    become the commits they name now; folders are written relative to the project.
+    Raises FapError if pip-compile or git fails, UsageError for a URL with a secret.
+    """
+    output = work / "lock.txt"
+    current = folder / lock
+    if current.is_file() and not upgrade:
+        output.write_text(_without_direct(current.read_text(encoding="utf-8")), encoding="utf-8")
+    if not source:
+        source = str(work / "pyproject.in")
+        Path(source).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    argv = [sys.executable, "-m", "piptools", "compile", "--quiet", "--no-config", "--generate-hashes"]
+    argv += ["--allow-unsafe", "--no-strip-extras", "--no-emit-index-url", "--no-emit-find-links"]
+    argv += ["--no-emit-trusted-host", "--resolver=backtracking", "--newline=lf"]
+    command.run(
+        [*argv, f"--output-file={output}", source],
+        cwd=folder,
+        env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock"},
+        hint="mend the requirements named above, then: fapbuild lock",
+    )
+    text = output.read_text(encoding="utf-8").replace(f"-r {work / 'pyproject.in'}", PYPROJECT)
+    return "".join(f"{line}\n" for line in _portable(text, lock, folder))
+
+
+def _without_direct(text: str) -> str:
+    """The old lock without what has no version to keep: pip-compile can't read paths that are relative."""
+    return "".join(
+        f"{line}\n" for line in text.splitlines() if not re.match(r"[^#\s]*\s*(@ |\.|git\+|-e )", line)
+    )
+
+
+def _portable(text: str, lock: str, folder: Path) -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        match = _DIRECT.match(line)
+        if match and match["url"].startswith("git+"):
+            lines.append(_prefixed(match["name"], _pinned(match["url"], lock, folder) + match["rest"]))
+        elif match:
+            lines.append(_prefixed(match["name"], _relative(match["url"], folder) + match["rest"]))
+        elif not line.startswith(_UNHASHED):
+            lines.append(line)
+    return lines
+
+
+def _prefixed(name: str | None, rest: str) -> str:
+    return f"{name} @ {rest}" if name else rest
+
+
+def _relative(url: str, folder: Path) -> str:
+    path = Path(os.path.relpath(re.sub(r"^file:(//)?", "", url), folder)).as_posix()
+    return path if path.startswith(".") else f"./{path}"
+
+
+def _pinned(url: str, lock: str, folder: Path) -> str:
+    """The git URL with the commit that its branch or tag names now (gitrevisions(7): `^{}` peels a tag)."""
+    check_secret(url, lock)
+    bare, hash_sign, fragment = url.partition("#")
+    at = bare.rfind("@", bare.rfind("/"))
+    repository, ref = (bare[:at], bare[at + 1 :]) if at > 0 else (bare, "HEAD")
+    if not _SHA.fullmatch(ref):
+        ref = _commit(repository.removeprefix("git+"), ref, lock, folder)
+    return f"{repository}@{ref}{hash_sign}{fragment}"
+
+
+def _commit(repository: str, ref: str, lock: str, folder: Path) -> str:
+    out = command.run(
+        ["git", "ls-remote", "--", re.sub(r"^file:/(?!/)", "file:///", repository)],
+        cwd=folder,
+        env={"GIT_TERMINAL_PROMPT": "0"},
+        hint="can git read it? try: git ls-remote, with that URL",
+    )
+    known = {name: sha for sha, _, name in (line.partition("\t") for line in out.decode().splitlines())}
+    for name in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
+        if name in known:
+            return known[name]
+    raise UsageError(
+        f"{lock}: {repository} has no branch or tag {ref!r}",
+        hint="a commit is written in full, with its 40 digits",
+    )

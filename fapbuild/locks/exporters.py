@@ -1,0 +1,89 @@
+"""`uv.lock` and `poetry.lock`: read, made and renewed by the tools that they belong to."""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_store.errors import FapError
+from fapbuild import command
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool with a lock of its own."""
+
+    name: str
+    install: str
+    export: tuple[str, ...]
+    extra: str
+    group: str
+    lock: tuple[str, ...]
+    upgrade: tuple[str, ...]
+
+
+TOOLS = {
+    "uv.lock": Tool(
+        name="uv",
+        install="pip install 'uv>=0.7'",
+        export=(
+            *("export", "--quiet", "--frozen", "--format=pylock.toml", "--no-header", "--no-annotate"),
+            *("--no-emit-project", "--no-default-groups"),
+        ),
+        extra="--extra",
+        group="--group",
+        lock=("lock", "--quiet"),
+        upgrade=("--upgrade",),
+    ),
+    "poetry.lock": Tool(
+        name="poetry",
+        install="pip install 'poetry>=2' 'poetry-plugin-export>=1.10'",
+        export=("export", "--no-interaction", "--no-ansi", "--format=pylock.toml"),
+        extra="--extras",
+        group="--with",
+        lock=("lock", "--no-interaction", "--no-ansi"),
+        upgrade=("--regenerate",),
+    ),
+}
+# Neither tool is to bring an interpreter, or to make a virtual environment, only to read a file.
+_ENV = {"UV_PYTHON_DOWNLOADS": "never", "POETRY_VIRTUALENVS_CREATE": "false"}
+
+
+def knows(lock: str) -> bool:
+    """Whether the lock belongs to one of these tools, by its name."""
+    return Path(lock).name in TOOLS
+
+
+def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]) -> str:
+    """What the committed lock of the project in `folder` selects, as a `pylock.toml`; nothing is resolved.
+
+    Raises FapError if the tool is not there, or refuses.
+    """
+    tool = TOOLS[Path(lock).name]
+    argv = [*_program(tool, lock), *tool.export]
+    argv += [f"{tool.extra}={extra}" for extra in extras] + [f"{tool.group}={group}" for group in groups]
+    out = command.run(
+        argv,
+        cwd=folder,
+        env=_ENV,
+        hint=f"is {tool.name} up to date ({tool.install}), and the lock ({tool.name} lock)?",
+    )
+    return out.decode("utf-8", "replace")
+
+
+def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
+    """Let the tool write its lock; with `upgrade` every package may get its newest version."""
+    tool = TOOLS[Path(lock).name]
+    argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else ())]
+    command.run(argv, cwd=folder, env=_ENV, hint="mend what is named above, then: fapbuild lock")
+
+
+def _program(tool: Tool, lock: str) -> list[str]:
+    """The tool on the PATH, else the one beside this interpreter."""
+    if found := shutil.which(tool.name):
+        return [found]
+    if importlib.util.find_spec(tool.name):
+        return [sys.executable, "-m", tool.name]
+    raise FapError(f"{lock} is read by {tool.name} itself, which is not on the PATH", hint=tool.install)

@@ -1,0 +1,92 @@
+"""What a lock says, whatever its format."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from packaging.utils import canonicalize_name
+
+from artifact_store.errors import UsageError
+
+_COMMIT = re.compile(r"@([0-9a-f]{40}|[0-9a-f]{64})$")
+_SCP_LIKE = re.compile(r"([^/@:\s]+@)([^/:\s]+):(?!/)(\S+)")
+_PLACEHOLDER = re.compile(r"\$\{[A-Z0-9_]+\}")
+
+
+@dataclass(frozen=True, order=True)
+class Origin:
+    """Where a package comes from that no index has: one of the two is set."""
+
+    reference: str = ""
+    """`git+https://host/x@<commit>#subdirectory=y`, or `https://host/x-1.0.tar.gz` (PEP 508)."""
+    path: str = ""
+    """A folder or file of the same repository, relative to the project's folder: `../libs/shared`."""
+
+    def __str__(self) -> str:
+        return self.reference or self.path
+
+
+@dataclass(frozen=True, order=True)
+class Pin:
+    """One locked package; `sha256s` are the files that may be used for it.
+
+    With an `origin` the version may be empty, as only the built wheel knows it.
+    """
+
+    name: str
+    version: str
+    extras: frozenset[str]
+    sha256s: frozenset[str]
+    origin: Origin | None = field(default=None, compare=True)
+    indexes: tuple[str, ...] = ()
+    """Simple indexes (PEP 503) that the lock names, to be asked besides those that pip is told of."""
+
+
+def git_reference(url: str, commit: str, subdirectory: str, where: str) -> Origin:
+    """A git repository at one commit; raises UsageError if it is no whole commit, or the URL has a secret."""
+    if match := _SCP_LIKE.fullmatch(url):
+        url = f"ssh://{match[1]}{match[2]}/{match[3]}"
+    bare = f"git+{url.removeprefix('git+')}"
+    check_secret(bare, where)
+    if not _COMMIT.fullmatch(f"@{commit}"):
+        raise UsageError(
+            f"{where}: {bare} is not pinned to a commit (40 hexadecimal digits)",
+            hint="fapbuild lock writes the commit that a branch or tag names now",
+        )
+    return Origin(f"{bare}@{commit}" + (f"#subdirectory={subdirectory}" if subdirectory else ""))
+
+
+def check_secret(url: str, where: str) -> None:
+    """Raise UsageError if the URL holds a password or token; `${NAME}`, which pip fills in, is none."""
+    try:
+        parts = urlsplit(url)
+        user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    except ValueError as error:
+        raise UsageError(f"{where}: a URL is broken: {error}") from error
+    is_login = parts.scheme.endswith("ssh") and not password
+    if is_login or not _PLACEHOLDER.sub("", user + password):
+        return
+    raise UsageError(
+        f"{where}: the URL of {parts.hostname} holds a user or password, and a lock is for everyone to read",
+        hint="take it out; pip finds it in ~/.netrc, a keyring or PIP_EXTRA_INDEX_URL, git in a credential helper",
+    )
+
+
+def sorted_pins(pins: list[Pin], name: str, hint: str) -> tuple[Pin, ...]:
+    """The pins by name; raises UsageError if one package is pinned more than once."""
+    seen: set[str] = set()
+    for pin in pins:
+        if pin.name in seen:
+            raise UsageError(f"{name} pins {pin.name} more than once", hint=hint)
+        seen.add(pin.name)
+    return tuple(sorted(pins, key=lambda pin: pin.name))
+
+
+def indexes(urls: list[str]) -> tuple[str, ...]:
+    """Those that pip has to be told of: PyPI is what it asks by itself, or asks a mirror for."""
+    return tuple(dict.fromkeys(url for url in urls if urlsplit(url).hostname not in ("pypi.org", None)))
+
+
+def normalized(name: str) -> str:
+    """The name as PEP 503 writes it."""
+    return canonicalize_name(name)

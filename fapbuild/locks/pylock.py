@@ -1,0 +1,133 @@
+"""`pylock.toml` (PEP 751), which other tools' locks are exported to as well."""
+
+import os
+import posixpath
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from packaging.markers import Environment
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageDirectory,
+    PackageSdist,
+    PackageWheel,
+    Pylock,
+    PylockSelectError,
+    PylockValidationError,
+)
+from packaging.tags import Tag
+from packaging.utils import parse_wheel_filename
+
+from artifact_store.errors import UsageError
+from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, sorted_pins
+
+
+def read(
+    text: str,
+    name: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    extras: Sequence[str] = (),
+    groups: Sequence[str] = (),
+) -> tuple[Pin, ...]:
+    """The packages that the lock `name` selects for a target whose markers see `environment`.
+
+    `folder` is the project's; paths in the lock count from the lock. Default groups are always taken.
+    Raises UsageError, naming the lock and the place in it, for anything that is not PEP 751, or a target
+    that the lock was not made for.
+    """
+    try:
+        lock = Pylock.from_dict(tomllib.loads(text))
+        _check_names(lock, name, extras, groups)
+        chosen = lock.select(
+            environment=cast(Environment, dict(environment)),
+            tags=_all_tags(lock),
+            extras=extras,
+            dependency_groups=[*(lock.default_groups or ()), *groups],
+        )
+        pins = [_pin(package, name, folder) for package, _ in chosen]
+    except PylockSelectError as error:
+        raise UsageError(
+            f"{name}: {error}", hint="pack with the Python the lock was made for, or lock for this one"
+        ) from error
+    except (PylockValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{name} can't be read: {error}", hint="make it anew with the tool it comes from") from error
+    return sorted_pins(pins, name, "make it anew with the tool it comes from")
+
+
+def _check_names(lock: Pylock, name: str, extras: Sequence[str], groups: Sequence[str]) -> None:
+    for kind, wanted, known in (
+        ("extra", extras, lock.extras),
+        ("group", groups, lock.dependency_groups),
+    ):
+        for one in wanted:
+            if known is not None and one not in known:
+                raise UsageError(
+                    f"{name} has no {kind} {one!r}",
+                    hint=f"it has: {', '.join(known) or 'none'}",
+                )
+
+
+def _all_tags(lock: Pylock) -> list[Tag]:
+    """Every tag in the lock: which wheel is the target's is decided where it is downloaded."""
+    names = {wheel.filename for package in lock.packages for wheel in package.wheels or ()}
+    return sorted({tag for name in names for tag in parse_wheel_filename(name)[3]}, key=str)
+
+
+def _pin(package: Package, name: str, folder: Path) -> Pin:
+    where = f"{name}: {package.name}"
+    files: list[PackageWheel | PackageSdist | PackageArchive] = [*(package.wheels or ())]
+    if package.sdist:
+        files.append(package.sdist)
+    origin = None
+    if package.vcs:
+        if package.vcs.type != "git" or not package.vcs.url:
+            raise UsageError(f"{where} comes from {package.vcs.type}, and only git URLs can be packed")
+        origin = git_reference(
+            package.vcs.url, package.vcs.commit_id, package.vcs.subdirectory or "", where
+        )
+    elif package.directory:
+        origin = _folder(package.directory, name, folder)
+    elif package.archive:
+        files.append(package.archive)
+        origin = _archive(package.archive, name, folder, where)
+    hashes = frozenset(file.hashes["sha256"].lower() for file in files if "sha256" in file.hashes)
+    if files and not hashes:
+        raise UsageError(f"{where} has no sha256", hint="make it anew with the tool it comes from")
+    if package.index:
+        check_secret(package.index, where)
+    if not package.version and not origin:
+        raise UsageError(f"{where} has no version")
+    return Pin(
+        package.name,
+        str(package.version or ""),
+        frozenset(),
+        hashes,
+        origin,
+        indexes([package.index] if package.index else []),
+    )
+
+
+def _folder(directory: PackageDirectory, name: str, folder: Path) -> Origin:
+    if directory.subdirectory:
+        directory_path = posixpath.join(directory.path, directory.subdirectory)
+    else:
+        directory_path = directory.path
+    return Origin(path=project_path(directory_path, name, folder))
+
+
+def _archive(archive: PackageArchive, name: str, folder: Path, where: str) -> Origin:
+    if not archive.url:
+        return Origin(path=project_path(archive.path or "", name, folder))
+    check_secret(archive.url, where)
+    return Origin(archive.url + (f"#subdirectory={archive.subdirectory}" if archive.subdirectory else ""))
+
+
+def project_path(path: str, name: str, folder: Path) -> str:
+    """A path that the lock `name` has, relative to the project's folder."""
+    if path.startswith("/"):
+        return Path(os.path.relpath(path, folder)).as_posix()
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))

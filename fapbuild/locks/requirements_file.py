@@ -1,0 +1,280 @@
+"""The format of `requirements.txt`: what is asked for, and the hashed lock that pip-compile makes of it.
+
+Its grammar is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
+"""
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+
+from artifact_store.errors import UsageError
+from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, normalized, sorted_pins
+from fapbuild.sources import read_text
+
+HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})\b")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[=\s]\s*(\S+)$")
+_INCLUDE = re.compile(r"(?:-r|--requirement)[=\s]?\s*(\S.*)$")
+_EDITABLE = re.compile(r"(?:-e|--editable)[=\s]\s*(\S.*)$")
+_NAMED_URL = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<url>\S+)(?P<rest>.*)$")
+_HINT = "fapbuild lock"
+
+NameOf = Callable[[str], str]
+"""From a path of the project to the name of the package there."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a project asks for."""
+
+    requirements: tuple[Requirement, ...]
+    paths: tuple[str, ...]
+    """Folders and files of the same repository, relative to the project's folder."""
+
+
+@dataclass(frozen=True)
+class _Direct:
+    """A line that names where a package is, and maybe not what it is called."""
+
+    name: str
+    extras: frozenset[str]
+    url: str
+    marker: str
+
+
+def parse_lock(
+    text: str,
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    name_of: NameOf | None = None,
+) -> tuple[Pin, ...]:
+    """The pins of the lock `name` that hold where markers see `environment` (here, if None), sorted by name.
+
+    Raises UsageError, naming file and line, for anything but `name==version --hash=sha256:…`, a commit of
+    a git repository, a URL with a hash, or a path of the same repository.
+    """
+    pins = []
+    urls: list[str] = []
+    for number, line in _logical_lines(text):
+        where = f"{name} line {number}"
+        direct = _direct(line, where)
+        if direct:
+            if _holds(_marker(direct.marker, where), environment, where):
+                pins.append(_direct_pin(direct, line, where, name_of))
+        elif line.startswith("-"):
+            urls += _index(line, where)
+        else:
+            requirement = _requirement(re.split(r"\s--hash", line)[0], where)
+            pin = _pin(requirement, line, where)
+            if _holds(requirement, environment, where):
+                pins.append(pin)
+    found = indexes(urls)
+    pins = [pin if pin.origin else replace(pin, indexes=found) for pin in pins]
+    return sorted_pins(pins, name, f"run: {_HINT}")
+
+
+def read(folder: Path, name: str) -> Asked:
+    """What the requirements file `name` of the project in `folder` asks for, with the files it includes."""
+    return _read(folder, name, ())
+
+
+def asked(lines: Sequence[str], where: str) -> Asked:
+    """What these lines ask for; they are requirements as PEP 508 has them."""
+    return Asked(tuple(_requirement(line, where) for line in lines), ())
+
+
+def missing(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
+    """Which requirement has no pin at all (`flask>=3 is not in it`), or an empty string."""
+    names = {pin.name for pin in pins}
+    for requirement in wanted.requirements:
+        if _holds(requirement, environment, str(requirement)) and normalized(requirement.name) not in names:
+            return f"{requirement} is not in it"
+    return ""
+
+
+def stale(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
+    """Why the lock no longer answers what is wanted (`it has flask 2.0 …`), or an empty string."""
+    if reason := missing(wanted, pins, environment):
+        return reason
+    by_name = {pin.name: pin for pin in pins}
+    paths = {pin.origin.path for pin in pins if pin.origin}
+    for path in wanted.paths:
+        if path not in paths:
+            return f"{path} is not in it"
+    for requirement in wanted.requirements:
+        if not _holds(requirement, environment, str(requirement)):
+            continue
+        pin = by_name[normalized(requirement.name)]
+        wrong_version = pin.version and not requirement.specifier.contains(pin.version, prereleases=True)
+        if wrong_version or bool(requirement.url) != bool(pin.origin):
+            return f"it has {pin.name} {pin.origin or pin.version}, and {requirement} is wanted"
+        if without := {normalized(extra) for extra in requirement.extras} - pin.extras:
+            return f"it has {pin.name} without [{', '.join(sorted(without))}]"
+    return ""
+
+
+def is_hashed(text: str) -> bool:
+    """Whether any line of a requirements file has a hash: then it is a lock."""
+    return HASH.search(text) is not None
+
+
+def _read(folder: Path, name: str, above: tuple[str, ...]) -> Asked:
+    requirements: list[Requirement] = []
+    paths: list[str] = []
+    for number, line in _logical_lines(read_text(folder, name)):
+        where = f"{name} line {number}"
+        direct = _direct(line, where)
+        if include := _INCLUDE.match(line):
+            other = posixpath.normpath(posixpath.join(posixpath.dirname(name), include[1]))
+            if other in (*above, name):
+                raise UsageError(f"{where}: {other} includes itself")
+            found = _read(folder, other, (*above, name))
+            requirements += found.requirements
+            paths += found.paths
+        elif direct and _is_path(direct.url):
+            paths.append(_path(direct.url, where))
+        elif direct:
+            check_secret(direct.url, where)
+            if not direct.name:
+                raise UsageError(
+                    f"{where}: {direct.url} has no name", hint=f"write it as: NAME @ {direct.url}"
+                )
+            extras = f"[{','.join(sorted(direct.extras))}]" if direct.extras else ""
+            requirements.append(_requirement(f"{direct.name}{extras} @ {direct.url} {direct.marker}", where))
+        elif line.startswith("-"):
+            _index(line, where)
+        else:
+            requirements.append(_requirement(re.split(r"\s--", line)[0], where))
+    return Asked(tuple(requirements), tuple(paths))
+
+
+def _pin(requirement: Requirement, line: str, where: str) -> Pin:
+    hashes = frozenset(HASH.findall(line))
+    specifiers = list(requirement.specifier)
+    exact = len(specifiers) == 1 and specifiers[0].operator in ("==", "===")
+    if not exact or specifiers[0].version.endswith(".*") or not hashes:
+        raise UsageError(
+            f"{where}: {requirement} is not pinned with == and --hash=sha256:…",
+            hint=f"write what you want to requirements.in, then: {_HINT}",
+        )
+    extras = frozenset(normalized(extra) for extra in requirement.extras)
+    return Pin(normalized(requirement.name), specifiers[0].version, extras, hashes)
+
+
+def _direct_pin(direct: _Direct, line: str, where: str, name_of: NameOf | None) -> Pin:
+    hashes = frozenset(HASH.findall(line))
+    if _is_path(direct.url):
+        path = _path(direct.url, where)
+        name = direct.name or (name_of(path) if name_of else "")
+        origin = Origin(path=path)
+    else:
+        name = direct.name
+        origin = _origin(direct.url, hashes, where)
+    if not name:
+        raise UsageError(f"{where}: {direct.url} has no name", hint=f"write it as: NAME @ {direct.url}")
+    return Pin(normalized(name), "", direct.extras, hashes, origin)
+
+
+def _origin(url: str, hashes: frozenset[str], where: str) -> Origin:
+    if not url.startswith("git+"):
+        check_secret(url, where)
+        if not hashes or urlsplit(url).scheme not in ("http", "https"):
+            raise UsageError(
+                f"{where}: {url} has no --hash=sha256:…, so its bytes may change", hint=f"run: {_HINT}"
+            )
+        return Origin(url)
+    bare, _, fragment = url.partition("#")
+    repository, _, commit = bare.rpartition("@") if "@" in bare.rpartition("/")[2] else (bare, "", "")
+    subdirectory = re.search(r"(?:^|&)subdirectory=([^&]+)", fragment)
+    return git_reference(repository, commit, subdirectory[1] if subdirectory else "", where)
+
+
+def _direct(line: str, where: str) -> _Direct | None:
+    """The line as `[-e] [NAME @] URL-or-path [; marker]`, or None if it is something else."""
+    editable = _EDITABLE.match(line)
+    body = editable[1] if editable else line
+    if body.startswith("-"):
+        return None
+    body = re.split(r"\s--", body)[0].strip()
+    name, extras, url, rest = "", "", "", ""
+    if match := _NAMED_URL.match(body):
+        name, extras, url, rest = match["name"], match["extras"] or "", match["url"], match["rest"]
+    else:
+        url, _, rest = (part.strip() for part in re.sub(r"\s+;|;\s", "\0", body, count=1).partition("\0"))
+        if egg := re.search(r"[#&]egg=([A-Za-z0-9._-]+)", url):
+            name = egg[1]
+        if not (editable or re.match(r"(git\+|https?://|file:|\.{1,2}(/|$)|/)", url)):
+            return None
+        if bracket := re.fullmatch(r"(.*)\[([^\]]*)\]", url):
+            url, extras = bracket[1], bracket[2]
+    if re.match(r"[a-z]+\+", url) and not url.startswith("git+"):
+        raise UsageError(f"{where}: only git repositories can be packed, and this is {url.split('+')[0]}")
+    marker = rest.strip().removeprefix(";").strip()
+    wanted = frozenset(normalized(one.strip()) for one in extras.strip("[]").split(",") if one.strip())
+    return _Direct(name, wanted, url, f"; {marker}" if marker else "")
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith("file:") or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url)
+
+
+def _path(url: str, where: str) -> str:
+    """A path as pip takes it: it counts from where pip runs, which is the project's folder."""
+    bare = url.partition("#")[0]
+    path = unquote(urlsplit(bare).path) if bare.startswith("file:") else bare
+    if path.startswith("/"):
+        raise UsageError(
+            f"{where}: {path} is a path of one machine", hint="write it relative to the project: ./libs/shared"
+        )
+    return posixpath.normpath(path)
+
+
+def _index(line: str, where: str) -> list[str]:
+    """The index that an option line names, if it is one; options that choose files are pip's."""
+    if match := _INDEX.match(line):
+        check_secret(match[1], where)
+        return [match[1]]
+    return []
+
+
+def _requirement(line: str, where: str) -> Requirement:
+    try:
+        return Requirement(line.strip())
+    except (InvalidRequirement, RecursionError) as error:
+        raise UsageError(f"{where}: {line.strip()!r} is not a requirement: {error}") from error
+
+
+def _marker(text: str, where: str) -> Requirement:
+    return _requirement(f"x {text}", where)
+
+
+def _holds(requirement: Requirement, environment: Mapping[str, str] | None, where: str) -> bool:
+    if requirement.marker is None:
+        return True
+    try:
+        return requirement.marker.evaluate(dict(environment) if environment else None)
+    except (UndefinedEnvironmentName, ValueError) as error:
+        raise UsageError(f"{where}: the marker of {requirement} can't be decided: {error}") from error
+
+
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    lines: list[tuple[int, str]] = []
+    start, held = 0, ""
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = _COMMENT.sub("", raw).strip()
+        start = start or number
+        if line.endswith("\\"):
+            held += line[:-1] + " "
+            continue
+        if whole := (held + line).strip():
+            lines.append((start, whole))
+        start, held = 0, ""
+    if held.strip():
+        lines.append((start, held.strip()))
+    return lines
