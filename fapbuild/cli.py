@@ -1,5 +1,6 @@
 """`fapbuild`: make artifacts and look into them. stdout is data, stderr is talk."""
 
+import os
 import signal
 import sys
 import time
@@ -45,13 +46,17 @@ def fapbuild() -> None:
 
 
 @fapbuild.command()
-def lock() -> None:
-    """Pin every dependency with its hashes (pip-compile); commit the result."""
+@click.option("--upgrade", is_flag=True, help="Take the newest versions that fit, not those locked already.")
+def lock(upgrade: bool) -> None:
+    """Pin every dependency with its hashes; commit the result.
+
+    pip-compile makes requirements.txt; a uv.lock or poetry.lock is renewed by uv or Poetry.
+    """
     from fapbuild import config, locks
 
     root = Path.cwd()
-    path = locks.write(config.load(root), root)
-    _say(f"locked; commit it: git add {path.name}")
+    path = locks.write(config.load(root), root, upgrade=upgrade)
+    _say(f"locked; commit it: git add {os.path.relpath(path, root)}")
     click.echo(path)
 
 

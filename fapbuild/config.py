@@ -68,7 +68,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     dependencies: tuple[str, ...]
-    """`[project.dependencies]` with the extras and groups chosen, used when `settings.requirements` is empty."""
+    """`[project.dependencies]`, with extras and groups; used if `settings.requirements` is empty."""
 
 
 def load(folder: Path) -> Project:

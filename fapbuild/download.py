@@ -54,7 +54,8 @@ def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:
     """Fetch these into the new `folder`; the pins that have no file for the target are returned."""
     folder.mkdir(exist_ok=True)
     wanted = folder / _WANTED
-    wanted.write_text("".join(map(_line, pins)), encoding="ascii")
+    indexes = dict.fromkeys(f"--extra-index-url {url}\n" for pin in pins for url in pin.indexes)
+    wanted.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--require-hashes", *_for_target(platform), "--dest", str(folder)]
     try:

@@ -31,6 +31,16 @@ def check_clean(changes: Sequence[str]) -> None:
         )
 
 
+def check_clean_beside(changes: Sequence[str]) -> None:
+    """Raise UsageError if a folder of the repository that the project depends on differs from the commit."""
+    if changes:
+        shown = "\n".join(f"  {line}" for line in changes[:_SHOWN])
+        raise UsageError(
+            f"what the project depends on is not what is committed:\n{shown}{_more(changes)}",
+            hint="commit it, or pack a commit with --ref HEAD; --allow-dirty is for the project's own folder",
+        )
+
+
 def check_pushed(commit: str, *, pushed: bool) -> None:
     """Raise UsageError for a commit that no remote has: nobody else could look at what runs."""
     if not pushed:

@@ -13,13 +13,14 @@ import msgspec
 from artifact_store.artifact import ArtifactId, check_version
 from artifact_store.errors import UsageError
 from artifact_store.location import open_blobs
-from artifact_store.manifest import FORMAT, Builder, Manifest
+from artifact_store.manifest import FORMAT, Builder, Manifest, Target
 from fapbuild import (
     assets,
     command,
     completeness,
     config,
     contents,
+    direct,
     evidence,
     guards,
     locks,
@@ -123,8 +124,9 @@ def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path
     (work / "installer").mkdir()
     with ThreadPoolExecutor(1) as beside:
         installing = beside.submit(wheels.vendor, parts.pins(), platform, cache, work / "installer", say)
-        vendored = wheels.vendor(found.pins, platform, cache, work / "wheels", say, shared)
-        completeness.check(found.pins, vendored, platform, say)
+        pins = direct.build(found.pins, found.tree, platform, cache, work / "wheels", say, shared)
+        vendored = wheels.vendor(pins, platform, cache, work / "wheels", say, shared)
+        completeness.check(pins, vendored, platform, say)
         return Wheels(vendored, installing.result())
 
 
@@ -164,7 +166,8 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
     guards.check_files(files, settings)
-    pins = locks.resolve(project, tree.folder, work, say)
+    platform = target.parse(request.target or settings.target)
+    pins = _locked(request, project, tree, work, platform, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(
         format=FORMAT,
@@ -174,7 +177,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
         repository=tree.repository,
         dirty=bool(tree.dirty),
         epoch=source_date_epoch(os.environ.get("SOURCE_DATE_EPOCH", ""), tree.committed),
-        target=target.parse(request.target or settings.target),
+        target=platform,
         lock_digest="",
         builder=Builder(
             name="fapbuild",
@@ -193,6 +196,24 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     return Gathered(tree, project, ArtifactId(settings.app, chosen), files, pins, manifest)
 
 
+def _locked(
+    request: Request,
+    project: config.Project,
+    tree: sources.SourceTree,
+    work: Path,
+    platform: Target,
+    say: Say,
+) -> tuple[locks.Pin, ...]:
+    """The lock, with the folders beside the project that it may name in their places."""
+    for path in locks.asked(project, tree.folder).paths:
+        sources.bring(tree, path)
+    pins = locks.resolve(project, tree.folder, work, target.marker_environment(platform), say)
+    if not request.ref:
+        beside = [pin.origin.path for pin in pins if pin.origin and pin.origin.path.startswith("../")]
+        guards.check_clean_beside(sources.changes(request.root, request.output, beside) if beside else ())
+    return pins
+
+
 def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[str]]:
     """What `pack` would put in: as an object, and as lines for people. Nothing is fetched or written.
 
@@ -200,7 +221,7 @@ def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[s
     """
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         found = gather(request, Path(folder), say)
-    pins = [f"{pin.name}=={pin.version}" for pin in found.pins]
+    pins = [str(pin) for pin in found.pins]
     outputs = [path for step in found.project.settings.assets for path in step.outputs]
     files = [entry.path for entry in found.files]
     facts: dict[str, object] = {

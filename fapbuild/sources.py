@@ -1,8 +1,11 @@
 """The committed files of a project: from git, as of one commit."""
 
 import os
+import posixpath
 import re
+import shutil
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +13,7 @@ from artifact_store.errors import FapError, UsageError
 from fapbuild import command
 
 LINK = 0o120777
+_DESCRIPTIONS = ("pyproject.toml", "setup.cfg", "uv.lock", "poetry.lock", "pylock.toml")
 _CHUNK = 1 << 20
 
 
@@ -26,8 +30,22 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """All of a repository at one moment: a git tree, and the environment in which git finds it."""
+
+    root: Path
+    """A folder of the working tree, where git runs."""
+    name: str
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SourceTree:
-    """A commit's files, exported to `folder`."""
+    """A commit's files, exported to `folder`.
+
+    In the folder's repository-relative place: files of the repository that lie outside the project can be
+    brought beside it, and relative paths to them stay true.
+    """
 
     commit: str
     committed: int
@@ -40,15 +58,17 @@ class SourceTree:
     """The hex digest of the tree if it holds more than the commit, else empty."""
     folder: Path
     files: tuple[SourceFile, ...]
+    snapshot: Snapshot
 
 
-def changes(root: Path, ignore: Path | None = None) -> tuple[str, ...]:
+def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",)) -> tuple[str, ...]:
     """What differs from HEAD in the project's folder, new files included, files in `ignore` not.
 
-    Each is a line of `git status --porcelain`. Raises FapError if `root` is in no git repository.
+    Other `paths` of the repository are relative to it. Each is a line of `git status --porcelain`.
+    Raises FapError if `root` is in no git repository.
     """
     _prefix(root)
-    wanted = _without(root, ignore)
+    wanted = [*paths, *_without(root, ignore)[1:]]
     out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
     return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
 
@@ -64,7 +84,9 @@ def is_pushed(root: Path, ref: str) -> bool:
 def read(
     root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
 ) -> SourceTree:
-    """Export the files of the commit `ref` below `root` into the new folder `into`.
+    """Export the files of the commit `ref` below `root` to their place in the new folder `into`.
+
+    Of the rest of the repository only what describes packages is exported (pyproject.toml, locks).
 
     With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
     git ignores or that lie in the folder `ignore`.
@@ -72,26 +94,85 @@ def read(
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
-    tree = f"{commit}:{prefix}"
+    whole = commit
     env: dict[str, str] = {}
-    dirty = ""
     if with_changes:
         env = _scratch_git(root, into.parent)
         _git(root, "read-tree", "HEAD", env=env)
         _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
-        tree = f"{_text(_git(root, 'write-tree', env=env))}:{prefix}"
-        name = _text(_git(root, "rev-parse", tree, env=env))
-        dirty = name if name != _text(_git(root, "rev-parse", f"{commit}:{prefix}")) else ""
-    files = parse_listing(_git(root, "ls-tree", "-r", "-z", "-l", "--full-tree", tree, env=env))
-    _export(root, files, into, env)
+        whole = _text(_git(root, "write-tree", env=env))
+    snapshot = Snapshot(root, whole, env)
+    name = _text(_git(root, "rev-parse", f"{whole}:{prefix}", env=env))
+    dirty = name if name != _text(_git(root, "rev-parse", f"{commit}:{prefix}")) else ""
+    files = _listing(snapshot, prefix)
+    into.mkdir()
+    folder = into / prefix
+    _export(snapshot, files, folder, into.parent)
+    if prefix:
+        _export_descriptions(snapshot, prefix, into)
     return SourceTree(
         commit=commit,
         committed=int(_text(_git(root, "show", "-s", "--format=%ct", commit))),
         prefix=prefix,
         repository=_repository(root),
         dirty=dirty,
-        folder=into,
+        folder=folder,
         files=files,
+        snapshot=snapshot,
+    )
+
+
+def content(tree: SourceTree, path: str) -> str:
+    """The name that git has for what is at `path`, relative to the project's folder, in the same snapshot.
+
+    Empty if nothing is committed there, or it lies outside the repository.
+    """
+    place = _place(tree, path)
+    if place is None:
+        return ""
+    try:
+        return _text(
+            _snapshot_git(tree.snapshot, "rev-parse", "--verify", "--quiet", f"{tree.snapshot.name}:{place}")
+        )
+    except FapError:
+        return ""
+
+
+def export(tree: SourceTree, path: str, into: Path) -> Path:
+    """Write what is at `path` (relative to the project's folder) into the new folder `into`.
+
+    Returns the folder, or the file in it if `path` is one. Raises UsageError if nothing is committed there.
+    """
+    place = _place(tree, path)
+    if not content(tree, path):
+        raise _not_committed(path)
+    if _text(_snapshot_git(tree.snapshot, "cat-file", "-t", f"{tree.snapshot.name}:{place}")) == "tree":
+        _export(tree.snapshot, _listing(tree.snapshot, place or ""), into, into.parent)
+        return into
+    into.mkdir(parents=True)
+    file = into / posixpath.basename(path)
+    file.write_bytes(_snapshot_git(tree.snapshot, "cat-file", "blob", f"{tree.snapshot.name}:{place}"))
+    return file
+
+
+def bring(tree: SourceTree, path: str) -> None:
+    """Export a folder that lies beside the project, so that relative paths to it are true.
+
+    Raises UsageError if nothing is committed there.
+    """
+    target = Path(os.path.normpath(tree.folder / path))
+    if not content(tree, path):
+        raise _not_committed(path)
+    if not target.is_relative_to(tree.folder) and not tree.folder.is_relative_to(target):
+        if target.is_dir():
+            shutil.rmtree(target)
+        export(tree, path, target)
+
+
+def _not_committed(path: str) -> UsageError:
+    return UsageError(
+        f"{path} is wanted, and it is not committed in this repository",
+        hint=f"git add {path}; or publish it as a package",
     )
 
 
@@ -162,7 +243,7 @@ def read_text(folder: Path, name: str) -> str:
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 
-def _git(root: Path, *arguments: str, env: dict[str, str] | None = None) -> bytes:
+def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
     return command.run(["git", *arguments], cwd=root, env=env)
 
 
@@ -219,11 +300,44 @@ def _scratch_git(root: Path, folder: Path) -> dict[str, str]:
     }
 
 
-def _export(root: Path, files: tuple[SourceFile, ...], into: Path, env: dict[str, str]) -> None:
-    into.mkdir()
-    blobs = into.parent / "blobs"
+def _place(tree: SourceTree, path: str) -> str | None:
+    """Where in the repository a path of the project lies; None if outside."""
+    place = posixpath.normpath(posixpath.join(tree.prefix, path))
+    if place.startswith(("../", "/")) or place == "..":
+        return None
+    return "" if place == "." else place
+
+
+def _snapshot_git(snapshot: Snapshot, *arguments: str) -> bytes:
+    return _git(snapshot.root, *arguments, env=snapshot.env)
+
+
+def _listing(snapshot: Snapshot, place: str) -> tuple[SourceFile, ...]:
+    return parse_listing(
+        _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", f"{snapshot.name}:{place}")
+    )
+
+
+def _export_descriptions(snapshot: Snapshot, prefix: str, into: Path) -> None:
+    """What a lock of a monorepo refers to, at its place: uv reads every member's pyproject.toml."""
+    out = _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", snapshot.name)
+    lines = [
+        line
+        for line in out.split(b"\0")
+        if line.rpartition(b"\t")[2].rpartition(b"/")[2].decode("utf-8", "replace") in _DESCRIPTIONS
+    ]
+    files = parse_listing(b"\0".join(lines))
+    outside = tuple(file for file in files if file.mode != LINK and not file.path.startswith(f"{prefix}/"))
+    _export(snapshot, outside, into, into.parent)
+
+
+def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    blobs = work / "blobs"
     wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
-    command.run(["git", "cat-file", "--batch"], cwd=root, env=env, stdin=wanted, stdout=blobs)
+    command.run(
+        ["git", "cat-file", "--batch"], cwd=snapshot.root, env=snapshot.env, stdin=wanted, stdout=blobs
+    )
     links = []
     with blobs.open("rb") as stream:
         for file in files:

@@ -67,6 +67,40 @@ def vendor(
     return tuple(sorted(wheels, key=lambda wheel: wheel.file))
 
 
+def remember(cache: Cache, pin: Pin, platform: Target, shared: WheelStore | None, kept: Kept) -> None:
+    """From now on `vendor` answers this pin with these bytes of the cache."""
+    cache.record("wheel", _question(pin, platform, shared), kept)
+
+
+def built_once(
+    cache: Cache,
+    name: str,
+    source: str,
+    platform: Target,
+    work: Path,
+    say: Say,
+    shared: WheelStore | None,
+    make: Callable[[Path], Path],
+) -> Kept:
+    """The wheel of package `name` that `make` builds below the folder it is given, unless one is kept already.
+
+    `source` is the sha256 of all it is built from. Builds differ, so the first stands for this cache, and
+    for every machine that uses `shared`.
+    """
+    work.mkdir()
+    hosts = target.name(platform)
+    wheel = shared.take(name, source, hosts, work) if shared else None
+    if wheel:
+        return Kept(wheel.name, cache.keep(wheel))
+    kept = cache.answer("built", f"{source} {hosts}")
+    if kept is None:
+        made = make(work / "build")
+        kept = Kept(made.name, cache.keep(made))
+        target.check_fits(made.name, platform, facts(cache, kept.sha256, made.name, made).glibc)
+        kept = cache.record("built", f"{source} {hosts}", kept)
+    return _share(cache, name, source, hosts, kept, work, say, shared) if shared else kept
+
+
 def lock_text(wheels: Sequence[Vendored]) -> bytes:
     """The artifact's requirements.lock: exactly what wheels/ holds."""
     lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels]
@@ -91,37 +125,25 @@ def _choose(
     if path.suffix == ".whl":
         kept = Kept(path.name, cache.keep(path))
     else:
-        kept = _built(cache, pin, platform, path, work / f"build-{pin.name}", say, shared)
+
+        def make(folder: Path) -> Path:
+            say(f"building {pin.name} {pin.version} from its sdist")
+            return build_wheel(pin, path, folder)
+
+        folder = work / f"build-{pin.name}"
+        kept = built_once(cache, pin.name, sha256_of(path), platform, folder, say, shared, make)
     return cache.record("wheel", _question(pin, platform, shared), kept)
 
 
-def _built(
-    cache: Cache, pin: Pin, platform: Target, sdist: Path, work: Path, say: Say, shared: WheelStore | None
-) -> Kept:
-    work.mkdir()
-    digest, hosts = sha256_of(sdist), target.name(platform)
-    wheel = shared.take(pin.name, digest, hosts, work) if shared else None
-    if wheel:
-        return Kept(wheel.name, cache.keep(wheel))
-    kept = cache.answer("built", f"{digest} {hosts}")
-    if kept is None:
-        say(f"building {pin.name} {pin.version} from its sdist")
-        made = build_wheel(pin, sdist, work / "build")
-        kept = Kept(made.name, cache.keep(made))
-        target.check_fits(made.name, platform, facts(cache, kept.sha256, made.name, made).glibc)
-        kept = cache.record("built", f"{digest} {hosts}", kept)
-    return _share(cache, pin, digest, hosts, kept, work, say, shared) if shared else kept
-
-
 def _share(
-    cache: Cache, pin: Pin, digest: str, hosts: str, kept: Kept, work: Path, say: Say, shared: WheelStore
+    cache: Cache, name: str, source: str, hosts: str, kept: Kept, work: Path, say: Say, shared: WheelStore
 ) -> Kept:
     mine = work / "mine" / kept.file
     mine.parent.mkdir()
     mine.symlink_to(cache.path(kept.sha256))
     try:
-        wheel = shared.offer(pin.name, digest, hosts, mine, work)
+        wheel = shared.offer(name, source, hosts, mine, work)
     except StoreError as error:
-        say(f"warning: the wheel of {pin.name} that was built here is not shared: {error.message}")
+        say(f"warning: the wheel of {name} that was built here is not shared: {error.message}")
         return kept
     return Kept(wheel.name, cache.keep(wheel))

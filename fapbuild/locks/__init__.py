@@ -22,7 +22,7 @@ from fapbuild.locks.pins import Origin, Pin
 from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
 from fapbuild.sources import read_text
 
-__all__ = ["Origin", "Pin", "parse_lock", "resolve", "stale", "write"]
+__all__ = ["Origin", "Pin", "asked", "parse_lock", "resolve", "stale", "write"]
 
 
 def resolve(
@@ -41,9 +41,11 @@ def resolve(
     name = settings.lock
     if is_pylock(name):
         text = read_text(folder, name)
-        if exporters.knows(name):
+        exported = exporters.knows(name)
+        if exported:
             text = exporters.export(name, folder, settings.extras, settings.groups)
-        pins = pylock.read(text, name, folder, environment, settings.extras, settings.groups)
+        chosen = () if exported else (settings.extras, settings.groups)
+        pins = pylock.read(text, name, folder, environment, *chosen, exported=exported)
         if reason := missing(asked(project, folder), pins, environment):
             raise UsageError(f"{name} is stale: {reason}", hint="fapbuild lock, and commit it")
         return pins
@@ -116,7 +118,7 @@ def asked(project: Project, folder: Path) -> Asked:
 
 
 def package_name(folder: Path, path: str) -> str:
-    """What the package at `path` says it is called (PEP 621, Poetry, setup.cfg); raises UsageError if it doesn't."""
+    """The name that the package at `path` has (PEP 621, Poetry, setup.cfg); UsageError if it says none."""
     found = folder / path
     if found.suffix == ".whl":
         return found.name.partition("-")[0]
@@ -146,7 +148,7 @@ def _compiled(project: Project, folder: Path, work: Path, *, upgrade: bool) -> s
 def _check_same_python(environment: Mapping[str, str], reason: str) -> None:
     here = default_environment()
     for key in ("python_version", "sys_platform", "platform_machine"):
-        if environment[key] != here[key]:  # type: ignore[literal-required]
+        if environment[key] != here[key]:
             raise UsageError(
                 f"{reason}, and pip-compile can lock only for the Python and machine it runs on",
                 hint=f"commit a lock that was made for {key} {environment[key]}",

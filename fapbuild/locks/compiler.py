@@ -12,6 +12,7 @@ from fapbuild.config import PYPROJECT
 from fapbuild.locks.pins import check_secret
 
 _DIRECT = re.compile(r"(?:-e )?(?:(?P<name>[A-Za-z0-9][^\s@]*) @ )?(?P<url>(?:file:|git\+)\S+)(?P<rest>.*)$")
+_UNVERSIONED = re.compile(r"-e |\.{1,2}/|git\+|[A-Za-z0-9][^\s@]* @ ")
 _SHA = re.compile(r"[0-9a-f]{40}")
 _UNHASHED = ("# WARNING: pip install will require", "# Consider using a hashable URL")
 
@@ -47,9 +48,7 @@ def compile_lock(
 
 def _without_direct(text: str) -> str:
     """The old lock without what has no version to keep: pip-compile can't read paths that are relative."""
-    return "".join(
-        f"{line}\n" for line in text.splitlines() if not re.match(r"[^#\s]*\s*(@ |\.|git\+|-e )", line)
-    )
+    return "".join(f"{line}\n" for line in text.splitlines() if not _UNVERSIONED.match(line))
 
 
 def _portable(text: str, lock: str, folder: Path) -> list[str]:

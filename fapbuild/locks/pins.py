@@ -1,7 +1,7 @@
 """What a lock says, whatever its format."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
@@ -37,9 +37,12 @@ class Pin:
     version: str
     extras: frozenset[str]
     sha256s: frozenset[str]
-    origin: Origin | None = field(default=None, compare=True)
+    origin: Origin | None = None
     indexes: tuple[str, ...] = ()
     """Simple indexes (PEP 503) that the lock names, to be asked besides those that pip is told of."""
+
+    def __str__(self) -> str:
+        return f"{self.name} @ {self.origin}" if self.origin else f"{self.name}=={self.version}"
 
 
 def git_reference(url: str, commit: str, subdirectory: str, where: str) -> Origin:
@@ -68,7 +71,7 @@ def check_secret(url: str, where: str) -> None:
         return
     raise UsageError(
         f"{where}: the URL of {parts.hostname} holds a user or password, and a lock is for everyone to read",
-        hint="take it out; pip finds it in ~/.netrc, a keyring or PIP_EXTRA_INDEX_URL, git in a credential helper",
+        hint="take it out: pip finds it in ~/.netrc, a keyring or PIP_EXTRA_INDEX_URL, git in ~/.netrc",
     )
 
 

@@ -32,10 +32,13 @@ def read(
     environment: Mapping[str, str],
     extras: Sequence[str] = (),
     groups: Sequence[str] = (),
+    *,
+    exported: bool = False,
 ) -> tuple[Pin, ...]:
     """The packages that the lock `name` selects for a target whose markers see `environment`.
 
-    `folder` is the project's; paths in the lock count from the lock. Default groups are always taken.
+    `folder` is the project's; paths count from the lock, or from that folder if it was `exported`.
+    Default groups are always taken.
     Raises UsageError, naming the lock and the place in it, for anything that is not PEP 751, or a target
     that the lock was not made for.
     """
@@ -48,13 +51,18 @@ def read(
             extras=extras,
             dependency_groups=[*(lock.default_groups or ()), *groups],
         )
-        pins = [_pin(package, name, folder) for package, _ in chosen]
+        pins = [
+            _pin(package, name, folder if exported else folder / posixpath.dirname(name), folder)
+            for package, _ in chosen
+        ]
     except PylockSelectError as error:
         raise UsageError(
             f"{name}: {error}", hint="pack with the Python the lock was made for, or lock for this one"
         ) from error
     except (PylockValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{name} can't be read: {error}", hint="make it anew with the tool it comes from") from error
+        raise UsageError(
+            f"{name} can't be read: {error}", hint="make it anew with the tool it comes from"
+        ) from error
     return sorted_pins(pins, name, "make it anew with the tool it comes from")
 
 
@@ -77,7 +85,7 @@ def _all_tags(lock: Pylock) -> list[Tag]:
     return sorted({tag for name in names for tag in parse_wheel_filename(name)[3]}, key=str)
 
 
-def _pin(package: Package, name: str, folder: Path) -> Pin:
+def _pin(package: Package, name: str, start: Path, folder: Path) -> Pin:
     where = f"{name}: {package.name}"
     files: list[PackageWheel | PackageSdist | PackageArchive] = [*(package.wheels or ())]
     if package.sdist:
@@ -86,14 +94,12 @@ def _pin(package: Package, name: str, folder: Path) -> Pin:
     if package.vcs:
         if package.vcs.type != "git" or not package.vcs.url:
             raise UsageError(f"{where} comes from {package.vcs.type}, and only git URLs can be packed")
-        origin = git_reference(
-            package.vcs.url, package.vcs.commit_id, package.vcs.subdirectory or "", where
-        )
+        origin = git_reference(package.vcs.url, package.vcs.commit_id, package.vcs.subdirectory or "", where)
     elif package.directory:
-        origin = _folder(package.directory, name, folder)
+        origin = _folder(package.directory, start, folder)
     elif package.archive:
         files.append(package.archive)
-        origin = _archive(package.archive, name, folder, where)
+        origin = _archive(package.archive, start, folder, where)
     hashes = frozenset(file.hashes["sha256"].lower() for file in files if "sha256" in file.hashes)
     if files and not hashes:
         raise UsageError(f"{where} has no sha256", hint="make it anew with the tool it comes from")
@@ -111,23 +117,19 @@ def _pin(package: Package, name: str, folder: Path) -> Pin:
     )
 
 
-def _folder(directory: PackageDirectory, name: str, folder: Path) -> Origin:
-    if directory.subdirectory:
-        directory_path = posixpath.join(directory.path, directory.subdirectory)
-    else:
-        directory_path = directory.path
-    return Origin(path=project_path(directory_path, name, folder))
+def _folder(directory: PackageDirectory, start: Path, folder: Path) -> Origin:
+    return Origin(
+        path=_project_path(posixpath.join(directory.path, directory.subdirectory or ""), start, folder)
+    )
 
 
-def _archive(archive: PackageArchive, name: str, folder: Path, where: str) -> Origin:
+def _archive(archive: PackageArchive, start: Path, folder: Path, where: str) -> Origin:
     if not archive.url:
-        return Origin(path=project_path(archive.path or "", name, folder))
+        return Origin(path=_project_path(archive.path or "", start, folder))
     check_secret(archive.url, where)
     return Origin(archive.url + (f"#subdirectory={archive.subdirectory}" if archive.subdirectory else ""))
 
 
-def project_path(path: str, name: str, folder: Path) -> str:
-    """A path that the lock `name` has, relative to the project's folder."""
-    if path.startswith("/"):
-        return Path(os.path.relpath(path, folder)).as_posix()
-    return posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+def _project_path(path: str, start: Path, folder: Path) -> str:
+    """A path that counts from `start`, or is absolute (Poetry's are), as one from the project's folder."""
+    return Path(os.path.relpath(start / path, folder)).as_posix()

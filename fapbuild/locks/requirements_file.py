@@ -22,7 +22,9 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[=\s]\s*(\S+)$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[=\s]?\s*(\S.*)$")
 _EDITABLE = re.compile(r"(?:-e|--editable)[=\s]\s*(\S.*)$")
-_NAMED_URL = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<url>\S+)(?P<rest>.*)$")
+_NAMED_URL = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<url>\S+)(?P<rest>.*)$"
+)
 _HINT = "fapbuild lock"
 
 NameOf = Callable[[str], str]
@@ -230,7 +232,8 @@ def _path(url: str, where: str) -> str:
     path = unquote(urlsplit(bare).path) if bare.startswith("file:") else bare
     if path.startswith("/"):
         raise UsageError(
-            f"{where}: {path} is a path of one machine", hint="write it relative to the project: ./libs/shared"
+            f"{where}: {path} is a path of one machine",
+            hint="write it relative to the project: ./libs/shared",
         )
     return posixpath.normpath(path)
 

@@ -1,12 +1,16 @@
 """A web server that counts the bytes it sends, with ranges or without, and can be made to misbehave."""
 
+import base64
+import contextlib
+import hashlib
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -22,6 +26,8 @@ class Site:
     """Answered to everything, if not 0."""
     headers: dict[str, str] = field(default_factory=dict)
     """In place of those that the server would send."""
+    login: str = ""
+    """`user:password` that is demanded (RFC 7617), if not empty."""
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     sent: int = 0
@@ -44,6 +50,10 @@ def serve() -> Iterator[Site]:
             asked = self.headers.get("Range", "")
             site.asked.append((self.path, asked))
             path = self.path.partition("?")[0]
+            wanted = "Basic " + base64.b64encode(site.login.encode()).decode()
+            if site.login and self.headers.get("Authorization") != wanted:
+                self.answer(401, b"no", {"WWW-Authenticate": 'Basic realm="index"'})
+                return
             data = site.files.get(path)
             if site.status or path in site.redirects or data is None:
                 status = site.status or (302 if path in site.redirects else 404)
@@ -60,17 +70,25 @@ def serve() -> Iterator[Site]:
             last = min(last, len(data) - 1, first + site.largest - 1)
             self.answer(206, data[first : last + 1], {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
 
+        do_HEAD = do_GET  # noqa: N815
+
         def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers, **site.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if self.command == "HEAD":
+                return
             try:
                 for start in range(0, len(body), 1 << 14):
                     self.wfile.write(body[start : start + (1 << 14)])
                     site.sent += len(body[start : start + (1 << 14)])
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionResetError):
+                super().handle()
 
         def log_message(self, *arguments: object) -> None:
             """Say nothing."""
@@ -85,3 +103,18 @@ def serve() -> Iterator[Site]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def offer(site: Site, files: Iterable[Path]) -> str:
+    """Make the site a simple index (PEP 503) of these wheels and sdists, and return its URL."""
+    links: dict[str, list[str]] = {}
+    for file in files:
+        name = re.sub(r"[-_.]+", "-", re.split(r"-\d", file.name)[0]).lower()
+        data = file.read_bytes()
+        site.files[f"/files/{file.name}"] = data
+        digest = hashlib.sha256(data).hexdigest()
+        links.setdefault(name, []).append(f'<a href="/files/{file.name}#sha256={digest}">{file.name}</a>')
+    for name, found in links.items():
+        site.files[f"/simple/{name}/"] = b"<!DOCTYPE html>" + "\n".join(found).encode()
+    site.headers["Content-Type"] = "text/html"
+    return f"{site.url}/simple/"
