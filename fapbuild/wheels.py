@@ -82,7 +82,7 @@ def built_once(
     shared: WheelStore | None,
     make: Callable[[Path], Path],
 ) -> Kept:
-    """The wheel of package `name` that `make` builds below the folder it is given, unless one is kept already.
+    """The wheel of package `name` that `make` builds below the folder it is given, if none is kept yet.
 
     `source` is the sha256 of all it is built from. Builds differ, so the first stands for this cache, and
     for every machine that uses `shared`.
