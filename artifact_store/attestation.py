@@ -10,6 +10,7 @@ A statement says itself what it is about, so a copy in another place is worth no
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ import msgspec
 from artifact_store import envelope, layout, promotion, signing
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blobs
-from artifact_store.errors import UsageError, VerificationError
+from artifact_store.errors import ConflictError, UsageError, VerificationError
 from artifact_store.promotion import Entry, StageState
 from artifact_store.record import ArtifactRecord
 from artifact_store.trust import Trust
@@ -80,7 +81,8 @@ class Notary:
         text = msgspec.json.encode(statement)
         made, by = self._sign(text, _namespace(statement), statement.at)
         name = hashlib.sha256(made.encode()).hexdigest()
-        self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (made,)))
+        with suppress(ConflictError):  # the name is that of this very signature: it is there
+            self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (made,)))
         return Signed(statement, by)
 
     def sign_entry(self, state: StageState) -> tuple[str, ...]:

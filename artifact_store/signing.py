@@ -27,6 +27,7 @@ def sign(statement: bytes, namespace: str, key: Path) -> str:
 
     ssh-keygen asks for a passphrase on the terminal. Raises UsageError if the key can't sign.
     """
+    _check_key(key)
     try:
         done = subprocess.run(
             ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", namespace],
@@ -39,7 +40,7 @@ def sign(statement: bytes, namespace: str, key: Path) -> str:
     if done.returncode:
         raise UsageError(
             f"{key} can't sign: ssh-keygen said why above",
-            hint="name a private key, or the .pub of one in ssh-agent, with --key or FAP_SIGNING_KEY",
+            hint="name another with --key or FAP_SIGNING_KEY; ssh-add -l lists those of ssh-agent",
         )
     return done.stdout.decode()
 
@@ -96,6 +97,20 @@ def signed_by(envelope: Envelope, namespace: str, signers: Path, at: datetime) -
         except VerificationError:
             continue
     return tuple(found)
+
+
+def _check_key(key: Path) -> None:
+    """Raise UsageError unless `key` names a file; a key itself must not become an argument, nor be shown."""
+    if "PRIVATE KEY" in str(key) or "\n" in str(key):
+        raise UsageError(
+            "the signing key is named by its text, not by its file",
+            hint='(umask 077; printf "%s\\n" "$KEY" > key); then --key key, or FAP_SIGNING_KEY=key',
+        )
+    if not key.is_file():
+        raise UsageError(
+            f"there is no key {key}",
+            hint="name a private key, or the .pub of one in ssh-agent, with --key or FAP_SIGNING_KEY",
+        )
 
 
 def _verify(arguments: list[str], statement: bytes) -> "subprocess.CompletedProcess[bytes]":

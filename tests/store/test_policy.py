@@ -1,12 +1,16 @@
 """The rules of promotion as a table, and the file that states them."""
 
+import json
 import shutil
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from artifact_store import trust
 from artifact_store.errors import UsageError
@@ -214,3 +218,41 @@ def test_a_file_that_is_named_has_to_be_there(folder: Path) -> None:
     for name, says in (("none.toml", "can't be read: No such file"), ("pyproject.toml", r"has no \[tool")):
         with pytest.raises(UsageError, match=says):
             trust.load(folder, folder / name)
+
+
+KEYS = st.sampled_from([*Policy.__struct_fields__, "tool", "tool.fapstore", "x"])
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.sampled_from(["staging", "production"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+def toml(value: Any) -> str:
+    """The value as TOML; JSON's lists, strings and numbers are."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return "nothing" if value is None else json.dumps(value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.dictionaries(KEYS, VALUES, max_size=5).map(
+        lambda d: "\n".join(f"{k} = {toml(v)}" for k, v in d.items())
+    )
+    | st.text()
+)
+def test_any_file_gives_rules_or_says_what_is_wrong(folder: Path, text: str) -> None:
+    for name in ("fapstore.toml", "pyproject.toml"):
+        file = folder / "any" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, errors="surrogateescape" if text.isascii() else "replace")
+        with suppress(UsageError):
+            assert isinstance(trust.load(file.parent).policy, Policy)
+        file.unlink()

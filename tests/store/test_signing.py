@@ -1,6 +1,7 @@
 """Signatures by the real ssh-keygen: which count, and which don't."""
 
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -99,11 +100,42 @@ def test_a_thousand_signatures_are_not_all_tried(signers: Signers) -> None:
     assert signing.signed_by(sealed, signing.STAGE, signers.path, AT) == ()
 
 
-def test_a_key_that_cannot_sign(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match="nokey can't sign") as error:
-        signing.sign(TEXT, signing.STAGE, tmp_path / "nokey")
+def test_a_key_that_cannot_sign(signers: Signers, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"there is no key .*/nokey"):
+        signing.sign(TEXT, signing.STAGE, signers.path.with_name("nokey"))
+    with pytest.raises(UsageError, match="allowed_signers can't sign") as error:
+        signing.sign(TEXT, signing.STAGE, signers.path)
     assert "FAP_SIGNING_KEY" in error.value.hint
-    assert "No such file" in capfd.readouterr().err
+    assert "allowed_signers" in capfd.readouterr().err
+
+
+def test_a_key_with_a_passphrase_and_nobody_to_ask(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", key], check=True)
+    program = (
+        "import sys, pathlib\nfrom artifact_store import signing\n"
+        "try: signing.sign(b'', 'x', pathlib.Path(sys.argv[1]))\n"
+        "except signing.UsageError as error: sys.exit(error.message)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, key],
+        capture_output=True,
+        text=True,
+        start_new_session=True,  # without a terminal
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert f"{key} can't sign" in done.stderr
+
+
+def test_the_text_of_a_key_is_neither_passed_on_nor_shown(
+    signers: Signers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = signers.key("ann").read_text()
+    monkeypatch.setenv("PATH", "")  # nothing could be started
+    with pytest.raises(UsageError, match="named by its text") as error:
+        signing.sign(TEXT, signing.STAGE, Path(text))
+    assert text.splitlines()[1] not in error.value.message + error.value.hint
 
 
 def test_without_the_file_or_the_program(signers: Signers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pytest
@@ -12,7 +12,14 @@ import pytest
 from artifact_store import audit, layout, promotion
 from artifact_store.artifact import ArtifactId
 from artifact_store.envelope import seal
-from artifact_store.errors import FapError, RefusedError, StoreError, UsageError, VerificationError
+from artifact_store.errors import (
+    ConflictError,
+    FapError,
+    RefusedError,
+    StoreError,
+    UsageError,
+    VerificationError,
+)
 from artifact_store.memory import MemoryBlobs
 from artifact_store.policy import Policy
 from artifact_store.store import Store
@@ -251,6 +258,24 @@ def test_a_second_signature_helps(signed: Place, tmp_path: Path) -> None:
     signed.blobs.create(f"{layout.signatures(ArtifactId('shop', '1'))}junk.sig", b"junk")
     signed.store(signed.signers.key("ann")).sign("shop", "1", who="ann")
     assert signed.store().fetch("shop", "1", tmp_path / "got.tgz").is_file()
+
+
+class Forgetful(MemoryBlobs):
+    """A place that loses the reply of every create; the client's retry then finds its key taken."""
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        super().create(key, body, sha256)
+        raise ConflictError("412")
+
+
+def test_who_signs_and_loses_the_reply_has_signed(signers: Signers, one: Path) -> None:
+    made = Place(signers, SIGNED)
+    made.blobs = Forgetful()
+    store = made.store(signers.allow("ann"))
+    store.publish(one, who="ann")
+    assert store.sign("shop", "1", who="ann").by == "ann@example.com"
+    assert store.notary.signed_by(store.artifact("shop", "1")) == "ann@example.com"
+    assert store.promote("shop", "1", "staging", who="ann").changed
 
 
 def test_a_signature_of_another_version_is_none(signed: Place, tmp_path: Path) -> None:
