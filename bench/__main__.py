@@ -1,41 +1,45 @@
-"""`python -m bench`: the tables of docs/benchmarks.md, measured here and now."""
+"""`python -m bench`: the tables of docs/benchmarks.md, measured here and now, all or one by its name."""
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from bench import machine, release, trivial, webserver
+from bench import hundred, machine, trivial, webserver
+from bench import install as installing
+from bench import release as releasing
 from bench.processes import BenchError
 from tests.fleet import FleetError
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure ours and what people use instead, in turns, and print tables. Below 1, ours is faster."""
+    click.echo(machine.describe())
+    if context.invoked_subcommand is None:
+        for name, command in main.commands.items():
+            click.echo(f"\n## {name}\n")
+            context.invoke(command)
+
+
+@main.command()
 @click.option("--hosts", default="1,5,20", show_default=True, help="How many loopback hosts, one row each.")
 @click.option("--runs", default=7, show_default=True, help="Releases each way and row; the medians count.")
-def main(hosts: str, runs: int) -> None:
-    """Release a trivial artifact with faprelease and with a Fabric script, in turns, and print the ratio."""
+def release(hosts: str, runs: int) -> None:
+    """Release a trivial artifact with faprelease and with a Fabric script."""
     counts = [int(count) for count in hosts.split(",")]
-    click.echo(machine.describe())
-    click.echo(machine.versions("fapkit", "fabric", "paramiko"))
-    click.echo(f"seconds are medians of {runs} runs in turns; a ratio below 1 means that ours is faster\n")
-    try:
-        _release(counts, runs)
-    except (BenchError, FleetError) as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(1)
-
-
-def _release(counts: list[int], runs: int) -> None:
+    _head(f"medians of {runs} releases", "fapkit", "fabric", "paramiko")
     click.echo("| hosts | faprelease | Fabric script | ratio | in single turns | sessions per host |")
     click.echo("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="fapkit-bench-") as name:
-        folder = Path(name)
+    with _scratch() as folder:
         artifacts = list(trivial.pack(folder / "artifacts", runs + 1))
         with webserver.serve(folder / "artifacts") as url:
             for count in counts:
-                row = release.measure(folder / f"{count}-hosts", count, url, artifacts)
+                row = releasing.measure(folder / f"{count}-hosts", count, url, artifacts)
                 click.echo(
                     f"| {row.hosts} | {row.ours:.2f} s | {row.fabric:.2f} s | {row.ratio:.2f} "
                     f"| {row.lowest:.2f} to {row.highest:.2f} "
@@ -43,5 +47,36 @@ def _release(counts: list[int], runs: int) -> None:
                 )
 
 
+@main.command()
+@click.option("--runs", default=5, show_default=True, help="Installs each way; the medians count.")
+@click.option("--artifact", type=click.Path(exists=True, path_type=Path), help="Default: bench/apps/hundred.")
+def install(runs: int, artifact: Path | None) -> None:
+    """Install an artifact's wheels with its install.sh and with pip, offline, bytecode included."""
+    _head(f"medians of {runs} installs", "fapkit", "pip")
+    click.echo("| packages | install.sh | pip install --no-index | ratio | in single turns | CPU |")
+    click.echo("|---|---|---|---|---|---|")
+    with _scratch() as folder:
+        made = artifact or hundred.pack(hundred.make(folder / "repository"), folder)
+        row = installing.measure(hundred.unpack(made, folder / "release"), runs)
+        click.echo(
+            f"| {row.packages} | {row.ours:.1f} s | {row.pip:.1f} s | {row.ratio:.2f} "
+            f"| {row.lowest:.2f} to {row.highest:.2f} | {row.our_cpu:.1f} s against {row.pip_cpu:.1f} s |"
+        )
+
+
+def _head(what: str, *distributions: str) -> None:
+    click.echo(f"{machine.versions(*distributions)}; {what}, in turns\n")
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="fapkit-bench-") as name:
+        yield Path(name)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (BenchError, FleetError) as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(1)
