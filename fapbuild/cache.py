@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -44,6 +44,8 @@ class Kept:
 
     file: str
     sha256: str
+    source: str = ""
+    """The sha256 of what a wheel was built from, if it was."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,15 @@ class Cache:
         """What was recorded for this question, if its bytes are still there."""
         try:
             raw = json.loads(self._answer_path(kind, question).read_text(encoding="utf-8"))
-            kept = Kept(file=str(raw["file"]), sha256=str(raw["sha256"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            kept = Kept(str(raw["file"]), str(raw["sha256"]), str(raw.get("source", "")))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return kept if self.blob(kept.sha256) else None
 
     def record(self, kind: str, question: str, kept: Kept) -> Kept:
         """Record an answer and return the one that stands: the first, as long as its bytes are there."""
         path = self._answer_path(kind, question)
-        body = json.dumps({"file": kept.file, "sha256": kept.sha256, "question": question}, sort_keys=True)
+        body = json.dumps({**asdict(kept), "question": question}, sort_keys=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _temporary(path) as out:

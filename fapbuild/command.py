@@ -57,41 +57,36 @@ def run(
             f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
         ) from error
     if done.returncode != 0:
-        raise FapError(_failure(argv, done.returncode, done.stdout or b"", done.stderr), hint=hint)
+        raise FapError(_failure(_shown(argv), done.returncode, done.stdout or b"", done.stderr), hint=hint)
     return done.stdout or b""
 
 
-def stream(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
-    """Run `argv` in `cwd` with the variables `env` alone, and hand on each line that it writes at once.
+def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
+    """Run a line of shell (`sh -e`) with the variables `env` alone, and hand on each line it writes at once.
 
     Raises FapError as `run` does, and if `stop_all` stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
-    try:
-        started = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**_STEADY, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            umask=0o022,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise FapError(
-            f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
-        ) from error
+    started = subprocess.Popen(
+        ["/bin/sh", "-e", "-c", line],
+        cwd=cwd,
+        env={**_STEADY, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        umask=0o022,
+        start_new_session=True,
+    )
     _streaming.add(started)
     with started:
         assert started.stdout is not None  # noqa: S101
         while data := started.stdout.readline(_LONGEST):
-            line = data.decode("utf-8", "replace").rstrip()
-            last.append(line)
-            heard(line)
+            said = data.decode("utf-8", "replace").rstrip()
+            last.append(said)
+            heard(said)
     _streaming.discard(started)
     if started.returncode != 0:
-        raise FapError(_failure(argv, started.returncode, "\n".join(last).encode(), b""))
+        raise FapError(_failure(repr(line), started.returncode, "\n".join(last).encode(), b""))
 
 
 def stop_all() -> None:
@@ -101,11 +96,11 @@ def stop_all() -> None:
             os.killpg(started.pid, signal.SIGTERM)
 
 
-def _failure(argv: Sequence[str], code: int, out: bytes, err: bytes) -> str:
+def _failure(what: str, code: int, out: bytes, err: bytes) -> str:
     text = "\n".join(part.decode("utf-8", "replace").strip() for part in (out, err) if part.strip())
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     lines = text.splitlines()[-LAST_LINES:]
-    return "\n".join([f"{_shown(argv)} {how}", *(f"  {line}" for line in lines)])
+    return "\n".join([f"{what} {how}", *(f"  {line}" for line in lines)])
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ Formats: CycloneDX 1.6 (cyclonedx.org); in-toto Statement v1 with the SLSA Prove
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -111,14 +112,17 @@ def _of_wheels(name: str, vendored: Sequence[Vendored], licensed: Mapping[str, S
 def provenance(
     written: Written,
     tree: SourceTree,
+    vendored: Sequence[Vendored],
+    origins: Mapping[str, str],
     asked: Mapping[str, object],
     bill: bytes,
     environ: Mapping[str, str] = os.environ,
 ) -> bytes:
     """Who made the artifact `written` out of what: commit, packages, lock, tools, and in CI which run.
 
-    `asked` is what whoever ran the pack chose; `bill` the bill of materials. It holds no time, so that
-    outside of CI the same pack gives the same bytes.
+    `origins` says where packages come from that no index has, by name; `asked` what whoever ran the pack
+    chose; `bill` is the bill of materials. It holds no time, so that outside of CI the same pack gives the
+    same bytes.
     """
     manifest = written.manifest
     run = actor.ci_run(environ)
@@ -140,7 +144,10 @@ def provenance(
                     "lockDigest": manifest.lock_digest,
                     "target": msgspec.to_builtins(manifest.target),
                 },
-                "resolvedDependencies": [_source(tree), *_packages(manifest)],
+                "resolvedDependencies": [
+                    _source(tree),
+                    *(_package(wheel, origins.get(wheel.name, ""), tree) for wheel in vendored),
+                ],
             },
             "runDetails": details,
         },
@@ -175,15 +182,17 @@ def _source(tree: SourceTree) -> dict[str, object]:
     return {**uri, "name": "source", "digest": {"gitCommit": tree.commit}}
 
 
-def _packages(manifest: Manifest) -> list[dict[str, object]]:
-    return [
-        {
-            "uri": f"pkg:pypi/{wheel.name}@{wheel.version}",
-            "name": wheel.file,
-            "digest": {"sha256": wheel.sha256},
-        }
-        for wheel in manifest.wheels
-    ]
+def _package(wheel: Vendored, origin: str, tree: SourceTree) -> dict[str, object]:
+    uri = f"pkg:pypi/{wheel.name}@{wheel.version}"
+    built = {"annotations": {"wheel": wheel.file, "wheelSha256": wheel.sha256}}
+    if origin and "://" not in origin:
+        return {"name": origin, "digest": _source(tree)["digest"], **built}
+    if origin:
+        commit = re.search(r"@([0-9a-f]{40})(#|$)", origin)
+        return {"uri": origin, **({"digest": {"gitCommit": commit[1]}} if commit else {}), **built}
+    if wheel.source:
+        return {"uri": uri, "name": "sdist", "digest": {"sha256": wheel.source}, **built}
+    return {"uri": uri, "name": wheel.file, "digest": {"sha256": wheel.sha256}}
 
 
 def _builder(environ: Mapping[str, str]) -> str:

@@ -114,7 +114,10 @@ def pack(request: Request, report: Report) -> writer.Written:
                 cache,
             )
         bill = evidence.bill_in(files)
-        evidence.attach(written, bill, evidence.provenance(written, found.tree, asked(request), bill))
+        origins = {pin.name: str(pin.origin) for pin in found.pins if pin.origin}
+        evidence.attach(
+            written, bill, evidence.provenance(written, found.tree, vendored, origins, asked(request), bill)
+        )
         return written
 
 

@@ -30,6 +30,8 @@ class Vendored:
     size: int
     path: Path
     facts: Facts = NO_FACTS
+    source: str = ""
+    """The sha256 of what it was built from (an sdist, a folder); empty for a wheel of the index."""
 
 
 def vendor(
@@ -91,11 +93,11 @@ def built_once(
     hosts = target.name(platform)
     wheel = shared.take(name, source, hosts, work) if shared else None
     if wheel:
-        return Kept(wheel.name, cache.keep(wheel))
+        return Kept(wheel.name, cache.keep(wheel), source)
     kept = cache.answer("built", f"{source} {hosts}")
     if kept is None:
         made = make(work / "build")
-        kept = Kept(made.name, cache.keep(made))
+        kept = Kept(made.name, cache.keep(made), source)
         target.check_fits(made.name, platform, facts(cache, kept.sha256, made.name, made).glibc)
         kept = cache.record("built", f"{source} {hosts}", kept)
     return _share(cache, name, source, hosts, kept, work, say, shared) if shared else kept
@@ -116,7 +118,9 @@ def _vendored(cache: Cache, pin: Pin, kept: Kept, platform: Target) -> Vendored:
     path = cache.path(kept.sha256)
     read = facts(cache, kept.sha256, kept.file, path)
     target.check_fits(kept.file, platform, read.glibc)
-    return Vendored(pin.name, pin.version, kept.file, kept.sha256, path.stat().st_size, path, read)
+    return Vendored(
+        pin.name, pin.version, kept.file, kept.sha256, path.stat().st_size, path, read, kept.source
+    )
 
 
 def _choose(
@@ -146,4 +150,4 @@ def _share(
     except StoreError as error:
         say(f"warning: the wheel of {name} that was built here is not shared: {error.message}")
         return kept
-    return Kept(wheel.name, cache.keep(wheel))
+    return Kept(wheel.name, cache.keep(wheel), source)

@@ -145,10 +145,10 @@ def _run(
     for line in step.run:
         heard(f"$ {line}")
         try:
-            command.stream(["sh", "-e", "-c", line], cwd=inside, env=env, heard=heard)
+            command.stream(line, cwd=inside, env=env, heard=heard)
         except FapError as error:
             raise FapError(
-                f"assets {step.name!r}: {line!r} failed\n{error.message}",
+                f"assets {step.name!r}: {error.message}",
                 hint="it ran in a copy of the committed files, with an empty HOME and few variables: is all "
                 "it needs committed, and named in inputs and pass_env?",
             ) from error

@@ -20,9 +20,13 @@ from artifact_store.artifact import ArtifactId
 from artifact_store.evidence import PROVENANCE, path_of
 from artifact_store.evidence import SBOM as BESIDE
 from fapbuild.cache import Cache
-from fapbuild.evidence import SBOM, licences, sbom
+from fapbuild.evidence import SBOM, licences, provenance, sbom
+from fapbuild.sources import Snapshot, SourceTree
 from fapbuild.wheels import Vendored
+from fapbuild.writer import Written
 from tests.build.project import Project
+from tests.build.sdists import make_sdist
+from tests.store.tgz import manifest_of
 
 GITHUB = {
     "GITHUB_SERVER_URL": "https://github.com",
@@ -187,4 +191,51 @@ def test_a_push_takes_both_along(project: Project, tmp_path: Path) -> None:
         "shop-1.provenance.json",
         "shop-1.sbom.cdx.json",
         "shop-1.tgz",
+    ]
+
+
+def test_provenance_names_the_sdist_that_a_wheel_was_built_from(project: Project, tmp_path: Path) -> None:
+    sdist = make_sdist(tmp_path, tmp_path / "log")
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    files = {"requirements.in": "homemade\n", "requirements.txt": f"homemade==1.0 --hash=sha256:{digest}\n"}
+    project.commit(files)
+    for _ in range(2):
+        path = Path(project.pack(PIP_FIND_LINKS=str(tmp_path))["path"])
+        statement = checked(path_of(path, PROVENANCE))
+        _, package = statement["predicate"]["buildDefinition"]["resolvedDependencies"]  # type: ignore[index]
+        (wheel,) = read_manifest(path).wheels
+        assert package["digest"] == {"sha256": digest}
+        assert package["annotations"] == {"wheel": wheel.file, "wheelSha256": wheel.sha256}
+
+
+def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
+    commit = "c" * 40
+    origins = {
+        "a": f"git+https://example.org/a@{commit}#subdirectory=x",
+        "b": "https://example.org/b-1.tar.gz",
+        "c": "../libs/c",
+    }
+    wheels = [Vendored(name, "1", f"{name}.whl", name * 64, 1, tmp_path, source="0" * 64) for name in origins]
+    manifest = manifest_of({}, {}, app="shop", version="1", members=[])
+    written = Written(tmp_path / "shop-1.tgz", "d" * 64, 1, manifest)
+    tree = SourceTree(
+        commit="e" * 40,
+        committed=0,
+        prefix="",
+        repository="",
+        dirty="",
+        folder=tmp_path,
+        files=(),
+        snapshot=Snapshot(tmp_path, "", {}),
+    )
+    path = tmp_path / "shop-1.provenance.json"
+    path.write_bytes(provenance(written, tree, wheels, origins, {}, b"", {}))
+    build = checked(path)["predicate"]["buildDefinition"]  # type: ignore[index]
+    found = [
+        {**part, "annotations": part["annotations"]["wheel"]} for part in build["resolvedDependencies"][1:]
+    ]
+    assert found == [
+        {"uri": origins["a"], "digest": {"gitCommit": commit}, "annotations": "a.whl"},
+        {"uri": origins["b"], "annotations": "b.whl"},
+        {"name": origins["c"], "digest": {"gitCommit": "e" * 40}, "annotations": "c.whl"},
     ]
