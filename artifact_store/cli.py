@@ -22,7 +22,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 reason_option = click.option(
-    "--reason", default="", help="Do it against the app's rules; the reason is recorded."
+    "--reason", default="", help="Override the app's rules for this reason; both are recorded."
 )
 key_option = click.option(
     "--key",
@@ -31,7 +31,7 @@ key_option = click.option(
     show_envvar=True,
     help="Sign with this ssh key, or with the one in ssh-agent whose .pub this is.",
 )
-why_option = click.option("--why", default="", help="The reason, for the history.")
+why_option = click.option("--why", default="", help="What for; told in the history.")
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
@@ -244,7 +244,10 @@ def rollback(
     key: Path | None,
     as_json: bool,
 ) -> None:
-    """Make the version before what a stage should run; no approvals are asked for."""
+    """Go back to the version before on a stage.
+
+    The emergency: no approvals are asked for, and not where the version was before.
+    """
     change = opened(key).rollback(
         app, stage, who=actor.who(), why=why, to=version, ci=actor.ci_run(), reason=reason
     )
@@ -329,7 +332,7 @@ def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
-    """Sign that a version is the bytes that the store has under its name."""
+    """Sign a version: that it is these bytes."""
     signed = opened(key).sign(app, version, who=actor.who(), digest=digest)
     _print(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
 
@@ -359,9 +362,10 @@ def approve(
 @json_option
 @click.pass_obj
 def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: bool) -> None:
-    """Read what is stored again: bytes, signatures, the stages' logs and the release records.
+    """Check what is stored, and who signed it.
 
-    With a VERSION, that one alone. Exits with 6 if anything is not what it says it is.
+    Reads again the stages' logs, the release records, and all bytes of the versions that stages run; or of
+    VERSION alone. Exits with 6 if anything is not what it says it is.
     """
     from artifact_store import audit
 
