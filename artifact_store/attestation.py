@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ import msgspec
 from artifact_store import envelope, layout, promotion, signing
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, UsageError, VerificationError
+from artifact_store.errors import ConflictError, NotFoundError, UsageError, VerificationError
 from artifact_store.promotion import Entry, StageState
 from artifact_store.record import ArtifactRecord
 from artifact_store.trust import Trust
@@ -55,6 +56,11 @@ class Attested:
     key: str
     by: str
     problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The sha256 under which it lies."""
+        return self.key.rpartition("/")[2].removesuffix(".sig")
 
 
 @dataclass(frozen=True)
@@ -92,19 +98,23 @@ class Notary:
         made, _ = self._sign(promotion.statement(state), signing.STAGE, state.at)
         return (made,)
 
-    def signatures(self, record: ArtifactRecord) -> Iterator[Attested]:
-        """The signatures of a version, good and bad; none if no allowed signers are known."""
+    def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[Attested]:
+        """The signatures of a version, good and bad, the one named `first` before the others.
+
+        There are none if no allowed signers are known.
+        """
         wanted = {"app": record.app, "version": record.version, "digest": record.digest}
-        yield from self._read(layout.signatures(ArtifactId(record.app, record.version)), Signature, wanted)
+        prefix = layout.signatures(ArtifactId(record.app, record.version))
+        yield from self._read(prefix, Signature, wanted, first)
 
     def approvals(self, record: ArtifactRecord, stage: str) -> Iterator[Attested]:
         """The approvals of a version for a stage, good and bad; none if no allowed signers are known."""
         wanted = {"app": record.app, "stage": stage, "version": record.version, "digest": record.digest}
         yield from self._read(layout.approvals(record.app, stage, record.digest), Approval, wanted)
 
-    def signed_by(self, record: ArtifactRecord) -> str:
-        """One of the allowed signers who signed a version; empty if none did, or none are known."""
-        return next((signature.by for signature in self.signatures(record) if signature.by), "")
+    def signature(self, record: ArtifactRecord) -> str:
+        """The name of a valid signature of a version; empty if there is none, or no signers are known."""
+        return next((signature.name for signature in self.signatures(record) if signature.by), "")
 
     def approved_by(self, record: ArtifactRecord, stage: str) -> tuple[str, ...]:
         """The allowed signers who approved a version for a stage, each once."""
@@ -131,15 +141,23 @@ class Notary:
                 f"if it is right: fapstore promote {state.app} {state.version} {state.stage} --key KEY",
             )
 
-    def check_artifact(self, record: ArtifactRecord) -> None:
-        """Raise VerificationError if signatures are demanded and a version has no valid one."""
-        if self._trust.policy.require_signatures and not self.signed_by(record):
-            problems = sorted({signature.problem for signature in self.signatures(record)})
-            raise VerificationError(
-                f"{record.app} {record.version} in {self._blobs.name} has no valid signature"
-                + "".join(f"; {problem}" for problem in problems[:3]),
-                hint=f"fapstore sign {record.app} {record.version} --key KEY",
-            )
+    def check_artifact(self, record: ArtifactRecord, first: str = "") -> None:
+        """Raise VerificationError if signatures are demanded and a version has no valid one.
+
+        The signature named `first` is tried first; a store that can't be listed has no other.
+        """
+        if not self._trust.policy.require_signatures:
+            return
+        problems: dict[str, None] = {}
+        for signature in self.signatures(record, first):
+            if signature.by:
+                return
+            problems[signature.problem] = None
+        raise VerificationError(
+            f"{record.app} {record.version} in {self._blobs.name} has no valid signature"
+            + "".join(f"; {problem}" for problem in list(problems)[:3]),
+            hint=f"fapstore sign {record.app} {record.version} --key KEY",
+        )
 
     def _sign(self, text: bytes, namespace: str, at: datetime) -> tuple[str, str]:
         if self._trust.key is None:
@@ -150,15 +168,16 @@ class Notary:
         return signing.sign_as_allowed(text, namespace, self._trust.key, self._trust.signers, at)
 
     def _read(
-        self, prefix: str, kind: type[Signature] | type[Approval], wanted: dict[str, str]
+        self, prefix: str, kind: type[Signature] | type[Approval], wanted: dict[str, str], first: str = ""
     ) -> Iterator[Attested]:
         signers = self._trust.signers
         if not signers:
             return
-        for key in self._blobs.keys(prefix):
+        named = [f"{prefix}{first}.sig"] if first else []
+        for key in chain(named, self._blobs.keys(prefix) if self._blobs.can_list or not named else ()):
             try:
                 yield Attested(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
-            except VerificationError as error:
+            except (VerificationError, NotFoundError) as error:
                 yield Attested(key, "", error.message)
 
 

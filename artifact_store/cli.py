@@ -482,5 +482,6 @@ def _by(signed: Signed) -> str:
 
 
 def _report(change: Change, as_json: bool) -> None:
-    _say("done" if change.changed else "nothing to do: it is so already")
+    against = f", against the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
+    _say(f"done{against}" if change.changed else "nothing to do: it is so already")
     _print(change, as_json, f"{change.state.stage} {wording.state(change.state, _now())}")

@@ -42,8 +42,8 @@ class Standing:
     """Why it does not count as healthy on the stage before; empty if it does."""
     approved_by: tuple[str, ...] = ()
     """Who signed a valid approval for this stage."""
-    is_signed: bool = True
-    """Whether the artifact has a valid signature."""
+    signature: str = ""
+    """The sha256 that names a valid signature of the artifact; empty if it has none."""
     past_is_signed: bool = True
     """Whether an entry by which it was on this stage has one; only a rollback asks."""
 
@@ -72,6 +72,15 @@ def check_place(policy: Policy, app: str, stage: str) -> None:
         )
 
 
+def counted(policy: Policy, standing: Standing) -> tuple[str, ...]:
+    """The approvals that count, one for each person."""
+    return tuple(
+        name
+        for name in dict.fromkeys(standing.approved_by)
+        if not policy.approvers or name in policy.approvers
+    )
+
+
 def judge(policy: Policy, app: str, stage: str, action: str, standing: Standing) -> tuple[Refusal, ...]:
     """The rules that refuse this version; none if it may go to the stage.
 
@@ -88,7 +97,7 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, standing: Stand
         yield Refusal(
             "clean", f"{version} was packed from a tree with changes", "commit, pack and push a new version"
         )
-    if policy.require_signatures and not standing.is_signed:
+    if policy.require_signatures and not standing.signature:
         yield Refusal(
             "signed", f"{version} has no valid signature", f"fapstore sign {app} {version} --key KEY"
         )
@@ -105,11 +114,11 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, standing: Stand
     elif forward and before and protected and policy.require_released and standing.not_released:
         yield Refusal("released", standing.not_released, f"faprelease {before}")
     if forward and protected:
-        who = [name for name in standing.approved_by if not policy.approvers or name in policy.approvers]
-        if len(set(who)) < policy.approvals:
+        who = counted(policy, standing)
+        if len(who) < policy.approvals:
             by = f" ({', '.join(who)})" if who else ""
             yield Refusal(
                 "approvals",
-                f"{version} has {len(set(who))} of {policy.approvals} approvals{by}",
+                f"{version} has {len(who)} of {policy.approvals} approvals{by}",
                 f"fapstore approve {app} {version} {stage} --key KEY",
             )

@@ -47,6 +47,10 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """The rules that refused it, and were overridden."""
     reason: str = ""
     """Why they were overridden."""
+    approved_by: tuple[str, ...] = ()
+    """The allowed signers whose approvals were there, if the rules ask for any."""
+    signature: str = ""
+    """The sha256 that names a valid signature of the artifact: by it readers that can't list find one."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,6 @@ class Request:
     at: datetime
     operation: str
     ci: str = ""
-    policy: str = ""
-    overrode: tuple[str, ...] = ()
 
 
 def statement(state: StageState) -> bytes:
@@ -144,8 +146,7 @@ def decide(
         operation=request.operation,
         previous=current.sha256 if current else "",
         ci=request.ci,
-        policy=request.policy,
-        overrode=request.overrode,
+        signature=state.signature if state and state.digest == digest else "",
     )
 
 

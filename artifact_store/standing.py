@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def look(store: Store, policy: Policy, record: ArtifactRecord, stage: str, action: str) -> Standing:
     """Read where a version stands that someone wants on a stage."""
     app, digest, protected = record.app, record.digest, stage in policy.protected
-    before = policy.before(stage) if action == "promote" else ""
+    forward = action == "promote"
+    before = policy.before(stage) if forward else ""
     stay = _signed_stay(store, app, before, digest) if before else ()
     not_released = ""
     if stay and protected and policy.require_released:
@@ -24,14 +25,17 @@ def look(store: Store, policy: Policy, record: ArtifactRecord, stage: str, actio
         # entry 0: rollbacks on hosts, which may have left it
         reason = releases.not_healthy(store.releases(app, before, entries=numbers | {0}), digest, numbers)
         not_released = f"{record.version} does not count as healthy on {before}: {reason}" if reason else ""
+    asks = forward and protected and policy.approvals > 0
     return Standing(
         version=record.version,
         dirty=record.dirty or "+dirty" in record.version,
         was_before=bool(stay),
         not_released=not_released,
-        approved_by=store.notary.approved_by(record, stage) if policy.approvals and protected else (),
-        is_signed=not policy.require_signatures or bool(store.notary.signed_by(record)),
-        past_is_signed=action == "promote" or bool(_signed_stay(store, app, stage, digest)),
+        approved_by=store.notary.approved_by(record, stage) if asks else (),
+        signature=store.notary.signature(record),
+        past_is_signed=forward
+        or not policy.require_signatures
+        or bool(_signed_stay(store, app, stage, digest)),
     )
 
 

@@ -225,6 +225,20 @@ class Store:
         """The stages that an app has a log or an approval of."""
         return tuple(self._blobs.folders(layout.stages(app)))
 
+    def promoted(self, app: str, stage: str) -> tuple[StageState, Link] | None:
+        """What a stage should run, and a link to its bytes; None if nothing was ever promoted to it.
+
+        Raises VerificationError if signatures are demanded, and the stage's entry or the artifact has no
+        valid one; NotFoundError if the version is not stored.
+        """
+        state = self.stage(app, stage)
+        if state is None:
+            return None
+        found = self.artifact(app, state.version)
+        self.notary.check_artifact(found, state.signature)
+        artifact = ArtifactId(app, state.version)
+        return state, self._blobs.link(layout.archive(artifact, state.digest), timedelta(hours=1))
+
     def heads(self, app: str) -> tuple[Entry, ...]:
         """The last entries of all stages of an app, by stage; signatures are not looked at."""
         entries = (self._log(app, name).last() for name in self.stage_names(app))
@@ -366,20 +380,14 @@ class Store:
         state = promotion.decide(current, app, stage, request, again=again)
         if current and state is current.state:
             return Change(state, changed=False)
-        overrode = self._overrode(state, reason)
-        state = msgspec.structs.replace(
-            state,
-            policy=self._trust.policy_digest,
-            overrode=overrode,
-            reason=reason if overrode else "",
-        )
+        state = msgspec.structs.replace(state, policy=self._trust.policy_digest)
+        if state.action in ("promote", "rollback"):
+            state = self._judged(state, reason)
         self._log(app, stage).append(state, self.notary.sign_entry(state))
         return Change(state, changed=True)
 
-    def _overrode(self, state: StageState, reason: str) -> tuple[str, ...]:
-        """The rules that refuse a new state and are overridden; raises RefusedError without a `reason`."""
-        if state.action not in ("promote", "rollback"):
-            return ()
+    def _judged(self, state: StageState, reason: str) -> StageState:
+        """The state with what the rules said of it; RefusedError if they refuse and there is no `reason`."""
         rules, found = self._trust.policy, self.artifact(state.app, state.version)
         standing = look(self, rules, found, state.stage, state.action)
         refusals = policy.judge(rules, state.app, state.stage, state.action, standing)
@@ -387,10 +395,16 @@ class Store:
             raise RefusedError(
                 f"{state.app} {state.version} may not go to {state.stage}: "
                 + "; ".join(refusal.message for refusal in refusals),
-                hint=f"{refusals[0].hint}\n"
-                "in an emergency: the same command with --reason 'WHY', which is recorded",
+                hint="\n".join(refusal.hint for refusal in refusals)
+                + "\nin an emergency: the same command with --reason 'WHY', which is recorded",
             )
-        return tuple(refusal.rule for refusal in refusals)
+        return msgspec.structs.replace(
+            state,
+            overrode=tuple(refusal.rule for refusal in refusals),
+            reason=reason if refusals else "",
+            approved_by=policy.counted(rules, standing),
+            signature=standing.signature,
+        )
 
     def _trusted(self, app: str, version: str) -> ArtifactRecord:
         found = self.artifact(app, version)

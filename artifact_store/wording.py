@@ -33,11 +33,12 @@ def state(state: StageState, now: datetime) -> str:
 def sentence(state: StageState, now: datetime, signature: str = "") -> str:
     """Who did what to a stage, when and why, `signature` of `signature`, and against which rules."""
     source = f" from {state.source}" if state.source else ""
+    approved = f", approved by {' and '.join(state.approved_by)}" if state.approved_by else ""
     signed = f", {signature}" if signature else ""
     why = f": {state.why}" if state.why else ""
     against = f"; against the rules ({', '.join(state.overrode)}): {state.reason}" if state.overrode else ""
     did = f"{_DONE[state.action]} {state.version}{source} {ago(state.at, now)}"
-    return f"{state.who} {did}{signed}{why}{against}"
+    return f"{state.who} {did}{approved}{signed}{why}{against}"
 
 
 def signature(by: tuple[str, ...] | None, count: int) -> str:

@@ -51,14 +51,14 @@ def find(target: Target, folder: Path) -> Promoted:
         raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
     store = open_store(where, trust.signed_by(signers) if signers else trust.NO_RULES)
     try:
-        state = store.stage(app, stage)
-        url = store.link(app, state.version).url if state else ""
+        found = store.promoted(app, stage)
     except VerificationError as error:
         hint = error.hint.replace("fapstore ", f"fapstore --store {where} ")
         raise VerificationError(f"not released: {error.message}", hint=hint) from error
-    if state is None:
+    if found is None:
         raise ConfigError(
             f"nothing was ever promoted to {stage} of {app} in {where}",
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
-    return Promoted(app, state.version, state.number, url, state.digest)
+    state, link = found
+    return Promoted(app, state.version, state.number, link.url, state.digest)

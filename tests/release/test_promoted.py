@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.errors import StoreError
 from artifact_store.policy import Policy
 from artifact_store.store import Store, open_store
 from artifact_store.trust import Trust
 from faprelease import release
 from faprelease.errors import ConfigError, VerificationError
 from faprelease.report import Report
+from tests.release.builds import Builds, serve_builds
 from tests.release.site import INSTALL, Site
 from tests.store.signers import Signers
 from tests.store.tgz import tgz
@@ -24,8 +26,11 @@ class Signed:
         self.site.configure(f"store: {self.url}\nstore_signers: allowed_signers")
         self.signers = Signers(folder)
         self.key = self.signers.allow("ann")
-        files = {"app.py": b"VERSION = '1'\n", "install.sh": INSTALL}
-        self.store().publish(tgz(folder, files=files, wheels={}), who="ann")
+        self.store().publish(self.artifact("1"), who="ann")
+
+    def artifact(self, version: str) -> Path:
+        files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
+        return tgz(self.site.folder, version=version, files=files, wheels={})
 
     def store(self, key: Path | None = None) -> Store:
         return open_store(self.url, Trust(policy=Policy(), key=key))
@@ -73,6 +78,31 @@ def test_a_url_by_hand_asks_no_store(signed: Signed, tmp_path: Path) -> None:
     url = (tmp_path / "shop-1.tgz").as_uri()
     release.release(signed.site.request(curl_url=url), Report())
     assert signed.site.version() == "1"
+
+
+def test_through_a_web_server_the_entry_names_the_signature(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = signed.site.folder / "store"
+    store = open_store(signed.url, Trust(policy=Policy(), signers=signed.signers.path, key=signed.key))
+    with serve_builds() as builds:
+        monkeypatch.setenv("FAP_STORE", builds.url)
+        store.promote("shop", "1", "production", who="ann")
+        _serve(builds, folder)
+        with pytest.raises(StoreError, match="can't be listed"):
+            signed.release()
+        store.publish(signed.artifact("2"), who="ann")
+        store.sign("shop", "2", who="ann")
+        store.promote("shop", "2", "production", who="ann")
+        store.freeze("shop", "production", who="ann", why="sale")
+        _serve(builds, folder)
+        assert signed.release() == "2"
+
+
+def _serve(builds: Builds, folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            builds.bodies[f"/{path.relative_to(folder)}"] = [path.read_bytes()]
 
 
 def test_signers_that_are_not_there(signed: Signed) -> None:

@@ -63,13 +63,15 @@ def test_from_sign_to_history(shop: Cli, signers: Signers) -> None:
     assert (change["state"]["source"], change["state"]["overrode"]) == ("staging", [])
 
     shop.out("sign", "shop", "2")
-    shop.out("promote", "shop", "2", "production", "--reason", "the site is down")
+    overridden = shop("promote", "shop", "2", "production", "--reason", "the site is down")
+    assert overridden.stderr == "done, against the rules: order, approvals\n"
     shop.out("rollback", "shop", "production", "--why", "worse")
     assert shop.out("history", "shop", "production") == (
         "   3  ann@desk rolled back to 1 just now, signed by ann@example.com: worse\n"
         "   2  ann@desk promoted 2 just now, signed by ann@example.com"
         "; against the rules (order, approvals): the site is down\n"
-        "   1  ann@desk promoted 1 from staging just now, signed by ann@example.com\n"
+        "   1  ann@desk promoted 1 from staging just now, approved by ann@example.com"
+        ", signed by ann@example.com\n"
     )
     assert [entry["signed_by"] for entry in shop.json("stages", "shop")] == [["ann@example.com"]] * 2
     verified = shop.out("verify", "shop", "--all").splitlines()

@@ -30,7 +30,7 @@ RULES = Policy(
     signers="allowed_signers",
     require_signatures=True,
 )
-GOOD: dict[str, Any] = {"version": "2", "approved_by": ("ann", "bob")}
+GOOD: dict[str, Any] = {"version": "2", "signature": "5" * 64, "approved_by": ("ann", "bob")}
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ GOOD: dict[str, Any] = {"version": "2", "approved_by": ("ann", "bob")}
         ("production", "promote", {"approved_by": ("ann", "bob", "eve")}, ""),
         ("production", "rollback", {"approved_by": ()}, ""),
         ("staging", "promote", {"approved_by": ()}, ""),
-        ("production", "promote", {"is_signed": False}, "signed"),
-        ("test", "promote", {"is_signed": False}, "signed"),
-        ("production", "rollback", {"is_signed": False}, "signed"),
+        ("production", "promote", {"signature": ""}, "signed"),
+        ("test", "promote", {"signature": ""}, "signed"),
+        ("production", "rollback", {"signature": ""}, "signed"),
         ("production", "rollback", {"past_is_signed": False}, "signed"),
         ("production", "promote", {"past_is_signed": False}, ""),
         (
             "production",
             "promote",
-            {"dirty": True, "approved_by": (), "is_signed": False},
+            {"dirty": True, "approved_by": (), "signature": ""},
             "clean signed approvals",
         ),
     ],
@@ -75,12 +75,12 @@ def test_what_the_rules_refuse(stage: str, action: str, facts: dict[str, Any], r
 
 
 def test_without_rules_everything_goes_anywhere() -> None:
-    worst = Standing(version="2", dirty=True, was_before=False, not_released="no", is_signed=False)
+    worst = Standing(version="2", dirty=True, was_before=False, not_released="no")
     assert judge(Policy(), "shop", "production", "promote", worst) == ()
 
 
 def test_a_refusal_tells_what_is_there_and_what_to_type() -> None:
-    (refusal,) = judge(RULES, "shop", "production", "promote", Standing(version="2", approved_by=("ann",)))
+    (refusal,) = judge(RULES, "shop", "production", "promote", Standing(**{**GOOD, "approved_by": ("ann",)}))
     assert refusal.message == "2 has 1 of 2 approvals (ann)"
     assert refusal.hint == "fapstore approve shop 2 production --key KEY"
 
