@@ -9,7 +9,8 @@ A statement says itself what it is about, so a copy in another place is worth no
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,6 +126,11 @@ class Notary:
         if not self._trust.signers:
             return ()
         return signing.signed_by(entry.sealed, signing.STAGE, self._trust.signers, entry.state.at)
+
+    def all_signed_by(self, entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+        """Who signed each of many entries, several checked at a time."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return list(pool.map(self.entry_signed_by, entries))
 
     def trusts(self, entry: Entry) -> bool:
         """Whether an entry has a valid signature, or none is demanded."""

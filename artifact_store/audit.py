@@ -111,7 +111,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     problems = [problem for entry in entries if (problem := _digest_problem(store, entry))]
     notes = list(_rules(entries, trust.policy_digest))
     if trust.signers:
-        signed = [bool(store.notary.entry_signed_by(entry)) for entry in entries]
+        signed = [bool(by) for by in store.notary.all_signed_by(entries)]
         unsigned = [entry.state.number for entry, good in zip(entries, signed, strict=True) if not good]
         # a log may begin before there were signatures; an unsigned entry after a signed one may be forged
         first = signed.index(True) if True in signed else len(signed)

@@ -288,7 +288,7 @@ def stages(opened: Opener, app: str, as_json: bool) -> None:
     entries = store.heads(app)
     if not entries:
         raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
-    told = [(entry, _signature(opened, store, entry)) for entry in entries]
+    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
     _print(
         [_entry(*each) for each in told],
         as_json,
@@ -313,7 +313,7 @@ def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
         raise NotFoundError(
             f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
         )
-    told = [(entry, _signature(opened, store, entry)) for entry in entries]
+    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
     _print(
         [_entry(*each) for each in told],
         as_json,
@@ -458,9 +458,9 @@ def _print(value: object, as_json: bool, *lines: str) -> None:
         click.echo(wording.printable(line))
 
 
-def _signature(opened: Opener, store: Store, entry: Entry) -> tuple[str, ...] | None:
-    """Who signed an entry; None if no allowed signers are named."""
-    return store.notary.entry_signed_by(entry) if opened.trust().signers else None
+def _signatures(opened: Opener, store: Store, entries: Sequence[Entry]) -> Sequence[tuple[str, ...] | None]:
+    """Who signed each entry; None if no allowed signers are named."""
+    return store.notary.all_signed_by(entries) if opened.trust().signers else [None] * len(entries)
 
 
 def _signed(entry: Entry, by: tuple[str, ...] | None) -> str:
