@@ -46,6 +46,32 @@ def fapbuild() -> None:
 
 
 @fapbuild.command()
+def init() -> None:
+    """Write [tool.fapbuild] for the project in this folder.
+
+    It looks at requirements, locks, front ends and Django's settings, and tells what it saw. Settings that
+    are there already are left alone.
+    """
+    from fapbuild import init as initial
+    from fapbuild import sources
+
+    root = Path.cwd()
+
+    def read(name: str) -> str:
+        try:
+            return (root / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    workspace = initial.workspace_lock(root, sources.folders_above(root))
+    seen = initial.detect(sources.listing(root), read, root.name, workspace)
+    path = initial.write(root, seen)
+    for line in initial.told(seen, path.name):
+        _say(line)
+    click.echo(path)
+
+
+@fapbuild.command()
 @click.option("--upgrade", is_flag=True, help="Take the newest versions that fit, not those locked already.")
 def lock(upgrade: bool) -> None:
     """Pin every dependency with its hashes; commit the result.

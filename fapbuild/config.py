@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lock: str = ""
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    package: bool = False
+    """Whether the project itself is built into a wheel and installed too."""
     target: str = ""
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
@@ -112,19 +114,23 @@ def _files(folder: Path, settings: Settings) -> tuple[str, str]:
         requirements = "requirements.in"
     if not requirements and not lock:
         lock = next((name for name in LOCKS if (folder / name).is_file()), "")
-    if not requirements and not lock and _is_unhashed(folder / "requirements.txt"):
+    if not requirements and not lock and is_unhashed(_text(folder / "requirements.txt")):
         requirements = "requirements.txt"
     if not lock:
         lock = "requirements-lock.txt" if requirements == "requirements.txt" else "requirements.txt"
     return requirements, lock
 
 
-def _is_unhashed(path: Path) -> bool:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return False
+def is_unhashed(text: str) -> bool:
+    """Whether a requirements file asks for packages, and is no lock."""
     return bool(text.strip()) and "--hash" not in text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def is_pylock(lock: str) -> bool:

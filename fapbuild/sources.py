@@ -81,6 +81,18 @@ def is_pushed(root: Path, ref: str) -> bool:
     return bool(_git(root, *found, "refs/remotes"))
 
 
+def listing(root: Path) -> tuple[str, ...]:
+    """The files of the project's folder that are committed or could be, sorted."""
+    _prefix(root)
+    out = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    return tuple(sorted(os.fsdecode(name) for name in out.split(b"\0") if name))
+
+
+def folders_above(root: Path) -> tuple[Path, ...]:
+    """The folders over the project's, up to the top of its repository, the nearest first."""
+    return tuple(Path(os.path.abspath(root)).parents)[: len(PurePosixPath(_prefix(root)).parts)]  # noqa: PTH100
+
+
 def read(
     root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
 ) -> SourceTree:

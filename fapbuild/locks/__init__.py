@@ -18,7 +18,7 @@ from artifact_store.errors import UsageError
 from fapbuild.config import PYPROJECT, Project, is_pylock
 from fapbuild.locks import exporters, pylock, requirements_file
 from fapbuild.locks.compiler import compile_lock
-from fapbuild.locks.pins import Origin, Pin
+from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
 from fapbuild.sources import read_text
 
@@ -37,6 +37,16 @@ def resolve(
     A missing or stale lock of pip-compile is made in `work` and not kept; any other is refused then.
     Raises UsageError for a lock or requirements that can't be read, FapError if a tool fails.
     """
+    pins = _locked(project, folder, work, environment, say)
+    if project.settings.package:
+        itself = Pin(normalized(package_name(folder, ".")), "", frozenset(), frozenset(), Origin(path="."))
+        pins = (*(pin for pin in pins if pin.name != itself.name), itself)
+    return pins
+
+
+def _locked(
+    project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Callable[[str], None]
+) -> tuple[Pin, ...]:
     settings = project.settings
     name = settings.lock
     if is_pylock(name):
