@@ -72,8 +72,11 @@ class Blobs(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes at `key`; raise NotFoundError if there are none."""
 
-    def get_to(self, key: str, file: Sink) -> None:
-        """Write the bytes at `key` to `file`, in pieces; raise NotFoundError if there are none."""
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
+        """Write the bytes at `key`, from offset `start` on, to `file`; raise NotFoundError if there are none.
+
+        Nothing is behind the end. Where a connection breaks, it goes on from there with a new request.
+        """
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """Put the bytes, or the whole of an open seekable file, at `key`: wholly, durably, or not at all.

@@ -41,11 +41,12 @@ class FolderBlobs:
         with self._reading(key):
             return self._path(key).read_bytes()
 
-    def get_to(self, key: str, file: Sink) -> None:
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""
         with self._reading(key):
             source = self._path(key).open("rb")
         with source:
+            source.seek(start)
             shutil.copyfileobj(source, file, _CHUNK)
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:

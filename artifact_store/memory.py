@@ -29,9 +29,9 @@ class MemoryBlobs:
         except KeyError:
             raise NotFoundError(f"{key} is not in {self.name}") from None
 
-    def get_to(self, key: str, file: Sink) -> None:
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""
-        file.write(self.get(key))
+        file.write(self.get(key)[start:])
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs."""

@@ -1,10 +1,38 @@
-"""Bytes on their way: read piece by piece, and hashed as they go by."""
+"""Bytes on their way: read piece by piece, hashed as they go by, and read on where a connection broke."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
-from artifact_store.errors import VerificationError
+from artifact_store.errors import UnreachableError, VerificationError
+
+_CUTS = 5
+
+
+class CutError(UnreachableError):
+    """The connection ended before the bytes did."""
+
+
+def resumed(read: Callable[[int], Iterator[bytes]], start: int = 0) -> Iterator[bytes]:
+    """The pieces that `read(start)` gives; where it raises CutError, on from there.
+
+    Raises CutError if it happens five times without a byte in between.
+    """
+    cuts = 0
+    while True:
+        try:
+            for piece in read(start):
+                start += len(piece)
+                cuts = 0
+                yield piece
+        except CutError:
+            cuts += 1
+            if cuts == _CUTS:
+                raise
+            time.sleep(0.1 * 2**cuts)
+        else:
+            return
 
 
 def pieces(body: bytes | BinaryIO, length: int = 1 << 20) -> Iterator[bytes]:

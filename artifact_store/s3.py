@@ -17,28 +17,32 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import botocore.session
 from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
 )
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.utils import parse_timestamp
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
-from artifact_store.pieces import checked, pieces
+from artifact_store.pieces import CutError, checked, pieces, resumed
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _PART = 5 << 20  # the least that S3 takes; a few of them are in memory at once
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
@@ -75,21 +79,17 @@ class S3Blobs:
         self._prefix = f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}".rstrip("/")
         with self._speaking():
-            self._session = boto3.session.Session()
+            self._session = _session()
             self._client: Any = self._session.client("s3", config=_CONFIG)
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
-        with self._speaking(key):
-            body: bytes = self._client.get_object(**self._at(key))["Body"].read()
-            return body
+        return b"".join(resumed(partial(self._read, key)))
 
-    def get_to(self, key: str, file: Sink) -> None:
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""
-        with self._speaking(key):
-            chunks = self._client.get_object(**self._at(key))["Body"].iter_chunks(_CHUNK)
-        while chunk := self._next(chunks, key):
-            file.write(chunk)
+        for piece in resumed(partial(self._read, key), start):
+            file.write(piece)
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs. A file of more than one part goes in parts, four at a time."""
@@ -177,9 +177,23 @@ class S3Blobs:
     def _key(self, found: dict[str, Any]) -> str:
         return str(found["Key"]).removeprefix(self._prefix)
 
-    def _next(self, chunks: Iterator[bytes], key: str) -> bytes:
+    def _read(self, key: str, start: int) -> Iterator[bytes]:
+        """The bytes from offset `start` on; raise CutError if the connection ends among them."""
+        range_ = {"Range": f"bytes={start}-"} if start else {}
+        try:
+            with self._speaking(key):
+                pieces = self._client.get_object(**self._at(key), **range_)["Body"].iter_chunks(_CHUNK)
+        except _BehindEndError:
+            return
+        try:
+            while piece := self._next(pieces, key):
+                yield piece
+        except UnreachableError as error:
+            raise CutError(error.message, hint=error.hint) from error
+
+    def _next(self, pieces: Iterator[bytes], key: str) -> bytes:
         with self._speaking(key):
-            return next(chunks, b"")
+            return next(pieces, b"")
 
     def _pages(self, operation: str, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         pages = iter(
@@ -247,7 +261,7 @@ class S3Blobs:
                 f"{self.name}: there are no AWS credentials",
                 hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             ) from error
-        except (BotoConnectionError, HTTPClientError) as error:
+        except (BotoConnectionError, HTTPClientError, IncompleteReadError) as error:
             raise UnreachableError(
                 f"{where}: {error}", hint="check the network and AWS_ENDPOINT_URL_S3, then run it again"
             ) from error
@@ -266,10 +280,17 @@ class S3Blobs:
             return NotFoundError(f"{where} is not there")
         if code == "NoSuchUpload":
             return _NoUploadError(f"{where}: {code} {message}", hint="run it again")
+        if code == "InvalidRange":
+            return _BehindEndError(f"{where}: {code} {message}", hint="run it again")
         if code in _TAKEN:
             return ConflictError(f"{where} is there already")
         if code in _AGAIN:
             return _AgainError(f"{where}: {code} {message}", hint="run it again")
+        if code == "RequestTimeTooSkewed":
+            return StoreError(
+                f"{where}: this clock is wrong, it says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+                hint="set the clock (timedatectl set-ntp true), then run it again",
+            )
         if status in (401, 403):
             return StoreError(f"{where}: refused ({code} {message})", hint=_CREDENTIALS)
         return StoreError(f"{where}: {code} {message}", hint="run it again")
@@ -277,6 +298,10 @@ class S3Blobs:
 
 class _NoUploadError(StoreError):
     """The multipart upload has ended, or never was."""
+
+
+class _BehindEndError(StoreError):
+    """A range begins where the bytes end."""
 
 
 class _AgainError(StoreError):
@@ -299,6 +324,20 @@ def _in_turn(
             done.append(running.popleft().result())
         running.append(pool.submit(work, *some))
     return done + [future.result() for future in running]
+
+
+def _session() -> boto3.session.Session:
+    """A session that reads times five times as fast; a listing has thousands of them."""
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    return boto3.session.Session(botocore_session=session)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return parse_timestamp(text)
 
 
 def _utc(at: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -10,8 +11,8 @@ import httpx
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
+from artifact_store.pieces import CutError, resumed
 
-_CHUNK = 1 << 20
 _TIMEOUT = httpx.Timeout(30, connect=10)
 # a server that compressed the bytes once more would change their digest
 _HEADERS = {"Accept-Encoding": "identity"}
@@ -29,14 +30,12 @@ class WebBlobs:
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
-        with self._response("GET", key) as response:
-            return response.read()
+        return b"".join(resumed(partial(self._read, key)))
 
-    def get_to(self, key: str, file: Sink) -> None:
-        """See Blobs."""
-        with self._response("GET", key) as response:
-            for chunk in response.iter_raw(_CHUNK):
-                file.write(chunk)
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
+        """See Blobs. Every request is for the store's own URL: a presigned one it leads to may expire."""
+        for piece in resumed(partial(self._read, key), start):
+            file.write(piece)
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """A web server is read-only: raises StoreError."""
@@ -81,6 +80,23 @@ class WebBlobs:
     def _url(self, key: str) -> str:
         return f"{self.name}/{quote(key)}"
 
+    def _read(self, key: str, start: int) -> Iterator[bytes]:
+        """The bytes from offset `start` on; raise CutError if the connection ends among them."""
+        with self._response("GET", key, start) as response:
+            if response.status_code == 416:
+                return
+            # a server that knows no ranges begins at the start
+            unwanted = start if response.status_code == 200 else 0
+            try:
+                for piece in response.iter_raw():
+                    if len(piece) > unwanted:
+                        yield piece[unwanted:]
+                    unwanted = max(0, unwanted - len(piece))
+            except httpx.TransportError as error:
+                raise CutError(
+                    f"{response.url.host}: {error}", hint="check the network, then run it again"
+                ) from error
+
     def _no_write(self) -> StoreError:
         return StoreError(
             f"{self.name} is read-only", hint="use the s3:// or file:// store behind it to change anything"
@@ -93,10 +109,11 @@ class WebBlobs:
         )
 
     @contextmanager
-    def _response(self, method: str, key: str) -> Iterator[httpx.Response]:
+    def _response(self, method: str, key: str, start: int = 0) -> Iterator[httpx.Response]:
         url = self._url(key)
+        headers = {"Range": f"bytes={start}-"} if start else {}
         try:
-            with self._client.stream(method, url) as response:
+            with self._client.stream(method, url, headers=headers) as response:
                 self._check(response, url)
                 yield response
         except httpx.TransportError as error:
@@ -115,5 +132,5 @@ class WebBlobs:
                 f"{url}: the server answers {status}, which may hide a missing file",
                 hint="make it readable; on S3 allow s3:ListBucket too: then a missing file is a 404",
             )
-        if not response.is_success:
+        if not response.is_success and status != 416:
             raise StoreError(f"{url}: the server answers {status} {response.reason_phrase}", hint="try again")

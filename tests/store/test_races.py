@@ -144,5 +144,19 @@ def test_a_killed_fetch_leaves_no_file_under_its_name(tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     names = [path.name for path in target.iterdir()]
-    assert all(re.fullmatch(r"\.shop-1\.tgz\.[0-9a-f]{8}\.part|shop-1\.tgz", name) for name in names)
+    assert all(re.fullmatch(r"\.shop-1\.tgz\.[0-9a-f]{16}\.part|shop-1\.tgz", name) for name in names)
     assert open_store(url).fetch("shop", "1", target).read_bytes() == artifact.read_bytes()
+    assert [path.name for path in target.iterdir()] == ["shop-1.tgz"]
+
+
+def test_two_fetches_at_once_into_one_folder(tmp_path: Path) -> None:
+    artifact = tgz(tmp_path, files={"data": os.urandom(24 << 20)})
+    url = f"file://{tmp_path}/store"
+    open_store(url).publish(artifact, who="ann")
+    target = tmp_path / "fetched"
+    target.mkdir()
+    for process in [start(FAPSTORE, "--store", url, "fetch", "shop", "1", "-o", target) for _ in range(4)]:
+        said, talk = process.communicate(timeout=120)
+        assert (said, talk, process.returncode) == (f"{target}/shop-1.tgz\n", "", 0)
+    assert [path.name for path in target.iterdir()] == ["shop-1.tgz"]
+    assert (target / "shop-1.tgz").read_bytes() == artifact.read_bytes()

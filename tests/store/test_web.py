@@ -1,5 +1,6 @@
 """A store behind a web server: read-only, without a listing."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -155,13 +156,74 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
             call()
 
 
-def test_a_download_that_is_cut_leaves_nothing(shop: Site, tmp_path: Path) -> None:
+def test_a_download_that_is_cut_is_not_seen_and_goes_on_later(shop: Site, tmp_path: Path) -> None:
     target = tmp_path / "fetched"
     target.mkdir()
     shop.handler.cut = {".tgz": 100}
     with pytest.raises(UnreachableError):
         shop.store.fetch("shop", "2", target)
-    assert list(target.iterdir()) == []
+    (part,) = target.iterdir()
+    assert part.name.startswith(".shop-2.tgz.")
+    assert part.stat().st_size == (tmp_path / "shop-2.tgz").stat().st_size - 100
+    shop.handler.cut = {}
+    assert shop.store.fetch("shop", "2", target).read_bytes() == (tmp_path / "shop-2.tgz").read_bytes()
+    assert [path.name for path in target.iterdir()] == ["shop-2.tgz"]
+
+
+def test_what_is_left_of_a_download_is_not_trusted(shop: Site, tmp_path: Path) -> None:
+    digest = shop.behind.artifact("shop", "2").digest
+    target = tmp_path / "fetched"
+    target.mkdir()
+    for left in (b"rubbish", b"longer than it should be" * 1000):
+        (target / f".shop-2.tgz.{digest[:16]}.part").write_bytes(left)
+        fetched = shop.store.fetch("shop", "2", target)
+        assert fetched.read_bytes() == (tmp_path / "shop-2.tgz").read_bytes()
+        fetched.unlink()
+
+
+class Expiring(Handler):
+    """Sends everyone on to a URL that works once; the bytes from there break off after 100 000."""
+
+    used: list[str]
+    ranges: list[str | None]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        path, _, token = self.path.partition("?once=")
+        if not path.endswith(".tgz"):
+            super().do_GET()
+        elif not token:
+            self.send_response(307)
+            self.send_header("Location", f"{path}?once={len(self.asked)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif token in self.used:
+            self.send_error(403)
+        else:
+            self.used.append(token)
+            self._send_some(Path(self.translate_path(path)).read_bytes())
+
+    def _send_some(self, data: bytes) -> None:
+        wanted = self.headers.get("Range")
+        self.ranges.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        self.wfile.write(data[start : start + 100_000])
+        self.close_connection = True
+
+
+def test_a_download_goes_on_where_it_was_cut_by_a_url_asked_for_anew(shop: Site, tmp_path: Path) -> None:
+    artifact = tgz(tmp_path, version="3", files={"data": os.urandom(250_000)})
+    shop.behind.publish(artifact, who="ann")
+    expiring = type("E", (Expiring,), {"asked": [], "refused": {}, "cut": {}, "used": [], "ranges": []})
+    shop.server.RequestHandlerClass = partial(expiring, directory=str(tmp_path))
+    fetched = shop.store.fetch("shop", "3", tmp_path / "fetched.tgz")
+    assert fetched.read_bytes() == artifact.read_bytes()
+    assert expiring.ranges == [None, "bytes=100000-", "bytes=200000-"]
+    assert len(expiring.used) == 3
 
 
 def test_nobody_answers(site: Site) -> None:
