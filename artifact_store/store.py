@@ -235,6 +235,12 @@ class Store:
         if state is None:
             return None
         found = self.artifact(app, state.version)
+        if found.digest != state.digest:
+            raise VerificationError(
+                f"entry {state.number} of {app} {stage} says that {state.version} is {state.digest}, "
+                f"its record {found.digest}",
+                hint=f"find out what happened: fapstore verify {app}",
+            )
         self.notary.check_artifact(found, state.signature)
         artifact = ArtifactId(app, state.version)
         return state, self._blobs.link(layout.archive(artifact, state.digest), timedelta(hours=1))

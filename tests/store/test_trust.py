@@ -22,7 +22,7 @@ from artifact_store.errors import (
 )
 from artifact_store.memory import MemoryBlobs
 from artifact_store.policy import Policy
-from artifact_store.store import Store
+from artifact_store.store import Store, open_store
 from artifact_store.trust import NO_RULES, Trust
 from tests.store.signers import Signers
 from tests.store.test_releases import RECORD
@@ -326,6 +326,44 @@ def test_the_way_to_production(ruled: Place) -> None:
         assert "--reason" in error.value.hint
         then()
     assert ann.promote("shop", "1", "production", who="ann").state.overrode == ()
+
+
+def walk(url: str, signers: Signers, one: Path) -> None:
+    """Sign, promote, approve and promote again, in a real place; then look at it all."""
+    policy = msgspec.structs.replace(RULES, require_released=False, approvals=1)
+    trust = Trust(policy=policy, policy_digest="d" * 64, signers=signers.path, key=signers.allow("ann"))
+    ann, reader = open_store(url, trust), open_store(url, Trust(policy=policy, signers=signers.path))
+    ann.publish(one, who="ann")
+    ann.sign("shop", "1", who="ann")
+    ann.promote("shop", "1", "staging", who="ann")
+    with pytest.raises(RefusedError, match="0 of 1 approvals"):
+        ann.promote("shop", "1", "production", who="ann")
+    ann.approve("shop", "1", "production", who="ann")
+    ann.promote("shop", "1", "production", who="ann")
+    found = reader.promoted("shop", "production")
+    assert found is not None
+    assert found[0].approved_by == ("ann@example.com",)
+    checks = list(audit.everything(reader, trust, "shop", every=True))
+    assert len(checks) == 5
+    assert not [check for check in checks if check.problems]
+
+
+def test_the_way_to_production_in_a_folder(signers: Signers, one: Path, tmp_path: Path) -> None:
+    walk(f"file://{tmp_path}/store", signers, one)
+
+
+@pytest.mark.xdist_group("s3")
+def test_the_way_to_production_on_s3(signers: Signers, one: Path, s3_url: str) -> None:
+    walk(s3_url, signers, one)
+
+
+def test_a_record_that_names_other_bytes_than_the_stage_is_noticed(signed: Place) -> None:
+    signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
+    record = signed.store().artifact("shop", "1")
+    other = msgspec.structs.replace(record, digest=signed.store().artifact("shop", "2").digest)
+    signed.replace(layout.record(ArtifactId("shop", "1")), msgspec.json.encode(other))
+    with pytest.raises(VerificationError, match=f"says that 1 is {record.digest}, its record {other.digest}"):
+        signed.without_rules().promoted("shop", "staging")
 
 
 def test_two_keys_of_one_person_are_one_approval(ruled: Place) -> None:
