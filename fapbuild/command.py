@@ -4,8 +4,9 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.errors import FapError
@@ -13,6 +14,7 @@ from artifact_store.errors import FapError
 LAST_LINES = 40
 _LONGEST = 4096
 _streaming: set["subprocess.Popen[bytes]"] = set()
+_stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
@@ -64,7 +66,7 @@ def run(
 def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
     """Run a line of shell (`sh -e`) with the variables `env` alone, and hand on each line it writes at once.
 
-    Raises FapError as `run` does, and if `stop_all` stopped it.
+    Raises FapError as `run` does, and if `stopped_on_error` stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
     started = subprocess.Popen(
@@ -78,6 +80,8 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
         start_new_session=True,
     )
     _streaming.add(started)
+    if _stopped.is_set():
+        _stop(started)
     with started:
         assert started.stdout is not None  # noqa: S101
         while data := started.stdout.readline(_LONGEST):
@@ -89,11 +93,22 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
         raise FapError(_failure(repr(line), started.returncode, "\n".join(last).encode(), b""))
 
 
-def stop_all() -> None:
-    """Stop what `stream` runs in other threads, and all that it started."""
-    for started in list(_streaming):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGTERM)
+@contextlib.contextmanager
+def stopped_on_error() -> Iterator[None]:
+    """If the block ends in an error, stop what `stream` runs in other threads, and all that it started."""
+    _stopped.clear()
+    try:
+        yield
+    except BaseException:
+        _stopped.set()
+        for started in list(_streaming):
+            _stop(started)
+        raise
+
+
+def _stop(started: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGTERM)
 
 
 def _failure(what: str, code: int, out: bytes, err: bytes) -> str:

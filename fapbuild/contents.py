@@ -52,7 +52,9 @@ def collect(
     made = {output.path: _entry(output.path, output.mode, output.size, output.source) for output in outputs}
     own = settings.installer == "own"
     guards.check_names([*by_path, *(path for path in made if path not in by_path)], own_installer=own)
-    guards.check_files(tuple(made.values()), settings)
+    guards.check_files(
+        tuple(made.values()), {output.path: output.digest for output in outputs}, settings, cache
+    )
     lock = lock_text(vendored)
     all_wheels = (*vendored, *own_wheels)
     licensed = {wheel.file: evidence.licences(wheel.facts.message()) for wheel in all_wheels}

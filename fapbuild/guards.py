@@ -2,12 +2,13 @@
 
 import fnmatch
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pathspec
 
 from artifact_store.errors import UsageError
+from fapbuild.cache import Cache
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
 
@@ -76,16 +77,18 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
         )
 
 
-def check_files(entries: Sequence[Entry], settings: Settings) -> None:
+def check_files(
+    entries: Sequence[Entry], digests: Mapping[str, str], settings: Settings, cache: Cache
+) -> None:
     """Raise UsageError for a file that holds secrets, by its name or its text, or is too large.
 
-    Files that a pattern of `allow` matches are left alone.
+    Files that a pattern of `allow` matches are left alone. `digests` name the contents, by path.
     """
     allowed = pathspec.GitIgnoreSpec.from_lines(pattern.path for pattern in settings.allow)
     checked = [entry for entry in entries if not allowed.match_file(entry.path)]
     check_secret_names(entry.path for entry in checked)
     check_sizes(checked, settings.file_limit)
-    _check_secret_texts(checked)
+    _check_secret_texts(checked, digests, cache)
 
 
 def check_secret_names(paths: Iterable[str]) -> None:
@@ -110,12 +113,15 @@ def check_sizes(entries: Iterable[Entry], limit: int) -> None:
             )
 
 
-def _check_secret_texts(entries: Sequence[Entry]) -> None:
+def _check_secret_texts(entries: Sequence[Entry], digests: Mapping[str, str], cache: Cache) -> None:
     from fapbuild import secret_scan
 
-    found = secret_scan.scan(
-        (entry.path, entry.content) for entry in entries if isinstance(entry.content, Path)
-    )
+    texts = [
+        secret_scan.Text(entry.path, entry.content, digests[entry.path])
+        for entry in entries
+        if isinstance(entry.content, Path)
+    ]
+    found = secret_scan.scan(texts, cache)
     if found:
         shown = "\n".join(f"  {one.path} line {one.line}: {one.kind}" for one in found[:_SHOWN])
         raise UsageError(

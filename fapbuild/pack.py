@@ -82,7 +82,7 @@ def pack(request: Request, report: Report) -> writer.Written:
         work = Path(folder)
         found = gather(request, work, report.say)
         cache = Cache(default_folder())
-        with ThreadPoolExecutor(2) as beside:
+        with ThreadPoolExecutor(2) as beside, command.stopped_on_error():
             vendoring = beside.submit(_vendor, found, cache, shared, work, report)
             compiling = beside.submit(
                 assets.compile_all,
@@ -93,12 +93,8 @@ def pack(request: Request, report: Report) -> writer.Written:
                 step_venv.when_vendored(vendoring, found.manifest, work, report),
                 report,
             )
-            try:
-                for first in as_completed((vendoring, compiling)):
-                    first.result()
-            except BaseException:
-                command.stop_all()
-                raise
+            for first in as_completed((vendoring, compiling)):
+                first.result()
             there, outputs = vendoring.result(), compiling.result()
         settings, vendored = found.project.settings, there.vendored
         files = contents.collect(found.id, settings, found.files, outputs, vendored, there.own, cache)
@@ -168,7 +164,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     files = contents.committed(tree, settings.exclude)
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
-    guards.check_files(files, settings)
+    guards.check_files(files, {file.path: file.oid for file in tree.files}, settings, Cache(default_folder()))
     platform = target.parse(request.target or settings.target)
     pins = _locked(request, project, tree, work, platform, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)

@@ -65,7 +65,7 @@ def compile_all(
         place.mkdir()
         for output in _compile(step, given, place, cache, venv, report):
             found[output.path] = output
-            given[output.path] = Given(output.mode, folder.content_digest(output), output.source)
+            given[output.path] = Given(output.mode, output.digest, output.source)
     return tuple(found[path] for path in sorted(found))
 
 

@@ -5,11 +5,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pathspec
 
 from artifact_store.errors import FapError
+from fapbuild.cache import sha256_of
 from fapbuild.config import Assets
 from fapbuild.sources import LINK, check_link, mode_of
 
@@ -38,6 +40,13 @@ class Output:
     mode: int
     size: int
     source: Path
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of its content, or of where a link points."""
+        if self.mode == LINK:
+            return hashlib.sha256(os.fsencode(os.readlink(self.source))).hexdigest()  # noqa: PTH115 (as it is)
+        return sha256_of(self.source)
 
 
 @dataclass(frozen=True)
@@ -101,14 +110,6 @@ def collect(root: Path, step: Assets) -> tuple[Output, ...]:
         for output in _collect(root, "/".join(_parts(name)), step.name):
             found[output.path] = output
     return tuple(found[path] for path in sorted(found))
-
-
-def content_digest(output: Output) -> str:
-    """The sha256 of an output's content, or of where a link points."""
-    if output.mode == LINK:
-        return hashlib.sha256(os.fsencode(os.readlink(output.source))).hexdigest()  # noqa: PTH115 (as it is)
-    with output.source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _collect(root: Path, name: str, step: str) -> list[Output]:

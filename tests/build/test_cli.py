@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing(project: Project, tmp_path: Path) -> None:
 
 
 def test_a_terminated_build_cleans_up(project: Project, tmp_path: Path) -> None:
-    step = '[[tool.fapbuild.assets]]\nname = "slow"\nrun = ["touch $MARK; sleep 0.5"]\noutputs = ["x"]\n'
+    step = '[[tool.fapbuild.assets]]\nname = "slow"\nrun = ["touch $MARK; sleep 100"]\noutputs = ["x"]\n'
     mark = tmp_path / "mark"
     project.commit({"pyproject.toml": PYPROJECT + step.replace("$MARK", str(mark))})
     (tmp_path / "tmp").mkdir()
@@ -150,7 +150,7 @@ def test_a_terminated_build_cleans_up(project: Project, tmp_path: Path) -> None:
     while not mark.exists() and started.poll() is None:
         time.sleep(0.01)
     started.send_signal(signal.SIGTERM)
-    _, talk = started.communicate()
+    _, talk = started.communicate(timeout=50)
     assert started.returncode == 130
     assert "interrupted; no half-made artifact is left" in talk
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -9,9 +9,11 @@ import pytest
 
 from artifact_store.errors import UsageError
 from fapbuild import secret_scan
+from fapbuild.cache import Cache
 from fapbuild.config import Allowed, Settings
 from fapbuild.guards import check_files, check_secret_names, check_sizes
 from fapbuild.plan import Entry
+from fapbuild.secret_scan import Found, Text
 from tests.build.project import PYPROJECT, Project
 
 # Made up, and put together here so that no scanner takes this file for a leak.
@@ -24,13 +26,18 @@ SECRETS = {
 }
 
 
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
 @pytest.mark.parametrize("path", [".env", "conf/.env.production", "id_rsa", "certs/Server.PEM", ".netrc"])
-def test_secrets_by_name_are_refused_unless_allowed(path: str) -> None:
+def test_secrets_by_name_are_refused_unless_allowed(path: str, cache: Cache) -> None:
     entries = [Entry("app.py", 0o644, 0, b""), Entry(path, 0o644, 0, b"")]
     with pytest.raises(UsageError, match="looks like a secret") as caught:
-        check_files(entries, Settings())
+        check_files(entries, {}, Settings(), cache)
     assert f'allow = [{{path = "/{path}", reason = "why"}}]' in caught.value.hint
-    check_files(entries, Settings(allow=(Allowed(path=f"/{path}", reason="made up"),)))
+    check_files(entries, {}, Settings(allow=(Allowed(path=f"/{path}", reason="made up"),)), cache)
 
 
 def test_examples_are_no_secrets() -> None:
@@ -72,7 +79,7 @@ def test_a_secret_that_an_asset_step_writes_is_refused_too(project: Project) -> 
     assert "  made.js line 1: AWS Access Key" in done.stderr
 
 
-def test_texts_that_hold_no_secret(tmp_path: Path) -> None:
+def test_texts_that_hold_no_secret(tmp_path: Path, cache: Cache) -> None:
     texts = {
         "package-lock.json": '{"integrity": "sha512-' + "q7" * 40 + '=="}',
         "requirements.txt": f"flask==3.0 --hash=sha256:{'0123456789abcdef' * 4}\n",
@@ -82,17 +89,29 @@ def test_texts_that_hold_no_secret(tmp_path: Path) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    assert secret_scan.scan((name, tmp_path / name) for name in texts) == ()
+    assert secret_scan.scan([Text(name, tmp_path / name, text) for name, text in texts.items()], cache) == ()
 
 
-def test_a_thousand_files_are_read_in_a_moment(tmp_path: Path) -> None:
+def test_a_thousand_files_are_read_in_a_moment_and_then_not_again(tmp_path: Path, cache: Cache) -> None:
     """Alone on a core it takes 0.4 s; one file through detect-secrets itself takes 8 ms."""
     text = "".join(f"def function_{number}(self):\n    return {{'key': {number}}}\n" for number in range(100))
+    texts = []
     for number in range(1000):
-        (tmp_path / f"{number}.py").write_text(text)
+        path = tmp_path / f"{number}.py"
+        path.write_text(text)
+        texts.append(Text(path.name, path, "same"))
     start = time.process_time()
-    assert secret_scan.scan((str(number), tmp_path / f"{number}.py") for number in range(1000)) == ()
-    assert time.process_time() - start < 3
+    assert secret_scan.scan(texts, cache) == ()
+    first = time.process_time() - start
+    assert first < 3
+    secret = f"\nKEY = '{SECRETS['AWS Access Key']}'\n"
+    (tmp_path / "77.py").write_text(secret)
+    start = time.process_time()
+    assert secret_scan.scan(texts, cache) == (), "by its digest it did not change"
+    assert time.process_time() - start < first / 2
+    changed = [Text("77.py", text.place, "other") if text.path == "77.py" else text for text in texts]
+    assert secret_scan.scan(changed, cache) == (Found("77.py", 2, "AWS Access Key"),)
+    assert secret_scan.scan(changed, cache) == (Found("77.py", 2, "AWS Access Key"),)
 
 
 def test_many_secrets_are_counted(project: Project) -> None:
