@@ -417,7 +417,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FapError as error:
         _say(f"fapstore: {error.message}")
         if error.hint:
-            _say(f"hint: {_with_store(error.hint, sys.argv[1:] if arguments is None else arguments)}")
+            hint = _with_store(error.hint, sys.argv[1:] if arguments is None else arguments)
+            for line in f"hint: {hint}".split("\n"):
+                _say(line)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -447,7 +449,7 @@ def _now() -> datetime:
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(wording.printable(text), err=True)
 
 
 def _print(value: object, as_json: bool, *lines: str) -> None:

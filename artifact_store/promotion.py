@@ -12,8 +12,9 @@ from typing import Literal
 import msgspec
 
 from artifact_store import envelope
+from artifact_store.artifact import check_digest, check_version
 from artifact_store.envelope import Envelope
-from artifact_store.errors import NotFoundError, StoreError, VerificationError
+from artifact_store.errors import NotFoundError, StoreError, UsageError, VerificationError
 
 Action = Literal["promote", "rollback", "freeze", "unfreeze"]
 
@@ -97,6 +98,11 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
     """
     place = f"entry {number} of {app} {stage}"
     state, sealed = envelope.read(data, StageState, place)
+    try:
+        check_version(state.version)
+        check_digest(state.digest)
+    except UsageError as error:
+        raise VerificationError(f"{place}: {error.message}", hint="was it written by fapstore?") from error
     if (state.app, state.stage, state.number) != (app, stage, number):
         raise VerificationError(
             f"{place} states entry {state.number} of {state.app} {state.stage}",

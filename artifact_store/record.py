@@ -4,8 +4,8 @@ from datetime import datetime
 
 import msgspec
 
-from artifact_store.artifact import ArtifactId
-from artifact_store.errors import VerificationError
+from artifact_store.artifact import ArtifactId, check_digest
+from artifact_store.errors import UsageError, VerificationError
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +53,12 @@ def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(
             f"the record of {artifact} can't be read: {error}", hint="was it written by fapstore?"
+        ) from error
+    try:
+        check_digest(record.digest)
+    except UsageError as error:
+        raise VerificationError(
+            f"the record of {artifact}: {error.message}", hint="was it written by fapstore?"
         ) from error
     if (record.app, record.version) != (artifact.app, artifact.version):
         raise VerificationError(

@@ -125,6 +125,18 @@ def test_a_key_is_no_argument_of_what_fapstore_starts(shop: Cli, signers: Signer
     assert "PRIVATE" not in spied
 
 
+def test_a_reason_of_others_moves_no_cursor(tmp_path: Path, one: Path, two: Path) -> None:
+    cli = Cli(tmp_path, f"file://{tmp_path}/store")
+    cli.out("push", one)
+    cli.out("push", two)
+    cli.out("promote", "shop", "1", "production")
+    cli.out("freeze", "shop", "production", "--why", "\x1b[2Jsale\nfapstore: done")
+    for told in (cli("promote", "shop", "2", "production").stderr, cli.out("history", "shop", "production")):
+        assert "sale" in told
+        assert "\x1b" not in told
+        assert "\nfapstore: done" not in told
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [

@@ -115,6 +115,21 @@ def test_an_entry_is_of_one_place(place: tuple[str, str, int]) -> None:
         promotion.decode(data, *place)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"version":"1"', b'"version":"1; reboot"'),
+        (b'"version":"1"', b'"version":"../2"'),
+        (b'"digest":"', b'"digest":"x'),
+    ],
+)
+def test_an_entry_names_nothing_that_could_be_typed_to_harm(before: bytes, after: bytes) -> None:
+    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    assert before in data
+    with pytest.raises(VerificationError, match="entry 1 of shop production: "):
+        promotion.decode(data.replace(before, after), "shop", "production", 1)
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"statement": {}}', b"<html>", b'{"statement": 1}'])
 def test_what_is_no_entry(data: bytes) -> None:
     with pytest.raises(VerificationError, match="can't be read"):
