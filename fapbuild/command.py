@@ -7,12 +7,14 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from artifact_store.errors import FapError
 
 LAST_LINES = 40
 _LONGEST = 4096
+_GRACE = 5.0
 _streaming: set["subprocess.Popen[bytes]"] = set()
 _stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -66,7 +68,7 @@ def run(
 def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
     """Run a line of shell (`sh -e`) with the variables `env` alone, and hand on each line it writes at once.
 
-    Raises FapError as `run` does, and if `stopped_on_error` stopped it.
+    What it leaves running is stopped. Raises FapError as `run` does, and if `stopped_on_error` stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
     started = subprocess.Popen(
@@ -82,12 +84,22 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
     _streaming.add(started)
     if _stopped.is_set():
         _stop(started)
-    with started:
+
+    def listen() -> None:
         assert started.stdout is not None  # noqa: S101
         while data := started.stdout.readline(_LONGEST):
             said = data.decode("utf-8", "replace").rstrip()
             last.append(said)
             heard(said)
+
+    with ThreadPoolExecutor(1) as beside:
+        listening = beside.submit(listen)
+        started.wait()
+        # What it left running in the background holds its output open, and would go on for ever.
+        _stop(started)
+        if not wait([listening], timeout=_GRACE).done:
+            _stop(started, signal.SIGKILL)
+        listening.result()
     _streaming.discard(started)
     if started.returncode != 0:
         raise FapError(_failure(repr(line), started.returncode, "\n".join(last).encode(), b""))
@@ -106,9 +118,9 @@ def stopped_on_error() -> Iterator[None]:
         raise
 
 
-def _stop(started: "subprocess.Popen[bytes]") -> None:
+def _stop(started: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(started.pid, signal.SIGTERM)
+        os.killpg(started.pid, how)
 
 
 def _failure(what: str, code: int, out: bytes, err: bytes) -> str:

@@ -1,12 +1,14 @@
 """The one place that starts programs: its environment, and errors that a person can use."""
 
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from artifact_store.errors import FapError
-from fapbuild.command import run
+from fapbuild.command import run, stopped_on_error, stream
 
 
 def test_output_comes_back_and_the_environment_is_steady(
@@ -53,3 +55,42 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FapError) as caught:
         run(["no-such-program"], cwd=tmp_path)
     assert caught.value.hint == "install no-such-program"
+
+
+def test_lines_are_heard_as_they_come_with_no_variables_but_those_given(tmp_path: Path) -> None:
+    heard: list[tuple[str, float]] = []
+    line = "printf 'a\\377\\nb'; echo $MINE$HOME >&2; sleep 0.5; seq 2 | cat"
+    stream(line, cwd=tmp_path, env={"MINE": "1"}, heard=lambda said: heard.append((said, time.monotonic())))
+    assert [said for said, _ in heard] == ["a\N{REPLACEMENT CHARACTER}", "b1", "1", "2"]
+    assert heard[-1][1] - heard[0][1] > 0.4
+
+
+def test_a_line_without_an_end_is_heard_in_pieces(tmp_path: Path) -> None:
+    heard: list[str] = []
+    stream("head -c 10000 /dev/zero | tr '\\0' x", cwd=tmp_path, env={}, heard=heard.append)
+    assert [len(said) for said in heard] == [4096, 4096, 1808]
+
+
+def test_what_a_line_leaves_running_is_stopped(tmp_path: Path) -> None:
+    start = time.monotonic()
+    stream("sleep 100 & echo started", cwd=tmp_path, env={}, heard=[].append)
+    assert time.monotonic() - start < 50
+
+
+def test_an_error_beside_it_stops_it_whenever_it_comes(tmp_path: Path) -> None:
+    stopped: list[FapError] = []
+
+    def run_long() -> None:
+        try:
+            stream("sleep 100", cwd=tmp_path, env={}, heard=[].append)
+        except FapError as error:
+            stopped.append(error)
+
+    threads = [threading.Thread(target=run_long) for _ in range(4)]
+    with pytest.raises(ValueError, match="elsewhere"), stopped_on_error():  # noqa: PT012
+        for thread in threads:
+            thread.start()
+        raise ValueError("elsewhere")
+    for thread in threads:
+        thread.join(50)
+    assert [error.message for error in stopped] == ["'sleep 100' was killed by signal 15"] * 4
