@@ -112,17 +112,16 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
 
 
 def decide(
-    current: Entry | None, app: str, stage: str, request: Request, *, again: bool = False
+    current: Entry | None, app: str, stage: str, request: Request, *, last: Entry | None = None
 ) -> StageState:
     """The next state of a stage, or the current one itself if it is as requested already.
 
-    With `again`, what is so already is stated once more: the current entry lacks a valid signature, say.
-
-    Raises StoreError if the stage is frozen, and NotFoundError if there is nothing to freeze.
+    `last` is the log's last entry where it isn't `current`: one that lacks a demanded signature takes up a
+    number, and what it states counts for nothing. Raises StoreError if the stage is frozen, and NotFoundError
+    if there is nothing to freeze.
     """
-    state = current.state if current else None
-    so_already = state is not None and _is_so(state, request)
-    if state and so_already and not again:
+    state, last = current.state if current else None, last or current
+    if state and current is last and _is_so(state, request):
         return state
     if request.action in ("freeze", "unfreeze"):
         if not state:
@@ -130,7 +129,7 @@ def decide(
                 f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
             )
         version, digest = state.version, state.digest
-    elif state and state.frozen and not so_already:
+    elif state and state.frozen:
         reason = f": {state.why}" if state.why else ""
         raise StoreError(
             f"{app} {stage} is frozen by {state.who}{reason}", hint=f"fapstore unfreeze {app} {stage} --why …"
@@ -140,17 +139,17 @@ def decide(
     return StageState(
         app=app,
         stage=stage,
-        number=state.number + 1 if state else 1,
+        number=last.state.number + 1 if last else 1,
         action=request.action,
         version=version,
         digest=digest,
-        frozen=request.action == "freeze" or (so_already and state is not None and state.frozen),
+        frozen=request.action == "freeze",
         source=request.source,
         who=request.who,
         why=request.why,
         at=request.at,
         operation=request.operation,
-        previous=current.sha256 if current else "",
+        previous=last.sha256 if last else "",
         ci=request.ci,
         signature=state.signature if state and state.digest == digest else "",
     )

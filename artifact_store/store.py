@@ -378,12 +378,12 @@ class Store:
             ci=ci,
         )
 
-    def _change(
-        self, app: str, stage: str, current: Entry | None, request: Request, reason: str = ""
-    ) -> Change:
+    def _change(self, app: str, stage: str, last: Entry | None, request: Request, reason: str = "") -> Change:
         policy.check_place(self._trust.policy, app, stage)
-        again = current is not None and not self.notary.trusts(current)
-        state = promotion.decide(current, app, stage, request, again=again)
+        current = last
+        if last and not self.notary.trusts(last):
+            current = next((e for e in self.newest_first(app, stage) if self.notary.trusts(e)), None)
+        state = promotion.decide(current, app, stage, request, last=last)
         if current and state is current.state:
             return Change(state, changed=False)
         state = msgspec.structs.replace(state, policy=self._trust.policy_digest)

@@ -15,6 +15,7 @@ from artifact_store.envelope import seal
 from artifact_store.errors import (
     ConflictError,
     FapError,
+    NotFoundError,
     RefusedError,
     StoreError,
     UsageError,
@@ -160,14 +161,29 @@ def test_an_unsigned_entry_is_signed_by_promoting_again(signed: Place) -> None:
     assert signed.store().stage("shop", "staging")
 
 
-def test_a_frozen_stage_stays_frozen_when_it_is_signed_anew(signed: Place) -> None:
-    signed.without_rules().promote("shop", "1", "staging", who="ann")
-    signed.without_rules().freeze("shop", "staging", who="ann", why="sale")
-    ann = signed.store(signed.signers.key("ann"))
-    with pytest.raises(StoreError, match="frozen"):
-        ann.promote("shop", "2", "staging", who="ann")
-    assert ann.freeze("shop", "staging", who="ann", why="sale").state.frozen
+def test_what_eve_states_is_never_signed_by_others(signed: Place) -> None:
+    ann, eve = signed.store(signed.signers.key("ann")), signed.without_rules()
+    ann.promote("shop", "2", "staging", who="ann")
+    eve.promote("shop", "1", "staging", who="eve")
+    frozen = ann.freeze("shop", "staging", who="ann", why="sale").state
+    assert (frozen.number, frozen.version, frozen.frozen) == (3, "2", True)
+    eve.unfreeze("shop", "staging", who="eve", why="")
+    with pytest.raises(StoreError, match="frozen by ann: sale"):
+        ann.promote("shop", "1", "staging", who="ann")
+    again = ann.freeze("shop", "staging", who="ann", why="sale").state
+    assert (again.number, again.version) == (5, "2")
     assert ann.freeze("shop", "staging", who="ann", why="sale").changed is False
+    assert len(signed.store().entries("shop", "staging")) == 5
+
+
+def test_eve_freezes_nothing(signed: Place) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    ann.promote("shop", "1", "staging", who="ann")
+    signed.without_rules().freeze("shop", "staging", who="eve", why="for ever")
+    assert ann.promote("shop", "2", "staging", who="ann").state.number == 3
+    signed.without_rules().promote("shop", "1", "production", who="eve")
+    with pytest.raises(NotFoundError, match="nothing was promoted to shop production"):
+        ann.freeze("shop", "production", who="ann", why="sale")
 
 
 @pytest.mark.parametrize("to", [("staging", 2), ("production", 1), ("staging", 3)])
