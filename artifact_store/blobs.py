@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
+from artifact_store.bucket import Settings
+
 
 @dataclass(frozen=True)
 class Blob:
@@ -109,6 +111,9 @@ class Blobs(Protocol):
 
     def abort(self, unfinished: Unfinished) -> None:
         """Remove what an unfinished create left; one that ended meanwhile is no error and loses nothing."""
+
+    def settings(self) -> Settings:
+        """How the place is set up, as far as its credentials may know; looks at no key of an app."""
 
     def link(self, key: str, expires: timedelta) -> Link:
         """A way to download `key` without more credentials, for `expires` if it ends at all."""

@@ -13,7 +13,7 @@ import msgspec
 
 from artifact_store import actor, trust, wording
 from artifact_store.attestation import Signed
-from artifact_store.errors import FapError, NotFoundError, UsageError, VerificationError
+from artifact_store.errors import FapError, NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.promotion import Entry
 from artifact_store.store import Change, Store, open_store
 from artifact_store.trust import Trust
@@ -61,15 +61,23 @@ def _duration(context: click.Context, parameter: click.Parameter, value: str) ->
     type=click.Path(path_type=Path),
     help="Demand signatures by the keys of this allowed-signers file.  [default: as the rules say]",
 )
+@click.option(
+    "--unsafe-store",
+    "unsafe",
+    is_flag=True,
+    help="Change stages even in a store that overwrites what is there; see `fapstore doctor`.",
+)
 @click.version_option(package_name="fapkit", prog_name="fapstore")
 @click.pass_context
-def fapstore(context: click.Context, url: str, config: Path | None, signers: Path | None) -> None:
+def fapstore(
+    context: click.Context, url: str, config: Path | None, signers: Path | None, unsafe: bool
+) -> None:
     """Immutable artifacts, and the logs of the stages that run them.
 
     Exit codes: 0 done, 1 failed and nothing changed, 2 usage or configuration, 6 bytes or signatures are
     not what they should be, 7 can't connect, 130 interrupted.
     """
-    context.obj = Opener(url, config, signers)
+    context.obj = Opener(url, config, signers, unsafe)
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,11 @@ class Opener:
     url: str
     config: Path | None
     signers: Path | None
+    unsafe: bool
 
     def __call__(self, key: Path | None = None) -> Store:
         """The store, with a key to sign with."""
-        return open_store(self.url, self.trust(key))
+        return open_store(self.url, self.trust(key), unsafe=self.unsafe)
 
     def trust(self, key: Path | None = None) -> Trust:
         """The rules that are in force here."""
@@ -98,6 +107,27 @@ def push(opened: Opener, artifact: Path, as_json: bool) -> None:
     record = opened().publish(artifact, actor.who(), actor.ci_run())
     _say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
     _print(record, as_json, f"{record.app} {record.version} {record.digest}")
+
+
+@fapstore.command()
+@json_option
+@click.pass_obj
+def doctor(opened: Opener, as_json: bool) -> None:
+    """Try out what a store really does; what it writes for that, it removes.
+
+    Whether anything can be overwritten, by several writers at once too; permissions, clocks, lifecycle rules,
+    public access. Exit code 1 if something is wrong.
+    """
+    found = []
+    for finding in opened().examine():
+        found.append(finding)
+        if not as_json:
+            _print(finding, False, wording.finding(finding))
+    if as_json:
+        _print(found, True)
+    wrong = sum(finding.verdict == "wrong" for finding in found)
+    if wrong:
+        raise StoreError(f"{wrong} of {len(found)} things are wrong", hint="do what stands behind ->")
 
 
 @fapstore.command("list")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
+from artifact_store.bucket import Settings
 from artifact_store.errors import ConflictError, NotFoundError, StoreError
 from artifact_store.pieces import checked, pieces
 
@@ -117,6 +118,11 @@ class FolderBlobs:
         """See Blobs."""
         with self._writing(unfinished.key):
             (self._root / unfinished.key).unlink(missing_ok=True)
+
+    def settings(self) -> Settings:
+        """See Blobs."""
+        with self._reading(""):
+            return Settings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. A file's URL doesn't end."""

@@ -6,6 +6,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
+from artifact_store.bucket import Settings
 from artifact_store.errors import ConflictError, NotFoundError
 from artifact_store.pieces import checked, pieces
 
@@ -71,6 +72,10 @@ class MemoryBlobs:
 
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
+
+    def settings(self) -> Settings:
+        """See Blobs."""
+        return Settings(open_to_all=False)
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs."""

@@ -10,6 +10,7 @@ import hashlib
 import math
 import os
 import re
+import secrets
 import time
 import zlib
 from collections import deque
@@ -39,6 +40,7 @@ from botocore.exceptions import (
 from botocore.utils import parse_timestamp
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
+from artifact_store.bucket import Settings
 from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
 from artifact_store.pieces import CutError, checked, pieces, resumed
 
@@ -60,6 +62,7 @@ _CONFIG = Config(
 _MISSING = ("404", "NoSuchKey", "NotFound")
 _TAKEN = ("412", "PreconditionFailed")
 _AGAIN = ("409", "ConditionalRequestConflict", "OperationAborted")
+_DAMAGED = ("BadDigest", "InvalidRequest", "XAmzContentChecksumMismatch")
 _CREDENTIALS = "check the AWS credentials (`aws sts get-caller-identity`) and what they allow"
 
 
@@ -154,6 +157,50 @@ class S3Blobs:
         with suppress(_NoUploadError), self._speaking(key):
             return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
         return 0
+
+    def settings(self) -> Settings:
+        """See Blobs."""
+        with self._speaking():
+            lifecycle = self._ask("get_bucket_lifecycle_configuration")
+            acl = self._ask("get_bucket_acl")
+            policy = self._ask("get_bucket_policy")
+            versioning = self._ask("get_bucket_versioning")
+            block = self._ask("get_public_access_block")
+            blocked = block and block.get("PublicAccessBlockConfiguration")
+            return Settings(
+                lifecycle=None if lifecycle is None else tuple(lifecycle.get("Rules", ())),
+                prefix=self._prefix,
+                policy=None if policy is None else policy.get("Policy", ""),
+                grants=None
+                if acl is None
+                else tuple(g["Grantee"].get("URI", "") for g in acl.get("Grants", ())),
+                blocked=None if blocked is None else bool(blocked) and all(blocked.values()),
+                versioned=None if versioning is None else versioning.get("Status") == "Enabled",
+                checks_bytes=self._checks_bytes(),
+            )
+
+    def _ask(self, operation: str) -> dict[str, Any] | None:
+        """The answer about the bucket, empty if it has no such setting; None if it can't be told."""
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self._bucket)
+        except ClientError as error:
+            return {} if _code(error).startswith("NoSuch") else None
+        return answer
+
+    def _checks_bytes(self) -> bool | None:
+        """Whether bytes with a wrong checksum are refused: sends some to a key where nothing can stay."""
+        at = self._at(f"_doctor/checksum-{secrets.token_hex(8)}")
+        try:
+            self._client.put_object(**at, Body=b"x", ChecksumSHA256=_base64(bytes(32)), IfNoneMatch="*")
+        except ClientError as error:
+            return (
+                True
+                if _code(error) in ("BadDigest", "InvalidRequest", "XAmzContentChecksumMismatch")
+                else None
+            )
+        with suppress(ClientError):
+            self._client.delete_object(**at)
+        return False
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. At most 7 days; one signed by a session's credentials ends with the session."""

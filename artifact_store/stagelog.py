@@ -11,8 +11,10 @@ from artifact_store.promotion import Entry, StageState
 class StageLog:
     """The log of one stage. It never goes below the highest number it has seen."""
 
-    def __init__(self, blobs: Blobs, app: str, stage: str) -> None:
+    def __init__(self, blobs: Blobs, app: str, stage: str, *, unsafe: bool = False) -> None:
+        """With `unsafe`, entries are written even where the place would overwrite them."""
         self._blobs = blobs
+        self._proven = unsafe
         self._app = app
         self._stage = stage
         self._seen: Entry | None = None
@@ -41,8 +43,13 @@ class StageLog:
             entry = self._existing(number) if number else None
 
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
-        """Write the next entry; raise ConflictError, naming the winner, if someone else was first."""
+        """Write the next entry; raise ConflictError, naming the winner, if someone else was first.
+
+        Raises StoreError if the place overwrites what is there: then two could both be first.
+        """
         key = layout.entry(self._app, self._stage, state.number)
+        if state.number > 1:
+            self._prove(state.number - 1)
         try:
             self._blobs.create(key, promotion.encode(state, signatures))
         except ConflictError:
@@ -54,6 +61,24 @@ class StageLog:
                 f"{winner.action} of {winner.version} is entry {winner.number}",
                 hint=f"look at `fapstore history {self._app} {self._stage}`, then decide again",
             ) from None
+        if state.number == 1:
+            self._prove(1)
+
+    def _prove(self, number: int) -> None:
+        """Write an entry that is there once more, as it is: it does no harm, and must be refused."""
+        if self._proven:
+            return
+        key = layout.entry(self._app, self._stage, number)
+        try:
+            self._blobs.create(key, self._blobs.get(key))
+        except ConflictError:
+            self._proven = True
+            return
+        raise StoreError(
+            f"{self._blobs.name} overwrites what is there, so of two promotions at once one could be lost",
+            hint="see `fapstore doctor`; if nobody else promotes now: the same with "
+            "`fapstore --unsafe-store`",
+        )
 
     def _listed(self, seen: int) -> Entry | None:
         """A listing may lag behind: page it to its end, then ask for numbers until one is not there."""

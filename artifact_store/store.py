@@ -12,6 +12,7 @@ import msgspec
 
 from artifact_store import (
     archive,
+    doctor,
     evidence,
     layout,
     policy,
@@ -29,6 +30,7 @@ from artifact_store.errors import (
     RefusedError,
     VerificationError,
 )
+from artifact_store.finding import Finding
 from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
@@ -55,13 +57,14 @@ class Change:
     """False if the stage was so before, and nothing was written."""
 
 
-def open_store(url: str, trust: Trust = NO_RULES) -> "Store":
+def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False) -> "Store":
     """The store at `s3://bucket/prefix`, `file:///dir`, a plain path, or read-only `https://host/path`.
 
     `trust` says by which rules stages change there, and whose signatures count; the default has none.
-    Connects to nothing yet. Raises UsageError if the URL is none of these.
+    With `unsafe`, stages are changed even where the store overwrites what is there. Connects to nothing yet.
+    Raises UsageError if the URL is none of these.
     """
-    return Store(open_blobs(url), trust=trust)
+    return Store(open_blobs(url), trust=trust, unsafe=unsafe)
 
 
 class Store:
@@ -72,6 +75,7 @@ class Store:
         blobs: Blobs,
         *,
         trust: Trust = NO_RULES,
+        unsafe: bool = False,
         clock: Callable[[], datetime] = _now,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
@@ -79,6 +83,7 @@ class Store:
         self._trust = trust
         self.notary = Notary(blobs, trust)
         """Who signed what."""
+        self._unsafe = unsafe
         self._clock = clock
         self._new_id = new_id
         self._logs: dict[tuple[str, str], StageLog] = {}
@@ -157,6 +162,10 @@ class Store:
         """The names of all versions of an app, in no order."""
         keys = self._blobs.keys(layout.artifacts(app))
         return tuple(version for version in map(layout.recorded_version, keys) if version)
+
+    def examine(self) -> Iterator[Finding]:
+        """What the store really does, and how it is set up: see `doctor`."""
+        return doctor.examine(self._blobs, lambda: datetime.now(UTC))
 
     def apps(self) -> tuple[str, ...]:
         """The names of all apps."""
@@ -419,7 +428,7 @@ class Store:
 
     def _log(self, app: str, stage: str) -> StageLog:
         if (app, stage) not in self._logs:
-            self._logs[app, stage] = StageLog(self._blobs, app, stage)
+            self._logs[app, stage] = StageLog(self._blobs, app, stage, unsafe=self._unsafe)
         return self._logs[app, stage]
 
     def _record(self, artifact: ArtifactId) -> ArtifactRecord | None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import httpx
 
 from artifact_store.blobs import Blob, Link, Sink, Unfinished
+from artifact_store.bucket import Settings
 from artifact_store.errors import NotFoundError, StoreError, UnreachableError
 from artifact_store.pieces import CutError, resumed
 
@@ -72,6 +73,10 @@ class WebBlobs:
     def abort(self, unfinished: Unfinished) -> None:
         """A web server is read-only: raises StoreError."""
         raise self._no_write()
+
+    def settings(self) -> Settings:
+        """See Blobs. A web server tells nothing."""
+        return Settings()
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. It doesn't end."""

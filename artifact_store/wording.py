@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from artifact_store.blobs import Link
+from artifact_store.finding import Finding
 from artifact_store.promotion import StageState
 from artifact_store.record import ArtifactRecord
 
@@ -51,6 +52,12 @@ def signature(by: tuple[str, ...] | None, count: int) -> str:
 def count(number: int, one: str, many: str) -> str:
     """`1 entry`, `2 entries`."""
     return f"{number} {one if number == 1 else many}"
+
+
+def finding(found: Finding) -> str:
+    """What was found, and behind an arrow what to do about it."""
+    fix = f" -> {found.fix}" if found.fix else ""
+    return f"{found.verdict:<5}  {found.check}: {found.says}{fix}"
 
 
 def size(count: int) -> str:

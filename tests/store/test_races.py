@@ -50,7 +50,7 @@ def race_promoters(url: str, folder: Path, processes: int, rounds: int) -> None:
     running = [start(sys.executable, "-c", PROMOTER, url, f"p{n}", rounds) for n in range(processes)]
     acknowledged = []
     for process in running:
-        said, wrong = process.communicate(timeout=120)
+        said, wrong = process.communicate(timeout=300)
         assert (process.returncode, wrong) == (0, "")
         acknowledged += [(int(line.split()[0]), line.split()[1]) for line in said.splitlines()]
     history = store.history("shop", "staging")
@@ -64,7 +64,7 @@ def race_pushers(url: str, folder: Path, processes: int) -> None:
         (folder / str(number)).mkdir()
         artifacts.append(tgz(folder / str(number), files={"app.py": b"%d" % number}))
     running = [start(FAPSTORE, "--store", url, "push", artifact) for artifact in artifacts]
-    results = [(*process.communicate(timeout=120), process.returncode) for process in running]
+    results = [(*process.communicate(timeout=300), process.returncode) for process in running]
     (won,) = (number for number, (_, _, code) in enumerate(results) if code == 0)
     digest = open_store(url).artifact("shop", "1").digest
     assert results[won][0] == f"shop 1 {digest}\n"
@@ -75,7 +75,7 @@ def race_pushers(url: str, folder: Path, processes: int) -> None:
 
     again = [start(FAPSTORE, "--store", url, "push", artifacts[won]) for _ in range(2)]
     for process in again:
-        said, talk = process.communicate(timeout=120)
+        said, talk = process.communicate(timeout=300)
         assert (said, process.returncode) == (f"shop 1 {digest}\n", 0)
         assert "already there" in talk
 
@@ -156,7 +156,7 @@ def test_two_fetches_at_once_into_one_folder(tmp_path: Path) -> None:
     target = tmp_path / "fetched"
     target.mkdir()
     for process in [start(FAPSTORE, "--store", url, "fetch", "shop", "1", "-o", target) for _ in range(4)]:
-        said, talk = process.communicate(timeout=120)
+        said, talk = process.communicate(timeout=300)
         assert (said, talk, process.returncode) == (f"{target}/shop-1.tgz\n", "", 0)
     assert [path.name for path in target.iterdir()] == ["shop-1.tgz"]
     assert (target / "shop-1.tgz").read_bytes() == artifact.read_bytes()
