@@ -78,10 +78,11 @@ def lock(upgrade: bool) -> None:
 
     pip-compile makes requirements.txt; a uv.lock or poetry.lock is renewed by uv or Poetry.
     """
-    from fapbuild import config, locks
+    from fapbuild import config, credentials, locks
 
     root = Path.cwd()
-    path = locks.write(config.load(root), root, upgrade=upgrade)
+    with credentials.out_of_sight():
+        path = locks.write(config.load(root), root, upgrade=upgrade)
     _say(f"locked; commit it: git add {os.path.relpath(path, root)}")
     click.echo(path)
 
@@ -131,17 +132,19 @@ def pack(
     and path become outputs of the step.
     """
     from artifact_store import actor, wording
-    from fapbuild import report
+    from fapbuild import credentials, report
     from fapbuild.pack import Request, dry_run_lines
     from fapbuild.pack import pack as run
 
     store = _open_store(push) if push is not None else None
     request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed, target, wheel_store)
     if dry_run:
-        _print(*dry_run_lines(request, _say), as_json)
+        with credentials.out_of_sight():
+            found = dry_run_lines(request, _say)
+        _print(*found, as_json)
         return
     start = time.monotonic()
-    with report.opened().shown() as shown:
+    with credentials.out_of_sight(), report.opened().shown() as shown:
         written = run(request, shown)
         shown.say(f"packed {wording.size(written.size)} in {time.monotonic() - start:.1f} s")
         if store:

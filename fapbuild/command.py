@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from artifact_store.errors import FapError
 LAST_LINES = 40
 _LONGEST = 4096
 _GRACE = 5.0
+_LOGIN = re.compile(r"://[^\s/@]+@")
 _streaming: set["subprocess.Popen[bytes]"] = set()
 _stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -29,6 +31,7 @@ def run(
     stdin: bytes = b"",
     stdout: Path | None = None,
     hint: str = "",
+    last_lines: int = LAST_LINES,
 ) -> bytes:
     """Run `argv` in `cwd` under umask 022 and return its standard output.
 
@@ -36,7 +39,7 @@ def run(
     always the same. With `stdout` the output goes to that file, and b"" is returned.
 
     Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
-    ends with the last lines that the program wrote.
+    ends with the `last_lines` that the program wrote.
     """
     environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
     try:
@@ -61,7 +64,8 @@ def run(
             f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
         ) from error
     if done.returncode != 0:
-        raise FapError(_failure(_shown(argv), done.returncode, done.stdout or b"", done.stderr), hint=hint)
+        said = _failure(_shown(argv), done.returncode, done.stdout or b"", done.stderr, last_lines)
+        raise FapError(said, hint=hint)
     return done.stdout or b""
 
 
@@ -123,10 +127,10 @@ def _stop(started: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTE
         os.killpg(started.pid, how)
 
 
-def _failure(what: str, code: int, out: bytes, err: bytes) -> str:
+def _failure(what: str, code: int, out: bytes, err: bytes, last_lines: int = LAST_LINES) -> str:
     text = "\n".join(part.decode("utf-8", "replace").strip() for part in (out, err) if part.strip())
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    lines = text.splitlines()[-LAST_LINES:]
+    lines = _LOGIN.sub("://***@", text).splitlines()[-last_lines:]
     return "\n".join([f"{what} {how}", *(f"  {line}" for line in lines)])
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from artifact_store.errors import UsageError
+from artifact_store.errors import FapError, UsageError
 from fapbuild import command
 from fapbuild.config import PYPROJECT
 from fapbuild.locks.pins import check_secret
@@ -33,17 +33,34 @@ def compile_lock(
     if not source:
         source = str(work / "pyproject.in")
         Path(source).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    argv = [sys.executable, "-m", "piptools", "compile", "--quiet", "--no-config", "--generate-hashes"]
+    argv = [sys.executable, "-m", "piptools", "compile", "--no-config", "--generate-hashes"]
     argv += ["--allow-unsafe", "--no-strip-extras", "--no-emit-index-url", "--no-emit-find-links"]
     argv += ["--no-emit-trusted-host", "--resolver=backtracking", "--newline=lf"]
-    command.run(
-        [*argv, f"--output-file={output}", source],
-        cwd=folder,
-        env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock"},
-        hint="mend the requirements named above, then: fapbuild lock",
-    )
+    try:
+        command.run(
+            [*argv, f"--output-file={output}", source],
+            cwd=folder,
+            env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock", "PIP_NO_INPUT": "1"},
+            last_lines=10 * command.LAST_LINES,
+        )
+    except FapError as error:
+        raise FapError(_plain(error.message), hint=_hint(error.message)) from error
     text = output.read_text(encoding="utf-8").replace(f"-r {work / 'pyproject.in'}", PYPROJECT)
     return "".join(f"{line}\n" for line in _portable(text, lock, folder))
+
+
+def _plain(message: str) -> str:
+    """What pip-compile said, without the way through its code."""
+    told, _, trace = message.partition("\n  Traceback (most recent call last):")
+    first, *lines = told.splitlines()
+    raised = re.split(r"\n  (?=[A-Za-z_][\w.]*: )", trace)[-1] if trace else ""
+    return "\n".join([first, *lines[-command.LAST_LINES :], f"  {raised}" if raised else ""]).rstrip()
+
+
+def _hint(message: str) -> str:
+    if "from versions: none" in message:
+        return "is the name right, and are PIP_EXTRA_INDEX_URL and the login of the index that has it?"
+    return "mend the requirements named above, then: fapbuild lock"
 
 
 def _without_direct(text: str) -> str:
