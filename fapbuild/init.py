@@ -33,6 +33,7 @@ _BUNDLERS = {"vite": "dist", "webpack": "dist", "parcel": "dist", "react-scripts
 _BUNDLER_CONFIG = re.compile(r"(rollup|vite|webpack|esbuild)[\w.-]*\.(c|m)?[jt]s")
 _OUTPUT_FLAG = re.compile(r"(?:\s-o|--(?:out-?[dD]ir|outfile|output|dist-dir))[=\s]+['\"]?([\w@./-]+)")
 _OUTPUT_KEY = re.compile(r"\b(?:file|dir|outDir|outdir|outfile)\s*:\s*['\"]([\w@./-]+)['\"]")
+_SOURCE_MAP = re.compile(r"\bsourcemap\s*:\s*true")
 _STATIC_ROOT = re.compile(
     r"""^STATIC_ROOT\s*=\s*(?:
         \w+\s*/\s*['"](?P<joined>[\w./-]+)['"]            # BASE_DIR / "static"
@@ -287,7 +288,12 @@ def _outputs(scripts: dict[str, Any], folder: str, there: frozenset[str], read: 
     found = list(_OUTPUT_FLAG.findall(script))
     for path in sorted(there):
         if posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path)):
-            found += _OUTPUT_KEY.findall(read(path))
+            text = read(path)
+            named = _OUTPUT_KEY.findall(text)
+            mapped = (
+                [f"{name}.map" for name in named if name.endswith("js")] if _SOURCE_MAP.search(text) else []
+            )
+            found += [*named, *mapped]
     if not found:
         found = [output for tool, output in _BUNDLERS.items() if re.search(rf"\b{tool}\b", script)][:1] or [
             "dist"

@@ -54,7 +54,9 @@ def _plain(message: str) -> str:
     told, _, trace = message.partition("\n  Traceback (most recent call last):")
     first, *lines = told.splitlines()
     raised = re.split(r"\n  (?=[A-Za-z_][\w.]*: )", trace)[-1] if trace else ""
-    return "\n".join([first, *lines[-command.LAST_LINES :], f"  {raised}" if raised else ""]).rstrip()
+    if raised:
+        lines.append(f"  {re.sub(r'^[\w.]+: ', '', raised)}")
+    return "\n".join([first, *lines[-command.LAST_LINES :]])
 
 
 def _hint(message: str) -> str:

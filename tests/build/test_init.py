@@ -54,6 +54,11 @@ def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
         ("vite build", {}, ("web/dist",)),
         ("vite build", {"web/vite.config.ts": "build: { outDir: '../static/app' }"}, ("static/app",)),
         ("rollup -c", {"web/rollup.config.mjs": "output: { file: 'out/bundle.js' }"}, ("web/out/bundle.js",)),
+        (
+            "rollup -c",
+            {"web/rollup.config.mjs": "output: { sourcemap: true, file: 'a.js' }"},
+            ("web/a.js", "web/a.js.map"),
+        ),
         ("npm run css && npm run js", {}, ("web/a.css", "web/js")),
         ("esbuild app.js --bundle --outfile=static/app.js", {}, ("web/static/app.js",)),
         ("react-scripts build", {}, ("web/build",)),
