@@ -55,7 +55,7 @@ def _plain(message: str) -> str:
     first, *lines = told.splitlines()
     raised = re.split(r"\n  (?=[A-Za-z_][\w.]*: )", trace)[-1] if trace else ""
     if raised:
-        lines.append(f"  {re.sub(r'^[\w.]+: ', '', raised)}")
+        lines.append("  " + re.sub(r"^[\w.]+: ", "", raised))
     return "\n".join([first, *lines[-command.LAST_LINES :]])
 
 
