@@ -246,9 +246,9 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _fail(message: str, hint: str, code: int) -> None:
-    click.echo(f"fapbuild: {message}", err=True)
-    if hint:
-        click.echo(f"hint: {hint}", err=True)
+    from fapbuild import report
+
+    report.show_error(message, hint)
     sys.exit(code)
 
 

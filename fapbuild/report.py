@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,10 +69,7 @@ class GroupedReport(Report):
             title = _finished(done, start)
         finally:
             if lines:
-                # Nothing that a step prints is taken as a command.
-                token = secrets.token_hex(16)
-                shown = "\n".join(lines)
-                self.say(f"::group::{title}\n::stop-commands::{token}\n{shown}\n::{token}::\n::endgroup::")
+                self.say(f"::group::{title}\n{_no_commands(lines)}\n::endgroup::")
         if not lines:
             self.say(title)
 
@@ -134,6 +131,21 @@ def opened(environ: Mapping[str, str] = os.environ) -> Report:
     return Report()
 
 
+def show_error(message: str, hint: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Show why it failed and what to type next; on GitHub also where a run's page shows its errors."""
+    lines = [f"{click.style('fapbuild:', fg='red', bold=True)} {message}"]
+    if hint:
+        lines.append(f"{click.style('hint:', bold=True)} {hint}")
+    text = "\n".join(lines)
+    if environ.get("GITHUB_ACTIONS") == "true":
+        said = f"{message}\n{hint}".strip()
+        for letter, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+            said = said.replace(letter, escaped)
+        text = f"{_no_commands([text])}\n::error title=fapbuild::{said}"
+    with suppress(OSError):
+        click.echo(text, err=True)
+
+
 def write_outputs(facts: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> None:
     """Append the facts to the file that GITHUB_OUTPUT names, if it is set: later steps can use them.
 
@@ -148,6 +160,12 @@ def write_outputs(facts: Mapping[str, object], environ: Mapping[str, str] = os.e
 
 def _finished(done: str, start: float) -> str:
     return f"{done} in {time.monotonic() - start:.1f} s"
+
+
+def _no_commands(lines: Iterable[str]) -> str:
+    """The lines, of which GitHub takes none as a command, whatever a step printed."""
+    token = secrets.token_hex(16)
+    return "\n".join([f"::stop-commands::{token}", *lines, f"::{token}::"])
 
 
 def _plain(line: str) -> str:

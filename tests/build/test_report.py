@@ -15,12 +15,11 @@ from fapbuild.report import GroupedReport, write_outputs
 from tests.build.project import PYPROJECT, Project
 
 STEP = '[[tool.fapbuild.assets]]\nname = "front"\nrun = ["%s"]\noutputs = ["x"]\n'
-PLAIN = {"GITHUB_ACTIONS": "", "GITHUB_OUTPUT": ""}
 
 
 def test_a_log_gets_a_line_for_each_thing_and_no_output_of_steps(project: Project) -> None:
     run = "echo it works; echo > x"
-    talk = project.commit({"pyproject.toml": PYPROJECT + STEP % run}).pack(**PLAIN)["talk"]
+    talk = project.commit({"pyproject.toml": PYPROJECT + STEP % run}).pack()["talk"]
     assert "compiling front\n" in talk
     assert re.search(r"^compiled front in \d+\.\d s$", talk, re.MULTILINE)
     assert "it works" not in talk
@@ -30,7 +29,7 @@ def test_a_log_gets_a_line_for_each_thing_and_no_output_of_steps(project: Projec
 def test_github_gets_a_group_of_what_a_step_printed(project: Project) -> None:
     run = "echo ::set-env name=PATH::/evil; seq 300; echo > x"
     project.commit({"pyproject.toml": PYPROJECT + STEP % run})
-    lines = project.pack(**{**PLAIN, "GITHUB_ACTIONS": "true"})["talk"].splitlines()
+    lines = project.pack(GITHUB_ACTIONS="true")["talk"].splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("::group::compiled front in"))
     end = lines.index("::endgroup::")
     stop, *shown, resume = lines[start + 1 : end]
@@ -81,7 +80,7 @@ def test_an_output_is_what_it_is_whatever_it_holds(tmp_path: Path) -> None:
 def on_a_terminal(project: Project, *arguments: str) -> tuple[int, str, str]:
     """Exit code, standard output and what a terminal got on standard error."""
     master, slave = pty.openpty()
-    env = {**os.environ, **project.env, **PLAIN, "TERM": "xterm", "CI": ""}
+    env = {**os.environ, **project.env, "TERM": "xterm", "CI": ""}
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     started = subprocess.Popen(
         [sys.executable, "-m", "fapbuild", *arguments],
@@ -121,3 +120,20 @@ def test_a_terminal_sees_an_error_last(project: Project) -> None:
     assert (code, out) == (1, "")
     assert "  it broke\r\n" in seen
     assert "hint: it ran in a copy" in seen.splitlines()[-1]
+
+
+def test_an_error_is_an_annotation_on_github_and_holds_no_command(project: Project) -> None:
+    project.commit({"pyproject.toml": PYPROJECT + STEP % "echo ::add-mask::x 100%; false"})
+    done = project.run("pack", GITHUB_ACTIONS="true")
+    assert done.returncode == 1
+    *_, last = lines = done.stderr.splitlines()
+    assert last.startswith(
+        "::error title=fapbuild::assets 'front': 'echo ::add-mask::x 100%25; false' failed"
+    )
+    assert "%0A  ::add-mask::x 100%25%0A" in last
+    stop = max(number for number, line in enumerate(lines) if line.startswith("::stop-commands::"))
+    resume = lines.index(f"::{lines[stop].removeprefix('::stop-commands::')}::")
+    shown = lines[stop + 1 : resume]
+    assert shown[0].startswith("fapbuild: assets 'front'")
+    assert "  ::add-mask::x 100%" in shown
+    assert shown[-1].startswith("hint: ")
