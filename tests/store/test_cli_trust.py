@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.store import open_store
 from tests.store.signers import Signers
 from tests.store.test_cli import Cli
 
@@ -30,8 +31,8 @@ def shop(tmp_path: Path, signers: Signers, one: Path, two: Path) -> Cli:
     (tmp_path / "fapstore.toml").write_text(RULES)
     cli = Cli(tmp_path, f"file://{tmp_path}/store")
     cli.env.pop("FAP_SIGNING_KEY", None)
-    cli.out("push", one)
-    cli.out("push", two)
+    for artifact in (one, two):
+        open_store(cli.env["FAP_STORE"]).publish(artifact, who="ann@desk")
     return cli
 
 
