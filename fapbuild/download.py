@@ -15,6 +15,7 @@ from fapbuild.locks import Pin
 _SHARE = 8
 """Fewer pins than this are not worth the start of another pip."""
 _SIDE_BY_SIDE = 6
+"""pip starts slowly, so more of them than cores (at least two, to wait side by side) only cost."""
 _HAS_NONE = "No matching distribution found"
 
 
@@ -25,9 +26,10 @@ def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Path]:
     do. Raises FapError if pip fails; if wheels are missing it names every package that has none.
     """
     work.mkdir()
-    count = max(1, min(len(pins) // _SHARE, _SIDE_BY_SIDE, 2 * (os.cpu_count() or 1)))
-    shares = [pins[number::count] for number in range(count)]
-    with ThreadPoolExecutor(count) as pool:
+    side_by_side = min(max(os.cpu_count() or 1, 2), _SIDE_BY_SIDE)
+    count = max(1, min(len(pins) // _SHARE, side_by_side))
+    shares = _shares(pins, count)
+    with ThreadPoolExecutor(len(shares)) as pool:
         running = [
             pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
         ]
@@ -48,6 +50,17 @@ def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Path]:
 
 
 _WANTED = "wanted.txt"
+
+
+def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
+    """About equal ones; in none are two of one name, which pip refuses."""
+    shares: list[list[Pin]] = [[] for _ in range(count)]
+    for number, pin in enumerate(pins):
+        if all(pin.name != other.name for other in shares[number % count]):
+            shares[number % count].append(pin)
+        else:
+            shares.append([pin])
+    return shares
 
 
 def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:

@@ -120,13 +120,12 @@ def pack(request: Request, report: Report) -> writer.Written:
 def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path, report: Report) -> Wheels:
     platform, say = found.manifest.target, report.say
     (work / "wheels").mkdir()
-    (work / "installer").mkdir()
-    with ThreadPoolExecutor(1) as beside:
-        installing = beside.submit(wheels.vendor, parts.pins(), platform, cache, work / "installer", say)
-        pins = direct.build(found.pins, found.tree, platform, cache, work / "wheels", say, shared)
-        vendored = wheels.vendor(pins, platform, cache, work / "wheels", say, shared)
-        completeness.check(pins, vendored, platform, say)
-        return Wheels(vendored, installing.result())
+    pins = direct.build(found.pins, found.tree, platform, cache, work / "wheels", say, shared)
+    # The installer's own wheel comes in the same go: each start of pip costs.
+    every = wheels.vendor((*pins, *parts.pins()), platform, cache, work / "wheels", say, shared)
+    vendored = tuple(sorted(every[: len(pins)], key=lambda wheel: wheel.file))
+    completeness.check(pins, vendored, platform, say)
+    return Wheels(vendored, every[len(pins) :])
 
 
 def asked(request: Request) -> dict[str, object]:

@@ -255,6 +255,17 @@ def read_text(folder: Path, name: str) -> str:
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 
+# git would map whole packs, and hold files of up to 512 MiB (git-config: core.packedGit*, bigFileThreshold).
+_STREAMING = (
+    "-c",
+    "core.packedGitWindowSize=8m",
+    "-c",
+    "core.packedGitLimit=32m",
+    "-c",
+    "core.bigFileThreshold=4m",
+)
+
+
 def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
     return command.run(["git", *arguments], cwd=root, env=env)
 
@@ -348,7 +359,7 @@ def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work:
     blobs = work / "blobs"
     wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
     command.run(
-        ["git", "cat-file", "--batch"], cwd=snapshot.root, env=snapshot.env, stdin=wanted, stdout=blobs
+        ["git", *_STREAMING, "cat-file", "--batch"], cwd=snapshot.root, env=snapshot.env, stdin=wanted, stdout=blobs
     )
     links = []
     with blobs.open("rb") as stream:

@@ -42,7 +42,7 @@ def vendor(
     say: Say,
     shared: WheelStore | None = None,
 ) -> tuple[Vendored, ...]:
-    """One wheel for each pin, sorted by file name.
+    """One wheel for each pin, in their order.
 
     The same pin and target give the same file for as long as the cache lives, and with `shared` on every
     machine that builds. What is missing is downloaded by pip, several at once, which checks the hashes;
@@ -55,7 +55,7 @@ def vendor(
         chosen = list(pool.map(lambda question: cache.answer("wheel", question), questions))
         missing = [pin for pin, kept in zip(pins, chosen, strict=True) if kept is None]
         if missing:
-            say(f"downloading {len(missing)} of {len(pins)} packages")
+            say(f"downloading packages: {len(missing)} of {len(pins)}")
             files = download(missing, platform, work / "download")
             fetching = [
                 pool.submit(_choose, cache, pin, platform, path, work, say, shared)
@@ -63,10 +63,9 @@ def vendor(
             ]
             fetched = dict(zip(missing, (running.result() for running in fetching), strict=True))
             chosen = [kept or fetched[pin] for pin, kept in zip(pins, chosen, strict=True)]
-        wheels = [
-            _vendored(cache, pin, kept, platform) for pin, kept in zip(pins, chosen, strict=True) if kept
-        ]
-    return tuple(sorted(wheels, key=lambda wheel: wheel.file))
+    return tuple(
+        _vendored(cache, pin, kept, platform) for pin, kept in zip(pins, chosen, strict=True) if kept
+    )
 
 
 def remember(cache: Cache, pin: Pin, platform: Target, shared: WheelStore | None, kept: Kept) -> None:

@@ -115,7 +115,7 @@ def test_with_a_cache_that_was_lost(clone: Project, digest: str, tmp_path: Path,
     subprocess.run(["cp", "-r", str(kept), str(cache / "answers")], check=True)
     subprocess.run(["cp", "-r", str(kept.parent.parent / "blobs"), str(cache)], check=True)
     facts = clone.pack(FAP_CACHE=str(cache))
-    assert "downloading 3 of 3 packages" in facts["talk"]
+    assert "downloading packages: 4 of 4" in facts["talk"]
     assert "from its sdist" not in facts["talk"]
     assert facts["digest"] == digest
 
