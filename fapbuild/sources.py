@@ -255,7 +255,7 @@ def read_text(folder: Path, name: str) -> str:
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 
-# git would map whole packs, and hold files of up to 512 MiB (git-config: core.packedGit*, bigFileThreshold).
+# git would map whole packs, and hold files of up to 512 MiB (git-config: packedGit*, bigFileThreshold).
 _STREAMING = (
     "-c",
     "core.packedGitWindowSize=8m",
@@ -359,7 +359,11 @@ def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work:
     blobs = work / "blobs"
     wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
     command.run(
-        ["git", *_STREAMING, "cat-file", "--batch"], cwd=snapshot.root, env=snapshot.env, stdin=wanted, stdout=blobs
+        ["git", *_STREAMING, "cat-file", "--batch"],
+        cwd=snapshot.root,
+        env=snapshot.env,
+        stdin=wanted,
+        stdout=blobs,
     )
     links = []
     with blobs.open("rb") as stream:

@@ -55,7 +55,7 @@ def vendor(
         chosen = list(pool.map(lambda question: cache.answer("wheel", question), questions))
         missing = [pin for pin, kept in zip(pins, chosen, strict=True) if kept is None]
         if missing:
-            say(f"downloading packages: {len(missing)} of {len(pins)}")
+            say(f"downloading {len(missing)} of {len(pins)} wheels")
             files = download(missing, platform, work / "download")
             fetching = [
                 pool.submit(_choose, cache, pin, platform, path, work, say, shared)

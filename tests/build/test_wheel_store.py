@@ -70,7 +70,7 @@ def test_the_second_machine_takes_the_bytes_of_the_first(build: Build, log: Path
     assert first.sha256 == second.sha256
     assert second.path.read_bytes() == first.path.read_bytes()
     assert log.read_text() == "built\n"
-    assert said == ["downloading packages: 1 of 1"]
+    assert said == ["downloading 1 of 1 wheels"]
 
 
 def test_a_machine_that_had_built_before_joins_the_others(build: Build, log: Path) -> None:

@@ -49,9 +49,9 @@ def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
     assert found[0] == found[1] == found[2]
     assert (tmp_path / "log").read_text() == "built\n"
     assert said == [
-        "downloading packages: 1 of 1",
+        "downloading 1 of 1 wheels",
         "building homemade 1.0 from its sdist",
-        "downloading packages: 1 of 1",
+        "downloading 1 of 1 wheels",
     ]
     (wheel,) = found[0]
     assert lock_text(found[0]) == f"homemade==1.0 --hash=sha256:{wheel.sha256}\n".encode()
