@@ -10,6 +10,7 @@ import click
 
 from bench import hundred, machine, trivial, webserver
 from bench import install as installing
+from bench import pack as packing
 from bench import release as releasing
 from bench.processes import BenchError
 from tests.fleet import FleetError
@@ -45,6 +46,24 @@ def release(hosts: str, runs: int) -> None:
                     f"| {row.lowest:.2f} to {row.highest:.2f} "
                     f"| {row.our_sessions} against {row.fabric_sessions} |"
                 )
+
+
+@main.command()
+@click.option("--runs", default=5, show_default=True, help="Packs each way; the medians count.")
+@click.option("--slow-runs", default=1, show_default=True, help="Packs with shiv and pex, which take long.")
+def pack(runs: int, slow_runs: int) -> None:
+    """Pack an app with a hundred wheels with fapbuild, with pip wheel and tar, with shiv and with pex."""
+    _head(f"medians of {runs} packs, {slow_runs} with shiv and pex", "fapkit", "pip", "shiv", "pex")
+    click.echo("| pack | fapbuild | peer | ratio | in single turns | CPU |")
+    click.echo("|---|---|---|---|---|---|")
+    with _scratch() as folder:
+        rows = [("only code changed", row) for row in packing.warm(folder / "warm", runs, slow_runs)]
+        for title, row in [*rows, ("all caches empty", packing.cold(folder / "cold", runs))]:
+            click.echo(
+                f"| {title} | {row.ours:.2f} s | {row.peer} {row.theirs:.1f} s | 1/{1 / row.ratio:.1f} "
+                f"| 1/{1 / row.highest:.1f} to 1/{1 / row.lowest:.1f} "
+                f"| {row.our_cpu:.1f} s against {row.their_cpu:.1f} s |"
+            )
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""Pack an app with a hundred wheels: ours, pip wheel with tar, shiv and pex in turns, as whole processes."""
+"""Pack an app with a hundred wheels: ours, pip wheel and tar, shiv, pex; in turns, as whole processes."""
 
 import os
 import resource
@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import hundred
-from bench.processes import BIN, output
+from bench.processes import BIN, BenchError, output
+
+LEAST = 60_000_000
+"""What is packed has at least this many bytes, or something is missing."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ class Row:
 
 def warm(folder: Path, runs: int, slow_runs: int) -> list[Row]:
     """Nothing but code changed since the pack before; shiv and pex take `slow_runs` turns."""
-    scene = Scene(hundred.make(folder / "repository"), folder / "turn", folder / "caches")
+    scene = _scene(folder)
     rows = []
-    for peer, turns in ((_wheel_and_tar, runs), (_shiv, slow_runs), (_pex, slow_runs)):
-        ways = Way("fapbuild", _ours), Way(peer.__name__.strip("_"), peer)
+    peers = (("pip wheel, tar", _wheel_and_tar, runs), ("shiv", _shiv, slow_runs), ("pex", _pex, slow_runs))
+    for name, peer, turns in peers:
+        ways = Way("fapbuild", _ours), Way(name, peer)
         for turn in range(turns + 1):
             (scene.repository / "shop" / "part0.py").write_text(f"TURN = {len(rows)}, {turn}\n")
             hundred.commit(scene.repository)
@@ -72,11 +76,16 @@ def warm(folder: Path, runs: int, slow_runs: int) -> list[Row]:
 
 def cold(folder: Path, runs: int) -> Row:
     """All caches are empty, pip's too, so every wheel is downloaded."""
-    scene = Scene(hundred.make(folder / "repository"), folder / "turn", folder / "caches")
-    ways = Way("fapbuild", _ours), Way("wheel_and_tar", _wheel_and_tar)
+    scene = _scene(folder)
+    ways = Way("fapbuild", _ours), Way("pip wheel, tar", _wheel_and_tar)
     for turn in range(runs + 1):
         _take_turns(ways, scene, turn, counts=turn > 0, cold=True)
     return _row(*ways)
+
+
+def _scene(folder: Path) -> Scene:
+    folder.mkdir()
+    return Scene(hundred.make(folder / "repository"), folder / "turn", folder / "caches")
 
 
 def _take_turns(ways: Sequence[Way], scene: Scene, turn: int, *, counts: bool, cold: bool = False) -> None:
@@ -89,15 +98,18 @@ def _take_turns(ways: Sequence[Way], scene: Scene, turn: int, *, counts: bool, c
         os.sync()
         began, before = time.perf_counter(), _cpu()
         way.pack(scene)
+        seconds, cpu = time.perf_counter() - began, _cpu() - before
+        if max(path.stat().st_size for path in scene.folder.iterdir() if path.is_file()) < LEAST:
+            raise BenchError(f"{way.name} packed too little")
         if counts:
-            way.seconds.append(time.perf_counter() - began)
-            way.cpu.append(_cpu() - before)
+            way.seconds.append(seconds)
+            way.cpu.append(cpu)
 
 
 def _row(ours: Way, peer: Way) -> Row:
     ratios = [one / other for one, other in zip(ours.seconds, peer.seconds, strict=True)]
     return Row(
-        peer=peer.name.replace("_", " "),
+        peer=peer.name,
         ours=statistics.median(ours.seconds),
         theirs=statistics.median(peer.seconds),
         our_cpu=statistics.median(ours.cpu),
