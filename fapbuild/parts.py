@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from artifact_store.manifest import Target
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.plan import Entry
+from fapbuild.target import marker_environment
 from fapbuild.wheels import Vendored
 
 _FOLDER = Path(__file__).parent / "installer"
 
 
-def pins() -> tuple[Pin, ...]:
-    """The wheels that the installer runs from, pinned by their hashes."""
-    return parse_lock(
-        (_FOLDER / "requirements.txt").read_text(encoding="utf-8"), "fapbuild/installer/requirements.txt"
-    )
+def pins(platform: Target) -> tuple[Pin, ...]:
+    """The wheels that the installer runs from on the target, pinned by their hashes."""
+    text = (_FOLDER / "requirements.txt").read_text(encoding="utf-8")
+    return parse_lock(text, "fapbuild/installer/requirements.txt", marker_environment(platform))
 
 
 def entries(own_wheels: Sequence[Vendored], *, own_installer: bool) -> tuple[Entry, ...]:

@@ -34,11 +34,12 @@ def main():
     start = time.monotonic()
     manifest = json.loads((ROOT / ".fap" / "manifest.json").read_text(encoding="utf-8"))
     machine.check(manifest["target"], manifest.get("libraries", ()))
+    files = [path for path, _, _ in manifest["files"]]
+    check_files(files)
     wheels = check_wheels(manifest["wheels"])
     for stale in (BUILD, OLD):
         if stale.exists():
             shutil.rmtree(str(stale))
-    files = [path for path, _, _ in manifest["files"]]
     site = layout.begin(BUILD)
     packages.unpack_all(wheels, BUILD, site)
     for warning in requirements.check(site):
@@ -70,6 +71,12 @@ def only_one(script):
             time.sleep(0.1)
         except OSError:
             return None
+
+
+def check_files(listed):
+    for path in listed:
+        if not os.path.lexists(str(ROOT / path)):
+            raise RefusedError(f"{path} is missing: was the whole artifact unpacked?", 6)
 
 
 def check_wheels(listed):

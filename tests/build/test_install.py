@@ -139,6 +139,15 @@ def test_an_artifact_for_another_machine_is_refused(unpack: Unpack) -> None:
     assert not (folder / "venv").exists()
 
 
+def test_a_missing_file_is_named(unpack: Unpack) -> None:
+    folder = unpack()
+    (folder / "show.py").unlink()
+    done = install(folder)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "install.sh: show.py is missing: was the whole artifact unpacked?" in done.stderr
+    assert not (folder / "venv").exists()
+
+
 @pytest.mark.parametrize("harm", ["changed", "missing", "added"])
 def test_wheels_that_are_not_those_of_the_lock_are_refused(unpack: Unpack, harm: str) -> None:
     folder = unpack()
