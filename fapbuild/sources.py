@@ -267,7 +267,7 @@ _STREAMING = (
 
 
 def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
-    return command.run(["git", *arguments], cwd=root, env=env)
+    return command.run(["git", *_STREAMING, *arguments], cwd=root, env=env)
 
 
 def _prefix(root: Path) -> str:
