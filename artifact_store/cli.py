@@ -440,6 +440,38 @@ def diff(opened: Opener, app: str, source: str, target: str, repository: Path, a
     _print(stagediff.facts(found), as_json, *stagediff.lines(found, _now()))
 
 
+@fapstore.command()
+@click.argument("app")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="A clone that has the commits.  [default: this folder]",
+)
+@json_option
+@click.pass_obj
+def board(opened: Opener, app: str, output: Path | None, repository: Path, as_json: bool) -> None:
+    """Write a page that tells what each stage runs, what waits, and how it came to that.
+
+    One HTML file that needs nothing else: put it on any web server. It tells names, versions and reasons;
+    it holds no secret and no URL of an artifact.
+    """
+    from artifact_store import board as boards
+
+    trust = opened.trust()
+    found = boards.look(opened(), trust.policy, app, repository, check=trust.signers is not None)
+    if as_json:
+        _print(found, as_json)
+    elif output is None:
+        click.echo(boards.page(found, _now()))
+    else:
+        part = output.with_name(f".{output.name}.part")
+        part.write_text(boards.page(found, _now()), encoding="utf-8")
+        part.replace(output)
+        _say(f"wrote {output}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `fapstore`; print errors with what to type next, and exit with their code."""
     try:
