@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_any_settings(tmp_path: Path, table: dict[str, Any]) -> None:
         (config.PYPROJECT, document(table)),
     ):
         where = folder(tmp_path, text, name)
-        assert refusal(lambda: config.load(where)) or config.load(where).settings.app
+        assert refusal(partial(config.load, where)) or config.load(where).settings.app
         (tmp_path / name).unlink()
 
 
