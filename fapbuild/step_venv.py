@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from artifact_store.errors import UsageError
 from artifact_store.manifest import PATH as MANIFEST
 from artifact_store.manifest import Manifest, encode
-from fapbuild import command, contents, parts
+from fapbuild import command, contents, parts, target
 from fapbuild.assets import StepVenv
 from fapbuild.report import Report
 from fapbuild.wheels import Vendored, lock_text
@@ -33,6 +34,11 @@ def when_vendored(
     root = work / "release"
 
     def venv() -> StepVenv:
+        if not target.builds_here(manifest.target):
+            raise UsageError(
+                f"an asset step has venv = true, and this machine is not {target.name(manifest.target)}",
+                hint="pack on a machine with the Python and the processor of the target",
+            )
         found = wheels.result()
         decides = lock_text(found.vendored) + lock_text(found.own) + sys.version.encode("utf-8")
         return StepVenv(hashlib.sha256(decides).hexdigest(), lambda: make(found))

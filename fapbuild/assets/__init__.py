@@ -116,7 +116,7 @@ def _compile(
             f"assets {step.name!r}: no committed file matches its inputs",
             hint="inputs are patterns as in .gitignore, relative to the project's folder",
         )
-    env = environment(step, os.environ, place, cache.folder / "tools")
+    env = environment(step, os.environ, place, cache.folder.absolute() / "tools")
     packages = venv() if step.venv else None
     question = kept.question(
         step, inputs, tools.identities(step, env, place), packages.digest if packages else ""

@@ -220,6 +220,13 @@ def test_a_step_with_the_vendored_packages(project: Project, local_lock: str) ->
     assert "made a venv for the assets in" in facts["talk"]
 
 
+def test_a_step_with_packages_of_another_python(project: Project) -> None:
+    text = PYPROJECT + step(run='["touch out"]', outputs='["out"]', more="venv = true")
+    done = project.commit({"pyproject.toml": text}).run("pack", "--target", "cp314")
+    assert done.returncode == 2
+    assert "venv = true, and this machine is not cp314" in done.stderr
+
+
 def test_a_step_gets_a_clean_environment(project: Project) -> None:
     text = PYPROJECT + step(
         run='["env | cut -d= -f1 | sort > names", "umask >> names; test -d $HOME; ls -A $HOME >> names"]',
