@@ -81,6 +81,8 @@ def version(store: Store, trust: Trust, app: str, name: str) -> Check:
     except UnreachableError:
         raise
     except FapError as error:
+        if isinstance(error, NotFoundError) and (removed := store.removed(app, name)):
+            return Check(what, f"removed by gc of {removed.by.who} at {removed.by.at:%Y-%m-%d %H:%M} UTC")
         return Check(what, "", (error.message,))
     problems: list[str] = []
     digest, size = stored.sha256.hexdigest(), stored.size

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,7 @@ why_option = click.option("--why", default="", help="What for; told in the histo
 
 
 def _duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
     if not match:
         raise click.BadParameter(f"{value!r} is no duration: write 30m, 1h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
@@ -470,6 +471,73 @@ def board(opened: Opener, app: str, output: Path | None, repository: Path, as_js
         part.write_text(boards.page(found, _now()), encoding="utf-8")
         part.replace(output)
         _say(f"wrote {output}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Keep so many versions of each stage, and of each role that was released: the last ones.",
+)
+@click.option(
+    "--grace",
+    metavar="TIME",
+    callback=_duration,
+    default="30d",
+    show_default=True,
+    help="Leave alone what is younger.",
+)
+@click.option(
+    "--wait",
+    metavar="TIME",
+    callback=_duration,
+    default="1m",
+    show_default=True,
+    help="How long a promotion may take; that long after marking, the logs are read again.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go and how much that is; remove nothing.")
+@json_option
+@click.pass_obj
+def gc(
+    opened: Opener,
+    app: str,
+    keep: int,
+    grace: timedelta,
+    wait: timedelta,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove versions that nothing refers to, and what killed pushes left.
+
+    Kept is what stages and releases refer to: the last --keep versions of each. It is safe while others push
+    and promote. Who promoted, pushed and signed a removed version stays on record, and its name is never
+    free again.
+    """
+    from artifact_store import collect
+    from artifact_store.references import Rules
+
+    store = opened()
+    plan = store.plan_gc(app, Rules(keep=keep, grace=grace))
+    if plan.is_empty and not plan.kept:
+        raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
+    for version in plan.missing:
+        _say(f"warning: a stage or release refers to {app} {version}, and its bytes are not there")
+    total = f"{wording.size(plan.size)} of {app}; kept versions: {plan.kept}"
+    lines = collect.lines(plan, _now())
+    if dry_run or plan.is_empty:
+        _print(collect.facts(plan, None), as_json, *lines)
+        _say(f"would remove {total}" if dry_run else f"nothing to remove; kept versions: {plan.kept}")
+        return
+    for line in lines:
+        _say(wording.printable(line))
+    _say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
+    done = store.gc(plan, who=actor.who(), ci=actor.ci_run(), wait=lambda: time.sleep(wait.total_seconds()))
+    for version in done.spared:
+        _say(f"kept after all, as something came to refer to it: {app} {version}")
+    _print(collect.facts(plan, done), as_json, f"removed {wording.size(done.size)}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@
 <app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
 <app>/artifacts/<version>/signatures/<sha256 of the signature>.sig
+<app>/artifacts/<version>/removed/<operation>.json
 <app>/stages/<stage>/00000042.json
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
@@ -16,6 +17,7 @@ from datetime import datetime
 from artifact_store.artifact import ArtifactId, check_app, check_digest, check_operation, check_stage
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
+_APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
 _RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
 
@@ -45,6 +47,16 @@ def signatures(artifact: ArtifactId) -> str:
     return f"{artifacts(artifact.app)}{artifact.version}/signatures/"
 
 
+def removals(artifact: ArtifactId) -> str:
+    """The prefix of the marks that gc leaves on a version it removes."""
+    return f"{artifacts(artifact.app)}{artifact.version}/removed/"
+
+
+def removal(artifact: ArtifactId, operation: str) -> str:
+    """The key of the mark of one run of gc."""
+    return f"{removals(artifact)}{check_operation(operation)}.json"
+
+
 def recorded_version(key: str) -> str | None:
     """The version whose record is at `key`, or None if the key is no record's."""
     match = _RECORD.fullmatch(key)
@@ -71,15 +83,31 @@ def approvals(app: str, stage: str, digest: str) -> str:
     return f"{log(app, stage)}approvals/{check_digest(digest)}/"
 
 
+def all_approvals(app: str, stage: str) -> str:
+    """The prefix of the approvals of all artifacts for a stage."""
+    return f"{log(app, stage)}approvals/"
+
+
+def approved_digest(key: str) -> str | None:
+    """The sha256 of the artifact that the approval at `key` is for, or None if the key is no approval's."""
+    match = _APPROVAL.fullmatch(key)
+    return match[1] if match else None
+
+
 def entry_number(key: str) -> int | None:
     """The number of the log entry at `key`, or None if the key is no entry's."""
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
 
 
+def all_releases(app: str) -> str:
+    """The prefix of the release records of all stages."""
+    return f"{check_app(app)}/releases/"
+
+
 def releases(app: str, stage: str, role: str | None = None) -> str:
     """The prefix of the release records of a stage, or of one of its roles."""
-    folder = f"{check_app(app)}/releases/{check_stage(stage)}/"
+    folder = f"{all_releases(app)}{check_stage(stage)}/"
     return folder if role is None else f"{folder}{check_stage(role)}/"
 
 

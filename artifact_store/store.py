@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from artifact_store import (
     archive,
+    collect,
     doctor,
     evidence,
     layout,
@@ -19,6 +21,7 @@ from artifact_store import (
     promotion,
     record,
     releases,
+    removal,
 )
 from artifact_store.artifact import ArtifactId
 from artifact_store.attestation import Approval, Notary, Signature, Signed
@@ -34,7 +37,9 @@ from artifact_store.finding import Finding
 from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
+from artifact_store.references import Rules
 from artifact_store.releases import ReleaseRecord
+from artifact_store.removal import Removal
 from artifact_store.stagelog import StageLog
 from artifact_store.standing import look
 from artifact_store.trust import NO_RULES, Trust
@@ -128,21 +133,30 @@ class Store:
                 dirty=manifest.dirty,
             )
             if there := self._record(artifact):
-                return _same_bytes(there, mine)
+                if found := removal.find(self._blobs, artifact):
+                    raise removal.refusal(found)
+                same = _same_bytes(there, mine)
+                self._put(layout.archive(artifact, scan.digest), file, scan.digest)
+                return same
             beside = evidence.read(path, scan.digest)
             key = layout.archive(artifact, scan.digest)
-            if self._blobs.size(key) is None:
-                # the key names the bytes: whoever is faster puts the same ones there
+            self._put(key, file, scan.digest)
+            for kind, content in beside.items():
                 with suppress(ConflictError):
-                    self._blobs.create(key, file, scan.digest)
-        for kind, content in beside.items():
-            with suppress(ConflictError):
-                self._blobs.create(layout.evidence(artifact, scan.digest, kind), content)
-        try:
-            self._blobs.create(layout.record(artifact), record.encode(mine))
-        except ConflictError:
-            return _same_bytes(self.artifact(artifact.app, artifact.version), mine)
+                    self._blobs.create(layout.evidence(artifact, scan.digest, kind), content)
+            try:
+                self._blobs.create(layout.record(artifact), record.encode(mine))
+            except ConflictError:
+                return _same_bytes(self.artifact(artifact.app, artifact.version), mine)
+            # a push that was killed long ago left the bytes, and gc took them just now
+            self._put(key, file, scan.digest)
         return record.published(mine, created=True)
+
+    def _put(self, key: str, file: BinaryIO, digest: str) -> None:
+        """Have the bytes of `file` at `key`, which names them: who is faster puts the same ones there."""
+        if self._blobs.size(key) is None:
+            with suppress(ConflictError):
+                self._blobs.create(key, file, digest)
 
     def artifact(self, app: str, version: str) -> ArtifactRecord:
         """The record of a version; raise NotFoundError, naming versions like it, if there is none."""
@@ -202,7 +216,7 @@ class Store:
         Raises VerificationError if the store names other bytes, or nobody would accept the key; UsageError
         if there is no key, or it can't sign.
         """
-        found = self.artifact(app, version)
+        found = self._usable(app, version)
         if digest and digest != found.digest:
             raise VerificationError(
                 f"{self.name} says that {app} {version} has sha256 {found.digest}, not {digest}",
@@ -214,7 +228,7 @@ class Store:
     def approve(self, app: str, version: str, stage: str, *, who: str, why: str = "") -> Signed:
         """Sign that a version may go to a stage. Raises as `sign`."""
         policy.check_place(self._trust.policy, app, stage)
-        digest = self.artifact(app, version).digest
+        digest = self._usable(app, version).digest
         statement = Approval(
             app=app, stage=stage, version=version, digest=digest, who=who, why=why, at=self._clock()
         )
@@ -243,7 +257,7 @@ class Store:
         state = self.stage(app, stage)
         if state is None:
             return None
-        found = self.artifact(app, state.version)
+        found = self._usable(app, state.version)
         if found.digest != state.digest:
             raise VerificationError(
                 f"entry {state.number} of {app} {stage} says that {state.version} is {state.digest}, "
@@ -293,7 +307,7 @@ class Store:
         Raises NotFoundError for a version that is not stored, RefusedError if the rules refuse, StoreError
         if the stage is frozen, ConflictError (naming the winner) if someone else changed it meanwhile.
         """
-        digest = self.artifact(app, version).digest
+        digest = self._usable(app, version).digest
         request = self._request("promote", who, why, ci, version=version, digest=digest, source=source or "")
         return self._change(app, stage, self._log(app, stage).last(), request, reason)
 
@@ -323,7 +337,7 @@ class Store:
             raise NotFoundError(
                 f"{app} {version} was never on {stage}", hint=f"fapstore promote {app} {version} {stage}"
             )
-        digest = self.artifact(app, version).digest
+        digest = self._usable(app, version).digest
         request = self._request("rollback", who, why, ci, version=version, digest=digest)
         return self._change(app, stage, entries[-1], request, reason)
 
@@ -336,6 +350,10 @@ class Store:
         """Allow them again."""
         request = self._request("unfreeze", who, why, ci)
         return self._change(app, stage, self._log(app, stage).last(), request)
+
+    def removed(self, app: str, version: str) -> Removal | None:
+        """Which run of gc removed, or is about to remove, the bytes of a version; None where none did."""
+        return removal.find(self._blobs, ArtifactId(app, version))
 
     def record_release(self, release: ReleaseRecord) -> None:
         """Keep what a run of `faprelease` did with one role of a stage; once kept, it is never changed.
@@ -363,6 +381,15 @@ class Store:
         )
         found = [releases.decode(self._blobs.get(key), key) for key in keys]
         return tuple(sorted(found, key=lambda release: (release.entry, release.at, release.role)))
+
+    def plan_gc(self, app: str, rules: Rules) -> collect.Plan:
+        """What a run of gc would remove. Changes nothing; see `collect.plan`."""
+        return collect.plan(self._blobs, app, rules, self._clock())
+
+    def gc(self, plan: collect.Plan, *, who: str, wait: Callable[[], None], ci: str = "") -> collect.Done:
+        """Remove what `plan` lists and nothing refers to by then; see `collect.carry_out`."""
+        by = removal.By(who=who, at=self._clock(), ci=ci, operation=self._new_id())
+        return collect.carry_out(self._blobs, plan, by, wait)
 
     def _request(
         self,
@@ -395,11 +422,35 @@ class Store:
         state = promotion.decide(current, app, stage, request, last=last)
         if current and state is current.state:
             return Change(state, changed=False)
-        state = msgspec.structs.replace(state, policy=self._trust.policy_digest)
         if state.action in ("promote", "rollback"):
             state = self._judged(state, reason)
-        self._log(app, stage).append(state, self.notary.sign_entry(state))
+        state = self._append(state)
+        # a freeze names the version that the stage has anyway
+        found = removal.find(self._blobs, ArtifactId(app, request.version)) if request.version else None
+        if found:
+            self._take_back(current, state, found)
+            raise removal.refusal(found)
         return Change(state, changed=True)
+
+    def _append(self, state: StageState) -> StageState:
+        """Write an entry, signed and with the rules it was decided by; return it as it was written."""
+        state = msgspec.structs.replace(state, policy=self._trust.policy_digest)
+        self._log(state.app, state.stage).append(state, self.notary.sign_entry(state))
+        return state
+
+    def _take_back(self, believed: Entry | None, state: StageState, found: Removal) -> None:
+        """Go back to what was believed before `state`, which names a version that gc was about to remove."""
+        last = self._log(state.app, state.stage).last()
+        if believed is None or last is None or last.state.operation != state.operation:
+            return
+        before = believed.state
+        why = f"gc of {found.by.who} was removing {state.version} at the same moment"
+        request = self._request(
+            "rollback", state.who, why, state.ci, version=before.version, digest=before.digest
+        )
+        again = promotion.decide(last, state.app, state.stage, request)
+        with suppress(ConflictError):
+            self._append(msgspec.structs.replace(again, signature=before.signature))
 
     def _judged(self, state: StageState, reason: str) -> StageState:
         """The state with what the rules said of it; RefusedError if they refuse and there is no `reason`."""
@@ -422,8 +473,15 @@ class Store:
         )
 
     def _trusted(self, app: str, version: str) -> ArtifactRecord:
-        found = self.artifact(app, version)
+        found = self._usable(app, version)
         self.notary.check_artifact(found)
+        return found
+
+    def _usable(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version that was not removed; raises StoreError if it was."""
+        found = self.artifact(app, version)
+        if removed := self.removed(app, version):
+            raise removal.refusal(removed)
         return found
 
     def _log(self, app: str, stage: str) -> StageLog:

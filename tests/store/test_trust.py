@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 import pytest
 
-from artifact_store import audit, layout, promotion
+from artifact_store import audit, layout, promotion, removal
 from artifact_store.artifact import ArtifactId
 from artifact_store.envelope import seal
 from artifact_store.errors import (
@@ -564,3 +564,29 @@ def test_reading_needs_no_key_and_never_writes(ruled: Place) -> None:
     with pytest.raises(FapError):
         ruled.store().promote("shop", "1", "production", who="ann")
     assert sorted(ruled.blobs.keys("shop/")) == before
+
+
+def test_a_promotion_that_loses_against_gc_is_taken_back_by_a_signed_entry(
+    signed: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    ann.promote("shop", "1", "staging", who="ann")
+    create = signed.blobs.create
+    mark = layout.removal(ArtifactId("shop", "2"), "f" * 32)
+
+    def marked_at_the_same_moment(key: str, *content: Any) -> None:
+        create(key, *content)
+        if key == layout.entry("shop", "staging", 2):
+            by = removal.By(who="gc", at=START, ci="", operation="f" * 32)
+            create(mark, removal.encode(removal.Removal(app="shop", version="2", by=by)))
+
+    monkeypatch.setattr(signed.blobs, "create", marked_at_the_same_moment)
+    with pytest.raises(StoreError, match="was removed by `fapstore gc` of gc"):
+        ann.promote("shop", "2", "staging", who="ann")
+    last = next(signed.store().newest_first("shop", "staging"))
+    assert (last.state.number, last.state.action, last.state.version) == (3, "rollback", "1")
+    assert last.state.policy == "d" * 64
+    assert signed.store().notary.entry_signed_by(last) == ("ann@example.com",)
+    found = signed.store().promoted("shop", "staging")
+    assert found
+    assert found[0].version == "1"
