@@ -15,6 +15,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fail_on: str = ""
     published_script: str = ""
     checking_script: str = ""
+    finishing_script: str = ""
 
 
 def _fail(context: Context, signal: str) -> Iterator[Step]:
@@ -44,3 +45,10 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     if script:
         yield Step(title="look", script=script)
     yield from _fail(context, "checking")
+
+
+@hookimpl
+def deploy_finishing(context: Context) -> Iterator[Step]:
+    script = context.options(Options).finishing_script
+    if script:
+        yield Step(title="finishing", script=script)

@@ -6,104 +6,23 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from faprelease.execute import MOST_THREADS
-from tests.fleet import Host, fleet, wait_until
-from tests.release.builds import Builds, serve_builds
-from tests.release.site import artifact
+from tests.fleet import Host, wait_until
+from tests.release.fleet_site import FleetSite, builds, hosts, site
 
+__all__ = ["builds", "hosts", "site"]
 pytestmark = pytest.mark.xdist_group("fleet")
 
 SECRET = "s3cr3t-w0rd&a=%2Fx+y$(touch${IFS}never)`id`;'\"[1-3]{a,b}"
 QUERY = "X-Sig=a%2Fb%2Bc+d&Expires=60&word=$(touch%20never)&list=[1-3]{a,b}&key=hunter22hunter22"
 
 
-@dataclass
-class Site:
-    """A deploy.yml for three hosts, the commands run with it, and a server of artifacts."""
-
-    folder: Path
-    home: Path
-    hosts: list[Host]
-    builds: Builds
-
-    def configure(self, more: str = "", roles: str = "") -> None:
-        names = ", ".join(host.name for host in self.hosts)
-        roles = roles or f"    web: {{hosts: [{names}]}}\n"
-        text = f"app_name: shop\n{more}\nstage_role_configs:\n  production:\n{roles}"
-        (self.folder / "deploy.yml").write_text(text)
-
-    def add(self, version: str, **files: bytes) -> str:
-        """Serve an artifact and return its URL."""
-        contents = {name.replace("_sh", ".sh"): data for name, data in files.items()}
-        data = Path(artifact(self.folder / "built", version, contents).removeprefix("file://")).read_bytes()
-        self.builds.bodies[f"/{version}.tgz"] = [data]
-        return f"{self.builds.url}/{version}.tgz"
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from faprelease.cli import main; main()"
-        root = str(Path(__file__).resolve().parent.parent.parent)
-        return subprocess.Popen(
-            [sys.executable, "-c", code, root, *words],
-            cwd=self.folder,
-            env={"HOME": str(self.home), "PATH": "/usr/bin:/bin", "FAP_WHO": "ada@ci"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def release(self, url: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.run("release", "--curl-url", url, "production", *words)
-
-    def versions(self, folder: str = "shop") -> list[str]:
-        """What runs on each host, empty for nothing."""
-        return [self.version(host, folder) for host in self.hosts]
-
-    def version(self, host: Host, folder: str = "shop") -> str:
-        done = host.run(["cat", f"/home/deploy/www/{folder}/current/app.py"])
-        return done.stdout.split("'")[1] if done.returncode == 0 else ""
-
-    def locked(self) -> bool:
-        return any(host.path("/home/deploy/www/shop/.fap/lock").exists() for host in self.hosts)
-
-
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Host]]:
-    with fleet(tmp_path_factory.mktemp("fleet"), 3) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def builds() -> Iterator[Builds]:
-    with serve_builds() as served:
-        yield served
-
-
-@pytest.fixture
-def site(hosts: list[Host], builds: Builds, tmp_path: Path) -> Site:
-    home = tmp_path / "home"
-    (home / ".ssh").mkdir(parents=True)
-    (home / ".ssh/config").write_text(hosts[0].ssh_config.read_text())
-    for host in hosts:
-        host.run(["rm", "-rf", "www"], check=True)
-    made = Site(tmp_path, home, hosts, builds)
-    made.configure()
-    return made
-
-
-def test_one_connection_and_one_session_a_host_for_all_its_roles(site: Site) -> None:
+def test_one_connection_and_one_session_a_host_for_all_its_roles(site: FleetSite) -> None:
     path = 'path: "/home/deploy/www/%(app_name)s-%(role)s"'
     roles = "    web: {hosts: [web1, web2, web3]}\n    worker: {hosts: [web1, web2]}\n"
     site.configure(path, roles)
@@ -117,7 +36,7 @@ def test_one_connection_and_one_session_a_host_for_all_its_roles(site: Site) -> 
     assert done.stdout == ""
 
 
-def test_release_roll_back_and_status(site: Site) -> None:
+def test_release_roll_back_and_status(site: FleetSite) -> None:
     for version in ("1", "2"):
         done = site.release(site.add(version), "web")
         assert done.returncode == 0, done.stderr
@@ -129,7 +48,7 @@ def test_release_roll_back_and_status(site: Site) -> None:
     assert site.versions() == ["1", "1", "1"]
 
 
-def test_a_host_that_can_not_install_keeps_all_from_publishing(site: Site) -> None:
+def test_a_host_that_can_not_install_keeps_all_from_publishing(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     script = b"[ ! -e ../../../../full ] || exit 3\n"
     site.hosts[1].run(["touch", "full"], check=True)
@@ -143,7 +62,7 @@ def test_a_host_that_can_not_install_keeps_all_from_publishing(site: Site) -> No
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_host_that_fails_after_the_swap_takes_all_back(site: Site, first: bool) -> None:
+def test_a_host_that_fails_after_the_swap_takes_all_back(site: FleetSite, first: bool) -> None:
     if not first:
         assert site.release(site.add("1")).returncode == 0
     site.configure("plugins: [tests.release.plugins]\nfail_at: published\nfail_on: web3")
@@ -155,7 +74,7 @@ def test_a_host_that_fails_after_the_swap_takes_all_back(site: Site, first: bool
 
 
 @pytest.mark.parametrize("bound", ["", "--curl-sha256"])
-def test_hosts_that_get_other_bytes_publish_nothing(site: Site, bound: str) -> None:
+def test_hosts_that_get_other_bytes_publish_nothing(site: FleetSite, bound: str) -> None:
     url = site.add("1")
     (right,) = site.builds.bodies["/1.tgz"]
     site.add("2")
@@ -166,7 +85,7 @@ def test_hosts_that_get_other_bytes_publish_nothing(site: Site, bound: str) -> N
     assert not site.locked()
 
 
-def test_a_dead_host_changes_nothing(site: Site) -> None:
+def test_a_dead_host_changes_nothing(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     with (site.home / ".ssh/config").open("a") as config:
         config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
@@ -178,7 +97,7 @@ def test_a_dead_host_changes_nothing(site: Site) -> None:
     assert not site.locked()
 
 
-def test_hosts_whose_sh_is_bash_or_busybox(site: Site) -> None:
+def test_hosts_whose_sh_is_bash_or_busybox(site: FleetSite) -> None:
     sh = str(Path("/bin/sh").resolve())
     shells = [(site.hosts[1], "bash"), (site.hosts[2], "busybox")]
     for host, shell in shells:
@@ -205,7 +124,7 @@ def _mount(host: Host, *argv: str) -> None:
     subprocess.run(["nsenter", "--target", str(host.pid), "--mount", "--pid", "--", *argv], check=True)
 
 
-def test_a_folder_that_can_not_be_made_is_told_with_the_line_that_makes_it(site: Site) -> None:
+def test_a_folder_that_can_not_be_made_is_told_with_the_line_that_makes_it(site: FleetSite) -> None:
     site.configure("path: /srv/fapkit-nobody/shop")
     done = site.release(site.add("1"))
     assert done.returncode == 1, done.stderr
@@ -213,7 +132,7 @@ def test_a_folder_that_can_not_be_made_is_told_with_the_line_that_makes_it(site:
     assert "on web1: sudo install -d -o deploy /srv/fapkit-nobody/shop" in done.stderr
 
 
-def test_many_hosts_more_than_threads(site: Site) -> None:
+def test_many_hosts_more_than_threads(site: FleetSite) -> None:
     """Names enough that some wait for others, all but the first for its lock: nobody waits for ever."""
     hosts = {f"n{number}": site.hosts[number % 3] for number in range(MOST_THREADS + 6)}
     with (site.home / ".ssh/config").open("a") as config:
@@ -228,7 +147,7 @@ def test_many_hosts_more_than_threads(site: Site) -> None:
     assert not site.locked()
 
 
-def test_an_unknown_host_key_is_refused_with_the_line_that_scans_it(site: Site) -> None:
+def test_an_unknown_host_key_is_refused_with_the_line_that_scans_it(site: FleetSite) -> None:
     config = site.home / ".ssh/config"
     known = site.home / "known_hosts"
     known.write_text("")
@@ -244,7 +163,7 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_scans_it(site: Site) 
     assert "another machine may be answering" in done.stderr
 
 
-def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: Site) -> None:
+def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     slow = site.add("2", install_sh=b"touch ../../begun; sleep 2\n")
     first = site.start("release", "--curl-url", slow, "production")
@@ -259,7 +178,7 @@ def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: Site) -> 
     assert not site.locked()
 
 
-def test_of_two_that_start_together_exactly_one_wins(site: Site) -> None:
+def test_of_two_that_start_together_exactly_one_wins(site: FleetSite) -> None:
     urls = [site.add("1", install_sh=b"sleep 1\n"), site.add("2", install_sh=b"sleep 1\n")]
     processes = [site.start("release", "--curl-url", url, "production") for url in urls]
     said = [process.communicate(timeout=60)[1] for process in processes]
@@ -267,7 +186,7 @@ def test_of_two_that_start_together_exactly_one_wins(site: Site) -> None:
     assert len(set(site.versions())) == 1
 
 
-def test_secrets_arrive_unharmed_and_show_nowhere(site: Site) -> None:
+def test_secrets_arrive_unharmed_and_show_nowhere(site: FleetSite) -> None:
     site.configure("environment: " + json.dumps({"SECRET": SECRET.replace("%", "%%")}) + "\nkeep_releases: 2")
     path = site.add("1", install_sh=b'cat .env; . ./.env; echo "$SECRET"; sleep 1\n')
     seen: list[str] = []
@@ -334,7 +253,7 @@ def test_secrets_arrive_unharmed_and_show_nowhere(site: Site) -> None:
         assert secret not in plan.stdout + plan.stderr
 
 
-def test_a_program_that_shows_its_environment_when_it_dies_is_masked(site: Site) -> None:
+def test_a_program_that_shows_its_environment_when_it_dies_is_masked(site: FleetSite) -> None:
     script = "cat /home/deploy/www/shop/current/.env; exit 1"
     site.configure(
         f"environment: {{WORD: hunter22}}\nplugins: [tests.release.plugins]\npublished_script: '{script}'"
@@ -345,7 +264,7 @@ def test_a_program_that_shows_its_environment_when_it_dies_is_masked(site: Site)
     assert "WORD=***" in done.stderr
 
 
-def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site: Site) -> None:
+def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     script = 'cd; [ ! -e cut ] || { rm cut; ps -o ppid= -p "$FAP_SESSION" | xargs kill; sleep 30; }'
     site.hosts[1].run(["touch", "cut"], check=True)
@@ -360,7 +279,7 @@ def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site:
     assert site.versions() == ["3", "3", "3"]
 
 
-def test_a_killed_controller_leaves_no_lock_and_no_installer_behind(site: Site) -> None:
+def test_a_killed_controller_leaves_no_lock_and_no_installer_behind(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     slow = site.add("2", install_sh=b"touch ../../begun; sleep 3388\n")
     process = site.start("release", "--curl-url", slow, "production")
