@@ -12,6 +12,7 @@ from bench import hundred, machine, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
 from bench import release as releasing
+from bench import store as storing
 from bench.processes import BenchError
 from tests.fleet import FleetError
 
@@ -81,6 +82,24 @@ def install(runs: int, artifact: Path | None) -> None:
             f"| {row.packages} | {row.ours:.1f} s | {row.pip:.1f} s | {row.ratio:.2f} "
             f"| {row.lowest:.2f} to {row.highest:.2f} | {row.our_cpu:.1f} s against {row.pip_cpu:.1f} s |"
         )
+
+
+@main.command()
+@click.option("--megabytes", default=200, show_default=True, help="The size of the artifact.")
+@click.option("--runs", default=5, show_default=True, help="Transfers each way; the medians count.")
+def store(megabytes: int, runs: int) -> None:
+    """Push to and fetch from a real S3 server with fapstore, boto3, the aws command, and curl."""
+    _head(f"medians of {runs} transfers of {megabytes} MB", "fapkit", "boto3", "awscli")
+    click.echo("| what | fapstore | peer | ratio | in single turns | CPU | memory |")
+    click.echo("|---|---|---|---|---|---|---|")
+    with _scratch() as folder:
+        for row in storing.measure(folder / "store", megabytes, runs):
+            click.echo(
+                f"| {row.what} | {row.ours:.2f} s | {row.peer} {row.theirs:.2f} s | {row.ratio:.2f} "
+                f"| {row.lowest:.2f} to {row.highest:.2f} "
+                f"| {row.our_cpu:.1f} s against {row.their_cpu:.1f} s "
+                f"| {row.our_memory / 1e6:.0f} MB against {row.their_memory / 1e6:.0f} MB |"
+            )
 
 
 def _head(what: str, *distributions: str) -> None:
