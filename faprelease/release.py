@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faprelease import config, deployfile, execute, hooks, promoted
+from faprelease import config, deployfile, execute, hooks, promoted, released
 from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
@@ -23,6 +23,7 @@ from faprelease.hostplan import Host, Order
 from faprelease.interrupt import stop_on_signals
 from faprelease.layout import next_release_id
 from faprelease.plan import plan_look, plan_recovery, plan_release, plan_rollback
+from faprelease.promoted import Promoted
 from faprelease.report import Report
 from faprelease.rollout import Recovery, recovery
 from faprelease.steps import Plan
@@ -49,15 +50,16 @@ def release(request: Request, report: Report) -> None:
     Raises FapError and its kin; what was published by then is taken back.
     """
     file, options = load(request.file, request.flags)
-    targets, what = config.targets(file, request.stage, request.role, request.flags, options), ""
+    targets, found = config.targets(file, request.stage, request.role, request.flags, options), None
     if not targets[0].plugin_values["curl_url"]:
         found = promoted.find(targets[0], request.file.parent)
         flags = {**request.flags, "curl_url": found.url, "curl_sha256": found.digest}
-        targets, what = config.targets(file, request.stage, request.role, flags, options), found.name
+        targets = config.targets(file, request.stage, request.role, flags, options)
+    what = found.name if found else ""
     for target in targets:
         curl.check(Context(target, "release", "", "").options(curl.Options))
     _refuse_unreadable(targets)
-    walk = _Walk(request=request, file=file, targets=targets, verb="release", report=report)
+    walk = _Walk(request=request, file=file, targets=targets, verb="release", report=report, what=found)
     walk.run(
         lambda hosts, order: plan_release(hosts, order, what),
         look_of=lambda hosts, order: plan_look(hosts, order, what),
@@ -104,6 +106,8 @@ class _Walk:
     targets: list[Target]
     verb: Verb
     report: Report
+    what: Promoted | None = None
+    """What is released, if the store told it."""
     enough_to_take_back: bool = False
     """Nothing is left to do once a rollout that was cut off has been taken back."""
 
@@ -131,7 +135,10 @@ class _Walk:
                 self.report.show_plan(plan)
                 return False
             self.report.begin(plan)
-            with stop_on_signals(self.report.say) as stop:
+            with (
+                released.recorded(plan, hosts, order, self.verb, self.what, self.report.say),
+                stop_on_signals(self.report.say) as stop,
+            ):
                 execute.run(plan, connections, self.report, time.monotonic, stop)
             self.report.end(plan)
             return True

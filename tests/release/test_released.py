@@ -1,0 +1,106 @@
+"""What a release leaves in the store, and that `require_released` goes by it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from artifact_store.errors import RefusedError
+from artifact_store.policy import Policy
+from artifact_store.releases import ReleaseRecord
+from artifact_store.store import Store, open_store
+from artifact_store.trust import Trust
+from faprelease import release
+from faprelease.errors import ReleaseFailedError
+from faprelease.report import Report
+from tests.release.site import INSTALL, Site, artifact
+from tests.store.tgz import tgz
+
+RULES = Policy(stages=("production", "world"), protected=("world",), require_released=True)
+
+
+@dataclass
+class Shop:
+    """A site that releases from a folder's store; `production` comes before the protected `world`."""
+
+    site: Site
+
+    @property
+    def store(self) -> Store:
+        return open_store(f"file://{self.site.folder}/store", Trust(policy=RULES))
+
+    def push(self, version: str, install: bytes = INSTALL) -> None:
+        files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": install}
+        self.store.publish(tgz(self.site.folder, version=version, files=files, wheels={}), "ci")
+        self.store.promote("shop", version, "production", who="ann")
+
+    def release(self) -> None:
+        release.release(self.site.request(), Report())
+
+    def records(self) -> tuple[ReleaseRecord, ...]:
+        return self.store.releases("shop", "production")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    site = Site(tmp_path)
+    site.configure(f"store: file://{tmp_path}/store")
+    return Shop(site)
+
+
+def test_a_release_from_the_store_is_recorded_and_counts(shop: Shop) -> None:
+    shop.push("1")
+    with pytest.raises(RefusedError, match="never released there"):
+        shop.store.promote("shop", "1", "world", who="ann")
+    shop.release()
+    (record,) = shop.records()
+    assert (record.role, record.action, record.version, record.entry) == ("web", "release", "1", 1)
+    assert (record.outcome, [host.outcome for host in record.hosts]) == ("healthy", ["healthy"])
+    assert record.release == shop.site.current()
+    assert record.digest == shop.store.artifact("shop", "1").digest
+    assert shop.store.promote("shop", "1", "world", who="ann").changed
+
+
+def test_a_failed_release_does_not_count(shop: Shop) -> None:
+    shop.push("1", install=b"#!/bin/sh\nexit 1\n")
+    with pytest.raises(ReleaseFailedError):
+        shop.release()
+    assert [record.outcome for record in shop.records()] == ["failed"]
+    with pytest.raises(RefusedError, match="not healthy as web"):
+        shop.store.promote("shop", "1", "world", who="ann")
+
+
+def test_what_a_rollback_left_no_longer_counts(shop: Shop) -> None:
+    shop.push("1")
+    shop.release()
+    shop.push("2")
+    shop.release()
+    left = shop.site.current()
+    shop.site.rollback()
+    back = next(record for record in shop.records() if record.action == "rollback")
+    assert (back.version, back.entry, back.outcome) == ("1", 0, "healthy")
+    assert (back.release, back.previous) == (shop.site.current(), left)
+    with pytest.raises(RefusedError, match="not healthy as web"):
+        shop.store.promote("shop", "2", "world", who="ann")
+
+
+def test_a_release_by_url_is_recorded_without_an_entry(shop: Shop, tmp_path: Path) -> None:
+    shop.site.release(artifact(tmp_path / "elsewhere", "1"))
+    assert [(record.entry, record.outcome) for record in shop.records()] == [(0, "healthy")]
+
+
+def test_a_store_that_cannot_be_written_fails_no_release(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FAP_STORE", f"file://{tmp_path}/file/store")
+    assert shop.site.release(artifact(tmp_path / "elsewhere", "1"))
+    told = capsys.readouterr()
+    assert "warning: the store has no record of this release" in told.out + told.err
+
+
+def test_without_a_store_nothing_is_recorded(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.configure()
+    assert site.release(artifact(tmp_path / "elsewhere", "1"))
+    assert not (tmp_path / "store").exists()
