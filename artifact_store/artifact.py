@@ -9,6 +9,7 @@ _APP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _STAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _OPERATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,6 +40,16 @@ def check_stage(stage: str) -> str:
             f"{stage!r} can't name a stage or role", hint="use letters, digits, '_' and '-', at most 64"
         )
     return stage
+
+
+def check_host(host: str) -> str:
+    """Return `host`, the name of a machine, if it can be a folder name; raise UsageError otherwise."""
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"{host!r} can't name a host in a store",
+            hint="use letters, digits, '.', '_' and '-', at most 253: its name, or its id",
+        )
+    return host
 
 
 def check_operation(operation: str) -> str:

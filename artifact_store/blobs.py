@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from artifact_store.bucket import Settings
+from artifact_store.errors import ConflictError
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,12 @@ class Blobs(Protocol):
 
     def link(self, key: str, expires: timedelta) -> Link:
         """A way to download `key` without more credentials, for `expires` if it ends at all."""
+
+
+def keep(blobs: Blobs, key: str, body: bytes) -> None:
+    """Create; the same bytes there already are no error, others are (ConflictError)."""
+    try:
+        blobs.create(key, body)
+    except ConflictError:
+        if blobs.get(key) != body:
+            raise

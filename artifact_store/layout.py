@@ -8,17 +8,26 @@
 <app>/stages/<stage>/00000042.json
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
+<app>/hosts/<stage>/<role>/<host>/<entry>-<time>-<operation>.json
 _wheels/<sha256 of an sdist>/<target>/…     what builders share; no app can be called so
 """
 
 import re
 from datetime import datetime
 
-from artifact_store.artifact import ArtifactId, check_app, check_digest, check_operation, check_stage
+from artifact_store.artifact import (
+    ArtifactId,
+    check_app,
+    check_digest,
+    check_host,
+    check_operation,
+    check_stage,
+)
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
+_HOST = re.compile(r"([^/]+/hosts/[^/]+/[^/]+/[^/]+/)[0-9]{8}-[0-9]{8}T[0-9]{6}Z-[^/]+\.json")
 _RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
 
 
@@ -121,6 +130,28 @@ def released_entry(key: str) -> int | None:
     """The number of the log entry that the record at `key` is about, or None if the key is no record's."""
     match = _RELEASE.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def hosts(app: str, stage: str, role: str | None = None) -> str:
+    """The prefix of what the hosts of a stage, or of one of its roles, did by themselves."""
+    folder = f"{check_app(app)}/hosts/{check_stage(stage)}/"
+    return folder if role is None else f"{folder}{check_stage(role)}/"
+
+
+def host(app: str, stage: str, role: str, name: str) -> str:
+    """The prefix of what one host did by itself; the records below it sort in the order of what they tell."""
+    return f"{hosts(app, stage, role)}{check_host(name)}/"
+
+
+def host_record(folder: str, entry: int, at: datetime, operation: str) -> str:
+    """The key, in a host's folder, of a run that ended at `at` (UTC) and tried an entry of the log."""
+    return f"{folder}{entry:08d}-{at:%Y%m%dT%H%M%SZ}-{check_operation(operation)}.json"
+
+
+def host_folder(key: str) -> str | None:
+    """The host's prefix in the key of one of its records, or None if the key is no such record's."""
+    match = _HOST.fullmatch(key)
+    return match[1] if match else None
 
 
 def is_app(folder: str) -> bool:

@@ -21,7 +21,7 @@ published, and gone back; `partly`: the hosts differ (a whole run's outcome only
 
 
 class HostOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended on one host."""
+    """How it ended on one host; `partly` is never said of one."""
 
     host: str
     outcome: Outcome

@@ -16,6 +16,7 @@ from artifact_store import (
     collect,
     doctor,
     evidence,
+    hosts,
     layout,
     policy,
     promotion,
@@ -25,7 +26,7 @@ from artifact_store import (
 )
 from artifact_store.artifact import ArtifactId
 from artifact_store.attestation import Approval, Notary, Signature, Signed
-from artifact_store.blobs import Blobs, Link, Sink
+from artifact_store.blobs import Blobs, Link, Sink, keep
 from artifact_store.download import download
 from artifact_store.errors import (
     ConflictError,
@@ -34,6 +35,7 @@ from artifact_store.errors import (
     VerificationError,
 )
 from artifact_store.finding import Finding
+from artifact_store.hosts import HostRecord
 from artifact_store.location import open_blobs
 from artifact_store.promotion import Action, Entry, Request, StageState
 from artifact_store.record import ArtifactRecord, Published
@@ -360,12 +362,7 @@ class Store:
 
         The same record again is no error. Raises ConflictError if its place holds another one.
         """
-        key, body = releases.key(release), releases.encode(release)
-        try:
-            self._blobs.create(key, body)
-        except ConflictError:
-            if self._blobs.get(key) != body:
-                raise
+        keep(self._blobs, releases.key(release), releases.encode(release))
 
     def releases(
         self, app: str, stage: str, role: str | None = None, entries: Collection[int] | None = None
@@ -381,6 +378,18 @@ class Store:
         )
         found = [releases.decode(self._blobs.get(key), key) for key in keys]
         return tuple(sorted(found, key=lambda release: (release.entry, release.at, release.role)))
+
+    def record_host(self, record: HostRecord) -> None:
+        """Keep what a host did by itself; as `record_release`."""
+        hosts.write(self._blobs, record)
+
+    def host(self, app: str, stage: str, role: str, host: str) -> HostRecord | None:
+        """Where a host stands that brings itself to what its stage should run: see `hosts`."""
+        return hosts.latest(self._blobs, app, stage, role, host)
+
+    def hosts(self, app: str, stage: str, role: str | None = None) -> tuple[HostRecord, ...]:
+        """Where each such host of a stage, or of one of its roles, stands; by role and host."""
+        return hosts.all_latest(self._blobs, app, stage, role)
 
     def plan_gc(self, app: str, rules: Rules) -> collect.Plan:
         """What a run of gc would remove. Changes nothing; see `collect.plan`."""

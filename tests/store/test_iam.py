@@ -15,18 +15,19 @@ import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from artifact_store import layout
+from artifact_store import hosts, layout
 from artifact_store.artifact import ArtifactId
 from artifact_store.errors import StoreError
 from artifact_store.location import open_blobs
 from artifact_store.releases import ReleaseRecord
 from artifact_store.store import Store, open_store
+from tests.store.test_hosts import RECORD as HOST
 from tests.store.test_releases import RECORD
 from tests.store.tgz import tgz
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BUCKET = "example-artifacts"
-ROLES = ("ci", "promoter", "releaser", "gc")
+ROLES = ("ci", "promoter", "releaser", "host", "gc")
 
 
 def policy(name: str) -> dict[str, list[dict[str, object]]]:
@@ -107,12 +108,20 @@ def test_each_role_does_its_own_work_alone(aws: Aws, tmp_path: Path) -> None:
     refused(lambda: releaser.publish(two, "rel"))
     refused(lambda: releaser.promote("shop", "1", "staging", who="rel"))
 
+    host = aws.act_as("host")
+    assert host.stage("shop", "production") == state
+    host.record_host(HOST)
+    assert host.host("shop", "production", HOST.role, HOST.host) == HOST
+    refused(lambda: host.record_host(msgspec.structs.replace(HOST, stage="staging")))
+    refused(lambda: host.record_release(record(digest)))
+    refused(lambda: host.freeze("shop", "production", who="web1", why="ours"))
+
 
 def test_only_gc_deletes_and_only_artifacts(aws: Aws, tmp_path: Path) -> None:
     digest = aws.act_as("ci").publish(tgz(tmp_path, version="1"), "ci").digest
     archive = layout.archive(ArtifactId("shop", "1"), digest)
     aws.act_as("promoter").promote("shop", "1", "production", who="ann")
-    for role in ("ci", "promoter", "releaser"):
+    for role in ("ci", "promoter", "releaser", "host"):
         aws.act_as(role)
         blobs = open_blobs(f"s3://{BUCKET}")
         refused(lambda: blobs.delete(archive))  # noqa: B023
@@ -142,6 +151,7 @@ def test_the_bucket_policy_names_what_lies_there() -> None:
         f"{layout.signatures(one)}a.sig",
         layout.entry("shop", "production", 1),
         f"{layout.releases('shop', 'production')}web/x.json",
+        hosts.key(HOST),
     ]
     resources = delete["Resource"]
     assert isinstance(resources, list)
