@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,11 @@ def _common(function: Any) -> Any:
 @cli.command(context_settings=_EXTRA, epilog=_KEYS)
 @_common
 @click.option("--dry-run", is_flag=True, help="connect, look, and print the scripts that would run")
+@click.option("--rerun", is_flag=True, help="run release_command, though nobody knows how it ended last time")
 @click.option("-v", "--verbose", is_flag=True, help="show every step and what it printed")
-def release(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, verbose: bool) -> None:
+def release(
+    words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, rerun: bool, verbose: bool
+) -> None:
     """Release to the hosts of STAGE and ROLE (all roles, if none is named).
 
     \b
@@ -77,7 +81,7 @@ def release(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: 
     from faprelease import release as main_path
     from faprelease.report import Report
 
-    request = _request(words, file, stage, role, dry_run)
+    request = replace(_request(words, file, stage, role, dry_run), rerun=rerun)
     main_path.release(request, Report(verbose=verbose))
 
 

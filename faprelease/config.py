@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch: list[int | str] = []
     batch_wait: int = 0
     on_failure: Literal["rollback", "keep"] = "rollback"
+    release_command: str = ""
+    release_command_seconds: int = 600
     linked_files: list[str] = []
     linked_dirs: list[str] = []
     environment: dict[str, str | int | float | bool] = {}
@@ -256,6 +258,11 @@ def _convert(values: dict[str, Any], where: Callable[[str], str]) -> Settings:
             )
     if settings.batch_wait < 0:
         raise ConfigError(f"{where('batch_wait')}: {settings.batch_wait} seconds", hint="wait 0 or more")
+    if settings.release_command_seconds < 1:
+        raise ConfigError(
+            f"{where('release_command_seconds')}: {settings.release_command_seconds} seconds",
+            hint="give it 1 or more",
+        )
     if settings.keep_releases < 1:
         raise ConfigError(
             f"{where('keep_releases')}: keep_releases is {settings.keep_releases}", hint="keep at least 1"

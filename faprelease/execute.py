@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Protocol, TypeVar
 
+from faprelease import release_command
 from faprelease.errors import (
     FapError,
     InterruptedRunError,
@@ -80,8 +81,8 @@ def _threads() -> ThreadPoolExecutor:
 def run(
     plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
 ) -> None:
-    """Carry a plan out: prepare everywhere, publish batch by batch, tidy up everywhere. When `stop` is set,
-    the phase under way ends, and then what was done is undone.
+    """Carry a plan out: prepare everywhere, run what one host does for all, publish batch by batch, tidy up
+    everywhere. When `stop` is set, the phase under way ends, and then what was done is undone.
 
     Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
     RolledBackError (all hosts are on their old release again), InterruptedRunError (either of the two) or
@@ -89,6 +90,9 @@ def run(
     """
     runner = _Runner(plan, sessions, report, clock, stop)
     failures = runner.in_step(plan.hosts, lambda host: host.prepare)
+    if failures:
+        runner.give_up(failures)
+    failures = runner.run_once()
     if failures:
         runner.give_up(failures)
     for number, batch in enumerate(plan.batches if any(host.publish for host in plan.hosts) else ()):
@@ -141,6 +145,7 @@ class _Runner:
             stop,
         )
         self._bound: dict[tuple[str, str], str] = {}
+        self._ran_command = False
 
     def in_step(
         self, hosts: Sequence[HostPlan], phases_of: PhasesOf, *, until_the_end: bool = False
@@ -182,6 +187,12 @@ class _Runner:
         first = self._plan.hosts[0]
         return [Failure(first, phase, "interrupted", "", INTERRUPTED)] if self._stop.is_set() else []
 
+    def run_once(self) -> list[Failure]:
+        """What one host does for all."""
+        hosts = [host for host in self._plan.hosts if host.once]
+        self._ran_command = bool(hosts)
+        return self.in_step(hosts, lambda host: host.once)
+
     def publish(self, number: int, batch: Sequence[HostPlan]) -> list[Failure]:
         """All phases of a host one after another, the hosts of a batch side by side, after the pause."""
         batches = len(self._plan.batches)
@@ -205,7 +216,7 @@ class _Runner:
         kind: type[FapError] = VerificationError if VERIFICATION_FAILED in codes else ReleaseFailedError
         if self._stop.is_set():
             kind = InterruptedRunError
-        message = f"{self._plan.title}: nothing was published\n{_told(failures)}"
+        message = f"{self._plan.title}: nothing was published\n{_told(failures)}{self._not_undone()}"
         if left:
             message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
         raise kind(message, hint=self._what_next())
@@ -219,12 +230,14 @@ class _Runner:
         left = self.take_back(number)
         if left:
             raise PartlyDoneError(
-                f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}",
+                f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}"
+                f"{self._not_undone()}",
                 hint="see what is where: faprelease status STAGE",
             )
         kind = InterruptedRunError if self._stop.is_set() else RolledBackError
         raise kind(
-            f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}",
+            f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}"
+            f"{self._not_undone()}",
             hint=self._what_next(),
         )
 
@@ -249,6 +262,9 @@ class _Runner:
             f"  new and good: {_names(before)}; new, failed: {_names(failed)}; old: {_names(rest)}",
             hint="release again, or go back: faprelease rollback STAGE ROLE",
         )
+
+    def _not_undone(self) -> str:
+        return f"\n{release_command.CODE_ALONE}" if self._ran_command else ""
 
     def _what_next(self) -> str:
         return "release again at any time" if self._stop.is_set() else "mend what it says, and release again"

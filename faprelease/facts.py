@@ -60,6 +60,17 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended: Literal["", "finished", "undone", "kept"] = ""
 
 
+class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
+    """`release_command.jsonl`: the last run of a release's own command on this host."""
+
+    release: str
+    at: str
+    by: str
+    artifact: Unpacked | None = None
+    exit: int | None = None
+    """None where it was cut off: nobody knows how far it came."""
+
+
 @dataclass(frozen=True)
 class Release:
     """One release on one host; `artifact` is None until something was unpacked."""
@@ -98,6 +109,8 @@ class HostState:
     """The key for digests of configurations, in hexadecimal; empty before the first release."""
     rollout: Rollout | None = None
     """The last rollout that reached this host."""
+    command: CommandRun | None = None
+    """The last `release_command` that this host ran."""
 
     def release(self, release_id: str) -> Release | None:
         """The release of that id, if the host has a record of it."""
@@ -171,6 +184,7 @@ def parse(output: str) -> HostState:
         locked=one.get("locked", ""),
         key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
+        command=_command([rest for word, rest in lines if word == "command"]),
     )
 
 
@@ -187,6 +201,21 @@ def _rollout(lines: list[str]) -> Rollout | None:
         raise FapError(
             f"the record of the last rollout is damaged: {error}",
             hint="look at .fap/rollout.jsonl on the host, and move it away",
+        ) from error
+
+
+def _command(lines: list[str]) -> CommandRun | None:
+    try:
+        said = {
+            key: value
+            for line in lines
+            for key, value in msgspec.json.decode(line, type=dict[str, Any]).items()
+        }
+        return msgspec.convert(said, CommandRun) if said else None
+    except msgspec.MsgspecError as error:
+        raise FapError(
+            f"the record of the last release_command is damaged: {error}",
+            hint="look at .fap/release_command.jsonl on the host, and move it away",
         ) from error
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from faprelease import environment
+from faprelease import environment, release_command
 from faprelease.config import Target
 from faprelease.facts import HostState, Record, Rollout, is_good
 from faprelease.hooks import Context, Plugins
@@ -58,15 +58,16 @@ class HostPlanner:
         self.key = host.state.key or order.key
         self.config = host.config(order)
 
-    def release(self) -> HostPlan:
-        """Fetch, install, publish."""
+    def release(self, *, runs_command: bool = False) -> HostPlan:
+        """Fetch, install, publish; one host of all runs the release's own command between the two."""
         prepare = self._phases(
             ("starting", self._make_folder),
             ("started", None),
             ("updating", self._fetch),
             ("updated", self._install),
         )
-        return self._rollout(prepare, if_unpublished=self._discard())
+        once = (Phase("release command", tuple(self._command())),) if runs_command else ()
+        return self._rollout(prepare, once=once, if_unpublished=self._discard())
 
     def rollback(self) -> HostPlan:
         """Publish a release that is there."""
@@ -89,9 +90,16 @@ class HostPlanner:
         """Take back what was only prepared."""
         return self._host_plan(if_published=self._discard())
 
-    def _rollout(self, prepare: tuple[Phase, ...], *, if_unpublished: tuple[Phase, ...]) -> HostPlan:
+    def _rollout(
+        self,
+        prepare: tuple[Phase, ...],
+        *,
+        once: tuple[Phase, ...] = (),
+        if_unpublished: tuple[Phase, ...],
+    ) -> HostPlan:
         return self._host_plan(
             prepare=prepare,
+            once=once,
             publish=self._publish(),
             finish=self._finish(),
             if_unpublished=if_unpublished,
@@ -176,12 +184,11 @@ class HostPlanner:
                 shared=self.layout.shared,
             )
         if self.settings.environment:
-            file = self.settings.environment_file.replace("%(release_path)s", release)
             yield host_script(
                 "write the environment file",
                 "environment",
                 stdin=environment.render(self.settings.environment),
-                file=file if file.startswith("/") else f"{release}/{file}",
+                file=self._environment_file(),
             )
         options = self._context().options(curl.Options)
         yield host_script(
@@ -194,6 +201,16 @@ class HostPlanner:
             install=options.curl_postinstall_script,
         )
         yield self._record({new: self._record_of(new, "ready")})
+
+    def _environment_file(self) -> str:
+        release = self.layout.release(self.goal)
+        file = self.settings.environment_file.replace("%(release_path)s", release)
+        return posixpath.join(release, file)
+
+    def _command(self) -> Iterator[Step]:
+        yield release_command.step(
+            self.target, self.goal, self._environment_file(), self._now(), self.order.who
+        )
 
     def _swap(self) -> Iterator[Step]:
         yield self._swap_to(self.goal, msgspec.json.encode(self.rollout).decode())
@@ -301,11 +318,14 @@ class HostPlanner:
             records=_lines(records),
             release=release_id,
             event=event,
-            at=self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            at=self._now(),
             leaving=leaving,
             who=self.order.who,
             note=self._note({"ended": ended}),
         )
+
+    def _now(self) -> str:
+        return self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _note(self, said: dict[str, str | bool]) -> str:
         return msgspec.json.encode({"id": self.rollout.id, **said}).decode()

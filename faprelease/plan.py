@@ -1,5 +1,6 @@
 """From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
 
+from faprelease import release_command
 from faprelease.config import Target
 from faprelease.errors import FapError
 from faprelease.facts import HostState, Rollout, Verb, is_good
@@ -11,16 +12,21 @@ from faprelease.steps import Plan
 from faprelease.strategies import curl
 
 
-def plan_release(hosts: list[Host], order: Order, what: str = "") -> Plan:
+def plan_release(hosts: list[Host], order: Order, what: str = "", *, rerun: bool = False) -> Plan:
     """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
+    With `rerun` a release_command of it whose end nobody knows is run again.
 
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
     """
-    refuse_unfit((host.target, host.state) for host in hosts)
+    found = [(host.target, host.state) for host in hosts]
+    refuse_unfit(found)
+    runs_command = release_command.target_of([host.target for host in hosts])
+    if runs_command and not rerun:
+        release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
     planners = _planners(hosts, order, "release", {host.target.label: order.release for host in hosts})
     return Plan(
         f"release {order.release} to {_stage(hosts)}: {_name(hosts, what)}",
-        tuple(planner.release() for planner in planners),
+        tuple(planner.release(runs_command=planner.target is runs_command) for planner in planners),
         batch_wait=_batch_wait(hosts),
         keep=_keeps(hosts),
     )

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faprelease import config, deployfile, execute, hooks, promoted, released
+from faprelease import config, deployfile, execute, hooks, promoted, release_command, released
 from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
@@ -42,6 +42,8 @@ class Request:
     role: str | None
     flags: Mapping[str, Any]
     dry_run: bool = False
+    rerun: bool = False
+    """Run release_command again though nobody knows how it ended last."""
 
 
 def release(request: Request, report: Report) -> None:
@@ -61,7 +63,7 @@ def release(request: Request, report: Report) -> None:
     _refuse_unreadable(targets)
     walk = _Walk(request=request, file=file, targets=targets, verb="release", report=report, what=found)
     walk.run(
-        lambda hosts, order: plan_release(hosts, order, what),
+        lambda hosts, order: plan_release(hosts, order, what, rerun=request.rerun),
         look_of=lambda hosts, order: plan_look(hosts, order, what),
     )
 
@@ -79,6 +81,8 @@ def rollback(request: Request, report: Report, to: str = "") -> None:
         enough_to_take_back=not to,
     )
     ran = walk.run(lambda hosts, order: plan_rollback(hosts, order, to))
+    if ran and any(target.settings.release_command for target in targets):
+        report.say(f"  {release_command.CODE_ALONE}")
     store = promoted.store_of(targets[0])
     if store and ran:
         app = targets[0].settings.project_name

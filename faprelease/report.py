@@ -74,7 +74,7 @@ def scripts(plan: Plan) -> Iterator[str]:
     """Every script of a plan, in order, secrets masked: first what runs, then what would undo it."""
     for host in plan.hosts:
         parts = {
-            "": (*host.prepare, *host.publish, *host.finish),
+            "": (*host.prepare, *host.once, *host.publish, *host.finish),
             " (undo, if a step fails before publishing)": host.if_unpublished,
             " (undo, if a step fails after publishing)": host.if_published,
         }

@@ -79,6 +79,8 @@ class HostPlan:
     batch: int = 0
     """Which batch publishes on it, counted from 0."""
     prepare: tuple[Phase, ...] = ()
+    once: tuple[Phase, ...] = ()
+    """What this host alone does for all, once every host is prepared."""
     publish: tuple[Phase, ...] = ()
     finish: tuple[Phase, ...] = ()
     if_unpublished: tuple[Phase, ...] = ()

@@ -8,6 +8,11 @@ if [ -f "$state/rollout.jsonl" ]; then
     case $line in "{"*"}") say rollout "$line" ;; esac
   done <"$state/rollout.jsonl"
 fi
+{
+  while read -r line; do
+    say command "$line"
+  done <"$state/release_command.jsonl"
+} 2>/dev/null
 
 if [ -e "$current" ] && [ ! -L "$current" ]; then
   say blocked "$current"
