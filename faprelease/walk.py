@@ -1,0 +1,192 @@
+"""What every verb that meets hosts has in common: read deploy.yml, connect, lock, look, end what a killed run
+left, and carry out a plan.
+
+A verb of its own reads like this:
+
+    walk = Walk.of(request, "restart", report)
+    with walk.scene(lock=True) as scene:
+        scene, _ = walk.settle(scene)
+        walk.carry_out(plan_restart(scene.hosts, scene.order), scene)
+"""
+
+import getpass
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from faprelease import config, deployfile, execute, hooks
+from faprelease.build_steps import refuse_build_steps
+from faprelease.config import Target
+from faprelease.connections import Connections
+from faprelease.deployfile import DeployFile
+from faprelease.errors import FapError
+from faprelease.facts import HostState
+from faprelease.hostplan import Host, Order
+from faprelease.interrupt import stop_on_signals
+from faprelease.layout import next_release_id
+from faprelease.plan import plan_recovery
+from faprelease.report import Report
+from faprelease.rollout import Recovery, recovery
+from faprelease.steps import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asked for; `flags` are keys of deploy.yml that it overrides."""
+
+    file: Path
+    stage: str
+    role: str | None
+    flags: Mapping[str, Any]
+    dry_run: bool = False
+    rerun: bool = False
+    """Run release_command again though nobody knows how it ended last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a verb decides from and acts on: the hosts as they were found, who this run is, and its open
+    sessions."""
+
+    hosts: list[Host]
+    order: Order
+    connections: Connections
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """One run of a verb on the hosts that a request names."""
+
+    request: Request
+    file: DeployFile
+    targets: list[Target]
+    verb: str
+    report: Report
+
+    @classmethod
+    def of(cls, request: Request, verb: str, report: Report) -> "Walk":
+        """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
+        file, options = load(request.file, request.flags)
+        targets = config.targets(file, request.stage, request.role, request.flags, options)
+        return cls(request=request, file=file, targets=targets, verb=verb, report=report)
+
+    def given(self, **found: str) -> "Walk":
+        """The same with values that the run itself found out; they win over all others."""
+        request, flags = self.request, {**self.request.flags, **found}
+        options = hooks.options_of(self.file)
+        return replace(self, targets=config.targets(self.file, request.stage, request.role, flags, options))
+
+    @property
+    def dry_run(self) -> bool:
+        """Only show what would be done."""
+        return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
+
+    @contextmanager
+    def scene(self, *, lock: bool) -> Iterator[Scene]:
+        """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
+
+        Raises LockedError, UnreachableError, FapError.
+        """
+        if any(target.settings.show_output for target in self.targets):
+            self.report.show_steps()
+        token, who = _new_word(), _who()
+        with Connections(self.targets, token, who, _new_word()) as connections:
+            hosts = self._hosts(connections.look(lock=lock))
+            now = datetime.now(UTC)
+            taken = sorted({name for host in hosts for name in host.state.taken})
+            key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
+            order = Order(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
+            yield Scene(hosts=hosts, order=order, connections=connections)
+
+    def settle(self, scene: Scene) -> tuple[Scene, Literal["", "finish", "undo"]]:
+        """End what runs that were cut off left on the hosts; the scene after it, and what the last of them
+        needed. Raises FapError where only a part of its hosts is here, and what `execute` raises."""
+        done: Literal["", "finish", "undo"] = ""
+        while left := recovery(scene.hosts):
+            plan, done = self.plan_recovery(scene, left), left.action
+            self.report.begin(plan)
+            with stop_on_signals(self.report.say) as stop:
+                if done == "undo":
+                    execute.undo(plan, scene.connections, self.report, time.monotonic)
+                else:
+                    execute.run(plan, scene.connections, self.report, time.monotonic, stop)
+            scene = replace(scene, hosts=self._hosts(scene.connections.look_again()))
+        return scene, done
+
+    def plan_recovery(self, scene: Scene, left: Recovery) -> Plan:
+        """How `settle` ends a rollout that was cut off; raises FapError where only a part of its hosts is
+        here."""
+        self._refuse_half_of(left)
+        return plan_recovery(scene.hosts, scene.order, left)
+
+    def carry_out(self, plan: Plan, scene: Scene) -> None:
+        """Run a plan, and say so; raises what `execute.run` raises."""
+        self.report.begin(plan)
+        with stop_on_signals(self.report.say) as stop:
+            execute.run(plan, scene.connections, self.report, time.monotonic, stop)
+        self.report.end(plan)
+
+    def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
+        plugins = {
+            target.settings.role: hooks.load(_plugin_names(target, self.verb), self.file)
+            for target in self.targets
+        }
+        return [
+            Host(target=target, state=states[target.label], plugins=plugins[target.settings.role])
+            for target in self.targets
+        ]
+
+    def _refuse_half_of(self, left: Recovery) -> None:
+        """What was cut off is ended on all its hosts at once, but those that deploy.yml no longer names."""
+        flags = {key: value for key, value in self.request.flags.items() if key != "hosts"}
+        stage = self.request.stage
+        known = config.targets(self.file, stage, None, flags, hooks.options_of(self.file))
+        named = {(target.host, target.settings.role) for target in known}
+        missing = [f"{host} ({role})" for host, role in left.absent if (host, role) in named]
+        if missing:
+            what = f"a {left.rollout.verb} that {left.rollout.by} began"
+            raise FapError(
+                f"{what} was cut off, also on {', '.join(missing)}",
+                hint=f"end it on all its hosts at once: name no role and no --hosts after {stage}",
+            )
+
+
+def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Any]]:
+    """A deploy.yml that was looked at as a whole, and the keys of its plugins with their defaults.
+
+    Raises ConfigError: it can't be read, builds on hosts, or names a plugin or key that is not there; or a
+    flag is no key.
+    """
+    file = deployfile.read(path)
+    refuse_build_steps(file)
+    options = hooks.options_of(file)
+    config.check_file(file, frozenset(options))
+    config.check_flags(flags, frozenset(options))
+    return file, options
+
+
+def _plugin_names(target: Target, verb: str) -> list[str]:
+    """Those of the verb (`rollback_plugins`), where it has any of its own."""
+    own: list[str] | None = getattr(target.settings, f"{verb}_plugins", None)
+    return target.settings.plugins if own is None else own
+
+
+def _new_word() -> str:
+    return f"fap-{os.urandom(8).hex()}"
+
+
+def _who() -> str:
+    """Who releases, for locks and ledgers, in letters that need no quoting anywhere."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container with a user id that has no name
+        user = f"uid{os.getuid()}"
+    who = os.environ.get("FAP_WHO") or f"{user}@{socket.gethostname()}"
+    return re.sub(r"[^\w.@+-]", "_", who, flags=re.ASCII)
