@@ -6,7 +6,8 @@ Nothing is decided here but what the plan says to do when a step fails.
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Protocol, TypeVar
 
@@ -52,6 +53,8 @@ class Failure:
     reason: str
     code: int | None
     """The step's exit code; None when the channel was lost."""
+    log: str = ""
+    """What the app said last."""
 
 
 class Sessions(Protocol):
@@ -203,11 +206,25 @@ class _Runner:
                 return self._interruption(name)
         began = self._clock()
         self._report.begin_phase(name)
-        failures = self._on_all(batch, lambda host: self._run_host(host, host.publish))
+        failures = self._on_all(batch, self._publish_host)
         failures += self._interruption(name)
         if not failures:
             self._report.end_phase(name, self._clock() - began)
         return failures
+
+    def _publish_host(self, host: HostPlan) -> list[Failure]:
+        failures = self._run_host(host, host.publish)
+        return [
+            replace(each, log=self._explain(host)) if each.code is not None else each for each in failures
+        ]
+
+    def _explain(self, host: HostPlan) -> str:
+        """What the app said last, as far as it can be had."""
+        results: list[Result] = []
+        for phase in host.explain:
+            with suppress(StepFailedError, ChannelLostError):
+                self._sessions.of(host).run(phase, results.append)
+        return "\n".join(result.output for result in results)
 
     def give_up(self, failures: list[Failure]) -> None:
         """Nothing was published: remove what was prepared."""
@@ -324,4 +341,5 @@ def _told(failures: list[Failure]) -> str:
         ended = "connection lost" if failure.code is None else f"exit {failure.code}"
         lines.append(f"  {failure.plan.host} ({failure.plan.role}), {failure.phase}: {failure.step}: {ended}")
         lines += [f"    {line}" for line in failure.reason.splitlines()[-20:]]
+        lines += [f"    | {line}" for line in failure.log.splitlines()[-20:]]
     return "\n".join(lines)

@@ -24,7 +24,7 @@ hookspec = pluggy.HookspecMarker("faprelease")
 hookimpl = pluggy.HookimplMarker("faprelease")
 T = TypeVar("T", bound=msgspec.Struct)
 
-BUILT_IN = ("supervisorctl",)
+BUILT_IN = ("supervisorctl", "healthcheck")
 STRATEGIES = ("curl",)
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
@@ -42,6 +42,10 @@ class Context:
     release: str
     previous: str
 
+    def has_plugin(self, *names: str) -> bool:
+        """Is one of these among the plugins of the role, by its short name?"""
+        return not {name.rpartition(".")[2] for name in self.target.settings.plugins}.isdisjoint(names)
+
     def options(self, kind: type[T]) -> T:
         """The plugin's own values; raises ConfigError if one is of the wrong kind."""
         values = self.target.plugin_values
@@ -56,7 +60,8 @@ class Signals:
     """Each hook is called once a host, when the plan is made; it yields the steps to run at that signal.
 
     `checking` is the health gate: its steps look whether the release runs well, and change nothing, as they
-    also run to find out that there is nothing to do.
+    also run to find out that there is nothing to do. `explaining` comes only after a host failed to publish
+    or to pass its gate: its steps show what the app said last, however they end.
     """
 
     @hookspec
@@ -85,6 +90,9 @@ class Signals:
 
     @hookspec
     def deploy_checking(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
+
+    @hookspec
+    def deploy_explaining(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
     def deploy_finishing(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]

@@ -101,6 +101,7 @@ class HostPlanner:
             prepare=prepare,
             once=once,
             publish=self._publish(),
+            explain=self._phases(("explaining", None)),
             finish=self._finish(),
             if_unpublished=if_unpublished,
             if_published=self._go_back(),

@@ -82,6 +82,8 @@ class HostPlan:
     once: tuple[Phase, ...] = ()
     """What this host alone does for all, once every host is prepared."""
     publish: tuple[Phase, ...] = ()
+    explain: tuple[Phase, ...] = ()
+    """What shows why `publish` failed."""
     finish: tuple[Phase, ...] = ()
     if_unpublished: tuple[Phase, ...] = ()
     if_published: tuple[Phase, ...] = ()

@@ -19,7 +19,7 @@ done
 echo "$status"
 [ -n "$status" ] || exit 1
 echo "$status" | while read -r name state rest; do
-  [ "$state" = RUNNING ] || { echo "$name is $state, not RUNNING"; supervisorctl tail "$name" stderr 2>/dev/null; exit 1; }
+  [ "$state" = RUNNING ] || { echo "$name is $state, not RUNNING"; exit 1; }
   pid=${rest#pid }
   pid=${pid%%,*}
   [ -d "/proc/$pid" ] || { echo "$name (pid $pid) has ended"; exit 1; }

@@ -79,6 +79,12 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_explaining(context: Context) -> Iterator[Step]:
+    program = context.options(Options).supervisor_program
+    yield host_script(f"the last lines of {program}", "supervisor_log", trusted=False, program=program)
+
+
+@hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous:
         program = context.options(Options).supervisor_program

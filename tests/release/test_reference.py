@@ -1,13 +1,14 @@
 """docs/deploy.yml is manual and example: it loads, and it names every key with its real default."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
-from faprelease import config, release
+from faprelease import config, walk
 from faprelease.config import Settings
-from faprelease.plugins import supervisorctl
+from faprelease.hooks import BUILT_IN
 from faprelease.strategies import curl
 
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / "deploy.yml"
@@ -25,9 +26,12 @@ EXAMPLES = {
 }
 
 
+PLUGINS = [import_module(f"faprelease.plugins.{name}").Options for name in BUILT_IN]
+STRUCTS = (Settings, curl.Options, *PLUGINS)
+
+
 def keys() -> set[str]:
-    structs = (Settings, curl.Options, supervisorctl.Options)
-    return {name for struct in structs for name in struct.__struct_fields__} - {"stage", "role", "hosts"}
+    return {name for struct in STRUCTS for name in struct.__struct_fields__} - {"stage", "role", "hosts"}
 
 
 def test_every_key_is_in_the_reference() -> None:
@@ -42,7 +46,7 @@ def test_its_values_are_the_defaults() -> None:
     written = yaml.safe_load(REFERENCE.read_text())
     defaults = {
         field: getattr(values, field)
-        for values in (Settings(), curl.Options(), supervisorctl.Options())
+        for values in (struct() for struct in STRUCTS)
         for field in values.__struct_fields__
     }
     assert {key: written[key] for key in written if key in defaults and key not in EXAMPLES} == {
@@ -52,5 +56,5 @@ def test_its_values_are_the_defaults() -> None:
 
 @pytest.mark.parametrize(("stage", "hosts"), [("staging", 1), ("production", 3)])
 def test_it_loads(stage: str, hosts: int) -> None:
-    file, options = release.load(REFERENCE, {})
+    file, options = walk.load(REFERENCE, {})
     assert len(config.targets(file, stage, None, {}, options)) == hosts

@@ -1,0 +1,85 @@
+"""See by HTTP that it is the new release that answers on the host's own port."""
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.hooks import Context, hookimpl
+from faprelease.steps import Secret, Step, host_script, read_host_file
+
+_QUOTABLE = re.compile(r"[ !#-\[\]-~]*")
+_MANAGERS = frozenset(["supervisorctl", "systemd"])
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Where it answers, what a good answer is, and how the new release is told from the old one."""
+
+    healthcheck_url: str = ""
+    healthcheck_port: int = 0
+    healthcheck_path: str = "/"
+    healthcheck_host: str = ""
+    healthcheck_status: int = 200
+    healthcheck_shows: Literal["", "version", "commit", "release"] = ""
+    healthcheck_good: int = 2
+    healthcheck_seconds: int = 60
+    healthcheck_timeout: int = 5
+
+
+@hookimpl
+def deploy_checking(context: Context) -> Iterator[Step]:
+    options = context.options(Options)
+    url = _url(options)
+    release_id = context.release.rpartition("/")[2]
+    yield host_script(
+        f"see {url.partition('?')[0]} answered by the release",
+        "healthcheck",
+        stdin=_curl_config(url, options),
+        limit=options.healthcheck_seconds + options.healthcheck_timeout + 60,
+        trusted=False,
+        release=context.release,
+        port=str(urlsplit(url).port or (443 if url.startswith("https:") else 80)),
+        status=str(options.healthcheck_status),
+        good=str(options.healthcheck_good),
+        seconds=str(options.healthcheck_seconds),
+        shows=options.healthcheck_shows,
+        artifact=f"{context.target.layout.records}/{release_id}.artifact.json",
+        listeners=read_host_file("listeners.py"),
+        managed="yes" if context.has_plugin(*_MANAGERS) else "",
+    )
+
+
+def _url(options: Options) -> str:
+    url = options.healthcheck_url
+    if options.healthcheck_port and not url:
+        url = f"http://127.0.0.1:{options.healthcheck_port}/{options.healthcheck_path.removeprefix('/')}"
+    try:
+        port_is_one = urlsplit(url).port != 0
+    except ValueError:
+        port_is_one = False
+    if not url.startswith(("http://", "https://")) or not port_is_one:
+        raise ConfigError(
+            f"healthcheck_url: {url!r} is no URL", hint="healthcheck_port: 8000, or healthcheck_url: http://…"
+        )
+    if not _QUOTABLE.fullmatch(url + options.healthcheck_host) or " " in url:
+        raise ConfigError("healthcheck: URL and host are plain ASCII", hint="write other characters as %20")
+    return url
+
+
+def _curl_config(url: str, options: Options) -> Secret:
+    """curl's configuration (curl.1, --config), on stdin: a query may hold a key."""
+    rest = [
+        "silent",
+        "show-error",
+        "globoff",
+        'noproxy = "*"',
+        f"max-time = {options.healthcheck_timeout}",
+        'write-out = "\\n%{http_code}"',
+        *([f'header = "Host: {options.healthcheck_host}"'] if options.healthcheck_host else []),
+    ]
+    bare, _, query = url.partition("?")
+    shown = "\n".join([f'url = "{bare}{"?…" if query else ""}"', *rest])
+    return Secret("\n".join([f'url = "{url}"', *rest]), shown, (query,) if query else ())
