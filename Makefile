@@ -1,5 +1,5 @@
 # Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and, for
-# the tests, Debian's openssh-server (the hosts), busybox (their other shell) and sudo.
+# the tests, Debian's openssh-server (the hosts), busybox (their other shell), sudo and systemd.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,10 +18,10 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 hosts:
-	@{ command -v /usr/sbin/sshd && command -v busybox && command -v sudo; } >/dev/null || { \
+	@{ command -v /usr/sbin/sshd && command -v busybox && command -v sudo && command -v systemctl; } >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && apt-get update -qq && apt-get install -y -qq openssh-server busybox sudo >/dev/null; } \
-	  || { echo "make: this needs sshd, busybox and sudo: apt-get install openssh-server busybox sudo" >&2; exit 1; }
+	    && apt-get update -qq && apt-get install -y -qq openssh-server busybox sudo systemd >/dev/null; } \
+	  || { echo "make: this needs sshd, busybox, sudo and systemd: apt-get install openssh-server busybox sudo systemd" >&2; exit 1; }
 
 lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff check .

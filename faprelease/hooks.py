@@ -24,7 +24,7 @@ hookspec = pluggy.HookspecMarker("faprelease")
 hookimpl = pluggy.HookimplMarker("faprelease")
 T = TypeVar("T", bound=msgspec.Struct)
 
-BUILT_IN = ("supervisorctl", "healthcheck")
+BUILT_IN = ("supervisorctl", "systemd", "healthcheck")
 STRATEGIES = ("curl",)
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
