@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ _STATIC_ROOT = re.compile(
     )""",
     re.MULTILINE | re.VERBOSE,
 )
+_FILE = r"""['"][\w-]+\.\w+['"]"""
+_DATA_FILE = re.compile(
+    rf"""os\.path\.join\(\s*\w+\s*,\s*((?:['"][\w-]+['"]\s*,\s*)+){_FILE}
+        |\w+\s*/\s*((?:['"][\w-]+['"]\s*/\s*)+){_FILE}          # BASE_DIR / "data" / "db.sqlite3"
+    """,
+    re.VERBOSE,
+)
 _WIDTH = 90
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
@@ -62,6 +70,8 @@ class Django:
 
     directory: str
     static_root: str
+    data: tuple[str, ...] = ()
+    """Folders that are not committed, where the settings look for files; relative to `directory`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,8 @@ class Seen:
     """Whether the project must be installed to be imported."""
     python: str
     exclude: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Modules that .dockerignore names: settings for developers, say, which a release must not have."""
     procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
@@ -124,6 +136,7 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         and any(re.fullmatch(r"src/\w+/__init__\.py", path) for path in paths),
         python=str(project.get("requires-python") or ""),
         exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in TAKEN})),
+        left_out=_left_out(there, read),
         procfile="Procfile" in there,
         frontends=tuple(_frontends(there, read)),
         django=_django(there, read),
@@ -149,8 +162,11 @@ def render(seen: Seen, prefix: str) -> str:
         ]
     if seen.package:
         lines.append("package = true  # src layout: the project is installed, too")
-    if seen.exclude:
-        lines.append(f"exclude = {_list(seen.exclude)}  # names that an artifact needs for itself")
+    if seen.exclude or seen.left_out:
+        why = [*["names that an artifact needs for itself"] * bool(seen.exclude)]
+        why += ["modules that .dockerignore leaves out"] * bool(seen.left_out)
+        lines.append(f"# {'; '.join(why)}")
+        lines.append(f"exclude = {_list((*seen.exclude, *seen.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
     for frontend in seen.frontends:
         where = posixpath.basename(frontend.directory)
@@ -161,15 +177,24 @@ def render(seen: Seen, prefix: str) -> str:
         lines.append("# what the build writes; pack names what is missing here")
         lines.append(f"outputs = {_list(frontend.outputs)}")
     if seen.django and seen.django.static_root:
-        lines += ["", table, 'name = "static"', "venv = true"]
-        if seen.django.directory != ".":
-            lines.append(f"directory = {_quoted(seen.django.directory)}")
-        lines.append('run = ["python manage.py collectstatic --noinput"]')
-        lines.append(
-            '# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need some to load'
-        )
-        lines.append(f"outputs = {_list([seen.django.static_root])}")
+        lines += ["", table, *_collectstatic(seen.django, seen.left_out)]
     return "\n".join(lines) + "\n"
+
+
+def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
+    lines = ['name = "static"', "venv = true"]
+    if django.directory != ".":
+        lines.append(f"directory = {_quoted(django.directory)}")
+    if left_out:
+        lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in left_out)])}")
+    made = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
+    lines.append(f"run = {_list([*made, 'python manage.py collectstatic --noinput'])}")
+    lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need some to load')
+    if django.data:
+        places = [posixpath.normpath(f"{django.directory}/{path}") for path in django.data]
+        lines.append("# the settings look for files there; on hosts: linked_dirs of deploy.yml")
+        lines.append(f"scratch = {_list([f'/{place}/' for place in places])}")
+    return [*lines, f"outputs = {_list([django.static_root])}"]
 
 
 def write(folder: Path, seen: Seen) -> Path:
@@ -318,12 +343,30 @@ def _django(there: frozenset[str], read: Read) -> Django | None:
         start = posixpath.join(folder, module[1].replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in there else start
         files = [f"{start}.py", *(name for name in sorted(there) if posixpath.dirname(name) == package)]
-        for name in files:
-            if match := _STATIC_ROOT.search(read(name) if name in there else ""):
-                root = match["joined"] or match["path"] or match["text"]
-                return Django(folder or ".", posixpath.normpath(posixpath.join(folder, root)))
-        return Django(folder or ".", "")
+        texts = [read(name) for name in files if name in there]
+        roots = [
+            posixpath.normpath(posixpath.join(folder, match["joined"] or match["path"] or match["text"]))
+            for text in texts
+            if (match := _STATIC_ROOT.search(text))
+        ]
+        return Django(folder or ".", next(iter(roots), ""), _data_folders(texts, folder, there))
     return None
+
+
+def _data_folders(texts: Sequence[str], folder: str, there: frozenset[str]) -> tuple[str, ...]:
+    found = set()
+    for match in (match for text in texts for match in _DATA_FILE.finditer(text)):
+        place = "/".join(re.findall(r"[\w-]+", match[1] or match[2]))
+        if not any(path.startswith(f"{posixpath.join(folder, place)}/") for path in there):
+            found.add(place)
+    return tuple(sorted(found))
+
+
+def _left_out(there: frozenset[str], read: Read) -> tuple[str, ...]:
+    """Python files that lines of .dockerignore name one by one; its patterns are of no concern here."""
+    lines = read(".dockerignore").splitlines() if ".dockerignore" in there else []
+    named = (line.strip().removeprefix("/") for line in lines)
+    return tuple(sorted({f"/{path}" for path in named if path in there and path.endswith(".py")}))
 
 
 def _wsgi(there: frozenset[str]) -> str:

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +19,7 @@ LARGEST = 8 * 1024 * 1024
 _TEXT = 8192
 _BATCH = 32
 _KIND = "secrets-1"
+_PATTERNS = "secret-patterns-1"
 
 # Of detect-secrets' plugins, those that know a kind by its form. Left out are those that guess (entropy,
 # words like "password", any URL with a password: tests and manuals are full of them) or that cost more
@@ -68,7 +71,7 @@ def scan(texts: Iterable[Text], cache: Cache) -> tuple[Found, ...]:
     found: list[Found] = []
     for batch in _batches(sorted(texts, key=lambda text: text.path)):
         question = repr((_scanner(), [(text.path, text.digest) for text in batch]))
-        verdict, _ = cache.remember(_KIND, question, lambda batch=batch: _look_into(batch))  # type: ignore[misc]
+        verdict, _ = cache.remember(_KIND, question, lambda batch=batch: _look_into(batch, cache))  # type: ignore[misc]
         found += msgspec.json.decode(verdict, type=list[Found])
     return tuple(found)
 
@@ -90,23 +93,45 @@ def _scanner() -> str:
     return f"detect-secrets {metadata.version('detect-secrets')} {' '.join(PLUGINS)} {LARGEST}"
 
 
-def _look_into(batch: Sequence[Text]) -> bytes:
+def _look_into(batch: Sequence[Text], cache: Cache) -> bytes:
+    patterns = _patterns(cache)
+    # scan_file takes 8 ms a file: only what one of its patterns is in gets that far
+    suspects = [one for one in batch if (text := _text(one.place)) and any(p.search(text) for p in patterns)]
+    return msgspec.json.encode(sorted(_confirmed(suspects)) if suspects else [])
+
+
+def _patterns(cache: Cache) -> list[re.Pattern[str]]:
+    """What the plugins search for, kept, as importing them takes as long as all else of a small pack."""
+    kept, _ = cache.remember(_PATTERNS, _scanner(), lambda: msgspec.json.encode(_of_plugins()))
+    return [re.compile(text, flags) for text, flags in msgspec.json.decode(kept, type=list[tuple[str, int]])]
+
+
+def _of_plugins() -> list[tuple[str, int]]:
     from detect_secrets.core.plugins.initialize import from_plugin_classname
+
+    with _only_our_plugins():
+        plugins: list[Any] = [from_plugin_classname(name) for name in PLUGINS]
+    return [(pattern.pattern, pattern.flags) for plugin in plugins for pattern in plugin.denylist]
+
+
+def _confirmed(suspects: Sequence[Text]) -> set[Found]:
     from detect_secrets.core.scan import scan_file
+
+    with _only_our_plugins():
+        return {
+            Found(one.path, secret.line_number, secret.type)
+            for one in suspects
+            for secret in scan_file(str(one.place))
+        }
+
+
+def _only_our_plugins() -> AbstractContextManager[Any]:
     from detect_secrets.settings import transient_settings
 
-    found: set[Found] = set()
-    with transient_settings({"plugins_used": [{"name": name} for name in PLUGINS]}):
-        plugins: list[Any] = [from_plugin_classname(name) for name in PLUGINS]
-        patterns = [pattern for plugin in plugins for pattern in plugin.denylist]
-        for one in batch:
-            # scan_file takes 8 ms a file: only what one of its patterns is in gets that far
-            text = _text(one.place)
-            if any(pattern.search(text) for pattern in patterns):
-                found |= {
-                    Found(one.path, secret.line_number, secret.type) for secret in scan_file(str(one.place))
-                }
-    return msgspec.json.encode(sorted(found))
+    settings: AbstractContextManager[Any] = transient_settings(
+        {"plugins_used": [{"name": name} for name in PLUGINS]}
+    )
+    return settings
 
 
 def _text(place: Path) -> str:

@@ -67,9 +67,12 @@ def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",
     Other `paths` of the repository are relative to it. Each is a line of `git status --porcelain`.
     Raises FapError if `root` is in no git repository.
     """
-    _prefix(root)
     wanted = [*paths, *_without(root, ignore)[1:]]
-    out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
+    try:
+        out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
+    except FapError:
+        _prefix(root)  # says it better if there is no repository
+        raise
     return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
 
 
@@ -77,7 +80,7 @@ def is_pushed(root: Path, ref: str) -> bool:
     """Whether a remote has the commit, as far as this clone knows; so if there is no remote to push to."""
     if not _git(root, "remote"):
         return True
-    found = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={_commit(root, ref)}")
+    found = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={_commit(root, ref).name}")
     return bool(_git(root, *found, "refs/remotes"))
 
 
@@ -106,7 +109,7 @@ def read(
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
-    whole = commit
+    whole = commit.name
     env: dict[str, str] = {}
     if with_changes:
         env = _scratch_git(root, into.parent)
@@ -114,8 +117,11 @@ def read(
         _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
         whole = _text(_git(root, "write-tree", env=env))
     snapshot = Snapshot(root, whole, env)
-    name = _text(_git(root, "rev-parse", f"{whole}:{prefix}", env=env))
-    dirty = name if name != _text(_git(root, "rev-parse", f"{commit}:{prefix}")) else ""
+    dirty = ""
+    if with_changes:
+        trees = (f"{whole}:{prefix}", f"{commit.name}:{prefix}")
+        mine, committed = _text(_git(root, "rev-parse", *trees, env=env)).split()
+        dirty = mine if mine != committed else ""
     files = _listing(snapshot, prefix)
     into.mkdir()
     folder = into / prefix
@@ -123,8 +129,8 @@ def read(
     if prefix:
         _export_descriptions(snapshot, prefix, into)
     return SourceTree(
-        commit=commit,
-        committed=int(_text(_git(root, "show", "-s", "--format=%ct", commit))),
+        commit=commit.name,
+        committed=commit.time,
         prefix=prefix,
         repository=_repository(root),
         dirty=dirty,
@@ -266,8 +272,8 @@ _STREAMING = (
 )
 
 
-def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
-    return command.run(["git", *_STREAMING, *arguments], cwd=root, env=env)
+def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    return command.run(["git", *_STREAMING, *arguments], cwd=root, env=env, stdin=stdin)
 
 
 def _prefix(root: Path) -> str:
@@ -291,14 +297,24 @@ def _text(out: bytes) -> str:
     return out.decode("utf-8").strip()
 
 
-def _commit(root: Path, ref: str) -> str:
-    try:
-        return _text(_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"))
-    except FapError as error:
+@dataclass(frozen=True)
+class _Commit:
+    name: str
+    time: int
+
+
+# What `git cat-file --batch` says of a commit: its name, and among its headers when it was committed.
+_COMMIT = re.compile(rb"([0-9a-f]+) commit \d+\n(?:[^\n]+\n)*?committer [^\n]* (\d+) [+-]\d+\n")
+
+
+def _commit(root: Path, ref: str) -> _Commit:
+    found = _COMMIT.match(_git(root, "cat-file", "--batch", stdin=f"{ref}^{{commit}}\n".encode()))
+    if not found:
         raise UsageError(
             f"{ref!r} names no commit of this repository",
             hint=_NO_GIT if ref == "HEAD" else "git log --oneline shows them; git fetch --tags brings more",
-        ) from error
+        )
+    return _Commit(found[1].decode("ascii"), int(found[2]))
 
 
 def _checked_path(raw: bytes) -> str:

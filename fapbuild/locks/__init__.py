@@ -51,11 +51,15 @@ def _locked(
     name = settings.lock
     if is_pylock(name):
         text = read_text(folder, name)
-        exported = exporters.knows(name)
-        if exported:
+        tool = exporters.tool_of(name)
+        if tool:
             text = exporters.export(name, folder, settings.extras, settings.groups)
-        chosen = () if exported else (settings.extras, settings.groups)
-        pins = pylock.read(text, name, folder, environment, *chosen, exported=exported)
+        if tool and not tool.pylock:
+            text = requirements_file.with_relative_paths(text, folder)
+            pins = parse_lock(text, name, environment, partial(package_name, folder))
+        else:
+            chosen = () if tool else (settings.extras, settings.groups)
+            pins = pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))
         if reason := missing(asked(project, folder), pins, environment):
             raise UsageError(f"{name} is stale: {reason}", hint="fapbuild lock, and commit it")
         return pins
@@ -95,7 +99,7 @@ def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
     """
     name = project.settings.lock
     path = folder / name
-    if exporters.knows(name):
+    if exporters.tool_of(name):
         exporters.renew(name, folder, upgrade=upgrade)
         return path
     if is_pylock(name):

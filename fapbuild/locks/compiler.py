@@ -1,6 +1,5 @@
 """pip-compile: from what a project asks for to a hashed lock that is the same on every machine."""
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from artifact_store.errors import FapError, UsageError
 from fapbuild import command
 from fapbuild.config import PYPROJECT
+from fapbuild.locks import requirements_file
 from fapbuild.locks.pins import check_secret
 
 _DIRECT = re.compile(r"(?:-e )?(?:(?P<name>[A-Za-z0-9][^\s@]*) @ )?(?P<url>(?:file:|git\+)\S+)(?P<rest>.*)$")
@@ -77,7 +77,9 @@ def _portable(text: str, lock: str, folder: Path) -> list[str]:
         if match and match["url"].startswith("git+"):
             lines.append(_prefixed(match["name"], _pinned(match["url"], lock, folder) + match["rest"]))
         elif match:
-            lines.append(_prefixed(match["name"], _relative(match["url"], folder) + match["rest"]))
+            lines.append(
+                _prefixed(match["name"], requirements_file.relative(match["url"], folder) + match["rest"])
+            )
         elif not line.startswith(_UNHASHED):
             lines.append(line)
     return lines
@@ -85,11 +87,6 @@ def _portable(text: str, lock: str, folder: Path) -> list[str]:
 
 def _prefixed(name: str | None, rest: str) -> str:
     return f"{name} @ {rest}" if name else rest
-
-
-def _relative(url: str, folder: Path) -> str:
-    path = Path(os.path.relpath(re.sub(r"^file:(//)?", "", url), folder)).as_posix()
-    return path if path.startswith(".") else f"./{path}"
 
 
 def _pinned(url: str, lock: str, folder: Path) -> str:

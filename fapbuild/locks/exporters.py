@@ -18,6 +18,8 @@ class Tool:
     name: str
     install: str
     export: tuple[str, ...]
+    pylock: bool
+    """Whether it exports a `pylock.toml`, and not hashed requirements."""
     extra: str
     group: str
     lock: tuple[str, ...]
@@ -32,6 +34,7 @@ TOOLS = {
             *("export", "--quiet", "--frozen", "--format=pylock.toml", "--no-header", "--no-annotate"),
             *("--no-emit-project", "--no-default-groups"),
         ),
+        pylock=True,
         extra="--extra",
         group="--group",
         lock=("lock", "--quiet"),
@@ -40,7 +43,9 @@ TOOLS = {
     "poetry.lock": Tool(
         name="poetry",
         install="pip install 'poetry>=2' 'poetry-plugin-export>=1.10'",
-        export=("export", "--no-interaction", "--no-ansi", "--format=pylock.toml"),
+        # For a pylock.toml Poetry would ask the index for every package again.
+        export=("export", "--no-interaction", "--no-ansi", "--format=requirements.txt"),
+        pylock=False,
         extra="--extras",
         group="--with",
         lock=("lock", "--no-interaction", "--no-ansi"),
@@ -51,13 +56,13 @@ TOOLS = {
 _ENV = {"UV_PYTHON_DOWNLOADS": "never", "POETRY_VIRTUALENVS_CREATE": "false"}
 
 
-def knows(lock: str) -> bool:
-    """Whether the lock belongs to one of these tools, by its name."""
-    return Path(lock).name in TOOLS
+def tool_of(lock: str) -> Tool | None:
+    """The tool that the lock belongs to, by its name."""
+    return TOOLS.get(Path(lock).name)
 
 
 def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]) -> str:
-    """What the committed lock of the project in `folder` selects, as a `pylock.toml`; nothing is resolved.
+    """What the committed lock of the project in `folder` selects, in the tool's format; nothing is resolved.
 
     Raises FapError if the tool is not there, or refuses.
     """

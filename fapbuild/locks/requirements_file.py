@@ -3,6 +3,7 @@
 Its grammar is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
 
+import os
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,17 @@ def stale(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | N
         if without := {normalized(extra) for extra in requirement.extras} - pin.extras:
             return f"it has {pin.name} without [{', '.join(sorted(without))}]"
     return ""
+
+
+def with_relative_paths(text: str, folder: Path) -> str:
+    """A lock whose `file:` URLs are folders of this machine, with paths from the project in `folder`."""
+    return re.sub(r"(?m)(?<=\s)file:\S+", lambda match: relative(match[0], folder), text)
+
+
+def relative(url: str, folder: Path) -> str:
+    """A `file:` URL of this machine as a path from the project in `folder`: `./libs/shared`."""
+    path = Path(os.path.relpath(folder / unquote(urlsplit(url).path), folder)).as_posix()
+    return path if path.startswith(".") else f"./{path}"
 
 
 def is_hashed(text: str) -> bool:

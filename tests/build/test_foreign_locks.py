@@ -12,6 +12,7 @@ from artifact_store.errors import FapError, UsageError
 from fapbuild.locks import Origin, Pin, exporters, pylock
 from fapbuild.target import marker_environment, parse
 from tests.build.project import Project
+from tests.build.test_direct import below, package
 from tests.build.webserver import offer, serve
 from tests.build.wheelhouse import make_wheel
 
@@ -195,6 +196,19 @@ def test_a_lock_of_another_tool_is_packed_and_renewed(
     facts = project.commit({"pyproject.toml": text + settings + choice}).pack(PIP_FIND_LINKS="")
     assert "  extra 1.0\n  greet 1.0\n  left-pad 1.0\n" in project.run("inspect", facts["path"]).stdout
     assert project.git("status", "--porcelain") == ""
+
+
+def test_folders_in_a_poetry_lock_are_the_project_s_own(project: Project, index: str) -> None:
+    """Poetry writes them as URLs of the machine it runs on, and without a name if they are to be edited."""
+    folders = 'mine = {path = "a b/mine", develop = true}\nyours = {path = "./yours"}\n'
+    text = POETRY.format(index=index).replace('greet = "*"\n', folders)
+    project.write(below("a b/mine", package("mine")) | below("yours", package("yours")))
+    settings = '[tool.fapbuild]\napp = "shop"\nlock = "poetry.lock"\n'
+    done = project.write({"pyproject.toml": text + settings}).run("lock")
+    assert done.returncode == 0, done.stderr
+    facts = project.commit().pack(PIP_FIND_LINKS="")
+    assert "building mine from a b/mine\n" in facts["talk"]
+    assert "  left-pad 1.0\n  mine 1.0\n  yours 1.0\n" in project.run("inspect", facts["path"]).stdout
 
 
 def test_a_stale_lock_of_uv_is_refused(project: Project, index: str) -> None:

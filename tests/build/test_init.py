@@ -96,6 +96,32 @@ def test_where_django_collects(line: str, static: str, file: str) -> None:
     assert found.wsgi == "site.shop.wsgi"
 
 
+def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> None:
+    """As those of linkding: folders that are not committed, and settings of developers that win."""
+    text = SETTINGS + (
+        'STATIC_ROOT = BASE_DIR / "static"\nA = os.path.join(BASE_DIR, "data", "queue", "tasks.sqlite3")\n'
+        'B = BASE_DIR / "var" / "db.sqlite3"\nC = BASE_DIR / "shop" / "dictionary.txt"\n'
+        'FOLDER = BASE_DIR / "media" / "pictures"\nD = BASE_DIR / "db.sqlite3"\n'
+    )
+    files = {
+        ".dockerignore": "*\n!shop\n # no\n/shop/settings/dev.py\ntests.py\nREADME.md\n",
+        "README.md": "",
+        "site/manage.py": MANAGE,
+        "site/shop/dictionary.txt": "",
+        "site/shop/settings.py": text,
+        "shop/settings/dev.py": "",
+    }
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert found.django == Django("site", "site/static", ("data/queue", "var"))
+    (tmp_path / "fapbuild.toml").write_text(render(found, ""))
+    settings = config.load(tmp_path).settings
+    assert settings.exclude == ("/shop/settings/dev.py",)
+    (static,) = settings.assets
+    assert static.run == ("mkdir -p data/queue var", "python manage.py collectstatic --noinput")
+    assert static.inputs == ("*", "!/shop/settings/dev.py")
+    assert static.scratch == ("/site/data/queue/", "/site/var/")
+
+
 @pytest.mark.parametrize("prefix", ["", "tool.fapbuild"])
 def test_what_is_written_is_read_again(tmp_path: Path, prefix: str) -> None:
     """All that can be seen at once, with names that need quoting."""
