@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from posixpath import join
 
-_RELEASE_ID = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
+_RELEASE_ID = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)|20(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)")
 
 
 def is_release_id(name: str) -> bool:
-    """True for a folder name that a release of ours can have (`261122-185409`); others are left alone."""
+    """True for a folder name that a release of ours can have (`261122-185409`, as fapistrano's), or one of
+    Capistrano's (`20261122185409`), whose folders are taken over; others are left alone."""
     return _time_of(name) is not None
 
 
@@ -26,7 +27,7 @@ def _time_of(release_id: str) -> datetime | None:
     match = _RELEASE_ID.fullmatch(release_id)
     if match is None:
         return None
-    year, month, day, hour, minute, second = (int(digits) for digits in match.groups())
+    year, month, day, hour, minute, second = (int(digits) for digits in match.groups() if digits)
     try:
         return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:  # digits that are no time, `999999-999999`

@@ -22,7 +22,7 @@ strange=
 for tool in curl python3; do
   command -v "$tool" >/dev/null 2>&1 && say tool "$tool"
 done
-for folder in "$releases"/*-*/; do
+for folder in "$releases"/[0-9]*/; do
   [ -d "$folder" ] || continue
   name=${folder%/}
   say folder "${name##*/}"

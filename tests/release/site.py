@@ -71,7 +71,7 @@ class Site:
             return ""
         assert (link / "app.py").is_file(), f"current dangles: {link.readlink()}"
         target = str(link.readlink())
-        assert re.fullmatch(r"releases/\d{6}-\d{6}", target), target
+        assert re.fullmatch(r"releases/(\d{6}-\d{6}|\d{14})", target), target
         return target.removeprefix("releases/")
 
     def version(self) -> str:

@@ -1,0 +1,38 @@
+"""The verb that helps people across: migrate."""
+
+from pathlib import Path
+
+import click
+
+from faprelease.cli.group import cli
+
+
+@cli.command()
+@click.argument("file", type=Path)
+@click.option("-o", "--output", type=Path, default=Path("migrated"), help="folder to write to: migrated/")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a line of the old file")
+def migrate(file: Path, output: Path, as_json: bool) -> None:
+    """Write deploy.yml and fapbuild.toml from what you have: nothing else is changed or run.
+
+    FILE is fapistrano's deploy.yml, beeper.yml, or Capistrano's config/deploy.rb (its stages are read from
+    config/deploy/*.rb). What became of each line is told: kept, changed, done by the build, dropped, or yours
+    to decide.
+    """
+    import msgspec
+
+    from faprelease import config, migrate, walk
+
+    found = migrate.migrate(file)
+    written = migrate.write(found, output)
+    for each in found.findings:
+        if as_json:
+            click.echo(msgspec.json.encode(each).decode())
+            continue
+        colour = {"yours": "yellow", "build": "cyan"}.get(each.verdict)
+        why = f": {each.why}" if each.why else ""
+        click.echo(f"{each.where}: {each.what}  {click.style(each.verdict, fg=colour)}{why}")
+    click.echo(f"written: {', '.join(map(str, written))}", err=True)
+    deploy, options = walk.load(written[0], {})
+    for stage in deploy.values.get("stage_role_configs") or {}:
+        config.targets(deploy, str(stage), None, {}, options)
+    click.echo(f"see what is in force: faprelease -f {written[0]} --dry-run STAGE", err=True)

@@ -1,0 +1,241 @@
+"""The declarative part of a Capistrano 3 configuration: `set`, `append`, `server` and `role`.
+
+Tasks are code, and are named in the report. What a role is differs: in Capistrano it says what a server is
+for, and a server gets one release whatever its roles; here a role is a release of its own. So servers with
+the same roles become one role.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from faprelease.migrate import ruby
+from faprelease.migrate.findings import Build, Finding, Migration, Verdict
+
+_CALL = re.compile(r"^(set|append|remove|server|role)(?:\s*\((.*)\)|\s+(.*))$")
+_ANY_CALL = re.compile(r"^(\w+)")
+_COMMIT = "fapbuild packs the commit that CI has checked out, and stamps it into the artifact"
+_SSH = "ssh's own business: put it into ~/.ssh/config, which is read"
+_RUBY = "Ruby's: an artifact brings its own Python packages"
+_FACE = "-v shows every step and what it printed"
+
+_NAMES = {"application": "app_name", "deploy_to": "path", "default_env": "environment"}
+_SAME = ("keep_releases", "linked_files", "linked_dirs", "user")
+_SETTINGS: dict[str, tuple[Verdict, str]] = {
+    "repo_url": ("build", _COMMIT),
+    "repository": ("build", _COMMIT),
+    "scm": ("build", _COMMIT),
+    "deploy_via": ("build", _COMMIT),
+    "branch": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
+    "repo_tree": ("build", "run fapbuild in that folder; fapbuild.toml belongs there"),
+    "stage": ("kept", "the stage's name is that of its file"),
+    "ssh_options": ("dropped", _SSH),
+    "pty": ("dropped", "no step needs a terminal"),
+    "use_sudo": ("dropped", "sudo_user says who owns the releases"),
+    "format": ("dropped", _FACE),
+    "format_options": ("dropped", _FACE),
+    "log_level": ("dropped", _FACE),
+    "tmp_dir": ("dropped", "nothing is uploaded"),
+    "local_user": ("dropped", "FAP_WHO says who releases, if not the user"),
+    "rails_env": ("dropped", _RUBY),
+    "migration_role": ("yours", "migrations are release_command, run once before the swap"),
+}
+_PREFIXES: dict[str, tuple[Verdict, str]] = {
+    "git_": ("build", _COMMIT),
+    "npm_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
+    "yarn_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
+    "nvm_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
+    "pip_": ("build", "the artifact brings its wheels"),
+    "ssh_": ("dropped", _SSH),
+    **dict.fromkeys(
+        [
+            *("rbenv_", "rvm_", "chruby_", "asdf_", "bundle_", "bundler_", "puma_", "unicorn_", "thin_"),
+            *("passenger_", "sidekiq_", "resque_", "delayed_job_", "whenever_", "assets_", "rails_"),
+        ],
+        ("dropped", _RUBY),
+    ),
+}
+_CALLS: dict[str, tuple[Verdict, str]] = {
+    "lock": ("dropped", "the version of Capistrano"),
+    "require": ("dropped", "Ruby code"),
+    "load": ("dropped", "Ruby code"),
+    "install_plugin": ("dropped", "Ruby code"),
+    "ask": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
+    "import": ("dropped", "Ruby code"),
+}
+_BLOCK_WHY = (
+    "code: what compiles belongs to the build, what restarts to a plugin, migrations to release_command"
+)
+_DEPLOY_TO = "/var/www/%(app_name)s"
+
+
+@dataclass
+class _Scope:
+    """What one file sets, over what an outer one did."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    servers: dict[str, list[str]] = field(default_factory=dict)
+    """The roles of each server, in the order of the file."""
+    users: dict[str, str] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def migrate(name: str, text: str, stages: Mapping[str, tuple[str, str]]) -> Migration:
+    """Our files from a deploy.rb and its stages: for each, the name and text of `config/deploy/STAGE.rb`."""
+    top = _read(name, text, {})
+    deploy: dict[str, Any] = {"app_name": "NAME", "path": _DEPLOY_TO, **_ours(top.settings)}
+    configs: dict[str, Any] = {}
+    findings = list(top.findings)
+    for stage, (file, content) in (stages or {"production": (name, "")}).items():
+        scope = _read(file, content, {**top.settings, "stage": stage})
+        own = {key: value for key, value in scope.settings.items() if value != top.settings.get(key)}
+        servers = scope.servers or top.servers
+        configs[stage], said = _roles(stage, file, servers, scope.users or top.users, _ours(own))
+        findings += [*scope.findings, *said]
+    deploy["stage_role_configs"] = configs
+    application = str(top.settings.get("application", "NAME"))
+    return Migration(
+        deploy=_written(name, deploy),
+        build=Build(app=re.sub(r"[^\w.-]+", "-", application).strip("-.") or "NAME"),
+        findings=tuple(findings),
+    )
+
+
+def _read(name: str, text: str, outer: Mapping[str, Any]) -> _Scope:
+    scope = _Scope(settings=dict(outer))
+    for statement in ruby.statements(text):
+        where = f"{name}, line {statement.line}"
+        match = None if statement.block else _CALL.match(statement.text)
+        if match is None:
+            scope.findings.append(_other(where, statement))
+            continue
+        call, arguments = match[1], match[2] or match[3]
+        try:
+            listed, named = ruby.values(arguments, scope.settings.get)
+            scope.findings.append(_apply(scope, where, call, listed, named))
+        except ruby.CodeError:
+            what = re.split(r",|\s", arguments, maxsplit=1)[0].lstrip(":")
+            found = _known(what) if call in ("set", "append") else None
+            scope.findings.append(
+                Finding(where, what, *found)
+                if found and found[0] != "kept"
+                else Finding(
+                    where, what or call, "yours", f"only Ruby knows its value: {statement.text[:60]}"
+                )
+            )
+    return scope
+
+
+def _apply(scope: _Scope, where: str, call: str, listed: list[Any], named: dict[str, Any]) -> Finding:
+    """One declaration; raises CodeError if it is none after all."""
+    if call == "server" and listed:
+        host = _host(scope, str(listed[0]), str(named.get("user", "")))
+        roles = named.get("roles", named.get("role", []))
+        for role in roles if isinstance(roles, list) else [roles]:
+            _add(scope.servers, host, str(role))
+        scope.servers.setdefault(host, [])
+        return Finding(where, f"server {host}", "changed", "a host of its stage")
+    if call == "role" and listed:
+        role, *hosts = listed
+        for each in ruby.as_list(hosts[0]) if hosts else []:
+            _add(scope.servers, _host(scope, str(each), ""), str(role))
+        return Finding(where, f"role {role}", "changed", "hosts of its stage")
+    if not listed:
+        raise ruby.CodeError(call)
+    key, *values = listed
+    if call == "set":
+        value = named if named and not values else values[0] if values else None
+    else:
+        value = [*(scope.settings.get(str(key)) or []), *values]
+        if call == "remove":
+            value = [item for item in scope.settings.get(str(key)) or [] if item not in values]
+    scope.settings[str(key)] = value
+    return Finding(where, str(key), *(_known(str(key)) or ("dropped", "only tasks can read it")))
+
+
+def _known(key: str) -> tuple[Verdict, str] | None:
+    if key in _NAMES:
+        return "changed", f"`{_NAMES[key]}` of deploy.yml"
+    if key in _SAME:
+        return "kept", ""
+    if key in _SETTINGS:
+        return _SETTINGS[key]
+    return next((found for prefix, found in _PREFIXES.items() if key.startswith(prefix)), None)
+
+
+def _other(where: str, statement: ruby.Statement) -> Finding:
+    if statement.block:
+        return Finding(where, statement.text.removesuffix(" do"), "yours", _BLOCK_WHY)
+    word = _ANY_CALL.match(statement.text)
+    call = word[1] if word else statement.text
+    if call in ("after", "before"):
+        return Finding(where, statement.text[:60], "yours", _BLOCK_WHY)
+    return Finding(where, statement.text[:60], *_CALLS.get(call, ("yours", "code")))
+
+
+def _host(scope: _Scope, written: str, user: str) -> str:
+    """The bare name of `user@host`; who logs in there is kept apart."""
+    before, at, host = written.rpartition("@")
+    if user or at:
+        scope.users[host] = user or before
+    return host
+
+
+def _add(servers: dict[str, list[str]], host: str, role: str) -> None:
+    roles = servers.setdefault(host, [])
+    if role not in roles:
+        roles.append(role)
+
+
+def _roles(
+    stage: str, file: str, servers: dict[str, list[str]], users: dict[str, str], own: dict[str, Any]
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Our roles of a stage: servers with the same Capistrano roles are one, named by the first of these."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for host, roles in servers.items():
+        groups.setdefault(tuple(roles), []).append(host)
+    found: dict[str, Any] = {}
+    findings = []
+    for names, hosts in groups.items():
+        name = next((role for role in (*names, "-".join(names)) if role not in found), "") or "app"
+        name = "app" if name == "all" else name
+        logins = {users[host] for host in hosts if host in users}
+        login = {"user": min(logins), "sudo_user": min(logins)} if len(logins) == 1 else {}
+        found[name] = {"hosts": hosts, **login, **own}
+        if len(names) > 1:
+            why = f"servers that are {', '.join(names)} get one release: the role {name}"
+            findings.append(Finding(file, f"roles of {', '.join(hosts)}", "changed", why))
+        if len(logins) > 1:
+            why = "its servers have several users: give each user a role"
+            findings.append(Finding(file, f"{stage} {name}", "yours", why))
+    if not servers:
+        found["app"] = {"hosts": ["app1.example.com"], **own}
+        findings.append(Finding(file, stage, "yours", "names no servers: put its hosts in"))
+    return found, findings
+
+
+def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What we know of, under our names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == "default_env" and isinstance(value, Mapping):
+            kept = {str(name).upper(): text for name, text in value.items() if "$" not in str(text)}
+            if kept:
+                found["environment"] = kept
+        elif key in _NAMES:
+            found[_NAMES[key]] = value
+        elif key == "user":
+            found |= {"user": value, "sudo_user": value}
+        elif key in _SAME and value not in (None, []):
+            found[key] = value
+    return found
+
+
+def _written(name: str, deploy: dict[str, Any]) -> str:
+    text = yaml.safe_dump(deploy, sort_keys=False, allow_unicode=True, width=100)
+    head = f"# From {name}. What became of each line of it, the migration has told.\n"
+    store = "# store: s3://BUCKET/PREFIX    what was promoted to the stage is released; or give --curl-url\n"
+    return f"{head}{store}{text}"

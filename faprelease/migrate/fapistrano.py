@@ -1,0 +1,365 @@
+"""fapistrano's deploy.yml becomes ours: most keys stay, lines that build on hosts become comments."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import msgspec
+import yaml
+
+from faprelease.config import PLACES, Settings
+from faprelease.errors import ConfigError
+from faprelease.hooks import BUILT_IN, STRATEGIES
+from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
+
+_PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
+_FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
+_REQUIREMENTS = ("virtualenv_requirements", "virtualenvwrapper_requirements")
+_COMMIT = "fapbuild packs the commit that CI has checked out, and stamps it into the artifact"
+_VENV = "the artifact brings its wheels, and install.sh makes venv/ from them, offline"
+_ASSETS = "compiled once, at build time: see [[assets]] in fapbuild.toml"
+_SSH = "ssh's own business: put it into ~/.ssh/config, which is read"
+_AT_ONCE = "hosts are released at once; `batch` divides them"
+_OUTPUT = "-v shows every step and what it printed"
+
+_PLUGINS: dict[str, tuple[Verdict, str]] = {
+    "git": ("build", _COMMIT),
+    "virtualenv": ("build", _VENV),
+    "virtualenvwrapper": ("build", _VENV),
+    "virtualenvtools": ("build", _VENV),
+    "fis": ("build", _ASSETS),
+    "webpack": ("build", _ASSETS),
+    "git2slack": ("dropped", "the slack plugin tells which version was released"),
+}
+_KEYS: dict[str, tuple[Verdict, str]] = {
+    "repo": ("build", _COMMIT),
+    "branch": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
+    "git_archive_tree": ("build", "run fapbuild in that folder; fapbuild.toml belongs there"),
+    "revision_file": ("dropped", ".fap/manifest.json says which commit it is"),
+    "repo_path": ("build", _COMMIT),
+    "repo_head_path": ("build", _COMMIT),
+    "env_role_configs": ("dropped", "fapistrano never read it: stage_role_configs says it"),
+    "sudo_prefix": ("dropped", "sudo_user is reached by `sudo -n`"),
+    "disable_known_hosts": (
+        "dropped",
+        "host keys are always checked: ssh-keyscan HOST >> ~/.ssh/known_hosts",
+    ),
+    "reject_unknown_hosts": ("dropped", "host keys are always checked"),
+    "password": ("yours", "a password in a file is not read: log in with a key or an agent"),
+    "passwords": ("yours", "a password in a file is not read: log in with a key or an agent"),
+    "sudo_password": ("yours", "a password in a file is not read: allow `sudo -n` for sudo_user"),
+    "parallel": ("dropped", _AT_ONCE),
+    "pool_size": ("dropped", _AT_ONCE),
+    "warn_only": ("dropped", "a step that fails ends the release, and takes it back"),
+    "skip_bad_hosts": ("dropped", "a host that does not answer ends the release before anything changes"),
+    "roledefs": ("yours", "stages and roles with their hosts stand in stage_role_configs"),
+    **dict.fromkeys(
+        [
+            *("port", "key_filename", "key", "gateway", "forward_agent", "no_agent", "no_keys", "keepalive"),
+            *("timeout", "connection_attempts", "ssh_config_path", "host_string"),
+        ],
+        ("dropped", _SSH),
+    ),
+    **dict.fromkeys(
+        [
+            *("colorize_errors", "linewise", "combine_stderr", "output_prefix", "echo_stdin", "shell"),
+            *("use_shell", "always_use_pty", "abort_on_prompts", "eagerly_disconnect", "remote_interrupt"),
+        ],
+        ("dropped", "Fabric's; there is no Fabric here"),
+    ),
+}
+_PREFIXES: dict[str, tuple[Verdict, str]] = {
+    "git_": ("build", _COMMIT),
+    "virtualenv_": ("build", _VENV),
+    "virtualenvwrapper_": ("build", _VENV),
+    "virtualenvtools_": ("build", _VENV),
+    "fis_": ("build", _ASSETS),
+    "webpack_": ("build", _ASSETS),
+}
+_OWN_FOLDER = "/home/%(sudo_user)s/www/%(app_name)s-%(role)s"
+_STORE = """
+# What is released: what was promoted to the stage in a store, or any URL by --curl-url.
+# store: s3://BUCKET/PREFIX
+"""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One key of one mapping of settings, as it stands in the text."""
+
+    key: yaml.Node
+    value: yaml.Node
+    flow: bool
+    """Written as `{key: value}`, within a line."""
+
+    @property
+    def name(self) -> str:
+        return str(self.key.value)
+
+    @property
+    def last_line(self) -> int:
+        first: int = self.key.start_mark.line
+        return max(first, _last_line(self.value))
+
+
+class _Text:
+    """The lines of the file; what is taken out becomes a comment, and all else stays as it was written."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.lines = text.splitlines()
+        self._added: dict[int, str] = {}
+
+    def comment_out(self, first: int, last: int, column: int, note: str) -> None:
+        for number in range(first, last + 1):
+            line = self.lines[number]
+            self.lines[number] = f"{line[:column]}# {line[column:]}" if line.strip() else line
+        self.lines[first] += f"  # {note}"
+
+    def empty(self, line: int, brackets: str) -> None:
+        """What a key holds was taken out as a whole."""
+        before, hash_sign, comment = self.lines[line].partition(" #")
+        self.lines[line] = f"{before.rstrip()} {brackets}" + (f"  #{comment}" if hash_sign else "")
+
+    def replace_list(self, node: yaml.SequenceNode, items: list[str]) -> None:
+        """Another list in the place of one that is written as `[a, b]`, in one line."""
+        start, end = node.start_mark, node.end_mark
+        if start.line != end.line:
+            raise _flow(self.name, start.line)
+        line = self.lines[start.line]
+        self.lines[start.line] = f"{line[: start.column]}[{', '.join(items)}]{line[end.column :]}"
+
+    def add_after(self, line: int, text: str) -> None:
+        self._added[line] = text
+
+    def whole(self) -> str:
+        lines = [
+            text
+            for number, line in enumerate(self.lines)
+            for text in (line, *([self._added[number]] if number in self._added else []))
+        ]
+        return "\n".join(lines).rstrip("\n") + "\n"
+
+    def where(self, line: int) -> str:
+        return f"{self.name}, line {line + 1}"
+
+
+def migrate(name: str, text: str) -> Migration:
+    """Our deploy.yml from fapistrano's, called `name` in the report, and what the build is to do.
+
+    Raises ConfigError: no YAML mapping, or a mapping in `{…}` that holds what has to go.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: {error}", hint="mend the YAML first") from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{name} holds no settings", hint="give fapistrano's deploy.yml")
+    lines = _Text(name, text)
+    known = _known_keys()
+    findings: list[Finding] = []
+    for parent, mapping in _mappings(root):
+        left = 0
+        for entry in _entries(mapping):
+            found = _decide(entry, known)
+            if found is None:
+                left += 1
+                findings += _plugins(lines, entry) if entry.name.endswith("plugins") else []
+                if not entry.name.endswith("plugins") and entry.name != "stage_role_configs":
+                    findings.append(Finding(lines.where(entry.key.start_mark.line), entry.name, "kept"))
+                continue
+            if entry.flow:
+                raise _flow(name, entry.key.start_mark.line)
+            verdict, why = found
+            first = entry.key.start_mark.line
+            findings.append(Finding(lines.where(first), entry.name, verdict, why))
+            lines.comment_out(first, entry.last_line, entry.key.start_mark.column, _note(verdict))
+        if not left and parent is not None and mapping.value:
+            lines.empty(parent.start_mark.line, "{}")
+    values = yaml.safe_load(text)
+    findings += _own_folders(lines, root, values)
+    return Migration(
+        deploy=lines.whole() + ("" if "store" in values else _STORE),
+        build=_build(values),
+        findings=tuple(sorted(findings, key=_line)),
+    )
+
+
+def _line(finding: Finding) -> int:
+    return int(finding.where.rpartition(" ")[2])
+
+
+def _known_keys() -> set[str]:
+    modules = [import_module(f"faprelease.strategies.{name}") for name in STRATEGIES]
+    modules += [import_module(f"faprelease.plugins.{name}") for name in BUILT_IN]
+    kinds: list[type[msgspec.Struct]] = [Settings, *(m.Options for m in modules if hasattr(m, "Options"))]
+    return {"stage_role_configs", *PLACES} | {name for kind in kinds for name in kind.__struct_fields__}
+
+
+def _mappings(root: yaml.MappingNode) -> Iterator[tuple[yaml.Node | None, yaml.MappingNode]]:
+    """Every mapping of settings, after the key that holds it: the top, and each role of each stage."""
+    yield None, root
+    for key, stages in root.value:
+        if key.value == "stage_role_configs" and isinstance(stages, yaml.MappingNode):
+            for _, roles in stages.value:
+                for role, settings in roles.value if isinstance(roles, yaml.MappingNode) else ():
+                    if isinstance(settings, yaml.MappingNode):
+                        yield role, settings
+
+
+def _entries(mapping: yaml.MappingNode) -> Iterator[_Entry]:
+    for key, value in mapping.value:
+        if key.value != "<<":
+            yield _Entry(key, value, bool(mapping.flow_style))
+
+
+def _decide(entry: _Entry, known: set[str]) -> tuple[Verdict, str] | None:
+    """What has to become of a key and why; None for one that stays."""
+    name, value = entry.name, entry.value
+    if name in _KEYS:
+        return _KEYS[name]
+    for prefix, found in _PREFIXES.items():
+        if name.startswith(prefix) and name not in known:
+            return found
+    if name == "curl_postinstall_script" and _FETCHES.search(str(value.value)):
+        return "build", _VENV
+    if name in known or name.startswith("x-"):
+        return None
+    return "yours", "no key of faprelease: if a plugin of yours reads it, make it one of its Options"
+
+
+def _plugins(lines: _Text, entry: _Entry) -> list[Finding]:
+    """What becomes of each plugin of a list; those that go become comments, like keys."""
+    items = entry.value.value if isinstance(entry.value, yaml.SequenceNode) else []
+    findings: list[Finding] = []
+    stay: list[str] = []
+    gone: list[tuple[yaml.Node, Verdict]] = []
+    for item in items:
+        verdict, why = _plugin(str(item.value))
+        findings.append(Finding(lines.where(item.start_mark.line), f"plugin {item.value}", verdict, why))
+        if verdict == "kept":
+            stay.append(str(item.value))
+        else:
+            gone.append((item, verdict))
+    if gone and isinstance(entry.value, yaml.SequenceNode) and entry.value.flow_style:
+        lines.replace_list(entry.value, stay)
+        return findings
+    for item, verdict in gone:
+        line = item.start_mark.line
+        column = len(lines.lines[line]) - len(lines.lines[line].lstrip())
+        lines.comment_out(line, line, column, _note(verdict))
+    if gone and not stay:
+        lines.empty(entry.key.start_mark.line, "[]")
+    return findings
+
+
+def _plugin(name: str) -> tuple[Verdict, str]:
+    bare = _PREFIX.sub("", name)
+    if bare in BUILT_IN or bare in STRATEGIES:
+        return "kept", ""
+    for kind, found in _PLUGINS.items():
+        if re.search(rf"(^|[._-]){kind}$", bare):
+            return found
+    return "yours", "your own: its init() becomes hooks that return steps, see docs/plugins.md"
+
+
+def _own_folders(lines: _Text, root: yaml.MappingNode, values: dict[str, Any]) -> Iterator[Finding]:
+    """Roles that share a host and its folder overwrote each other; the later one gets a folder of its own."""
+    for stage, roles in _table(values, "stage_role_configs").items():
+        taken: dict[tuple[str, str], str] = {}
+        for role, settings in roles.items() if isinstance(roles, dict) else ():
+            layer = {**values, **(settings or {})}
+            folder = str(layer.get("path") or layer.get("app_name"))
+            hosts = [str(host) for host in layer.get("hosts") or []]
+            other = next((taken[host, folder] for host in hosts if (host, folder) in taken), "")
+            taken |= {(host, folder): str(role) for host in hosts}
+            if not other:
+                continue
+            key, node = _role_node(root, str(stage), str(role))
+            where = lines.where(key.start_mark.line)
+            if "%(role)s" in folder or not isinstance(node, yaml.MappingNode) or node.flow_style:
+                yield Finding(
+                    where, str(role), "yours", f"shares a host and a folder with {other}: give it a path"
+                )
+                continue
+            indent = " " * node.value[0][0].start_mark.column
+            lines.add_after(key.start_mark.line, f"{indent}path: {_OWN_FOLDER}")
+            yield Finding(
+                where, "path", "changed", f"{role} and {other} shared a host and a folder: one each"
+            )
+
+
+def _role_node(root: yaml.MappingNode, stage: str, role: str) -> tuple[yaml.Node, yaml.Node]:
+    def inside(node: yaml.Node, name: str) -> tuple[yaml.Node, yaml.Node]:
+        return next((key, value) for key, value in node.value if str(key.value) == name)
+
+    _, stages = inside(root, "stage_role_configs")
+    _, roles = inside(stages, stage)
+    return inside(roles, role)
+
+
+def _build(values: dict[str, Any]) -> Build:
+    """What the build has to do of what the hosts did."""
+    stages = _table(values, "stage_role_configs").values()
+    roles = [role for stage in stages if isinstance(stage, dict) for role in stage.values()]
+    layers = [values, *(role for role in roles if isinstance(role, dict))]
+    requirements = [str(layer[key]) for layer in layers for key in _REQUIREMENTS if layer.get(key)]
+    plugins = {_PREFIX.sub("", str(name)) for layer in layers for name in layer.get("plugins") or []}
+    if any("virtualenv" in name for name in plugins):
+        requirements.append("requirements.txt")
+    steps = []
+    if any("fis" in name.split("_") for name in plugins):
+        steps.append(_fis(values))
+    if any("webpack" in name for name in plugins):
+        steps.append(AssetStep("webpack", ("npm ci", "npx webpack --mode production")))
+    return Build(
+        app=str(values.get("project_name") or values.get("app_name") or "NAME"),
+        requirements=_in_the_tree(requirements[0]) if requirements else "",
+        assets=tuple(steps),
+    )
+
+
+def _fis(values: dict[str, Any]) -> AssetStep:
+    flags = [f"--{name}" for name in ("md5", "optimize", "pack") if values.get(f"fis_{name}", True)]
+    flags += ["--domains"] if values.get("fis_domains") else []
+    dest = str(values.get("fis_dest", ""))
+    command = ["fis release", f"--file {values.get('fis_conf', 'fis-conf.js')}", f"--dest {dest}", *flags]
+    return AssetStep(
+        "fis", (" ".join(command),), (_in_the_tree(dest),) if dest else (), str(values.get("fis_source", ""))
+    )
+
+
+def _in_the_tree(path: str) -> str:
+    return re.sub(r"^%\(\w+\)s/", "", path)
+
+
+def _table(values: dict[str, Any], key: str) -> dict[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _last_line(node: yaml.Node) -> int:
+    """The last line that a value takes; PyYAML ends a block where the next thing begins."""
+    children = []
+    if isinstance(node, yaml.MappingNode) and not node.flow_style:
+        children = [child for pair in node.value for child in pair]
+    elif isinstance(node, yaml.SequenceNode) and not node.flow_style:
+        children = node.value
+    if children:
+        return max(_last_line(child) for child in children)
+    end = node.end_mark
+    last: int = end.line - 1 if end.column == 0 and end.line > node.start_mark.line else end.line
+    return last
+
+
+def _note(verdict: Verdict) -> str:
+    return {"build": "→ build", "dropped": "→ dropped", "yours": "→ yours to decide"}.get(verdict, verdict)
+
+
+def _flow(name: str, line: int) -> ConfigError:
+    return ConfigError(
+        f"{name}, line {line + 1}: something here has to go, and shares its line with what stays",
+        hint="write it as a block, one key or item a line, and migrate again",
+    )
