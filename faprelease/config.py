@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     current_path: str = "%(path)s/current"
     releases_path: str = "%(path)s/releases"
     shared_path: str = "%(path)s/shared"
+    cache_path: str = "~/.cache/fapkit"
     shared_writable: bool = True
     keep_releases: int = 5
     batch: list[int | str] = []
@@ -238,6 +239,12 @@ def _convert(values: dict[str, Any], where: Callable[[str], str]) -> Settings:
         value = getattr(settings, key)
         if not value.startswith("/") or "\n" in value:
             raise ConfigError(f"{where(key)}: {value!r} is not an absolute path", hint="start it with /")
+    cache = settings.cache_path
+    if "\n" in cache or not (cache + "/").startswith(("/", "~/")):
+        raise ConfigError(
+            f"{where('cache_path')}: {cache!r} is not an absolute path",
+            hint='start it with / or ~/, or say ""',
+        )
     for key in ("linked_files", "linked_dirs"):
         for name in getattr(settings, key):
             if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):

@@ -171,7 +171,8 @@ class HostPlanner:
             )
 
     def _fetch(self) -> Iterator[Step]:
-        yield from curl.fetch(self._context().options(curl.Options), self.layout, self.goal)
+        options = self._context().options(curl.Options)
+        yield from curl.fetch(options, self.settings.cache_path, self.layout, self.goal)
 
     def _install(self) -> Iterator[Step]:
         new, release = self.goal, self.layout.release(self.goal)

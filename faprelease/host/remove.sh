@@ -30,6 +30,6 @@ $there/"*)
   # The trash lies among the releases, as $state may be on another file system.
   [ ! -e "$releases/.trash" ] || rm -rf "$releases/.trash" || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$releases/.trash" || exit 1
-  rm -rf "$releases/.trash" "$state/$id.download" "$state/$id.download.sha256" || exit 1
+  rm -rf "$releases/.trash" "$state/$id.download" || exit 1
   [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" || exit 1
 done

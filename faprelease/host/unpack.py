@@ -1,8 +1,6 @@
 """Unpack an artifact into a new release folder, after everything in it was looked at.
 
-Runs on the host, from standard input: `python3 -I -S - ARCHIVE FOLDER FACTS`. Standard library only,
-Python 3.8 or newer. Exit 65: the archive is not what it should be, and nothing was written.
-ARCHIVE.sha256 holds its digest. FACTS becomes one line of JSON: what was unpacked.
+Runs on the host, for fetch.py. Standard library only, Python 3.8 or newer.
 
 It reads tar (POSIX.1-2001 with pax headers, and GNU's long names) by itself and takes only what a release
 can hold: tarfile would let too much pass, and costs every host of a fleet more time than all else here.
@@ -10,7 +8,6 @@ can hold: tarfile would let too much pass, and costs every host of a fleet more 
 
 import os
 import resource
-import sys
 import zlib
 
 MANIFEST = ".fap/manifest.json"
@@ -233,39 +230,32 @@ def looks_like(path):
     return "it is no tar file" if head else "it is empty"
 
 
-def main(path, folder, facts):
+def unpack(path, digest, folder, facts):
+    """Unpack into the empty folder; (exit code, the app's name or empty for another maker's archive).
+
+    The file `facts` becomes one line of JSON: what was unpacked. With 65 the archive is not what it should
+    be, and nothing was written. Raises OSError, with ENOSPC before anything is written if too little is free.
+    """
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    os.umask(0o022)
-    with open(path + ".sha256") as file:
-        digest = file.read().strip()
     disk = os.statvfs(folder)
-    line = '{"digest":"%s"}' % digest
+    line, app = '{"digest":"%s"}' % digest, ""
     try:
         manifest = examine(path, disk.f_bavail * disk.f_frsize)
         if manifest is not None:
-            known = (digest, *identity(manifest))
-            line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % known
+            app, version, commit = identity(manifest)
+            line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % (digest, app, version, commit)
     except RefusedError as error:
         print("not an artifact: %s; %s" % (looks_like(path), error))
-        return 65
+        return 65, ""
     except (ValueError, IndexError, zlib.error) as error:
         print("not an artifact: %s (%s)" % (looks_like(path), error))
-        return 65
+        return 65, ""
     write(path, folder)
     with open(facts + ".new", "w") as file:
         file.write(line + "\n")
     os.replace(facts + ".new", facts)
-    os.unlink(path)
-    os.unlink(path + ".sha256")
     if manifest is None:
         print("warning: no manifest: another maker's archive, its contents are taken as they are")
     else:
-        print("%s %s" % known[1:3])
-    return 0
-
-
-try:
-    sys.exit(main(*sys.argv[1:]))
-except OSError as problem:
-    print("can't unpack: %s" % problem)
-    sys.exit(1)
+        print("%s %s" % (app, version))
+    return 0, app

@@ -8,7 +8,7 @@ import msgspec
 from artifact_store.masking import shown_url
 from faprelease.errors import ConfigError
 from faprelease.layout import Layout
-from faprelease.steps import Secret, Step, host_script, read_host_file
+from faprelease.steps import Secret, Step, read_host_file
 
 FETCH_SECONDS = 3600
 """How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
@@ -52,24 +52,41 @@ def check(options: Options) -> None:
         raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
 
 
-def fetch(options: Options, layout: Layout, release_id: str) -> tuple[Step, ...]:
-    """The steps that bring the artifact into the (empty) release folder; raises ConfigError without a URL."""
+def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tuple[Step, ...]:
+    """The steps that bring the artifact into the (empty) release folder, with the help of what the folder
+    `cache` has of earlier ones; raises ConfigError without a URL."""
     if not options.curl_url:
         raise ConfigError(
             "nothing says what to release",
             hint="give --curl-url URL, or name the store in deploy.yml (store: s3://bucket/prefix)",
         )
-    download = f"{layout.state}/{release_id}.download"
-    step = host_script(
-        f"download {what_may_be_shown(options.curl_url)}",
-        "fetch",
-        stdin=_curl_config(options),
-        limit=FETCH_SECONDS + 600,
-        binding=True,
-        download=download,
-        sha256=options.curl_sha256.lower(),
+    what, work = what_may_be_shown(options.curl_url), f"{layout.state}/{release_id}.download"
+    sha256, release = options.curl_sha256.lower(), layout.release(release_id)
+    if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
+        there = shlex.quote(f"{release}/{options.curl_output}")
+        keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
+        return (
+            _host_program(f"download {what}", options, work, sha256),
+            Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
+        )
+    facts = f"{layout.records}/{release_id}.artifact.json"
+    return (_host_program(f"fetch {what} and unpack it", options, work, sha256, cache, release, facts),)
+
+
+def _host_program(title: str, options: Options, *arguments: str) -> Step:
+    config, start = _curl_config(options), shlex.quote(read_host_file("start.py"))
+    program = "".join(
+        f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in ("fetch", "delta", "unpack")
     )
-    return step, _place(options, layout, release_id, download)
+    program += "\n#### curl\n"
+    return Step(
+        title=title,
+        script=f"exec python3 -I -S -c {start} fetch {shlex.join(arguments)}",
+        stdin=Secret(program + config.value, program + config.shown, config.masked),
+        limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
+        trusted=True,
+        binding=True,
+    )
 
 
 def _curl_config(options: Options) -> Secret:
@@ -83,8 +100,6 @@ def _curl_config(options: Options) -> Secret:
         "location",
         "silent",
         "show-error",
-        "retry = 3",
-        "retry-connrefused",
         "connect-timeout = 10",
         f"max-time = {FETCH_SECONDS}",
         "speed-limit = 1024",
@@ -119,19 +134,3 @@ def _as_config(options: str) -> list[str]:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{escaped}"'
-
-
-def _place(options: Options, layout: Layout, release_id: str, download: str) -> Step:
-    release = layout.release(release_id)
-    if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
-        keep = f"mv -- {shlex.quote(download)} {shlex.quote(f'{release}/{options.curl_output}')}"
-        script = f"{keep} && rm -f {shlex.quote(f'{download}.sha256')}"
-        return Step(title=f"keep the file as {options.curl_output}", script=script, trusted=True)
-    arguments = (download, release, f"{layout.records}/{release_id}.artifact.json")
-    return Step(
-        title="check the archive and unpack it",
-        script=f"exec python3 -I -S - {shlex.join(arguments)}",
-        stdin=read_host_file("unpack.py"),
-        limit=UNPACK_SECONDS,
-        trusted=True,
-    )

@@ -26,6 +26,12 @@ class Site:
     """Answered to everything, if not 0."""
     headers: dict[str, str] = field(default_factory=dict)
     """In place of those that the server would send."""
+    etags: bool = False
+    """Answers have an ETag, and If-Match is understood."""
+    cuts: list[int] = field(default_factory=list)
+    """Each of the next bodies breaks off after so many bytes."""
+    then: dict[str, bytes] = field(default_factory=dict)
+    """What the files are replaced by after the next answer."""
     login: str = ""
     """`user:password` that is demanded (RFC 7617), if not empty."""
     redirects: dict[str, str] = field(default_factory=dict)
@@ -59,16 +65,22 @@ def serve() -> Iterator[Site]:
                 status = site.status or (302 if path in site.redirects else 404)
                 self.answer(status, b"no", {"Location": site.redirects.get(path, "")})
                 return
-            found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked) if site.ranges else None
-            if not found:
-                self.answer(200, data, {})
+            site.files |= site.then
+            tag = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if site.etags else {}
+            if site.etags and self.headers.get("If-Match", tag["ETag"]) != tag["ETag"]:
+                self.answer(412, b"no", {})
                 return
-            first, last = int(found[1]), int(found[2])
+            found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked) if site.ranges else None
+            if not found:
+                self.answer(200, data, tag)
+                return
+            first, last = int(found[1]), int(found[2] or len(data))
             if first >= len(data):
                 self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
                 return
             last = min(last, len(data) - 1, first + site.largest - 1)
-            self.answer(206, data[first : last + 1], {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
+            where = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
+            self.answer(206, data[first : last + 1], {**tag, **where})
 
         do_HEAD = do_GET  # noqa: N815
 
@@ -79,6 +91,8 @@ def serve() -> Iterator[Site]:
             self.end_headers()
             if self.command == "HEAD":
                 return
+            if site.cuts:
+                body, self.close_connection = body[: site.cuts.pop(0)], True
             try:
                 for start in range(0, len(body), 1 << 14):
                     self.wfile.write(body[start : start + (1 << 14)])

@@ -22,8 +22,7 @@ from tests.release.site import Site, artifact
 PARTS = ("prepare", "publish", "finish")
 STEPS = [
     ("prepare", "make the release folder"),
-    ("prepare", "download …"),
-    ("prepare", "check the archive and unpack it"),
+    ("prepare", "fetch …"),
     ("prepare", "link shared files"),
     ("prepare", "write the environment file"),
     ("prepare", "install, without network"),

@@ -1,0 +1,339 @@
+"""Fetch an artifact, check its sha256 and unpack it; or only fetch a file.
+
+Runs on the host through start.py. Standard library only, Python 3.8 or newer. curl moves the bytes. What it
+is told, the URL above all, goes down its standard input, so that no argument list on the host shows it.
+"""
+
+import os
+import sys
+import time
+
+ARTIFACTS = "artifacts"
+SMALL = 1 << 20
+"""Artifacts of fewer bytes are not kept: to fetch them again costs less than to look what is there."""
+PER_APP, MOST_BYTES, UNUSED_SECONDS = 2, 4 << 30, 90 * 86400
+"""So many artifacts of each app are kept, so many bytes in all, and nothing that was not used for so long."""
+BLOCK = 1 << 20
+TRIES = 4
+"""How often in a row curl may bring nothing."""
+AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
+"""curl's exit codes for a network that may be better a moment later."""
+BUSY = {408, 429, 500, 502, 503, 504}
+NO_SPACE, REFUSED = 28, 65
+
+
+class FetchError(Exception):
+    """It can't be fetched, and curl or we said why; `code` is the exit code."""
+
+    def __init__(self, code):
+        super().__init__(code)
+        self.code = code
+
+
+class Curl:
+    """curl with the configuration of this download; `moved` counts the bytes that came."""
+
+    def __init__(self, config, work):
+        self.config, self.work, self.moved = config, work, 0
+
+    def block(self, output, *lines):
+        """The configuration of one transfer into the file `output`; the headers go to `output`.headers."""
+        own = ('output = "%s"' % output, 'dump-header = "%s.headers"' % output)
+        return "\n".join((self.config, *own, *lines, ""))
+
+    def run(self, *texts):
+        """Run curl once for each text, side by side; their exit codes."""
+        children = []
+        for text in texts:
+            out, into = os.pipe()
+            actions = [(os.POSIX_SPAWN_DUP2, out, 0)]
+            argv = ["curl", "-q", "--config", "-"]
+            children.append(os.posix_spawnp("curl", argv, os.environ, file_actions=actions))
+            os.close(out)
+            try:
+                with open(into, "w") as file:
+                    file.write(text)
+            except BrokenPipeError:  # it has ended, and said why
+                pass
+        statuses = [os.waitpid(child, 0)[1] for child in children]
+        return [status >> 8 or status & 127 for status in statuses]
+
+    def may_try_again(self, code, output):
+        """Whether the same request may fare better soon."""
+        return code in AGAIN or (code == 22 and answer(output)[0] in BUSY)
+
+
+def answer(output):
+    """(status, headers) of the last answer to a transfer into `output`; status 0 where there was none."""
+    try:
+        with open(output + ".headers", encoding="latin-1") as file:
+            blocks = file.read().replace("\r", "").strip().split("\n\n")
+    except FileNotFoundError:
+        return 0, {}
+    status, *lines = blocks[-1].split("\n")
+    words = status.split(" ")
+    headers = dict(line.split(":", 1) for line in lines if ":" in line)
+    headers = {name.lower(): value.strip() for name, value in headers.items()}
+    return (int(words[1]) if words[1:] and words[1].isdigit() else 0), headers
+
+
+def tag_of(headers):
+    """The ETag, empty where none can be relied on: a weak one does not speak of bytes (RFC 9110, 8.8.1)."""
+    tag = headers.get("etag", "")
+    return tag if tag.startswith('"') and "\\" not in tag else ""
+
+
+def same(tag):
+    """The lines by which curl gets the bytes of the object that has this ETag, or none."""
+    return ('header = "If-Match: %s"' % tag.replace('"', '\\"'),) if tag else ()
+
+
+def size(path):
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def forget(path):
+    """Remove a download and what is known of it."""
+    for name in (path, path + ".headers"):
+        try:
+            os.unlink(name)
+        except FileNotFoundError:
+            pass
+
+
+def fetch_whole(curl, output, sha256):
+    """Download the file. What `output` has of it is its beginning; after a cut it is read on from there.
+
+    Without a sha256 or an ETag nobody could tell two objects that were mixed, so it begins anew then.
+    """
+    failed = 0
+    while True:
+        tag = tag_of(answer(output)[1])
+        if not (sha256 or tag):
+            forget(output)
+        there = size(output)
+        lines = ('continue-at = "%d"' % there, *same(tag)) if there else ()
+        (code,) = curl.run(curl.block(output, *lines))
+        came = size(output) - there
+        curl.moved += came
+        if code == 0:
+            return
+        status = answer(output)[0]
+        failed = 0 if came > 0 else failed + 1
+        if code == 23:
+            raise OSError(NO_SPACE, "No space left on device")
+        if there and (code == 33 or status in (412, 416)):
+            print("the download begins anew: the server does not go on where it broke off")
+            forget(output)
+        elif not curl.may_try_again(code, output) or failed >= TRIES:
+            raise FetchError(code)
+        time.sleep(2**failed - 1)
+
+
+def new_sha256(size):
+    """OpenSSL's is the faster one, and takes longer to load than a small file takes to hash."""
+    for name in ("_sha256", "_sha2") if size < 4 * SMALL else ():
+        try:
+            return __import__(name).sha256()
+        except ImportError:
+            pass
+    import hashlib
+
+    return hashlib.sha256()
+
+
+def digest_of(path):
+    digest = new_sha256(size(path))
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class Kept:
+    """The last artifacts of each app, whole files by their sha256: `<cache>/artifacts/<app>/<sha256>.tgz`."""
+
+    def __init__(self, cache):
+        self.folder = os.path.join(cache, ARTIFACTS) if cache else ""
+
+    def paths(self):
+        """The newest first."""
+        found = []
+        for app in self._list(self.folder):
+            folder = os.path.join(self.folder, app)
+            found += [os.path.join(folder, name) for name in self._list(folder) if name.endswith(".tgz")]
+        return sorted(found, key=self._age)
+
+    def _age(self, path):
+        try:
+            return -os.stat(path).st_mtime
+        except FileNotFoundError:
+            return 0
+
+    def _list(self, folder):
+        try:
+            return os.listdir(folder) if folder else []
+        except OSError:
+            return []
+
+    def _sweep(self):
+        """Leave the last ones of each app, and no more than the cache may take."""
+        apps, total = {}, 0
+        for number, path in enumerate(self.paths()):
+            app = os.path.dirname(path)
+            apps[app] = apps.get(app, 0) + 1
+            total += size(path)
+            too_old = time.time() + self._age(path) > UNUSED_SECONDS
+            if number and (apps[app] > PER_APP or total > MOST_BYTES or too_old):
+                self.drop([path])
+
+    def drop(self, paths):
+        """Remove them; how many there were."""
+        for path in paths:
+            forget(path)
+        return len(paths)
+
+    def add(self, path, app, digest):
+        """Keep a file that was checked. What can't be kept is fetched again one day."""
+        if not self.folder or size(path) < SMALL:
+            return
+        target = os.path.join(self.folder, app.replace("/", "_").lstrip(".") or "_", digest + ".tgz")
+        try:
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.chmod(os.path.dirname(self.folder), 0o700)
+            move(path, target)
+            os.utime(target)
+            self._sweep()
+        except OSError as error:
+            print("this artifact is not kept for the next release: %s" % error)
+
+
+def move(path, target):
+    """Rename, or copy to another file system; `target` is never there by halves."""
+    try:
+        os.rename(path, target)
+    except OSError as error:
+        if error.errno != 18:
+            raise
+        import shutil
+
+        part = "%s.%d" % (target, os.getpid())
+        try:
+            shutil.copyfile(path, part)
+            os.rename(part, target)
+        finally:
+            if os.path.exists(part):
+                os.unlink(part)
+
+
+def link(path, target):
+    """The same file under another name, or a copy where there is another file system."""
+    try:
+        os.link(path, target)
+    except OSError:
+        import shutil
+
+        shutil.copyfile(path, target)
+
+
+def fetch(load, curl, kept, sha256, output):
+    """Bring the artifact to `output`; its digest, which is `sha256` if that is not empty."""
+    paths = kept.paths()
+    same_bytes = [path for path in paths if sha256 and os.path.basename(path) == sha256 + ".tgz"]
+    for path in same_bytes:
+        link(path, output)
+        if digest_of(output) == sha256:
+            return sha256
+        print("warning: a kept artifact was damaged, and is fetched again: %s" % path)
+        kept.drop([path])
+        paths.remove(path)
+        forget(output)
+    if paths:
+        delta = load("delta")
+        try:
+            digest = delta.put_together(curl, paths, sha256, output)
+            if digest:
+                return digest
+        except delta.WrongError as error:
+            print(
+                "warning: what was put together from kept artifacts is wrong (%s): fetching it whole" % error
+            )
+            kept.drop(paths)
+            forget(output)
+    fetch_whole(curl, output, sha256)
+    digest = digest_of(output)
+    if sha256 not in ("", digest):
+        print("the downloaded file has sha256 %s\n                      expected %s" % (digest, sha256))
+        raise FetchError(REFUSED)
+    return digest
+
+
+def amount(count):
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            break
+        count, unit = count / 1000, "GB"
+    return "%.3g %s" % (count, unit) if count < 1000 else "%d %s" % (count, unit)
+
+
+def run(load, curl, kept, sha256, folder, facts):
+    """Raises FetchError and OSError, with ENOSPC for a full disk."""
+    output = os.path.join(curl.work, "artifact")
+    digest = fetch(load, curl, kept, sha256, output)
+    print("fetched %s of %s" % (amount(curl.moved), amount(size(output))))
+    if folder:
+        unpack = load("unpack")
+        code, app = unpack.unpack(output, digest, folder, facts)
+        if code:
+            raise FetchError(code)
+        if app:
+            kept.add(output, app, digest)
+    print("sha256 " + digest)
+
+
+def attempt(*arguments):
+    """(exit code, whether the disk was full)."""
+    try:
+        run(*arguments)
+    except FetchError as error:
+        return error.code, False
+    except OSError as error:
+        print("can't fetch and unpack: %s" % error)
+        return 1, error.errno == NO_SPACE
+    return 0, False
+
+
+def clear(folder):
+    for name in os.listdir(folder) if folder else ():
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+
+def main(load, parts, work, sha256="", cache="", folder="", facts=""):
+    """Fetch to `work`/artifact; with `folder`, unpack it there, and write what it is to the file `facts`.
+
+    Exit codes: 0; curl's own; 1 where the disk is full, say; 65 where the bytes are not what they should be.
+    """
+    if cache.startswith("~/"):
+        cache = os.environ.get("HOME", "") + cache[1:]
+    sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
+    os.mkdir(work, 0o700)
+    curl, kept = Curl(parts["curl"], work), Kept(cache)
+    code, full = attempt(load, curl, kept, sha256, folder, facts)
+    if full and kept.drop(kept.paths()):
+        print("warning: the disk is full: kept artifacts are dropped, and it begins anew")
+        clear(work)
+        clear(folder)
+        code, full = attempt(load, curl, kept, sha256, folder, facts)
+    if code or folder:
+        clear(work)
+        os.rmdir(work)
+    sys.exit(code)

@@ -1,0 +1,59 @@
+"""A host's folders, and the step that brings an artifact there, run as hosts run it."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from faprelease.layout import Layout
+from faprelease.steps import Secret
+from faprelease.strategies import curl
+
+
+@dataclass(frozen=True)
+class Place:
+    """An app's folder on a host, whose only release is called `new`, and a cache beside it."""
+
+    root: Path
+
+    @property
+    def release(self) -> Path:
+        return self.root / "releases" / "new"
+
+    @property
+    def facts(self) -> Path:
+        return self.root / ".fap" / "releases" / "new.artifact.json"
+
+    @property
+    def cache(self) -> Path:
+        return self.root.with_name("cache")
+
+    def unpack(self, data: bytes, *wrapper: str) -> subprocess.CompletedProcess[str]:
+        """Fetch the bytes from a file, and unpack them."""
+        archive = self.root.with_name("archive")
+        archive.write_bytes(data)
+        return self.fetch(archive.as_uri(), "", *wrapper, cache="")
+
+    def fetch(
+        self, url: str, sha256: str, *wrapper: str, cache: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Fetch what is behind the URL, and unpack it."""
+        self.release.mkdir(parents=True)
+        self.facts.parent.mkdir(parents=True, exist_ok=True)
+        root = str(self.root)
+        layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
+        options = curl.Options(curl_url=url, curl_sha256=sha256, curl_extract_tgz=True)
+        (step,) = curl.fetch(options, str(self.cache) if cache is None else cache, layout, "new")
+        assert isinstance(step.stdin, Secret)
+        return subprocess.run(
+            [*wrapper, "sh", "-c", f"{step.script} 2>&1"],
+            input=step.stdin.value,
+            capture_output=True,
+            text=True,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+        )
+
+    def tree(self) -> set[str]:
+        """Everything below the root that is not of the download."""
+        found = (str(path.relative_to(self.root)) for path in self.root.rglob("*"))
+        return {name for name in found if not name.startswith(".fap")}
