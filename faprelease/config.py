@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     user: str = "deploy"
     sudo_user: str = "deploy"
     use_ssh_config: bool = True
-    connection: Literal["ssh", "local"] = "ssh"
+    connection: Literal["ssh", "openssh", "local"] = "ssh"
     hosts: list[str] = []
     path: str = "/home/%(sudo_user)s/www/%(app_name)s"
     current_path: str = "%(path)s/current"

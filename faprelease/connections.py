@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from faprelease import facts, fitness, script
+from faprelease import facts, fitness, script, transports
 from faprelease.config import Target
 from faprelease.errors import FapError, LockedError, UnreachableError
 from faprelease.execute import in_parallel
@@ -12,26 +12,22 @@ from faprelease.facts import HostState
 from faprelease.session import HostSession, StepFailedError
 from faprelease.steps import CAN_NOT_CREATE, LOCK_HELD, HostPlan, Phase, Result, Step, host_script
 from faprelease.transports.channel import Channel, ChannelLostError
+from faprelease.transports.passwords import Passwords
 
 Key = tuple[str, str, str, str]
-Connect = Callable[[Target], Channel]
+Connect = Callable[[Target, Passwords], Channel]
 
 
-def connect(target: Target) -> Channel:
-    """Open the channel that a target's settings ask for; raises UnreachableError."""
+def connect(target: Target, passwords: Passwords) -> Channel:
+    """Open the channel that a target's settings ask for; raises UnreachableError, ConfigError."""
     settings = target.settings
-    if settings.connection == "local":
-        from faprelease.transports import local
-
-        return local.connect()
-    from faprelease.transports import ssh
-
-    return ssh.connect(
+    return transports.connect(
         target.host,
         settings.user,
         settings.sudo_user,
-        use_ssh_config=settings.use_ssh_config,
-        config_file=Path("~/.ssh/config").expanduser(),
+        connection=settings.connection,
+        config_file=Path("~/.ssh/config").expanduser() if settings.use_ssh_config else None,
+        passwords=passwords,
     )
 
 
@@ -43,6 +39,7 @@ class Connections:
     ) -> None:
         self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
         self._token, self._who, self._mark, self._connect = token, who, mark, connect
+        self._passwords = Passwords()
         self._sessions: dict[Key, HostSession] = {}
         self._guard = threading.Lock()
 
@@ -116,7 +113,7 @@ class Connections:
         shared = script.Session(
             self._mark, targets[0].lock_token(self._token), tuple(target.layout.state for target in targets)
         )
-        session = HostSession(self._connect(targets[0]), shared)
+        session = HostSession(self._connect(targets[0], self._passwords), shared)
         with self._guard:
             self._sessions[_key(targets[0])] = session
         return session

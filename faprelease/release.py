@@ -104,7 +104,7 @@ def _is_well(look: Plan, walk: Walk, scene: Scene) -> bool:
 
 def _refuse_unreadable(targets: list[Target]) -> None:
     url = targets[0].plugin_values["curl_url"]
-    if url.startswith("file:") and any(target.settings.connection == "ssh" for target in targets):
+    if url.startswith("file:") and any(target.settings.connection != "local" for target in targets):
         raise ConfigError(
             f"the hosts can't read {url}: it lies on this machine",
             hint="use an s3:// or https:// store, or connection: local",

@@ -1,209 +1,311 @@
 """SSH by paramiko: one connection and one exec session a host, host keys strictly checked."""
 
+import contextlib
 import logging
 import os
 import shlex
 import socket
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, cast
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import paramiko
 
-from faprelease.errors import ConfigError, UnreachableError
+from faprelease.errors import UnreachableError
+from faprelease.transports import known_hosts
+from faprelease.transports.address import for_ssh
 from faprelease.transports.channel import FAREWELL, Channel, ChannelLostError
+from faprelease.transports.passwords import Passwords
+from faprelease.transports.ssh_config import Server
+from faprelease.transports.ssh_keys import Keys
+from faprelease.transports.sudo import SHELL, open_shell
 
-CONNECT_SECONDS = 15
 KEEPALIVE_SECONDS = 15
 LOST_SECONDS = 60
-"""How long a keepalive may stay unacknowledged before the connection counts as lost."""
+"""How long what was sent may stay unacknowledged before the connection counts as lost."""
 SEND_SECONDS = 60
 """How long a host may take to accept some bytes of a script."""
+CLOSE_SECONDS = 5
+"""How long its shell may take to let its locks go."""
+TICK_SECONDS = 0.5
+"""How exact these limits are."""
+
+T = TypeVar("T")
 
 # What goes wrong is raised too; without a handler, Python would print paramiko's tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class SshChannel:
-    """One exec session on one connection."""
+def connect(server: Server, sudo_user: str, *, passwords: Passwords, seconds: float) -> Channel:
+    """A shell of `sudo_user` on a server, by way of its jump hosts; each stage of it may take `seconds`.
 
-    def __init__(self, client: paramiko.SSHClient, channel: paramiko.Channel) -> None:
-        self._client = client
+    Raises UnreachableError, with the line that mends an unknown host key.
+    """
+    connection = _log_in(server, passwords, seconds)
+    try:
+
+        def open_session(command: str) -> "SshChannel":
+            with _told(server):
+                return SshChannel(_execute(connection.transport, command, seconds))
+
+        if sudo_user == server.user:
+            shell: Channel = open_session(SHELL)
+        else:
+            shell = open_shell(open_session, server.label, server.user, sudo_user, passwords, seconds)
+    except BaseException:
+        connection.close()
+        raise
+    return _Session(shell, connection)
+
+
+class SshChannel:
+    """One exec session."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
+        # One limit for both directions, as two threads may use them; `_until` counts the others in it.
+        channel.settimeout(TICK_SECONDS)
 
     def send(self, data: bytes) -> None:
-        try:
-            self._channel.settimeout(SEND_SECONDS)
-            self._channel.sendall(data)
-        except OSError as error:
-            reason = str(error) or f"no script was taken for {SEND_SECONDS} s"
-            raise ChannelLostError(f"the connection broke: {reason}") from error
+        done = 0
+        while done < len(data):
+            piece = data[done : done + 65536]
+            sent = _until(SEND_SECONDS, lambda: self._channel.send(piece), "took no script")  # noqa: B023
+            if not sent:
+                raise ChannelLostError("the connection broke: the shell takes no more input")
+            done += sent
 
     def receive(self, seconds: float) -> bytes:
-        self._channel.settimeout(seconds)
+        return _until(seconds, lambda: self._channel.recv(65536), "said nothing")
+
+    def close(self) -> None:
+        ends, said = time.monotonic() + CLOSE_SECONDS, b""
+        with contextlib.suppress(OSError, EOFError, ChannelLostError):
+            self._channel.shutdown_write()
+            # The shell lets its locks go when its input ends; wait for that, but not for long.
+            while not said.endswith(FAREWELL) and (data := self.receive(max(0, ends - time.monotonic()))):
+                said = (said + data)[-len(FAREWELL) :]
+        with contextlib.suppress(OSError, EOFError):
+            self._channel.close()
+
+
+def _until(seconds: float, act: Callable[[], T], what: str) -> T:
+    ends = time.monotonic() + seconds
+    while True:
         try:
-            return self._channel.recv(65536)
+            return act()
         except TimeoutError as error:
-            raise ChannelLostError(f"no answer for {seconds:.0f} s") from error
+            if time.monotonic() >= ends:
+                raise ChannelLostError(f"the host {what} for {seconds:.0f} s") from error
         except OSError as error:
             raise ChannelLostError(f"the connection broke: {error}") from error
 
+
+@dataclass(frozen=True)
+class _Connection:
+    """A server that was logged in to, and the jump host that lies before it."""
+
+    transport: paramiko.Transport
+    jump: "_Jump | None"
+
     def close(self) -> None:
-        try:
-            self._channel.shutdown_write()
-            # The shell lets its locks go when its input ends; wait for that, but not for long.
-            self._channel.settimeout(5)
-            said = b""
-            while not said.endswith(FAREWELL) and (data := self._channel.recv(65536)):
-                said = (said + data)[-len(FAREWELL) :]
-        except (OSError, EOFError):
-            pass
-        self._client.close()
+        _hang_up(self.transport)
+        if self.jump:
+            self.jump.let_go()
 
 
-def connect(
-    host: str,
-    user: str,
-    sudo_user: str,
-    *,
-    use_ssh_config: bool,
-    config_file: Path,
-    seconds: float = CONNECT_SECONDS,
-) -> Channel:
-    """Connect to a host as `user`, and start a shell there as `sudo_user` (by sudo if they differ).
+@dataclass(frozen=True)
+class _Session:
+    """The one shell for which a connection was made."""
 
-    Addresses, ports, keys and known hosts come from the OpenSSH configuration if `use_ssh_config`.
-    Each stage of connecting may take `seconds`. Raises UnreachableError, with the line that mends an unknown
-    host key; ConfigError for an OpenSSH configuration that can't be read.
-    """
-    wanted = _lookup(host, config_file) if use_ssh_config else {}
-    name = str(wanted.get("hostname", host))
-    port = int(wanted.get("port", 22))
-    keys = [Path(key).expanduser() for key in wanted.get("identityfile", [])]
-    known_hosts = _known_hosts_files(wanted)
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    _load_known_hosts(client, name if port == 22 else f"[{name}]:{port}", known_hosts)
+    shell: Channel
+    connection: _Connection
+
+    def send(self, data: bytes) -> None:
+        self.shell.send(data)
+
+    def receive(self, seconds: float) -> bytes:
+        return self.shell.receive(seconds)
+
+    def close(self) -> None:
+        self.shell.close()
+        self.connection.close()
+
+
+@dataclass
+class _Jump:
+    """A connection to a jump host, for all servers behind it: an sshd lets only so many log in at once."""
+
+    users: int = 0
+    connection: _Connection | None = None
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, server: Server, passwords: Passwords, seconds: float) -> paramiko.Transport:
+        with self.guard:
+            if not self.connection or not self.connection.transport.is_active():
+                self.connection = _log_in(server, passwords, seconds)
+            self.users += 1
+            return self.connection.transport
+
+    def let_go(self) -> None:
+        with self.guard:
+            self.users -= 1
+            if not self.users and self.connection:
+                self.connection.close()
+                self.connection = None
+
+
+_jumps: dict[Server, _Jump] = {}
+_jumps_guard = threading.Lock()
+
+
+def _log_in(server: Server, passwords: Passwords, seconds: float) -> _Connection:
+    jump = transport = None
+    if server.via:
+        with _jumps_guard:
+            jump = _jumps.setdefault(server.via, _Jump())
+        before = jump.take(server.via, passwords, seconds)
+    keys = Keys(server, passwords)
     try:
-        client.connect(
-            name,
-            port=port,
-            username=user,
-            # Like ssh, which passes over a key that is not there: the agent may hold it.
-            key_filename=cast(Any, [str(key) for key in keys if key.exists()]),
-            look_for_keys=not keys,
-            timeout=seconds,
-            banner_timeout=seconds,
-            auth_timeout=seconds,
-        )
-        transport = cast(paramiko.Transport, client.get_transport())
-        transport.set_keepalive(KEEPALIVE_SECONDS)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the system's own patience counts
-            cast(socket.socket, transport.sock).setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000
+        with _told(server):
+            end = (
+                before.open_channel(
+                    "direct-tcpip", (server.host, server.port), ("127.0.0.1", 0), timeout=seconds
+                )
+                if jump
+                else _dial(server, seconds)
             )
-        channel = transport.open_session(timeout=seconds)
-        channel.set_combine_stderr(True)
-        shell = "/bin/sh" if sudo_user == user else f"sudo -n -H -u {shlex.quote(sudo_user)} -- /bin/sh"
-        channel.exec_command(f"exec {shell}")
+            transport = paramiko.Transport(cast(socket.socket, end))
+            transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
+            transport.set_keepalive(KEEPALIVE_SECONDS)
+            known = known_hosts.look_up(server.known_hosts, server.key_name)
+            _prefer(transport, [line.kind for line in known.keys])
+            transport.start_client(timeout=seconds)
+            _check_host_key(transport, server, known)
+            _authenticate(transport, server, keys)
+    except BaseException:
+        if transport:
+            _hang_up(transport)
+        if jump:
+            jump.let_go()
+        raise
+    return _Connection(transport, jump)
+
+
+def _hang_up(transport: paramiko.Transport) -> None:
+    transport.close()
+    # It leaves the socket open where it had not begun, or has ended by itself.
+    transport.sock.close()
+
+
+def _dial(server: Server, seconds: float) -> socket.socket:
+    dialed = socket.create_connection((server.host, server.port), timeout=seconds)
+    dialed.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the system's own patience counts
+        dialed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000)
+    return dialed
+
+
+def _prefer(transport: paramiko.Transport, kinds: list[str]) -> None:
+    """Ask for a host key of a kind that is known, so that another one of the same server is no surprise."""
+    options = transport.get_security_options()
+    wanted = ["rsa-sha2-512" if kind == "ssh-rsa" else kind for kind in kinds]
+    first = [kind for kind in dict.fromkeys(wanted) if kind in options.key_types]
+    options.key_types = [*first, *(kind for kind in options.key_types if kind not in first)]
+
+
+def _check_host_key(transport: paramiko.Transport, server: Server, known: known_hosts.Known) -> None:
+    key = transport.get_remote_server_key()
+    verdict = known.judge(key.get_base64())
+    if verdict == "known":
+        return
+    shown = f"{key.get_name()} {known_hosts.fingerprint(key.asbytes())}"
+    file = shlex.quote(str(server.known_hosts[0] if verdict == "unknown" else known.file))
+    scan = f"{_scan(server)} >> {file}"
+    if verdict == "unknown":
+        raise UnreachableError(
+            f"{server.label}: its host key is not known here: {shown}",
+            hint=f"compare this fingerprint with the host's (ssh-keygen -l), then: {scan}",
+        )
+    what = "was revoked" if verdict == "revoked" else "has changed"
+    raise UnreachableError(
+        f"{server.label}: its host key {what}, another machine may be answering: {shown}",
+        hint=f"find out why; only then: ssh-keygen -R {shlex.quote(server.key_name)} -f {file} && {scan}",
+    )
+
+
+def _scan(server: Server) -> str:
+    """The line that gets a host key from where it can be reached, under the name it is looked up by."""
+    port = "" if server.port == 22 else f"-p {server.port} "
+    scan = f"ssh-keyscan {port}{shlex.quote(server.host)}"
+    if server.via:
+        scan = f"ssh {for_ssh(server.via.label, server.via.user)} {scan}"
+    if server.key_name != known_hosts.name_of(server.host, server.port):
+        scan += f" | sed 's/^[^ ]*/{server.key_name}/'"
+    return scan
+
+
+def _authenticate(transport: paramiko.Transport, server: Server, keys: Keys) -> None:
+    for key in keys:
+        try:
+            if not transport.auth_publickey(server.user, key):
+                return
+            raise paramiko.AuthenticationException("it wants more than a key")
+        except paramiko.AuthenticationException as error:
+            if not transport.is_active() or isinstance(error, paramiko.BadAuthenticationType):
+                raise
+            keys.problems.append(f"{key.get_name()} {known_hosts.fingerprint(key.asbytes())}: {error}")
+    raise paramiko.AuthenticationException("; ".join(keys.problems) or "there is no key to log in with")
+
+
+def _execute(transport: paramiko.Transport, command: str, seconds: float) -> paramiko.Channel:
+    channel = transport.open_session(timeout=seconds)
+    channel.set_combine_stderr(True)
+    began = time.monotonic()
+    # paramiko waits for the answer without a limit.
+    watchdog = threading.Timer(seconds, transport.close)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        channel.exec_command(command)
+    except (paramiko.SSHException, EOFError) as error:
+        if time.monotonic() - began >= seconds:
+            raise TimeoutError from error
+        raise
+    finally:
+        watchdog.cancel()
+    return channel
+
+
+@contextlib.contextmanager
+def _told(server: Server) -> Iterator[None]:
+    """Whatever keeps us from a server becomes an UnreachableError."""
+    try:
+        yield
+    except UnreachableError:
+        raise
     except (paramiko.SSHException, OSError, EOFError) as error:
-        client.close()
-        raise _unreachable(error, host, name, port, user, known_hosts) from error
-    return SshChannel(client, channel)
+        raise _unreachable(error, server) from error
 
 
-def _lookup(host: str, file: Path) -> dict[str, Any]:
-    if not file.exists():
-        return {}
-    try:
-        wanted: dict[str, Any] = dict(paramiko.SSHConfig.from_path(str(file)).lookup(host))
-        int(wanted.get("port", 22))
-    # ImportError: `Match exec` needs a library that nobody asked for.
-    except (paramiko.SSHException, OSError, ValueError, ImportError) as error:
-        raise ConfigError(
-            f"{file}: what it says of {host} can't be read: {error}",
-            hint=f"look at it with: ssh -G {shlex.quote(host)}; or do without: --use-ssh-config false",
-        ) from error
-    for key in ("ProxyJump", "ProxyCommand", "HostKeyAlias"):
-        # Going past one of these would reach another machine, or none.
-        if wanted.get(key.lower(), "none") != "none":
-            raise ConfigError(
-                f"{file}: {key} of {host} is not supported yet",
-                hint="name an address that can be reached directly, or run faprelease on the jump host",
-            )
-    return wanted
-
-
-def _known_hosts_files(wanted: dict[str, Any]) -> list[Path]:
-    named = str(wanted.get("userknownhostsfile", "~/.ssh/known_hosts")).split()
-    return [Path(name).expanduser() for name in (*named, "/etc/ssh/ssh_known_hosts")]
-
-
-def _load_known_hosts(client: paramiko.SSHClient, server: str, files: Iterable[Path]) -> None:
-    """Add what known_hosts files say of a server, the most important file first and its last line first.
-
-    Lines for certificate authorities, which paramiko can't read, are skipped, and so is a key that some line
-    marks as revoked (sshd(8), the format of known_hosts).
-    """
-    lines = [line for file in files for line in reversed(_lines(file))]
-    revoked = {key for line in lines if line.startswith("@revoked") for key in line.split()[3:4]}
-    known = client.get_host_keys()
-    for number, line in enumerate(lines):
-        if line.startswith(("#", "@")) or not line.strip():
-            continue
-        try:
-            entry = paramiko.hostkeys.HostKeyEntry.from_line(line, number)
-        except (paramiko.hostkeys.InvalidHostKey, paramiko.SSHException):
-            continue
-        if entry is None or entry.key is None or entry.key.get_base64() in revoked:
-            continue
-        kind = entry.key.get_name()
-        if kind not in (known.lookup(server) or ()) and _names(entry, server):
-            # paramiko holds one key of a kind for a name
-            known.add(server, kind, entry.key)
-
-
-def _names(entry: paramiko.hostkeys.HostKeyEntry, server: str) -> bool:
-    """Is one of the entry's names, which may be hashed, that of the server?"""
-    named = paramiko.hostkeys.HostKeys()
-    for name in entry.hostnames or ():
-        named.add(name, entry.key.get_name(), entry.key)
-    return named.lookup(server) is not None
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def _unreachable(
-    error: Exception, host: str, name: str, port: int, user: str, known_hosts: list[Path]
-) -> UnreachableError:
-    scan = f"ssh-keyscan -p {port} {shlex.quote(name)}"
-    if isinstance(error, paramiko.BadHostKeyException):
-        return UnreachableError(
-            f"{host}: the host key is not the one in {known_hosts[0]}: another machine may be answering",
-            hint=f"find out why; only then: ssh-keygen -R '[{name}]:{port}' && {scan} >> {known_hosts[0]}",
-        )
+def _unreachable(error: Exception, server: Server) -> UnreachableError:
+    jump = f"-J {shlex.quote(server.via.label)} " if server.via else ""
+    port = server.port if server.port != 22 else 0
+    by_hand = f"try: ssh {jump}{for_ssh(server.host, server.user, port)} true"
     if isinstance(error, paramiko.AuthenticationException):
         agent = "" if os.environ.get("SSH_AUTH_SOCK") else " (no ssh agent runs here)"
         return UnreachableError(
-            f"{host}: {user}@{name} was not let in: {error}{agent}",
-            hint=f"try: ssh -p {port} {user}@{name} true",
-        )
-    if isinstance(error, paramiko.SSHException) and "not found in known_hosts" in str(error):
-        return UnreachableError(
-            f"{host}: its host key is not known here",
-            hint=f"compare its fingerprint, then: {scan} >> {known_hosts[0]}",
+            f"{server.label}: {server.user}@{server.host} was not let in: {error}{agent}",
+            hint=f"{by_hand}\nfor FIDO keys and Kerberos: connection: openssh",
         )
     reason = str(error) or type(error).__name__
-    if isinstance(error, socket.timeout | TimeoutError):
+    if isinstance(error, TimeoutError) or "timeout" in reason.lower():
         reason = "no answer"
     elif isinstance(error, EOFError) or "No existing session" in reason or "protocol banner" in reason:
         reason = "something answers there, and does not speak SSH to the end"
+    way = f" from {server.via.label}" if server.via else ""
     return UnreachableError(
-        f"{host}: can't connect to {name}, port {port}: {reason}",
-        hint=f"try: ssh -p {port} {user}@{name} true",
+        f"{server.label}: can't connect to {server.host}, port {server.port}{way}: {reason}", hint=by_hand
     )

@@ -64,7 +64,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     (target,) = config.targets(file, "production", "web", flags, options)
     recorder = Recorder(local.connect())
     now = datetime(2040, 1, 1, tzinfo=UTC)
-    with Connections([target], "token", "ada", "mark-7", lambda _: recorder) as opened:
+    with Connections([target], "token", "ada", "mark-7", lambda *_: recorder) as opened:
         (state,) = opened.look(lock=True).values()
         host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
         plan = plan_release(

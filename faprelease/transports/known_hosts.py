@@ -1,0 +1,115 @@
+"""What known_hosts files say of a server (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["known", "unknown", "changed", "revoked"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a file: whose keys, which key, and `@revoked` or `@cert-authority`."""
+
+    file: Path
+    marker: str
+    names: str
+    kind: str
+    key: str
+    """In base64."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The lines about one server."""
+
+    keys: tuple[Line, ...] = ()
+    revoked: frozenset[str] = frozenset()
+    authorities: tuple[Line, ...] = ()
+
+    @property
+    def file(self) -> Path | None:
+        """Where the first line about it stands."""
+        return next((line.file for line in self.keys), None)
+
+    def judge(self, key: str) -> Verdict:
+        """Is this key, in base64, the server's?"""
+        if key in self.revoked:
+            return "revoked"
+        if any(line.key == key for line in self.keys):
+            return "known"
+        return "changed" if self.keys else "unknown"
+
+
+def look_up(files: Iterable[Path], name: str) -> Known:
+    """What the files say of `name`, which is `[host]:port` unless the port is 22.
+
+    Files that are not there, and lines that can't be read, say nothing.
+    """
+    lines = [line for file in files for line in _lines(file) if _is_about(line.names, name.lower())]
+    return Known(
+        keys=tuple(line for line in lines if not line.marker),
+        revoked=frozenset(line.key for line in lines if line.marker == "@revoked"),
+        authorities=tuple(line for line in lines if line.marker == "@cert-authority"),
+    )
+
+
+def name_of(host: str, port: int) -> str:
+    """How a server is called there."""
+    return host if port == 22 else f"[{host}]:{port}"
+
+
+def fingerprint(key: bytes) -> str:
+    """As ssh-keygen -l shows it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
+
+
+def _lines(file: Path) -> tuple[Line, ...]:
+    try:
+        status = file.stat()
+        return _read(file, status.st_mtime_ns, status.st_size)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=16)
+def _read(file: Path, _changed: int, _size: int) -> tuple[Line, ...]:
+    """Once for all hosts of a run."""
+    return tuple(_parse(file, file.read_text(errors="replace")))
+
+
+def _parse(file: Path, text: str) -> Iterator[Line]:
+    for line in text.splitlines():
+        words = line.split()
+        marker = words.pop(0) if words and words[0].startswith("@") else ""
+        if len(words) >= 3 and not words[0].startswith("#"):
+            yield Line(file, marker, words[0], words[1], words[2])
+
+
+def _is_about(names: str, name: str) -> bool:
+    found = False
+    for pattern in names.split(","):
+        if pattern.startswith("!") and _matches(pattern[1:], name):
+            return False
+        found = found or _matches(pattern, name)
+    return found
+
+
+def _matches(pattern: str, name: str) -> bool:
+    if pattern.startswith("|1|"):
+        try:
+            salt, digest = (base64.b64decode(part, validate=True) for part in pattern[3:].split("|"))
+        except ValueError:
+            return False
+        return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
+    if "*" in pattern or "?" in pattern:
+        # The only wildcards are * and ?; the brackets of [host]:port are themselves.
+        return re.fullmatch(translate(pattern.replace("[", "[[]")), name, re.IGNORECASE) is not None
+    return pattern.lower() == name

@@ -1,0 +1,120 @@
+"""The system's own ssh as a transport, for what paramiko can't: host certificates, FIDO keys, Kerberos,
+ProxyCommand. One process and one connection a host."""
+
+import os
+import pwd
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from faprelease.errors import ConfigError, UnreachableError
+from faprelease.transports import address
+from faprelease.transports.channel import Channel
+from faprelease.transports.greeting import Greeting, wait_for
+from faprelease.transports.passwords import Passwords
+from faprelease.transports.process import ProcessChannel, output_of
+from faprelease.transports.sudo import SHELL, open_shell
+
+_OPTIONS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "UpdateHostKeys=no",
+    # No connection of somebody else's, and none that stays behind.
+    "ControlMaster=no",
+    "ControlPath=none",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "SessionType=default",
+    "StdinNull=no",
+    "ForkAfterAuthentication=no",
+    "RequestTTY=no",
+    "EscapeChar=none",
+    "LogLevel=ERROR",
+)
+
+
+def connect(
+    label: str,
+    user: str,
+    sudo_user: str,
+    *,
+    config_file: Path | None,
+    passwords: Passwords,
+    seconds: float,
+) -> Channel:
+    """A shell on a host of deploy.yml, logged in to as `user`. Raises UnreachableError, ConfigError."""
+    named = address.parse(label)
+    user = named.user or user
+    argv = ["ssh", *_file(config_file), "-l", user]
+    for option in (*_OPTIONS, f"ConnectTimeout={max(1, round(seconds))}"):
+        argv += ["-o", option]
+    argv += [*(["-p", str(named.port)] if named.port else []), "--", named.host]
+
+    # To connect, to agree on keys, to log in, to start a shell: paramiko's stages, all in one here.
+    patience = 4 * seconds
+
+    def open_session(command: str) -> Channel:
+        greeting = Greeting()
+        try:
+            channel = ProcessChannel([*argv, greeting.before(command)], "ssh")
+        except OSError as error:
+            raise ConfigError(
+                f"{label}: the system's ssh can't be started: {error}",
+                hint="install OpenSSH's client: sudo apt-get install openssh-client",
+            ) from error
+        said, found, behind = wait_for(channel, [greeting.word], patience)
+        if not found:
+            channel.stop()
+            raise _unreachable(label, user, config_file, said)
+        channel.unread(behind)
+        return channel
+
+    if sudo_user == user:
+        return open_session(SHELL)
+    return open_shell(open_session, label, user, sudo_user, passwords, patience)
+
+
+def _unreachable(label: str, user: str, config_file: Path | None, said: str) -> UnreachableError:
+    said = said or "ssh said nothing"
+    file = "" if config_file is None else " ".join(["", *map(shlex.quote, _file(config_file))])
+    by_hand = f"ssh{file} {shlex.quote(address.for_ssh(label, user))} true"
+    if "IDENTIFICATION HAS CHANGED" in said:
+        problem = "its host key has changed: another machine may be answering"
+        hint = f"find out why; this says which line of known_hosts it is about: {by_hand}"
+    elif "Host key verification failed" in said or "host key is known" in said:
+        problem = "its host key is not known here"
+        hint = f"this shows its fingerprint, to be compared, and takes it: {by_hand}"
+    elif "Permission denied" in said:
+        problem, hint = f"{user} was not let in by the system's ssh: {said}", f"try: {by_hand}"
+    else:
+        problem, hint = f"can't connect by the system's ssh: {said}", f"try: {by_hand}"
+    return UnreachableError(f"{label}: {problem}", hint=hint)
+
+
+def configuration_of(host: str, file: Path) -> Mapping[str, str | list[str]]:
+    """What ssh makes of its configuration for a host (`ssh -G`), by lower-case keyword.
+
+    Raises OSError if it can't.
+    """
+    found: dict[str, str | list[str]] = {}
+    for line in output_of(["ssh", "-G", *_file(file), "--", host], 10).splitlines():
+        key, _, value = line.partition(" ")
+        if key in ("identityfile", "certificatefile"):
+            found[key] = [*found.get(key, []), value]
+        else:
+            found[key] = value
+    return found
+
+
+def _file(file: Path | None) -> list[str]:
+    """The option that names the configuration; none for the user's own, as with that option ssh leaves out
+    the system's."""
+    if file is None:
+        return ["-F", "none"]
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh/config"
+    return [] if file == own else ["-F", str(file)]

@@ -1,0 +1,97 @@
+"""Processes of this machine: the local shell and the system's ssh as channels."""
+
+import contextlib
+import os
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from typing import IO, cast
+
+from faprelease.transports.channel import FAREWELL, ChannelLostError
+
+SEND_SECONDS = 60
+"""How long a process may take to accept some bytes of a script."""
+CLOSE_SECONDS = 10
+"""How long it may take to end by itself, once its input has ended."""
+
+
+class ProcessChannel:
+    """The standard input and output of a process; what it says on standard error comes with its output."""
+
+    def __init__(self, argv: Sequence[str], name: str) -> None:
+        self._name = name
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            # Ctrl-C is for the controller, which then ends the shell in an orderly way.
+            start_new_session=True,
+        )
+        self._input = cast(IO[bytes], self._process.stdin)
+        self._output = cast(IO[bytes], self._process.stdout)
+        os.set_blocking(self._input.fileno(), False)
+        self._unread = b""
+
+    def send(self, data: bytes) -> None:
+        try:
+            view = memoryview(data)
+            while view:
+                if not _ready(self._input, select.POLLOUT, SEND_SECONDS):
+                    raise ChannelLostError(f"{self._name} took no script for {SEND_SECONDS} s")
+                view = view[self._input.write(view) or 0 :]
+        except (OSError, ValueError) as error:
+            raise ChannelLostError(f"{self._name} has ended: {error}") from error
+
+    def receive(self, seconds: float) -> bytes:
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
+        if not _ready(self._output, select.POLLIN, seconds):
+            raise ChannelLostError(f"{self._name} said nothing for {seconds:.0f} s")
+        return self._output.read(65536)
+
+    def unread(self, data: bytes) -> None:
+        """Give back what was received, to be received again."""
+        self._unread = data + self._unread
+
+    def close(self) -> None:
+        if self._output.closed:
+            return
+        with contextlib.suppress(OSError):
+            self._input.close()
+        ends, said = time.monotonic() + CLOSE_SECONDS, b""
+        # What the shell still says is read, so that it can go on to its end, where it lets its locks go.
+        with contextlib.suppress(ChannelLostError):
+            while not said.endswith(FAREWELL) and (data := self.receive(max(0, ends - time.monotonic()))):
+                said = (said + data)[-len(FAREWELL) :]
+        try:
+            self._process.wait(timeout=1 if said.endswith(FAREWELL) else max(0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.terminate()
+        self.close()
+
+
+def _ready(stream: IO[bytes], event: int, seconds: float) -> bool:
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(stream, event)
+    return bool(poll.poll(seconds * 1000))
+
+
+def output_of(argv: Sequence[str], seconds: float) -> str:
+    """What a command prints; raises OSError with what it complained of, if it fails or takes too long."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{argv[0]} took longer than {seconds:.0f} s") from error
+    if done.returncode:
+        raise OSError(done.stderr.strip() or f"{argv[0]} ended with {done.returncode}")
+    return done.stdout

@@ -1,0 +1,122 @@
+"""The keys to log in with: those of an agent, and those in files, with their certificates."""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import paramiko
+
+from faprelease.transports.passwords import Passwords
+from faprelease.transports.ssh_config import Server
+
+
+class Keys:
+    """What may open one server, in the order in which ssh would offer it; `problems` grow as it is tried."""
+
+    def __init__(self, server: Server, passwords: Passwords) -> None:
+        self._server, self._passwords = server, passwords
+        self.problems: list[str] = []
+
+    def __iter__(self) -> Iterator[paramiko.PKey]:
+        """First the keys that the configuration names, from the agent if it holds them; then the agent's
+        others; at last those for which somebody has to be asked."""
+        agent = paramiko.Agent() if os.environ.get("SSH_AUTH_SOCK") else None
+        try:
+            held = self._held_by(agent)
+            encrypted = []
+            for path in self._server.keys:
+                key = held.pop(_public_part(path) or b"", None) or self._load(path, None)
+                if key:
+                    yield self._certified(key, path)
+                elif path.exists() and _is_encrypted(path):
+                    encrypted.append(path)
+            if not self._server.only_these_keys:
+                yield from held.values()
+            for path in encrypted:
+                key = self._unlock(path)
+                if key:
+                    yield self._certified(key, path)
+        finally:
+            if agent:
+                agent.close()
+
+    def _held_by(self, agent: paramiko.Agent | None) -> dict[bytes, paramiko.PKey]:
+        try:
+            return {key.blob: key for key in agent.get_keys()} if agent else {}
+        except (paramiko.SSHException, OSError) as error:
+            self.problems.append(f"the ssh agent does not answer: {error}")
+            return {}
+
+    def _load(self, path: Path, passphrase: str | None) -> paramiko.PKey | None:
+        """The key in a file; None if it is not there, like ssh, or not to be read."""
+        try:
+            return _read(path, path.stat().st_mtime_ns, passphrase)
+        except FileNotFoundError:
+            return None
+        except (paramiko.SSHException, OSError, ValueError) as error:
+            if passphrase is not None or not _is_encrypted(path):
+                self.problems.append(f"{path}: {error}")
+            return None
+
+    def _unlock(self, path: Path) -> paramiko.PKey | None:
+        passphrase = self._passwords.for_key(path)
+        if passphrase is None:
+            self.problems.append(f"{path} is encrypted, and no agent holds it: ssh-add {path}")
+            return None
+        return self._load(path, passphrase)
+
+    def _certified(self, key: paramiko.PKey, path: Path) -> paramiko.PKey:
+        for certificate in (*self._server.certificates, Path(f"{path}-cert.pub")):
+            try:
+                if certificate.exists() and not key.public_blob:
+                    key.load_certificate(str(certificate))
+            except (paramiko.SSHException, OSError, ValueError) as error:
+                self.problems.append(f"{certificate}: {error}")
+        return key
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _changed: int, passphrase: str | None) -> paramiko.PKey:
+    """Once for all hosts of a run: to unlock a key takes a fifth of a second."""
+    error: Exception = paramiko.SSHException("no key that can be used here")
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key_file(str(path), passphrase)
+        except paramiko.PasswordRequiredException:
+            raise
+        except (paramiko.SSHException, ValueError) as problem:
+            error = problem
+    raise error
+
+
+def _public_part(path: Path) -> bytes | None:
+    """The public key that belongs to a file, in its form on the wire: from the file if it is one, from
+    `FILE.pub`, or from the head of the private key, which is never encrypted (PROTOCOL.key of OpenSSH)."""
+    for file in (path, Path(f"{path}.pub")):
+        try:
+            text = file.read_text()
+            if text.startswith("-----BEGIN OPENSSH PRIVATE KEY-----"):
+                message = paramiko.Message(base64.b64decode("".join(text.split("-----")[2].split())))
+                message.get_bytes(len("openssh-key-v1\0"))
+                for _cipher_kdf_options in range(3):
+                    message.get_binary()
+                return message.get_binary() if message.get_int() == 1 else None
+            if not text.startswith("-----"):
+                return base64.b64decode(text.split()[1])
+        except (OSError, ValueError, IndexError, binascii.Error):
+            continue
+    return None
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Told by loading it: only that knows all formats."""
+    try:
+        _read(path, 0, None)
+    except paramiko.PasswordRequiredException:
+        return True
+    except (paramiko.SSHException, OSError, ValueError):
+        return False
+    return False
