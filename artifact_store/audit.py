@@ -111,6 +111,9 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     except FapError as error:
         return Check(what, "", (error.message,))
     problems = [problem for entry in entries if (problem := _digest_problem(store, entry))]
+    last = entries[-1].state if entries else None
+    if last and not last.is_empty and store.removed(app, last.version):
+        problems.append(f"it should run {last.version}, which gc removed: promote another version")
     notes = list(_rules(entries, trust.policy_digest))
     if trust.signers:
         signed = [bool(by) for by in store.notary.all_signed_by(entries)]
@@ -154,6 +157,8 @@ def releases(store: Store, app: str, stage_name: str) -> Check:
 
 def _digest_problem(store: Store, entry: Entry) -> str:
     state = entry.state
+    if state.is_empty:
+        return ""
     try:
         record: ArtifactRecord = store.artifact(state.app, state.version)
     except NotFoundError:

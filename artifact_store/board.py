@@ -178,7 +178,7 @@ def _stage(
         entries=told,
         arrival=stay[-1] if stay else None,
         record=record,
-        releases=_last_runs(store, app, name, stay) if stay else (),
+        releases=_last_runs(store, app, name, stay) if stay and stay[0].digest else (),
         waiting=waiting,
     )
 

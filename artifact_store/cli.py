@@ -12,11 +12,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifact_store import actor, trust, wording
+from artifact_store import actor, publishing, trust, wording
 from artifact_store.attestation import Signed
 from artifact_store.errors import FapError, NotFoundError, StoreError, UsageError, VerificationError
+from artifact_store.promoting import Change
 from artifact_store.promotion import Entry
-from artifact_store.store import Change, Store, open_store
+from artifact_store.store import Store, open_store
 from artifact_store.trust import Trust
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -105,7 +106,8 @@ class Opener:
 @click.pass_obj
 def push(opened: Opener, artifact: Path, as_json: bool) -> None:
     """Store an artifact under the version its manifest names."""
-    record = opened().publish(artifact, actor.who(), actor.ci_run())
+    with publishing.begun(artifact) as upload:  # the file is read while the store is opened
+        record = opened().publish(upload, actor.who(), actor.ci_run())
     _say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
     _print(record, as_json, f"{record.app} {record.version} {record.digest}")
 

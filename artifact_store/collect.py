@@ -13,8 +13,7 @@ from datetime import datetime
 from artifact_store import layout, record, removal, wording
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blob, Blobs, Unfinished
-from artifact_store.errors import NotFoundError
-from artifact_store.references import Rules, references
+from artifact_store.references import Rules, Trusts, references
 from artifact_store.removal import By, Removal
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -45,7 +44,7 @@ class Plan:
     kept: int
     """How many versions stay."""
     missing: tuple[str, ...]
-    """Versions that something refers to and whose bytes are not there."""
+    """Versions that something refers to, whose bytes are not there, and which no gc removed."""
 
     @property
     def size(self) -> int:
@@ -78,13 +77,13 @@ class _Version:
     marks: tuple[Blob, ...]
 
 
-def plan(blobs: Blobs, app: str, rules: Rules, now: datetime) -> Plan:
+def plan(blobs: Blobs, app: str, rules: Rules, now: datetime, trusts: Trusts) -> Plan:
     """Read what there is and what refers to it; decide what goes. Changes nothing.
 
     Raises what reading raises: a log or record that can't be read ends it here.
     """
     versions = _versions(blobs, app)
-    wanted = references(blobs, app, rules, now)
+    wanted = references(blobs, app, rules, now, trusts)
     unused, leftovers, marks, missing = [], [], [], []
     for name, found in sorted(versions.items()):
         if found.record is None:
@@ -92,7 +91,7 @@ def plan(blobs: Blobs, app: str, rules: Rules, now: datetime) -> Plan:
         elif _is_wanted(name, found.archives, wanted):
             leftovers += _old(_strays(blobs, ArtifactId(app, name), found), rules, now)
             marks += _old(found.marks, rules, now) if found.archives else []
-            missing += [] if found.archives else [name]
+            missing += [] if found.archives or found.marks else [name]
         elif found.archives and _old([found.record], rules, now):
             keys = tuple(blob.key for blob in found.archives)
             size = sum(blob.size for blob in found.archives)
@@ -113,7 +112,7 @@ def plan(blobs: Blobs, app: str, rules: Rules, now: datetime) -> Plan:
     )
 
 
-def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None]) -> Done:
+def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None], trusts: Trusts) -> Done:
     """Remove what `plan` lists and nothing refers to by then.
 
     All versions are marked, then `wait` gives time to whoever looked for marks just before (and to slow
@@ -132,7 +131,7 @@ def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None]) -> Don
             blobs.create(key, removal.encode(Removal(app=plan.app, version=version, by=by)))
         if marks:
             wait()
-        wanted = references(blobs, plan.app, plan.rules, by.at) if marks else frozenset()
+        wanted = references(blobs, plan.app, plan.rules, by.at, trusts) if marks else frozenset()
     except BaseException:
         for key in marks.values():
             blobs.delete(key)
@@ -176,8 +175,8 @@ def _sorted_out(blobs: Iterable[Blob]) -> _Version:
             record = blob
         elif len(parts) == 2 and parts[0] == "removed":
             marks.append(blob)
-        elif len(parts) == 2 and _DIGEST.fullmatch(parts[0]):
-            (archives if parts[1].endswith(".tgz") else evidence).append(blob)
+        elif len(parts) == 3 and _DIGEST.fullmatch(parts[0]):
+            (archives if parts[2].endswith(".tgz") else evidence).append(blob)
     return _Version(record, tuple(archives), tuple(evidence), tuple(marks))
 
 
@@ -186,22 +185,22 @@ def _is_wanted(name: str, archives: Iterable[Blob], wanted: frozenset[str]) -> b
 
 
 def _strays(blobs: Blobs, artifact: ArtifactId, found: _Version) -> list[Blob]:
-    """What lies in the folders of other digests than the one that the version's record names."""
+    """What lies in the folders of other pushes than the one that made the version."""
     held = (*found.archives, *found.evidence)
-    if len({_digest(blob.key) for blob in held}) < 2:
+    if len({_folder(blob.key) for blob in held}) < 2:
         return []
-    digest = record.decode(blobs.get(layout.record(artifact)), artifact).digest
-    return [blob for blob in held if _digest(blob.key) != digest]
+    made = record.decode(blobs.get(layout.record(artifact)), artifact)
+    return [blob for blob in held if _folder(blob.key) != _folder(record.key(made))]
 
 
 def _is_leftover(blobs: Blobs, app: str, blob: Blob) -> bool:
-    """Whether still no record names these bytes: a push may have finished meanwhile."""
-    artifact = ArtifactId(app, blob.key.split("/")[2])
-    try:
-        found = record.decode(blobs.get(layout.record(artifact)), artifact)
-    except NotFoundError:
-        return True
-    return found.digest != _digest(blob.key)
+    """Whether still no record names these bytes: the push may have finished meanwhile."""
+    found = record.find(blobs, ArtifactId(app, blob.key.split("/")[2]))
+    return found is None or _folder(record.key(found)) != _folder(blob.key)
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def _digest(key: str) -> str:

@@ -1,7 +1,7 @@
 """The names of everything in a store; nothing is ever written under two meanings.
 
-<app>/artifacts/<version>/<sha256>/<app>-<version>.tgz
-<app>/artifacts/<version>/<sha256>/<app>-<version>.sbom.cdx.json, .provenance.json
+<app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.tgz
+<app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.sbom.cdx.json, .provenance.json
 <app>/artifacts/<version>/artifact.json
 <app>/artifacts/<version>/signatures/<sha256 of the signature>.sig
 <app>/artifacts/<version>/removed/<operation>.json
@@ -41,14 +41,15 @@ def record(artifact: ArtifactId) -> str:
     return f"{artifacts(artifact.app)}{artifact.version}/artifact.json"
 
 
-def archive(artifact: ArtifactId, digest: str) -> str:
-    """The key of the artifact's bytes, whose sha256 is `digest`."""
-    return f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}/{artifact.file_name}"
+def archive(artifact: ArtifactId, digest: str, operation: str) -> str:
+    """The key of the artifact's bytes, whose sha256 is `digest`, as the push `operation` put them there."""
+    folder = f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}"
+    return f"{folder}/{check_operation(operation)}/{artifact.file_name}"
 
 
-def evidence(artifact: ArtifactId, digest: str, kind: str) -> str:
-    """The key of what was packed beside the artifact; `kind` is one of `evidence`."""
-    return archive(artifact, digest).removesuffix(".tgz") + kind
+def evidence(archive: str, kind: str) -> str:
+    """The key of what was packed beside the artifact at the key `archive`; `kind` is one of `evidence`."""
+    return archive.removesuffix(".tgz") + kind
 
 
 def signatures(artifact: ArtifactId) -> str:

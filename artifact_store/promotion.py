@@ -53,6 +53,11 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
     """The sha256 that names a valid signature of the artifact: by it readers that can't list find one."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stage should run nothing: gc took what was promoted first at the same moment."""
+        return not self.version and not self.digest
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -99,8 +104,9 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
     place = f"entry {number} of {app} {stage}"
     state, sealed = envelope.read(data, StageState, place)
     try:
-        check_version(state.version)
-        check_digest(state.digest)
+        if not state.is_empty:
+            check_version(state.version)
+            check_digest(state.digest)
     except UsageError as error:
         raise VerificationError(f"{place}: {error.message}", hint="was it written by fapstore?") from error
     if (state.app, state.stage, state.number) != (app, stage, number):
@@ -124,7 +130,7 @@ def decide(
     if state and current is last and _is_so(state, request):
         return state
     if request.action in ("freeze", "unfreeze"):
-        if not state:
+        if not state or state.is_empty:
             raise NotFoundError(
                 f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
             )
@@ -176,29 +182,54 @@ def _is_so(state: StageState, request: Request) -> bool:
 
 
 def check_chain(entries: Iterable[Entry]) -> None:
-    """Raise VerificationError if an entry does not name the bytes of the entry before it."""
-    before = ""
+    """Raise VerificationError if an entry, from the first one on, does not name the bytes before it."""
+    before = None
     for entry in entries:
-        state = entry.state
-        if state.previous != before:
-            raise VerificationError(
-                f"{state.app} {state.stage}: the entry before {state.number} was changed",
-                hint="entries are never changed: find out who can write to the store",
-            )
-        before = entry.sha256
+        check_link(before, entry)
+        before = entry
 
 
-def version_before(states: Iterable[StageState]) -> str | None:
-    """The version a rollback goes to, given the whole log from the first entry on; None if there is none.
+def check_link(before: Entry | None, entry: Entry) -> None:
+    """Raise VerificationError if `entry` does not name the bytes of the entry before it, if any."""
+    state = entry.state
+    if state.previous != (before.sha256 if before else ""):
+        raise VerificationError(
+            f"{state.app} {state.stage}: the entry before {state.number} was changed",
+            hint="entries are never changed: find out who can write to the store",
+        )
+
+
+def version_before(newest_first: Iterable[StageState]) -> str | None:
+    """The version a rollback goes to, given a log from its last state on; None if there is none.
 
     Promotions stack up and a rollback takes off what it left, so a second rollback goes further back
-    instead of returning to the version that was just left.
+    instead of returning to the version that was just left. Reads no further back than it must: what a
+    rollback took off is skipped by looking for the promotion of what it went back to.
     """
-    stack: list[str] = []
-    for state in states:
-        if state.action == "rollback" and state.version in stack:
-            while stack[-1] != state.version:
-                stack.pop()
-        elif not stack or stack[-1] != state.version:
-            stack.append(state.version)
-    return stack[-2] if len(stack) > 1 else None
+    unread, past = iter(newest_first), list[StageState]()
+
+    def read(place: int) -> StageState | None:
+        while len(past) <= place and (state := next(unread, None)):
+            past.append(state)
+        return past[place] if place < len(past) and not past[place].is_empty else None
+
+    looking: list[int] = []  # for what these rollbacks went back to, that of the last one first
+    promotions: set[int] = set()  # rollbacks to what others had taken off: they put it on top again
+    place = 0
+    while True:
+        state = read(place)
+        if not state:
+            if not looking:
+                return None
+            place = looking.pop()
+            promotions.add(place)
+            continue
+        older = read(place + 1)
+        if state.action == "rollback" and place not in promotions:
+            looking.append(place)
+        elif not older or older.version != state.version:
+            while looking and past[looking[-1]].version == state.version:
+                looking.pop()
+            if not looking:
+                return older.version if older else None
+        place += 1

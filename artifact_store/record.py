@@ -4,8 +4,10 @@ from datetime import datetime
 
 import msgspec
 
-from artifact_store.artifact import ArtifactId, check_digest
-from artifact_store.errors import UsageError, VerificationError
+from artifact_store import layout
+from artifact_store.artifact import ArtifactId, check_digest, check_operation
+from artifact_store.blobs import Blobs
+from artifact_store.errors import NotFoundError, UsageError, VerificationError
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,8 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
     ci: str
     """The URL of the CI run that pushed it, or empty."""
     operation: str
-    """The random id of the push: by it a pusher whose reply was lost recognises its own success."""
+    """The random id of the push: its bytes lie in a folder of that name, and by it a pusher whose reply was
+    lost recognises its own success."""
     dirty: bool = False
     """Whether it was packed from a tree with changes."""
 
@@ -39,6 +42,20 @@ class Published(ArtifactRecord, frozen=True, kw_only=True):
 def published(record: ArtifactRecord, *, created: bool) -> Published:
     """`record`, as the result of a push."""
     return Published(**msgspec.structs.asdict(record), created=created)
+
+
+def find(blobs: Blobs, artifact: ArtifactId) -> ArtifactRecord | None:
+    """The record of a version, or None if there is none; raises as `decode`."""
+    try:
+        data = blobs.get(layout.record(artifact))
+    except NotFoundError:
+        return None
+    return decode(data, artifact)
+
+
+def key(record: ArtifactRecord) -> str:
+    """Where the bytes of a version lie."""
+    return layout.archive(ArtifactId(record.app, record.version), record.digest, record.operation)
 
 
 def encode(record: ArtifactRecord) -> bytes:
@@ -56,6 +73,7 @@ def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
         ) from error
     try:
         check_digest(record.digest)
+        check_operation(record.operation)
     except UsageError as error:
         raise VerificationError(
             f"the record of {artifact}: {error.message}", hint="was it written by fapstore?"

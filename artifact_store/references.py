@@ -1,13 +1,17 @@
 """What stages and releases refer to: the versions that gc keeps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import tee
 
-from artifact_store import layout, releases
+from artifact_store import layout, promotion, releases
 from artifact_store.blobs import Blobs
-from artifact_store.promotion import Entry
+from artifact_store.promotion import Entry, StageState
 from artifact_store.stagelog import StageLog
+
+Trusts = Callable[[Entry], bool]
+"""Whether an entry is signed as the app demands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +24,17 @@ class Rules:
     """What is younger is left alone, referred to or not."""
 
 
-def references(blobs: Blobs, app: str, rules: Rules, now: datetime) -> frozenset[str]:
-    """The versions, and the sha256 of artifacts, that something refers to."""
+def references(blobs: Blobs, app: str, rules: Rules, now: datetime, trusts: Trusts) -> frozenset[str]:
+    """The versions, and the sha256 of artifacts, that something refers to.
+
+    In a stage's log the last entries count, and the last that `trusts` believes: else who may write entries,
+    but has no key, could write so many that what the stage really runs is not among the last ones.
+    """
     found: set[str] = set()
     for stage in blobs.folders(layout.stages(app)):
-        for entry in _kept_entries(StageLog(blobs, app, stage).newest_first(), rules.keep):
-            found |= {entry.state.version, entry.state.digest}
+        every, again = tee(StageLog(blobs, app, stage).newest_first())
+        for log in (every, filter(trusts, again)):
+            found |= _kept((entry.state for entry in log), rules.keep)
         for blob in blobs.listing(layout.all_approvals(app, stage)):
             if now - blob.modified <= rules.grace and (digest := layout.approved_digest(blob.key)):
                 found.add(digest)
@@ -35,23 +44,18 @@ def references(blobs: Blobs, app: str, rules: Rules, now: datetime) -> frozenset
     return frozenset(found - {""})
 
 
-def _kept_entries(newest_first: Iterator[Entry], keep: int) -> Iterator[Entry]:
-    """The entries of the last `keep` versions, and that of the version a rollback would go to.
-
-    That one was left when the current version was last promoted, so no older entries need to be read.
-    """
-    seen: set[str] = set()
-    current = ""
-    promoted = False
-    for entry in newest_first:
-        state = entry.state
-        current = current or state.version
-        seen.add(state.version)
-        if len(seen) <= keep or (promoted and state.version != current):
-            yield entry
-        if promoted and len(seen) >= max(keep, 2):
-            return
-        promoted = promoted or (state.action == "promote" and state.version == current)
+def _kept(newest_first: Iterator[StageState], keep: int) -> set[str]:
+    """The last `keep` versions of a log, and that which a rollback would go to, with their digests."""
+    states, again = tee(newest_first)
+    before = promotion.version_before(again)
+    versions = {before} if before else set[str]()
+    last: dict[str, str] = {}
+    for state in states:
+        if len(last) == keep and state.version not in last:
+            break
+        if not state.is_empty:
+            last[state.version] = state.digest
+    return versions | last.keys() | set(last.values())
 
 
 def _released(blobs: Blobs, prefix: str, keep: int) -> set[str]:

@@ -35,12 +35,17 @@ class StageLog:
         return entries
 
     def newest_first(self) -> Iterator[Entry]:
-        """Every entry, the last one first, each read when it is asked for."""
+        """Every entry, the last one first, each read when it is asked for.
+
+        Raises VerificationError where the chain is broken.
+        """
         entry = self.last()
         while entry:
             yield entry
             number = entry.state.number - 1
-            entry = self._existing(number) if number else None
+            before = self._existing(number) if number else None
+            promotion.check_link(before, entry)
+            entry = before
 
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
         """Write the next entry; raise ConflictError, naming the winner, if someone else was first.

@@ -3,23 +3,18 @@
 import difflib
 import secrets
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
-
-import msgspec
 
 from artifact_store import (
-    archive,
     collect,
     doctor,
-    evidence,
     hosts,
     layout,
     policy,
+    promoting,
     promotion,
+    publishing,
     record,
     releases,
     removal,
@@ -29,21 +24,20 @@ from artifact_store.attestation import Approval, Notary, Signature, Signed
 from artifact_store.blobs import Blobs, Link, Sink, keep
 from artifact_store.download import download
 from artifact_store.errors import (
-    ConflictError,
     NotFoundError,
-    RefusedError,
     VerificationError,
 )
 from artifact_store.finding import Finding
 from artifact_store.hosts import HostRecord
 from artifact_store.location import open_blobs
+from artifact_store.promoting import Change
 from artifact_store.promotion import Action, Entry, Request, StageState
+from artifact_store.publishing import Upload
 from artifact_store.record import ArtifactRecord, Published
 from artifact_store.references import Rules
 from artifact_store.releases import ReleaseRecord
 from artifact_store.removal import Removal
 from artifact_store.stagelog import StageLog
-from artifact_store.standing import look
 from artifact_store.trust import NO_RULES, Trust
 
 
@@ -53,15 +47,6 @@ def _now() -> datetime:
 
 def _new_id() -> str:
     return secrets.token_hex(16)
-
-
-@dataclass(frozen=True)
-class Change:
-    """The state of a stage after a request."""
-
-    state: StageState
-    changed: bool
-    """False if the stage was so before, and nothing was written."""
 
 
 def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False) -> "Store":
@@ -110,66 +95,31 @@ class Store:
         """Whether anything can be pushed and promoted here: a web server is read-only."""
         return self._blobs.can_write
 
-    def publish(self, path: Path, who: str, ci: str = "") -> Published:
-        """Store the artifact at `path`, and the evidence beside it, under the app and version it names.
+    def publish(self, artifact: Path | Upload, who: str, ci: str = "") -> Published:
+        """Store an artifact, and the evidence beside its file, under the app and version it names.
 
         The record is written last: until then the version does not exist, and a killed push leaves only
-        bytes that the next one uses. The same bytes again are no error. Raises VerificationError if the
+        bytes that gc removes. The same bytes again are no error. Raises VerificationError if the
         file is no whole artifact, or the provenance is another's; ConflictError if the version has other
         bytes.
         """
-        with archive.open_artifact(path) as file:
-            scan = archive.scan(file, path.name)
-            manifest = scan.manifest
-            artifact = ArtifactId(manifest.app, manifest.version)
-            mine = ArtifactRecord(
-                app=artifact.app,
-                version=artifact.version,
-                digest=scan.digest,
-                size=scan.size,
-                commit=manifest.commit,
-                who=who,
-                at=self._clock(),
-                ci=ci,
-                operation=self._new_id(),
-                dirty=manifest.dirty,
-            )
-            if there := self._record(artifact):
-                if found := removal.find(self._blobs, artifact):
-                    raise removal.refusal(found)
-                same = _same_bytes(there, mine)
-                self._put(layout.archive(artifact, scan.digest), file, scan.digest)
-                return same
-            beside = evidence.read(path, scan.digest)
-            key = layout.archive(artifact, scan.digest)
-            self._put(key, file, scan.digest)
-            for kind, content in beside.items():
-                with suppress(ConflictError):
-                    self._blobs.create(layout.evidence(artifact, scan.digest, kind), content)
-            try:
-                self._blobs.create(layout.record(artifact), record.encode(mine))
-            except ConflictError:
-                return _same_bytes(self.artifact(artifact.app, artifact.version), mine)
-            # a push that was killed long ago left the bytes, and gc took them just now
-            self._put(key, file, scan.digest)
-        return record.published(mine, created=True)
-
-    def _put(self, key: str, file: BinaryIO, digest: str) -> None:
-        """Have the bytes of `file` at `key`, which names them: who is faster puts the same ones there."""
-        if self._blobs.size(key) is None:
-            with suppress(ConflictError):
-                self._blobs.create(key, file, digest)
+        if isinstance(artifact, Path):
+            with publishing.begun(artifact) as upload:
+                return self.publish(upload, who, ci)
+        return publishing.publish(
+            self._blobs, artifact, who=who, ci=ci, at=self._clock(), operation=self._new_id()
+        )
 
     def artifact(self, app: str, version: str) -> ArtifactRecord:
         """The record of a version; raise NotFoundError, naming versions like it, if there is none."""
-        found = self._record(ArtifactId(app, version))
+        found = record.find(self._blobs, ArtifactId(app, version))
         if found is None:
             raise self._no_version(app, version)
         return found
 
     def list(self, app: str) -> tuple[ArtifactRecord, ...]:
         """The records of all versions of an app, the oldest push first."""
-        records = (self._record(ArtifactId(app, version)) for version in self.version_names(app))
+        records = (record.find(self._blobs, ArtifactId(app, version)) for version in self.version_names(app))
         return tuple(
             sorted((found for found in records if found), key=lambda found: (found.at, found.version))
         )
@@ -197,20 +147,19 @@ class Store:
         artifact = ArtifactId(app, version)
         found = self._trusted(app, version)
         target = to / artifact.file_name if to.is_dir() else to
-        download(self._blobs, layout.archive(artifact, found.digest), found.digest, target)
+        download(self._blobs, record.key(found), found.digest, target)
         return target
 
     def read(self, found: ArtifactRecord, sink: Sink) -> None:
         """Write the bytes that are stored as a version to `sink`, unchecked; NotFoundError if none are."""
-        self._blobs.get_to(layout.archive(ArtifactId(found.app, found.version), found.digest), sink)
+        self._blobs.get_to(record.key(found), sink)
 
     def link(self, app: str, version: str, expires: timedelta = timedelta(hours=1)) -> Link:
         """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL.
 
         Raises VerificationError if signatures are demanded and it has no valid one.
         """
-        artifact = ArtifactId(app, version)
-        return self._blobs.link(layout.archive(artifact, self._trusted(app, version).digest), expires)
+        return self._blobs.link(record.key(self._trusted(app, version)), expires)
 
     def sign(self, app: str, version: str, *, who: str, digest: str = "") -> Signed:
         """Sign that a version is the bytes the store says it is, or those with sha256 `digest`.
@@ -237,21 +186,27 @@ class Store:
         return self.notary.attest(statement)
 
     def stage(self, app: str, stage: str) -> StageState | None:
-        """What a stage should run, or None if nothing was ever promoted to it.
+        """What a stage should run, or None if that is nothing.
 
         Raises VerificationError if signatures are demanded and its entry has no valid one.
         """
-        last = self._log(app, stage).last()
+        last = self.log(app, stage).last()
         if last:
             self.notary.check_entry(last)
-        return last.state if last else None
+        return last.state if last and not last.state.is_empty else None
+
+    def log(self, app: str, stage: str) -> StageLog:
+        """The log of a stage, which is the same one for all who ask."""
+        if (app, stage) not in self._logs:
+            self._logs[app, stage] = StageLog(self._blobs, app, stage, unsafe=self._unsafe)
+        return self._logs[app, stage]
 
     def stage_names(self, app: str) -> tuple[str, ...]:
         """The stages that an app has a log or an approval of."""
         return tuple(self._blobs.folders(layout.stages(app)))
 
     def promoted(self, app: str, stage: str) -> tuple[StageState, Link] | None:
-        """What a stage should run, and a link to its bytes; None if nothing was ever promoted to it.
+        """What a stage should run, and a link to its bytes; None if that is nothing.
 
         Raises VerificationError if signatures are demanded, and the stage's entry or the artifact has no
         valid one; NotFoundError if the version is not stored.
@@ -267,12 +222,11 @@ class Store:
                 hint=f"find out what happened: fapstore verify {app}",
             )
         self.notary.check_artifact(found, state.signature)
-        artifact = ArtifactId(app, state.version)
-        return state, self._blobs.link(layout.archive(artifact, state.digest), timedelta(hours=1))
+        return state, self._blobs.link(record.key(found), timedelta(hours=1))
 
     def heads(self, app: str) -> tuple[Entry, ...]:
         """The last entries of all stages of an app, by stage; signatures are not looked at."""
-        entries = (self._log(app, name).last() for name in self.stage_names(app))
+        entries = (self.log(app, name).last() for name in self.stage_names(app))
         return tuple(entry for entry in entries if entry)
 
     def stages(self, app: str) -> tuple[StageState, ...]:
@@ -281,11 +235,11 @@ class Store:
 
     def entries(self, app: str, stage: str) -> tuple[Entry, ...]:
         """The whole log of a stage, the first first; its chain is checked, signatures are not looked at."""
-        return tuple(self._log(app, stage).all())
+        return tuple(self.log(app, stage).all())
 
     def newest_first(self, app: str, stage: str) -> Iterator[Entry]:
         """The log of a stage, the last first, each read when it is asked for."""
-        return self._log(app, stage).newest_first()
+        return self.log(app, stage).newest_first()
 
     def history(self, app: str, stage: str) -> tuple[StageState, ...]:
         """All that was ever stated about a stage, the first first; its chain of digests is checked."""
@@ -311,7 +265,7 @@ class Store:
         """
         digest = self._usable(app, version).digest
         request = self._request("promote", who, why, ci, version=version, digest=digest, source=source or "")
-        return self._change(app, stage, self._log(app, stage).last(), request, reason)
+        return promoting.change(self, self._trust, app, stage, self.log(app, stage).last(), request, reason)
 
     def rollback(
         self,
@@ -328,30 +282,30 @@ class Store:
 
         Raises NotFoundError if there is none; else as `promote`. No approvals are asked for.
         """
-        entries = self._log(app, stage).all()
-        states = [entry.state for entry in entries]
-        version = to or promotion.version_before(states)
+        log = self.log(app, stage)
+        last = log.last()
+        version = to or promotion.version_before(entry.state for entry in log.newest_first())
         if version is None:
             raise NotFoundError(
                 f"{app} {stage} has no version to go back to", hint=f"fapstore history {app} {stage}"
             )
-        if version not in {state.version for state in states}:
+        if to and not any(entry.state.version == to for entry in log.newest_first()):
             raise NotFoundError(
                 f"{app} {version} was never on {stage}", hint=f"fapstore promote {app} {version} {stage}"
             )
         digest = self._usable(app, version).digest
         request = self._request("rollback", who, why, ci, version=version, digest=digest)
-        return self._change(app, stage, entries[-1], request, reason)
+        return promoting.change(self, self._trust, app, stage, last, request, reason)
 
     def freeze(self, app: str, stage: str, *, who: str, why: str, ci: str = "") -> Change:
         """Refuse promotions and rollbacks of a stage until it is unfrozen."""
         request = self._request("freeze", who, why, ci)
-        return self._change(app, stage, self._log(app, stage).last(), request)
+        return promoting.change(self, self._trust, app, stage, self.log(app, stage).last(), request)
 
     def unfreeze(self, app: str, stage: str, *, who: str, why: str, ci: str = "") -> Change:
         """Allow them again."""
         request = self._request("unfreeze", who, why, ci)
-        return self._change(app, stage, self._log(app, stage).last(), request)
+        return promoting.change(self, self._trust, app, stage, self.log(app, stage).last(), request)
 
     def removed(self, app: str, version: str) -> Removal | None:
         """Which run of gc removed, or is about to remove, the bytes of a version; None where none did."""
@@ -393,12 +347,12 @@ class Store:
 
     def plan_gc(self, app: str, rules: Rules) -> collect.Plan:
         """What a run of gc would remove. Changes nothing; see `collect.plan`."""
-        return collect.plan(self._blobs, app, rules, self._clock())
+        return collect.plan(self._blobs, app, rules, self._clock(), self.notary.trusts)
 
     def gc(self, plan: collect.Plan, *, who: str, wait: Callable[[], None], ci: str = "") -> collect.Done:
         """Remove what `plan` lists and nothing refers to by then; see `collect.carry_out`."""
         by = removal.By(who=who, at=self._clock(), ci=ci, operation=self._new_id())
-        return collect.carry_out(self._blobs, plan, by, wait)
+        return collect.carry_out(self._blobs, plan, by, wait, self.notary.trusts)
 
     def _request(
         self,
@@ -423,64 +377,6 @@ class Store:
             ci=ci,
         )
 
-    def _change(self, app: str, stage: str, last: Entry | None, request: Request, reason: str = "") -> Change:
-        policy.check_place(self._trust.policy, app, stage)
-        current = last
-        if last and not self.notary.trusts(last):
-            current = next((e for e in self.newest_first(app, stage) if self.notary.trusts(e)), None)
-        state = promotion.decide(current, app, stage, request, last=last)
-        if current and state is current.state:
-            return Change(state, changed=False)
-        if state.action in ("promote", "rollback"):
-            state = self._judged(state, reason)
-        state = self._append(state)
-        # a freeze names the version that the stage has anyway
-        found = removal.find(self._blobs, ArtifactId(app, request.version)) if request.version else None
-        if found:
-            self._take_back(current, state, found)
-            raise removal.refusal(found)
-        return Change(state, changed=True)
-
-    def _append(self, state: StageState) -> StageState:
-        """Write an entry, signed and with the rules it was decided by; return it as it was written."""
-        state = msgspec.structs.replace(state, policy=self._trust.policy_digest)
-        self._log(state.app, state.stage).append(state, self.notary.sign_entry(state))
-        return state
-
-    def _take_back(self, believed: Entry | None, state: StageState, found: Removal) -> None:
-        """Go back to what was believed before `state`, which names a version that gc was about to remove."""
-        last = self._log(state.app, state.stage).last()
-        if believed is None or last is None or last.state.operation != state.operation:
-            return
-        before = believed.state
-        why = f"gc of {found.by.who} was removing {state.version} at the same moment"
-        request = self._request(
-            "rollback", state.who, why, state.ci, version=before.version, digest=before.digest
-        )
-        again = promotion.decide(last, state.app, state.stage, request)
-        with suppress(ConflictError):
-            self._append(msgspec.structs.replace(again, signature=before.signature))
-
-    def _judged(self, state: StageState, reason: str) -> StageState:
-        """The state with what the rules said of it; RefusedError if they refuse and there is no `reason`."""
-        rules, found = self._trust.policy, self.artifact(state.app, state.version)
-        standing = look(self, rules, found, state.stage, state.action)
-        refusals = policy.judge(rules, state.app, state.stage, state.action, standing)
-        if refusals and not reason:
-            raise RefusedError(
-                f"{state.app} {state.version} may not go to {state.stage}: "
-                + "; ".join(refusal.message for refusal in refusals),
-                hint="\n".join(refusal.hint for refusal in refusals)
-                + "\nin an emergency: the same command with --reason 'WHY', which is recorded",
-            )
-        return msgspec.structs.replace(
-            state,
-            overrode=tuple(refusal.rule for refusal in refusals),
-            reason=reason if refusals else "",
-            approved_by=policy.counted(rules, standing),
-            signature=standing.signature,
-        )
-
     def _trusted(self, app: str, version: str) -> ArtifactRecord:
         found = self._usable(app, version)
         self.notary.check_artifact(found)
@@ -493,19 +389,6 @@ class Store:
             raise removal.refusal(removed)
         return found
 
-    def _log(self, app: str, stage: str) -> StageLog:
-        if (app, stage) not in self._logs:
-            self._logs[app, stage] = StageLog(self._blobs, app, stage, unsafe=self._unsafe)
-        return self._logs[app, stage]
-
-    def _record(self, artifact: ArtifactId) -> ArtifactRecord | None:
-        key = layout.record(artifact)
-        try:
-            data = self._blobs.get(key)
-        except NotFoundError:
-            return None
-        return record.decode(data, artifact)
-
     def _no_version(self, app: str, version: str) -> NotFoundError:
         versions = self.version_names(app) if self._blobs.can_list else ()
         near = difflib.get_close_matches(version, versions, n=3, cutoff=0.6)
@@ -513,14 +396,3 @@ class Store:
         if self._blobs.can_list and not versions:
             return NotFoundError(f"{self.name} holds no version of {app}", hint="fapstore list")
         return NotFoundError(f"{self.name} holds no {app} {version}", hint=hint)
-
-
-def _same_bytes(there: ArtifactRecord, mine: ArtifactRecord) -> Published:
-    """The result of pushing `mine` where `there` is; raise ConflictError if the bytes differ."""
-    if there.digest != mine.digest:
-        raise ConflictError(
-            f"{there.app} {there.version} has other bytes already: {there.digest}, pushed by {there.who} "
-            f"at {there.at:%Y-%m-%d %H:%M} UTC; these are {mine.digest}",
-            hint="a version is never reused: pack this under another --version",
-        )
-    return record.published(there, created=there.operation == mine.operation)

@@ -26,7 +26,7 @@ def state(state: StageState, now: datetime) -> str:
     """What a stage should run and since when."""
     frozen = f", frozen: {state.why}" if state.frozen else ""
     return (
-        f"{state.version}  {state.digest[:12]}  "
+        f"{state.version or 'nothing'}  {state.digest[:12]}  "
         f"entry {state.number}, {ago(state.at, now)}, by {state.who}{frozen}"
     )
 
@@ -38,7 +38,7 @@ def sentence(state: StageState, now: datetime, signature: str = "") -> str:
     signed = f", {signature}" if signature else ""
     why = f": {state.why}" if state.why else ""
     against = f"; against the rules ({', '.join(state.overrode)}): {state.reason}" if state.overrode else ""
-    did = f"{_DONE[state.action]} {state.version}{source} {ago(state.at, now)}"
+    did = f"{_DONE[state.action]} {state.version or 'nothing'}{source} {ago(state.at, now)}"
     return f"{state.who} {did}{approved}{signed}{why}{against}"
 
 

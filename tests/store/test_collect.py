@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_store import audit, layout, record
+from artifact_store import audit, board, layout, record, removal, wording
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Blobs
 from artifact_store.collect import Done, Plan
 from artifact_store.errors import FapError, NotFoundError, StoreError
 from artifact_store.location import open_blobs
 from artifact_store.memory import MemoryBlobs
-from artifact_store.record import ArtifactRecord
+from artifact_store.policy import Policy
+from artifact_store.record import ArtifactRecord, Published
 from artifact_store.references import Rules
 from artifact_store.releases import HostOutcome, Outcome, ReleaseRecord
 from artifact_store.store import Store
@@ -35,11 +36,16 @@ LATER = NOW + timedelta(days=60)
 DIGESTS = {str(number): f"{number:064x}" for number in range(10_000)}
 
 
+def archive_key(version: str, operation: str | None = None) -> str:
+    """Where `push`, or another push, has put the bytes of a version."""
+    return layout.archive(ArtifactId("shop", version), DIGESTS[version], operation or version)
+
+
 def push(blobs: Blobs, version: str, size: int = 10) -> None:
     """A version without the work of packing it."""
     artifact = ArtifactId("shop", version)
-    blobs.create(layout.archive(artifact, DIGESTS[version]), b"x" * size)
-    blobs.create(layout.evidence(artifact, DIGESTS[version], ".sbom.cdx.json"), b"{}")
+    blobs.create(archive_key(version), b"x" * size)
+    blobs.create(layout.evidence(archive_key(version), ".sbom.cdx.json"), b"{}")
     said = ArtifactRecord(
         app="shop",
         version=version,
@@ -115,7 +121,7 @@ def test_what_nothing_refers_to_is_removed_and_stays_on_record() -> None:
     assert there(blobs) == {"2"}
     store = store_on(blobs)
     assert [found.version for found in store.list("shop")] == ["1", "2", "3"]
-    assert blobs.size(layout.evidence(ArtifactId("shop", "1"), DIGESTS["1"], ".sbom.cdx.json")) == 2
+    assert blobs.size(layout.evidence(archive_key("1"), ".sbom.cdx.json")) == 2
     assert planned(blobs).is_empty
 
 
@@ -199,13 +205,14 @@ def test_leftovers_of_killed_pushes_are_removed_after_the_grace_period() -> None
     promoted(blobs, "1")
     whole = ArtifactId("shop", "1")
     lone = ArtifactId("shop", "2")
-    lost = layout.archive(whole, DIGESTS["9"])
-    orphan = layout.archive(lone, DIGESTS["2"])
-    for key in (lost, orphan):
+    lost = layout.archive(whole, DIGESTS["9"], "lost")
+    killed = archive_key("1", "killed")
+    orphan = archive_key("2", "1")
+    for key in (lost, killed, orphan):
         blobs.create(key, b"12345")
     assert planned(blobs, at=NOW).is_empty
     plan = planned(blobs)
-    assert {blob.key for blob in plan.leftovers} == {lost, orphan}
+    assert {blob.key for blob in plan.leftovers} == {lost, killed, orphan}
     push_meanwhile = record.encode(
         record.decode(
             blobs.get(layout.record(whole))
@@ -216,23 +223,11 @@ def test_leftovers_of_killed_pushes_are_removed_after_the_grace_period() -> None
     )
     blobs.create(layout.record(lone), push_meanwhile)
     done = store_on(blobs).gc(plan, who="gc", wait=lambda: None)
-    assert done.size == 5
+    assert done.size == 10
     assert blobs.size(lost) is None
+    assert blobs.size(killed) is None
     assert blobs.size(orphan) == 5
     assert there(blobs) == {"1", "2"}
-
-
-def test_a_push_that_finds_leftovers_and_loses_them_to_gc_uploads_again(tmp_path: Path) -> None:
-    artifact = tgz(tmp_path, version="7")
-    blobs = Hooked()
-    store = store_on(blobs)
-    store.publish(artifact, who="ann")
-    blobs.delete(layout.record(ArtifactId("shop", "7")))
-    assert there(blobs) == {"7"}
-    blobs.hooks["create shop/artifacts/7/artifact.json"] = lambda: gc(blobs)
-    assert store.publish(artifact, who="ann").created
-    store.fetch("shop", "7", tmp_path / "got.tgz")
-    assert (tmp_path / "got.tgz").read_bytes() == artifact.read_bytes()
 
 
 def test_an_unfinished_upload_in_a_folder(tmp_path: Path) -> None:
@@ -271,7 +266,7 @@ def test_a_removed_version_is_no_problem_to_an_auditor() -> None:
     (check,) = audit.everything(store_on(blobs), NO_RULES, "shop", "1")
     assert check.said.startswith("removed by gc of gc at 20")
     assert not check.problems
-    blobs.delete(layout.archive(ArtifactId("shop", "2"), DIGESTS["2"]))
+    blobs.delete(archive_key("2"))
     (missing,) = audit.everything(store_on(blobs), NO_RULES, "shop", "2")
     assert missing.problems
 
@@ -279,7 +274,7 @@ def test_a_removed_version_is_no_problem_to_an_auditor() -> None:
 def test_a_reference_without_bytes_is_told() -> None:
     blobs = filled(2)
     promoted(blobs, "1")
-    blobs.delete(layout.archive(ArtifactId("shop", "1"), DIGESTS["1"]))
+    blobs.delete(archive_key("1"))
     assert planned(blobs).missing == ("1",)
 
 
@@ -302,6 +297,10 @@ class Hooked(MemoryBlobs):
         super().__init__()
         self.hooks: dict[str, Callable[[], object]] = {}
         self.before: Callable[[str], None] = lambda what: None
+
+    def back_to(self, key: str, at: datetime) -> None:
+        """Let what is at `key` be as old as that."""
+        self._modified[key] = at
 
     def _step(self, what: str) -> None:
         hook = self.hooks.pop(what, None)
@@ -430,6 +429,105 @@ def test_promotions_and_any_number_of_gcs_in_any_order(seed: int, collectors: in
             yield from [draw.choice(names)] * draw.randint(1, 12)
 
     check(*race(order(), collectors=collectors))
+
+
+@pytest.mark.parametrize("first", range(12))
+def test_a_first_promotion_that_loses_against_gc_is_taken_back_to_nothing(first: int) -> None:
+    """As above, where nothing was on the stage before."""
+    for some in range(8):
+        blobs = Hooked()
+        push(blobs, "1")
+        order = iter(["gc0"] * first + ["promoter"] * some + ["gc0"] * 100)
+        results = Turns(blobs, order).run(
+            promoter=lambda: store_on(blobs).promote("shop", "1", "production", who="ann"),  # noqa: B023
+            gc0=lambda: gc(blobs),  # noqa: B023
+        )
+        blobs.before = lambda what: None
+        assert isinstance(results["gc0"], Done)
+        store = store_on(blobs)
+        if isinstance(results["promoter"], FapError):
+            assert "was removed by `fapstore gc`" in results["promoter"].message
+            assert store.stage("shop", "production") is None
+            assert store.promoted("shop", "production") is None
+        else:
+            assert there(blobs) == {"1"}
+            assert not list(blobs.keys(layout.removals(ArtifactId("shop", "1"))))
+        assert planned(blobs).missing == ()
+
+
+def test_a_stage_that_was_taken_back_to_nothing_goes_on(tmp_path: Path) -> None:
+    blobs = Hooked()
+    push(blobs, "1")
+    push(blobs, "2")
+    blobs.hooks[f"create {layout.entry('shop', 'production', 1)}"] = lambda: gc(blobs)
+    store = store_on(blobs)
+    with pytest.raises(StoreError, match="was removed"):
+        store.promote("shop", "1", "production", who="ann")
+    says = [wording.sentence(state, LATER) for state in store.history("shop", "production")]
+    assert says == [
+        "ann promoted 1 just now",
+        "ann rolled back to nothing just now: gc of gc was removing 1 at the same moment",
+    ]
+    assert wording.state(store.heads("shop")[0].state, LATER).startswith("nothing  ")
+    with pytest.raises(NotFoundError, match="nothing was promoted to shop production"):
+        store.freeze("shop", "production", who="ann", why="sale")
+    with pytest.raises(NotFoundError, match="has no version to go back to"):
+        store.rollback("shop", "production", who="ann")
+    shown = board.page(board.look(store, Policy(), "shop", tmp_path, check=False), LATER)
+    assert ">nothing</span>" in shown
+    assert not [check for check in audit.everything(store, NO_RULES, "shop") if check.problems]
+    push(blobs, "3")
+    assert store.promote("shop", "3", "production", who="ann").state.number == 3
+    with pytest.raises(NotFoundError, match="has no version to go back to"):
+        store.rollback("shop", "production", who="ann")
+
+
+def test_an_auditor_is_told_of_a_stage_whose_version_was_removed() -> None:
+    """As a promoter leaves it that is killed between its entry and its look for marks."""
+    blobs = filled(1)
+    promoted(blobs, "1")
+    by = removal.By(who="gc", at=NOW, ci="", operation="f" * 32)
+    mark = removal.encode(removal.Removal(app="shop", version="1", by=by))
+    blobs.create(layout.removal(ArtifactId("shop", "1"), "f" * 32), mark)
+    blobs.delete(archive_key("1"))
+    store = store_on(blobs)
+    found = [problem for check in audit.everything(store, NO_RULES, "shop") for problem in check.problems]
+    assert found == ["it should run 1, which gc removed: promote another version"]
+    with pytest.raises(StoreError, match="was removed"):
+        store.promoted("shop", "production")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 1 << 32), st.integers(1, 3))
+def test_a_push_of_what_a_killed_one_left_loses_nothing_to_gc(one: Path, seed: int, collectors: int) -> None:
+    """Whatever the order of the two, of whom one removes the very bytes that the other stores."""
+    draw = random.Random(seed)
+    names = ["pusher", *(f"gc{number}" for number in range(collectors))]
+
+    def order() -> Iterator[str]:
+        while True:
+            yield from [draw.choice(names)] * draw.randint(1, 6)
+
+    blobs = Hooked()
+    store = store_on(blobs, NOW)
+    digest = store.publish(one, who="ann").digest
+    blobs.delete(layout.record(ArtifactId("shop", "1")))
+    (left,) = blobs.keys("shop/")
+    blobs.back_to(left, NOW - timedelta(days=60))
+    collector = lambda: store.gc(store.plan_gc("shop", Rules()), who="gc", wait=lambda: None)  # noqa: E731
+    results = Turns(blobs, order()).run(
+        pusher=lambda: store.publish(one, who="bob"),
+        **{f"gc{number}": collector for number in range(collectors)},
+    )
+    blobs.before = lambda what: None
+    pushed = results["pusher"]
+    assert isinstance(pushed, Published)
+    assert pushed.created
+    assert blobs.get(record.key(pushed)) == one.read_bytes()
+    assert pushed.digest == digest
+    collector()
+    assert there(blobs) == {"1"}
+    assert blobs.size(left) is None
 
 
 def killed_after(blobs: Hooked, steps: int, act: Callable[[], object]) -> bool:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from artifact_store import promotion, wording
 from artifact_store.envelope import Envelope
@@ -169,7 +171,46 @@ def test_where_a_rollback_goes(log: str, expected: str | None) -> None:
             requests.append(request("rollback", word[1:]))
         else:
             requests.append(request("promote", word))
-    assert version_before(entry.state for entry in after(*requests)) == expected
+    assert version_before(entry.state for entry in reversed(after(*requests))) == expected
+
+
+def by_a_stack(words: list[str]) -> str | None:
+    """What `version_before` is to give, by the whole log from its start; `0` is nothing at all."""
+    stack: list[str] = []
+    for word in words:
+        version = word[-1]
+        if version == "0":
+            stack.clear()
+        elif word[0] == "-" and version in stack:
+            while stack[-1] != version:
+                stack.pop()
+        elif not stack or stack[-1] != version:
+            stack.append(version)
+    return stack[-2] if len(stack) > 1 else None
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(["1", "2", "3", "4", "-1", "-2", "-3", "-4", "-0"]), max_size=14))
+def test_read_backwards_a_log_says_the_same(words: list[str]) -> None:
+    first = decide(None, "shop", "production", request("promote", "1"))
+    log = [
+        msgspec.structs.replace(
+            first,
+            number=number,
+            action="rollback" if word[0] == "-" else "promote",
+            version=word[-1].replace("0", ""),
+            digest="" if word[-1] == "0" else first.digest,
+        )
+        for number, word in enumerate(words, 1)
+    ]
+    assert version_before(reversed(log)) == by_a_stack(words)
+
+
+def test_of_a_long_log_the_end_is_enough() -> None:
+    log = [entry.state for entry in after(*(request("promote", str(n)) for n in range(9)))]
+    unread = iter(log[::-1])
+    assert version_before(unread) == "7"
+    assert [state.version for state in unread] == list("6543210")
 
 
 @pytest.mark.parametrize(

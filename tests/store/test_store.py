@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from artifact_store import evidence, layout
+from artifact_store import evidence, layout, record
 from artifact_store.artifact import ArtifactId
 from artifact_store.blobs import Link
 from artifact_store.errors import (
@@ -31,7 +31,12 @@ START = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 def store_on(blobs: MemoryBlobs) -> Store:
     """A store whose clock ticks once a minute."""
     minutes = count()
-    return Store(blobs, clock=lambda: START + timedelta(minutes=next(minutes)))
+    pushes = count(1)
+    return Store(
+        blobs,
+        clock=lambda: START + timedelta(minutes=next(minutes)),
+        new_id=lambda: f"push-{next(pushes)}",
+    )
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def test_what_is_published_is_recorded(store: Store, blobs: MemoryBlobs, one: Pa
     digest = hashlib.sha256(one.read_bytes()).hexdigest()
     assert published.created
     assert set(blobs.keys("shop/")) == {
-        f"shop/artifacts/1/{digest}/shop-1.tgz",
+        f"shop/artifacts/1/{digest}/push-1/shop-1.tgz",
         "shop/artifacts/1/artifact.json",
     }
     record = store.artifact("shop", "1")
@@ -75,7 +80,7 @@ def test_the_evidence_beside_an_artifact_is_stored_with_it(
     digest = hashlib.sha256(one.read_bytes()).hexdigest()
     lay_beside(one, digest)
     store.publish(one, who="ann")
-    folder = f"shop/artifacts/1/{digest}/shop-1"
+    folder = f"shop/artifacts/1/{digest}/push-1/shop-1"
     assert blobs.get(f"{folder}.sbom.cdx.json") == b"{}"
     assert digest.encode() in blobs.get(f"{folder}.provenance.json")
     assert [record.version for record in store.list("shop")] == ["1"]
@@ -186,14 +191,14 @@ def test_versions_are_listed_by_the_time_of_their_push(store: Store, tmp_path: P
 
 
 def test_fetching_verifies_before_the_file_appears(folder: Store, one: Path, tmp_path: Path) -> None:
-    digest = folder.publish(one, who="ann").digest
+    pushed = folder.publish(one, who="ann")
     target = tmp_path / "fetched"
     target.mkdir()
     assert folder.fetch("shop", "1", target) == target / "shop-1.tgz"
     assert (target / "shop-1.tgz").read_bytes() == one.read_bytes()
     assert folder.fetch("shop", "1", target) == target / "shop-1.tgz"
 
-    stored = tmp_path / "store" / layout.archive(_id("shop", "1"), digest)
+    stored = tmp_path / "store" / record.key(pushed)
     stored.chmod(0o644)
     stored.write_bytes(b"damaged")
     with pytest.raises(VerificationError, match="have sha256"):
@@ -217,8 +222,8 @@ def test_fetching_where_nothing_can_be_written(store: Store, one: Path, tmp_path
 
 
 def test_a_url_of_a_folder(folder: Store, one: Path, tmp_path: Path) -> None:
-    digest = folder.publish(one, who="ann").digest
-    assert folder.link("shop", "1") == Link(f"file://{tmp_path}/store/shop/artifacts/1/{digest}/shop-1.tgz")
+    pushed = folder.publish(one, who="ann")
+    assert folder.link("shop", "1") == Link(f"file://{tmp_path}/store/{record.key(pushed)}")
 
 
 @pytest.fixture

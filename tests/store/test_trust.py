@@ -23,6 +23,8 @@ from artifact_store.errors import (
 )
 from artifact_store.memory import MemoryBlobs
 from artifact_store.policy import Policy
+from artifact_store.record import key as archive_key
+from artifact_store.references import Rules
 from artifact_store.store import Store, open_store
 from artifact_store.trust import NO_RULES, Trust
 from tests.store.signers import Signers
@@ -226,7 +228,7 @@ def test_a_swapped_artifact_is_neither_fetched_nor_promoted(signed: Place, tmp_p
     record = msgspec.structs.replace(
         signed.store().artifact("shop", "1"), digest=digest, size=evil.stat().st_size
     )
-    signed.blobs.create(layout.archive(artifact, digest), evil.read_bytes())
+    signed.blobs.create(archive_key(record), evil.read_bytes())
     signed.replace(layout.record(artifact), msgspec.json.encode(record))
     for call in (
         lambda: signed.store().fetch("shop", "1", tmp_path / "got.tgz"),
@@ -517,8 +519,7 @@ def test_an_audit_of_what_is_right(ruled: Place) -> None:
 
 def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
     ann = on_staging(ruled)
-    digest = ann.artifact("shop", "2").digest
-    ruled.replace(layout.archive(ArtifactId("shop", "2"), digest), b"evil")
+    ruled.replace(archive_key(ann.artifact("shop", "2")), b"evil")
     ruled.without_rules().promote("shop", "2", "staging", who="eve")
     released(ruled.without_rules(), "2", "staging", digest="e" * 64, operation="eve")
     found = "\n".join(problems(ruled))
@@ -533,7 +534,7 @@ def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
 def test_an_audit_of_damage_goes_on(ruled: Place) -> None:
     on_staging(ruled)
     ruled.replace(layout.record(ArtifactId("shop", "2")), b"junk")
-    ruled.blobs.delete(layout.archive(ArtifactId("shop", "1"), ruled.store().artifact("shop", "1").digest))
+    ruled.blobs.delete(archive_key(ruled.store().artifact("shop", "1")))
     ruled.replace(layout.entry("shop", "staging", 1), b"junk")
     found = "\n".join(problems(ruled))
     for part in (
@@ -590,3 +591,21 @@ def test_a_promotion_that_loses_against_gc_is_taken_back_by_a_signed_entry(
     found = signed.store().promoted("shop", "staging")
     assert found
     assert found[0].version == "1"
+
+
+def test_entries_without_a_key_do_not_make_gc_remove_what_a_stage_runs(signed: Place, tmp_path: Path) -> None:
+    for version in "3456":
+        signed.without_rules().publish(tgz(tmp_path, version=version), who="ci")
+    ann = signed.store(signed.signers.key("ann"))
+    ann.promote("shop", "1", "staging", who="ann")
+    ann.promote("shop", "2", "staging", who="ann")
+    for version in "3456" * 2:
+        signed.without_rules().promote("shop", version, "staging", who="eve")
+    collector = Store(
+        signed.blobs, trust=trust_of(signed), clock=lambda: datetime.now(UTC) + timedelta(days=99)
+    )
+    done = collector.gc(collector.plan_gc("shop", Rules(keep=2)), who="gc", wait=lambda: None)
+    assert done.removed == ("3", "4")
+    assert ann.rollback("shop", "staging", to="1", who="ann").changed
+    assert ann.promoted("shop", "staging") is not None
+    ann.fetch("shop", "2", tmp_path / "got.tgz")

@@ -88,9 +88,10 @@ def test_a_version_is_found_and_fetched(shop: Site, tmp_path: Path) -> None:
 
 
 def test_its_url_is_plain(shop: Site) -> None:
-    digest = shop.behind.artifact("shop", "1+dirty.0a").digest
+    record = shop.behind.artifact("shop", "1+dirty.0a")
+    folder = f"{record.digest}/{record.operation}"
     url = shop.store.link("shop", "1+dirty.0a", timedelta(hours=1))
-    path = f"my%20store/shop/artifacts/1%2Bdirty.0a/{digest}/shop-1%2Bdirty.0a.tgz"
+    path = f"my%20store/shop/artifacts/1%2Bdirty.0a/{folder}/shop-1%2Bdirty.0a.tgz"
     assert url == Link(f"{shop.url}/{path}")
 
 
