@@ -31,7 +31,7 @@ def _problem(target: Target, state: HostState) -> FapError | None:
             f"{label}: {state.blocked} is not a link",
             hint="move it away: `current` is replaced at every release",
         )
-    if state.missing:
+    if state.missing and not brings_shared_files(target):
         lines = [_how_to_provide(target, name) for name in state.missing]
         return FapError(
             f"{label}: linked files are missing in {layout.shared}: {', '.join(state.missing)}",
@@ -48,6 +48,11 @@ def _problem(target: Target, state: HostState) -> FapError | None:
             hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
     return None
+
+
+def brings_shared_files(target: Target) -> bool:
+    """The plugin localshared looks for them itself."""
+    return any(name.rpartition(".")[2] == "localshared" for name in target.settings.plugins)
 
 
 def how_to_own(target: Target) -> str:

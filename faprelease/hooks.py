@@ -6,25 +6,26 @@ host; it runs nothing.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import pluggy
 
 from faprelease.config import Target
 from faprelease.deployfile import DeployFile
-from faprelease.errors import ConfigError
+from faprelease.errors import ConfigError, FapError
 from faprelease.steps import Step
 
 hookspec = pluggy.HookspecMarker("faprelease")
 hookimpl = pluggy.HookimplMarker("faprelease")
 T = TypeVar("T", bound=msgspec.Struct)
 
-BUILT_IN = ("supervisorctl", "systemd", "healthcheck")
+BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "slack", "webhook")
 STRATEGIES = ("curl",)
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
@@ -54,6 +55,27 @@ class Context:
             return msgspec.convert(known, kind, strict=False)
         except msgspec.ValidationError as error:
             raise ConfigError(f"deploy.yml: {error}", hint=f"see the {kind.__module__} keys") from error
+
+
+What = Literal["started", "finished", "failed", "rolled back", "partly done", "interrupted"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run goes. Secrets are masked in it."""
+
+    what: What
+    verb: str
+    title: str
+    app: str
+    stage: str
+    roles: tuple[str, ...]
+    hosts: tuple[str, ...]
+    release: str
+    who: str
+    at: datetime
+    """When the run began."""
+    message: str = ""
+    """What went wrong."""
 
 
 class Signals:
@@ -103,6 +125,11 @@ class Signals:
     @hookspec
     def deploy_failed(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
+    @hookspec
+    def notify(self, context: Context, event: Event) -> None:
+        """Called on the controller, in a thread beside the run, when it begins and when it has ended;
+        whatever it raises is only said."""
+
 
 class Plugins:
     """The plugins of one deploy.yml."""
@@ -116,18 +143,37 @@ class Plugins:
         self._pluggy.check_pending()
 
     def names(self) -> list[str]:
-        """As deploy.yml names them, in its order."""
-        return list(self._modules)
+        """Those that do something on hosts, as deploy.yml names them, in its order."""
+        return [name for name, module in self._modules.items() if _has_steps(module)]
 
     def option_kinds(self) -> list[type[msgspec.Struct]]:
-        """The `Options` of those that have some."""
-        kinds = [getattr(module, "Options", None) for module in self._modules.values()]
+        """The `Options` of those that do something on hosts."""
+        kinds = [getattr(self._modules[name], "Options", None) for name in self.names()]
         return [kind for kind in kinds if kind is not None]
+
+    def notified(self) -> bool:
+        """Does any of them want to know how a run goes?"""
+        return bool(self._pluggy.hook.notify.get_hookimpls())
+
+    def notify(self, context: Context, event: Event) -> Iterator[str]:
+        """Tell all of them; yields what went wrong, one line for each that could not do it."""
+        known = {"context": context, "event": event}
+        for hook in self._pluggy.hook.notify.get_hookimpls():
+            try:
+                hook.function(*(known[name] for name in hook.argnames))
+            except FapError as error:
+                yield f"{hook.plugin_name}: {error.message}"
+            except Exception as error:  # of anyone's plugin; its text may hold a secret
+                yield f"{hook.plugin_name}: {type(error).__name__}"
 
     def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
         """The steps of all plugins at a signal (`published`), in the order the file names the plugins."""
         answers = getattr(self._pluggy.hook, f"deploy_{signal}")(context=context)
         return tuple(step for steps in reversed(answers) for step in steps)
+
+
+def _has_steps(module: ModuleType) -> bool:
+    return any(name.startswith("deploy_") for name in vars(module))
 
 
 def load(names: Iterable[str], file: DeployFile) -> Plugins:

@@ -53,7 +53,7 @@ class Report:
         for line in result.output.splitlines():
             if line.startswith("warning: "):
                 self.say(f"  {click.style('!', fg='yellow')} {plan.host} ({plan.role}): {line}")
-        if self._verbose:
+        if self._verbose or result.step.shown:
             self.say(f"    {plan.host} ({plan.role}): {result.step.title} ({result.seconds:.2f} s)")
             for line in result.output.splitlines():
                 self.say(f"      {line}")

@@ -46,6 +46,8 @@ class Step:
     trusted: bool = False
     binding: bool = False
     """The last line it prints must be the same on all hosts, or nothing is published."""
+    shown: bool = False
+    """What it prints is shown without -v too."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ def host_script(
     limit: int = 60,
     trusted: bool = True,
     binding: bool = False,
+    shown: bool = False,
     **variables: str,
 ) -> Step:
     """A step that runs the named files of `faprelease/host/`, in order, with `variables` set before them.
@@ -141,7 +144,9 @@ def host_script(
     lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
     texts = [read_host_file(f"{name}.sh") for name in names]
     script = "\n".join([*lines, *texts])
-    return Step(title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, binding=binding)
+    return Step(
+        title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, binding=binding, shown=shown
+    )
 
 
 @cache

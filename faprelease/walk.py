@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from faprelease import config, deployfile, execute, hooks
+from faprelease.announce import announced
 from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
@@ -129,7 +130,10 @@ class Walk:
     def carry_out(self, plan: Plan, scene: Scene) -> None:
         """Run a plan, and say so; raises what `execute.run` raises."""
         self.report.begin(plan)
-        with stop_on_signals(self.report.say) as stop:
+        with (
+            announced(plan, scene.hosts, scene.order, self.verb, self.report.say),
+            stop_on_signals(self.report.say) as stop,
+        ):
             execute.run(plan, scene.connections, self.report, time.monotonic, stop)
         self.report.end(plan)
 

@@ -1,5 +1,5 @@
 # See every process of a program RUNNING, twice, and with the release as its working folder.
-# Needs: program, release. STARTING is waited for, up to 60 s; anything else is a failure at once.
+# Needs: program, release, children (yes: it is enough that a child process runs there). STARTING is waited for, up to 60 s; anything else is a failure at once.
 folder=$(cd "$release" && pwd -P) || exit 1
 look() {
   status=$(supervisorctl status "$program" 2>&1)
@@ -23,9 +23,15 @@ echo "$status" | while read -r name state rest; do
   pid=${rest#pid }
   pid=${pid%%,*}
   [ -d "/proc/$pid" ] || { echo "$name (pid $pid) has ended"; exit 1; }
-  cwd=$(readlink "/proc/$pid/cwd") || { echo "$name runs as another user: can't see from where"; continue; }
-  case $cwd in
-    "$folder" | "$folder"/*) ;;
-    *) echo "$name (pid $pid) runs from $cwd, not from $folder"; exit 1 ;;
-  esac
+  pids=$pid
+  [ -z "$children" ] || read -r pids <"/proc/$pid/task/$pid/children"
+  [ -n "$pids" ] || { echo "$name (pid $pid) has no child processes"; exit 1; }
+  found=
+  for pid in $pids; do
+    cwd=$(readlink "/proc/$pid/cwd") || { echo "$name runs as another user: can't see from where"; continue 2; }
+    case $cwd in
+      "$folder" | "$folder"/*) found=yes ;;
+    esac
+  done
+  [ -n "$found" ] || { echo "$name (pid $pid) runs from $cwd, not from $folder"; exit 1; }
 done

@@ -1,5 +1,5 @@
 # Make supervisord run a program from the release that `current` names now.
-# Needs: program, conf, target, restart, refresh.
+# Needs: program, conf, target, restart, refresh, signal (to send instead of a restart, may be empty).
 # `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
 # conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
 if [ ! -f "$conf" ]; then
@@ -20,8 +20,10 @@ echo "$updated"
 case $updated in
   *'added process group'* | *'updated process group'*) exit 0 ;;
 esac
-[ -n "$restart$refresh" ] || exit 0
+[ -n "$restart$refresh$signal" ] || exit 0
 case $(supervisorctl status "$program" 2>&1) in
   *'no such process'* | *'no such group'*) program="$program:*" ;;
 esac
+# What does not run, or not any more, takes no signal.
+[ -z "$signal" ] || [ -n "$refresh" ] || ! supervisorctl signal "$signal" "$program" || exit 0
 supervisorctl restart "$program"

@@ -15,6 +15,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     supervisor_restart: bool = True
     supervisor_refresh: bool = False
+    supervisor_signal: str = ""
     supervisor_output: bool = False
     supervisor_check_status: bool = True
     supervisor_program: str = "%(app_name)s"
@@ -56,9 +57,11 @@ def deploy_published(context: Context) -> Iterator[Step]:
         "supervisor_restart",
         limit=180,
         trusted=False,
+        shown=options.supervisor_output,
         program=options.supervisor_program,
-        conf=f"{context.target.layout.current}/{options.supervisor_conf}",
+        conf=_conf(context),
         target=options.supervisor_target,
+        signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",
     )
@@ -75,6 +78,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
             trusted=False,
             program=options.supervisor_program,
             release=context.release,
+            children="yes" if options.supervisor_signal else "",
         )
 
 
@@ -87,9 +91,19 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous:
-        program = context.options(Options).supervisor_program
-        script = f"supervisorctl stop {shlex.quote(program)} {shlex.quote(program + ':*')} || :"
-        yield Step(title=f"stop {program}: there is no older release to go back to", script=script)
+        options = context.options(Options)
+        yield host_script(
+            f"remove {options.supervisor_program}: there is no older release to go back to",
+            "supervisor_remove",
+            trusted=False,
+            program=options.supervisor_program,
+            conf=_conf(context),
+            target=options.supervisor_target,
+        )
+
+
+def _conf(context: Context) -> str:
+    return f"{context.target.layout.current}/{context.options(Options).supervisor_conf}"
 
 
 def _expect(title: str, test: str, path: str, otherwise: str) -> Step:

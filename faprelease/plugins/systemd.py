@@ -90,7 +90,7 @@ def _step(context: Context, title: str, script: str, limit: int = 60, **variable
         )
     whose = {"unit": options.systemd_unit, "user": "yes" if options.systemd_user else ""}
     return host_script(
-        title, "systemd", script, limit=limit, trusted=False, binding=False, **whose, **variables
+        title, "systemd", script, limit=limit, trusted=False, binding=False, shown=False, **whose, **variables
     )
 
 

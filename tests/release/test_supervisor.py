@@ -78,6 +78,8 @@ def test_a_first_release_that_dies_leaves_nothing_running(site: Site, supervisor
         site.release(build(site, "1", DIES))
     assert site.current() == ""
     assert runs_from(supervisord) == ""
+    assert supervisord.ctl("status").stdout == ""
+    assert not (supervisord.conf_d / "shop.conf").is_symlink()
     second = site.release(build(site, "2"))
     assert runs_from(supervisord) == second
 
@@ -110,3 +112,39 @@ def test_a_supervisord_that_does_not_answer_is_said_first(
     with pytest.raises(FapError, match="supervisord does not answer"):
         site.release(build(site, "1"))
     assert site.current() == ""
+
+
+GRACEFUL = b"""\
+trap 'kill $child' HUP
+while :; do (cd -P ../../current && exec sleep 1000) & child=$!; wait; done
+"""
+
+
+def test_a_signal_can_take_the_place_of_a_restart(
+    site: Site, supervisord: Supervisord, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site.release(build(site, "1", GRACEFUL), supervisor_signal="HUP")
+    pid = supervisord.ctl("pid", "shop").stdout
+    second = site.release(build(site, "2", GRACEFUL), supervisor_signal="HUP", supervisor_output="true")
+    assert "shop: signalled" in capfd.readouterr().err
+    assert supervisord.ctl("pid", "shop").stdout == pid
+    with pytest.raises(RolledBackError, match=rf"runs from .*/{second}, not from"):
+        site.release(build(site, "3", GRACEFUL), supervisor_signal=["USR1", "shop", "CONT"][2])
+    assert site.current() == second
+    supervisord.ctl("stop", "shop")
+    third = site.release(build(site, "4", GRACEFUL), supervisor_signal="HUP")
+    assert runs_from(supervisord) == third
+
+
+def test_the_programs_of_a_group_follow_together(site: Site, supervisord: Supervisord) -> None:
+    both = "".join(CONF.replace("program:shop", f"program:{name}") for name in ("web", "worker"))
+    for version in ("1", "2"):
+        current = site.release(build(site, version, conf=both + "[group:shop]\nprograms=web,worker\n"))
+        for name in ("web", "worker"):
+            pid = supervisord.ctl("pid", f"shop:{name}").stdout.strip()
+            assert Path(f"/proc/{pid}/cwd").readlink().name == current
+    place = both.rindex("run.sh")
+    dies = f"{both[:place]}die.sh{both[place + 6 :]}[group:shop]\nprograms=web,worker\n"
+    with pytest.raises(RolledBackError, match=r"worker is (FATAL|EXITED|BACKOFF), not RUNNING"):
+        site.release(build(site, "3", conf=dies))
+    assert site.version() == "2"

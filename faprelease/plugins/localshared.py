@@ -1,0 +1,57 @@
+"""Bring linked files and folders into shared/ from a folder that each host has already, as fapistrano does:
+one that configuration management keeps, or a mount."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.hooks import Context, hookimpl
+from faprelease.steps import Step, host_script
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder on the host; linked_files and linked_dirs lie in it as they do in shared/."""
+
+    localshared_source: str = ""
+
+
+@hookimpl
+def deploy_starting(context: Context) -> Iterator[Step]:
+    """What no release uses yet; the rest has to wait, as the old release reads it."""
+    yield from _step(context, "add", "bring shared files that are missing")
+
+
+@hookimpl
+def deploy_publishing(context: Context) -> Iterator[Step]:
+    yield from _step(context, "copy", "bring shared files that have changed")
+
+
+@hookimpl
+def deploy_checking(context: Context) -> Iterator[Step]:
+    """So that a release of what is live brings what has changed since."""
+    yield from _step(context, "compare", "compare shared files with their source")
+
+
+def _step(context: Context, act: Literal["add", "copy", "compare"], title: str) -> Iterator[Step]:
+    options, settings = context.options(Options), context.target.settings
+    if not options.localshared_source.startswith("/"):
+        raise ConfigError(
+            "localshared_source is not set"
+            if not options.localshared_source
+            else "localshared_source is relative",
+            hint="name the folder on the hosts that has the linked files: localshared_source: /etc/shop",
+        )
+    names = [*settings.linked_files, *settings.linked_dirs]
+    if names:
+        yield host_script(
+            f"{title}: {options.localshared_source}",
+            "localshared",
+            stdin="\n".join(names),
+            limit=600,
+            trusted=False,
+            source=options.localshared_source,
+            shared=context.target.layout.shared,
+            act=act,
+        )

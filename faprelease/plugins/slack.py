@@ -1,0 +1,37 @@
+"""Tell a Slack channel how a run goes, by an incoming webhook."""
+
+import os
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.hooks import Context, Event, hookimpl
+from faprelease.plugins import webhook
+
+MOST = 2500
+"""How much of an error a message holds, in characters from its end."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """fapistrano's keys; the webhook is a secret, which FAP_SLACK_WEBHOOK keeps out of the file."""
+
+    slack_webhook: str = ""
+    slack_channel: str = ""
+
+
+@hookimpl
+def notify(context: Context, event: Event) -> None:
+    """https://api.slack.com/messaging/webhooks"""
+    options = context.options(Options)
+    url = options.slack_webhook or os.environ.get("FAP_SLACK_WEBHOOK", "")
+    if not url:
+        raise ConfigError("there is no slack_webhook", hint="set it, or FAP_SLACK_WEBHOOK")
+    text = f"*{_plain(event.what)}*: {_plain(event.title)} ({event.who}, on {', '.join(event.hosts)})"
+    if event.message:
+        text += f"\n```{_plain(event.message[-MOST:])}```"
+    webhook.post(url, {"text": text, **({"channel": options.slack_channel} if options.slack_channel else {})})
+
+
+def _plain(text: str) -> str:
+    """As Slack shows it literally."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("```", "'''")
