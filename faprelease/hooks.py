@@ -25,7 +25,7 @@ hookspec = pluggy.HookspecMarker("faprelease")
 hookimpl = pluggy.HookimplMarker("faprelease")
 T = TypeVar("T", bound=msgspec.Struct)
 
-BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "slack", "webhook")
+BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "drain", "assets", "slack", "webhook")
 STRATEGIES = ("curl",)
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
@@ -105,6 +105,9 @@ class Signals:
     def deploy_reverted(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
+    def deploy_draining(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
+
+    @hookspec
     def deploy_publishing(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
@@ -112,6 +115,9 @@ class Signals:
 
     @hookspec
     def deploy_checking(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
+
+    @hookspec
+    def deploy_undraining(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
     def deploy_explaining(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]

@@ -88,7 +88,7 @@ class HostPlanner:
 
     def discard(self) -> HostPlan:
         """Take back what was only prepared."""
-        return self._host_plan(if_published=self._discard())
+        return self._host_plan(if_published=(*self._phases(("undraining", None)), *self._discard()))
 
     def _rollout(
         self,
@@ -110,7 +110,13 @@ class HostPlanner:
 
     def _publish(self) -> tuple[Phase, ...]:
         """Whoever gets to the end of it has passed its gate, and says so in the same round trip."""
-        *phases, last = self._phases(("publishing", self._swap), ("published", None), ("checking", None))
+        *phases, last = self._phases(
+            ("draining", None),
+            ("publishing", self._swap),
+            ("published", None),
+            ("checking", None),
+            ("undraining", None),
+        )
         note = self._note({"passed": True})
         step = host_script("note that all went well", "note", state=self.layout.state, note=note)
         return (*phases, Phase(last.name, (*last.steps, step)))
@@ -268,13 +274,18 @@ class HostPlanner:
         there = Context(self.target, self.verb, old, new)
         restart = self.plugins.steps("published", there) if old else ()
         restart += self.plugins.steps("failed", Context(self.target, self.verb, new, old))
-        check = self.plugins.steps("checking", there) if old else ()
+        drain, check, undrain = (
+            self.plugins.steps(signal, there) if old else ()
+            for signal in ("draining", "checking", "undraining")
+        )
         records = {leaving: self._record_of(leaving, "bad")} if self.verb == "release" else {}
         # Each of these phases is run even if the one before it failed.
         phases = (
+            Phase("drain", drain),
             Phase("go back", (back,)),
             Phase("restart", restart),
             Phase("check", check),
+            Phase("undrain", undrain),
             Phase("record", (self._record(records, "went back", self.previous, leaving, "undone"),)),
         )
         return tuple(phase for phase in phases if phase.steps)

@@ -1,0 +1,34 @@
+"""Keep hashed static files of earlier releases within reach, for pages that were loaded before the swap."""
+
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.hooks import Context, hookimpl
+from faprelease.steps import Step, read_host_file
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Folders in the release, and for how many releases a file is carried on."""
+
+    assets_dirs: list[str] = []
+    assets_keep: int = 1
+
+
+@hookimpl
+def deploy_updating(context: Context) -> Iterator[Step]:
+    """After the artifact was unpacked, and before its installer closes the release."""
+    options = context.options(Options)
+    for folder in options.assets_dirs:
+        if folder.startswith(("/", "-")) or ".." in folder.split("/"):
+            raise ConfigError(f"assets_dirs: {folder!r} leaves the release", hint="name folders inside it")
+    if context.previous and options.assets_dirs:
+        words = [context.previous, context.release, str(options.assets_keep), *options.assets_dirs]
+        yield Step(
+            title=f"keep hashed files of {context.previous.rpartition('/')[2]} within reach",
+            script=f"exec python3 -I -S - {shlex.join(words)}",
+            stdin=read_host_file("assets.py"),
+            limit=600,
+        )

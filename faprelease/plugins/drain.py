@@ -1,0 +1,40 @@
+"""Take a host out of its load balancers before it is published on, and back in when its gate was passed."""
+
+import shlex
+from collections.abc import Iterator
+
+import msgspec
+
+from faprelease.errors import ConfigError
+from faprelease.hooks import Context, hookimpl
+from faprelease.steps import Step
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Shell commands that the host itself runs, as the app's user; both may run twice. FAP_HOST is the host
+    as deploy.yml names it."""
+
+    drain_command: str = ""
+    undrain_command: str = ""
+    drain_seconds: int = 60
+
+
+@hookimpl
+def deploy_draining(context: Context) -> Iterator[Step]:
+    yield _run(context, "take the host out", context.options(Options).drain_command)
+
+
+@hookimpl
+def deploy_undraining(context: Context) -> Iterator[Step]:
+    yield _run(context, "put the host back in", context.options(Options).undrain_command)
+
+
+def _run(context: Context, title: str, command: str) -> Step:
+    options = context.options(Options)
+    if not (options.drain_command and options.undrain_command):
+        raise ConfigError(
+            "the plugin drain needs drain_command and undrain_command",
+            hint="for example: drain_command: touch ~/drained, undrain_command: rm -f ~/drained",
+        )
+    script = f"export FAP_HOST={shlex.quote(context.target.host)}\n{command}"
+    return Step(title=f"{title}: {command}", script=script, limit=options.drain_seconds)
