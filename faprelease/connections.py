@@ -1,21 +1,26 @@
 """The sessions of one run: connect, take the locks, look at the hosts; let go at the end."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from faprelease import facts, fitness, script, transports
 from faprelease.config import Target
-from faprelease.errors import FapError, LockedError, UnreachableError
+from faprelease.errors import FapError, FrozenError, LockedError, UnreachableError
 from faprelease.execute import in_parallel
-from faprelease.facts import HostState
+from faprelease.facts import Freeze, HostState
 from faprelease.session import HostSession, StepFailedError
-from faprelease.steps import CAN_NOT_CREATE, LOCK_HELD, HostPlan, Phase, Result, Step, host_script
+from faprelease.steps import CAN_NOT_CREATE, FROZEN, LOCK_HELD, HostPlan, Phase, Result, Step, host_script
 from faprelease.transports.channel import Channel, ChannelLostError
 from faprelease.transports.passwords import Passwords
 
 Key = tuple[str, str, str, str]
 Connect = Callable[[Target, Passwords], Channel]
+BEAT_SECONDS = 15
+"""How often idle shells hear that the controller lives, so that a few lost beats end nothing."""
+WAIT_SECONDS = 2
+"""How long to wait between two tries to take locks."""
 
 
 def connect(target: Target, passwords: Passwords) -> Channel:
@@ -32,30 +37,61 @@ def connect(target: Target, passwords: Passwords) -> Channel:
 
 
 class Connections:
-    """One session for each host and user, however many roles are there. A context manager."""
+    """One session for each host and user, however many roles are there. A context manager.
+
+    `say` is told what people should know of the locks.
+    """
 
     def __init__(
-        self, targets: Iterable[Target], token: str, who: str, mark: str, connect: Connect = connect
+        self,
+        targets: Iterable[Target],
+        token: str,
+        who: str,
+        mark: str,
+        connect: Connect = connect,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
         self._token, self._who, self._mark, self._connect = token, who, mark, connect
         self._passwords = Passwords()
+        self._say = say
         self._sessions: dict[Key, HostSession] = {}
         self._guard = threading.Lock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> "Connections":
+        threading.Thread(target=self._beat, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        in_parallel(list(self._sessions.values()), HostSession.close)
+        self._ended.set()
+        self._let_go()
 
-    def look(self, *, lock: bool) -> dict[str, HostState]:
+    def look(self, *, lock: bool, lock_wait: float = 0) -> dict[str, HostState]:
         """What every target is, by its label; with `lock`, nobody else releases there until the end.
 
         The lock of the first host, in order of host and path, is taken alone, so that of two runs on the
-        same hosts one is refused before it holds any; the rest follow at once. Raises LockedError,
-        UnreachableError, FapError.
+        same hosts one is refused before it holds any; the rest follow at once. Who is refused lets all go,
+        and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError; FrozenError
+        at once.
         """
+        deadline, told = time.monotonic() + lock_wait, ""
+        while True:
+            try:
+                return self._look(lock)
+            except FrozenError:
+                raise
+            except LockedError as held:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                self._let_go()
+                if held.message != told:
+                    told = held.message
+                    self._say(f"{told}; waiting up to {left:.0f} s")
+                time.sleep(min(WAIT_SECONDS, left))
+
+    def _look(self, lock: bool) -> dict[str, HostState]:
         first, *rest = self._groups()
         first_is_ours, refused = threading.Event(), threading.Event()
 
@@ -86,6 +122,32 @@ class Connections:
             states |= found
         return states
 
+    def run(self, name: str, step_of: Callable[[Target], Step]) -> dict[str, str]:
+        """Run a step of its own on every target, outside of any plan; what each printed, by its label.
+
+        Raises FapError for the first that fails, and what `look` raises.
+        """
+
+        def work(targets: list[Target]) -> list[tuple[str, str]]:
+            results = self._run(self._sessions[_key(targets[0])], name, [(t, step_of(t)) for t in targets])
+            return [(t.label, result.output) for t, result in zip(targets, results, strict=True)]
+
+        return dict(pair for pairs in in_parallel(self._groups(), work) for pair in pairs)
+
+    def _let_go(self) -> None:
+        """End all sessions, and with them their locks."""
+        with self._guard:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        in_parallel(sessions, HostSession.close)
+
+    def _beat(self) -> None:
+        """A shell that hears nothing ends itself: a connection may only look open from there."""
+        while not self._ended.wait(BEAT_SECONDS):
+            with self._guard:
+                sessions = list(self._sessions.values())
+            for session in sessions:
+                session.beat()
+
     def _groups(self) -> list[list[Target]]:
         """The targets of each session."""
         groups: dict[Key, list[Target]] = {}
@@ -103,7 +165,7 @@ class Connections:
         same = [other for other in self._targets if _key(other) == _key(target)]
         self._sessions[_key(target)].close()
         session = self._open(same)
-        self._run(session, "lock again", [(other, self._lock(other)) for other in same])
+        self._run(session, "lock again", [(other, self._lock(other, again=True)) for other in same])
         return session
 
     def _target(self, plan: HostPlan) -> Target:
@@ -122,6 +184,9 @@ class Connections:
         work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
         results = self._run(session, "look", work)
         answers = results[1::2] if lock else results
+        for target, taken in zip(targets, results[::2] if lock else (), strict=False):
+            if taken.output:
+                self._say(f"{target.label}: {taken.output}")
         return {t.label: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
 
     def _run(self, session: HostSession, name: str, work: list[tuple[Target, Step]]) -> list[Result]:
@@ -133,8 +198,10 @@ class Connections:
             if result.code == LOCK_HELD:
                 raise LockedError(
                     f"{target.label}: another release is under way, {result.output}",
-                    hint="wait for it to end: its lock goes with its session",
+                    hint="wait for it to end, its lock goes with its session: --lock-wait SECONDS does that",
                 ) from None
+            if result.code == FROZEN:
+                raise frozen(target, facts.read_freeze(result.output)) from None
             if result.code == CAN_NOT_CREATE:
                 raise FapError(f"{target.label}: {result.output}", hint=fitness.how_to_own(target)) from None
             raise FapError(
@@ -146,7 +213,7 @@ class Connections:
                 f"{work[0][0].host}: {lost}", hint="release again when the host answers"
             ) from None
 
-    def _lock(self, target: Target) -> Step:
+    def _lock(self, target: Target, *, again: bool = False) -> Step:
         return host_script(
             "take the lock",
             "guard",
@@ -155,7 +222,17 @@ class Connections:
             state=target.layout.state,
             token=target.lock_token(self._token),
             owner=self._who,
+            again="yes" if again else "",
         )
+
+
+def frozen(target: Target, freeze: Freeze) -> FrozenError:
+    """The error of a host that someone froze."""
+    settings = target.settings
+    return FrozenError(
+        f"{target.label}: {freeze}",
+        hint=f"when that is over: faprelease unlock {settings.stage} {settings.role}",
+    )
 
 
 def _parsed(target: Target, answer: Result) -> HostState:

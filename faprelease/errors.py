@@ -5,6 +5,7 @@ from artifact_store.errors import FapError, UnreachableError, UsageError, Verifi
 __all__ = [
     "ConfigError",
     "FapError",
+    "FrozenError",
     "InterruptedRunError",
     "LockedError",
     "PartlyDoneError",
@@ -24,6 +25,10 @@ class LockedError(FapError):
     """Someone else is releasing to one of the hosts: exit 5."""
 
     exit_code = 5
+
+
+class FrozenError(LockedError):
+    """Someone keeps everybody from releasing, until `faprelease unlock`: exit 5."""
 
 
 class ReleaseFailedError(FapError):

@@ -26,6 +26,17 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     commit: str = ""
 
 
+class Freeze(msgspec.Struct, frozen=True, kw_only=True):
+    """`frozen`: who keeps everybody from releasing, since when (RFC 3339, UTC), and why."""
+
+    who: str
+    at: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"frozen by {self.who} at {self.at}: {self.why}"
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of `<id>.jsonl`: how far a release came.
 
@@ -36,6 +47,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
     """The release that was live when this one was prepared: where a rollback goes."""
     by: str = ""
+    at: str = ""
+    """Since when it has been in this state (RFC 3339, UTC)."""
     config: str = ""
     """The digest of its configuration (`identity`); empty for what an earlier version released."""
 
@@ -53,6 +66,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreign: str = ""
     """What `current` said instead of that."""
     by: str = ""
+    copy_of: str = ""
+    """The release of this host that it is a rollback to, with a configuration of its own."""
     hosts: tuple[tuple[str, str], ...] = ()
     """All that take part, as host and role."""
     passed: bool = False
@@ -105,6 +120,8 @@ class HostState:
     """The folder that should be written to and can't, empty if it can."""
     locked: str
     """Who holds the lock, empty if nobody does."""
+    frozen: Freeze | None = None
+    """Who keeps everybody from releasing."""
     key: str = ""
     """The key for digests of configurations, in hexadecimal; empty before the first release."""
     rollout: Rollout | None = None
@@ -157,7 +174,7 @@ def parse(output: str) -> HostState:
     one = {
         word: rest
         for word, rest in lines
-        if word in ("current", "link", "blocked", "free", "unwritable", "locked", "key")
+        if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "key")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
@@ -182,10 +199,19 @@ def parse(output: str) -> HostState:
         free=int(one.get("free") or 0) * 1024,
         unwritable=one.get("unwritable", ""),
         locked=one.get("locked", ""),
+        frozen=read_freeze(one["frozen"]) if "frozen" in one else None,
         key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
+
+
+def read_freeze(line: str) -> Freeze:
+    """Read the file of a freeze; one that can't be read keeps everybody from releasing too."""
+    try:
+        return msgspec.json.decode(line, type=Freeze)
+    except msgspec.MsgspecError:
+        return Freeze(who="someone", at="some time", why=line)
 
 
 def _rollout(lines: list[str]) -> Rollout | None:

@@ -1,6 +1,7 @@
 """The plan of one host: from what it is and what is wanted to its phases. Pure, as `plan` is."""
 
 import posixpath
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +10,11 @@ import msgspec
 
 from faprelease import environment, release_command
 from faprelease.config import Target
-from faprelease.facts import HostState, Record, Rollout, is_good
+from faprelease.facts import HostState, Record, Release, Rollout, is_good
 from faprelease.hooks import Context, Plugins
 from faprelease.identity import config_digest
 from faprelease.retention import outdated_releases
-from faprelease.steps import HostPlan, Phase, Secret, Step, host_script
+from faprelease.steps import HostPlan, Phase, Secret, Step, host_script, read_host_file
 from faprelease.strategies import curl
 
 INSTALL_SECONDS = 900
@@ -59,11 +60,11 @@ class HostPlanner:
         self.config = host.config(order)
 
     def release(self, *, runs_command: bool = False) -> HostPlan:
-        """Fetch, install, publish; one host of all runs the release's own command between the two."""
+        """Fetch (or copy), install, publish; one host of all runs the release's own command between them."""
         prepare = self._phases(
             ("starting", self._make_folder),
             ("started", None),
-            ("updating", self._fetch),
+            ("updating", self._copy if self.rollout.copy_of else self._fetch),
             ("updated", self._install),
         )
         once = (Phase("release command", tuple(self._command())),) if runs_command else ()
@@ -71,7 +72,9 @@ class HostPlanner:
 
     def rollback(self) -> HostPlan:
         """Publish a release that is there."""
-        prepare = self._phases(("starting", None), ("started", None), ("reverting", None), ("reverted", None))
+        prepare = self._phases(
+            ("starting", None), ("started", None), ("reverting", self._compare), ("reverted", None)
+        )
         return self._rollout(prepare, if_unpublished=())
 
     def look(self) -> HostPlan:
@@ -180,6 +183,34 @@ class HostPlanner:
         options = self._context().options(curl.Options)
         yield from curl.fetch(options, self.settings.cache_path, self.layout, self.goal)
 
+    def _copy(self) -> Iterator[Step]:
+        """What the artifact brought, without what was made of it on the host."""
+        old = self.rollout.copy_of
+        yield host_script(
+            f"copy {old}",
+            "copy",
+            limit=600,
+            old=self.layout.release(old),
+            release=self.layout.release(self.goal),
+            shared=self.layout.shared,
+            facts=f"{self.layout.records}/{old}.artifact.json",
+            new_facts=f"{self.layout.records}/{self.goal}.artifact.json",
+            file=self.settings.environment_file,
+        )
+
+    def _compare(self) -> Iterator[Step]:
+        """A rollback brings back the environment of then: say how it differs from that of now."""
+        file = self.settings.environment_file
+        if self.state.current and not file.startswith(("/", "%(release_path)s/..")):
+            file = file.removeprefix("%(release_path)s/")
+            files = [f"{self.layout.release(name)}/{file}" for name in (self.state.current, self.goal)]
+            yield Step(
+                title="compare the environments",
+                script=f"exec python3 -I -S - {shlex.join(files)}",
+                stdin=read_host_file("compare_environments.py"),
+                trusted=True,
+            )
+
     def _install(self) -> Iterator[Step]:
         new, release = self.goal, self.layout.release(self.goal)
         linked = [*self.settings.linked_files, *self.settings.linked_dirs]
@@ -228,8 +259,9 @@ class HostPlanner:
         retired = self.state.release(self.previous)
         records = {new: self._record_of(new, "live")}
         if retired and is_good(retired):
-            records[retired.id] = msgspec.structs.replace(retired.record, state="retired")
-        yield self._record(records, "released", new, self.previous, "finished")
+            records[retired.id] = self._changed(retired, "bad" if self.rollout.copy_of else "retired")
+        event = "rolled back" if self.rollout.copy_of else "released"
+        yield self._record(records, event, new, self.previous, "finished")
         outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
         if outdated:
             yield self._remove("remove old releases", outdated, forget=True)
@@ -240,9 +272,9 @@ class HostPlanner:
         back = self.state.release(goal)
         records = {}
         if back:
-            records[goal] = msgspec.structs.replace(back.record, state="live")
+            records[goal] = self._changed(back, "live")
         if left:
-            records[left.id] = msgspec.structs.replace(left.record, state="bad")
+            records[left.id] = self._changed(left, "bad")
         yield self._record(records, "rolled back", goal, self.previous, "finished")
 
     def _discard(self) -> tuple[Phase, ...]:
@@ -309,8 +341,13 @@ class HostPlanner:
         """The record of the release that this rollout brings, found or new."""
         found = self.state.release(release_id)
         if found:
-            return msgspec.structs.replace(found.record, state=state)
-        return Record(state=state, previous=self.previous, by=self.order.who, config=self.config)
+            return self._changed(found, state)
+        return Record(
+            state=state, previous=self.previous, by=self.order.who, at=self._now(), config=self.config
+        )
+
+    def _changed(self, release: Release, state: str) -> Record:
+        return msgspec.structs.replace(release.record, state=state, at=self._now())
 
     def _record(
         self,

@@ -1,10 +1,11 @@
 """From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
 
+from collections.abc import Mapping
+
 from faprelease import release_command
-from faprelease.config import Target
-from faprelease.errors import FapError
 from faprelease.facts import HostState, Rollout, Verb, is_good
 from faprelease.fitness import refuse_unfit
+from faprelease.goals import describe, goals
 from faprelease.hooks import Context
 from faprelease.hostplan import Host, HostPlanner, Order
 from faprelease.rollout import Recovery, batches_of
@@ -44,26 +45,27 @@ def plan_look(hosts: list[Host], order: Order, what: str = "") -> Plan | None:
     )
 
 
-def plan_rollback(hosts: list[Host], order: Order, to: str = "") -> Plan:
-    """Go back to the last release that was live before the current one, or to the release `to`.
+def plan_rollback(
+    hosts: list[Host], order: Order, to: str = "", *, force: bool = False, renew: bool = False
+) -> Plan:
+    """Go back to the last release that was live before the current one, or to the one that `to` names.
 
-    Raises FapError where a host has none, or the hosts would go to different ones.
+    With `renew`, its artifact becomes a new release with the configuration of today. Raises FapError where a
+    host has none, or the hosts would go to different ones.
     """
-    goals = {host.target.label: _rollback_goal(host, to) for host in hosts}
-    if len(set(goals.values())) > 1:
-        listed = "; ".join(f"{label}: {goal}" for label, goal in goals.items())
-        raise FapError(
-            f"the hosts do not agree on the release before this one: {listed}",
-            hint="name the one to go to: faprelease rollback STAGE ROLE --to RELEASE",
-        )
-    planners = _planners(hosts, order, "rollback", goals)
-    app_name = hosts[0].target.settings.app_name
-    return Plan(
-        f"roll {app_name} in {_stage(hosts)} back to {next(iter(goals.values()))}",
-        tuple(planner.rollback() for planner in planners),
-        batch_wait=_batch_wait(hosts),
-        keep=_keeps(hosts),
-    )
+    found = goals(hosts, to, force=force)
+    moving = [host for host in hosts if host.target.label in found]
+    names = " and ".join(dict.fromkeys(map(describe, found.values())))
+    title = f"roll {hosts[0].target.settings.app_name} in {_stage(hosts)} back to {names}"
+    if renew:
+        refuse_unfit((host.target, host.state) for host in moving)
+        sources = {label: release.id for label, release in found.items()}
+        planners = _planners(moving, order, "release", dict.fromkeys(found, order.release), sources)
+        plans, title = [planner.release() for planner in planners], f"{title}, configured as now"
+    else:
+        planners = _planners(moving, order, "rollback", {label: each.id for label, each in found.items()})
+        plans = [planner.rollback() for planner in planners]
+    return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
 
 
 def plan_recovery(hosts: list[Host], order: Order, found: Recovery) -> Plan:
@@ -82,7 +84,13 @@ def plan_recovery(hosts: list[Host], order: Order, found: Recovery) -> Plan:
     return Plan(f"take back the {name}", tuple(plans))
 
 
-def _planners(hosts: list[Host], order: Order, verb: Verb, goals: dict[str, str]) -> list[HostPlanner]:
+def _planners(
+    hosts: list[Host],
+    order: Order,
+    verb: Verb,
+    wanted: Mapping[str, str],
+    sources: Mapping[str, str] | None = None,
+) -> list[HostPlanner]:
     everyone = tuple((host.target.host, host.target.settings.role) for host in hosts)
     planners = []
     for host, batch in zip(hosts, batches_of(hosts), strict=True):
@@ -90,11 +98,12 @@ def _planners(hosts: list[Host], order: Order, verb: Verb, goals: dict[str, str]
         rollout = Rollout(
             id=order.release,
             verb=verb,
-            release=goals[host.target.label],
+            release=wanted[host.target.label],
             previous=previous,
             foreign=foreign,
             by=order.who,
             hosts=everyone,
+            copy_of=(sources or {}).get(host.target.label, ""),
         )
         planners.append(HostPlanner(host, order, rollout, batch))
     return planners
@@ -138,32 +147,3 @@ def _keeps(hosts: list[Host]) -> bool:
 
 def _stage(hosts: list[Host]) -> str:
     return hosts[0].target.settings.stage
-
-
-def _rollback_goal(host: Host, to: str) -> str:
-    state, label = host.state, host.target.label
-    if to:
-        goal = state.release(to)
-        if goal is None or not is_good(goal) or goal.id == state.current:
-            good = ", ".join(r.id for r in state.releases if is_good(r) and r.id != state.current) or "none"
-            raise FapError(
-                f"{label}: {to} can't be rolled back to", hint=f"releases that were live there: {good}"
-            )
-        return goal.id
-    if not state.current:
-        raise FapError(
-            f"{label}: nothing is released there", hint=f"release first: {_release_line(host.target)}"
-        )
-    last = state.last_good()
-    if last is None:
-        raise FapError(
-            f"{label}: there is no release to go back to; {state.current} stays live",
-            hint=f"release a good version instead: {_release_line(host.target)}",
-        )
-    return last.id
-
-
-def _release_line(target: Target) -> str:
-    settings = target.settings
-    what = "" if settings.store else "--curl-url URL "
-    return f"faprelease {what}{settings.stage} {settings.role}"

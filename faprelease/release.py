@@ -42,16 +42,22 @@ def release(request: Request, report: Report) -> None:
         _show_or_execute(plan, walk, scene, "release", found)
 
 
-def rollback(request: Request, report: Report, to: str = "") -> None:
-    """Go back to the last release that was good, or to the release `to`; nothing is downloaded."""
+def rollback(
+    request: Request, report: Report, to: str = "", *, force: bool = False, renew: bool = False
+) -> None:
+    """Go back to the last release that was good, or to the one that `to` names; nothing is downloaded.
+
+    With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
+    """
     walk = Walk.of(request, "rollback", report)
     with walk.scene(lock=not walk.dry_run) as scene:
         if walk.dry_run and _shows_recovery(walk, scene):
             return
         scene, ended = walk.settle(scene)
-        if to or ended != "undo":
+        if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
-            _show_or_execute(plan_rollback(scene.hosts, scene.order, to), walk, scene, "rollback", None)
+            plan = plan_rollback(scene.hosts, scene.order, to, force=force, renew=renew)
+            _show_or_execute(plan, walk, scene, "rollback", None)
     if walk.dry_run:
         return
     if any(target.settings.release_command for target in walk.targets):

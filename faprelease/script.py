@@ -16,6 +16,10 @@ from faprelease.steps import Phase, Step, read_host_file
 
 OUTPUT_LIMIT = 65536
 """How much of a step's output comes back, in bytes from its end."""
+IDLE_SECONDS = 60
+"""After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
+BEAT = b":\n"
+"""A script that does nothing: its sender lives."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ def preamble(session: Session) -> str:
         f"fap_mark={shlex.quote(session.mark)}",
         f"fap_token={shlex.quote(session.token)}",
         f"fap_output_limit={OUTPUT_LIMIT}",
+        f"fap_idle_limit={IDLE_SECONDS}",
         "fap_unlock_all() {",
         *(f"  fap_unlock {shlex.quote(folder)}" for folder in session.lock_folders),
         "  :",

@@ -1,7 +1,9 @@
 """One open channel to a host, over which phases run one after another."""
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from faprelease import script
 from faprelease.steps import Phase, Result
@@ -22,19 +24,33 @@ class StepFailedError(Exception):
 
 
 class HostSession:
-    """A shell on a host with our preamble in it. Not to be shared by threads."""
+    """A shell on a host with our preamble in it. Not to be shared by threads, but for `beat`."""
 
     def __init__(self, channel: Channel, session: script.Session) -> None:
         self._channel = channel
         self._mark = session.mark
         self._preamble = script.preamble(session).encode()
         self._secrets: set[str] = set()
+        self._busy = threading.Lock()
 
     def run(self, phase: Phase, on_result: OnResult) -> list[Result]:
         """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
 
         Raises StepFailedError, or ChannelLostError when the connection broke or a step outlived its limit.
         """
+        with self._busy:
+            return self._run(phase, on_result)
+
+    def beat(self) -> None:
+        """Tell an idle shell that its controller lives. Never raises: the next phase tells what is wrong."""
+        if self._busy.acquire(blocking=False):
+            try:
+                with suppress(ChannelLostError, ValueError):  # ValueError: closed meanwhile
+                    self._channel.send(script.BEAT)
+            finally:
+                self._busy.release()
+
+    def _run(self, phase: Phase, on_result: OnResult) -> list[Result]:
         text = script.render(phase, self._mark, reveal=True).encode()
         self._channel.send(self._preamble + text)
         self._preamble = b""

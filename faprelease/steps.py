@@ -13,6 +13,8 @@ CAN_NOT_CREATE = 73
 """A step that exits with this (EX_CANTCREAT) could not make the app's folder."""
 LOCK_HELD = 75
 """A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
+FROZEN = 77
+"""A step that exits with this (EX_NOPERM) found that someone keeps everybody from releasing."""
 
 
 _HOST_FILES = Path(__file__).parent / "host"

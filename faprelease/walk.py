@@ -49,6 +49,8 @@ class Request:
     dry_run: bool = False
     rerun: bool = False
     """Run release_command again though nobody knows how it ended last."""
+    lock_wait: float = 0
+    """For how many seconds to wait where another run holds a lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +100,8 @@ class Walk:
         if any(target.settings.show_output for target in self.targets):
             self.report.show_steps()
         token, who = _new_word(), _who()
-        with Connections(self.targets, token, who, _new_word()) as connections:
-            hosts = self._hosts(connections.look(lock=lock))
+        with Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections:
+            hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait))
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())

@@ -9,10 +9,10 @@ import sys
 import click
 
 from artifact_store.errors import FapError
-from faprelease.cli import look, migrate, release
+from faprelease.cli import locks, look, migrate, release
 from faprelease.cli.group import cli
 
-__all__ = ["look", "main", "migrate", "release"]
+__all__ = ["locks", "look", "main", "migrate", "release"]
 
 
 def main() -> None:

@@ -36,7 +36,24 @@ def about_a_stage(function: F) -> F:
     return function
 
 
-def request(words: tuple[str, ...], file: Path, stage: str, role: str, *, dry_run: bool = False) -> "Request":
+lock_wait = click.option(
+    "--lock-wait",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="SECONDS",
+    help="wait so long for another run on these hosts to end (default: do not wait)",
+)
+
+
+def request(
+    words: tuple[str, ...],
+    file: Path,
+    stage: str,
+    role: str,
+    *,
+    dry_run: bool = False,
+    lock_wait: float = 0,
+) -> "Request":
     """What the command line asks for; raises click.UsageError for words that say no stage, or too much."""
     from faprelease.walk import Request
 
@@ -51,7 +68,9 @@ def request(words: tuple[str, ...], file: Path, stage: str, role: str, *, dry_ru
         flags["curl_url"] = sys.stdin.readline().strip()
         if not flags["curl_url"]:
             raise click.UsageError("--curl-url - found no URL on standard input")
-    return Request(file=file, stage=stage, role=role or None, flags=flags, dry_run=dry_run)
+    return Request(
+        file=file, stage=stage, role=role or None, flags=flags, dry_run=dry_run, lock_wait=lock_wait
+    )
 
 
 def _split(words: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:

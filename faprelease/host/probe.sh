@@ -49,6 +49,7 @@ if { read -r owner <"$state/lock/owner" && read -r holder <"$state/lock/holder";
   process_of "${holder%% *}"
   [ -z "$process" ] || [ "$process" != "${holder#* }" ] || say locked "$owner"
 fi
+{ read -r frozen <"$state/frozen" && say frozen "$frozen"; } 2>/dev/null
 there=$path
 while [ ! -d "$there" ]; do
   there=${there%/*}

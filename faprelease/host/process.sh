@@ -4,5 +4,6 @@ process_of() {
   { read -r stat <"/proc/$1/stat" && read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || return 0
   # the fields after the command's name, which may hold spaces: the 20th is the start time
   set -- ${stat##*) }
-  process="${20} $boot"
+  # a zombie has ended, whoever forgot to ask for it
+  [ "$1" = Z ] || process="${20} $boot"
 }

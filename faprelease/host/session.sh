@@ -1,5 +1,5 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
-# Needs: fap_mark, fap_token, fap_output_limit, fap_unlock_all.
+# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_unlock_all.
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file that takes what an untrusted step prints. `set -C` makes a new one, whatever stands there already.
@@ -52,15 +52,35 @@ fap_find_keeper() {
     read -r fap_name <"/proc/$fap_keeper/comm" || return 1
   done
 }
+# fap_is_fed: a step runs, or the controller was heard of less than fap_idle_limit seconds ago. This shell's input is
+# all that it reads then, so what the kernel counts as read tells (proc(5), /proc/PID/io); its only child is the watcher.
+fap_is_fed() {
+  fap_children= fap_now=
+  { read -r fap_now <"/proc/$FAP_SESSION/io"; read -r fap_children <"/proc/$FAP_SESSION/task/$FAP_SESSION/children"; } 2>/dev/null
+  [ -n "$fap_now" ] && [ -n "$fap_children" ] || return 0
+  case $fap_now$fap_children in
+    "$fap_read${fap_children%% *}") ;;
+    *) fap_read=$fap_now fap_idle=0 ;;
+  esac
+  fap_idle=$((fap_idle + 3))
+  [ "$fap_idle" -le "$fap_idle_limit" ]
+}
 # While a step runs, nobody reads this shell's input: so a step whose controller was killed is stopped from
-# here, and the lock does not outlive it for as long as an installer takes.
+# here, and the lock does not outlive it for as long as an installer takes. A connection that only looks open (the
+# controller's machine is gone, and no packet said so) holds nothing for long either.
 (
   trap - EXIT HUP INT PIPE TERM
   exec </dev/null >/dev/null 2>&1
   fap_find_keeper || exit
-  fap_first=$fap_keeper
+  fap_first=$fap_keeper fap_read= fap_idle=0
   while sleep 3 && read -r fap_stat <"/proc/$FAP_SESSION/stat"; do
-    fap_find_keeper && [ "$fap_keeper" = "$fap_first" ] && continue
+    if fap_find_keeper && [ "$fap_keeper" = "$fap_first" ]; then
+      fap_is_fed && continue
+      # A shell that waits for its input hears no TERM, and tidies up no more.
+      kill -KILL "$FAP_SESSION"
+      fap_close
+      exit
+    fi
     trap '' TERM
     read -r fap_children <"/proc/$FAP_SESSION/task/$FAP_SESSION/children"
     kill $fap_children

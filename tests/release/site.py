@@ -59,8 +59,8 @@ class Site:
         release.release(self.request(curl_url=url, **flags), Report())
         return self.current()
 
-    def rollback(self, to: str = "", **flags: Any) -> str:
-        release.rollback(self.request(**flags), Report(), to)
+    def rollback(self, to: str = "", *, force: bool = False, renew: bool = False, **flags: Any) -> str:
+        release.rollback(self.request(**flags), Report(), to, force=force, renew=renew)
         return self.current()
 
     def current(self) -> str:
@@ -93,7 +93,7 @@ class Site:
 
     def leftovers(self) -> set[str]:
         """What no run leaves in the state folder."""
-        known = {"releases", "ledger.jsonl", "guard", "install.started", "key", "rollout.jsonl"}
+        known = {"releases", "ledger.jsonl", "guard", "install.started", "key", "turn", "rollout.jsonl"}
         return {path.name for path in (self.path / ".fap").iterdir()} - known
 
     def run_changed(self, change: Callable[[Plan], Plan], url: str) -> None:

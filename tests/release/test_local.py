@@ -59,12 +59,76 @@ def test_a_rollback_of_nothing_says_so(site: Site) -> None:
 
 def test_rollback_to_a_named_release(site: Site, urls: list[str]) -> None:
     ids = [site.release(url) for url in urls[:3]]
-    for wrong in ("260101-000000", ids[2], "../../etc"):
-        with pytest.raises(FapError, match="can't be rolled back to") as refused:
+    for wrong in ("260101-000000", "../../etc", "9"):
+        with pytest.raises(FapError, match="can't be rolled back to: there is no such release") as refused:
             site.rollback(wrong)
-        assert f"{ids[0]}, {ids[1]}" in refused.value.hint
+        assert f"{ids[0]} (version 1), {ids[1]} (version 2)" in refused.value.hint
+    with pytest.raises(FapError, match=f"{ids[2]} is live on all hosts"):
+        site.rollback(ids[2])
     assert site.rollback(ids[0]) == ids[0]
     assert site.states()[ids[1]] == "retired"
+    with pytest.raises(FapError, match="3 was left as bad") as refused:
+        site.rollback("3")
+    assert refused.value.hint.endswith("faprelease rollback production web --to 3 --force")
+    assert site.rollback("2") == ids[1]
+
+
+def test_a_rollback_tells_which_names_of_the_environment_are_as_they_were(
+    site: Site, urls: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.configure("environment: {SAME: '1', OTHER: 'a b', OLD: \"it's\"}")
+    first = site.release(urls[0])
+    site.configure("environment: {SAME: '1', OTHER: s3cret, NEW: '2'}")
+    site.release(urls[1])
+    capsys.readouterr()
+    assert site.rollback() == first
+    said = capsys.readouterr().err
+    assert "the environment is that of then; changed: OTHER; gone: NEW; back: OLD" in said
+    assert "s3cret" not in said
+    assert "OTHER='a b'" in (site.path / "current/.env").read_text()
+
+
+def test_a_rollback_can_take_the_configuration_of_now_and_downloads_nothing(
+    site: Site, tmp_path: Path
+) -> None:
+    site.configure("environment: {WORD: old}\nlinked_dirs: [log, tmp]")
+    url = artifact(tmp_path / "built", "1", {"assets/a.css": b"body {}"})
+    first = site.release(url)
+    second = site.release(artifact(tmp_path / "built", "2"))
+    Path(url.removeprefix("file://")).unlink()
+    (site.path / "current/log/today").write_text("kept")
+    site.configure("environment: {WORD: new}\nlinked_dirs: [log]")
+    third = site.rollback(renew=True)
+    assert third > second
+    assert site.version() == "1"
+    assert site.states() == {first: "retired", second: "bad", third: "live"}
+    current = site.path / "current"
+    assert (current / ".env").read_text() == "WORD=new\n"
+    assert (current / "assets/a.css").read_bytes() == b"body {}"
+    assert (current / "venv").is_dir()
+    assert (current / "log/today").read_text() == "kept"
+    assert not (current / "tmp").exists()
+    assert [(line["event"], line["artifact"]["version"]) for line in site.ledger()] == [
+        ("released", "1"),
+        ("released", "2"),
+        ("rolled back", "1"),
+    ]
+    assert site.rollback() == first
+    site.configure("linked_files: [missing.toml]")
+    with pytest.raises(FapError, match="linked files are missing"):
+        site.rollback(second, renew=True, force=True)
+    assert site.current() == first
+
+
+def test_releases_left_as_bad_do_not_pile_up(site: Site, urls: list[str]) -> None:
+    first = site.release(urls[0])
+    bad = []
+    for _ in range(4):
+        bad.append(site.release(urls[1], keep_releases=1))
+        assert site.rollback(keep_releases=1) == first
+    site.configure("environment: {A: b}")
+    last = site.release(urls[2], keep_releases=1)
+    assert site.folders() == [first, *bad[-2:], last]
 
 
 def test_only_so_many_releases_are_kept(site: Site, urls: list[str]) -> None:
@@ -90,14 +154,14 @@ def test_a_release_that_a_process_runs_in_is_kept(site: Site, urls: list[str]) -
 def test_failed_releases_do_not_push_out_good_ones(site: Site, urls: list[str], tmp_path: Path) -> None:
     broken = artifact(tmp_path / "broken", "9", {"install.sh": b"echo no; exit 3\n"})
     good = [site.release(url, keep_releases=2) for url in urls[:2]]
-    for _ in range(3):
+    for _ in range(5):
         with pytest.raises(ReleaseFailedError, match="exit 3"):
             site.release(broken, keep_releases=2)
     assert site.current() == good[1]
     assert site.folders() == good
     newest = site.release(urls[2], keep_releases=2)
     assert site.folders() == [good[1], newest]
-    assert list(site.states().values()).count("failed") == 1
+    assert list(site.states().values()).count("failed") == 2
     assert not site.leftovers()
 
 

@@ -15,7 +15,7 @@ from faprelease.facts import HostState, Record, Release, Unpacked
 from faprelease.hostplan import Host, Order, link_target
 from faprelease.layout import is_release_id, next_release_id
 from faprelease.plan import plan_release, plan_rollback
-from faprelease.retention import outdated_releases
+from faprelease.retention import KEEP_AS_EVIDENCE, outdated_releases
 
 NEW = "261122-120000"
 GIB = 1024**3
@@ -24,7 +24,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def release(name: str, state: str = "retired", previous: str = "", present: bool = True) -> Release:
-    return Release(name, Record(state=state, previous=previous), Unpacked(digest="d"), present)
+    return Release(name, Record(state=state, previous=previous), Unpacked(digest=name), present)
 
 
 def host_state(*releases: Release, current: str = "", **more: Any) -> HostState:
@@ -90,8 +90,11 @@ def test_what_is_removed_is_ours_finished_and_spare(
     assert len(left - {previous, current, NEW}) <= max(0, keep - 1)
     kept, gone = sorted(left & good - {previous, current}), sorted(good & set(removed))
     assert not gone or not kept or gone[-1] < kept[0], "the oldest go first"
-    evidence = {each.id for each in found if not facts.is_good(each)} - {previous, current}
-    assert len(evidence - set(removed)) <= 1
+    evidence = [each for each in found if not facts.is_good(each) and each.id not in {previous, current}]
+    bad = sorted(each.id for each in evidence if each.present and each.record.state == "bad")
+    unborn = sorted({each.id for each in evidence} - set(bad))
+    for ids in (bad, unborn):
+        assert [each for each in ids if each not in removed] == ids[-KEEP_AS_EVIDENCE:]
 
 
 A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))
@@ -138,9 +141,11 @@ def test_a_rollback_without_a_goal_changes_nothing(releases: list[Release], curr
 def test_hosts_that_would_go_to_different_releases_are_refused() -> None:
     one = host_state(release(A), release(B), release(C, "live", B), current=C)
     two = host_state(release(A), release(B), release(C, "live", A), current=C)
-    with pytest.raises(FapError, match="do not agree") as refused:
+    with pytest.raises(
+        FapError, match=rf"do not agree.*\n  web1 \(web\): {B}\n  web2 \(web\): {A}"
+    ) as refused:
         plan_rollback(hosts(one, two), order())
-    assert "--to" in refused.value.hint
+    assert f"faprelease rollback production web --hosts web1 --to {B}" in refused.value.hint
     assert {host.release for host in plan_rollback(hosts(one, two), order(), B).hosts} == {B}
 
 

@@ -1,0 +1,14 @@
+# Make a release of the artifact that an older one was made of, without its environment, links into shared/ and
+# venv. Needs: old, release, shared, facts, new_facts (the files that say what was unpacked), file (the environment's).
+cp -a "$old/." "$release/" || exit 1
+case $file in
+  /*) ;;
+  *) rm -f "$release/${file#"%(release_path)s/"}" || exit 1 ;;
+esac
+rm -rf "$release/venv" || exit 1
+find "$release" -type l | while read -r link; do
+  case $(readlink "$link") in
+    "$shared"/*) rm -f "$link" || exit 1 ;;
+  esac
+done || exit 1
+[ ! -f "$facts" ] || cp "$facts" "$new_facts"

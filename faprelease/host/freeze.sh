@@ -1,0 +1,8 @@
+# Keep everybody from releasing until someone unlocks: a file, so that it outlives its session and a reboot. A run
+# that holds the lock already goes on. Exit 77: frozen before; the line of JSON says by whom and why.
+# Needs: state, freeze, line (both one line of JSON, for the file and for the ledger).
+[ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
+fap_guard "$state" || exit 1
+[ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }
+printf '%s\n' "$freeze" >"$state/frozen.new" && mv -f "$state/frozen.new" "$state/frozen" || exit 1
+printf '%s\n' "$line" >>"$state/ledger.jsonl"

@@ -1,0 +1,20 @@
+# Let releases begin again. Needs: state, force (yes: the lock of a run goes too; its session is told to end, and
+# publishes nothing any more), line (one line of JSON, for the ledger).
+[ -d "$state" ] || exit 0
+fap_guard "$state" || exit 1
+done=
+if [ -f "$state/frozen" ]; then
+  cat "$state/frozen"
+  rm -f "$state/frozen" || exit 1
+  done=yes
+fi
+if [ -n "$force" ] && [ -d "$state/lock" ]; then
+  holder= owner=
+  { read -r holder <"$state/lock/holder"; read -r owner <"$state/lock/owner"; } 2>/dev/null
+  process_of "${holder%% *}"
+  rm -rf "$state/lock" || exit 1
+  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || kill -HUP "${holder%% *}"
+  echo "broke the lock of $owner"
+  done=yes
+fi
+[ -z "$done" ] || printf '%s\n' "$line" >>"$state/ledger.jsonl"
