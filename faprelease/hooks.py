@@ -6,17 +6,19 @@ host; it runs nothing.
 """
 
 import re
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from types import ModuleType
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 import pluggy
 
-from faprelease.config import Target
+from faprelease.config import Settings, Target
 from faprelease.deployfile import DeployFile
 from faprelease.errors import ConfigError, FapError
 from faprelease.steps import Step
@@ -27,6 +29,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "drain", "assets", "slack", "webhook")
 STRATEGIES = ("curl",)
+ENTRY_POINTS = "faprelease.plugins"
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
 
@@ -138,18 +141,23 @@ class Signals:
 
 
 class Plugins:
-    """The plugins of one deploy.yml."""
+    """The plugins of one role, as deploy.yml names them, in its order."""
 
-    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+    def __init__(self, modules: Mapping[str, Any]) -> None:
         self._modules = dict(modules)
         self._pluggy = pluggy.PluginManager("faprelease")
         self._pluggy.add_hookspecs(Signals)
-        for name, module in modules.items():
-            self._pluggy.register(module, name)
-        self._pluggy.check_pending()
+        try:
+            for name, module in modules.items():
+                self._pluggy.register(module, name)
+            self._pluggy.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise ConfigError(
+                f"a plugin has a hook that is none: {error}", hint="docs/plugins.md lists the hooks"
+            ) from error
 
     def names(self) -> list[str]:
-        """Those that do something on hosts, as deploy.yml names them, in its order."""
+        """Those that do something on hosts."""
         return [name for name, module in self._modules.items() if _has_steps(module)]
 
     def option_kinds(self) -> list[type[msgspec.Struct]]:
@@ -157,14 +165,45 @@ class Plugins:
         kinds = [getattr(self._modules[name], "Options", None) for name in self.names()]
         return [kind for kind in kinds if kind is not None]
 
+    def check_options(self, context: Context) -> None:
+        """Raise ConfigError if a value of any of them is of the wrong kind."""
+        for module in self._modules.values():
+            if (kind := getattr(module, "Options", None)) is not None:
+                context.options(kind)
+
+    def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
+        """The steps of all plugins at a signal (`published`); raises ConfigError where a hook fails, or gives
+        something else than steps."""
+        found: list[Step] = []
+        for hook in self._implementations(f"deploy_{signal}"):
+            try:
+                answer: Any = hook.function(*((context,) if hook.argnames else ()))
+                steps = list(answer or ())
+            except FapError:
+                raise
+            except Exception as error:  # of anyone's plugin
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                raise ConfigError(
+                    f"plugin {hook.plugin_name} failed at {signal}: {type(error).__name__}: {error}",
+                    hint=f"see {place.filename}, line {place.lineno}; nothing was changed",
+                ) from error
+            for step in steps:
+                if not isinstance(step, Step):
+                    raise ConfigError(
+                        f"plugin {hook.plugin_name} gave {step!r} at {signal}, which is no step",
+                        hint="a hook yields faprelease.steps.Step; docs/plugins.md shows how",
+                    )
+            found += steps
+        return tuple(found)
+
     def notified(self) -> bool:
         """Does any of them want to know how a run goes?"""
-        return bool(self._pluggy.hook.notify.get_hookimpls())
+        return bool(self._implementations("notify"))
 
     def notify(self, context: Context, event: Event) -> Iterator[str]:
         """Tell all of them; yields what went wrong, one line for each that could not do it."""
         known = {"context": context, "event": event}
-        for hook in self._pluggy.hook.notify.get_hookimpls():
+        for hook in self._implementations("notify"):
             try:
                 hook.function(*(known[name] for name in hook.argnames))
             except FapError as error:
@@ -172,45 +211,86 @@ class Plugins:
             except Exception as error:  # of anyone's plugin; its text may hold a secret
                 yield f"{hook.plugin_name}: {type(error).__name__}"
 
-    def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
-        """The steps of all plugins at a signal (`published`), in the order the file names the plugins."""
-        answers = getattr(self._pluggy.hook, f"deploy_{signal}")(context=context)
-        return tuple(step for steps in reversed(answers) for step in steps)
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        """In the order of the file. Each is called by itself, so that what it does wrong has its name."""
+        return list(getattr(self._pluggy.hook, hook).get_hookimpls())
 
 
-def _has_steps(module: ModuleType) -> bool:
-    return any(name.startswith("deploy_") for name in vars(module))
+def _has_steps(module: Any) -> bool:
+    return any(name.startswith("deploy_") for name in dir(module))
 
 
 def load(names: Iterable[str], file: DeployFile) -> Plugins:
-    """Import the plugins that a role names; raises ConfigError for one that is not there."""
+    """Import the plugins that a role names; raises ConfigError for one that is not there, or is wrong."""
     found = {name: _import(name, file) for name in names}
     return Plugins({name: module for name, module in found.items() if module is not None})
 
 
 def options_of(file: DeployFile) -> dict[str, Any]:
-    """Every key that a strategy or plugin can add, with its default; raises ConfigError as `load` does."""
-    named = file.values.get("plugins") or []
-    names = [str(name) for name in (named if isinstance(named, list) else [named])]
-    strategies = [import_module(f"faprelease.strategies.{name}") for name in STRATEGIES]
-    plugins = [_import(name, file) for name in dict.fromkeys([*BUILT_IN, *names])]
+    """Every key that a strategy or plugin can add, with its default; raises ConfigError as `load` does, and
+    for a key that two of them add."""
+    strategies = [(name, import_module(f"faprelease.strategies.{name}")) for name in STRATEGIES]
+    names = dict.fromkeys([*BUILT_IN, *_named_in(file)])
+    plugins = {id(module): (name, module) for name in names if (module := _import(name, file)) is not None}
     found: dict[str, Any] = {}
-    for module in (*strategies, *plugins):
-        options = getattr(module, "Options", None)
-        if options is not None:
-            found |= msgspec.structs.asdict(options())
+    owners = dict.fromkeys(Settings.__struct_fields__, "fapkit itself")
+    for name, module in (*strategies, *plugins.values()):
+        for key, default in _defaults(name, module).items():
+            if key in owners:
+                raise ConfigError(
+                    f"plugin {name} adds the key {key}, which {owners[key]} has",
+                    hint=f"rename it: {name}_{key}",
+                )
+            owners[key], found[key] = f"plugin {name}", default
     return found
 
 
-def _import(name: str, file: DeployFile) -> ModuleType | None:
-    """The module behind a plugin's name; None for a strategy, which is part of the core."""
+def _defaults(name: str, module: Any) -> dict[str, Any]:
+    options = getattr(module, "Options", None)
+    try:
+        return msgspec.structs.asdict(options()) if options is not None else {}
+    except TypeError as error:
+        raise ConfigError(f"plugin {name}: its Options: {error}", hint="give every key a default") from error
+
+
+def _named_in(file: DeployFile) -> Iterator[str]:
+    """Every plugin that the file names, for whatever verb, stage or role."""
+    stages = file.values.get("stage_role_configs")
+    roles = [role for stage in _mappings(stages) for role in _mappings(stage)]
+    for values in (file.values, *roles):
+        for key, value in values.items():
+            if key == "plugins" or str(key).endswith("_plugins"):
+                yield from map(str, value if isinstance(value, list) else [value] if value else [])
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
+
+
+def _import(name: str, file: DeployFile) -> Any:
+    """What is behind a plugin's name; None for a strategy, which is part of the core.
+
+    A built-in one by its short name, then an entry point of the group `faprelease.plugins`, then a module,
+    which may lie beside deploy.yml.
+    """
     bare = _PREFIX.sub("", name)
     if bare in STRATEGIES:
         return None
+    if bare in BUILT_IN:
+        return import_module(f"faprelease.plugins.{bare}")
+    from importlib.metadata import entry_points  # slow, and few have plugins of their own
+
+    folder = str(Path(file.name).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
     try:
-        return import_module(f"faprelease.plugins.{bare}" if bare in BUILT_IN else bare)
-    except (ModuleNotFoundError, ValueError) as error:
+        for entry in entry_points(group=ENTRY_POINTS, name=bare):
+            return entry.load()
+        return import_module(bare)
+    except Exception as error:  # whatever a module does when it is imported
+        reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{file.where('plugins')}: there is no plugin {name!r} ({error})",
-            hint=f"built in are: {', '.join((*STRATEGIES, *BUILT_IN))}; your own is named by its module",
+            f"{file.where('plugins')}: there is no plugin {name!r} ({reason})",
+            hint=f"built in are: {', '.join((*STRATEGIES, *BUILT_IN))}; your own is a module, beside"
+            f" deploy.yml or installed, or an entry point of the group {ENTRY_POINTS}",
         ) from error

@@ -29,6 +29,7 @@ from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
 from faprelease.errors import FapError
 from faprelease.facts import HostState
+from faprelease.hooks import Context
 from faprelease.hostplan import Host, Order
 from faprelease.interrupt import stop_on_signals
 from faprelease.layout import next_release_id
@@ -78,6 +79,9 @@ class Walk:
         """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
         file, options = load(request.file, request.flags)
         targets = config.targets(file, request.stage, request.role, request.flags, options)
+        for target in {target.settings.role: target for target in targets}.values():
+            plugins = hooks.load(_plugin_names(target, verb), file)
+            plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
     def given(self, **found: str) -> "Walk":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, release
+from faprelease import config, walk
 from faprelease.config import VERBS, Target
 from faprelease.errors import ConfigError
 from tests.release.conftest import Write
@@ -15,7 +15,7 @@ WEB = "app_name: shop\nstage_role_configs:\n  production:\n    web: {hosts: [web
 
 
 def load(path: Path, stage: str = "production", role: str | None = "web", **flags: Any) -> list[Target]:
-    file, options = release.load(path, flags)
+    file, options = walk.load(path, flags)
     return config.targets(file, stage, role, flags, options)
 
 
