@@ -3,6 +3,7 @@
 import difflib
 import secrets
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -117,12 +118,21 @@ class Store:
             raise self._no_version(app, version)
         return found
 
-    def list(self, app: str) -> tuple[ArtifactRecord, ...]:
-        """The records of all versions of an app, the oldest push first."""
-        records = (record.find(self._blobs, ArtifactId(app, version)) for version in self.version_names(app))
-        return tuple(
-            sorted((found for found in records if found), key=lambda found: (found.at, found.version))
+    def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
+        """The records of all versions of an app, or of the `last` so many, the oldest push first.
+
+        Each is read with a request of its own, four at a time.
+        """
+        pushed = sorted(
+            (blob.modified, version)
+            for blob in self._blobs.listing(layout.artifacts(app))
+            if (version := layout.recorded_version(blob.key))
         )
+        with ThreadPoolExecutor(4) as pool:
+            wanted = pushed if last is None else pushed[-last:]
+            read = pool.map(lambda each: record.find(self._blobs, ArtifactId(app, each[1])), wanted)
+            found = [there for there in read if there]
+        return tuple(sorted(found, key=lambda there: (there.at, there.version)))
 
     def version_names(self, app: str) -> tuple[str, ...]:
         """The names of all versions of an app, in no order."""

@@ -110,6 +110,9 @@ def test_versions_and_stages_for_people(shop: Cli, two: Path) -> None:
     assert (
         shop.out("stages", "shop") == f"staging          2  {digest[:12]}  entry 1, just now, by ann@desk\n"
     )
+    last = shop("list", "shop", "--last", "1")
+    assert (last.stdout[:3], last.stderr) == ("2  ", "there are older ones: --all\n")
+    assert len(shop.out("list", "shop", "--all").splitlines()) == 2
     assert f"digest     {digest}" in shop.out("show", "shop", "2")
     assert shop.out("url", "shop", "2").strip().startswith(f"file://{shop.folder}/store/shop/")
 

@@ -187,6 +187,7 @@ def test_versions_are_listed_by_the_time_of_their_push(store: Store, tmp_path: P
         store.publish(tgz(tmp_path, version=version), who="ann")
     store.publish(tgz(tmp_path, app="blog"), who="ann")
     assert [record.version for record in store.list("shop")] == ["2", "10", "1"]
+    assert [record.version for record in store.list("shop", last=2)] == ["10", "1"]
     assert store.apps() == ("blog", "shop")
 
 

@@ -1,0 +1,50 @@
+"""`fapstore`: put artifacts in a store, find them, promote them. stdout is data, stderr is talk.
+
+Each group of commands is a module here; it adds them to `group.fapstore`.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+import click
+
+from artifact_store.cli import artifacts, signatures, stages, upkeep
+from artifact_store.cli.group import fapstore, say
+from artifact_store.errors import FapError
+
+__all__ = ["artifacts", "fapstore", "main", "signatures", "stages", "upkeep"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `fapstore`; print errors with what to type next, and exit with their code."""
+    try:
+        sys.exit(fapstore.main(arguments, prog_name="fapstore", standalone_mode=False))
+    except FapError as error:
+        say(f"fapstore: {error.message}")
+        if error.hint:
+            hint = _with_store(error.hint, sys.argv[1:] if arguments is None else arguments)
+            for line in f"hint: {hint}".split("\n"):
+                say(line)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OSError as error:
+        say(f"fapstore: {error}")
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        say("fapstore: interrupted")
+        sys.exit(130)
+
+
+def _with_store(hint: str, arguments: Sequence[str]) -> str:
+    """The hint as it can be typed: with the store, if that was named by the option, and the rules."""
+    given: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, is_there, value = word.partition("=")
+        if option not in ("--store", "--config", "--signers"):
+            break
+        given += [option, shlex.quote(value if is_there else next(words, ""))]
+    return hint.replace("fapstore ", " ".join(["fapstore", *given, ""]))

@@ -1,0 +1,78 @@
+"""Signatures: make them, and check everything that is stored."""
+
+from pathlib import Path
+
+import click
+
+from artifact_store import actor, wording
+from artifact_store.attestation import Signed
+from artifact_store.cli.group import Opener, fapstore, json_option, key_option, tell, why_option
+from artifact_store.errors import UsageError, VerificationError
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version")
+@click.option(
+    "--sha256", "digest", default="", help="Refuse to sign other bytes than these, which you packed."
+)
+@key_option
+@json_option
+@click.pass_obj
+def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
+    """Sign a version: that it is these bytes."""
+    signed = opened(key).sign(app, version, who=actor.who(), digest=digest)
+    tell(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version")
+@click.argument("stage")
+@why_option
+@key_option
+@json_option
+@click.pass_obj
+def approve(
+    opened: Opener, app: str, version: str, stage: str, why: str, key: Path | None, as_json: bool
+) -> None:
+    """Sign that a version may go to a stage."""
+    signed = opened(key).approve(app, version, stage, who=actor.who(), why=why)
+    tell(signed, as_json, f"approved {app} {version} for {stage}{_by(signed)}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version", required=False)
+@click.option(
+    "--all", "every", is_flag=True, help="Read every version again, not only those that stages run."
+)
+@json_option
+@click.pass_obj
+def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: bool) -> None:
+    """Check what is stored, and who signed it.
+
+    Reads again the stages' logs, the release records, and all bytes of the versions that stages run; or of
+    VERSION alone. Exits with 6 if anything is not what it says it is.
+    """
+    from artifact_store import audit
+
+    if version and every:
+        raise UsageError("a version, or --all?", hint=f"fapstore verify {app} --all")
+    checks = []
+    for check in audit.everything(opened(), opened.trust(), app, version, every=every):
+        checks.append(check)
+        if not as_json:
+            for line in audit.lines(check):
+                click.echo(wording.printable(line))
+    if as_json:
+        tell(checks, as_json)
+    bad = sum(bool(check.problems) for check in checks)
+    if bad:
+        raise VerificationError(
+            f"{bad} of {len(checks)} checks failed", hint=f"find out who can write to the store: {opened.url}"
+        )
+
+
+def _by(signed: Signed) -> str:
+    return f", as {signed.by}" if signed.by else ""

@@ -1,0 +1,250 @@
+"""Stages: change what they should run, and tell what they ran."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from artifact_store import actor, wording
+from artifact_store.cli.group import (
+    Opener,
+    fapstore,
+    json_option,
+    key_option,
+    now,
+    reason_option,
+    say,
+    tell,
+    why_option,
+)
+from artifact_store.errors import NotFoundError, UsageError
+from artifact_store.promoting import Change
+from artifact_store.promotion import Entry
+from artifact_store.store import Store
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version", required=False)
+@click.argument("stage", required=False)
+@click.option("--from", "source", metavar="STAGE", help="Promote what this stage runs …")
+@click.option("--to", "target", metavar="STAGE", help="… to this one.")
+@why_option
+@reason_option
+@key_option
+@json_option
+@click.pass_obj
+def promote(
+    opened: Opener,
+    app: str,
+    version: str | None,
+    stage: str | None,
+    source: str | None,
+    target: str | None,
+    why: str,
+    reason: str,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a version what a stage should run; no bytes move.
+
+    APP VERSION STAGE, or APP --from STAGE --to STAGE.
+    """
+    store = opened(key)
+    who, ci = actor.who(), actor.ci_run()
+    if version and stage and not (source or target):
+        change = store.promote(app, version, stage, who=who, why=why, ci=ci, reason=reason)
+    elif source and target and not version:
+        at_source = store.stage(app, source)
+        if at_source is None:
+            raise NotFoundError(f"{app} {source} runs nothing yet", hint=f"fapstore stages {app}")
+        change = store.promote(
+            app, at_source.version, target, who=who, why=why, source=source, ci=ci, reason=reason
+        )
+    else:
+        raise UsageError(
+            "promote what, to which stage?",
+            hint="fapstore promote APP VERSION STAGE, or: fapstore promote APP --from STAGE --to STAGE",
+        )
+    _report(change, as_json)
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("stage")
+@click.option(
+    "--to", "version", metavar="VERSION", help="A version of the stage's past.  [default: the one before]"
+)
+@why_option
+@reason_option
+@key_option
+@json_option
+@click.pass_obj
+def rollback(
+    opened: Opener,
+    app: str,
+    stage: str,
+    version: str | None,
+    why: str,
+    reason: str,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Go back to the version before on a stage.
+
+    The emergency: no approvals are asked for, and not where the version was before.
+    """
+    change = opened(key).rollback(
+        app, stage, who=actor.who(), why=why, to=version, ci=actor.ci_run(), reason=reason
+    )
+    _report(change, as_json)
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("stage")
+@click.option("--why", required=True, help="The reason, shown to who is refused.")
+@key_option
+@json_option
+@click.pass_obj
+def freeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Refuse promotions and rollbacks of a stage."""
+    _report(opened(key).freeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("stage")
+@why_option
+@key_option
+@json_option
+@click.pass_obj
+def unfreeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Allow them again."""
+    _report(opened(key).unfreeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+
+
+@fapstore.command()
+@click.argument("app")
+@json_option
+@click.pass_obj
+def stages(opened: Opener, app: str, as_json: bool) -> None:
+    """Show what each stage of an app should run."""
+    store = opened()
+    entries = store.heads(app)
+    if not entries:
+        raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
+    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
+    tell(
+        [_entry(*each) for each in told],
+        as_json,
+        *(
+            ", ".join(filter(None, (f"{e.state.stage:<16} {wording.state(e.state, now())}", _signed(e, by))))
+            for e, by in told
+        ),
+    )
+    _demand(store, entries)
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("stage")
+@json_option
+@click.pass_obj
+def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
+    """Tell a stage's history, the newest entry first."""
+    store = opened()
+    entries = store.entries(app, stage)[::-1]
+    if not entries:
+        raise NotFoundError(
+            f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
+        )
+    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
+    tell(
+        [_entry(*each) for each in told],
+        as_json,
+        *(f"{e.state.number:>4}  {wording.sentence(e.state, now(), _signed(e, by))}" for e, by in told),
+    )
+    _demand(store, entries[:1])
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("source", metavar="STAGE")
+@click.argument("target", metavar="STAGE")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="A clone that has the commits.  [default: this folder]",
+)
+@json_option
+@click.pass_obj
+def diff(opened: Opener, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
+    """Tell what promoting from the first stage to the second would bring.
+
+    Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
+    the manifests are read.
+    """
+    from artifact_store import stagediff
+
+    found = stagediff.look(opened(), app, source, target, repository)
+    tell(stagediff.facts(found), as_json, *stagediff.lines(found, now()))
+
+
+@fapstore.command()
+@click.argument("app")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="A clone that has the commits.  [default: this folder]",
+)
+@json_option
+@click.pass_obj
+def board(opened: Opener, app: str, output: Path | None, repository: Path, as_json: bool) -> None:
+    """Write a page that tells what each stage runs, what waits, and how it came to that.
+
+    One HTML file that needs nothing else: put it on any web server. It tells names, versions and reasons;
+    it holds no secret and no URL of an artifact.
+    """
+    from artifact_store import board as boards
+
+    trust = opened.trust()
+    found = boards.look(opened(), trust.policy, app, repository, check=trust.signers is not None)
+    if as_json:
+        tell(found, as_json)
+    elif output is None:
+        click.echo(boards.page(found, now()))
+    else:
+        part = output.with_name(f".{output.name}.part")
+        part.write_text(boards.page(found, now()), encoding="utf-8")
+        part.replace(output)
+        say(f"wrote {output}")
+
+
+def _signatures(opened: Opener, store: Store, entries: Sequence[Entry]) -> Sequence[tuple[str, ...] | None]:
+    """Who signed each entry; None if no allowed signers are named."""
+    return store.notary.all_signed_by(entries) if opened.trust().signers else [None] * len(entries)
+
+
+def _signed(entry: Entry, by: tuple[str, ...] | None) -> str:
+    return wording.signature(by, len(entry.sealed.signatures))
+
+
+def _entry(entry: Entry, by: tuple[str, ...] | None) -> dict[str, object]:
+    return {**msgspec.structs.asdict(entry.state), "signed_by": by}
+
+
+def _demand(store: Store, entries: Sequence[Entry]) -> None:
+    """Raise VerificationError, after all was told, for an entry that lacks a demanded signature."""
+    for entry in entries:
+        store.notary.check_entry(entry)
+
+
+def _report(change: Change, as_json: bool) -> None:
+    against = f", against the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
+    say(f"done{against}" if change.changed else "nothing to do: it is so already")
+    tell(change, as_json, f"{change.state.stage} {wording.state(change.state, now())}")
