@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from faprelease.transports.lean import paramiko
+import paramiko
+
 from faprelease.transports.passwords import Passwords
 from faprelease.transports.ssh_config import Server
 

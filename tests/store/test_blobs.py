@@ -1,4 +1,4 @@
-"""What every place that keeps bytes must do: one suite over memory, folder and a real S3 server."""
+"""What every place that keeps bytes must do: one suite over memory, folder, a real S3 server, and moto."""
 
 import hashlib
 import io
@@ -22,13 +22,13 @@ from artifact_store.memory import MemoryBlobs
 BIG = 20 << 20  # more than two parts of a multipart upload
 
 
-@pytest.fixture(params=["memory", "folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.fixture(params=["memory", "folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3")), "moto"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "memory":
         return MemoryBlobs()
     if request.param == "folder":
         return open_blobs(f"file://{tmp_path}/store")
-    return open_blobs(request.getfixturevalue("s3_url"))
+    return open_blobs(request.getfixturevalue(f"{request.param}_url"))
 
 
 @pytest.fixture

@@ -594,13 +594,17 @@ def test_an_error_before_anything_is_deleted_takes_the_marks_back() -> None:
     assert not [key for key in blobs.keys("shop/") if "/removed/" in key]
 
 
-def test_five_thousand_versions_take_less_than_a_second_of_cpu() -> None:
+def test_five_thousand_versions_take_less_than_a_second_of_cpu_each() -> None:
+    """Our own: in memory there is no client library. 1 s is several times what it takes."""
     blobs = filled(5000)
     promoted(blobs, *(str(number) for number in range(4000, 4050)))
     start = time.process_time()
+    assert len(store_on(blobs).list("shop")) == 5000
+    listed = time.process_time() - start
     plan = planned(blobs)
     assert len(plan.unused) == 4998
-    assert time.process_time() - start < 1
+    assert listed < 1
+    assert time.process_time() - start - listed < 1
 
 
 @pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])

@@ -1,27 +1,31 @@
 """The policies of docs/iam: each role can do its work, and nobody else's.
 
-moto stands for AWS here: it evaluates IAM policies, and no other server at hand does.
+moto stands for AWS here: it evaluates IAM policies, and no other server at hand does. SeaweedFS evaluates
+the bucket's policy, but for the condition `s3:if-none-match`, which it passes over.
 """
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
 import httpx
 import msgspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from artifact_store import hosts, layout
 from artifact_store.artifact import ArtifactId
 from artifact_store.errors import StoreError
 from artifact_store.location import open_blobs
 from artifact_store.record import key as archive_key
+from artifact_store.references import Rules
 from artifact_store.releases import ReleaseRecord
 from artifact_store.store import Store, open_store
+from tests.seaweed import Server
 from tests.store.test_hosts import RECORD as HOST
 from tests.store.test_releases import RECORD
 from tests.store.tgz import tgz
@@ -52,11 +56,8 @@ class Aws:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
+def aws(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    url = moto_server
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     root = {"endpoint_url": url, "aws_access_key_id": "root", "aws_secret_access_key": "root"}
@@ -73,7 +74,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     yield Aws(url, keys, monkeypatch)
     httpx.post(f"{url}/moto-api/reset-auth", content="1000000000")
     httpx.post(f"{url}/moto-api/reset")
-    server.stop()
 
 
 def record(digest: str) -> ReleaseRecord:
@@ -136,6 +136,27 @@ def test_only_gc_deletes_and_only_artifacts(aws: Aws, tmp_path: Path) -> None:
 def test_a_host_without_a_key_reads_nothing(aws: Aws, tmp_path: Path) -> None:
     pushed = aws.act_as("ci").publish(tgz(tmp_path, version="1"), "ci")
     assert httpx.get(f"{aws.url}/{BUCKET}/{archive_key(pushed)}").status_code == 403
+
+
+@pytest.mark.xdist_group("s3")
+def test_under_the_bucket_policy_all_goes_on_and_records_and_logs_stay(
+    s3_server: Server, s3_url: str, tmp_path: Path
+) -> None:
+    s3_server.make_bucket(BUCKET)
+    text = (DOCS / "iam" / "bucket.json").read_text()
+    boto3.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=text)
+    store, blobs = open_store(f"s3://{BUCKET}"), open_blobs(f"s3://{BUCKET}")
+    pushed = [store.publish(tgz(tmp_path, version=version), "ci") for version in "12"]
+    store.promote("shop", "1", "production", who="ann")
+    store.record_release(record(pushed[0].digest))
+    store.record_host(HOST)
+    for kept in [name for name in blobs.keys("") if not name.endswith(".tgz")]:
+        refused(lambda: blobs.delete(kept))  # noqa: B023
+    assert [state.version for state in store.history("shop", "production")] == ["1"]
+    time.sleep(1.1)
+    done = store.gc(store.plan_gc("shop", Rules(grace=timedelta())), who="gc", wait=lambda: None)
+    assert done.removed == ("2",)
+    assert blobs.size(archive_key(pushed[1])) is None
 
 
 def test_the_bucket_policy_names_what_lies_there() -> None:
