@@ -4,6 +4,8 @@
 # process manager has shown that the release runs). On stdin: curl's configuration.
 config=$(cat)
 folder=$(cd "$release" && pwd -P) || exit 1
+# Of what another tool released nobody knows a version.
+[ -f "$artifact" ] || shows=
 case $shows in
   '') word= ;;
   release) word=${folder##*/} ;;

@@ -1,6 +1,8 @@
 # Make the unit that of the release, and run it from there.
-# Needs: systemd.sh, restart (a verb), conf (the release's file), before_conf (that of the release before), kept.
+# Needs: systemd.sh, restart (a verb), as_it_is (yes: that is all), conf (the release's file), before_conf (that
+# of the release before), kept.
 # What stood there before the first release of ours is kept in $kept, and comes back with what ran then.
+[ -z "$as_it_is" ] || { change "$restart" "$unit"; exit; }
 put() {
   if [ -n "$user" ]; then
     mkdir -p "${target%/*}" && cp "$1" "$target.new" && mv -f "$target.new" "$target"

@@ -45,7 +45,7 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    conf = f"{context.release}/{options.supervisor_conf}"
+    conf = _conf(context, context.release)
     yield _expect(f"find {options.supervisor_conf}", "-f", conf, "the release has no such file")
 
 
@@ -59,7 +59,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
         trusted=False,
         shown=options.supervisor_output,
         program=options.supervisor_program,
-        conf=_conf(context),
+        conf=_conf(context, context.target.layout.current),
         target=options.supervisor_target,
         signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
@@ -97,13 +97,15 @@ def deploy_failed(context: Context) -> Iterator[Step]:
             "supervisor_remove",
             trusted=False,
             program=options.supervisor_program,
-            conf=_conf(context),
+            conf=_conf(context, context.target.layout.current),
             target=options.supervisor_target,
         )
 
 
-def _conf(context: Context) -> str:
-    return f"{context.target.layout.current}/{context.options(Options).supervisor_conf}"
+def _conf(context: Context, folder: str) -> str:
+    """fapistrano's files name it with `current` before it."""
+    conf = context.options(Options).supervisor_conf
+    return posixpath.join(folder, conf.removeprefix(f"{context.target.layout.current}/"))
 
 
 def _expect(title: str, test: str, path: str, otherwise: str) -> Step:

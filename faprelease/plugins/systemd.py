@@ -13,7 +13,7 @@ from faprelease.steps import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Which unit, where the release has its file, and how it is started anew."""
+    """Which unit, where the release has its file (empty: nowhere), and how it is started anew."""
 
     systemd_unit: str = "%(app_name)s.service"
     systemd_conf: str = "configs/systemd_%(stage)s_%(role)s.service"
@@ -30,6 +30,8 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
+    if not context.options(Options).systemd_conf:
+        return
     conf = _conf(context, context.release)
     missing = shlex.quote(f"{conf}: the release has no such file")
     yield Step(
@@ -65,7 +67,7 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
-    if not context.previous:
+    if not context.previous and context.options(Options).systemd_conf:
         yield _restart(context, "put back the unit that was there before", "")
 
 
@@ -88,7 +90,11 @@ def _step(context: Context, title: str, script: str, limit: int = 60, **variable
         raise ConfigError(
             f"systemd_unit: {options.systemd_unit!r} is no unit", hint="for example: shop.service"
         )
-    whose = {"unit": options.systemd_unit, "user": "yes" if options.systemd_user else ""}
+    whose = {
+        "unit": options.systemd_unit,
+        "user": "yes" if options.systemd_user else "",
+        "as_it_is": "" if options.systemd_conf else "yes",
+    }
     return host_script(
         title, "systemd", script, limit=limit, trusted=False, binding=False, shown=False, **whose, **variables
     )

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-import paramiko
-
 from faprelease.errors import UnreachableError
 from faprelease.transports import known_hosts
 from faprelease.transports.address import for_ssh
 from faprelease.transports.channel import FAREWELL, Channel, ChannelLostError
+from faprelease.transports.lean import paramiko
 from faprelease.transports.passwords import Passwords
 from faprelease.transports.ssh_config import Server
 from faprelease.transports.ssh_keys import Keys

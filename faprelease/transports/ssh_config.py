@@ -9,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import paramiko
-
 from faprelease.errors import ConfigError
 from faprelease.transports import address, known_hosts, openssh
+from faprelease.transports.lean import paramiko
 
 _ONLY_OPENSSH = (
     "proxycommand",

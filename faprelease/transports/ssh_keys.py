@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-import paramiko
-
+from faprelease.transports.lean import paramiko
 from faprelease.transports.passwords import Passwords
 from faprelease.transports.ssh_config import Server
 

@@ -59,6 +59,9 @@ def test_the_program_follows_releases_and_rollbacks(site: Site, supervisord: Sup
     assert site.rollback() == first
     assert runs_from(supervisord) == first
     changed = CONF.replace("startretries=0", "startretries=1")
+    conf = "%(current_path)s/configs/supervisor_%(stage)s_%(role)s.conf"  # as fapistrano's files have it
+    with site.deploy_yml.open("a") as file:
+        file.write(f"supervisor_conf: '{conf}'\n")
     third = site.release(build(site, "3", conf=changed))
     assert runs_from(supervisord) == third
 

@@ -1,6 +1,7 @@
 """The systemd plugin against a real `systemd --user`, on a host reached by ssh."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -121,6 +122,22 @@ def test_what_was_there_before_comes_back(site: FleetSite, systemd: Systemd) -> 
     assert done.returncode == 4, done.stderr
     assert runs(site, systemd) == ("shop by hand", "current")
     assert systemd.host.run(["cat", UNIT]).stdout == by_hand
+
+
+def test_a_unit_that_is_not_ours_is_only_restarted(site: FleetSite, systemd: Systemd) -> None:
+    by_hand = unit("by hand")
+    script = 'mkdir -p "${1%/*}" && cat >"$1"'
+    systemd.host.run(["sh", "-c", script, "sh", UNIT], stdin=by_hand, check=True)
+    systemd.ctl("daemon-reload")
+    configure(site, systemd_conf="")
+    for version in ("1", "2"):
+        done = site.release(site.add(version, run_sh=RUNS))
+        assert done.returncode == 0, done.stderr
+        assert runs(site, systemd) == ("shop by hand", "current")
+    configure(site, systemd_conf="", systemd_user=False)
+    refused = site.release(site.add("3", run_sh=RUNS))
+    (line,) = (line for line in refused.stderr.splitlines() if "NOPASSWD" in line)
+    assert re.fullmatch(r" +deploy ALL=\(root\) NOPASSWD: \S+/systemctl restart shop.service", line)
 
 
 def test_a_reload_keeps_the_main_process(site: FleetSite, systemd: Systemd) -> None:
