@@ -9,6 +9,7 @@ from typing import Any
 
 from faprelease.deployfile import DeployFile
 from faprelease.errors import ConfigError
+from faprelease.layers import everything_said
 
 _REQUIREMENTS = """\
   [tool.fapbuild]
@@ -47,9 +48,9 @@ _INDEX = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
 def refuse_build_steps(file: DeployFile) -> None:
     """Raise ConfigError for the plugins, keys and install commands that build on a host, all at once."""
     found: dict[str, str] = {}
-    for path, key, value in _settings(file.values):
-        for kind, what in _build_steps(key, value):
-            found.setdefault(kind, f"{file.where(*path, key)}: {what} {_KINDS[kind][1]}")
+    for place, value in everything_said(file):
+        for kind, what in _build_steps(place[-1], value):
+            found.setdefault(kind, f"{file.where(*place)}: {what} {_KINDS[kind][1]}")
     if found:
         lines = dict.fromkeys(_KINDS[kind][0] for kind in found)
         app = str(file.values.get("app_name", "NAME"))
@@ -60,7 +61,7 @@ def refuse_build_steps(file: DeployFile) -> None:
 
 
 def _build_steps(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    for plugin in _named_plugins(key, value):
+    for plugin in named_plugins(key, value):
         for kind in _KINDS:
             if re.search(rf"(^|[._-]){kind}$", plugin):
                 yield kind, f"the plugin {plugin!r}"
@@ -71,16 +72,8 @@ def _build_steps(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield "virtualenv", repr(value)
 
 
-def _settings(values: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    yield from (((), str(key), value) for key, value in values.items() if key != "stage_role_configs")
-    stages = values.get("stage_role_configs")
-    for stage, roles in stages.items() if isinstance(stages, dict) else ():
-        for role, settings in roles.items() if isinstance(roles, dict) else ():
-            for key, value in settings.items() if isinstance(settings, dict) else ():
-                yield ("stage_role_configs", str(stage), str(role)), str(key), value
-
-
-def _named_plugins(key: str, value: Any) -> list[str]:
+def named_plugins(key: str, value: Any) -> list[str]:
+    """The plugins that a key of deploy.yml names."""
     if key != "plugins" and not key.endswith("_plugins"):
         return []
-    return [str(name) for name in (value if isinstance(value, list) else [value])]
+    return [str(name) for name in (value if isinstance(value, list) else [value]) if name is not None]

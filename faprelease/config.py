@@ -1,18 +1,22 @@
-"""What the keys of deploy.yml mean: file, stage, role and flags become one frozen `Target` a host."""
+"""What the keys of deploy.yml mean: file, stage, role, host and flags become one frozen `Target` a host."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
 from posixpath import normpath
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from faprelease import deployfile
-from faprelease.deployfile import DeployFile, refuse_unknown
-from faprelease.errors import ConfigError
+from faprelease import environment, keys, layers
+from faprelease.deployfile import DeployFile, names_in, refuse_unknown, unknown
+from faprelease.errors import ConfigError, together
+from faprelease.keys import Key
+from faprelease.layers import STAGES, HostEntry, InForce, Scope, Stage
 from faprelease.layout import Layout
+from faprelease.settings import FROM_COMMAND_LINE, Settings
 
 VERBS = frozenset(
     [
@@ -41,52 +45,13 @@ VERBS = frozenset(
 )
 """What a stage can't be called, since `faprelease STAGE` and `faprelease VERB` share a place."""
 
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
-
-    app_name: str = ""
-    project_name: str = ""
-    stage: str = ""
-    role: str = ""
-    user: str = "deploy"
-    sudo_user: str = "deploy"
-    use_ssh_config: bool = True
-    connection: Literal["ssh", "openssh", "local"] = "ssh"
-    hosts: list[str] = []
-    path: str = "/home/%(sudo_user)s/www/%(app_name)s"
-    current_path: str = "%(path)s/current"
-    releases_path: str = "%(path)s/releases"
-    shared_path: str = "%(path)s/shared"
-    cache_path: str = "~/.cache/fapkit"
-    shared_writable: bool = True
-    keep_releases: int = 5
-    batch: list[int | str] = []
-    batch_wait: int = 0
-    on_failure: Literal["rollback", "keep"] = "rollback"
-    release_command: str = ""
-    release_command_seconds: int = 600
-    linked_files: list[str] = []
-    linked_dirs: list[str] = []
-    environment: dict[str, str | int | float | bool] = {}
-    environment_file: str = ".env"
-    plugins: list[str] = []
-    release_plugins: list[str] | None = None
-    rollback_plugins: list[str] | None = None
-    restart_plugins: list[str] | None = None
-    once_plugins: list[str] | None = None
-    shell_plugins: list[str] | None = None
-    store: str = ""
-    store_signers: str = ""
-    dry_run: bool = False
-    show_output: bool = False
-
-
-_SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
-PLACES = {"release_path": "", "new_release": ""}
+CORE = {name: key for name, key in keys.of(Settings).items() if name not in FROM_COMMAND_LINE}
+"""The core's keys; what plugins add comes from `hooks.options_of`."""
+LISTS = tuple(name for name, key in CORE.items() if key.is_list)
+PLACES = ("release_path", "new_release")
 """Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""
-LISTS = ("hosts", "linked_files", "linked_dirs", "plugins", "batch")
-_ABOUT_THE_FILE = {"stage_role_configs"}
+NO_FLAGS = frozenset(name for name, key in CORE.items() if key.is_mapping)
+"""Keys that are no flags, since a mapping is no word (and `environment` would stand in `ps`)."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +62,10 @@ class Target:
     settings: Settings
     layout: Layout
     plugin_values: Mapping[str, Any]
+    address: str = ""
+    """What ssh connects to, without user and port."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value was said (`deploy.yml, line 4`, `--user`, `default`), also of `environment.NAME`."""
 
     def lock_token(self, run: str) -> str:
         """What a run writes into the lock: other for each name of a host, so that a machine which is
@@ -109,39 +78,71 @@ class Target:
         return f"{self.host} ({self.settings.role})"
 
 
-def check_file(file: DeployFile, plugin_keys: frozenset[str]) -> None:
-    """Look at the whole file before anything connects.
+def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, Any]) -> None:
+    """Look at the whole file and all flags before anything connects.
 
-    Raises ConfigError: an unknown key (with its line and the nearest known one), a stage named like a verb.
+    Raises ConfigError for all that is wrong at once: unknown keys (with line and nearest known one), values
+    of the wrong kind in any stage, role or host, a stage named like a verb.
     """
-    known = {*Settings.__struct_fields__, *PLACES, *plugin_keys} - {"stage", "role"}
-    top = [key for key in map(str, file.values) if not key.startswith("x-")]
-    for key in top:
-        refuse_unknown([key], known | _ABOUT_THE_FILE, file.where(key))
-    for stage, roles in _stages(file).items():
+    known = {**CORE, **plugin_keys}
+    wrong = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
+    for stage in layers.stages(file, known):
         if stage in VERBS:
-            raise ConfigError(
-                f"{file.where('stage_role_configs', stage)}: {stage!r} is a command, and can't name a stage",
-                hint="give the stage another name",
-            )
-        for role, values in roles.items():
-            for key in map(str, values):
-                refuse_unknown([key], known, file.where("stage_role_configs", stage, role, key))
+            said = f"{file.where(STAGES, stage)}: {stage!r} is a command, and can't name a stage"
+            wrong.append(ConfigError(said, hint="give the stage another name"))
+    wrong += _wrong_values(file, known)
+    if wrong:
+        raise together(wrong)
 
 
-def check_flags(flags: Mapping[str, Any], plugin_keys: frozenset[str]) -> None:
-    """Raise ConfigError for a flag that is no key of deploy.yml."""
-    known = {*Settings.__struct_fields__, *plugin_keys} - {"stage", "role", "environment"}
-    dashed = {key.replace("_", "-") for key in known}
-    refuse_unknown([key.replace("_", "-") for key in flags], dashed, "command line", "flag")
+def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[ConfigError]:
+    dashed = [key.replace("_", "-") for key in known if key not in NO_FLAGS]
+    for name in flags:
+        if name in NO_FLAGS or name not in known:
+            yield unknown(name.replace("_", "-"), dashed, "command line", "flag")
 
 
-def roles_of(file: DeployFile, stage: str, role: str | None) -> list[str]:
+def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
+    """In what is in force for each role and host; and in what is said at the top, even if no role goes by
+    it, as it stands there, before names are replaced."""
+    plain = {key: value for key, value in file.values.items() if not any(names_in(value))}
+    yield from (
+        Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {}).in_force().problems
+    )
+    for name, stage in layers.stages(file, known).items():
+        for role in stage.roles:
+            scope = Scope(file, known, name, role, {})
+            yield from scope.in_force().problems
+            try:
+                for entry in scope.hosts():
+                    yield from scope.in_force(entry).problems if entry.layer.values else ()
+            except ConfigError as error:
+                yield error
+
+
+def unknown_names(file: DeployFile, plugin_keys: Mapping[str, Key]) -> list[str]:
+    """A line for each `%(name)s` of the file that no key has: it stays as it is, which is rarely meant."""
+    known = {*CORE, *plugin_keys, *PLACES, *FROM_COMMAND_LINE}
+    found = []
+    for place, name in names_in(file.values):
+        if name not in known and not any(part.startswith("x-") for part in place):
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean %({near[0]})s?" if near else ""
+            found.append(f"{file.where(*place)}: %({name})s is no key and stays as it is{hint}")
+    return found
+
+
+def stages_of(file: DeployFile, plugin_keys: Mapping[str, Key]) -> dict[str, Stage]:
+    """The stages of the file, in its order."""
+    return layers.stages(file, {**CORE, **plugin_keys})
+
+
+def roles_of(file: DeployFile, stage: str, role: str | None, plugin_keys: Mapping[str, Key]) -> list[str]:
     """The roles a command is about: the one it names, or all of the stage, in the file's order.
 
     Raises ConfigError: the stage or the role is not in the file.
     """
-    stages = _stages(file)
+    stages = stages_of(file, plugin_keys)
     if not stages:
         raise ConfigError(
             f"{file.name} names no stage", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
@@ -150,11 +151,14 @@ def roles_of(file: DeployFile, stage: str, role: str | None) -> list[str]:
         raise ConfigError(
             f"unknown stage {stage!r}", hint=f"did you mean the command: faprelease {near[0]} …"
         )
-    refuse_unknown([stage], stages, file.where("stage_role_configs"), "stage")
+    refuse_unknown([stage], stages, file.where(STAGES), "stage")
+    roles = stages[stage].roles
     if role is not None:
-        refuse_unknown([role], stages[stage], file.where("stage_role_configs", stage), f"role of {stage}")
+        refuse_unknown([role], roles, file.where(STAGES, stage), f"role of {stage}")
         return [role]
-    return list(stages[stage])
+    if not roles:
+        raise ConfigError(f"{file.where(STAGES, stage)}: {stage} has no role", hint="add `web: {hosts: […]}`")
+    return list(roles)
 
 
 def targets(
@@ -162,119 +166,111 @@ def targets(
     stage: str,
     role: str | None,
     flags: Mapping[str, Any],
-    plugin_defaults: Mapping[str, Any],
+    plugin_keys: Mapping[str, Key],
 ) -> list[Target]:
-    """One target for each host of each role, from the layers flag > stage-role > file > default.
+    """One target for each host of each role, from the layers flag > host > role > stage > file > default.
 
-    Raises ConfigError for values of the wrong kind, hosts that are missing, and two roles in one folder.
+    The flag `hosts` chooses among the hosts of the file, by name or pattern (`web*`); names of which the
+    file knows none replace those of the one role that is named. Raises ConfigError for values of the wrong
+    kind, hosts that are missing, and two roles in one folder.
     """
-    found: list[Target] = []
-    for name in roles_of(file, stage, role):
-        found += _role_targets(file, stage, name, flags, plugin_defaults)
+    known = {**CORE, **plugin_keys}
+    scopes = {
+        name: Scope(file, known, stage, name, flags) for name in roles_of(file, stage, role, plugin_keys)
+    }
+    hosts = {name: scope.hosts() for name, scope in scopes.items()}
+    if "hosts" in flags:
+        hosts = _choose(flags["hosts"], hosts, stage)
+    found = [target for name, entries in hosts.items() for target in _targets_of(scopes[name], entries)]
     _refuse_shared_folders(file, found)
     return found
 
 
-def _role_targets(
-    file: DeployFile, stage: str, role: str, flags: Mapping[str, Any], plugin_defaults: Mapping[str, Any]
-) -> list[Target]:
-    own = _stages(file)[stage][role]
-    core_defaults = {
-        field.name: field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-        for field in msgspec.structs.fields(Settings)
+def _choose(
+    words: Sequence[str], hosts: Mapping[str, list[HostEntry]], stage: str
+) -> dict[str, list[HostEntry]]:
+    known = list(dict.fromkeys(entry.name for entries in hosts.values() for entry in entries))
+    strange = [
+        word
+        for word in words
+        if not any(_is_called(entry, word) for entries in hosts.values() for entry in entries)
+    ]
+    if strange == list(words) and len(hosts) == 1 and not any(_is_pattern(word) for word in words):
+        return {role: [layers.host_entry(word, "--hosts") for word in dict.fromkeys(words)] for role in hosts}
+    if strange:
+        roles = ", ".join(hosts)
+        raise ConfigError(
+            f"--hosts: {stage} ({roles}) has no host {strange[0]!r}",
+            hint=f"there is: {', '.join(known)}; any other host takes a ROLE, and stands alone",
+        )
+    chosen = {
+        role: [entry for entry in entries if any(_is_called(entry, word) for word in words)]
+        for role, entries in hosts.items()
     }
-    layers: dict[str, Any] = {
-        **core_defaults,
-        **plugin_defaults,
-        **{key: value for key, value in file.values.items() if not key.startswith("x-")},
-        **own,
-        **flags,
-        "stage": stage,
-        "role": role,
-    }
-    layers.pop("stage_role_configs", None)
-    if not layers["app_name"]:
-        raise ConfigError(f"{file.name} has no app_name", hint="add a line `app_name: NAME`")
-    layers["project_name"] = layers["project_name"] or layers["app_name"]
-    for key in LISTS:
-        if isinstance(layers[key], str | int):
-            layers[key] = [layers[key]]
-    values = deployfile.expand(layers, flags, file)
-    core = {key: value for key, value in values.items() if key in Settings.__struct_fields__}
-    settings = _convert(core, lambda key: _where(file, stage, role, key, flags))
-    hosts = settings.hosts or (["localhost"] if settings.connection == "local" else [])
+    return {role: entries for role, entries in chosen.items() if entries}
+
+
+def _is_called(entry: HostEntry, word: str) -> bool:
+    return any(name == word or fnmatchcase(name, word) for name in entry.words)
+
+
+def _is_pattern(word: str) -> bool:
+    return any(letter in word for letter in "*?[") and not word.startswith("[")
+
+
+def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
+    in_role = scope.in_force()
+    if in_role.problems:
+        raise together(in_role.problems)
+    values, stage, role = in_role.values, scope.stage, scope.role
+    if not values["app_name"]:
+        raise ConfigError(f"{scope.file.name} has no app_name", hint="add a line `app_name: NAME`")
+    where = "--hosts" if "hosts" in scope.flags else scope.hosts_place()
+    if not hosts and values["connection"] == "local":
+        hosts = [layers.host_entry("localhost", where)]
     if not hosts:
         raise ConfigError(
-            f"{file.where('stage_role_configs', stage, role)}: {stage} {role} has no hosts",
+            f"{where}: {stage} {role} has no hosts",
             hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
         )
-    if settings.connection == "local" and len(set(hosts)) > 1:
+    names = [entry.name for entry in hosts]
+    if values["connection"] == "local" and len(names) > 1:
         raise ConfigError(
-            f"{_where(file, stage, role, 'hosts', flags)}: {' and '.join(hosts)} are all this machine",
+            f"{where}: {' and '.join(names)} are all this machine",
             hint="`connection: local` releases here: take the hosts out, or release to them by ssh",
         )
-    layout = Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path)
-    rest = {key: value for key, value in values.items() if key not in core}
-    return [Target(host, settings, layout, rest) for host in dict.fromkeys(hosts)]
+    found = []
+    for entry in hosts:
+        own = scope.in_force(entry) if entry.layer.values else in_role
+        if own.problems:
+            raise together(own.problems)
+        found.append(_target(entry, own, names, where))
+    return found
 
 
-def _where(file: DeployFile, stage: str, role: str, key: str, flags: Mapping[str, Any]) -> str:
-    """Where a value comes from: the flag, the line in the role or at the top, or the role's own line."""
-    if key in flags:
-        return f"--{key.replace('_', '-')}"
-    for path in (("stage_role_configs", stage, role, key), (key,)):
-        if path in file.lines:
-            return file.where(*path)
-    return file.where("stage_role_configs", stage, role)
+def _target(entry: HostEntry, own: InForce, names: list[str], where: str) -> Target:
+    core = {name: value for name, value in own.values.items() if name in Settings.__struct_fields__}
+    settings = Settings(**core, hosts=names)
+    return Target(
+        host=entry.name,
+        settings=settings,
+        layout=Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path),
+        plugin_values={name: value for name, value in own.values.items() if name not in core},
+        address=entry.address,
+        origins={**own.origins, "hosts": where},
+    )
 
 
-def _convert(values: dict[str, Any], where: Callable[[str], str]) -> Settings:
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        named = re.search(r"\$\.(\w+)", str(error))
-        key = named[1] if named else ""
-        raise ConfigError(f"{where(key)}: {error}", hint=f"see the value of {key or 'each key'}") from error
-    for key in ("path", "current_path", "releases_path", "shared_path"):
-        value = getattr(settings, key)
-        if not value.startswith("/") or "\n" in value:
-            raise ConfigError(f"{where(key)}: {value!r} is not an absolute path", hint="start it with /")
-    cache = settings.cache_path
-    if "\n" in cache or not (cache + "/").startswith(("/", "~/")):
-        raise ConfigError(
-            f"{where('cache_path')}: {cache!r} is not an absolute path",
-            hint='start it with / or ~/, or say ""',
-        )
-    for key in ("linked_files", "linked_dirs"):
-        for name in getattr(settings, key):
-            if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
-                raise ConfigError(
-                    f"{where(key)}: {name!r} can't be linked",
-                    hint="name a path inside shared/ and the release",
-                )
-    for host in settings.hosts:
-        if not host or host.startswith("-") or not host.isprintable() or " " in host:
-            raise ConfigError(
-                f"{where('hosts')}: {host!r} can't be a host", hint="name hosts as ssh does: [web1, web2]"
-            )
-    for size in settings.batch:
-        if not _SIZE.fullmatch(str(size)):
-            raise ConfigError(
-                f"{where('batch')}: {size!r} is no size of a batch",
-                hint="batch: 1, batch: 25%, or one size after another: batch: [1, 25%, 100%]",
-            )
-    if settings.batch_wait < 0:
-        raise ConfigError(f"{where('batch_wait')}: {settings.batch_wait} seconds", hint="wait 0 or more")
-    if settings.release_command_seconds < 1:
-        raise ConfigError(
-            f"{where('release_command_seconds')}: {settings.release_command_seconds} seconds",
-            hint="give it 1 or more",
-        )
-    if settings.keep_releases < 1:
-        raise ConfigError(
-            f"{where('keep_releases')}: keep_releases is {settings.keep_releases}", hint="keep at least 1"
-        )
-    return settings
+def with_environment(targets: list[Target], folder: Path) -> list[Target]:
+    """The targets with the values of their environment asked for; `folder` is that of deploy.yml. Raises
+    what `environment.resolve` does."""
+    values = environment.resolve(
+        [(target.settings.environment, target.origins) for target in targets], folder
+    )
+    return [
+        replace(target, settings=msgspec.structs.replace(target.settings, environment=dict(own)))
+        for target, own in zip(targets, values, strict=True)
+    ]
 
 
 def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
@@ -288,26 +284,3 @@ def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
                 f"{file.name}: roles {other} and {target.settings.role} share {place[1]} on {place[0]}",
                 hint="give each role a folder: path: /home/%(sudo_user)s/www/%(app_name)s-%(role)s",
             )
-
-
-def _stages(file: DeployFile) -> dict[str, dict[str, dict[str, Any]]]:
-    stages = file.values.get("stage_role_configs") or {}
-    where = file.where("stage_role_configs")
-    if not isinstance(stages, dict):
-        raise ConfigError(
-            f"{where}: stage_role_configs is not a mapping", hint="it maps stages to roles to settings"
-        )
-    read: dict[str, dict[str, dict[str, Any]]] = {}
-    for stage, roles in stages.items():
-        if not isinstance(roles or {}, dict):
-            raise ConfigError(
-                f"{file.where('stage_role_configs', str(stage))}: {stage} maps no roles", hint="add a role"
-            )
-        for role, values in (roles or {}).items():
-            if not isinstance(values or {}, dict):
-                raise ConfigError(
-                    f"{file.where('stage_role_configs', str(stage), str(role))}: {role} has no settings",
-                    hint="add `hosts: […]` below it",
-                )
-            read.setdefault(str(stage), {})[str(role)] = values or {}
-    return read

@@ -12,6 +12,7 @@ from faprelease.execute import in_parallel
 from faprelease.facts import Freeze, HostState
 from faprelease.session import HostSession, StepFailedError
 from faprelease.steps import CAN_NOT_CREATE, FROZEN, LOCK_HELD, HostPlan, Phase, Result, Step, host_script
+from faprelease.transports import address
 from faprelease.transports.channel import Channel, ChannelLostError
 from faprelease.transports.passwords import Passwords
 
@@ -27,7 +28,7 @@ def connect(target: Target, passwords: Passwords) -> Channel:
     """Open the channel that a target's settings ask for; raises UnreachableError, ConfigError."""
     settings = target.settings
     return transports.connect(
-        target.host,
+        address.joined(target.address, settings.port),
         settings.user,
         settings.sudo_user,
         connection=settings.connection,

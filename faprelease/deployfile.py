@@ -4,8 +4,8 @@ It knows no single key; what keys mean is `config`'s business.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,20 @@ from typing import Any
 from faprelease.errors import ConfigError
 
 KeyPath = tuple[str, ...]
+MOST_LISTED = 12
+"""How many names a hint may list."""
 _NAME = re.compile(r"%\((\w+)\)s|%%")
 
 
 @dataclass(frozen=True)
 class DeployFile:
-    """The file's values, and the line (from 1) of every key by its path from the top."""
+    """The file's values, and the line (from 1) of every key and item by its path from the top."""
 
     name: str
     values: dict[str, Any]
     lines: Mapping[KeyPath, int]
+    written: Mapping[KeyPath, str] = field(default_factory=dict)
+    """How numbers, dates, true and false are written, since YAML reads `0777` as 511 and `on` as true."""
 
     def where(self, *path: str) -> str:
         """`deploy.yml, line 12`, or the file's name where the key is not in the file."""
@@ -49,8 +53,8 @@ def read(path: Path) -> DeployFile:
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C one is ten times as fast
         node = loader.get_single_node()
-        lines: dict[KeyPath, int] = {}
-        _note_lines(str(path), node, (), lines, (), yaml)
+        notes = _Notes(str(path), yaml)
+        notes.read(node, (), ())
         values = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -62,37 +66,86 @@ def read(path: Path) -> DeployFile:
         raise ConfigError(f"{path}: {error}", hint="deploy.yml is a YAML file") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings", hint="it starts with, for example, `app_name: shop`")
-    return DeployFile(str(path), values, lines)
+    return DeployFile(str(path), values, notes.lines, notes.written)
 
 
-def _note_lines(
-    name: str, node: Any, path: KeyPath, lines: dict[KeyPath, int], within: tuple[Any, ...], yaml: Any
-) -> None:
-    if not isinstance(node, yaml.MappingNode):
-        return
-    for key, value in node.value:
-        here = (*path, str(key.value))
+class _Notes:
+    """What YAML's nodes say and the values they become do not."""
+
+    def __init__(self, name: str, yaml: Any) -> None:
+        self._name, self._yaml = name, yaml
+        self.lines: dict[KeyPath, int] = {}
+        self.written: dict[KeyPath, str] = {}
+
+    def read(self, node: Any, path: KeyPath, within: tuple[Any, ...]) -> None:
+        if isinstance(node, self._yaml.MappingNode):
+            self._read_mapping(node, path, within)
+        elif isinstance(node, self._yaml.SequenceNode):
+            for number, item in enumerate(node.value):
+                self._read_value(item, item, (*path, str(number)), (*within, node))
+        elif isinstance(node, self._yaml.ScalarNode) and not node.tag.endswith((":str", ":null")):
+            self.written[path] = node.value
+
+    def _read_mapping(self, node: Any, path: KeyPath, within: tuple[Any, ...]) -> None:
+        merged: list[Any] = []
+        own: set[str] = set()
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                merged += value.value if isinstance(value, self._yaml.SequenceNode) else [value]
+                continue
+            if key.value in own:
+                raise ConfigError(
+                    f"{self._name}, line {key.start_mark.line + 1}: {key.value!r} is set twice"
+                    f" (first in line {self.lines[(*path, str(key.value))]})",
+                    hint="keep one of them",
+                )
+            own.add(key.value)
+            here = (*path, str(key.value))
+            if here not in self.lines:  # what merges in stands behind what is said in the mapping itself
+                self._read_value(key, value, here, (*within, node))
+        for other in merged:
+            if other is node or any(other is outer for outer in within):
+                raise ConfigError(f"{self._name} holds itself: <<", hint="name another anchor")
+            if isinstance(other, self._yaml.MappingNode):
+                self._read_mapping(other, path, (*within, node))
+
+    def _read_value(self, key: Any, value: Any, here: KeyPath, within: tuple[Any, ...]) -> None:
         line = key.start_mark.line + 1
-        if here in lines and key.value != "<<":
+        if any(value is outer for outer in within):
             raise ConfigError(
-                f"{name}, line {line}: {key.value!r} is set twice (first in line {lines[here]})",
-                hint="keep one of them",
+                f"{self._name}, line {line}: {here[-1]!r} holds itself", hint="name another anchor"
             )
-        if value is node or any(value is outer for outer in within):
-            raise ConfigError(f"{name}, line {line}: {key.value!r} holds itself", hint="name another anchor")
-        lines[here] = line
-        _note_lines(name, value, here, lines, (*within, node), yaml)
+        self.lines[here] = line
+        self.read(value, here, within)
 
 
-def refuse_unknown(keys: Iterable[str], known: Iterable[str], where: str, what: str = "key") -> None:
-    """Raise ConfigError for the first of `keys` that is not `known`, with the nearest known one."""
+def unknown(name: str, known: Iterable[str], where: str, what: str = "key") -> ConfigError:
+    """That a name is not known, with the nearest one that is."""
     known = sorted(known)
-    for key in keys:
-        if key in known:
-            continue
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is: {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown {what} {key!r}", hint=hint)
+    near = get_close_matches(name, known, n=1)
+    listed = ", ".join(known) if len(known) <= MOST_LISTED else "see faprelease config --keys"
+    hint = f"did you mean {near[0]!r}?" if near else f"there is: {listed}"
+    return ConfigError(f"{where}: unknown {what} {name!r}", hint=hint)
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what: str = "key") -> None:
+    """Raise ConfigError for the first of `names` that is not `known`, with the nearest known one."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown(name, known, where, what)
+
+
+def names_in(value: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """Every `%(name)s` in a value, and where it stands."""
+    if isinstance(value, str):
+        yield from ((place, match[1]) for match in _NAME.finditer(value) if match[1])
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from names_in(item, (*place, str(number)))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from names_in(item, (*place, str(key)))
 
 
 def expand(values: Mapping[str, Any], literal: Iterable[str], file: DeployFile) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What can go wrong in a release, beyond what `artifact_store.errors` names."""
 
+from collections.abc import Iterable
+
 from artifact_store.errors import FapError, UnreachableError, UsageError, VerificationError
 
 __all__ = [
@@ -14,11 +16,21 @@ __all__ = [
     "UnreachableError",
     "UsageError",
     "VerificationError",
+    "together",
 ]
 
 
 class ConfigError(UsageError):
     """deploy.yml or a flag is wrong: exit 2."""
+
+
+def together(errors: Iterable[ConfigError]) -> ConfigError:
+    """All that is wrong as one error, each line with its hint; one alone stays as it is."""
+    found = list({error.message: error for error in errors}.values())
+    if len(found) == 1:
+        return found[0]
+    lines = [f"{error.message} ({error.hint})" for error in found]
+    return ConfigError("\n".join(lines), hint=f"mend these {len(found)}; every key: faprelease config --keys")
 
 
 class LockedError(FapError):

@@ -18,9 +18,14 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import pluggy
 
-from faprelease.config import Settings, Target
+from faprelease import keys
+from faprelease.build_steps import named_plugins
+from faprelease.config import Target
 from faprelease.deployfile import DeployFile
 from faprelease.errors import ConfigError, FapError
+from faprelease.keys import Key
+from faprelease.layers import everything_said
+from faprelease.settings import Settings
 from faprelease.steps import Step
 
 hookspec = pluggy.HookspecMarker("faprelease")
@@ -226,45 +231,41 @@ def load(names: Iterable[str], file: DeployFile) -> Plugins:
     return Plugins({name: module for name, module in found.items() if module is not None})
 
 
-def options_of(file: DeployFile) -> dict[str, Any]:
-    """Every key that a strategy or plugin can add, with its default; raises ConfigError as `load` does, and
-    for a key that two of them add."""
+def built_in_keys() -> dict[str, Key]:
+    """The keys of the strategies and plugins that come with faprelease."""
+    return options_of(DeployFile("", {}, {}))
+
+
+def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, Key]:
+    """Every key that a strategy or plugin can add; raises ConfigError as `load` does, and for a key that two
+    of them add."""
+    said = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
+    named = [name for place, value in said for name in named_plugins(place[-1], value)]
     strategies = [(name, import_module(f"faprelease.strategies.{name}")) for name in STRATEGIES]
-    names = dict.fromkeys([*BUILT_IN, *_named_in(file)])
+    names = dict.fromkeys([*BUILT_IN, *named])
     plugins = {id(module): (name, module) for name in names if (module := _import(name, file)) is not None}
-    found: dict[str, Any] = {}
+    found: dict[str, Key] = {}
     owners = dict.fromkeys(Settings.__struct_fields__, "fapkit itself")
     for name, module in (*strategies, *plugins.values()):
-        for key, default in _defaults(name, module).items():
-            if key in owners:
+        for key in _keys_of(name, module):
+            if key.name in owners:
                 raise ConfigError(
-                    f"plugin {name} adds the key {key}, which {owners[key]} has",
-                    hint=f"rename it: {name}_{key}",
+                    f"plugin {name} adds the key {key.name}, which {owners[key.name]} has",
+                    hint=f"rename it: {name}_{key.name}",
                 )
-            owners[key], found[key] = f"plugin {name}", default
+            owners[key.name], found[key.name] = f"plugin {name}", key
     return found
 
 
-def _defaults(name: str, module: Any) -> dict[str, Any]:
+def _keys_of(name: str, module: Any) -> list[Key]:
     options = getattr(module, "Options", None)
+    if options is None:
+        return []
     try:
-        return msgspec.structs.asdict(options()) if options is not None else {}
+        options()
+        return list(keys.of(options, name.rpartition(".")[2]).values())
     except TypeError as error:
         raise ConfigError(f"plugin {name}: its Options: {error}", hint="give every key a default") from error
-
-
-def _named_in(file: DeployFile) -> Iterator[str]:
-    """Every plugin that the file names, for whatever verb, stage or role."""
-    stages = file.values.get("stage_role_configs")
-    roles = [role for stage in _mappings(stages) for role in _mappings(stage)]
-    for values in (file.values, *roles):
-        for key, value in values.items():
-            if key == "plugins" or str(key).endswith("_plugins"):
-                yield from map(str, value if isinstance(value, list) else [value] if value else [])
-
-
-def _mappings(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
 
 
 def _import(name: str, file: DeployFile) -> Any:

@@ -222,13 +222,17 @@ class HostPlanner:
                 release=release,
                 shared=self.layout.shared,
             )
-        if self.settings.environment:
-            yield host_script(
-                "write the environment file",
-                "environment",
-                stdin=environment.render(self.settings.environment),
-                file=self._environment_file(),
+        variables = environment.values_of(self.settings.environment)
+        if variables is None:
+            raise RuntimeError("the values of the environment were not asked for")
+        if variables:
+            title, files = "write the environment file", ["environment", "requires"]
+            stdin: str | Secret = environment.render(
+                {name: self._filled(variables[name]) for name in variables}
             )
+        else:
+            title, files, stdin = "see that no variable is missing", ["requires"], ""
+        yield host_script(title, *files, stdin=stdin, release=release, file=self._environment_file())
         options = self._context().options(curl.Options)
         yield host_script(
             "install, without network",
@@ -237,19 +241,26 @@ class HostPlanner:
             state=self.layout.state,
             limit=INSTALL_SECONDS,
             trusted=False,
-            install=options.curl_postinstall_script,
+            shown=options.curl_postinstall_output,
+            install=self._filled(options.curl_postinstall_script),
         )
         yield self._record({new: self._record_of(new, "ready")})
 
     def _environment_file(self) -> str:
         release = self.layout.release(self.goal)
-        file = self.settings.environment_file.replace("%(release_path)s", release)
-        return posixpath.join(release, file)
+        return posixpath.join(release, self._filled(self.settings.environment_file))
 
     def _command(self) -> Iterator[Step]:
         yield release_command.step(
             self.target, self.goal, self._environment_file(), self._now(), self.order.who
         )
+
+    def _filled(self, text: str) -> str:
+        """With the names that only a release gives a value; what was asked for is taken as it is."""
+        if isinstance(text, environment.Resolved):
+            return text
+        folder = self.layout.release(self.goal)
+        return text.replace("%(release_path)s", folder).replace("%(new_release)s", self.goal)
 
     def _swap(self) -> Iterator[Step]:
         yield self._swap_to(self.goal, msgspec.json.encode(self.rollout).decode())

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from faprelease import environment
 from faprelease.config import Target
+from faprelease.environment import values_of
 from faprelease.hooks import Context, Plugins
 from faprelease.strategies import curl
 
@@ -21,9 +21,12 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
     links, plugins and what they are told. `key` is hexadecimal too.
 
     What says where bytes come from does not count, nor what only concerns the walk (`batch`,
-    `keep_releases`).
+    `keep_releases`). Empty while values of the environment have not been asked for: a rollback goes without.
     """
     settings = target.settings
+    variables = values_of(settings.environment)
+    if variables is None:
+        return ""
     context = Context(target, "release", "", "")
     options: dict[str, Any] = {}
     kinds: list[type[msgspec.Struct]] = [curl.Options, *plugins.option_kinds()]
@@ -32,12 +35,17 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
         values, defaults = msgspec.structs.asdict(context.options(kind)), msgspec.structs.asdict(kind())
         options |= {name: value for name, value in values.items() if value != defaults[name]}
     configuration = {
-        "environment": {name: environment.text(value) for name, value in settings.environment.items()},
+        "environment": {name: _encodable(value) for name, value in variables.items()},
         "environment_file": settings.environment_file,
         "linked_files": sorted(settings.linked_files),
         "linked_dirs": sorted(settings.linked_dirs),
         "plugins": plugins.names(),
         "options": {name: value for name, value in options.items() if name not in curl.WHERE_FROM},
     }
-    text = msgspec.json.encode(configuration, order="sorted")
-    return hmac.new(bytes.fromhex(key), text, hashlib.sha256).hexdigest()
+    encoded = msgspec.json.encode(configuration, order="sorted")
+    return hmac.new(bytes.fromhex(key), encoded, hashlib.sha256).hexdigest()
+
+
+def _encodable(value: str) -> str:
+    """JSON has no place for bytes that are no UTF-8; a file or command may yield them."""
+    return value.encode(errors="surrogateescape").decode(errors="backslashreplace")

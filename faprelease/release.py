@@ -31,6 +31,7 @@ def release(request: Request, report: Report) -> None:
     for target in walk.targets:
         curl.check(Context(target, "release", "", "").options(curl.Options))
     _refuse_unreadable(walk.targets)
+    walk = walk.with_environment()
     with walk.scene(lock=not walk.dry_run) as scene:
         if walk.dry_run and _shows_recovery(walk, scene):
             return

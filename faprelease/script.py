@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from faprelease.masking import mask
 from faprelease.steps import Phase, Step, read_host_file
 
 OUTPUT_LIMIT = 65536
@@ -109,12 +110,8 @@ class Reader:
             self.stray = (self.stray + line + b"\n")[-OUTPUT_LIMIT:]
 
     def _text(self) -> str:
-        text = b"\n".join(self._output).decode(errors="replace").strip("\n")
-        return mask(text, self.secrets)
-
-
-def mask(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` with every secret in it blotted out, the longest first."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***") if secret else text
-    return text
+        data = b"\n".join(self._output)
+        text = data.decode(errors="replace")
+        if len(data) >= OUTPUT_LIMIT:  # its head was cut off, and may have taken the head of a secret with it
+            text = text[max(map(len, self.secrets), default=0) :]
+        return mask(text.strip("\n"), self.secrets)

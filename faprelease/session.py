@@ -51,7 +51,7 @@ class HostSession:
                 self._busy.release()
 
     def _run(self, phase: Phase, on_result: OnResult) -> list[Result]:
-        text = script.render(phase, self._mark, reveal=True).encode()
+        text = script.render(phase, self._mark, reveal=True).encode(errors="surrogateescape")
         self._channel.send(self._preamble + text)
         self._preamble = b""
         # A later phase may print what an earlier one wrote down: a program that dies shows its environment.

@@ -32,6 +32,7 @@ from faprelease.facts import HostState
 from faprelease.hooks import Context
 from faprelease.hostplan import Host, Order
 from faprelease.interrupt import stop_on_signals
+from faprelease.keys import Key
 from faprelease.layout import next_release_id
 from faprelease.plan import plan_recovery
 from faprelease.report import Report
@@ -78,17 +79,24 @@ class Walk:
     def of(cls, request: Request, verb: str, report: Report) -> "Walk":
         """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
         file, options = load(request.file, request.flags)
+        for warning in config.unknown_names(file, options):
+            report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
         for target in {target.settings.role: target for target in targets}.values():
-            plugins = hooks.load(_plugin_names(target, verb), file)
+            plugins = hooks.load(target.settings.plugins_of(verb), file)
             plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
     def given(self, **found: str) -> "Walk":
         """The same with values that the run itself found out; they win over all others."""
         request, flags = self.request, {**self.request.flags, **found}
-        options = hooks.options_of(self.file)
+        options = hooks.options_of(self.file, flags)
         return replace(self, targets=config.targets(self.file, request.stage, request.role, flags, options))
+
+    def with_environment(self) -> "Walk":
+        """The same with the values of `environment` asked for: what a release needs to know, and to tell
+        whether it is what runs already. Raises what `environment.resolve` raises."""
+        return replace(self, targets=config.with_environment(self.targets, self.request.file.parent))
 
     @property
     def dry_run(self) -> bool:
@@ -145,7 +153,7 @@ class Walk:
 
     def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
         plugins = {
-            target.settings.role: hooks.load(_plugin_names(target, self.verb), self.file)
+            target.settings.role: hooks.load(target.settings.plugins_of(self.verb), self.file)
             for target in self.targets
         }
         return [
@@ -168,24 +176,17 @@ class Walk:
             )
 
 
-def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Any]]:
-    """A deploy.yml that was looked at as a whole, and the keys of its plugins with their defaults.
+def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Key]]:
+    """A deploy.yml that was looked at as a whole, and the keys of its plugins.
 
-    Raises ConfigError: it can't be read, builds on hosts, or names a plugin or key that is not there; or a
+    Raises ConfigError: it can't be read, builds on hosts, or has keys, plugins and values that can't be; or a
     flag is no key.
     """
     file = deployfile.read(path)
     refuse_build_steps(file)
-    options = hooks.options_of(file)
-    config.check_file(file, frozenset(options))
-    config.check_flags(flags, frozenset(options))
+    options = hooks.options_of(file, flags)
+    config.check(file, options, flags)
     return file, options
-
-
-def _plugin_names(target: Target, verb: str) -> list[str]:
-    """Those of the verb (`rollback_plugins`), where it has any of its own."""
-    own: list[str] | None = getattr(target.settings, f"{verb}_plugins", None)
-    return target.settings.plugins if own is None else own
 
 
 def _new_word() -> str:

@@ -14,10 +14,11 @@ from typing import NoReturn
 import click
 
 from artifact_store.errors import FapError
-from faprelease.cli import locks, look, migrate, release
+from faprelease.cli import configuration, locks, look, migrate, release
 from faprelease.cli.group import cli
+from faprelease.masking import mask
 
-__all__ = ["command", "locks", "look", "main", "migrate", "release"]
+__all__ = ["command", "configuration", "locks", "look", "main", "migrate", "release"]
 
 
 def command() -> NoReturn:
@@ -30,7 +31,7 @@ def command() -> NoReturn:
     except SystemExit as ended:
         code = ended.code
     except BaseException:
-        traceback.print_exc()
+        print(mask(traceback.format_exc()), file=sys.stderr)
         code = 1
     with contextlib.suppress(OSError):
         sys.stdout.flush()

@@ -1,9 +1,15 @@
 """The command `faprelease` itself: what its verbs are added to."""
 
+from collections.abc import Iterator
+
 import click
+from click.shell_completion import CompletionItem
+
+from faprelease.cli.completion import complete_flag, complete_stage
 
 KEYS = """
-Every key of deploy.yml is also a flag, which wins over the file: --keep-releases 3, --hosts a,b.
+Every key of deploy.yml is also a flag, which wins over the file: --keep-releases 3, --hosts 'web*',
+--no-use-ssh-config; `faprelease config --keys` lists them.
 A URL given as `-` is read from standard input; FAP_CURL_URL does the same without an argument.
 
 \b
@@ -12,13 +18,44 @@ or drift, 4 failed and rolled back, 5 lock held, 6 verification failed, 7 cannot
 """
 
 
+class _Verb(click.Command):
+    """A command that offers keys of deploy.yml as flags where the shell completes them."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        takes_keys = self.context_settings.get("ignore_unknown_options")
+        return [*found, *complete_flag(ctx, incomplete)] if takes_keys else found
+
+
 class _DefaultVerb(click.Group):
     """`faprelease production web` is `faprelease release production web`."""
 
+    command_class = _Verb
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [*super().shell_complete(ctx, incomplete), *complete_stage(ctx, incomplete)]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = list(_without_values(args))
+        if args and args[0] in ("-f", "-d", "--deployfile") and args[2:3] and args[2] in self.commands:
+            args = [args[2], *args[:2], *args[3:]]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             args = ["release", *args]
         return super().parse_args(ctx, args)
+
+
+def _without_values(args: list[str]) -> Iterator[str]:
+    """`--dry-run=true` and `--dry-run true`, as fapistrano has them, are `--dry-run`."""
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        name, _, value = word.partition("=")
+        if name == "--dry-run" and value == "" and rest and rest[0] in ("true", "false"):
+            value = rest.pop(0)
+        if name != "--dry-run" or value not in ("true", "false"):
+            yield word
+        elif value == "true":
+            yield name
 
 
 @click.group(cls=_DefaultVerb, epilog=KEYS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,11 +2,15 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+from faprelease.cli.completion import complete_place
+from faprelease.cli.flags import split
 
 if TYPE_CHECKING:
     from faprelease.walk import Request
@@ -17,9 +21,28 @@ FLAGS = {"ignore_unknown_options": True}
 
 
 def about_a_stage(function: F) -> F:
-    """Give a command `STAGE [ROLE]`, -f, -s and -r: its first parameters `words`, `file`, `stage`, `role`."""
+    """Give a command `STAGE [ROLE]`, -f, -s and -r: its first parameters `words`, `file`, `stage`, `role`.
+
+    With --all-stages it runs once for each stage that has the role, up to the first that fails.
+    """
+
+    @wraps(function)
+    def for_each_stage(*, all_stages: bool, **given: Any) -> None:
+        stages = _stages_with(given) if all_stages else [given["stage"]]
+        for stage in stages:
+            if all_stages:
+                click.echo(f"stage {stage}", err=True)
+            function(**{**given, "stage": stage})
+
+    decorated: Any = for_each_stage
     for option in (
-        click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="STAGE [ROLE]"),
+        click.argument(
+            "words",
+            nargs=-1,
+            type=click.UNPROCESSED,
+            metavar="STAGE [ROLE]",
+            shell_complete=complete_place,
+        ),
         click.option(
             "-f",
             "-d",
@@ -29,11 +52,33 @@ def about_a_stage(function: F) -> F:
             default=Path("deploy.yml"),
             help="default: deploy.yml",
         ),
-        click.option("-s", "--stage", default="", help="the same as the first argument"),
-        click.option("-r", "--role", default="", help="the same as the second argument"),
+        click.option(
+            "-s", "--stage", default="", help="the same as the first argument", shell_complete=complete_place
+        ),
+        click.option(
+            "-r", "--role", default="", help="the same as the second argument", shell_complete=complete_place
+        ),
+        click.option("--all-stages", is_flag=True, help="one stage after another, with -r ROLE"),
     ):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return cast(F, decorated)
+
+
+def _stages_with(given: Mapping[str, Any]) -> list[str]:
+    """The stages of the file that have the role."""
+    from faprelease import config, deployfile, hooks
+
+    places, _ = split(given["words"], given["file"])
+    role = given["role"] or (places[0] if places else "")
+    if given["stage"] or not role or len(places) > (not given["role"]):
+        raise click.UsageError("--all-stages takes a role, and no stage: faprelease --all-stages -r web")
+    file = deployfile.read(given["file"])
+    found = [
+        name for name, stage in config.stages_of(file, hooks.options_of(file)).items() if role in stage.roles
+    ]
+    if not found:
+        raise click.UsageError(f"no stage of {given['file']} has a role {role}")
+    return found
 
 
 lock_wait = click.option(
@@ -57,9 +102,11 @@ def request(
     """What the command line asks for; raises click.UsageError for words that say no stage, or too much."""
     from faprelease.walk import Request
 
-    places, flags = _split(words)
+    places, flags = split(words, file)
     stage = stage or (places.pop(0) if places else "")
     role = role or (places.pop(0) if places else "")
+    if role and not stage:
+        raise click.UsageError(f"name a stage, or say --all-stages: faprelease STAGE {role}")
     if not stage or places:
         raise click.UsageError("name a STAGE, and a ROLE if not all of them: faprelease production web")
     if "curl_url" not in flags and os.environ.get("FAP_CURL_URL"):
@@ -71,23 +118,3 @@ def request(
     return Request(
         file=file, stage=stage, role=role or None, flags=flags, dry_run=dry_run, lock_wait=lock_wait
     )
-
-
-def _split(words: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
-    """Stage and role, and every `--some-key value` or `--some-key=value` as a key of deploy.yml."""
-    from faprelease.config import LISTS
-
-    places: list[str] = []
-    flags: dict[str, Any] = {}
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("--"):
-            places.append(word)
-            continue
-        name, equals, value = word.removeprefix("--").partition("=")
-        key = name.replace("-", "_")
-        text = value if equals else next(rest, None)
-        if text is None:
-            raise click.UsageError(f"--{name} needs a value")
-        flags[key] = text.split(",") if key in LISTS else text
-    return places, flags

@@ -1,5 +1,6 @@
 # Link shared files and folders into a release, after it was unpacked.
 # Needs: release, shared. On stdin: one relative path a line.
+set --
 while read -r name; do
   [ -e "$shared/$name" ] || { echo "$shared/$name is missing"; exit 1; }
   name=${name%/}
@@ -9,4 +10,9 @@ while read -r name; do
     rm -rf "$there" || exit 1
   fi
   ln -s "$shared/$name" "$there" || exit 1
+  [ ! -f "$there" ] || set -- "$@" "$there"
+done
+[ $# = 0 ] || find -L "$@" -perm -004 | while read -r there; do
+  file=$shared${there#"$release"}
+  echo "warning: everyone on the host can read $file; if it holds secrets: chmod o= $file"
 done

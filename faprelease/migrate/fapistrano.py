@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import yaml
 
-from faprelease.config import PLACES, Settings
+from faprelease.config import PLACES
 from faprelease.errors import ConfigError
 from faprelease.hooks import BUILT_IN, STRATEGIES
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
+from faprelease.settings import Settings
 
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")

@@ -3,24 +3,30 @@
 import posixpath
 import shlex
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """fapistrano's keys; the status is checked unless that is switched off."""
 
-    supervisor_restart: bool = True
-    supervisor_refresh: bool = False
-    supervisor_signal: str = ""
-    supervisor_output: bool = False
-    supervisor_check_status: bool = True
-    supervisor_program: str = "%(app_name)s"
-    supervisor_conf: str = "configs/supervisor_%(stage)s_%(role)s.conf"
-    supervisor_target: str = "/etc/supervisor/conf.d/%(supervisor_program)s.conf"
+    supervisor_restart: Annotated[bool, about("restart the program when its release was published")] = True
+    supervisor_refresh: Annotated[bool, about("stop it before its configuration is read again")] = False
+    supervisor_signal: Annotated[str, about("send it this signal instead of a restart")] = ""
+    supervisor_output: Annotated[bool, about("show what supervisorctl printed")] = False
+    supervisor_check_status: Annotated[bool, about("see it run from the new release, or go back")] = True
+    supervisor_program: Annotated[str, about("its name, or that of a group")] = "%(app_name)s"
+    supervisor_conf: Annotated[str, about("its configuration in the release")] = (
+        "configs/supervisor_%(stage)s_%(role)s.conf"
+    )
+    supervisor_target: Annotated[str, about("the link to it that supervisord includes")] = (
+        "/etc/supervisor/conf.d/%(supervisor_program)s.conf"
+    )
 
 
 _ASK = """\

@@ -2,33 +2,39 @@
 
 import re
 import shlex
+from typing import Annotated
 
 import msgspec
 
 from artifact_store.masking import shown_url
 from faprelease.errors import ConfigError
+from faprelease.keys import about
 from faprelease.layout import Layout
 from faprelease.steps import Secret, Step, read_host_file
 
 FETCH_SECONDS = 3600
 """How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
 UNPACK_SECONDS = 1900
-WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options"])
+WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options", "curl_postinstall_output"])
 """The keys that change nothing about what is released: the digest of its bytes says that."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of this strategy, with fapistrano's meanings."""
 
-    curl_url: str = ""
-    curl_sha256: str = ""
-    curl_user: str = ""
-    curl_options: str = ""
-    curl_output: str = ""
-    curl_extract_tar: bool = False
-    curl_extract_tgz: bool = False
-    curl_postinstall_script: str = ""
-    curl_postinstall_output: bool = True
+    curl_url: Annotated[
+        str, about("release this URL, instead of what was promoted to the stage", shown="address")
+    ] = ""
+    curl_sha256: Annotated[str, about("the digest that the artifact must have")] = ""
+    curl_user: Annotated[str, about("name:password, for the URL", shown="no")] = ""
+    curl_options: Annotated[str, about("more options for curl", shown="no")] = ""
+    curl_output: Annotated[str, about("keep the file under this name in the release")] = ""
+    curl_extract_tar: Annotated[bool, about("unpack it, though curl_output is set")] = False
+    curl_extract_tgz: Annotated[bool, about("unpack it, though curl_output is set")] = False
+    curl_postinstall_script: Annotated[
+        str, about("what installs the release; default: ./install.sh, if the artifact has one")
+    ] = ""
+    curl_postinstall_output: Annotated[bool, about("show what it printed")] = False
 
 
 def what_may_be_shown(url: str) -> str:

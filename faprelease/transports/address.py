@@ -37,10 +37,17 @@ def parse(text: str) -> Address:
     return Address(match["bracketed"] or match["bare"], match["user"] or "", port)
 
 
+def joined(host: str, port: int) -> str:
+    """`web1`, `web1:2222` or `[2001:db8::1]:2222`; port 0 is none."""
+    if not port:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def for_ssh(text: str, user: str, port: int = 0) -> str:
     """The same as an argument of ssh: a URI where there is a port, `user@host` otherwise."""
     named = parse(text)
     user, port = named.user or user, named.port or port
     if not port:
         return f"{user}@{named.host}"
-    return f"ssh://{user}@[{named.host}]:{port}" if ":" in named.host else f"ssh://{user}@{named.host}:{port}"
+    return f"ssh://{user}@{joined(named.host, port)}"

@@ -23,11 +23,13 @@ from tests.store.tgz import tgz
 INSTALL = b"#!/bin/sh\nset -eu\nmkdir venv\necho installed\n"
 
 
-def artifact(folder: Path, version: str, files: Mapping[str, bytes] | None = None) -> str:
+def artifact(
+    folder: Path, version: str, files: Mapping[str, bytes] | None = None, requires_env: tuple[str, ...] = ()
+) -> str:
     """The file URL of a small artifact; its install.sh makes `venv/`, unless `files` holds another one."""
     contents = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL, **(files or {})}
     folder.mkdir(parents=True, exist_ok=True)
-    return tgz(folder, version=version, files=contents, wheels={}).as_uri()
+    return tgz(folder, version=version, files=contents, wheels={}, requires_env=requires_env).as_uri()
 
 
 @dataclass(frozen=True)

@@ -107,15 +107,15 @@ WORDS = {
     "flag": (("--curl-ulr", URL, "production"), "unknown flag 'curl-ulr'", "did you mean 'curl-url'?"),
     "kind": (
         ("--keep-releases", "x", "production", "--curl-url", URL),
-        "--keep-releases: Expected `int`",
+        "--keep-releases: keep_releases: 'x' is not a whole number",
         "",
     ),
-    "few": (("--keep-releases", "0", "production", "--curl-url", URL), "--keep-releases: ", "at least 1"),
+    "few": (("--keep-releases", "0", "production", "--curl-url", URL), "0 is too few", "at least 1"),
     "verb": (("statsu", "production"), "unknown stage 'statsu'", "faprelease status"),
     "no host": (
         ("--hosts", "", "production", "--curl-url", URL),
         "--hosts: '' can't be a host",
-        "[web1, web2]",
+        "name hosts as web1",
     ),
     "two here": (
         ("--hosts", "a,b", "production", "--curl-url", URL),

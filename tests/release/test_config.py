@@ -86,7 +86,7 @@ def test_a_stage_is_all_its_roles_in_the_files_order(deploy_yml: Write) -> None:
         ("stage: production", "line 5: unknown key 'stage'", ""),
         ("8080: x", "line 5: unknown key '8080'", ""),
         ("keep_releases: many", "keep_releases", ""),
-        ("keep_releases: 0", "keep_releases is 0", "keep at least 1"),
+        ("keep_releases: 0", "keep_releases: 0 is too few", "keep at least 1"),
         ("path: srv/shop", "'srv/shop' is not an absolute path", "start it with /"),
         ("current_path: current", "'current' is not an absolute path", "start it with /"),
         ('path: "/srv/a\\nb"', "is not an absolute path", ""),

@@ -18,6 +18,7 @@ from faprelease.plan import plan_release
 from faprelease.report import SHOWN_MARK, Report
 from faprelease.transports import local
 from faprelease.transports.channel import Channel
+from faprelease.transports.passwords import Passwords
 from tests.release.site import Site, artifact
 
 MORE = """\
@@ -117,7 +118,7 @@ def snapshot(folder: Path) -> dict[str, float]:
 def test_connect_chooses_the_transport_by_the_settings(site: Site) -> None:
     file = deployfile.read(site.deploy_yml)
     (target,) = config.targets(file, "production", "web", {}, hooks.options_of(file))
-    channel = connections.connect(target)
+    channel = connections.connect(target, Passwords())
     channel.send(b"echo here\n")
     assert channel.receive(10) == b"here\n"
     channel.close()

@@ -89,7 +89,8 @@ def test_a_dead_host_changes_nothing(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     with (site.home / ".ssh/config").open("a") as config:
         config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
-    done = site.release(site.add("2"), "--hosts", "web1,dead,web2")
+    site.configure(roles="    web: {hosts: [web1, dead, web2]}\n")
+    done = site.release(site.add("2"))
     assert done.returncode == 7, done.stderr
     assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
     assert "hint" in done.stderr

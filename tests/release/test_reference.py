@@ -54,7 +54,7 @@ def test_its_values_are_the_defaults() -> None:
     }
 
 
-@pytest.mark.parametrize(("stage", "hosts"), [("staging", 1), ("production", 3)])
+@pytest.mark.parametrize(("stage", "hosts"), [("staging", 1), ("production", 4)])
 def test_it_loads(stage: str, hosts: int) -> None:
     file, options = walk.load(REFERENCE, {})
     assert len(config.targets(file, stage, None, {}, options)) == hosts

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faprelease import script
-from faprelease.script import OUTPUT_LIMIT, Reader, Session, mask, preamble, render
+from faprelease.masking import mask
+from faprelease.script import OUTPUT_LIMIT, Reader, Session, preamble, render
 from faprelease.session import HostSession, StepFailedError
 from faprelease.steps import Phase, Result, Secret, Step, command
 from faprelease.transports import local

@@ -78,6 +78,7 @@ def tgz(
     extra: bytes = b"",
     commit: str = "a" * 40,
     dirty: bool = False,
+    requires_env: tuple[str, ...] = (),
 ) -> Path:
     """Write `<folder>/<app>-<version>.tgz`; `stored` replaces contents that the manifest tells otherwise.
 
@@ -89,7 +90,7 @@ def tgz(
     members = [squeeze(entry(path, data)) for path, data in contents.items()]
     members.append(squeeze(extra + b"\0" * 1024))
     manifest = manifest_of(files, wheels, app=app, version=version, members=members)
-    manifest = msgspec.structs.replace(manifest, commit=commit, dirty=dirty)
+    manifest = msgspec.structs.replace(manifest, commit=commit, dirty=dirty, requires_env=requires_env)
     out = io.BytesIO()
     out.write(squeeze(entry(fap.PATH, fap.encode(manifest))))
     for member in members:

@@ -1,0 +1,62 @@
+"""Keys of deploy.yml as flags: `--key value`, `--key=value`; for true and false `--key` and `--no-key`."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from faprelease.keys import Key
+
+WORDS = {"true": "true", "yes": "true", "on": "true", "1": "true"}
+WORDS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
+
+
+def split(words: tuple[str, ...], file: Path) -> tuple[list[str], dict[str, Any]]:
+    """Stage and role, and the flags by their keys; a list has commas in it, or several flags.
+
+    What is no flag at all is left for `config.check` to tell. Raises click.UsageError: a value is missing.
+    """
+    keys = _keys(words, file)
+    places: list[str] = []
+    flags: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            places.append(word)
+            continue
+        name, equals, value = word.removeprefix("--").partition("=")
+        key = name.replace("-", "_")
+        if _is_switch(key.removeprefix("no_"), keys) and key.startswith("no_") and not equals:
+            flags[key.removeprefix("no_")] = "false"
+        elif _is_switch(key, keys):
+            said = value if equals else rest.pop(0) if rest and rest[0].lower() in WORDS else "true"
+            flags[key] = WORDS.get(said.lower(), said)
+        elif not equals and not rest and key in keys:
+            raise click.UsageError(f"--{name} needs a value")
+        else:
+            text = value if equals or not rest else rest.pop(0)
+            is_list = key in keys and keys[key].is_list
+            flags[key] = [*flags.get(key, []), *text.split(",")] if is_list else text
+    return places, flags
+
+
+def _is_switch(key: str, keys: "Mapping[str, Key]") -> bool:
+    return key in keys and keys[key].is_switch
+
+
+def _keys(words: tuple[str, ...], file: Path) -> "Mapping[str, Key]":
+    """The keys that flags can be; deploy.yml is read only where a plugin of its own may bring some."""
+    from faprelease import deployfile, hooks
+    from faprelease.config import CORE
+    from faprelease.errors import ConfigError
+
+    known = {**CORE, **hooks.built_in_keys()}
+    names = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
+    if not {name.replace("-", "_").removeprefix("no_") for name in names} <= known.keys() and file.is_file():
+        with suppress(ConfigError):  # it is told when the file is read for good
+            known |= hooks.options_of(deployfile.read(file))
+    return known

@@ -1,0 +1,146 @@
+"""The core's keys of deploy.yml, and what their values must be. Plugins add keys of their own (`hooks`)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from faprelease.environment import SOURCES, Value
+from faprelease.keys import about
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
+
+    app_name: Annotated[str, about("the app; needed")] = ""
+    project_name: Annotated[
+        str, about("its name in the store, where several deploys have app_names of their own")
+    ] = "%(app_name)s"
+    stage: str = ""
+    role: str = ""
+    user: Annotated[str, about("who logs in by ssh")] = "deploy"
+    sudo_user: Annotated[
+        str, about("who owns and runs the releases; another than `user` is reached by sudo")
+    ] = "deploy"
+    use_ssh_config: Annotated[bool, about("go by ~/.ssh/config")] = True
+    connection: Annotated[
+        Literal["ssh", "openssh", "local"],
+        about("openssh: by the system's ssh; local: on this machine, as the user who runs it"),
+    ] = "ssh"
+    port: Annotated[int, about("the port of sshd; 0: what ~/.ssh/config says, or 22")] = 0
+    hosts: Annotated[
+        list[str], about("names, user@name:port, or `name: {key: value}`, with its own values")
+    ] = []
+    path: Annotated[str, about("the app's folder on a host")] = "/home/%(sudo_user)s/www/%(app_name)s"
+    current_path: Annotated[str, about("the link to the release that runs")] = "%(path)s/current"
+    releases_path: Annotated[str, about("the folder of the releases")] = "%(path)s/releases"
+    shared_path: Annotated[str, about("the folder of linked_files and linked_dirs")] = "%(path)s/shared"
+    cache_path: Annotated[
+        str, about("a host's cache of what it downloaded, for all apps of the user; empty for none")
+    ] = "~/.cache/fapkit"
+    shared_writable: Annotated[bool, about("the group may write in shared/")] = True
+    keep_releases: Annotated[
+        int, about("how many releases that were live are kept, the current one included")
+    ] = 5
+    batch: Annotated[
+        list[int | str], about("hosts of a role that publish together: 1, 25%, or one size after another")
+    ] = []
+    batch_wait: Annotated[int, about("seconds between two batches")] = 0
+    on_failure: Annotated[
+        Literal["rollback", "keep"], about("keep: good batches and the failed one stay new, the rest old")
+    ] = "rollback"
+    release_command: Annotated[
+        str, about("run once a rollout, when all hosts are ready and before any swaps")
+    ] = ""
+    release_command_seconds: Annotated[int, about("how long release_command may take")] = 600
+    linked_files: Annotated[list[str], about("files of shared/ that each release links to")] = []
+    linked_dirs: Annotated[list[str], about("folders of shared/ that each release links to")] = []
+    environment: Annotated[
+        dict[str, Value],
+        about(f"the variables in the .env of a release, 0600: a value, or {SOURCES}", shown="no"),
+    ] = {}
+    environment_file: Annotated[str, about("its name in the release, or an absolute path")] = ".env"
+    plugins: Annotated[list[str], about("in the order in which their steps run")] = []
+    release_plugins: Annotated[list[str] | None, about("instead of plugins, for a release")] = None
+    rollback_plugins: Annotated[list[str] | None, about("instead of plugins, for a rollback")] = None
+    restart_plugins: Annotated[list[str] | None, about("instead of plugins, for a restart")] = None
+    once_plugins: Annotated[list[str] | None, about("instead of plugins, for `once`")] = None
+    shell_plugins: Annotated[list[str] | None, about("instead of plugins, for `shell`")] = None
+    store: Annotated[str, about("where artifacts and stages are: s3://bucket/prefix; FAP_STORE wins")] = ""
+    store_signers: Annotated[
+        str, about("OpenSSH's allowed signers, beside this file: one must have signed what is released")
+    ] = ""
+    dry_run: Annotated[bool, about("connect, look, and print what would run")] = False
+    show_output: Annotated[bool, about("show every step and what it printed")] = False
+
+    def plugins_of(self, verb: str) -> list[str]:
+        """The plugins of a command: `<verb>_plugins` where that is set, `plugins` otherwise."""
+        own: list[str] | None = getattr(self, f"{verb}_plugins", None)
+        return self.plugins if own is None else own
+
+
+ONE_FOR_A_ROLE = frozenset(
+    [
+        "app_name",
+        "project_name",
+        "hosts",
+        "batch",
+        "batch_wait",
+        "on_failure",
+        "release_command",
+        "release_command_seconds",
+        "plugins",
+        "release_plugins",
+        "rollback_plugins",
+        "restart_plugins",
+        "once_plugins",
+        "shell_plugins",
+        "store",
+        "store_signers",
+        "dry_run",
+        "curl_url",
+        "curl_sha256",
+    ]
+)
+"""Keys that can't have another value on one host of a role."""
+FROM_COMMAND_LINE = frozenset(["stage", "role"])
+"""Fields of Settings that are no keys of the file."""
+
+_SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
+
+
+def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with a value that has the right kind, and the hint that mends it."""
+    if key in ("path", "current_path", "releases_path", "shared_path"):
+        if not value.startswith("/") or "\n" in value:
+            yield f"{value!r} is not an absolute path", "start it with /"
+    elif key == "cache_path":
+        if "\n" in value or not (value + "/").startswith(("/", "~/")):
+            yield f"{value!r} is not an absolute path", 'start it with / or ~/, or say ""'
+    elif key in ("linked_files", "linked_dirs"):
+        for name in value:
+            if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
+                yield f"{name!r} can't be linked", "name a path inside shared/ and the release"
+    elif key == "batch":
+        for size in value:
+            if not _SIZE.fullmatch(str(size)):
+                hint = "batch: 1, batch: 25%, or one size after another: batch: [1, 25%, 100%]"
+                yield f"{size!r} is no size of a batch", hint
+    elif key == "batch_wait" and value < 0:
+        yield f"{value} seconds", "wait 0 or more"
+    elif key == "release_command_seconds" and value < 1:
+        yield f"{value} seconds", "give it 1 or more"
+    elif key == "keep_releases" and value < 1:
+        yield f"{value} is too few", "keep at least 1"
+    elif key == "port" and not 0 <= value <= 65535:
+        yield f"{value} is no port", "a port is a number up to 65535"
+
+
+def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Values that are each right and can't be together: the key that one of them stands under, what is said
+    of it, and a hint."""
+    file = values.get("environment_file", "").removeprefix("%(release_path)s/")
+    if values.get("environment") and file in values.get("linked_files", ()):
+        said = f"{file} is a linked file, and environment would replace it"
+        yield "environment", said, f"put all of them into shared/{file}, or all into deploy.yml"
