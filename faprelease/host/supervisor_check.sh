@@ -1,5 +1,6 @@
 # See every process of a program RUNNING, twice, and with the release as its working folder.
-# Needs: program, release, children (yes: it is enough that a child process runs there). STARTING is waited for, up to 60 s; anything else is a failure at once.
+# Needs: program, release, children (yes: it is enough that a child process runs there).
+# STARTING is waited for, up to 60 s; anything else is a failure at once.
 folder=$(cd "$release" && pwd -P) || exit 1
 look() {
   status=$(supervisorctl status "$program" 2>&1)

@@ -91,7 +91,9 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
     program = context.options(Options).supervisor_program
-    yield host_script(f"the last lines of {program}", "supervisor_log", trusted=False, program=program)
+    yield host_script(
+        f"the last lines of {program}", "supervisor_log", limit=20, trusted=False, program=program
+    )
 
 
 @hookimpl

@@ -62,7 +62,8 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
-    yield _step(context, f"the last lines of {context.options(Options).systemd_unit}", "systemd_log")
+    unit = context.options(Options).systemd_unit
+    yield _step(context, f"the last lines of {unit}", "systemd_log", limit=20)
 
 
 @hookimpl
