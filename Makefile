@@ -42,4 +42,5 @@ demo-fleet: install hosts  ## the same through an S3 server and three sshds
 	@$(BIN)/python examples/demo.py --fleet
 
 clean:  ## remove what these targets made
+	[ ! -e .demo ] || chmod -R u+w .demo  # releases are read-only
 	rm -rf $(VENV) .demo dist

@@ -53,7 +53,9 @@ def main() -> int:
             f"the demo needs {', '.join(missing)}: sudo apt-get install {' '.join(missing)}", file=sys.stderr
         )
         return 1
-    shutil.rmtree(WORK, ignore_errors=True)
+    if WORK.exists():  # with releases in it, which are read-only
+        subprocess.run(["chmod", "-R", "u+w", WORK], check=True)
+        shutil.rmtree(WORK)
     WORK.mkdir()
     try:
         with on_fleet() if "--fleet" in sys.argv else on_this_machine() as stage:

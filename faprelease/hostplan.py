@@ -17,6 +17,8 @@ from faprelease.retention import outdated_releases
 from faprelease.steps import HostPlan, Phase, Secret, Step, host_script, read_host_file
 from faprelease.strategies import curl
 
+PREFLIGHT_SECONDS = 120
+"""How long a preflight command may take, in seconds."""
 INSTALL_SECONDS = 900
 """How long an artifact's own installer may take, in seconds."""
 
@@ -67,6 +69,8 @@ class HostPlanner:
             ("updating", self._copy if self.rollout.copy_of else self._fetch),
             ("updated", self._install),
         )
+        *_, last = prepare
+        prepare = (*prepare[:-1], Phase(last.name, (*last.steps, *self._seal())))
         once = (Phase("release command", tuple(self._command())),) if runs_command else ()
         return self._rollout(prepare, once=once, if_unpublished=self._discard())
 
@@ -234,15 +238,45 @@ class HostPlanner:
             title, files, stdin = "see that no variable is missing", ["requires"], ""
         yield host_script(title, *files, stdin=stdin, release=release, file=self._environment_file())
         options = self._context().options(curl.Options)
+        network = self.settings.install_network == "allow"
         yield host_script(
-            "install, without network",
+            "install, with the network open" if network else "install, contained",
             "install",
+            stdin=read_host_file("sandbox.sh"),
             release=release,
             state=self.layout.state,
+            id=new,
             limit=INSTALL_SECONDS,
             trusted=False,
             shown=options.curl_postinstall_output,
             install=self._filled(options.curl_postinstall_script),
+            network="allow" if network else "",
+            strict="yes" if self.settings.protected else "",
+            writable="",
+        )
+        if self.settings.preflight:
+            yield host_script(
+                f"preflight: {self.settings.preflight}",
+                "in_release",
+                "preflight",
+                release=release,
+                environment_file=self._environment_file(),
+                limit=PREFLIGHT_SECONDS,
+                trusted=False,
+                command=self.settings.preflight,
+            )
+
+    def _seal(self) -> Iterator[Step]:
+        """After the plugins have added what they add."""
+        new = self.goal
+        yield host_script(
+            "make the release read-only",
+            "tree",
+            "seal",
+            release=self.layout.release(new),
+            state=self.layout.state,
+            id=new,
+            limit=300,
         )
         yield self._record({new: self._record_of(new, "ready")})
 

@@ -50,6 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: Annotated[
         Literal["rollback", "keep"], about("keep: good batches and the failed one stay new, the rest old")
     ] = "rollback"
+    protected: Annotated[
+        bool, about("its name is asked for before hosts change, and an install must be contained whole")
+    ] = False
+    preflight: Annotated[str, about("run in the new release on every host, before anything is published")] = (
+        ""
+    )
+    install_network: Annotated[
+        Literal["deny", "allow"], about("allow: install.sh may use the network; never where protected")
+    ] = "deny"
     release_command: Annotated[
         str, about("run once a rollout, when all hosts are ready and before any swaps")
     ] = ""
@@ -144,3 +153,6 @@ def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values.get("environment") and file in values.get("linked_files", ()):
         said = f"{file} is a linked file, and environment would replace it"
         yield "environment", said, f"put all of them into shared/{file}, or all into deploy.yml"
+    if values.get("protected") and values.get("install_network") == "allow":
+        said = "no installer uses the network on a protected stage"
+        yield "install_network", said, "pack what it fetches: wheels by `lock`, compiled files by [[assets]]"

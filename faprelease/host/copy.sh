@@ -1,6 +1,6 @@
 # Make a release of the artifact that an older one was made of, without its environment, links into shared/ and
 # venv. Needs: old, release, shared, facts, new_facts (the files that say what was unpacked), file (the environment's).
-cp -a "$old/." "$release/" || exit 1
+cp -a "$old/." "$release/" && find "$release" -type d -exec chmod u+w {} + || exit 1
 case $file in
   /*) ;;
   *) rm -f "$release/${file#"%(release_path)s/"}" || exit 1 ;;

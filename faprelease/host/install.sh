@@ -1,36 +1,79 @@
-# Run the artifact's own installer: without network, without a compiler, with a clean environment.
-# Needs: release, state, install (a shell command, empty for "./install.sh if there is one").
+# Run the artifact's own installer, contained by sandbox.sh (on stdin) as far as this host can. What was contained is
+# printed, and kept in releases/ID.install.json.
+# Needs: release, state, id, install (a shell command, empty for "./install.sh if there is one"), network (allow: leave
+# it open), strict (yes: refuse to run where something can't be contained), writable (folders besides the release, one a line).
 cd "$release" || exit 1
 if [ -z "$install" ]; then
   [ -f install.sh ] || { echo "the artifact has no install.sh: nothing to install"; exit 0; }
   install=./install.sh
   [ -x install.sh ] || install='sh ./install.sh'
 fi
-
-# run_in [UNSHARE …]: `started` gets a byte when the installer begins, so that a host which refuses the
-# namespace is told apart from an installer that fails. What unshare itself says is of no use to anyone.
-started=$state/install.started
-run_in() {
-  : >"$started"
-  "$@" env -i PATH="$PATH" HOME="$HOME" LC_ALL=C.UTF-8 \
-    CC=/bin/false CXX=/bin/false PIP_NO_INDEX=1 \
-    http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 \
-    sh -c 'echo >&8 || exit 70; exec 2>&1 8>&-; eval "$1"' install "$install" 3<&- 8>"$started"
-  code=$?
-  [ ! -s "$started" ] || exit "$code"
-}
-
+umask 022
+scratch=$state/install.tmp
+rm -rf "$scratch"
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch" "$scratch/tmp" "$scratch/bin" "$scratch/nothing" && cat >"$scratch/sandbox" || exit 1
+# What belongs to the build says so, where it is looked for by name.
+cat >"$scratch/bin/cc" <<'.'
+#!/bin/sh
+echo "${0##*/}: nothing is compiled on a server (factor V): fapbuild packs it as a wheel" >&2
+exit 1
+.
+chmod 755 "$scratch/bin/cc" || exit 1
+for name in c89 c99 gcc g++ c++ clang clang++ tcc gfortran ld as rustc cargo go javac; do
+  ln -s cc "$scratch/bin/$name" || exit 1
+done
 root=
-while read -r key user rest; do
+while read -r key user _; do
   [ "$key" != Uid: ] || { [ "$user" != 0 ] || root=yes; break; }
 done </proc/self/status
+
+# attempt SPACES LAUNCHER…: run the installer by a launcher that makes these namespaces. `held` says what is contained when the
+# installer begins: so a host that refuses is told apart from an installer that fails. What a launcher says of that is of
+# no use to anyone. A pipe ends when its last writer does, and only a pid namespace is sure to end them all.
+attempt() {
+  spaces=$1
+  shift
+  : >"$scratch/held"
+  case $spaces in
+    *pid*)
+      { launch "$@"; echo $? >"$scratch/code"; } | {
+        head -c 268435456 | tail -c 65536
+        [ -z "$(head -c 1)" ] || echo "stopped: the installer printed more than 256 MB"
+      } ;;
+    *) launch "$@"; echo $? >"$scratch/code" ;;
+  esac
+  read -r code <"$scratch/code" || exit 1
+  [ -s "$scratch/held" ] || return 0
+  IFS='|' read -r held open <"$scratch/held"
+  printf '{"contained":"%s","open":"%s"}\n' "$held" "$open" >"$state/releases/$id.install.json" || exit 1
+  echo "contained: ${held:-nothing}"
+  [ -z "$network" ] || echo "warning: the installer may use the network: install_network says so"
+  [ -z "$open" ] || echo "warning: this host does not contain all that the installer could do: $open"
+  exit "$code"
+}
+launch() {
+  "$@" env -i PATH="$PATH" HOME="$HOME" spaces="$spaces" root="$root" release="$release" scratch="$scratch" install="$install" \
+    writable="$writable" network="$network" strict="$strict" sh "$scratch/sandbox" 3<&- 8>"$scratch/held" 2>"$scratch/said"
+}
+
+all='--mount --pid --ipc --fork --kill-child --mount-proc' some=--mount net=--net
+[ -z "$network" ] || net=
 if [ -n "$root" ]; then
-  run_in unshare --net 2>/dev/null
+  attempt "net mount pid" unshare $net $all
+  attempt "net mount" unshare $net $some
+  attempt "net" unshare --net
 else
-  run_in unshare --map-current-user --net 2>/dev/null
-  run_in unshare --map-root-user --net 2>/dev/null
+  for as in '--map-current-user --keep-caps' --map-root-user; do
+    attempt "net mount pid" unshare $as $net $all
+    attempt "net mount" unshare $as $net $some
+    attempt "net" unshare $as --net
+  done
 fi
-echo "warning: this host allows no network namespace: the installer's network is discouraged, not closed"
-run_in
-# Not even that began, for example on a disk so full that `started` can't be written.
+for by in 'systemd-run --user' "systemd-run --uid=$(id -u)" "sudo -n systemd-run --uid=$(id -u)"; do
+  attempt "net" $by --quiet --pipe --wait --collect -p PrivateNetwork=yes
+done
+attempt ""
+# Not even that began, for example on a disk so full that nothing can be written.
+cat "$scratch/said"
 exit "$code"

@@ -9,6 +9,10 @@ for process in /proc/[0-9]*; do
 "
 done
 cd /
+# A release is read-only, its folders too. A file of it may be a link that others share, so only folders are opened.
+throw_away() {
+  find "$releases/.trash" -type d ! -perm -200 -exec chmod u+w {} + && rm -rf "$releases/.trash"
+}
 while read -r id; do
   folder=$releases/$id
   if [ "$current" -ef "$folder" ]; then
@@ -28,8 +32,9 @@ $there/"*)
     esac
   fi
   # The trash lies among the releases, as $state may be on another file system.
-  [ ! -e "$releases/.trash" ] || rm -rf "$releases/.trash" || exit 1
+  [ ! -e "$releases/.trash" ] || throw_away || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$releases/.trash" || exit 1
-  rm -rf "$releases/.trash" "$state/$id.download" || exit 1
-  [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" || exit 1
+  [ ! -e "$releases/.trash" ] || throw_away || exit 1
+  rm -rf "$state/$id.download" "$state/install.tmp" || exit 1
+  [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" || exit 1
 done

@@ -89,7 +89,7 @@ def site(hosts: list[Host], builds: Builds, tmp_path: Path) -> FleetSite:
     (home / ".ssh").mkdir(parents=True)
     (home / ".ssh/config").write_text(hosts[0].ssh_config.read_text())
     for host in hosts:
-        host.run(["rm", "-rf", "www"], check=True)
+        host.run(["sh", "-c", "[ ! -e www ] || chmod -R u+w www && rm -rf www"], check=True)
     made = FleetSite(tmp_path, home, hosts, builds)
     made.configure()
     return made

@@ -25,7 +25,8 @@ STEPS = [
     ("prepare", "fetch …"),
     ("prepare", "link shared files"),
     ("prepare", "write the environment file"),
-    ("prepare", "install, without network"),
+    ("prepare", "install, contained"),
+    ("prepare", "make the release read-only"),
     ("prepare", "record … as ready"),
     ("publish", "publish: current → …"),
     ("publish", "published"),
@@ -163,11 +164,11 @@ def controller(request: Request, stderr: int = subprocess.DEVNULL) -> subprocess
 
 def test_a_killed_controller_leaves_no_lock_behind(site: Site, urls: list[str], tmp_path: Path) -> None:
     old = site.release(urls[0])
-    install = b"echo begun >../../begun; exec sleep 600\n"
+    install = b"echo begun >begun; exec sleep 600\n"
     with controller(
         site.request(curl_url=artifact(tmp_path / "slow", "9", {"install.sh": install}))
     ) as process:
-        wait_until((site.path / "begun").exists, "the installer runs", 20)
+        wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
         assert site.locked()
         process.kill()
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
@@ -182,20 +183,20 @@ def test_a_killed_controller_leaves_no_lock_behind(site: Site, urls: list[str], 
 def test_the_download_of_a_killed_run_goes_with_its_record(site: Site, urls: list[str]) -> None:
     site.release(urls[0])
     state = site.path / ".fap"
-    for name in ("260101-000000", "260102-000000"):
+    for name in ("260101-000000", "260102-000000", "260103-000000"):
         (state / f"releases/{name}.jsonl").write_text('{"state":"preparing"}\n')
         (site.path / "releases" / name).mkdir()
         (state / f"{name}.download").write_text("half")
     site.release(urls[1])
-    assert site.leftovers() == {"260102-000000.download"}
+    assert site.leftovers() == {"260102-000000.download", "260103-000000.download"}
     assert "260101-000000" not in site.folders()
 
 
 def test_ctrl_c_ends_at_a_safe_point(site: Site, urls: list[str], tmp_path: Path) -> None:
     old = site.release(urls[0])
-    slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >../../begun; sleep 1\n"})
+    slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >begun; sleep 1\n"})
     with controller(site.request(curl_url=slow)) as process:
-        wait_until((site.path / "begun").exists, "the installer runs", 20)
+        wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
         process.terminate()
         assert process.wait(20) == 130
     assert site.current() == old
@@ -209,11 +210,11 @@ def test_a_terminal_that_is_closed_ends_a_release_at_a_safe_point(
 ) -> None:
     """The shell and the kernel both say HUP, and what is printed goes nowhere."""
     old = site.release(urls[0])
-    slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >../../begun; sleep 1\n"})
+    slow = artifact(tmp_path / "slow", "9", {"install.sh": b"echo begun >begun; sleep 1\n"})
     with controller(site.request(curl_url=slow), subprocess.PIPE) as process:
         assert process.stderr is not None
         process.stderr.close()
-        wait_until((site.path / "begun").exists, "the installer runs", 20)
+        wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
         process.send_signal(signal.SIGHUP)
         time.sleep(0.2)
         process.send_signal(signal.SIGHUP)

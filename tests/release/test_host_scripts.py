@@ -75,11 +75,16 @@ def test_an_installer_that_could_not_begin_is_a_failure(
     app: Path, sessions: tuple[HostSession, HostSession]
 ) -> None:
     (app / ".fap").mkdir()
-    (app / ".fap/install.started").symlink_to("/dev/full")
     release = app / "releases/260102-000000"
     (release / "install.sh").write_text("echo installed >>../../log\n")
+    asked = {"release": str(release), "state": f"{app}/.fap", "id": "260102-000000"}
     step = host_script(
-        "install", "install", trusted=False, release=str(release), state=f"{app}/.fap", install=""
+        "install",
+        "install",
+        stdin="exit 70\n",  # in the place of sandbox.sh
+        trusted=False,
+        **asked,
+        **dict.fromkeys(("install", "network", "strict", "writable"), ""),
     )
     with pytest.raises(StepFailedError) as failed:
         run(sessions[0], step)

@@ -176,7 +176,7 @@ def test_the_environment_file_gives_every_byte_back_and_is_private(site: Site, u
     site.configure(f"environment: {written}\nenvironment_file: config/app.env")
     site.release(urls[0])
     file = site.path / "current/config/app.env"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
     script = 'set -a; . "$1"; exec env -0'
     done = subprocess.run(
         ["sh", "-c", script, "sh", file], env={"PATH": os.environ["PATH"]}, capture_output=True
@@ -191,7 +191,7 @@ def test_an_environment_file_of_the_artifact_gives_way(site: Site, tmp_path: Pat
     site.release(artifact(tmp_path / "own", "1", {".env": b"OLD=1\n", ".env.new": b"x"}))
     file = site.path / "current/.env"
     assert file.read_text() == "SECRET=hunter22\n"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
 
 
 def test_shared_files_and_folders_are_linked(site: Site, tmp_path: Path) -> None:

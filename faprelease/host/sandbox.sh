@@ -1,0 +1,73 @@
+# Contain all that comes after, as far as the namespaces in $spaces go, and become the installer.
+# Needs: spaces, root, release, scratch, install, writable, network, strict. Nothing of it is left for the installer.
+# A file that is open for writing keeps its file system from becoming read-only, but for one opened outside of it.
+[ -e /proc/self/fd/8 ] || exec 8>"$scratch/held" || exit
+held= open=
+# is WHAT COMMAND…: the command contains it, or says that it can't.
+is() {
+  what=$1
+  shift
+  if "$@" 2>/dev/null; then held=$held${held:+, }$what; else open=$open${open:+, }$what; fi
+}
+only_loopback() {
+  while read -r interface _; do
+    case $interface in lo:* | Inter-* | face) ;; *) return 1 ;; esac
+  done </proc/self/net/dev
+}
+no_compilers() {
+  case $spaces in *mount*) ;; *) return 1 ;; esac
+  for folder in /usr/lib/gcc /usr/libexec/gcc /usr/lib/llvm* /usr/lib/go* /usr/local/go "$HOME/.cargo" "$HOME/.rustup"; do
+    [ ! -d "$folder" ] || mount --bind "$scratch/nothing" "$folder" || return 1
+  done
+}
+# Every file system becomes read-only but for these folders; what the kernel makes up by itself is of no use to a user.
+only_the_release() {
+  case $spaces in *mount*) ;; *) return 1 ;; esac
+  printf '%s\n' "$release" "$scratch/tmp" ${writable:+"$writable"} >"$scratch/writable" || return 1
+  cat /proc/self/mounts >"$scratch/mounts" || return 1
+  while read -r folder; do
+    mount --bind "$folder" "$folder" || return 1
+  done <"$scratch/writable"
+  while read -r _ place type options _; do
+    place=$(printf '%b' "$place")
+    case $type in
+      proc) continue ;;
+      sysfs | cgroup* | devpts | mqueue | debugfs | tracefs | securityfs | bpf | pstore | configfs | fusectl | autofs | binfmt_misc)
+        [ -n "$root" ] || continue ;;
+    esac
+    case ,$options, in *,ro,*) continue ;; esac
+    [ -e "$place" ] || continue
+    keep=
+    for option in nosuid nodev noexec noatime nodiratime relatime; do
+      case ,$options, in *",$option,"*) keep=$keep,$option ;; esac
+    done
+    mount -o "remount,bind,ro$keep" "$place" || return 1
+  done <"$scratch/mounts"
+}
+no_process_is_left() {
+  case $spaces in *pid*) ;; *) return 1 ;; esac
+}
+nobody_else() {
+  drop='setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all'
+  $drop true && return
+  drop='setpriv --no-new-privs'
+  $drop true || drop=
+  # Without a namespace there is no privilege to give up.
+  [ -n "$drop" ] && [ -z "$spaces$root" ]
+}
+[ -n "$network" ] || is network only_loopback
+is compilers no_compilers
+is files only_the_release
+is processes no_process_is_left
+is privileges nobody_else
+if [ -n "$strict" ] && [ -n "$open" ]; then
+  echo "the installer is not run: this stage is protected, and this host can't contain: $open" >&2
+  echo "allow user namespaces there (sysctl user.max_user_namespaces), with util-linux's unshare, mount and setpriv" >&2
+  exit 78
+fi
+cd "$release" && echo "$held|$open" >&8 || exit 70
+exec 8>&-
+closed='PIP_NO_INDEX=1 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9'
+[ -z "$network" ] || closed=
+exec $drop env -i PATH="$scratch/bin:$PATH" HOME="$HOME" TMPDIR="$scratch/tmp" LC_ALL=C.UTF-8 CC=/bin/false CXX=/bin/false \
+  $closed sh -c 'exec 2>&1; eval "$1"' install "$install"
