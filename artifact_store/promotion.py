@@ -182,21 +182,16 @@ def _is_so(state: StageState, request: Request) -> bool:
 
 
 def check_chain(entries: Iterable[Entry]) -> None:
-    """Raise VerificationError if an entry, from the first one on, does not name the bytes before it."""
-    before = None
+    """Raise VerificationError if an entry does not name the bytes of the entry before it."""
+    before = ""
     for entry in entries:
-        check_link(before, entry)
-        before = entry
-
-
-def check_link(before: Entry | None, entry: Entry) -> None:
-    """Raise VerificationError if `entry` does not name the bytes of the entry before it, if any."""
-    state = entry.state
-    if state.previous != (before.sha256 if before else ""):
-        raise VerificationError(
-            f"{state.app} {state.stage}: the entry before {state.number} was changed",
-            hint="entries are never changed: find out who can write to the store",
-        )
+        state = entry.state
+        if state.previous != before:
+            raise VerificationError(
+                f"{state.app} {state.stage}: the entry before {state.number} was changed",
+                hint="entries are never changed: find out who can write to the store",
+            )
+        before = entry.sha256
 
 
 def version_before(newest_first: Iterable[StageState]) -> str | None:

@@ -46,7 +46,7 @@ def doctor(opened: Opener, as_json: bool) -> None:
     callback=duration,
     default="30d",
     show_default=True,
-    help="Leave alone what is younger.",
+    help="Leave alone what is younger; longer than any push takes.",
 )
 @click.option(
     "--wait",
@@ -71,8 +71,8 @@ def gc(
     """Remove versions that nothing refers to, and what killed pushes left.
 
     Kept is what stages and releases refer to: the last --keep versions of each. It is safe while others push
-    and promote. Who promoted, pushed and signed a removed version stays on record, and its name is never
-    free again.
+    and promote. Run it where the app's rules are: if they demand signatures, the last signed versions are
+    kept too. Who promoted, pushed and signed a removed version stays on record; its name is never free again.
     """
     from artifact_store import collect
     from artifact_store.references import Rules

@@ -609,3 +609,18 @@ def test_entries_without_a_key_do_not_make_gc_remove_what_a_stage_runs(signed: P
     assert ann.rollback("shop", "staging", to="1", who="ann").changed
     assert ann.promoted("shop", "staging") is not None
     ann.fetch("shop", "2", tmp_path / "got.tgz")
+
+
+def test_a_forged_entry_that_breaks_the_chain_keeps_nobody_from_going_back(
+    signed: Place,
+) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    ann.promote("shop", "1", "staging", who="ann")
+    ann.promote("shop", "2", "staging", who="ann")
+    forged = msgspec.structs.replace(ann.stage("shop", "staging"), number=3, previous="0" * 64, version="1")
+    signed.blobs.create(layout.entry("shop", "staging", 3), promotion.encode(forged))
+    assert ann.rollback("shop", "staging", to="1", who="ann").state.number == 4
+    assert ann.promote("shop", "2", "staging", who="ann").state.number == 5
+    assert ann.stage("shop", "staging") is not None
+    with pytest.raises(VerificationError, match="the entry before 3 was changed"):
+        ann.history("shop", "staging")
