@@ -70,7 +70,15 @@ def _how_to_provide(target: Target, name: str) -> str:
     if target.settings.connection == "local":
         make_folder = f"mkdir -p {folder}"
         return f"{make_folder} && cp {shlex.quote(name)} {file}\n  or, empty: {make_folder} && touch {file}"
-    login = f"{target.settings.user}@{target.host}"
-    make_folder = f"ssh {login} {shlex.quote(f'mkdir -p {folder}')}"
-    touch = f"ssh {login} {shlex.quote(f'mkdir -p {folder} && touch {file}')}"
-    return f"{make_folder} && scp {shlex.quote(name)} {login}:{file}\n  or, empty: {touch}"
+    settings = target.settings
+    login = f"{settings.user}@{target.address}"
+    ssh, scp = (f"ssh -p {settings.port}", f"scp -P {settings.port}") if settings.port else ("ssh", "scp")
+    if settings.sudo_user != settings.user:  # who logs in can't write there
+        sudo = f"sudo -u {settings.sudo_user}"
+        make_folder = f"{ssh} {login} {shlex.quote(f'{sudo} mkdir -p {folder}')}"
+        copy = f"{ssh} {login} {shlex.quote(f'{sudo} tee {file} >/dev/null')} < {shlex.quote(name)}"
+        touch = f"{ssh} {login} {shlex.quote(f'{sudo} touch {file}')}"
+        return f"{make_folder} && {copy}\n  or, empty: {make_folder} && {touch}"
+    make_folder = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder}')}"
+    touch = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder} && touch {file}')}"
+    return f"{make_folder} && {scp} {shlex.quote(name)} {login}:{file}\n  or, empty: {touch}"

@@ -285,3 +285,16 @@ def test_every_unfit_host_is_named_at_once() -> None:
     assert "web3 (web): linked files are missing" in refused.value.message
     assert "web2" not in refused.value.message
     assert refused.value.hint.count("scp settings.toml") == 2
+
+
+def test_a_missing_file_is_put_there_as_its_owner_by_the_port_of_the_host() -> None:
+    more = {"user": "ops", "port": 2222}
+    with pytest.raises(FapError) as refused:
+        plan_release(hosts(host_state(missing=("a b",)), more=more), order())
+    login, shared = "ssh -p 2222 ops@web1", "/srv/shop-web/shared"
+    make = f"{login} 'sudo -u deploy mkdir -p {shared}'"
+    file = f"'\"'\"'{shared}/a b'\"'\"'"
+    assert refused.value.hint.splitlines() == [
+        f"{make} && {login} 'sudo -u deploy tee {file} >/dev/null' < 'a b'",
+        f"  or, empty: {make} && {login} 'sudo -u deploy touch {file}'",
+    ]
