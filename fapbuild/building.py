@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from artifact_store.errors import FapError
 from artifact_store.manifest import MTIME
-from fapbuild import command
+from fapbuild import command, credentials
 from fapbuild.locks import Pin
 
 
@@ -33,7 +33,7 @@ def build_folder(source: Path, out: Path, name: str) -> Path:
     command.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)],
         cwd=source,
-        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0"},
+        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", **credentials.of_a_build()},
         hint=f"install what {name} needs to compile (a compiler, headers), or pin a version with a wheel",
     )
     wheels = list(out.glob("*.whl"))

@@ -71,13 +71,18 @@ class Cache:
             raise _trouble(path, error) from error
         return None
 
-    def keep(self, source: Path) -> str:
-        """Copy a file's bytes in and return their sha256."""
-        sha256 = sha256_of(source)
+    def keep(self, source: Path, sha256: str = "") -> str:
+        """Copy a file's bytes in and return their sha256.
+
+        Who gives their `sha256` has just computed it, and leaves the file to the cache: it may be linked.
+        """
+        given, sha256 = bool(sha256), sha256 or sha256_of(source)
         if self.blob(sha256) is None:
             target = self.path(sha256)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if given and _linked(source, target):
+                    return sha256
                 with source.open("rb") as incoming, _temporary(target) as out:
                     while chunk := incoming.read(_CHUNK):
                         out.write(chunk)
@@ -154,6 +159,16 @@ class Cache:
     def _answer_path(self, kind: str, question: str) -> Path:
         name = hashlib.sha256(question.encode("utf-8")).hexdigest()
         return self.folder / "answers" / kind / f"{name}.json"
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether the file could be put there without a copy."""
+    try:
+        source.chmod(0o644)
+        target.hardlink_to(source)
+    except OSError:  # on another disk, or just made by another build
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -9,15 +9,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from artifact_store.errors import FapError
 
 LAST_LINES = 40
 _LONGEST = 4096
+_WIDE = 400
 _GRACE = 5.0
 _LOGIN = re.compile(r"://[^\s/@]+@")
-_streaming: set["subprocess.Popen[bytes]"] = set()
+_stops: set[Callable[[], None]] = set()
+"""What stops the programs that run now."""
 _stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -43,36 +46,36 @@ def run(
     """
     environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
     try:
-        if stdout is None:
-            done = subprocess.run(
-                argv, cwd=cwd, env=environment, input=stdin, capture_output=True, check=False, umask=0o022
+        with contextlib.nullcontext(subprocess.PIPE) if stdout is None else stdout.open("wb") as into:
+            started = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=into,
+                stderr=subprocess.PIPE,
+                umask=0o022,
             )
-        else:
-            with stdout.open("wb") as file:
-                done = subprocess.run(
-                    argv,
-                    cwd=cwd,
-                    env=environment,
-                    input=stdin,
-                    stdout=file,
-                    stderr=subprocess.PIPE,
-                    check=False,
-                    umask=0o022,
-                )
     except FileNotFoundError as error:
         raise FapError(
             f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
         ) from error
-    if done.returncode != 0:
-        said = _failure(_shown(argv), done.returncode, done.stdout or b"", done.stderr, last_lines)
-        raise FapError(said, hint=hint)
-    return done.stdout or b""
+    with _stoppable(started.terminate):
+        try:
+            out, said = started.communicate(stdin)
+        except BaseException:
+            started.kill()
+            raise
+    if started.returncode != 0:
+        failure = _failure(_shown(argv), started.returncode, out or b"", said, last_lines)
+        raise FapError(failure, hint=hint)
+    return out or b""
 
 
 def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
     """Run a line of shell (`sh -e`) with the variables `env` alone, and hand on each line it writes at once.
 
-    What it leaves running is stopped. Raises FapError as `run` does, and if `stopped_on_error` stopped it.
+    What it leaves running is stopped. Raises FapError as `run` does, and if `side_by_side` stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
     started = subprocess.Popen(
@@ -85,9 +88,6 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
         umask=0o022,
         start_new_session=True,
     )
-    _streaming.add(started)
-    if _stopped.is_set():
-        _stop(started)
 
     def listen() -> None:
         assert started.stdout is not None  # noqa: S101
@@ -96,7 +96,7 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
             last.append(said)
             heard(said)
 
-    with ThreadPoolExecutor(1) as beside:
+    with _stoppable(partial(_stop, started)), ThreadPoolExecutor(1) as beside:
         listening = beside.submit(listen)
         started.wait()
         # What it left running in the background holds its output open, and would go on for ever.
@@ -104,22 +104,36 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
         if not wait([listening], timeout=_GRACE).done:
             _stop(started, signal.SIGKILL)
         listening.result()
-    _streaming.discard(started)
     if started.returncode != 0:
         raise FapError(_failure(repr(line), started.returncode, "\n".join(last).encode(), b""))
 
 
 @contextlib.contextmanager
-def stopped_on_error() -> Iterator[None]:
-    """If the block ends in an error, stop what `stream` runs in other threads, and all that it started."""
-    _stopped.clear()
+def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for jobs that start programs; an error in the block stops those, and comes out afterwards."""
     try:
+        with ThreadPoolExecutor(count) as jobs:
+            try:
+                yield jobs
+            except BaseException:
+                _stopped.set()
+                for stop in list(_stops):
+                    stop()
+                raise
+    finally:
+        _stopped.clear()
+
+
+@contextlib.contextmanager
+def _stoppable(stop: Callable[[], None]) -> Iterator[None]:
+    """While a program runs, `side_by_side` may call what stops it."""
+    _stops.add(stop)
+    try:
+        if _stopped.is_set():
+            stop()
         yield
-    except BaseException:
-        _stopped.set()
-        for started in list(_streaming):
-            _stop(started)
-        raise
+    finally:
+        _stops.discard(stop)
 
 
 def _stop(started: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
@@ -130,8 +144,13 @@ def _stop(started: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTE
 def _failure(what: str, code: int, out: bytes, err: bytes, last_lines: int = LAST_LINES) -> str:
     text = "\n".join(part.decode("utf-8", "replace").strip() for part in (out, err) if part.strip())
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    lines = _LOGIN.sub("://***@", text).splitlines()[-last_lines:]
+    lines = map(_shortened, _LOGIN.sub("://***@", text).splitlines()[-last_lines:])
     return "\n".join([f"{what} {how}", *(f"  {line}" for line in lines)])
+
+
+def _shortened(line: str) -> str:
+    """pip lists every version that a package ever had."""
+    return line if len(line) <= _WIDE else f"{line[: _WIDE // 2]} … {line[-_WIDE // 4 :]}"
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from fapbuild.assets import Output
 from fapbuild.cache import Cache
 from fapbuild.config import Settings
 from fapbuild.plan import Entry
-from fapbuild.sources import LINK, SourceTree, check_link
+from fapbuild.sources import LINK, SourceTree, check_link, no_submodule
 from fapbuild.target import highest, least_glibc
 from fapbuild.wheels import Vendored, lock_text
 
@@ -25,9 +25,12 @@ LOCK = "requirements.lock"
 def committed(tree: SourceTree, exclude: Sequence[str]) -> tuple[Entry, ...]:
     """The entries of the commit's files, without those that a pattern of `exclude` matches.
 
-    Raises FapError for a symbolic link that leaves the project.
+    Raises FapError for a symbolic link that leaves the project, UsageError for a submodule.
     """
     left_out = pathspec.GitIgnoreSpec.from_lines(exclude)
+    for path in tree.submodules:
+        if not left_out.match_file(f"{path}/"):
+            raise no_submodule(path, f'leave it out: exclude = ["/{path}/"]')
     kept = [file for file in tree.files if not left_out.match_file(file.path)]
     for file in kept:
         if file.mode == LINK:

@@ -7,11 +7,13 @@ user can read.
 
 import configparser
 import contextlib
+import importlib.util
 import netrc
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -19,6 +21,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from artifact_store.errors import UsageError
 
 _OPTIONS = {"index-url": "PIP_INDEX_URL", "extra-index-url": "PIP_EXTRA_INDEX_URL"}
+_PROVIDER = "PIP_KEYRING_PROVIDER"
 
 
 @dataclass(frozen=True)
@@ -34,27 +37,31 @@ class Login:
 def out_of_sight() -> Iterator[None]:
     """Until the end of the block, what this process starts finds the passwords of pip's indexes in NETRC.
 
-    They are taken from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and pip's configuration files. Raises UsageError
-    if one host is given two logins, as a netrc holds one.
+    They are taken from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and pip's configuration files. A keyring is asked
+    as well, if there is one. Raises UsageError if one host is given two logins, as a netrc holds one.
     """
     variables = {**_configured(dict(os.environ)), **os.environ}
     changed, logins = split(variables)
-    if not logins:
-        yield
-        return
     before = dict(os.environ)
+    try:
+        os.environ.update(_keyring(variables))
+        with _netrc(changed, logins) if logins else contextlib.nullcontext():
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _netrc(changed: Mapping[str, str], logins: Sequence[Login]) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         path = Path(folder) / "netrc"
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
-            file.write(_own_netrc(before) + netrc_text(logins))
+            file.write(_own_netrc(os.environ) + netrc_text(logins))
         os.environ.update(changed, NETRC=str(path))
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        yield
 
 
 def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[Login, ...]]:
@@ -75,7 +82,24 @@ def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[Login, ..
     return {name: value for name, value in changed.items() if value}, tuple(logins.values())
 
 
-def netrc_text(logins: tuple[Login, ...]) -> str:
+def _keyring(variables: Mapping[str, str]) -> dict[str, str]:
+    """With --no-input pip asks a keyring only if it is told how (pip's documentation, "Authentication")."""
+    if _PROVIDER in variables:
+        return {}
+    if importlib.util.find_spec("keyring"):
+        return {_PROVIDER: "import"}
+    return {_PROVIDER: "subprocess"} if shutil.which("keyring") else {}
+
+
+def of_a_build() -> dict[str, str]:
+    """What a pip needs that installs into another venv, where keyring can't be imported: it runs keyring."""
+    if os.environ.get(_PROVIDER) != "import":
+        return {}
+    beside = str(Path(sys.executable).parent)
+    return {_PROVIDER: "subprocess", "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+
+
+def netrc_text(logins: Sequence[Login]) -> str:
     """A netrc(5) of these, quoted as Python's own reader, which pip uses, understands it."""
     return "".join(
         f"machine {login.host}\nlogin {_quoted(login.user)}\npassword {_quoted(login.password)}\n"
@@ -120,7 +144,7 @@ def _configured(environ: Mapping[str, str]) -> dict[str, str]:
             parser.read(path, encoding="utf-8")
     found = {}
     for section in ("global", "download", "wheel", "install"):
-        for option, variable in _OPTIONS.items():
+        for option, variable in (*_OPTIONS.items(), ("keyring-provider", _PROVIDER)):
             if value := parser.get(section, option, fallback=""):
                 found[variable] = " ".join(value.split())
     return found

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_store.errors import FapError, VerificationError
@@ -19,7 +20,15 @@ _SIDE_BY_SIDE = 6
 _HAS_NONE = "No matching distribution found"
 
 
-def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Fetched:
+    """A file of the index, and the sha256 of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Fetched]:
     """Fetch one file for each pin, in their order, below the new folder `work`.
 
     pip checks the hashes, and so do we. For a target that this interpreter can't build for, only wheels will
@@ -33,19 +42,20 @@ def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Path]:
         running = [
             pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
         ]
-    lacking = [pin for share in running for pin in share.result()]
-    if lacking:
-        raise _no_wheels(lacking, platform)
-    by_sha256 = {sha256_of(path): path for path in work.glob("*/*.*") if path.name != _WANTED}
+        lacking = [pin for share in running for pin in share.result()]
+        if lacking:
+            raise _no_wheels(lacking, platform)
+        paths = [path for path in work.glob("*/*.*") if path.name != _WANTED]
+        by_sha256 = dict(zip(pool.map(sha256_of, paths), paths, strict=True))
     found = []
     for pin in pins:
-        path = next((by_sha256[sha] for sha in sorted(pin.sha256s) if sha in by_sha256), None)
-        if path is None:
+        sha256 = next((sha for sha in sorted(pin.sha256s) if sha in by_sha256), "")
+        if not sha256:
             raise VerificationError(
                 f"pip downloaded no file of {pin.name} {pin.version} that the lock names",
                 hint="fapbuild lock",
             )
-        found.append(path)
+        found.append(Fetched(by_sha256[sha256], sha256))
     return found
 
 

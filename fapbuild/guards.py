@@ -94,12 +94,17 @@ def check_files(
 def check_secret_names(paths: Iterable[str]) -> None:
     """Raise UsageError for files that by their names hold secrets."""
     for path in paths:
-        name = path.rsplit("/", 1)[-1].lower()
-        if name not in _EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS):
+        if is_secret_name(path):
             raise UsageError(
                 f"{path} looks like a secret, and {_READ_BY_ALL}",
                 hint=f"git rm --cached {path}; or, if it is harmless, {_allow(path)}",
             )
+
+
+def is_secret_name(path: str) -> bool:
+    """Whether a file of this name usually holds a secret."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return name not in _EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS)
 
 
 def check_sizes(entries: Iterable[Entry], limit: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from artifact_store.errors import UsageError
 from fapbuild.config import LOCKS, OWN_FILE, PYPROJECT, is_unhashed
-from fapbuild.guards import TAKEN
+from fapbuild.guards import TAKEN, is_secret_name
 
 Read = Callable[[str], str]
 """The text of a file of the project, empty if it can't be read."""
@@ -91,7 +91,7 @@ class Seen:
     python: str
     exclude: tuple[str, ...]
     left_out: tuple[str, ...]
-    """Modules that .dockerignore names: settings for developers, say, which a release must not have."""
+    """Modules that .dockerignore names (settings for developers, say), and made-up secrets of tests."""
     procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
@@ -164,7 +164,7 @@ def render(seen: Seen, prefix: str) -> str:
         lines.append("package = true  # src layout: the project is installed, too")
     if seen.exclude or seen.left_out:
         why = [*["names that an artifact needs for itself"] * bool(seen.exclude)]
-        why += ["modules that .dockerignore leaves out"] * bool(seen.left_out)
+        why += ["what .dockerignore leaves out, and made-up secrets of tests"] * bool(seen.left_out)
         lines.append(f"# {'; '.join(why)}")
         lines.append(f"exclude = {_list((*seen.exclude, *seen.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
@@ -185,8 +185,8 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
     lines = ['name = "static"', "venv = true"]
     if django.directory != ".":
         lines.append(f"directory = {_quoted(django.directory)}")
-    if left_out:
-        lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in left_out)])}")
+    if modules := [path for path in left_out if path.endswith(".py")]:
+        lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in modules)])}")
     made = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
     lines.append(f"run = {_list([*made, 'python manage.py collectstatic --noinput'])}")
     lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need some to load')
@@ -363,10 +363,12 @@ def _data_folders(texts: Sequence[str], folder: str, there: frozenset[str]) -> t
 
 
 def _left_out(there: frozenset[str], read: Read) -> tuple[str, ...]:
-    """Python files that lines of .dockerignore name one by one; its patterns are of no concern here."""
+    # Only Python files that .dockerignore names one by one: its patterns are about images.
     lines = read(".dockerignore").splitlines() if ".dockerignore" in there else []
     named = (line.strip().removeprefix("/") for line in lines)
-    return tuple(sorted({f"/{path}" for path in named if path in there and path.endswith(".py")}))
+    modules = {path for path in named if path in there and path.endswith(".py")}
+    secrets = {path for path in there if _NOT_OURS.search(path) and is_secret_name(path)}
+    return tuple(f"/{path}" for path in sorted(modules | secrets))
 
 
 def _wsgi(there: frozenset[str]) -> str:

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -82,7 +82,8 @@ def pack(request: Request, report: Report) -> writer.Written:
         work = Path(folder)
         found = gather(request, work, report.say)
         cache = Cache(default_folder())
-        with ThreadPoolExecutor(2) as beside, command.stopped_on_error():
+        with command.side_by_side(3) as beside:
+            checking = beside.submit(_check_files, found, cache)
             vendoring = beside.submit(_vendor, found, cache, shared, work, report)
             compiling = beside.submit(
                 assets.compile_all,
@@ -93,7 +94,7 @@ def pack(request: Request, report: Report) -> writer.Written:
                 step_venv.when_vendored(vendoring, found.manifest, work, report),
                 report,
             )
-            for first in as_completed((vendoring, compiling)):
+            for first in as_completed((checking, vendoring, compiling)):
                 first.result()
             there, outputs = vendoring.result(), compiling.result()
         settings, vendored = found.project.settings, there.vendored
@@ -115,6 +116,11 @@ def pack(request: Request, report: Report) -> writer.Written:
             written, bill, evidence.provenance(written, found.tree, vendored, origins, asked(request), bill)
         )
         return written
+
+
+def _check_files(found: Gathered, cache: Cache) -> None:
+    digests = {file.path: file.oid for file in found.tree.files}
+    guards.check_files(found.files, digests, found.project.settings, cache)
 
 
 def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path, report: Report) -> Wheels:
@@ -146,7 +152,7 @@ def _make_output(project: Path, folder: Path) -> None:
 
 
 def gather(request: Request, work: Path, say: Say) -> Gathered:
-    """Read the commit, check it, and resolve its lock: all that a dry run does."""
+    """Read the commit and resolve its lock; what is in the files is looked at beside other work."""
     if request.version:
         check_version(request.version)
     changed = () if request.ref else sources.changes(request.root, request.output)
@@ -163,7 +169,6 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     files = contents.committed(tree, settings.exclude)
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
-    guards.check_files(files, {file.path: file.oid for file in tree.files}, settings, Cache(default_folder()))
     platform = target.parse(request.target or settings.target)
     pins = _locked(request, project, tree, work, platform, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
@@ -219,6 +224,7 @@ def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[s
     """
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         found = gather(request, Path(folder), say)
+        _check_files(found, Cache(default_folder()))
     pins = [str(pin) for pin in found.pins]
     outputs = [path for step in found.project.settings.assets for path in step.outputs]
     files = [entry.path for entry in found.files]

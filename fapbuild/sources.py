@@ -5,7 +5,7 @@ import posixpath
 import re
 import shutil
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -58,6 +58,8 @@ class SourceTree:
     """The hex digest of the tree if it holds more than the commit, else empty."""
     folder: Path
     files: tuple[SourceFile, ...]
+    submodules: tuple[str, ...]
+    """Where the commit refers to other repositories (gitsubmodules(7)); none of their files is here."""
     snapshot: Snapshot
 
 
@@ -105,7 +107,7 @@ def read(
 
     With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
     git ignores or that lie in the folder `ignore`.
-    Raises UsageError for an unknown ref, FapError for a submodule.
+    Raises UsageError for an unknown ref.
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
@@ -122,7 +124,8 @@ def read(
         trees = (f"{whole}:{prefix}", f"{commit.name}:{prefix}")
         mine, committed = _text(_git(root, "rev-parse", *trees, env=env)).split()
         dirty = mine if mine != committed else ""
-    files = _listing(snapshot, prefix)
+    listing = _listing(snapshot, prefix)
+    files = parse_listing(listing)
     into.mkdir()
     folder = into / prefix
     _export(snapshot, files, folder, into.parent)
@@ -136,6 +139,7 @@ def read(
         dirty=dirty,
         folder=folder,
         files=files,
+        submodules=submodules(listing),
         snapshot=snapshot,
     )
 
@@ -165,7 +169,10 @@ def export(tree: SourceTree, path: str, into: Path) -> Path:
     if not content(tree, path):
         raise _not_committed(path)
     if _text(_snapshot_git(tree.snapshot, "cat-file", "-t", f"{tree.snapshot.name}:{place}")) == "tree":
-        _export(tree.snapshot, _listing(tree.snapshot, place or ""), into, into.parent)
+        listing = _listing(tree.snapshot, place or "")
+        if inside := submodules(listing):
+            raise no_submodule(f"{path}/{inside[0]}", f"publish what is in {path} as a package")
+        _export(tree.snapshot, parse_listing(listing), into, into.parent)
         return into
     into.mkdir(parents=True)
     file = into / posixpath.basename(path)
@@ -195,19 +202,11 @@ def _not_committed(path: str) -> UsageError:
 
 
 def parse_listing(listing: bytes) -> tuple[SourceFile, ...]:
-    """The files of `git ls-tree -r -z -l`, sorted by path; FapError for what an artifact can't hold."""
+    """The files of `git ls-tree -r -z -l`, sorted by path; FapError for a name that is refused."""
     files = []
-    for line in listing.split(b"\0"):
-        if not line:
-            continue
-        facts, _, raw = line.partition(b"\t")
-        mode, kind, oid, size = facts.decode("ascii").split()
-        path = _checked_path(raw)
+    for (mode, kind, oid, size), path in _lines(listing):
         if kind != "blob":
-            raise FapError(
-                f"{path} is a git submodule, and an artifact holds the files of one repository",
-                hint=f"make it a dependency, or exclude it: git rm --cached {path}",
-            )
+            continue
         is_link = mode == "120000"
         files.append(
             SourceFile(
@@ -218,6 +217,26 @@ def parse_listing(listing: bytes) -> tuple[SourceFile, ...]:
             )
         )
     return tuple(sorted(files))
+
+
+def submodules(listing: bytes) -> tuple[str, ...]:
+    """The paths of submodules in `git ls-tree -r -z -l`."""
+    return tuple(sorted(path for (_, kind, _, _), path in _lines(listing) if kind == "commit"))
+
+
+def no_submodule(path: str, otherwise: str) -> UsageError:
+    """The error for a submodule at `path`; `otherwise` says what to do if its files are not needed."""
+    return UsageError(
+        f"{path} is a git submodule, and an artifact holds the files of one repository",
+        hint=f"make it a dependency (NAME @ git+https://…), or copy its files in; or {otherwise}",
+    )
+
+
+def _lines(listing: bytes) -> Iterator[tuple[list[str], str]]:
+    for line in listing.split(b"\0"):
+        if line:
+            facts, _, raw = line.partition(b"\t")
+            yield facts.decode("ascii").split(), _checked_path(raw)
 
 
 def check_link(folder: Path, path: str) -> str:
@@ -351,10 +370,8 @@ def _snapshot_git(snapshot: Snapshot, *arguments: str) -> bytes:
     return _git(snapshot.root, *arguments, env=snapshot.env)
 
 
-def _listing(snapshot: Snapshot, place: str) -> tuple[SourceFile, ...]:
-    return parse_listing(
-        _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", f"{snapshot.name}:{place}")
-    )
+def _listing(snapshot: Snapshot, place: str) -> bytes:
+    return _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", f"{snapshot.name}:{place}")
 
 
 def _export_descriptions(snapshot: Snapshot, prefix: str, into: Path) -> None:

@@ -10,8 +10,8 @@ from artifact_store.errors import StoreError
 from artifact_store.manifest import Target
 from fapbuild import target
 from fapbuild.building import build_wheel
-from fapbuild.cache import Cache, Kept, sha256_of
-from fapbuild.download import download
+from fapbuild.cache import Cache, Kept
+from fapbuild.download import Fetched, download
 from fapbuild.locks import Pin
 from fapbuild.wheel_facts import NO_FACTS, Facts, facts
 from fapbuild.wheel_store import WheelStore
@@ -58,8 +58,8 @@ def vendor(
             say(f"downloading {len(missing)} of {len(pins)} wheels")
             files = download(missing, platform, work / "download")
             fetching = [
-                pool.submit(_choose, cache, pin, platform, path, work, say, shared)
-                for pin, path in zip(missing, files, strict=True)
+                pool.submit(_choose, cache, pin, platform, file, work, say, shared)
+                for pin, file in zip(missing, files, strict=True)
             ]
             fetched = dict(zip(missing, (running.result() for running in fetching), strict=True))
             chosen = [kept or fetched[pin] for pin, kept in zip(pins, chosen, strict=True)]
@@ -123,18 +123,18 @@ def _vendored(cache: Cache, pin: Pin, kept: Kept, platform: Target) -> Vendored:
 
 
 def _choose(
-    cache: Cache, pin: Pin, platform: Target, path: Path, work: Path, say: Say, shared: WheelStore | None
+    cache: Cache, pin: Pin, platform: Target, file: Fetched, work: Path, say: Say, shared: WheelStore | None
 ) -> Kept:
-    if path.suffix == ".whl":
-        kept = Kept(path.name, cache.keep(path))
+    if file.path.suffix == ".whl":
+        kept = Kept(file.path.name, cache.keep(file.path, file.sha256))
     else:
 
         def make(folder: Path) -> Path:
             say(f"building {pin.name} {pin.version} from its sdist")
-            return build_wheel(pin, path, folder)
+            return build_wheel(pin, file.path, folder)
 
         folder = work / f"build-{pin.name}"
-        kept = built_once(cache, pin.name, sha256_of(path), platform, folder, say, shared, make)
+        kept = built_once(cache, pin.name, file.sha256, platform, folder, say, shared, make)
     return cache.record("wheel", _question(pin, platform, shared), kept)
 
 

@@ -1,14 +1,14 @@
 """The one place that starts programs: its environment, and errors that a person can use."""
 
+import os
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from artifact_store.errors import FapError
-from fapbuild.command import run, stopped_on_error, stream
+from fapbuild.command import run, side_by_side, stream
 
 
 def test_output_comes_back_and_the_environment_is_steady(
@@ -77,20 +77,20 @@ def test_what_a_line_leaves_running_is_stopped(tmp_path: Path) -> None:
     assert time.monotonic() - start < 50
 
 
-def test_an_error_beside_it_stops_it_whenever_it_comes(tmp_path: Path) -> None:
-    stopped: list[FapError] = []
-
-    def run_long() -> None:
-        try:
-            stream("sleep 100", cwd=tmp_path, env={}, heard=[].append)
-        except FapError as error:
-            stopped.append(error)
-
-    threads = [threading.Thread(target=run_long) for _ in range(4)]
-    with pytest.raises(ValueError, match="elsewhere"), stopped_on_error():  # noqa: PT012
-        for thread in threads:
-            thread.start()
+def test_an_error_beside_them_stops_all_that_run_or_begin(tmp_path: Path) -> None:
+    env = {"PATH": os.environ["PATH"]}
+    with pytest.raises(ValueError, match="elsewhere"), side_by_side(2) as jobs:  # noqa: PT012
+        long = [
+            jobs.submit(stream, "sleep 100", cwd=tmp_path, env=env, heard=[].append),
+            *(jobs.submit(run, ["sleep", "100"], cwd=tmp_path) for _ in range(2)),
+        ]
         raise ValueError("elsewhere")
-    for thread in threads:
-        thread.join(50)
-    assert [error.message for error in stopped] == ["'sleep 100' was killed by signal 15"] * 4
+    told = [str(one.exception()).partition(" was killed")[::2] for one in long]
+    assert told == [("'sleep 100'", " by signal 15"), *[("sleep 100", " by signal 15")] * 2]
+    assert run(["echo", "on"], cwd=tmp_path) == b"on\n"
+
+
+def test_a_line_of_a_thousand_versions_is_cut(tmp_path: Path) -> None:
+    with pytest.raises(FapError, match=r"\n  \(from versions: 1, 2, .* … .*, 998, 999\)$") as caught:
+        run(["sh", "-c", 'echo "(from versions: $(seq -s ", " 999))"; exit 1'], cwd=tmp_path)
+    assert len(caught.value.message) < 500

@@ -78,6 +78,7 @@ def test_the_users_own_netrc_and_configuration_count(tmp_path: Path, monkeypatch
 def test_without_passwords_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "https://me@example.org/simple")
+    monkeypatch.setenv("PIP_KEYRING_PROVIDER", "disabled")
     before = dict(os.environ)
     with out_of_sight():
         assert dict(os.environ) == before
@@ -159,6 +160,52 @@ def test_a_private_index_is_used_and_its_password_is_nowhere(
     with tarfile.open(facts["path"]) as tar:
         content = b"".join(stream.read() for member in tar if (stream := tar.extractfile(member)))
     assert b"s3cret" not in content
+
+
+KEYRING = """\
+import json
+import os
+from pathlib import Path
+
+import keyring.backend
+
+
+class Keyring(keyring.backend.KeyringBackend):
+    priority = 1
+
+    def get_password(self, service, username):
+        with Path(os.environ["KEYRING_ASKED"]).open("a") as file:
+            print(service, username, file=file)
+        return "p@ss" if username == "me" and os.environ["KEYRING_HOST"] in service else None
+
+    def set_password(self, service, username, password):
+        raise NotImplementedError
+"""
+
+
+def test_the_login_is_found_in_a_keyring(project: Project, private: tuple[Site, str], tmp_path: Path) -> None:
+    """The real keyring package and pip's real client of it, with a backend that needs no desktop."""
+    site, index = private
+    site.login = "me:p@ss"
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "in_memory.py").write_text(KEYRING)
+    env = {
+        "PIP_EXTRA_INDEX_URL": index.replace("://", "://me@"),
+        "FAP_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": str(tmp_path / "backend"),
+        "PYTHON_KEYRING_BACKEND": "in_memory.Keyring",
+        "KEYRING_ASKED": str(tmp_path / "asked"),
+        "KEYRING_HOST": index.split("/")[2],
+    }
+    project.commit({"requirements.in": "fapkit-test-private\n"})
+    done = project.run("lock", **env)
+    assert done.returncode == 0, done.stderr
+    facts = project.commit().pack(**env)
+    assert "building fapkit-test-private 1.0 from its sdist" in facts["talk"]
+    assert " me\n" in (tmp_path / "asked").read_text()
+    refused = project.run("lock", "--upgrade", **env, PIP_KEYRING_PROVIDER="disabled")
+    assert refused.returncode == 1
+    assert "the login of the index" in refused.stderr
 
 
 def test_a_wrong_password_is_told_without_it(project: Project, private: tuple[Site, str]) -> None:

@@ -38,8 +38,8 @@ def test_many_are_fetched_in_shares_and_come_in_their_order(tmp_path: Path, hous
     wheels = [make_wheel(house, f"thing{number}") for number in range(20)]
     wheels.append(make_wheel(house, "thing0", "2.0"))
     found = download([pin_of(wheel) for wheel in wheels], HERE, tmp_path / "work")
-    assert [path.name for path in found] == [wheel.name for wheel in wheels]
-    assert len({path.parent for path in found}) > 1
+    assert [file.path.name for file in found] == [wheel.name for wheel in wheels]
+    assert len({file.path.parent for file in found}) > 1
 
 
 def test_another_target_gets_its_own_wheel(tmp_path: Path, house: Path) -> None:
@@ -47,8 +47,8 @@ def test_another_target_gets_its_own_wheel(tmp_path: Path, house: Path) -> None:
     other = make_wheel(house, "thing", tag=f"cp399-cp399-manylinux2014_{MACHINE}")
     newer = make_wheel(house, "thing", tag=f"cp399-cp399-manylinux_2_29_{MACHINE}")
     pins = [pin_of(here, other, newer)]
-    assert download(pins, HERE, tmp_path / "one")[0].name == here.name
-    assert download(pins, OTHER, tmp_path / "two")[0].name == other.name
+    assert download(pins, HERE, tmp_path / "one")[0].path.name == here.name
+    assert download(pins, OTHER, tmp_path / "two")[0].path.name == other.name
 
 
 def test_the_refusal_names_every_package_without_a_wheel(tmp_path: Path, house: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_older_glibc_on_this_python_may_build_what_has_no_wheel(tmp_path: Pat
     sdist = make_sdist(house, tmp_path / "log")
     newer = make_wheel(house, "homemade", tag=f"{HERE.python}-{HERE.abi}-manylinux_2_18_{MACHINE}")
     older = target.parse(f"{HERE.python}-manylinux_2_17_{MACHINE}")
-    assert download([pin_of(sdist, newer)], older, tmp_path / "work")[0].name == sdist.name
+    assert download([pin_of(sdist, newer)], older, tmp_path / "work")[0].path.name == sdist.name
 
 
 @pytest.mark.xdist_group("index")

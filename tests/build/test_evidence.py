@@ -187,7 +187,8 @@ def test_provenance_of_a_dirty_tree_names_the_tree(project: Project) -> None:
 def test_a_push_takes_both_along(project: Project, tmp_path: Path) -> None:
     facts = project.pack("--push", f"file://{tmp_path / 'store'}", "--version=1")
     folder = tmp_path / "store" / "shop" / "artifacts" / "1" / facts["digest"]
-    assert sorted(path.name for path in folder.iterdir()) == [
+    (push,) = folder.iterdir()
+    assert sorted(path.name for path in push.iterdir()) == [
         "shop-1.provenance.json",
         "shop-1.sbom.cdx.json",
         "shop-1.tgz",
@@ -226,6 +227,7 @@ def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
         dirty="",
         folder=tmp_path,
         files=(),
+        submodules=(),
         snapshot=Snapshot(tmp_path, "", {}),
     )
     path = tmp_path / "shop-1.provenance.json"

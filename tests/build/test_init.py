@@ -106,6 +106,7 @@ def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> No
     files = {
         ".dockerignore": "*\n!shop\n # no\n/shop/settings/dev.py\ntests.py\nREADME.md\n",
         "README.md": "",
+        "shop/tests/.env": "",
         "site/manage.py": MANAGE,
         "site/shop/dictionary.txt": "",
         "site/shop/settings.py": text,
@@ -115,7 +116,7 @@ def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> No
     assert found.django == Django("site", "site/static", ("data/queue", "var"))
     (tmp_path / "fapbuild.toml").write_text(render(found, ""))
     settings = config.load(tmp_path).settings
-    assert settings.exclude == ("/shop/settings/dev.py",)
+    assert settings.exclude == ("/shop/settings/dev.py", "/shop/tests/.env")
     (static,) = settings.assets
     assert static.run == ("mkdir -p data/queue var", "python manage.py collectstatic --noinput")
     assert static.inputs == ("*", "!/shop/settings/dev.py")

@@ -142,14 +142,17 @@ def test_links_that_are_left_out_may_lead_anywhere(project: Project) -> None:
     assert "link" not in project_files(project.pack()["path"])
 
 
-def test_a_submodule_is_refused(project: Project, tmp_path: Path) -> None:
+def test_a_submodule_is_refused_unless_it_is_left_out(project: Project, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     Project(other).commit({"a": ""})
     project.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "lib")
     done = project.commit().run("pack")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "lib is a git submodule" in done.stderr
+    assert 'exclude = ["/lib/"]' in done.stderr
+    project.commit({"pyproject.toml": PYPROJECT + 'exclude = ["/lib/"]\n'})
+    assert "lib" not in project_files(project.pack()["path"])
 
 
 def test_a_listing_is_read_and_sorted() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -166,22 +167,20 @@ def test_shared_wheels_are_no_app(tmp_path: Path) -> None:
     assert layout.shared_wheel_entry(SOURCE, HOSTS, 1) == f"_wheels/{SOURCE}/{HOSTS}/00000001.json"
 
 
+@pytest.mark.xdist_group("s3")
 def test_pack_shares_what_it_builds(
-    project: Project, tmp_path: Path, log: Path, pins: tuple[Pin, ...]
+    project: Project, tmp_path: Path, log: Path, pins: tuple[Pin, ...], s3_url: str
 ) -> None:
-    """`--wheel-store` of the command, with two caches as on two machines: one digest."""
+    """`--wheel-store` on a real S3 server: two machines that begin at once, and a third: one digest."""
     (sha256,) = pins[0].sha256s
     project.commit({"requirements.txt": f"homemade==1.0 --hash=sha256:{sha256}\n"})
-    store = f"file://{tmp_path}/store"
-    digests = {
-        project.pack(
-            "--version=1",
-            "--wheel-store",
-            store,
-            FAP_CACHE=str(tmp_path / machine),
-            PIP_FIND_LINKS=str(tmp_path),
-        )["digest"]
-        for machine in ("one", "two")
-    }
-    assert len(digests) == 1
-    assert log.read_text() == "built\n"
+
+    def packed(machine: str) -> str:
+        caches = {"FAP_CACHE": str(tmp_path / machine), "PIP_FIND_LINKS": str(tmp_path)}
+        return project.pack("--version=1", "-o", machine, "--wheel-store", s3_url, **caches)["digest"]
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(packed, ["one", "two"])
+    built = log.read_text()
+    assert first == second == packed("three")
+    assert log.read_text() == built != ""
