@@ -8,13 +8,15 @@ from pathlib import Path
 
 import click
 
-from bench import hundred, machine, trivial, webserver
+from bench import hundred, machine, scale, start, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
 from bench import release as releasing
 from bench import store as storing
 from bench.processes import BenchError
 from tests.fleet import FleetError
+
+HALF_ROUND_TRIP = 0.025  # in seconds
 
 
 @click.group(invoke_without_command=True)
@@ -30,20 +32,23 @@ def main(context: click.Context) -> None:
 
 @main.command()
 @click.option("--hosts", default="1,5,20", show_default=True, help="How many loopback hosts, one row each.")
+@click.option("--far", default="1,5", show_default=True, help="The same with a round trip of 50 ms.")
 @click.option("--runs", default=7, show_default=True, help="Releases each way and row; the medians count.")
-def release(hosts: str, runs: int) -> None:
+def release(hosts: str, far: str, runs: int) -> None:
     """Release a trivial artifact with faprelease and with a Fabric script."""
-    counts = [int(count) for count in hosts.split(",")]
+    rows = [(int(count), 0.0) for count in hosts.split(",") if count]
+    rows += [(int(count), HALF_ROUND_TRIP) for count in far.split(",") if count]
     _head(f"medians of {runs} releases", "fapkit", "fabric", "paramiko")
     click.echo("| hosts | faprelease | Fabric script | ratio | in single turns | sessions per host |")
     click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
         artifacts = list(trivial.pack(folder / "artifacts", runs + 1))
         with webserver.serve(folder / "artifacts") as url:
-            for count in counts:
-                row = releasing.measure(folder / f"{count}-hosts", count, url, artifacts)
+            for count, delay in rows:
+                row = releasing.measure(folder / f"{count}-hosts-{delay}", count, url, artifacts, delay)
+                network = f", {2 * row.delay * 1000:.0f} ms away" if row.delay else ""
                 click.echo(
-                    f"| {row.hosts} | {row.ours:.2f} s | {row.fabric:.2f} s | {row.ratio:.2f} "
+                    f"| {row.hosts}{network} | {row.ours:.2f} s | {row.fabric:.2f} s | {row.ratio:.2f} "
                     f"| {row.lowest:.2f} to {row.highest:.2f} "
                     f"| {row.our_sessions} against {row.fabric_sessions} |"
                 )
@@ -100,6 +105,37 @@ def store(megabytes: int, runs: int) -> None:
                 f"| {row.our_cpu:.1f} s against {row.their_cpu:.1f} s "
                 f"| {row.our_memory / 1e6:.0f} MB against {row.their_memory / 1e6:.0f} MB |"
             )
+
+
+@main.command(name="scale")
+@click.option("--hosts", default="1,20,200", show_default=True, help="How many addresses of one sshd.")
+@click.option("--runs", default=2, show_default=True, help="Releases of each; the one with the least CPU.")
+def many(hosts: str, runs: int) -> None:
+    """Release to many hosts, and see what each costs the controller."""
+    _head(f"the least of {runs} releases", "fapkit", "paramiko")
+    click.echo("| hosts | controller's CPU | for each more host | its memory |")
+    click.echo("|---|---|---|---|")
+    with _scratch() as folder:
+        artifacts = list(trivial.pack(folder / "artifacts", runs))
+        with webserver.serve(folder / "artifacts") as url:
+            counts, first = [int(count) for count in hosts.split(",")], None
+            for row in scale.measure(folder / "hosts", counts, runs, url, artifacts):
+                first = first or row
+                more = f"{row.per_host(first) * 1000:.1f} ms" if row is not first else ""
+                click.echo(
+                    f"| {row.hosts} | {row.used.cpu:.2f} s | {more} | {row.used.memory / 1e6:.0f} MB |"
+                )
+
+
+@main.command(name="start")
+@click.option("--runs", default=9, show_default=True, help="Starts of each; the medians count.")
+def first_byte(runs: int) -> None:
+    """Start to the first byte on the wire, against a Python that imports paramiko."""
+    _head(f"medians of {runs} starts", "fapkit", "paramiko")
+    with _scratch() as folder:
+        row = start.measure(folder / "start", runs)
+    click.echo("| faprelease, to the first byte | python -c 'import paramiko' | ratio |\n|---|---|---|")
+    click.echo(f"| {row.ours:.3f} s | {row.paramiko:.3f} s | {row.ours / row.paramiko:.2f} |")
 
 
 def _head(what: str, *distributions: str) -> None:

@@ -1,14 +1,15 @@
 """Release of a trivial artifact to loopback hosts, as whole processes: ours and a Fabric script in turns."""
 
 import os
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import fabric_release
+from bench.delay import far
 from bench.processes import BIN, BenchError, output
 from bench.trivial import Artifact
 from tests.fleet import Host, fleet
@@ -35,6 +36,14 @@ class Scene:
     folder: Path
     environment: dict[str, str]
 
+    @property
+    def ssh_config(self) -> Path:
+        return self.folder / ".ssh/config"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / ".ssh/known_hosts"
+
 
 @dataclass(frozen=True)
 class Way:
@@ -52,6 +61,8 @@ class Row:
     """Medians of one number of hosts: seconds, and exec sessions per host."""
 
     hosts: int
+    delay: float
+    """Of the network, in seconds one way."""
     ours: float
     fabric: float
     lowest: float
@@ -65,13 +76,17 @@ class Row:
         return self.ours / self.fabric
 
 
-def measure(folder: Path, count: int, url: str, artifacts: Sequence[Artifact]) -> Row:
+def measure(folder: Path, count: int, url: str, artifacts: Sequence[Artifact], delay: float = 0) -> Row:
     """Release each artifact both ways to `count` fresh hosts; the first one warms up and doesn't count.
+    ssh takes `delay` seconds each way; what the hosts download is near them.
 
     Raises BenchError if a release fails, or leaves a host with another release than was asked for.
     """
-    with fleet(folder, count) as hosts:
+    with fleet(folder, count) as hosts, ExitStack() as stack:
         scene = _scene(folder, hosts)
+        if delay:
+            ports = stack.enter_context(far([(host.address, host.port) for host in hosts], delay))
+            _move(scene, ports)
         home = hosts[0].home
         ours = Way("faprelease", home / "www/ours", _ours)
         fabric = Way("fabric", home / "www/fabric", _fabric)
@@ -84,6 +99,7 @@ def measure(folder: Path, count: int, url: str, artifacts: Sequence[Artifact]) -
     ratios = [one / other for one, other in zip(ours.seconds[1:], fabric.seconds[1:], strict=True)]
     return Row(
         hosts=count,
+        delay=delay,
         ours=statistics.median(ours.seconds[1:]),
         fabric=statistics.median(fabric.seconds[1:]),
         lowest=min(ratios),
@@ -96,9 +112,24 @@ def measure(folder: Path, count: int, url: str, artifacts: Sequence[Artifact]) -
 def _scene(folder: Path, hosts: Sequence[Host]) -> Scene:
     home = folder / "controller"
     (home / ".ssh").mkdir(mode=0o700, parents=True)
-    shutil.copy(hosts[0].ssh_config, home / ".ssh" / "config")
     environment = {key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"}
-    return Scene(hosts, home, {**environment, "HOME": str(home)})
+    scene = Scene(hosts, home, {**environment, "HOME": str(home)})
+    scene.known_hosts.write_text(hosts[0].known_hosts.read_text())
+    config = hosts[0].ssh_config.read_text()
+    scene.ssh_config.write_text(config.replace(str(hosts[0].known_hosts), str(scene.known_hosts)))
+    return scene
+
+
+def _move(scene: Scene, ports: Sequence[int]) -> None:
+    """The hosts are at these ports of 127.0.0.1."""
+    config, known = scene.ssh_config.read_text(), scene.known_hosts.read_text()
+    for host, port in zip(scene.hosts, ports, strict=True):
+        config = config.replace(
+            f"HostName {host.address}\n    Port {host.port}\n", f"HostName 127.0.0.1\n    Port {port}\n"
+        )
+        known = known.replace(f"[{host.address}]:{host.port} ", f"[127.0.0.1]:{port} ")
+    scene.ssh_config.write_text(config)
+    scene.known_hosts.write_text(known)
 
 
 def _share_settings(hosts: Sequence[Host], path: Path) -> None:
@@ -133,5 +164,5 @@ def _ours(scene: Scene, artifact: Artifact, url: str) -> list[str | Path]:
 
 def _fabric(scene: Scene, artifact: Artifact, url: str) -> list[str | Path]:
     host = scene.hosts[0]
-    where = (host.ssh_config, host.known_hosts, host.home / "www/fabric", url, artifact.sha256)
+    where = (scene.ssh_config, scene.known_hosts, host.home / "www/fabric", url, artifact.sha256)
     return [BIN / "python", fabric_release.__file__, *where, *(host.name for host in scene.hosts)]

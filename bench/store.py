@@ -5,15 +5,12 @@ import os
 import random
 import statistics
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from artifact_store.store import open_store
-from bench.processes import BIN, BenchError
+from bench.processes import BIN, BenchError, used
 from tests.seaweed import seaweed
 from tests.store.tgz import tgz
 
@@ -121,37 +118,10 @@ def _turns(
 
 
 def _run(way: Way, turn: int, environment: dict[str, str], folder: Path) -> None:
-    with tempfile.TemporaryFile() as said:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            way.argv(turn),
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
-        memory = 0
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            # what wait4 tells of memory counts this process too, before it became the other one
-            memory = max(memory, _most_memory(process.pid))
-            time.sleep(0.01)
-        way.seconds.append(time.perf_counter() - began)
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
-        said.seek(0)
-        if process.returncode:
-            raise BenchError(f"{way.name} ended with {process.returncode}: {said.read().decode()}")
-    way.cpu.append(ended[2].ru_utime + ended[2].ru_stime)
-    way.memory.append(memory)
-
-
-def _most_memory(pid: int) -> int:
-    """The most memory that a process has had so far, in bytes; 0 if it is gone."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    took = used(way.argv(turn), folder, environment)
+    way.seconds.append(took.seconds)
+    way.cpu.append(took.cpu)
+    way.memory.append(took.memory)
 
 
 def _check_same(artifact: Path, target: Path, environment: dict[str, str]) -> None:

@@ -96,8 +96,11 @@ class Host:
 
 
 @contextmanager
-def fleet(directory: Path, count: int, users: Sequence[str] = ("deploy",)) -> Iterator[list[Host]]:
+def fleet(
+    directory: Path, count: int, users: Sequence[str] = ("deploy",), address: str = "", port: int = PORT
+) -> Iterator[list[Host]]:
     """Start `count` hosts that keep their files in `directory`; stop them, and all they run, at the end.
+    Each has an address of its own, unless one is given (`0.0.0.0` is all of this machine).
 
     Every user may log in to every host with the same key. Raise FleetError if this machine can't do it.
     """
@@ -111,7 +114,7 @@ def fleet(directory: Path, count: int, users: Sequence[str] = ("deploy",)) -> It
     with ExitStack() as stack:
         started = []
         for number in range(1, count + 1):
-            prepared = _prepare(directory / f"web{number}", users, public)
+            prepared = _prepare(directory / f"web{number}", users, public, address or _next_address(), port)
             process = _start(prepared, users)
             stack.callback(_stop, process)
             started.append((prepared, process))
@@ -165,6 +168,7 @@ class _Prepared:
 
     folder: Path
     address: str
+    port: int
 
     @property
     def name(self) -> str:
@@ -182,8 +186,8 @@ class _Prepared:
         return self.folder / "homes" / user
 
 
-def _prepare(folder: Path, users: Sequence[str], client_key: str) -> _Prepared:
-    prepared = _Prepared(folder, _next_address())
+def _prepare(folder: Path, users: Sequence[str], client_key: str, address: str, port: int) -> _Prepared:
+    prepared = _Prepared(folder, address, port)
     folder.mkdir(parents=True, exist_ok=True)
     make_key(folder / "host_key", prepared.name)
     for user in users:
@@ -211,7 +215,7 @@ def _search_path(home: str | Path) -> str:
 def _server_config(prepared: _Prepared, users: Sequence[str]) -> str:
     return f"""\
 ListenAddress {prepared.address}
-Port {PORT}
+Port {prepared.port}
 HostKey {prepared.folder / "host_key"}
 PidFile none
 AllowUsers {" ".join(users)}
@@ -285,7 +289,7 @@ def _ready(
     return Host(
         name=prepared.name,
         address=prepared.address,
-        port=PORT,
+        port=prepared.port,
         user=users[0],
         home=home_of(users[0]),
         root=prepared.home(users[0]),
