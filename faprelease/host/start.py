@@ -1,6 +1,6 @@
 # Given to python3 -c: the modules of a host's program come on standard input, each behind a line "#### name".
-# To compile them takes as long as Python takes to start. So what was compiled for this very Python stays in the
-# folder argv[1] (empty: nowhere), under their digest, argv[2]; it counts if only we could have written it.
+# To compile them takes as long as Python takes to start. So what was compiled for this very Python stays in
+# the folder argv[1] (empty: nowhere), under their digest, argv[2]. It counts if nobody else could write it.
 import marshal
 import os
 import sys
@@ -17,7 +17,7 @@ def compiled():
         with open(kept if folder else "", "rb") as file:
             status = os.fstat(file.fileno())
             if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
-                return marshal.load(file)  # noqa: S302 (our own)
+                return dict(marshal.load(file))  # noqa: S302 (our own)
     except (OSError, EOFError, ValueError, TypeError):
         pass
     found = {name: compile(text, name, "exec") for name, text in parts.items() if name != "curl"}

@@ -1,5 +1,6 @@
 """The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
 
+import hashlib
 import re
 import shlex
 from typing import Annotated
@@ -72,22 +73,25 @@ def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tupl
         there = shlex.quote(f"{release}/{options.curl_output}")
         keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
         return (
-            _host_program(f"download {what}", options, work, sha256),
+            _host_program(f"download {what}", options, cache, work, sha256),
             Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
-    return (_host_program(f"fetch {what} and unpack it", options, work, sha256, cache, release, facts),)
+    title = f"fetch {what} and unpack it"
+    return (_host_program(title, options, cache, work, sha256, cache, release, facts),)
 
 
-def _host_program(title: str, options: Options, *arguments: str) -> Step:
+def _host_program(title: str, options: Options, cache: str, *arguments: str) -> Step:
+    """A step that runs fetch.py, which a host compiles once and keeps in the folder `cache`."""
     config, start = _curl_config(options), shlex.quote(read_host_file("start.py"))
     program = "".join(
         f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in ("fetch", "delta", "unpack")
     )
+    folder, digest = f"{cache}/code" if cache else "", hashlib.sha256(program.encode()).hexdigest()
     program += "\n#### curl\n"
     return Step(
         title=title,
-        script=f"exec python3 -I -S -c {start} fetch {shlex.join(arguments)}",
+        script=f"exec python3 -I -S -c {start} {shlex.join((folder, digest[:32], 'fetch', *arguments))}",
         stdin=Secret(program + config.value, program + config.shown, config.masked),
         limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
         trusted=True,
