@@ -53,7 +53,8 @@ def look_up(files: Iterable[Path], name: str) -> Known:
 
     Files that are not there, and lines that can't be read, say nothing.
     """
-    lines = [line for file in files for line in _lines(file) if _is_about(line.names, name.lower())]
+    name = name.lower()
+    lines = [line for file in files for line in _lines_about(file, name)]
     return Known(
         keys=tuple(line for line in lines if not line.marker),
         revoked=frozenset(line.key for line in lines if line.marker == "@revoked"),
@@ -71,18 +72,27 @@ def fingerprint(key: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
-def _lines(file: Path) -> tuple[Line, ...]:
+def _lines_about(file: Path, name: str) -> list[Line]:
     try:
         status = file.stat()
-        return _read(file, status.st_mtime_ns, status.st_size)
+        plain, others = _read(file, status.st_mtime_ns, status.st_size)
     except OSError:
-        return ()
+        return []
+    return [*plain.get(name, ()), *(line for line in others if _is_about(line.names, name))]
 
 
 @lru_cache(maxsize=16)
-def _read(file: Path, _changed: int, _size: int) -> tuple[Line, ...]:
-    """Once for all hosts of a run."""
-    return tuple(_parse(file, file.read_text(errors="replace")))
+def _read(file: Path, _changed: int, _size: int) -> tuple[dict[str, list[Line]], list[Line]]:
+    """The lines with plain names, by name, and those to be compared one by one; once for all hosts."""
+    plain: dict[str, list[Line]] = {}
+    others = []
+    for line in _parse(file, file.read_text(errors="replace")):
+        if set("|*?!").isdisjoint(line.names):
+            for name in line.names.lower().split(","):
+                plain.setdefault(name, []).append(line)
+        else:
+            others.append(line)
+    return plain, others
 
 
 def _parse(file: Path, text: str) -> Iterator[Line]:

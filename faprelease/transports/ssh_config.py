@@ -25,6 +25,7 @@ _NOT_READ_HERE = re.compile(
     r"^\s*(include|match\b.*\b(exec|localnetwork|tagged))\b", re.IGNORECASE | re.MULTILINE
 )
 """What paramiko passes over or can't do, and `ssh -G` can."""
+_BLOCK = re.compile(r"^[ \t]*(?=(?:host|match)\b)", re.IGNORECASE | re.MULTILINE)
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _KNOWN_HOSTS = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 _GLOBAL_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
@@ -126,17 +127,29 @@ def _read(host: str, file: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     try:
-        parsed = _parse(file, status.st_mtime_ns, status.st_size)
-        return parsed.lookup(host) if parsed else openssh.configuration_of(host, file)
+        blocks = _blocks(file, status.st_mtime_ns, status.st_size)
+        if blocks is None:
+            return openssh.configuration_of(host, file)
+        # Of a file with a block for each host, paramiko would look at every block for every host.
+        about = (text for names, text in blocks if names is None or host in names)
+        return paramiko.SSHConfig.from_text("".join(about)).lookup(host)
     except (paramiko.SSHException, OSError, ValueError) as error:
         raise _unreadable(file, host, error) from error
 
 
 @lru_cache(maxsize=4)
-def _parse(file: Path, _changed: int, _size: int) -> paramiko.SSHConfig | None:
-    """The file, once for all hosts of a run; None if only the system's ssh can read it."""
+def _blocks(file: Path, _changed: int, _size: int) -> list[tuple[frozenset[str] | None, str]] | None:
+    """The text of each block with its hosts (None: it may be about any); None if only the system's ssh can
+    read the file. Once for all hosts of a run."""
     text = file.read_text()
-    return None if _NOT_READ_HERE.search(text) else paramiko.SSHConfig.from_text(text)
+    if _NOT_READ_HERE.search(text):
+        return None
+    found: list[tuple[frozenset[str] | None, str]] = []
+    for block in _BLOCK.split(text):
+        words = block.partition("\n")[0].split()
+        plain = block[:5].lower() == "host " and set('*?!,="#').isdisjoint("".join(words))
+        found.append((frozenset(words[1:]) if plain else None, block))
+    return found
 
 
 def _unreadable(file: Path | None, host: str, error: Exception) -> ConfigError:
