@@ -81,7 +81,10 @@ exec setpriv --reuid {owner} --regid {owner} --init-groups -- env -i HOME={host.
         wait_until(answers, f"systemd on {host.name} runs", START_SECONDS)
         yield manager
     finally:
-        tidy = f"echo 1 >{group}/cgroup.kill; find {group} -depth -type d -exec rmdir {{}} \\;"
+        # Killed processes stay in their groups until they are gone.
+        gone = f"find {group} -depth -type d -exec rmdir {{}} + 2>/dev/null"
+        until_gone = f"for _ in $(seq 50); do {gone}; [ -d {group} ] || exit; sleep 0.1; done"
+        tidy = f"echo 1 >{group}/cgroup.kill; {until_gone}"
         subprocess.run([*enter, "sh", "-c", tidy], capture_output=True, check=False)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
