@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Protocol, TypeVar
 
+from artifact_store.releases import Outcome
 from faprelease import release_command
 from faprelease.errors import (
     FapError,
@@ -37,6 +38,10 @@ class Report(Protocol):
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None: ...
 
     def begin_phase(self, name: str) -> None: ...
+
+    def begin_host(self, plan: HostPlan, phase: Phase) -> None: ...
+
+    def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None: ...
 
     def end_phase(self, name: str, seconds: float) -> None: ...
 
@@ -103,6 +108,7 @@ def run(
         if failures:
             runner.go_back(number, failures)
     failures = runner.in_step(plan.hosts, lambda host: host.finish, until_the_end=True)
+    runner.end_as("healthy", plan.hosts)
     if failures:
         raise PartlyDoneError(
             f"{plan.title}: the new release is live everywhere, but tidying up failed\n{_told(failures)}",
@@ -119,12 +125,16 @@ def look(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], flo
 
 
 def undo(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
-    """Take back what a run that was cut off had done: the plan's `if_published`, the last batch first.
+    """Take back what a run that was cut off had done: `if_published`, the last batch first, and where it had
+    published nothing `if_unpublished`.
 
     Raises PartlyDoneError.
     """
     runner = _Runner(plan, sessions, report, clock, threading.Event())
-    left = runner.take_back(len(plan.batches) - 1)
+    published = [host for host in plan.hosts if host.if_published]
+    left = runner.take_back(len({host.batch for host in published}) - 1)
+    runner.end_as("undone", published, left)
+    runner.end_as("failed", [host for host in plan.hosts if host not in published], left)
     if left:
         raise PartlyDoneError(
             f"{plan.title}: failed\n{_told(left)}", hint="see what is where: faprelease status STAGE"
@@ -226,9 +236,18 @@ class _Runner:
                 self._sessions.of(host).run(phase, results.append)
         return "\n".join(result.output for result in results)
 
+    def end_as(self, outcome: Outcome, hosts: Sequence[HostPlan], left: Sequence[Failure] = ()) -> None:
+        """Tell what became of hosts; of those that could not be undone nobody knows."""
+        lost = {(failure.plan.host, failure.plan.role) for failure in left}
+        for host in hosts:
+            unknown = (host.host, host.role) in lost
+            release = "" if unknown else host.release if outcome == "healthy" else host.previous
+            self._report.end_host(host, "unknown" if unknown else outcome, release)
+
     def give_up(self, failures: list[Failure]) -> None:
         """Nothing was published: remove what was prepared."""
         left = self._undo(self._plan.hosts, lambda host: host.if_unpublished)
+        self.end_as("failed", self._plan.hosts)
         codes = {failure.code for failure in failures}
         kind: type[FapError] = VerificationError if VERIFICATION_FAILED in codes else ReleaseFailedError
         if self._stop.is_set():
@@ -245,6 +264,8 @@ class _Runner:
             self._keep(number, failures)
         self._report.say("going back on all hosts")
         left = self.take_back(number)
+        self.end_as("undone", _hosts_of(self._plan.batches[: number + 1]), left)
+        self.end_as("failed", _hosts_of(self._plan.batches[number + 1 :]))
         if left:
             raise PartlyDoneError(
                 f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}"
@@ -273,6 +294,10 @@ class _Runner:
         left = self.in_step(before, lambda host: host.finish, until_the_end=True)
         left += self._undo(failed, lambda host: host.if_kept)
         left += self._undo(rest, lambda host: host.if_unpublished)
+        self.end_as("healthy", before)
+        for host in failed:
+            self._report.end_host(host, "unknown", host.release)
+        self.end_as("failed", rest)
         told = _told(failures) + ("\n" + _told(left) if left else "")
         raise PartlyDoneError(
             f"{self._plan.title}: failed, and kept as on_failure says\n{told}\n"
@@ -311,6 +336,7 @@ class _Runner:
 
     def _run_host(self, host: HostPlan, phases: Iterable[Phase]) -> list[Failure]:
         for phase in phases:
+            self._report.begin_host(host, phase)
             try:
                 for result in self._sessions.of(host).run(phase, partial(self._report.result, host, phase)):
                     if result.step.binding:

@@ -68,6 +68,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     copy_of: str = ""
     """The release of this host that it is a rollback to, with a configuration of its own."""
+    entry: int = 0
+    """The number of the stage's log entry that is released; 0 for a URL, and for a rollback."""
     hosts: tuple[tuple[str, str], ...] = ()
     """All that take part, as host and role."""
     passed: bool = False

@@ -19,6 +19,8 @@ from faprelease.strategies import curl
 
 PREFLIGHT_SECONDS = 120
 """How long a preflight command may take, in seconds."""
+REMOVAL = "remove old releases"
+PASSED = "note that all went well"
 INSTALL_SECONDS = 900
 """How long an artifact's own installer may take, in seconds."""
 
@@ -40,13 +42,14 @@ class Host:
 class Order:
     """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
     release's id, which also names the rollout, and the key for digests of configurations where a host has
-    none yet."""
+    none yet; and which entry of the stage's log is released, 0 for none."""
 
     who: str
     at: datetime
     token: str
     release: str = ""
     key: str = ""
+    entry: int = 0
 
 
 class HostPlanner:
@@ -95,7 +98,7 @@ class HostPlanner:
 
     def discard(self) -> HostPlan:
         """Take back what was only prepared."""
-        return self._host_plan(if_published=(*self._phases(("undraining", None)), *self._discard()))
+        return self._host_plan(if_unpublished=(*self._phases(("undraining", None)), *self._discard()))
 
     def _rollout(
         self,
@@ -125,7 +128,7 @@ class HostPlanner:
             ("undraining", None),
         )
         note = self._note({"passed": True})
-        step = host_script("note that all went well", "note", state=self.layout.state, note=note)
+        step = host_script(PASSED, "note", state=self.layout.state, note=note)
         return (*phases, Phase(last.name, (*last.steps, step)))
 
     def _host_plan(self, **parts: tuple[Phase, ...]) -> HostPlan:
@@ -309,7 +312,7 @@ class HostPlanner:
         yield self._record(records, event, new, self.previous, "finished")
         outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
         if outdated:
-            yield self._remove("remove old releases", outdated, forget=True)
+            yield self._remove(REMOVAL, outdated, forget=True)
 
     def _finish_rollback(self) -> Iterator[Step]:
         goal = self.goal

@@ -102,6 +102,7 @@ def _planners(
             previous=previous,
             foreign=foreign,
             by=order.who,
+            entry=order.entry,
             hosts=everyone,
             copy_of=(sources or {}).get(host.target.label, ""),
         )

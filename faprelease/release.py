@@ -1,25 +1,33 @@
 """The main path: configuration → connections → look → plan → show or execute."""
 
+import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
-from faprelease import execute, promoted, release_command, released
-from faprelease.config import Target
-from faprelease.errors import ConfigError
+from faprelease import execute, hooks, planfile, preview, promoted, release_command, released
+from faprelease.config import CORE, Target
+from faprelease.errors import ConfigError, FapError
 from faprelease.facts import HostState, Verb
 from faprelease.hooks import Context
+from faprelease.hostplan import Order
 from faprelease.plan import plan_look, plan_release, plan_rollback
+from faprelease.planfile import PlanFile
+from faprelease.preview import Preview
 from faprelease.promoted import Promoted
 from faprelease.report import Report
+from faprelease.request import Request
 from faprelease.rollout import recovery
 from faprelease.steps import Plan
 from faprelease.strategies import curl
-from faprelease.walk import Request, Scene, Walk
+from faprelease.walk import Scene, Walk
 
-__all__ = ["Request", "release", "rollback", "status"]
+__all__ = ["Request", "apply", "release", "rollback", "status"]
 
 
-def release(request: Request, report: Report) -> None:
-    """Bring the artifact of `--curl-url`, or of the stage's log, to every host of the stage or role.
+def release(request: Request, report: Report, planned: PlanFile | None = None) -> None:
+    """Bring the artifact of `--curl-url`, or of the stage's log, to every host of the stage or role; as it
+    was `planned`, or not at all.
 
     Raises FapError and its kin; what was published by then is taken back.
     """
@@ -32,15 +40,40 @@ def release(request: Request, report: Report) -> None:
         curl.check(Context(target, "release", "", "").options(curl.Options))
     _refuse_unreadable(walk.targets)
     walk = walk.with_environment()
+    digest = _digest(walk, planned)
     with walk.scene(lock=not walk.dry_run) as scene:
+        if planned:
+            planfile.refuse_changed_hosts(planned, scene.hosts)
         if walk.dry_run and _shows_recovery(walk, scene):
             return
         scene, _ = walk.settle(scene)
+        order = replace(scene.order, entry=found.entry if found else 0)
+        if planned and planned.release:
+            order = replace(order, release=planned.release)
+        scene = replace(scene, order=order)
+
+        def plan_of(order: Order) -> Plan:
+            return plan_release(scene.hosts, order, what, rerun=request.rerun)
+
         look = plan_look(scene.hosts, scene.order, what)
         if look and _is_well(look, walk, scene):
+            _keep(walk, scene, None, digest, None)
             return
-        plan = plan_release(scene.hosts, scene.order, what, rerun=request.rerun)
-        _show_or_execute(plan, walk, scene, "release", found)
+        if planned:
+            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
+        plan = plan_of(scene.order)
+        if walk.dry_run:
+            _keep(walk, scene, plan_of, digest, _show(plan, walk, scene))
+            return
+        _execute(plan, walk, scene, found or "release")
+
+
+def apply(planned: PlanFile, request: Request, report: Report) -> None:
+    """Carry out the plan of a file, as `planfile.request_of` asks for it; raises as `release` does, and
+    FapError if anything changed since."""
+    if planned.shown:
+        report.show_plan(planned.shown)
+    release(request, report, planned)
 
 
 def rollback(
@@ -58,9 +91,10 @@ def rollback(
         if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
             plan = plan_rollback(scene.hosts, scene.order, to, force=force, renew=renew)
-            _show_or_execute(plan, walk, scene, "rollback", None)
-    if walk.dry_run:
-        return
+            if walk.dry_run:
+                _show(plan, walk, scene)
+                return
+            _execute(plan, walk, scene, "rollback")
     if any(target.settings.release_command for target in walk.targets):
         report.say(f"  {release_command.CODE_ALONE}")
     store = promoted.store_of(walk.targets[0])
@@ -79,21 +113,86 @@ def status(request: Request) -> list[tuple[Target, HostState]]:
         return [(host.target, host.state) for host in scene.hosts]
 
 
-def _show_or_execute(plan: Plan, walk: Walk, scene: Scene, verb: Verb, what: Promoted | None) -> None:
-    if walk.dry_run:
-        walk.report.show_plan(plan)
-        return
-    with released.recorded(plan, scene.hosts, scene.order, verb, what, walk.report.say):
+def _execute(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:
+    with released.recorded(plan, scene.hosts, scene.order, what, walk.report):
         walk.carry_out(plan, scene)
 
 
 def _shows_recovery(walk: Walk, scene: Scene) -> bool:
     """True if a rollout was cut off, which a dry run only shows how to end."""
     left = recovery(scene.hosts)
+    if left and walk.request.output:
+        raise FapError(
+            f"nothing is planned while the {left.rollout.verb} that {left.rollout.by} began is cut off",
+            hint="end it first: faprelease STAGE, or faprelease rollback STAGE",
+        )
     if left:
         walk.report.say("a rollout was cut off; before anything else, the next run does this:")
-        walk.report.show_plan(walk.plan_recovery(scene, left))
+        _show(walk.plan_recovery(scene, left), walk, scene)
     return left is not None
+
+
+def _show(plan: Plan, walk: Walk, scene: Scene) -> Preview:
+    """Say what a plan would do; the URL is asked for what it holds."""
+    fetches = walk.verb == "release" and any(host.prepare for host in plan.hosts)
+    version, size = _look_into(walk.targets[0].plugin_values["curl_url"]) if fetches else ("", None)
+    shown = preview.preview(plan, scene.hosts, version=version, download=size)
+    walk.report.show_plan(shown, preview.scripts(plan) if walk.request.scripts else ())
+    return shown
+
+
+def _look_into(url: str) -> tuple[str, int | None]:
+    """The version that a URL holds and its size in bytes, as far as this machine can tell."""
+    from artifact_store import reading
+
+    try:
+        with reading.opened(url) as source:
+            try:
+                found = reading.look(source)
+            except FapError:
+                return "", source.size
+            return found.manifest.version, found.size
+    except (FapError, OSError):
+        return "", None
+
+
+def _keep(
+    walk: Walk, scene: Scene, plan_of: Callable[[Order], Plan] | None, digest: str, shown: Preview | None
+) -> None:
+    """Write the plan into the file that was asked for, if one was."""
+    file = walk.request.output
+    if file:
+        salt = os.urandom(16).hex()
+        planfile.write(
+            file,
+            planfile.made(
+                walk.request,
+                scene.hosts,
+                plan_of=plan_of,
+                order=scene.order,
+                digest=digest,
+                salt=salt,
+                keys={**CORE, **hooks.options_of(walk.file, walk.request.flags)},
+                shown=shown,
+            ),
+        )
+        walk.report.say(f"to do this: faprelease apply {file}")
+
+
+def _digest(walk: Walk, planned: PlanFile | None) -> str:
+    """The sha256 of what is released, empty if nobody says; raises FapError for another than was planned, and
+    ConfigError for a plan in a file without one."""
+    digest = Context(walk.targets[0], "release", "", "").options(curl.Options).curl_sha256.lower()
+    if walk.request.output and not digest:
+        raise ConfigError(
+            "a plan in a file has to say which bytes are released", hint="give --curl-sha256 HEX too"
+        )
+    if planned and digest != planned.digest:
+        raise FapError(
+            f"not applied: the artifact was {planned.digest[:12]}… and is {digest[:12] or 'not known'}…",
+            hint="plan again: faprelease plan STAGE ROLE -o FILE",
+        )
+    return digest
 
 
 def _is_well(look: Plan, walk: Walk, scene: Scene) -> bool:

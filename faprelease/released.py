@@ -1,52 +1,36 @@
 """What a run did, for the store: a record for each role, by which `fapstore` knows what runs where."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from artifact_store import actor
 from artifact_store.releases import HostOutcome, Outcome, ReleaseRecord
-from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError, RolledBackError
-from faprelease.facts import Unpacked, Verb
+from faprelease.errors import FapError
+from faprelease.events import HostEnded
+from faprelease.facts import Release, Rollout, Unpacked, Verb
 from faprelease.hostplan import Host, Order
 from faprelease.promoted import Promoted, store_of
+from faprelease.report import Place, Report
 from faprelease.steps import HostPlan, Plan
 
 
 @contextmanager
 def recorded(
-    plan: Plan,
-    hosts: list[Host],
-    order: Order,
-    verb: Verb,
-    what: Promoted | None,
-    say: Callable[[str], None],
+    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
 ) -> Iterator[None]:
-    """Record how what runs inside ends, if a store is named that can be written; `what` is None for a URL.
+    """Record how what runs inside ends, if a store is named that can be written.
 
-    The hosts are what counts: where the store can't be written, that is only said.
+    `what` is the version that the stage's log names; or the rollout of another run that this one ends; or
+    only what is done. The hosts are what counts: where the store can't be written, that is only said.
     """
     try:
         yield
-    except FapError as error:
-        _write(plan, hosts, order, verb, what, _outcome(error), say)
-        raise
-    _write(plan, hosts, order, verb, what, "healthy", say)
-
-
-def _outcome(error: FapError) -> Outcome:
-    if isinstance(error, PartlyDoneError):
-        return "partly"
-    return "undone" if isinstance(error, (RolledBackError, InterruptedRunError)) else "failed"
+    finally:
+        _write(plan, hosts, order, what, report)
 
 
 def _write(
-    plan: Plan,
-    hosts: list[Host],
-    order: Order,
-    verb: Verb,
-    what: Promoted | None,
-    outcome: Outcome,
-    say: Callable[[str], None],
+    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
 ) -> None:
     where = store_of(hosts[0].target)
     if not where:
@@ -56,55 +40,76 @@ def _write(
     try:
         store = open_store(where)
         if store.can_write:
-            for record in records(plan, hosts, order, verb, what, outcome):
+            for record in records(plan, hosts, order, what, report.ended):
                 store.record_release(record)
     except FapError as error:
-        say(f"warning: the store has no record of this {verb}: {error.message}")
+        report.say(f"warning: the store has no record of this {_action(what)}: {error.message}")
 
 
 def records(
-    plan: Plan, hosts: list[Host], order: Order, verb: Verb, what: Promoted | None, outcome: Outcome
+    plan: Plan,
+    hosts: list[Host],
+    order: Order,
+    what: Promoted | Rollout | Verb,
+    ended: Mapping[Place, HostEnded],
 ) -> list[ReleaseRecord]:
-    """One record for each role of a plan that ended with `outcome`. Pure but for the CI run's name."""
+    """One record for each role of a plan; of a host that did not end nobody knows. Pure but for the CI run's
+    name."""
     first = hosts[0].target.settings
     roles: dict[str, list[HostPlan]] = {}
     for host in plan.hosts:
         roles.setdefault(host.role, []).append(host)
     made = []
     for role, plans in roles.items():
-        there = _unpacked(hosts, plans[0])
+        found = _release(hosts, plans[0])
+        there = found.artifact if found and found.artifact else Unpacked(digest="")
+        configs = {found.record.config} if found else {each.config for each in plans}
         previous = {each.previous for each in plans}
+        outcomes: dict[str, Outcome] = {
+            each.host: ended[each.host, role].outcome if (each.host, role) in ended else "unknown"
+            for each in plans
+        }
         made.append(
             ReleaseRecord(
                 app=first.project_name,
                 stage=first.stage,
                 role=role,
-                action=verb,
+                action=_action(what),
                 release=plans[0].release,
                 previous=previous.pop() if len(previous) == 1 else "",
-                version=what.version if what else there.version,
-                digest=what.digest if what else there.digest,
-                config="",
-                entry=what.entry if what else 0,
-                outcome=outcome,
-                hosts=tuple(
-                    HostOutcome(host=each.host, outcome="unknown" if outcome == "partly" else outcome)
-                    for each in plans
-                ),
+                version=what.version if isinstance(what, Promoted) else there.version,
+                digest=what.digest if isinstance(what, Promoted) else there.digest,
+                config=configs.pop() if len(configs) == 1 else "",
+                entry=what.entry if isinstance(what, Promoted | Rollout) else 0,
+                outcome=whole(outcomes.values()),
+                hosts=tuple(HostOutcome(host=host, outcome=outcome) for host, outcome in outcomes.items()),
                 who=order.who,
                 at=order.at.replace(microsecond=0),
                 ci=actor.ci_run(),
-                operation=order.token,
+                # A run that ends another one's rollout does its own beside it.
+                operation=f"{order.token}-{what.id}" if isinstance(what, Rollout) else order.token,
             )
         )
     return made
 
 
-def _unpacked(hosts: list[Host], plan: HostPlan) -> Unpacked:
-    """What the release that a rollback goes to was made of; nothing is known of a new one from a URL."""
+def whole(outcomes: Collection[Outcome]) -> Outcome:
+    """How it ended for a role whose hosts ended so: `partly` where some run the new release, or may."""
+    kinds = set(outcomes)
+    if kinds <= {"failed", "undone"}:
+        return "undone" if "undone" in kinds else "failed"
+    return kinds.pop() if len(kinds) == 1 else "partly"
+
+
+def _action(what: Promoted | Rollout | Verb) -> Verb:
+    if isinstance(what, Promoted):
+        return "release"
+    return what.verb if isinstance(what, Rollout) else what
+
+
+def _release(hosts: list[Host], plan: HostPlan) -> Release | None:
+    """The release that a plan brings, where it was there before; nothing is known of a new one from a URL."""
     for host in hosts:
         if (host.target.host, host.target.settings.role) == (plan.host, plan.role):
-            release = host.state.release(plan.release)
-            if release and release.artifact:
-                return release.artifact
-    return Unpacked(digest="")
+            return host.state.release(plan.release)
+    return None

@@ -1,87 +1,177 @@
-"""What people see of a run, on standard error; and a plan as text."""
+"""Whom a run tells what happens: each event goes to every face, and what became of each host is kept."""
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Protocol
 
 import click
 import msgspec
 
-from faprelease import script
+from artifact_store.releases import Outcome
 from faprelease.config import Target
+from faprelease.errors import ConfigError, FapError
+from faprelease.events import (
+    Began,
+    Connecting,
+    Ended,
+    Event,
+    HostBegan,
+    HostEnded,
+    PhaseBegan,
+    PhaseEnded,
+    Planned,
+    Said,
+    StepEnded,
+    where,
+)
+from faprelease.faces import Lines
 from faprelease.facts import HostState
+from faprelease.preview import Preview
+from faprelease.runlog import RunLog
 from faprelease.steps import HostPlan, Phase, Plan, Result
 
-SHOWN_MARK = "FAP"
-"""The mark in a plan that is only shown; a run has a random one."""
+Place = tuple[str, str]
+"""A host and a role."""
+
+
+class Face(Protocol):
+    """Shows a run's events in its way. Never called from two threads at once."""
+
+    def show(self, event: Event) -> None: ...
 
 
 class Report:
-    """Lines on standard error, one a phase; with `verbose`, every step of every host and what it printed."""
+    """Tells the faces; plain lines on standard error unless others are given. For any thread."""
 
-    def __init__(self, *, verbose: bool = False) -> None:
-        self._verbose = verbose
+    def __init__(self, *faces: Face, verbose: bool = False, log: RunLog | None = None) -> None:
+        self._faces: list[Face] = list(faces) or [Lines(verbose=verbose)]
+        self._log = log
         self._began = time.monotonic()
         # A signal may interrupt the very thread that is writing a line, to say another one.
         self._guard = threading.RLock()
+        self._title = ""
+        self._planned: Preview | None = None
+        self._now: dict[Place, HostBegan] = {}
+        self.ended: dict[Place, HostEnded] = {}
+        """What became of each host of the last plan."""
+
+    def tell(self, event: Event) -> None:
+        """Show an event on every face; one that nobody reads any more breaks nothing off."""
+        with self._guard:
+            for face in self._faces:
+                # Who read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
+                with suppress(OSError):
+                    face.show(event)
+
+    def say(self, line: str) -> None:
+        self.tell(Said(text=line))
 
     def show_steps(self) -> None:
         """From now on, every step and what it printed."""
-        self._verbose = True
+        for face in self._faces:
+            if isinstance(face, Lines):
+                face.verbose = True
 
-    def say(self, line: str) -> None:
-        # Whoever read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
-        with self._guard, suppress(OSError):
-            click.echo(line, err=True)
+    def connecting(self, targets: Iterable[Target]) -> None:
+        self.tell(Connecting(hosts=tuple(target.label for target in targets)))
 
     def begin(self, plan: Plan) -> None:
-        hosts = ", ".join(dict.fromkeys(host.host for host in plan.hosts))
-        self.say(f"{click.style(plan.title, bold=True)}\n  on {hosts}")
+        self._title, self._now, self.ended = plan.title, {}, {}
+        self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.host for host in plan.hosts))))
+        if self._log and self._log.refused:
+            self.say(f"warning: no log of this run is kept: {self._log.refused}")
+            self._log.refused = ""
 
     def begin_phase(self, name: str) -> None:
-        if sys.stderr.isatty() and not self._verbose:
-            with suppress(OSError):
-                click.echo(f"  … {name}\r", err=True, nl=False)
+        self.tell(PhaseBegan(phase=name))
 
     def end_phase(self, name: str, seconds: float) -> None:
-        mark = click.style("✓" if _can_print("✓") else "ok", fg="green")
-        self.say(f"  {mark} {name:<12}{seconds:6.2f} s")
+        self.tell(PhaseEnded(phase=name, seconds=seconds))
+
+    def begin_host(self, plan: HostPlan, phase: Phase) -> None:
+        event = HostBegan(host=plan.host, role=plan.role, phase=phase.name, step=phase.steps[0].title)
+        self._now[plan.host, plan.role] = event
+        self.tell(event)
 
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
-        for line in result.output.splitlines():
-            if line.startswith("warning: "):
-                self.say(f"  {click.style('!', fg='yellow')} {plan.host} ({plan.role}): {line}")
-        if self._verbose or result.step.shown:
-            self.say(f"    {plan.host} ({plan.role}): {result.step.title} ({result.seconds:.2f} s)")
-            for line in result.output.splitlines():
-                self.say(f"      {line}")
+        titles = [step.title for step in phase.steps]
+        rest = titles[titles.index(result.step.title) + 1 :] if result.step.title in titles else []
+        self.tell(
+            StepEnded(
+                host=plan.host,
+                role=plan.role,
+                phase=phase.name,
+                step=result.step.title,
+                code=result.code,
+                seconds=round(result.seconds, 3),
+                output=result.output,
+                shown=result.step.shown,
+                next=rest[0] if rest else "",
+            )
+        )
+
+    def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None:
+        """What became of the rollout on a host, and what it runs now (empty: nothing, or nobody knows)."""
+        event = HostEnded(host=plan.host, role=plan.role, outcome=outcome, release=release)
+        self.ended[plan.host, plan.role] = event
+        self.tell(event)
 
     def end(self, plan: Plan) -> None:
-        seconds = time.monotonic() - self._began
         releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
-        self.say(f"{click.style('done', fg='green')}: {releases} is live on all hosts, {seconds:.1f} s")
+        done = click.style("done", fg="green")
+        self.say(f"{done}: {releases} is live on all hosts, {self._seconds():.1f} s")
 
-    def show_plan(self, plan: Plan) -> None:
-        """The plan on standard output: the scripts that would run, with secrets masked."""
-        click.echo(f"# {plan.title}")
-        for text in scripts(plan):
-            click.echo(text)
+    def whereabouts(self) -> str:
+        """What each host was doing last, a line each."""
+        return "\n".join(f"  {where(at)}: {at.phase}: {at.step}" for at in self._now.values())
 
+    def finish(self, verb: str, error: BaseException | None) -> None:
+        """The last event; an error's hint then tells where the log is."""
+        log = str(self._log.path) if self._log and self._log.path else ""
+        interrupted = isinstance(error, KeyboardInterrupt | click.Abort)
+        exit_code = int(getattr(error, "exit_code", 1)) if error else 0
+        self.tell(
+            Ended(
+                verb=verb,
+                title=self._title,
+                exit_code=130 if interrupted else exit_code,
+                error=str(getattr(error, "message", type(error).__name__)) if error else "",
+                hint=str(getattr(error, "hint", "")),
+                hosts=tuple(self.ended.values()),
+                seconds=round(self._seconds(), 3),
+                plan=self._planned,
+                log=log,
+            )
+        )
+        if isinstance(error, FapError) and log:
+            error.hint = f"{error.hint}\nall that was done and said: {log}".strip()
 
-def scripts(plan: Plan) -> Iterator[str]:
-    """Every script of a plan, in order, secrets masked: first what runs, then what would undo it."""
-    for host in plan.hosts:
-        parts = {
-            "": (*host.prepare, *host.once, *host.publish, *host.finish),
-            " (undo, if a step fails before publishing)": host.if_unpublished,
-            " (undo, if a step fails after publishing)": host.if_published,
-        }
-        for why, phases in parts.items():
-            for phase in phases:
-                yield f"# {host.host} ({host.role}): {phase.name}{why}"
-                yield script.render(phase, SHOWN_MARK, reveal=False)
+    def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
+        """What would be done, and the very scripts, secrets masked."""
+        self._title, self._planned = shown.title, shown
+        self.tell(Planned(plan=shown, scripts=tuple(scripts)))
+
+    def confirm(self, stage: str) -> None:
+        """Have somebody at the terminal type the name of a protected stage.
+
+        Raises ConfigError if nobody is there, or typed something else.
+        """
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigError(
+                f"{stage} is protected, and nobody is at a terminal to confirm it",
+                hint="where no one is, in CI: --yes",
+            )
+        typed = click.prompt(
+            f"{stage} is protected; type its name to go on", default="", show_default=False, err=True
+        )
+        if typed.strip() != stage:
+            raise ConfigError(f"{typed!r} is not {stage!r}: nothing was done", hint="type the stage's name")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
 
 def show_status(found: list[tuple[Target, HostState]], *, as_json: bool) -> bool:
@@ -124,11 +214,3 @@ def _show_table(rows: list[dict[str, str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         click.echo("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _can_print(character: str) -> bool:
-    try:
-        character.encode(sys.stderr.encoding or "ascii")
-    except UnicodeEncodeError:
-        return False
-    return True

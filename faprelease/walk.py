@@ -13,6 +13,7 @@ import getpass
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,13 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from faprelease import config, deployfile, execute, hooks
+from faprelease import config, deployfile, execute, hooks, released
 from faprelease.announce import announced
 from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
-from faprelease.errors import FapError
+from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError
 from faprelease.facts import HostState
 from faprelease.hooks import Context
 from faprelease.hostplan import Host, Order
@@ -36,23 +37,9 @@ from faprelease.keys import Key
 from faprelease.layout import next_release_id
 from faprelease.plan import plan_recovery
 from faprelease.report import Report
+from faprelease.request import Request
 from faprelease.rollout import Recovery, recovery
 from faprelease.steps import Plan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What the command line asked for; `flags` are keys of deploy.yml that it overrides."""
-
-    file: Path
-    stage: str
-    role: str | None
-    flags: Mapping[str, Any]
-    dry_run: bool = False
-    rerun: bool = False
-    """Run release_command again though nobody knows how it ended last."""
-    lock_wait: float = 0
-    """For how many seconds to wait where another run holds a lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +98,15 @@ class Walk:
         """
         if any(target.settings.show_output for target in self.targets):
             self.report.show_steps()
+        stage = self.request.stage
+        if lock and not self.request.confirmed and any(target.settings.protected for target in self.targets):
+            self.report.confirm(stage)
         token, who = _new_word(), _who()
-        with Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections:
+        with (
+            self._named_hints(),
+            Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
+        ):
+            self.report.connecting(self.targets)
             hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait))
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
@@ -127,7 +121,10 @@ class Walk:
         while left := recovery(scene.hosts):
             plan, done = self.plan_recovery(scene, left), left.action
             self.report.begin(plan)
-            with stop_on_signals(self.report.say) as stop:
+            with (
+                released.recorded(plan, scene.hosts, scene.order, left.rollout, self.report),
+                self._under_way(plan) as stop,
+            ):
                 if done == "undo":
                     execute.undo(plan, scene.connections, self.report, time.monotonic)
                 else:
@@ -142,14 +139,44 @@ class Walk:
         return plan_recovery(scene.hosts, scene.order, left)
 
     def carry_out(self, plan: Plan, scene: Scene) -> None:
-        """Run a plan, and say so; raises what `execute.run` raises."""
+        """Run a plan, and say so; raises what `execute.run` raises, and what `_under_way` does."""
         self.report.begin(plan)
         with (
             announced(plan, scene.hosts, scene.order, self.verb, self.report.say),
-            stop_on_signals(self.report.say) as stop,
+            self._under_way(plan) as stop,
         ):
             execute.run(plan, scene.connections, self.report, time.monotonic, stop)
         self.report.end(plan)
+
+    @contextmanager
+    def _named_hints(self) -> Iterator[None]:
+        """Errors from further down say STAGE and ROLE; what can be typed as it stands is better at night."""
+        stage, role = self.request.stage, self.request.role
+        try:
+            yield
+        except FapError as error:
+            error.hint = error.hint.replace("STAGE ROLE", f"{stage} {role}" if role else stage)
+            error.hint = error.hint.replace("STAGE", stage)
+            raise
+
+    @contextmanager
+    def _under_way(self, plan: Plan) -> Iterator[threading.Event]:
+        """The first Ctrl-C sets the event. After a second one, or a fault of our own, nobody has undone
+        anything: raise InterruptedRunError or PartlyDoneError, which say what is where."""
+        try:
+            with stop_on_signals(self.report.say) as stop:
+                yield stop
+        except FapError:
+            raise
+        except (KeyboardInterrupt, Exception) as error:
+            by_hand = isinstance(error, KeyboardInterrupt)
+            kind = InterruptedRunError if by_hand else PartlyDoneError
+            why = "stopped at once" if by_hand else f"broken off by a fault of fapkit, {type(error).__name__}"
+            raise kind(
+                f"{plan.title}: {why}; what each host was at:\n{self.report.whereabouts()}",
+                hint=f"the next release or rollback finishes it or takes it back; now: faprelease status"
+                f" {self.request.stage}",
+            ) from error
 
     def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
         plugins = {

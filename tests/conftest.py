@@ -1,8 +1,10 @@
 """Fixtures that more than one folder of tests uses."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ BUCKET = "fapkit"
 # What is tested is told which CI it runs in; the tests' own CI must not be seen.
 for _name in [name for name in os.environ if name == "CI" or name.startswith("GITHUB_")]:
     del os.environ[_name]
+# The logs of its releases are no business of who runs the tests.
+os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / "fapkit-tests-state")
 
 
 @pytest.fixture(scope="session")

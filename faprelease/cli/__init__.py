@@ -45,9 +45,7 @@ def main() -> None:
     try:
         cli(prog_name="faprelease", standalone_mode=False)
     except FapError as error:
-        click.echo(f"{click.style('error', fg='red')}: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"{click.style('hint', fg='cyan')}: {error.hint}", err=True)
+        _show_error(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -55,3 +53,17 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; see what is where: faprelease status STAGE", err=True)
         sys.exit(130)
+
+
+def _show_error(error: FapError) -> None:
+    """What failed, and what to type next; on GitHub also where a run's page shows its errors."""
+    lines = [f"{click.style('error', fg='red')}: {error.message}"]
+    if error.hint:
+        lines.append(f"{click.style('hint', fg='cyan')}: {error.hint}")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from faprelease.faces import github_error
+
+        lines = [github_error(lines, f"{error.message}\n{error.hint}".strip())]
+    # Whoever read along may be gone; the exit code is still to be the right one.
+    with contextlib.suppress(OSError):
+        click.echo("\n".join(lines), err=True)

@@ -66,6 +66,7 @@ def cli() -> None:
     \b
       faprelease --curl-url URL production web    this artifact, to production's web hosts
       faprelease production                       what the stage's log says, to all its roles
+      faprelease plan production                  what that would change; nothing is touched
       faprelease rollback production web          the last release that was good
       faprelease status production                what runs where
 

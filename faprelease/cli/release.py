@@ -1,23 +1,28 @@
-"""The verbs that change what runs: release and rollback."""
+"""The verbs that change what runs: release and rollback, and a release in two parts: plan and apply."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from faprelease.cli.face import face, kept_flag, with_face
 from faprelease.cli.group import KEYS, cli
-from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, request
+from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, places_and_flags, request
 
-_dry_run = click.option("--dry-run", is_flag=True, help="connect, look, and print the scripts that would run")
-_verbose = click.option("-v", "--verbose", is_flag=True, help="show every step and what it printed")
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="connect, look, and show what would be done; -v: the scripts"
+)
+_rerun = click.option(
+    "--rerun", is_flag=True, help="run release_command, though nobody knows how it ended last time"
+)
 
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
 @about_a_stage
 @_dry_run
-@click.option("--rerun", is_flag=True, help="run release_command, though nobody knows how it ended last time")
+@_rerun
 @lock_wait
-@_verbose
+@with_face
 def release(
     words: tuple[str, ...],
     file: Path,
@@ -26,7 +31,6 @@ def release(
     dry_run: bool,
     rerun: bool,
     lock_wait: float,
-    verbose: bool,
 ) -> None:
     """Release to the hosts of STAGE and ROLE (all roles, if none is named).
 
@@ -35,10 +39,10 @@ def release(
       --curl-sha256 HEX    the bytes that the URL must have
     """
     from faprelease import release as verbs
-    from faprelease.report import Report
 
-    asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-    verbs.release(replace(asked, rerun=rerun), Report(verbose=verbose))
+    with face() as report:
+        asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
+        verbs.release(replace(asked, rerun=rerun), report)
 
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
@@ -55,7 +59,7 @@ def release(
 @click.option("--force", is_flag=True, help="go to --to RELEASE though it was left as bad")
 @_dry_run
 @lock_wait
-@_verbose
+@with_face
 def rollback(
     words: tuple[str, ...],
     file: Path,
@@ -66,16 +70,57 @@ def rollback(
     force: bool,
     dry_run: bool,
     lock_wait: float,
-    verbose: bool,
 ) -> None:
     """Go back to the last release that was good; nothing is downloaded.
 
     What is left is marked as bad, and stays for a while as evidence.
     """
     from faprelease import release as verbs
-    from faprelease.report import Report
 
     if force and not to:
         raise click.UsageError("--force needs --to RELEASE")
-    asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-    verbs.rollback(asked, Report(verbose=verbose), to, force=force, renew=config == "current")
+    with face() as report:
+        asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
+        verbs.rollback(asked, report, to, force=force, renew=config == "current")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@click.option(
+    "-o", "--output", type=Path, metavar="FILE", help="keep the plan in a file for `faprelease apply`"
+)
+@_rerun
+@with_face
+def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool) -> None:
+    """Connect, look, and show what a release would do on each host; -v shows the very scripts.
+
+    Nothing is changed and no lock is taken. With -o the plan is kept, without any secret.
+    """
+    from faprelease import release as verbs
+
+    with face() as report:
+        asked = request(words, file, stage, role, dry_run=True)
+        verbs.release(replace(asked, rerun=rerun, output=output), report)
+
+
+@cli.command(context_settings=FLAGS)
+@click.argument("file", type=Path)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[FLAGS]")
+@lock_wait
+@with_face
+def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
+    """Carry out the plan that `faprelease plan -o FILE` kept, as it is, or not at all.
+
+    It is refused if the hosts, deploy.yml, the artifact, a secret or fapkit itself changed since. Flags that
+    may hold a secret are not in the file, and are given again.
+    """
+    from faprelease import planfile
+    from faprelease import release as verbs
+
+    with face() as report:
+        planned = planfile.read(file)
+        places, flags = places_and_flags(words, Path(planned.file))
+        if places:
+            raise click.UsageError(f"the plan says where: {' '.join(places)} is too much")
+        asked = planfile.request_of(planned, flags, confirmed=kept_flag("yes"))
+        verbs.apply(planned, replace(asked, lock_wait=lock_wait), report)

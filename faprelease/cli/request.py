@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from faprelease.cli.completion import complete_place
+from faprelease.cli.face import kept_flag
 from faprelease.cli.flags import split
 
 if TYPE_CHECKING:
-    from faprelease.walk import Request
+    from faprelease.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 FLAGS = {"ignore_unknown_options": True}
@@ -100,21 +101,34 @@ def request(
     lock_wait: float = 0,
 ) -> "Request":
     """What the command line asks for; raises click.UsageError for words that say no stage, or too much."""
-    from faprelease.walk import Request
+    from faprelease.request import Request
 
-    places, flags = split(words, file)
+    places, flags = places_and_flags(words, file)
     stage = stage or (places.pop(0) if places else "")
     role = role or (places.pop(0) if places else "")
     if role and not stage:
         raise click.UsageError(f"name a stage, or say --all-stages: faprelease STAGE {role}")
     if not stage or places:
         raise click.UsageError("name a STAGE, and a ROLE if not all of them: faprelease production web")
+    return Request(
+        file=file,
+        stage=stage,
+        role=role or None,
+        flags=flags,
+        dry_run=dry_run,
+        lock_wait=lock_wait,
+        scripts=kept_flag("verbose"),
+        confirmed=kept_flag("yes"),
+    )
+
+
+def places_and_flags(words: tuple[str, ...], file: Path) -> tuple[list[str], dict[str, Any]]:
+    """The words that are no flags, and the flags by their keys; the URL comes from where it was said to."""
+    places, flags = split(words, file)
     if "curl_url" not in flags and os.environ.get("FAP_CURL_URL"):
         flags["curl_url"] = os.environ["FAP_CURL_URL"]
     if flags.get("curl_url") == "-":
         flags["curl_url"] = sys.stdin.readline().strip()
         if not flags["curl_url"]:
             raise click.UsageError("--curl-url - found no URL on standard input")
-    return Request(
-        file=file, stage=stage, role=role or None, flags=flags, dry_run=dry_run, lock_wait=lock_wait
-    )
+    return places, flags

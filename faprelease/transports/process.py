@@ -12,7 +12,7 @@ from faprelease.transports.channel import FAREWELL, ChannelLostError
 
 SEND_SECONDS = 60
 """How long a process may take to accept some bytes of a script."""
-CLOSE_SECONDS = 10
+CLOSE_SECONDS = 5
 """How long it may take to end by itself, once its input has ended."""
 
 
@@ -70,8 +70,11 @@ class ProcessChannel:
         try:
             self._process.wait(timeout=1 if said.endswith(FAREWELL) else max(0, ends - time.monotonic()))
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            # A step still runs. Killed, a shell could not let its locks go; it does when the step ends, and
+            # its watcher ends that as soon as the controller is gone.
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
         self._output.close()
 
     def stop(self) -> None:

@@ -54,7 +54,7 @@ class Site:
         )
 
     def request(self, **flags: Any) -> Request:
-        return Request(file=self.deploy_yml, stage="production", role="web", flags=flags)
+        return Request(file=self.deploy_yml, stage="production", role="web", flags=flags, confirmed=True)
 
     def release(self, url: str, **flags: Any) -> str:
         """Release and return the id that is live after it."""

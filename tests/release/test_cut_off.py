@@ -2,10 +2,13 @@
 
 import json
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from artifact_store.releases import ReleaseRecord
+from artifact_store.store import open_store
 from tests.fleet import Host, wait_until
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 
@@ -46,6 +49,16 @@ def states(site: FleetSite, host: Host) -> dict[str, str]:
     return found
 
 
+def recorded(site: FleetSite) -> list[tuple[str, str, dict[str, str]]]:
+    """What the store says of the site's runs, in order: what was done, how it ended, and on each host."""
+    records = sorted(open_store(f"file://{site.folder}/store").releases("shop", "production"), key=_at)
+    return [(r.action, r.outcome, {host.host: host.outcome for host in r.hosts}) for r in records]
+
+
+def _at(record: ReleaseRecord) -> tuple[datetime, str]:
+    return record.at, record.release
+
+
 @pytest.mark.parametrize("failing", ["web1", "web2", "web3"])
 def test_a_batch_that_fails_takes_back_those_before_it(site: FleetSite, failing: str) -> None:
     assert site.release(site.add("1")).returncode == 0
@@ -66,8 +79,9 @@ def test_a_batch_that_fails_takes_back_those_before_it(site: FleetSite, failing:
 
 def test_a_failed_batch_can_be_kept(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
-    configure(site, fail_at="checking", fail_on="web2")
+    configure(site, fail_at="checking", fail_on="web2", store=f"file://{site.folder}/store")
     done = site.release(site.add("2"), "--on-failure", "keep")
+    assert recorded(site) == [("release", "partly", {"web1": "healthy", "web2": "unknown", "web3": "failed"})]
     assert done.returncode == 3, done.stderr
     assert "new and good: web1 (web); new, failed: web2 (web); old: web3 (web)" in done.stderr
     assert site.versions() == ["2", "2", "1"]
@@ -132,9 +146,13 @@ def test_a_kill_between_batches_is_taken_back_by_the_next_release(site: FleetSit
     held.unlink(missing_ok=True)
     kill_when(site, held, site.add("2"))
     assert site.versions() == ["2", "1", "1"]
-    configure(site)
+    configure(site, store=f"file://{site.folder}/store")
     done = site.release(site.add("3"))
     assert done.returncode == 0, done.stderr
+    assert recorded(site) == [
+        ("release", "undone", {"web1": "undone", "web2": "failed", "web3": "failed"}),
+        ("release", "healthy", {"web1": "healthy", "web2": "healthy", "web3": "healthy"}),
+    ]
     assert "take back the release" in done.stderr
     assert site.versions() == ["3", "3", "3"]
     assert site.run("rollback", "production").returncode == 0

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import config, connections, deployfile, execute, hooks, report
+from faprelease import config, connections, deployfile, execute, hooks, preview
 from faprelease.connections import Connections
 from faprelease.hostplan import Host, Order
 from faprelease.plan import plan_release
-from faprelease.report import SHOWN_MARK, Report
+from faprelease.preview import SHOWN_MARK
+from faprelease.report import Report
 from faprelease.transports import local
 from faprelease.transports.channel import Channel
 from faprelease.transports.passwords import Passwords
@@ -71,7 +72,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
         plan = plan_release(
             [host], Order(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32)
         )
-        shown = list(report.scripts(plan))
+        shown = list(preview.scripts(plan))
         before = len(recorder.sent)
         if fails:
             with pytest.raises(execute.RolledBackError):
@@ -100,13 +101,13 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(site: Site, tmp_path: Pat
     site.release(artifact(tmp_path, "1"))
     before = snapshot(site.path)
     code = "from faprelease.cli import main; main()"
-    argv = [sys.executable, "-c", code, "-f", str(site.deploy_yml), "--dry-run"]
+    argv = [sys.executable, "-c", code, "-f", str(site.deploy_yml), "--dry-run", "-v"]
     argv += ["--curl-url", artifact(tmp_path, "2"), "production", "web"]
     done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "FAP_WHO": "ada"})
     assert done.returncode == 0, done.stderr
     for signal in ("starting", "updating", "updated", "publishing", "published", "finishing"):
         assert f"# localhost (web): {signal}\n" in done.stdout
-    assert re.search(r"^# release \d{6}-\d{6} ", done.stdout)
+    assert re.search(r"^release \d{6}-\d{6} ", done.stdout)
     assert "hunter22" not in done.stdout
     assert snapshot(site.path) == before
 

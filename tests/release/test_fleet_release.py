@@ -250,7 +250,7 @@ def test_secrets_arrive_unharmed_and_show_nowhere(site: FleetSite) -> None:
         ]
         assert host.run(readable).stdout == ""
         assert host.run(["find", "/home/deploy", "-name", "never"]).stdout == ""
-    plan = site.run("release", "--dry-run", "--curl-url", f"{path}?{QUERY}", "production")
+    plan = site.run("release", "--dry-run", "-v", "--curl-url", f"{path}?{QUERY}", "production")
     assert plan.returncode == 0, plan.stderr
     assert "SECRET=***" in plan.stdout
     for secret in (word, "hunter22", "X-Sig"):

@@ -33,7 +33,9 @@ def digest(url: str) -> str:
 def snapshot(site: Site) -> dict[str, tuple[int, int]]:
     found = {path: path.lstat() for path in site.path.rglob("*")}
     return {
-        str(path): (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items() if path.name != "guard"
+        str(path): (stat.st_ino, stat.st_mtime_ns)
+        for path, stat in found.items()
+        if path.name not in ("guard", "turn")
     }
 
 

@@ -1,5 +1,6 @@
 """What a release leaves in the store, and that `require_released` goes by it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,10 @@ def test_a_release_from_the_store_is_recorded_and_counts(shop: Shop) -> None:
     assert (record.role, record.action, record.version, record.entry) == ("web", "release", "1", 1)
     assert (record.outcome, [host.outcome for host in record.hosts]) == ("healthy", ["healthy"])
     assert record.release == shop.site.current()
+    config = json.loads(
+        (shop.site.path / f".fap/releases/{record.release}.jsonl").read_text().splitlines()[-1]
+    )
+    assert record.config == config["config"] != ""
     assert record.digest == shop.store.artifact("shop", "1").digest
     assert shop.store.promote("shop", "1", "world", who="ann").changed
 

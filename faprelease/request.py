@@ -1,0 +1,27 @@
+"""What the command line asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asked for; `flags` are keys of deploy.yml that it overrides."""
+
+    file: Path
+    stage: str
+    role: str | None
+    flags: Mapping[str, Any]
+    dry_run: bool = False
+    rerun: bool = False
+    """Run release_command again though nobody knows how it ended last."""
+    lock_wait: float = 0
+    """For how many seconds to wait where another run holds a lock."""
+    scripts: bool = False
+    """A dry run shows the very scripts."""
+    output: Path | None = None
+    """A dry run keeps the plan in this file."""
+    confirmed: bool = False
+    """A protected stage asks nothing."""
