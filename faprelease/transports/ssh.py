@@ -179,6 +179,8 @@ def _log_in(server: Server, passwords: Passwords, seconds: float) -> _Connection
             transport = paramiko.Transport(cast(socket.socket, end))
             transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
             transport.set_keepalive(KEEPALIVE_SECONDS)
+            # So often its thread looks around while nothing comes; by itself, ten times a second.
+            transport.sock.settimeout(TICK_SECONDS)
             known = known_hosts.look_up(server.known_hosts, server.key_name)
             _prefer(transport, [line.kind for line in known.keys])
             transport.start_client(timeout=seconds)
