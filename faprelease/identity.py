@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from faprelease import processes
 from faprelease.config import Target
 from faprelease.environment import values_of
 from faprelease.hooks import Context, Plugins
@@ -39,6 +40,7 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
         "environment_file": settings.environment_file,
         "linked_files": sorted(settings.linked_files),
         "linked_dirs": sorted(settings.linked_dirs),
+        **({"processes": list(processes.ports(settings))} if settings.processes else {}),
         "plugins": plugins.names(),
         "options": {name: value for name, value in options.items() if name not in curl.WHERE_FROM},
     }

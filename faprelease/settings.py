@@ -63,6 +63,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, about("run once a rollout, when all hosts are ready and before any swaps")
     ] = ""
     release_command_seconds: Annotated[int, about("how long release_command may take")] = 600
+    processes: Annotated[
+        dict[str, int],
+        about("how many of each process of the Procfile; supervisor's programs are made of it"),
+    ] = {}
+    process_port: Annotated[
+        int, about("PORT of the first process, counted up; each type's ports begin 100 further")
+    ] = 8000
     linked_files: Annotated[list[str], about("files of shared/ that each release links to")] = []
     linked_dirs: Annotated[list[str], about("folders of shared/ that each release links to")] = []
     environment: Annotated[
@@ -116,6 +123,7 @@ ONE_FOR_A_ROLE = frozenset(
 FROM_COMMAND_LINE = frozenset(["stage", "role"])
 """Fields of Settings that are no keys of the file."""
 
+_PROCESS = re.compile(r"[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 
 
@@ -142,6 +150,12 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f"{value} seconds", "give it 1 or more"
     elif key == "keep_releases" and value < 1:
         yield f"{value} is too few", "keep at least 1"
+    elif key == "processes":
+        for name, count in value.items():
+            if not _PROCESS.fullmatch(name) or count < 0:
+                yield f"{name!r}: {count} can't be", "name processes of the Procfile, and how many: {web: 2}"
+    elif key == "process_port" and not 1 <= value <= 65000:
+        yield f"{value} is no port", "a port is a number up to 65000 here"
     elif key == "port" and not 0 <= value <= 65535:
         yield f"{value} is no port", "a port is a number up to 65535"
 

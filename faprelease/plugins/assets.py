@@ -2,19 +2,23 @@
 
 import shlex
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Step, read_host_file
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Folders in the release, and for how many releases a file is carried on."""
 
-    assets_dirs: list[str] = []
-    assets_keep: int = 1
+    assets_dirs: Annotated[
+        list[str], about("folders of the release whose hashed files stay within reach after the next one")
+    ] = []
+    assets_keep: Annotated[int, about("for so many releases")] = 1
 
 
 @hookimpl

@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Step
 
 
@@ -14,9 +16,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Shell commands that the host itself runs, as the app's user; both may run twice. FAP_HOST is the host
     as deploy.yml names it."""
 
-    drain_command: str = ""
-    undrain_command: str = ""
-    drain_seconds: int = 60
+    drain_command: Annotated[str, about("run by the host itself before it is published on")] = ""
+    undrain_command: Annotated[str, about("run by the host itself once its gate was passed")] = ""
+    drain_seconds: Annotated[int, about("how long each of the two may take")] = 60
 
 
 @hookimpl

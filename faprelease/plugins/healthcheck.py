@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Secret, Step, host_script, read_host_file
 
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")
@@ -18,15 +19,18 @@ _MANAGERS = frozenset(["supervisorctl", "systemd"])
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where it answers, what a good answer is, and how the new release is told from the old one."""
 
-    healthcheck_url: str = ""
-    healthcheck_port: int = 0
-    healthcheck_path: str = "/"
-    healthcheck_host: str = ""
-    healthcheck_status: int = 200
-    healthcheck_shows: Literal["", "version", "commit", "release"] = ""
-    healthcheck_good: int = 2
-    healthcheck_seconds: int = 60
-    healthcheck_timeout: int = 5
+    healthcheck_url: Annotated[str, about("a URL on the host itself; or a port and a path")] = ""
+    healthcheck_port: Annotated[int, about("the port, in place of a URL")] = 0
+    healthcheck_path: Annotated[str, about("the path at that port")] = "/"
+    healthcheck_host: Annotated[str, about("the Host header")] = ""
+    healthcheck_status: Annotated[int, about("the status of a good answer")] = 200
+    healthcheck_shows: Annotated[
+        Literal["", "version", "commit", "release"],
+        about("the answer holds this of the new release; else who listens on the port runs in it"),
+    ] = ""
+    healthcheck_good: Annotated[int, about("so many good answers in a row, a second apart")] = 2
+    healthcheck_seconds: Annotated[int, about("within so many seconds")] = 60
+    healthcheck_timeout: Annotated[int, about("seconds of one try")] = 5
 
 
 @hookimpl

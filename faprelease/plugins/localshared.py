@@ -2,19 +2,22 @@
 one that configuration management keeps, or a mount."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The folder on the host; linked_files and linked_dirs lie in it as they do in shared/."""
 
-    localshared_source: str = ""
+    localshared_source: Annotated[
+        str, about("a folder on the hosts that linked files and folders come from")
+    ] = ""
 
 
 @hookimpl

@@ -1,11 +1,13 @@
 """Tell a Slack channel how a run goes, by an incoming webhook."""
 
 import os
+from typing import Annotated
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, Event, hookimpl
+from faprelease.keys import about
 from faprelease.plugins import webhook
 
 MOST = 2500
@@ -15,8 +17,10 @@ MOST = 2500
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """fapistrano's keys; the webhook is a secret, which FAP_SLACK_WEBHOOK keeps out of the file."""
 
-    slack_webhook: str = ""
-    slack_channel: str = ""
+    slack_webhook: Annotated[
+        str, about("an incoming webhook, a secret: better in FAP_SLACK_WEBHOOK", shown="no")
+    ] = ""
+    slack_channel: Annotated[str, about("default: the webhook's own")] = ""
 
 
 @hookimpl

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease import processes
 from faprelease.hooks import Context, hookimpl
 from faprelease.keys import about
 from faprelease.steps import Step, host_script
@@ -29,6 +30,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+PROCESSES = ".fap/supervisor.conf"
+"""Where a release has what `processes` became."""
+
 _ASK = """\
 command -v supervisorctl >/dev/null || {
   echo "there is no supervisorctl on this user's PATH ($PATH): sudo apt-get install supervisor"
@@ -50,7 +54,11 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
-    options = context.options(Options)
+    options, settings = context.options(Options), context.target.settings
+    if settings.processes:
+        text = processes.supervisor_conf(settings, context.target.layout, options.supervisor_program)
+        yield processes.write(settings, context.release, PROCESSES, text)
+        return
     conf = _conf(context, context.release)
     yield _expect(f"find {options.supervisor_conf}", "-f", conf, "the release has no such file")
 
@@ -112,6 +120,8 @@ def deploy_failed(context: Context) -> Iterator[Step]:
 
 def _conf(context: Context, folder: str) -> str:
     """fapistrano's files name it with `current` before it."""
+    if context.target.settings.processes:
+        return posixpath.join(folder, PROCESSES)
     conf = context.options(Options).supervisor_conf
     return posixpath.join(folder, conf.removeprefix(f"{context.target.layout.current}/"))
 

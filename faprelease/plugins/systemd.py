@@ -4,23 +4,29 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
 
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
+from faprelease.keys import about
 from faprelease.steps import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Which unit, where the release has its file (empty: nowhere), and how it is started anew."""
 
-    systemd_unit: str = "%(app_name)s.service"
-    systemd_conf: str = "configs/systemd_%(stage)s_%(role)s.service"
-    systemd_user: bool = False
-    systemd_reload: bool = False
-    systemd_check_status: bool = True
-    systemd_seconds: int = 60
+    systemd_unit: Annotated[str, about("which unit")] = "%(app_name)s.service"
+    systemd_conf: Annotated[
+        str, about("its file in the release; empty: the unit is there already, and is only restarted")
+    ] = "configs/systemd_%(stage)s_%(role)s.service"
+    systemd_user: Annotated[bool, about("the user's own manager, in place of the system's by sudo -n")] = (
+        False
+    )
+    systemd_reload: Annotated[bool, about("reload it where it can be, in place of a restart")] = False
+    systemd_check_status: Annotated[bool, about("see it active, from the new release, or go back")] = True
+    systemd_seconds: Annotated[int, about("how long it may take to start")] = 60
 
 
 @hookimpl

@@ -1,12 +1,13 @@
 """Tell a URL how a run goes: each event is POSTed as JSON."""
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from faprelease.errors import ConfigError, FapError
 from faprelease.hooks import Context, Event, hookimpl
+from faprelease.keys import about
 
 SECONDS = 5.0
 """How long one request may take."""
@@ -15,7 +16,9 @@ SECONDS = 5.0
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The URL is a secret; FAP_WEBHOOK_URL keeps it out of the file."""
 
-    webhook_url: str = ""
+    webhook_url: Annotated[
+        str, about("gets each event as JSON, a secret: better in FAP_WEBHOOK_URL", shown="no")
+    ] = ""
 
 
 @hookimpl

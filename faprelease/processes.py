@@ -1,0 +1,52 @@
+"""The processes of a role, which the Procfile names and `processes` counts, for a process manager. Pure."""
+
+from collections.abc import Iterator
+
+from faprelease.layout import Layout
+from faprelease.settings import Settings
+from faprelease.steps import Step, host_script
+
+STRIDE = 100
+"""How far apart the ports of two process types begin, as foreman has it."""
+
+
+def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
+    """Each process type with how many there are, and the port of its first one: factor VII."""
+    for number, (name, count) in enumerate(settings.processes.items()):
+        if count:
+            yield name, count, settings.process_port + number * STRIDE
+
+
+def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
+    """Programs of a group, in the format of supervisor's configuration; each runs by way of `current`, so the
+    text is the same for every release until the processes change."""
+    user = "" if settings.connection == "local" else f"user={settings.sudo_user}\n"
+    programs = [
+        f"[program:{group}-{name}]\n"
+        f"command={layout.current}/.fap/run {name}\n"
+        f"directory={layout.current}\n"
+        "process_name=%(program_name)s-%(process_num)d\n"
+        f"numprocs={count}\n"
+        f"numprocs_start={first}\n"
+        'environment=PORT="%(process_num)d"\n'
+        f"{user}"
+        "redirect_stderr=true\n"
+        "stopasgroup=true\n"
+        "killasgroup=true\n"
+        "stopwaitsecs=30\n"
+        for name, count, first in ports(settings)
+    ]
+    names = ",".join(f"{group}-{name}" for name, _, _ in ports(settings))
+    return "\n".join([f"; From `processes` of deploy.yml.\n[group:{group}]\nprograms={names}\n", *programs])
+
+
+def write(settings: Settings, release: str, file: str, text: str) -> Step:
+    """The step that puts it into a release, which has to know these processes."""
+    return host_script(
+        f"write {file}: {', '.join(f'{count} {name}' for name, count, _ in ports(settings))}",
+        "processes",
+        stdin=text,
+        release=release,
+        file=file,
+        names=" ".join(name for name, _, _ in ports(settings)),
+    )

@@ -1,0 +1,82 @@
+"""The processes that a role runs, from its Procfile and deploy.yml, on a real supervisord."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from faprelease.errors import ConfigError, ReleaseFailedError
+from tests.release.site import Site, artifact
+from tests.supervisord import Supervisord, supervisord_in
+
+RUN = Path(__file__).parent.parent.parent / "fapbuild/installer/run"
+PROCFILE = "web: exec sleep 2$PORT\nworker: exec sleep 3$PORT\n"
+
+
+@pytest.fixture(scope="module")
+def supervisord(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisord]:
+    with supervisord_in(tmp_path_factory.mktemp("supervisord")) as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("PATH", f"{supervisord.bin}:{os.environ['PATH']}")
+    yield Site(tmp_path)
+    (supervisord.conf_d / "shop.conf").unlink(missing_ok=True)
+    supervisord.ctl("update")
+
+
+def configure(site: Site, supervisord: Supervisord, processes: str) -> None:
+    site.configure(
+        f"plugins: [supervisorctl]\nsupervisor_target: {supervisord.conf_d}/shop.conf\nprocesses: {processes}"
+    )
+
+
+def build(site: Site, version: str, procfile: str = PROCFILE) -> str:
+    files = {"Procfile": procfile.encode(), ".fap/run": RUN.read_bytes()}
+    return artifact(
+        site.folder / version, version, {**files, "install.sh": b"mkdir venv; chmod +x .fap/run\n"}
+    )
+
+
+def running(supervisord: Supervisord) -> dict[str, tuple[str, str]]:
+    """What runs: by its name, its command and the release that it runs in."""
+    found = {}
+    for line in supervisord.ctl("status").stdout.splitlines():
+        name, state, *rest = line.split()
+        if state == "RUNNING":
+            pid = rest[rest.index("pid") + 1].rstrip(",")
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found[name] = (b" ".join(command).decode().strip(), Path(f"/proc/{pid}/cwd").readlink().name)
+    return found
+
+
+def test_processes_come_change_and_go_back_with_their_release(site: Site, supervisord: Supervisord) -> None:
+    configure(site, supervisord, "{web: 2, worker: 1}")
+    first = site.release(build(site, "1"))
+    three = {
+        "shop:shop-web-8000": ("sleep 28000", first),
+        "shop:shop-web-8001": ("sleep 28001", first),
+        "shop:shop-worker-8100": ("sleep 38100", first),
+    }
+    assert running(supervisord) == three
+    configure(site, supervisord, "{web: 1}")
+    second = site.release(build(site, "1"))
+    assert second != first
+    assert running(supervisord) == {"shop:shop-web-8000": ("sleep 28000", second)}
+    assert site.rollback() == first
+    assert running(supervisord) == three
+
+
+def test_a_process_that_the_procfile_lacks_ends_it_before_anything_changes(
+    site: Site, supervisord: Supervisord
+) -> None:
+    configure(site, supervisord, "{web: 1, clock: 1}")
+    with pytest.raises(ReleaseFailedError) as failed:
+        site.release(build(site, "1"))
+    assert "the artifact's Procfile has no process clock; it has: web worker" in failed.value.message
+    configure(site, supervisord, "{web: -1}")
+    with pytest.raises(ConfigError, match="processes"):
+        site.release(build(site, "1"))
