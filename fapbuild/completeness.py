@@ -1,27 +1,53 @@
 """Whether the vendored wheels have all they need: found here, not on a host at night."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from artifact_store.errors import FapError
 from artifact_store.manifest import Target
+from fapbuild.cache import Cache
 from fapbuild.locks import Pin
 from fapbuild.target import marker_environment
 from fapbuild.wheels import Vendored
 
+_KIND = "completeness-1"
+
 
 def check(
-    pins: Sequence[Pin], vendored: Sequence[Vendored], platform: Target, say: Callable[[str], None]
+    pins: Sequence[Pin],
+    vendored: Sequence[Vendored],
+    platform: Target,
+    cache: Cache,
+    say: Callable[[str], None],
 ) -> None:
     """Raise FapError if a wheel needs a package that the lock doesn't have; warn of other versions.
 
-    Markers are evaluated for the target; extras are those of the lock.
+    Markers are evaluated for the target; extras are those of the lock. The same wheels are looked at once.
     """
     environment = marker_environment(platform)
+    question = repr(
+        (
+            metadata.version("packaging"),
+            sorted(environment.items()),
+            sorted((pin.name, pin.version, sorted(pin.extras)) for pin in pins),
+            [(wheel.name, wheel.file, wheel.sha256) for wheel in vendored],
+        )
+    )
+    kept, _ = cache.remember(
+        _KIND, question, lambda: msgspec.json.encode(_warnings(pins, vendored, environment))
+    )
+    for line in msgspec.json.decode(kept, type=list[str]):
+        say(f"warning: {line}")
+
+
+def _warnings(pins: Sequence[Pin], vendored: Sequence[Vendored], environment: Mapping[str, str]) -> list[str]:
     versions = {pin.name: pin.version for pin in pins}
     extras = {pin.name: pin.extras for pin in pins}
+    found = []
     for wheel in vendored:
         for needed in needs(wheel, extras[wheel.name], environment):
             have = versions.get(canonicalize_name(needed.name))
@@ -31,7 +57,8 @@ def check(
                     hint="fapbuild lock, and commit the lock",
                 )
             if not needed.specifier.contains(have, prereleases=True):
-                say(f"warning: {wheel.name} {wheel.version} wants {needed}, and the lock has {have}")
+                found.append(f"{wheel.name} {wheel.version} wants {needed}, and the lock has {have}")
+    return found
 
 
 def needs(wheel: Vendored, extras: frozenset[str], environment: Mapping[str, str]) -> Iterator[Requirement]:

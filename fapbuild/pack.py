@@ -130,7 +130,7 @@ def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path
     # The installer's own wheel comes in the same go: each start of pip costs.
     every = wheels.vendor((*pins, *parts.pins(platform)), platform, cache, work / "wheels", say, shared)
     vendored = tuple(sorted(every[: len(pins)], key=lambda wheel: wheel.file))
-    completeness.check(pins, vendored, platform, say)
+    completeness.check(pins, vendored, platform, cache, say)
     return Wheels(vendored, every[len(pins) :])
 
 
