@@ -10,19 +10,22 @@ if [ -z "$install" ]; then
 fi
 umask 022
 scratch=$state/install.tmp
-rm -rf "$scratch"
+[ ! -e "$scratch" ] || rm -rf "$scratch" || exit 1
 trap 'rm -rf "$scratch"' EXIT
-mkdir "$scratch" "$scratch/tmp" "$scratch/bin" "$scratch/nothing" && cat >"$scratch/sandbox" || exit 1
-# What belongs to the build says so, where it is looked for by name.
-cat >"$scratch/bin/cc" <<'.'
+mkdir "$scratch" "$scratch/tmp" "$scratch/nothing" && sandbox=$(cat) || exit 1
+# What belongs to the build says so, where it is looked for by name. It stays on the host, as it is always the same.
+if [ ! -d "$state/compilers" ]; then
+  mkdir "$scratch/compilers" && cat >"$scratch/compilers/cc" <<'.'
 #!/bin/sh
 echo "${0##*/}: nothing is compiled on a server (factor V): fapbuild packs it as a wheel" >&2
 exit 1
 .
-chmod 755 "$scratch/bin/cc" || exit 1
-for name in c89 c99 gcc g++ c++ clang clang++ tcc gfortran ld as rustc cargo go javac; do
-  ln -s cc "$scratch/bin/$name" || exit 1
-done
+  chmod 755 "$scratch/compilers/cc" || exit 1
+  for name in c89 c99 gcc g++ c++ clang clang++ tcc gfortran ld as rustc cargo go javac; do
+    ln -s cc "$scratch/compilers/$name" || exit 1
+  done
+  mv "$scratch/compilers" "$state/compilers" || exit 1
+fi
 root=
 while read -r key user _; do
   [ "$key" != Uid: ] || { [ "$user" != 0 ] || root=yes; break; }
@@ -34,7 +37,6 @@ done </proc/self/status
 attempt() {
   spaces=$1
   shift
-  : >"$scratch/held"
   case $spaces in
     *pid*)
       { launch "$@"; echo $? >"$scratch/code"; } | {
@@ -54,7 +56,8 @@ attempt() {
 }
 launch() {
   "$@" env -i PATH="$PATH" HOME="$HOME" spaces="$spaces" root="$root" release="$release" scratch="$scratch" install="$install" \
-    writable="$writable" network="$network" strict="$strict" sh "$scratch/sandbox" 3<&- 8>"$scratch/held" 2>"$scratch/said"
+    compilers="$state/compilers" writable="$writable" network="$network" strict="$strict" \
+    sh -c "$sandbox" 3<&- 8>"$scratch/held" 2>"$scratch/said"
 }
 
 all='--mount --pid --ipc --fork --kill-child --mount-proc' some=--mount net=--net

@@ -1,5 +1,5 @@
 # Contain all that comes after, as far as the namespaces in $spaces go, and become the installer.
-# Needs: spaces, root, release, scratch, install, writable, network, strict. Nothing of it is left for the installer.
+# Needs: spaces, root, release, scratch, install, compilers, writable, network, strict. Nothing of it is left for the installer.
 # A file that is open for writing keeps its file system from becoming read-only, but for one opened outside of it.
 [ -e /proc/self/fd/8 ] || exec 8>"$scratch/held" || exit
 held= open=
@@ -16,23 +16,26 @@ only_loopback() {
 }
 no_compilers() {
   case $spaces in *mount*) ;; *) return 1 ;; esac
-  for folder in /usr/lib/gcc /usr/libexec/gcc /usr/lib/llvm* /usr/lib/go* /usr/local/go "$HOME/.cargo" "$HOME/.rustup"; do
+  for folder in /usr/lib/gcc /usr/libexec/gcc /usr/lib/llvm-* /usr/lib/go-* /usr/local/go "$HOME/.cargo" "$HOME/.rustup"; do
     [ ! -d "$folder" ] || mount --bind "$scratch/nothing" "$folder" || return 1
   done
 }
 # Every file system becomes read-only but for these folders; what the kernel makes up by itself is of no use to a user.
 only_the_release() {
   case $spaces in *mount*) ;; *) return 1 ;; esac
-  printf '%s\n' "$release" "$scratch/tmp" ${writable:+"$writable"} >"$scratch/writable" || return 1
-  cat /proc/self/mounts >"$scratch/mounts" || return 1
+  mounts=$(cat /proc/self/mounts) || return 1
   while read -r folder; do
     mount --bind "$folder" "$folder" || return 1
-  done <"$scratch/writable"
+  done <<.
+$release
+$scratch/tmp${writable:+
+$writable}
+.
   while read -r _ place type options _; do
-    place=$(printf '%b' "$place")
+    case $place in *\\*) place=$(printf '%b' "$place") ;; esac
     case $type in
       proc) continue ;;
-      sysfs | cgroup* | devpts | mqueue | debugfs | tracefs | securityfs | bpf | pstore | configfs | fusectl | autofs | binfmt_misc)
+      sysfs | devtmpfs | cgroup* | devpts | mqueue | debugfs | tracefs | securityfs | bpf | pstore | configfs | fusectl | autofs | binfmt_misc)
         [ -n "$root" ] || continue ;;
     esac
     case ,$options, in *,ro,*) continue ;; esac
@@ -42,7 +45,9 @@ only_the_release() {
       case ,$options, in *",$option,"*) keep=$keep,$option ;; esac
     done
     mount -o "remount,bind,ro$keep" "$place" || return 1
-  done <"$scratch/mounts"
+  done <<.
+$mounts
+.
 }
 no_process_is_left() {
   case $spaces in *pid*) ;; *) return 1 ;; esac
@@ -56,8 +61,8 @@ nobody_else() {
   [ -n "$drop" ] && [ -z "$spaces$root" ]
 }
 [ -n "$network" ] || is network only_loopback
-is compilers no_compilers
 is files only_the_release
+is compilers no_compilers
 is processes no_process_is_left
 is privileges nobody_else
 if [ -n "$strict" ] && [ -n "$open" ]; then
@@ -69,5 +74,5 @@ cd "$release" && echo "$held|$open" >&8 || exit 70
 exec 8>&-
 closed='PIP_NO_INDEX=1 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9'
 [ -z "$network" ] || closed=
-exec $drop env -i PATH="$scratch/bin:$PATH" HOME="$HOME" TMPDIR="$scratch/tmp" LC_ALL=C.UTF-8 CC=/bin/false CXX=/bin/false \
+exec $drop env -i PATH="$compilers:$PATH" HOME="$HOME" TMPDIR="$scratch/tmp" LC_ALL=C.UTF-8 CC=/bin/false CXX=/bin/false \
   $closed sh -c 'exec 2>&1; eval "$1"' install "$install"

@@ -76,7 +76,7 @@ def test_it_leaves_no_process_and_becomes_nobody_else(site: Site) -> None:
     fields = dict(line.split(":\t") for line in (site.path / "current/mine").read_text().splitlines())
     assert fields == {"NoNewPrivs": "1", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     assert contained(site, name) == {
-        "contained": "network, compilers, files, processes, privileges",
+        "contained": "network, files, compilers, processes, privileges",
         "open": "",
     }
 
@@ -97,10 +97,10 @@ def test_a_host_without_namespaces_says_what_is_open_and_a_protected_stage_refus
         (bin_folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
     said = refused(site, "touch ran", protected=True)
-    assert "can't contain: network, compilers, files, processes" in said
+    assert "can't contain: network, files, compilers, processes" in said
     assert "sysctl user.max_user_namespaces" in said
     name = release(site, "gcc a.c >said 2>&1; :")
-    assert contained(site, name)["open"].startswith("network, compilers, files, processes")
+    assert contained(site, name)["open"].startswith("network, files, compilers, processes")
     assert "nothing is compiled on a server" in (site.path / "current/said").read_text()
 
 
