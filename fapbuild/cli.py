@@ -225,6 +225,31 @@ def verify(artifact: Path, as_json: bool) -> None:
     _print(facts, [f"{artifact} {found.digest}"], as_json)
 
 
+@fapbuild.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Look at the project in this folder, factor by factor (12factor.net); nothing is fetched or written.
+
+    Exit code 1 if something is wrong: `pack` would refuse it, two builds of the commit could differ, or it
+    could not be installed. What is only to be known is a note.
+    """
+    from artifact_store import wording
+    from fapbuild.check import check as look
+
+    found = []
+    for finding in look(Path.cwd(), Path("dist")):
+        found.append(finding)
+        if not as_json:
+            click.echo(_printable(wording.finding(finding)))
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(found).decode())
+    wrong = sum(finding.verdict == "wrong" for finding in found)
+    if wrong:
+        raise FapError(f"{wrong} of {len(found)} things are wrong", hint="do what stands behind ->")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `fapbuild`: the one place of this package that prints errors and exits."""
     signal.signal(signal.SIGTERM, _stop)

@@ -84,11 +84,16 @@ def check_files(
 
     Files that a pattern of `allow` matches are left alone. `digests` name the contents, by path.
     """
-    allowed = pathspec.GitIgnoreSpec.from_lines(pattern.path for pattern in settings.allow)
-    checked = [entry for entry in entries if not allowed.match_file(entry.path)]
+    checked = unallowed(entries, settings)
     check_secret_names(entry.path for entry in checked)
     check_sizes(checked, settings.file_limit)
-    _check_secret_texts(checked, digests, cache)
+    check_secret_texts(checked, digests, cache)
+
+
+def unallowed(entries: Sequence[Entry], settings: Settings) -> list[Entry]:
+    """The entries that no pattern of `allow` matches."""
+    allowed = pathspec.GitIgnoreSpec.from_lines(pattern.path for pattern in settings.allow)
+    return [entry for entry in entries if not allowed.match_file(entry.path)]
 
 
 def check_secret_names(paths: Iterable[str]) -> None:
@@ -118,7 +123,8 @@ def check_sizes(entries: Iterable[Entry], limit: int) -> None:
             )
 
 
-def _check_secret_texts(entries: Sequence[Entry], digests: Mapping[str, str], cache: Cache) -> None:
+def check_secret_texts(entries: Sequence[Entry], digests: Mapping[str, str], cache: Cache) -> None:
+    """Raise UsageError for files whose text looks like a secret; `digests` name the contents, by path."""
     from fapbuild import secret_scan
 
     texts = [

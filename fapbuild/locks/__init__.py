@@ -22,7 +22,7 @@ from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
 from fapbuild.sources import read_text
 
-__all__ = ["Origin", "Pin", "asked", "parse_lock", "resolve", "stale", "write"]
+__all__ = ["Origin", "Pin", "asked", "parse_lock", "resolve", "stale", "standing", "write"]
 
 
 def resolve(
@@ -70,26 +70,31 @@ def _hashed(
     project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> tuple[Pin, ...]:
     name = project.settings.lock
-    wanted = asked(project, folder)
-    name_of = partial(package_name, folder)
-    if (folder / name).is_file():
-        text = read_text(folder, name)
-        if text.strip() and not requirements_file.is_hashed(text):
-            reason = f"{name} has no hashes"
-        else:
-            pins = parse_lock(text, name, environment, name_of)
-            reason = stale(wanted, pins, environment)
-            if not reason:
-                return pins
-            reason = f"{name} is stale: {reason}"
-    elif wanted.requirements or wanted.paths:
-        reason = f"{name} is not committed"
-    else:
-        return ()
+    pins, reason = standing(project, folder, environment)
+    if not reason:
+        return pins
     _check_same_python(environment, reason)
     say(f"warning: {reason}; locking for this build alone, and the next one may get other versions")
     say(f"hint: fapbuild lock, and commit {name}")
-    return parse_lock(_compiled(project, folder, work, upgrade=False), name, environment, name_of)
+    return parse_lock(
+        _compiled(project, folder, work, upgrade=False), name, environment, partial(package_name, folder)
+    )
+
+
+def standing(project: Project, folder: Path, environment: Mapping[str, str]) -> tuple[tuple[Pin, ...], str]:
+    """The lock in requirements format as it is committed, and why a build can't go by it: empty if it can.
+
+    Raises UsageError for a lock or requirements that can't be read.
+    """
+    name, wanted = project.settings.lock, asked(project, folder)
+    if not (folder / name).is_file():
+        return (), f"{name} is not committed" if wanted.requirements or wanted.paths else ""
+    text = read_text(folder, name)
+    if text.strip() and not requirements_file.is_hashed(text):
+        return (), f"{name} has no hashes"
+    pins = parse_lock(text, name, environment, partial(package_name, folder))
+    reason = stale(wanted, pins, environment)
+    return pins, f"{name} is stale: {reason}" if reason else ""
 
 
 def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
