@@ -14,7 +14,16 @@ from faprelease.facts import HostState, Record, Release, Rollout, is_good
 from faprelease.hooks import Context, Plugins
 from faprelease.identity import config_digest
 from faprelease.retention import outdated_releases
-from faprelease.steps import HostPlan, Phase, Secret, Step, host_script, read_host_file
+from faprelease.steps import (
+    HostPlan,
+    Phase,
+    Secret,
+    Step,
+    host_path,
+    host_program,
+    host_script,
+    read_host_file,
+)
 from faprelease.strategies import curl
 
 PREFLIGHT_SECONDS = 120
@@ -249,6 +258,7 @@ class HostPlanner:
             release=release,
             state=self.layout.state,
             id=new,
+            cache=self.settings.cache_path,
             limit=INSTALL_SECONDS,
             trusted=False,
             shown=options.curl_postinstall_output,
@@ -313,6 +323,8 @@ class HostPlanner:
         outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
         if outdated:
             yield self._remove(REMOVAL, outdated, forget=True)
+            if self.settings.cache_path:
+                yield self._sweep()
 
     def _finish_rollback(self) -> Iterator[Step]:
         goal = self.goal
@@ -427,6 +439,12 @@ class HostPlanner:
 
     def _note(self, said: dict[str, str | bool]) -> str:
         return msgspec.json.encode({"id": self.rollout.id, **said}).decode()
+
+    def _sweep(self) -> Step:
+        cache = host_path(self.settings.cache_path)
+        return host_program(
+            "make room in the cache", "sweep", arguments=[cache], limit=600, when=f"[ -d {cache}/wheels ]"
+        )
 
     def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:
         return host_script(

@@ -1,6 +1,8 @@
 """The values a plan is made of. Plugins and strategies return steps; only `execute` runs them."""
 
+import hashlib
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -149,6 +151,43 @@ def host_script(
     return Step(
         title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, binding=binding, shown=shown
     )
+
+
+def host_program(
+    title: str,
+    *modules: str,
+    arguments: Sequence[str],
+    cache: str = "",
+    stdin: Secret | None = None,
+    limit: int,
+    binding: bool = False,
+    when: str = "",
+) -> Step:
+    """A step that runs the first of some Python modules of `faprelease/host/`, which may load the others.
+
+    `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps what it has compiled of
+    it in the folder `cache`, unless that is empty. With `when`, a condition in sh, it only runs where that holds.
+    """
+    start = shlex.quote(read_host_file("start.py"))
+    program = "".join(f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in modules)
+    folder, digest = f"{cache}/code" if cache else "", hashlib.sha256(program.encode()).hexdigest()
+    words = (host_path(folder), digest[:32], modules[0], *arguments)
+    script = f"exec python3 -I -S -c {start} {' '.join(words)}"
+    program += "\n#### input\n"
+    told = stdin or Secret("", "")
+    return Step(
+        title=title,
+        script=f"{when} || exit 0\n{script}" if when else script,
+        stdin=Secret(program + told.value, program + told.shown, told.masked),
+        limit=limit,
+        trusted=True,
+        binding=binding,
+    )
+
+
+def host_path(path: str) -> str:
+    """A path on a host as a word of sh; `~/` is the home of the user there."""
+    return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
 
 
 @cache

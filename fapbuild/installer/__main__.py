@@ -2,6 +2,10 @@
 
 Runs on a host under the artifact's own Python (3.8 or later), with its standard library and the wheels in
 .fap/. Everything is built as venv.tmp and renamed at the end, so a venv/ that is there is complete.
+
+It writes to its own folder alone, and to two others if it is told of them: FAP_ENVS, where releases with the
+same lock share their packages, and FAP_CACHE, where apps share unpacked wheels. What is not needed for a
+release that finds its packages there is imported late.
 """
 
 import fcntl
@@ -16,11 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path += [str(wheel) for wheel in sorted((ROOT / ".fap").glob("*.whl"))]
 
-import afterwards  # noqa: E402 (these need the wheels on the path)
-import layout  # noqa: E402
+import layout  # noqa: E402 (these need the wheels on the path)
 import machine  # noqa: E402
-import packages  # noqa: E402
-import requirements  # noqa: E402
 from refusal import RefusedError  # noqa: E402
 
 FINAL = ROOT / "venv"
@@ -36,25 +37,62 @@ def main():
     machine.check(manifest["target"], manifest.get("libraries", ()))
     files = [path for path, _, _ in manifest["files"]]
     check_files(files)
-    wheels = check_wheels(manifest["wheels"])
     for stale in (BUILD, OLD):
         if stale.exists():
             shutil.rmtree(str(stale))
-    site = layout.begin(BUILD)
-    packages.unpack_all(wheels, BUILD, site)
-    for warning in requirements.check(site):
+    for warning in make_venv(manifest):
         print(f"warning: {warning}")
-    layout.finish(BUILD, manifest["app"])
-    packages.compile_all(site, ROOT, [path for path in files if is_the_projects_python(path)])
+    compile_own(manifest["app"], [path for path in files if is_the_projects_python(path)])
     set_times(files, manifest["epoch"])
     if FINAL.exists():
         FINAL.rename(OLD)
     BUILD.rename(FINAL)
     shutil.rmtree(str(OLD), ignore_errors=True)
-    afterwards.run(ROOT, FINAL, manifest.get("post_install", ()))
+    if manifest.get("post_install"):
+        import afterwards
+
+        afterwards.run(ROOT, FINAL, manifest["post_install"])
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
-    print(f"installed {what}: {len(wheels)} packages for Python {layout.VERSION} in {seconds:.1f} s")
+    print(
+        f"installed {what}: {len(manifest['wheels'])} packages for Python {layout.VERSION} in {seconds:.1f} s"
+    )
+
+
+def make_venv(manifest):
+    """Make BUILD; what to warn of."""
+    envs = os.environ.get("FAP_ENVS")
+    if envs:
+        import shared
+
+        cache, lock = os.environ.get("FAP_CACHE", ""), str(ROOT / "requirements.lock")
+        env, warnings = shared.find_or_make(envs, cache, lock, lambda: check_wheels(manifest["wheels"]))
+        shared.thin_venv(BUILD, env, manifest["app"])
+        return warnings
+    import bytecode
+    import packages
+    import requirements
+
+    wheels = [path for path, _ in check_wheels(manifest["wheels"])]
+    site = layout.begin(BUILD)
+    packages.unpack_all(wheels, BUILD)
+    warnings = requirements.check(site)
+    layout.finish(BUILD, manifest["app"])
+    bytecode.compile_all([(site, bytecode.sources(site), bytecode.UNCHECKED)])
+    return warnings
+
+
+def compile_own(app, files):
+    """Compile the project's files, with the bytecode that the cache has of the last release."""
+    import bytecode
+
+    cache = os.environ.get("FAP_CACHE") if os.environ.get("FAP_ENVS") else ""
+    kept = (
+        os.path.join(cache, "bytecode", f"{app}-{sys.implementation.cache_tag}".replace("/", "_"))
+        if cache
+        else ""
+    )
+    bytecode.compile_own(str(ROOT), files, kept)
 
 
 def only_one(script):
@@ -80,7 +118,7 @@ def check_files(listed):
 
 
 def check_wheels(listed):
-    """The wheels in wheels/: exactly those of requirements.lock, with its hashes."""
+    """The wheels in wheels/, with their sha256: exactly those of requirements.lock."""
     lock = {}
     for line in (ROOT / "requirements.lock").read_text(encoding="ascii").splitlines():
         pin, _, digest = line.partition(" --hash=sha256:")
@@ -92,12 +130,13 @@ def check_wheels(listed):
         raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
     if foreign:
         raise RefusedError(f"wheels/{min(foreign)} is not of this artifact: remove it", 6)
-    for path in there:
-        if lock.pop(sha256_of(path), None) is None:
+    checked = [(path, sha256_of(path)) for path in there]
+    for path, digest in checked:
+        if lock.pop(digest, None) is None:
             raise RefusedError(f"wheels/{path.name} is not what requirements.lock says: fetch it again", 6)
     if lock:
         raise RefusedError(f"no wheel of {min(lock.values())} is there: fetch the artifact again", 6)
-    return there
+    return checked
 
 
 def sha256_of(path):

@@ -18,13 +18,18 @@ fail() {
 wanted=$(sed -n 's/.*"target":{"python":"cp\([0-9]\)\([0-9]*\)".*/\1.\2/p' .fap/manifest.json)
 [ -n "$wanted" ] || fail "the manifest names no CPython version"
 
-# Also asked for: what the installer imports and python3-minimal lacks.
+# Also asked for: what the installer imports and python3-minimal lacks. To find it is quicker than to import it.
 probe='import sys
+from importlib.machinery import PathFinder
+lacks, json = "", PathFinder.find_spec("json")
+inside = json.submodule_search_locations if json else []
+for name, path in ("decoder", inside), ("shutil", None), ("zipfile", None):
+    if not PathFinder.find_spec(name, path):
+        lacks = " without " + name.replace("decoder", "json.decoder")
 try:
-    import json.decoder, shutil, zipfile, zlib
-    lacks = ""
-except ImportError as error:
-    lacks = " without " + error.name
+    import zlib
+except ImportError:
+    lacks = " without zlib"
 print("%d.%d" % sys.version_info[:2] + lacks)'
 
 python='' looked=''
@@ -32,7 +37,7 @@ try() {
     [ -z "$python" ] || return 0
     path=$(command -v -- "$1") || { looked="$looked
   $1: not there"; return 0; }
-    version=$("$path" -I -c "$probe" 2>/dev/null) || version='does not start'
+    version=$("$path" -I -S -c "$probe" 2>/dev/null) || version='does not start'
     if [ "$version" = "$wanted" ]; then python=$path; else looked="$looked
   $path: $version"; fi
 }

@@ -1,9 +1,6 @@
 """Whether the artifact was built for this machine."""
 
 import os
-import platform
-import re
-import subprocess
 import sys
 
 from refusal import RefusedError
@@ -12,9 +9,9 @@ from refusal import RefusedError
 def check(target, libraries):
     """Raise RefusedError unless interpreter, processor, glibc and libraries are what the wheels need."""
     here = "cp{}{}".format(*sys.version_info[:2])
-    if platform.python_implementation() != "CPython" or here != target["python"]:
+    if sys.implementation.name != "cpython" or here != target["python"]:
         raise RefusedError(f"this is {here}, and the artifact needs {target['python']}")
-    machine = platform.machine()
+    machine = os.uname().machine
     if not target["platform"].endswith(machine):
         raise RefusedError(f"this machine is {machine}, and the artifact needs {target['platform']}")
     if target["glibc"]:
@@ -31,7 +28,7 @@ def check_glibc(needed):
 
 
 def numbers(version):
-    return tuple(int(part) for part in re.findall(r"\d+", version))
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 LOAD = """\
@@ -48,6 +45,8 @@ def check_libraries(names):
     """Raise RefusedError naming the shared libraries (`libpq.so.5`) that can't be loaded here."""
     if not names:
         return
+    import subprocess
+
     argv = [sys.executable, "-I", "-c", LOAD, *names]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     missing = done.stdout.decode().split()

@@ -1,16 +1,17 @@
-"""Wheels become packages: their files unpacked, their bytecode compiled."""
+"""Wheels become packages in a venv's folder."""
 
 import io
 import os
-import py_compile
 import warnings
 from collections import Counter
 
+import layout
 from installer import install
 from installer.destinations import SchemeDictionaryDestination
 from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import copyfileobj_with_hashing
+from linking import link, link_tree
 from refusal import RefusedError
 from workers import spread
 
@@ -20,28 +21,41 @@ from workers import spread
 PLACEHOLDER = b"#!/fap/python"
 SHEBANG = b'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(readlink -f -- "$0")")/python" "$0" "$@"\n\' \'\'\''
 
-CHUNK = 400_000
-"""Bytes of sources that one job compiles: about half a second."""
+
+def site_of(venv):
+    """Where packages lie in a venv's folder."""
+    return os.path.join(str(venv), "lib", "python" + layout.VERSION, "site-packages")
 
 
-def unpack_all(wheels, venv, site):
+def unpack_all(wheels, venv):
     """Unpack wheels, given as sorted paths; the later one wins if two bring the same file, as with pip."""
     largest_first = sorted(wheels, key=lambda wheel: -wheel.stat().st_size)
-    written = spread(largest_first, lambda wheel: unpack(wheel, venv, site))
+    written = spread(largest_first, lambda wheel: unpack(wheel, venv))
     times = Counter(path for paths in written for path in paths)
     twice = {wheel for wheel, paths in zip(largest_first, written) if any(times[path] > 1 for path in paths)}
     for wheel in wheels:
         if wheel in twice:
-            unpack(wheel, venv, site)
+            unpack(wheel, venv)
 
 
-def unpack(wheel, venv, site):
+def link_all(trees, venv):
+    """The same with wheels that were unpacked into a tree each."""
+    linked = spread(trees, lambda tree: link_tree(tree, venv))
+    times = Counter(path for paths in linked for path in paths)
+    for tree, paths in zip(trees, linked):
+        for path in paths:
+            if times[path] > 1:
+                os.unlink(os.path.join(venv, path))
+                link(os.path.join(tree, path), os.path.join(venv, path))
+
+
+def unpack(wheel, venv):
     """Unpack one wheel, with its scripts and its RECORD; the list of the files that were written."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # bytecode in a wheel is left out, and made below
+        warnings.simplefilter("ignore")  # bytecode in a wheel is left out, and made later
         try:
             with WheelFile.open(wheel) as source:
-                destination = _Venv(venv, site, source.distribution)
+                destination = _Venv(venv, source.distribution)
                 install(source, destination, {"INSTALLER": b"fapkit\n"})
         except OSError:
             raise
@@ -53,12 +67,13 @@ def unpack(wheel, venv, site):
 class _Venv(SchemeDictionaryDestination):
     """Where the parts of a wheel go. Paths are computed, as Debian's own sysconfig names other folders."""
 
-    def __init__(self, venv, site, distribution):
+    def __init__(self, venv, distribution):
+        site = site_of(venv)
         folders = {
-            "purelib": str(site),
-            "platlib": str(site),
-            "scripts": str(venv / "bin"),
-            "headers": str(venv / "include" / "site" / distribution),
+            "purelib": site,
+            "platlib": site,
+            "scripts": os.path.join(venv, "bin"),
+            "headers": os.path.join(venv, "include", "site", distribution),
             "data": str(venv),
         }
         super().__init__(folders, PLACEHOLDER[2:].decode("ascii"), "posix")
@@ -78,7 +93,7 @@ class _Venv(SchemeDictionaryDestination):
         with open(target, "wb") as file:
             digest, size = copyfileobj_with_hashing(stream, file, "sha256")
         if is_executable:
-            os.chmod(target, 0o755)  # noqa: S103 (as on every host)
+            os.chmod(target, 0o755)  # as on every host
         self.written.append(target)
         return RecordEntry(path, Hash("sha256", digest), size)
 
@@ -88,46 +103,3 @@ def _find_python_beside(script):
     if data.startswith(PLACEHOLDER):
         data = SHEBANG + data[len(PLACEHOLDER) :]
     return io.BytesIO(data)
-
-
-def compile_all(site, root, files):
-    """Bytecode of packages never looks at their sources again; the project's own does, for hand edits.
-
-    It names its sources by relative paths, so that its bytes are the same in every folder; Python puts in the
-    full one when it loads them. What can't be compiled (templates, say) has no bytecode.
-    """
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    checked = py_compile.PycInvalidationMode.CHECKED_HASH
-    jobs = [(site, chunk, unchecked) for chunk in _chunks(site, _sources(site))]
-    jobs += [(root, chunk, checked) for chunk in _chunks(root, files)]
-    spread(jobs, _compile)
-
-
-def _sources(site):
-    for folder, folders, names in os.walk(site):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(".py"):
-                yield os.path.relpath(os.path.join(folder, name), site)
-
-
-def _chunks(folder, paths):
-    chunk, size = [], 0
-    for path in paths:
-        chunk.append(path)
-        size += os.path.getsize(os.path.join(folder, path))
-        if size > CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _compile(job):
-    folder, paths, mode = job
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for path in paths:
-            py_compile.compile(
-                os.path.join(folder, path), dfile=path, quiet=2, optimize=0, invalidation_mode=mode
-            )

@@ -317,16 +317,14 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, work, sha256="", cache="", folder="", facts=""):
+def main(load, parts, cache, work, sha256, folder="", facts=""):
     """Fetch to `work`/artifact; with `folder`, unpack it there, and write what it is to the file `facts`.
 
     Exit codes: 0; curl's own; 1 where the disk is full, say; 65 where the bytes are not what they should be.
     """
-    if cache.startswith("~/"):
-        cache = os.environ.get("HOME", "") + cache[1:]
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
-    curl, kept = Curl(parts["curl"], work), Kept(cache)
+    curl, kept = Curl(parts["input"], work), Kept(cache)
     code, full = attempt(load, curl, kept, sha256, folder, facts)
     if full and kept.drop(kept.paths()):
         print("warning: the disk is full: kept artifacts are dropped, and it begins anew")

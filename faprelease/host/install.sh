@@ -1,7 +1,8 @@
 # Run the artifact's own installer, contained by sandbox.sh (on stdin) as far as this host can. What was contained is
 # printed, and kept in releases/ID.install.json.
 # Needs: release, state, id, install (a shell command, empty for "./install.sh if there is one"), network (allow: leave
-# it open), strict (yes: refuse to run where something can't be contained), writable (folders besides the release, one a line).
+# it open), strict (yes: refuse to run where something can't be contained), writable (folders besides the release, one a line),
+# cache (of unpacked wheels, empty for none). Our own installer also writes to that and to $state/envs, and is told where they are.
 cd "$release" || exit 1
 if [ -z "$install" ]; then
   [ -f install.sh ] || { echo "the artifact has no install.sh: nothing to install"; exit 0; }
@@ -25,6 +26,16 @@ exit 1
     ln -s cc "$scratch/compilers/$name" || exit 1
   done
   mv "$scratch/compilers" "$state/compilers" || exit 1
+fi
+envs=
+if [ -d .fap/installer ]; then
+  case $cache in "~/"*) cache=$HOME/${cache#"~/"} ;; esac
+  envs=$state/envs
+  [ -d "$envs" ] || mkdir "$envs" || exit 1
+  [ -z "$cache" ] || [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null || cache=
+  writable="${writable:+$writable
+}$envs${cache:+
+$cache}"
 fi
 root=
 while read -r key user _; do
@@ -56,7 +67,7 @@ attempt() {
 }
 launch() {
   "$@" env -i PATH="$PATH" HOME="$HOME" spaces="$spaces" root="$root" release="$release" scratch="$scratch" install="$install" \
-    compilers="$state/compilers" writable="$writable" network="$network" strict="$strict" \
+    compilers="$state/compilers" writable="$writable" envs="$envs" cache="$cache" network="$network" strict="$strict" \
     sh -c "$sandbox" 3<&- 8>"$scratch/held" 2>"$scratch/said"
 }
 

@@ -38,3 +38,14 @@ $there/"*)
   rm -rf "$state/$id.download" "$state/install.tmp" || exit 1
   [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" || exit 1
 done
+
+# The packages that no release links to any more. Their folders are read-only; their files may have other names
+# elsewhere, so the modes of files stay.
+[ -d "$state/envs" ] || exit 0
+for env in "$state"/envs/*; do
+  [ -e "$env" ] || continue
+  for link in "$releases"/*/venv/packages; do
+    [ ! "$env" -ef "$link" ] && [ ! "${env%.seen}" -ef "$link" ] || continue 2
+  done
+  find "$env" -type d -exec chmod u+w {} + && rm -rf "$env" || exit 1
+done

@@ -1,5 +1,5 @@
 # Contain all that comes after, as far as the namespaces in $spaces go, and become the installer.
-# Needs: spaces, root, release, scratch, install, compilers, writable, network, strict. Nothing of it is left for the installer.
+# Needs: spaces, root, release, scratch, install, compilers, writable, envs, cache, network, strict. Nothing of it is left for the installer.
 # A file that is open for writing keeps its file system from becoming read-only, but for one opened outside of it.
 [ -e /proc/self/fd/8 ] || exec 8>"$scratch/held" || exit
 held= open=
@@ -75,4 +75,4 @@ exec 8>&-
 closed='PIP_NO_INDEX=1 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9'
 [ -z "$network" ] || closed=
 exec $drop env -i PATH="$compilers:$PATH" HOME="$HOME" TMPDIR="$scratch/tmp" LC_ALL=C.UTF-8 CC=/bin/false CXX=/bin/false \
-  $closed sh -c 'exec 2>&1; eval "$1"' install "$install"
+  FAP_ENVS="$envs" FAP_CACHE="$cache" $closed sh -c 'exec 2>&1; eval "$1"' install "$install"

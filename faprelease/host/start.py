@@ -7,8 +7,6 @@ import sys
 
 parts = dict(part.split("\n", 1) for part in sys.stdin.read().split("\n#### ")[1:])
 folder, digest, program, *arguments = sys.argv[1:]
-if folder.startswith("~/"):
-    folder = os.environ.get("HOME", "") + folder[1:]
 kept = "%s/%s.%s-%x" % (folder, digest, sys.implementation.cache_tag, sys.hexversion)
 
 
@@ -20,7 +18,7 @@ def compiled():
                 return dict(marshal.load(file))  # noqa: S302 (our own)
     except (OSError, EOFError, ValueError, TypeError):
         pass
-    found = {name: compile(text, name, "exec") for name, text in parts.items() if name != "curl"}
+    found = {name: compile(text, name, "exec") for name, text in parts.items() if name != "input"}
     try:
         keep(marshal.dumps(found))
     except OSError:

@@ -1,6 +1,5 @@
 """The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
 
-import hashlib
 import re
 import shlex
 from typing import Annotated
@@ -11,7 +10,7 @@ from artifact_store.masking import shown_url
 from faprelease.errors import ConfigError
 from faprelease.keys import about
 from faprelease.layout import Layout
-from faprelease.steps import Secret, Step, read_host_file
+from faprelease.steps import Secret, Step, host_path, host_program
 
 FETCH_SECONDS = 3600
 """How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
@@ -73,28 +72,24 @@ def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tupl
         there = shlex.quote(f"{release}/{options.curl_output}")
         keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
         return (
-            _host_program(f"download {what}", options, cache, work, sha256),
+            _program(f"download {what}", options, cache, work, sha256),
             Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
-    title = f"fetch {what} and unpack it"
-    return (_host_program(title, options, cache, work, sha256, cache, release, facts),)
+    return (_program(f"fetch {what} and unpack it", options, cache, work, sha256, release, facts),)
 
 
-def _host_program(title: str, options: Options, cache: str, *arguments: str) -> Step:
-    """A step that runs fetch.py, which a host compiles once and keeps in the folder `cache`."""
-    config, start = _curl_config(options), shlex.quote(read_host_file("start.py"))
-    program = "".join(
-        f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in ("fetch", "delta", "unpack")
-    )
-    folder, digest = f"{cache}/code" if cache else "", hashlib.sha256(program.encode()).hexdigest()
-    program += "\n#### curl\n"
-    return Step(
-        title=title,
-        script=f"exec python3 -I -S -c {start} {shlex.join((folder, digest[:32], 'fetch', *arguments))}",
-        stdin=Secret(program + config.value, program + config.shown, config.masked),
+def _program(title: str, options: Options, cache: str, *arguments: str) -> Step:
+    words = [host_path(cache), *map(shlex.quote, arguments)]
+    return host_program(
+        title,
+        "fetch",
+        "delta",
+        "unpack",
+        arguments=words,
+        cache=cache,
+        stdin=_curl_config(options),
         limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
-        trusted=True,
         binding=True,
     )
 

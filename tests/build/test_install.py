@@ -181,7 +181,7 @@ def test_a_package_without_what_it_needs_is_refused(unpack: Unpack) -> None:
 
 KILLER = """\
 #!/bin/sh
-[ "$2" != -c ] || exec "$PYTHON" "$@"
+[ "$3" != -c ] || exec "$PYTHON" "$@"
 exec "$PYTHON" -I -B -c '
 import os, runpy, signal, sys
 whom, left, me = sys.argv[1], int(sys.argv[2]), os.getpid()
@@ -289,7 +289,7 @@ def test_pythons_of_version_managers_are_found(unpack: Unpack, tmp_path: Path, p
     manifest.write_text(manifest.read_text().replace(f'"python":"{here}"', '"python":"cp39999"'))
     python = tmp_path / "home" / place / "python3"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\n[ "$2" != -c ] || { echo 3.9999; exit; }\necho "$0 $*"\n')
+    python.write_text('#!/bin/sh\n[ "$3" != -c ] || { echo 3.9999; exit; }\necho "$0 $*"\n')
     python.chmod(0o755)
     done = install(folder, FAP_PYTHON="", HOME=str(tmp_path / "home"))
     assert done.stdout == f"{python} -I -B .fap/installer\n"

@@ -49,7 +49,7 @@ class Site:
     def configure(self, more: str = "") -> None:
         """Write deploy.yml, with `more` lines at its top level."""
         self.deploy_yml.write_text(
-            f"app_name: shop\nconnection: local\npath: {self.path}\n{more}\n"
+            f"app_name: shop\nconnection: local\npath: {self.path}\ncache_path: {self.folder}/cache\n{more}\n"
             "stage_role_configs: {production: {web: {}}}\n"
         )
 
@@ -95,7 +95,7 @@ class Site:
 
     def leftovers(self) -> set[str]:
         """What no run leaves in the state folder."""
-        known = {"releases", "ledger.jsonl", "guard", "compilers", "key", "turn", "rollout.jsonl"}
+        known = {"releases", "envs", "ledger.jsonl", "guard", "compilers", "key", "turn", "rollout.jsonl"}
         return {path.name for path in (self.path / ".fap").iterdir()} - known
 
     def run_changed(self, change: Callable[[Plan], Plan], url: str) -> None:

@@ -33,8 +33,9 @@ STEPS = [
     ("publish", "note that all went well"),
     ("finish", "record …"),
     ("finish", "remove old releases"),
+    ("finish", "make room in the cache"),
 ]
-FIRST = [*STEPS[:1], ("prepare", "keep a key for digests of configurations"), *STEPS[1:-1]]
+FIRST = [*STEPS[:1], ("prepare", "keep a key for digests of configurations"), *STEPS[1:-2]]
 MORE = """\
 linked_dirs: [log]
 environment: {A: b}

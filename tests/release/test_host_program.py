@@ -10,7 +10,7 @@ import pytest
 from faprelease.steps import read_host_file
 
 PROGRAM = (
-    "\n#### greet\ndef main(load, parts, word):\n    print(word)\n    raise SystemExit(3)\n\n#### curl\nx"
+    "\n#### greet\ndef main(load, parts, word):\n    print(word)\n    raise SystemExit(3)\n\n#### input\nx"
 )
 Run = Callable[..., str]
 
@@ -19,7 +19,7 @@ Run = Callable[..., str]
 def run(tmp_path: Path) -> Run:
     """Run the program that greets, and return what it said; its code is kept in `tmp_path/code`."""
 
-    def ran(folder: str = "~/code", digest: str = "d1") -> str:
+    def ran(folder: str = str(tmp_path / "code"), digest: str = "d1") -> str:
         argv = ["python3", "-I", "-S", "-c", read_host_file("start.py"), folder, digest, "greet", "hello"]
         done = subprocess.run(
             argv,

@@ -1,5 +1,7 @@
 """What `fapbuild pack` really makes is released: the manifest, the installer and the Python it is for."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from hashlib import sha256
@@ -9,7 +11,7 @@ import pytest
 
 from faprelease import release
 from faprelease.errors import ReleaseFailedError, VerificationError
-from tests.release.site import Site
+from tests.release.site import Site, artifact
 
 BIN = Path(sys.executable).parent
 PYPROJECT = """\
@@ -85,3 +87,46 @@ def test_a_packed_artifact_that_was_cut_is_not_published(site: Site, packed: Pat
     with pytest.raises(VerificationError):
         site.release(cut.as_uri())
     assert site.current() == ""
+
+
+def test_releases_share_packages_and_leave_none_behind(site: Site, packed: Path, tmp_path: Path) -> None:
+    """A hundred releases of one lock have one set of packages; it goes with the last of them."""
+    envs = site.path / ".fap/envs"
+    site.release(packed.as_uri())
+    (made,) = (path for path in envs.iterdir() if path.is_dir())
+    site.configure("environment: {A: b}")
+    site.release(packed.as_uri())
+    site.configure("environment: {A: c}\nkeep_releases: 1")
+    second = site.release(packed.as_uri())
+    assert [path for path in envs.iterdir() if path.is_dir()] == [made]
+    assert (site.path / "current/venv/packages").resolve() == made
+    (envs / "half-made.77.new").mkdir(mode=0o555)
+    site.configure("keep_releases: 1")
+    for number in range(2):
+        other = artifact(tmp_path / "others", str(number))
+        site.release(other)
+    assert second not in site.folders()
+    assert list(envs.iterdir()) == []
+    assert not site.leftovers()
+
+
+def test_the_cache_of_wheels_is_swept(site: Site, packed: Path, tmp_path: Path) -> None:
+    """What nothing links to goes when it was not used for long, unless someone is at work there."""
+    wheels = tmp_path / "cache" / "wheels"
+    used, old, fresh, half = (wheels / name for name in ("a-cp3-1", "b-cp3-1", "c-cp3-1", "d-cp3-1.7.new"))
+    for entry in (used, old, fresh, half):
+        (entry / "tree").mkdir(parents=True)
+        (entry / "tree" / "file").write_text("x")
+        (entry / "digest").write_text("x")
+        (entry / "tree").chmod(0o555)
+    os.link(used / "tree" / "file", tmp_path / "an env links to it")
+    for entry in (used, old):
+        os.utime(entry / "digest", (0, 0))
+    site.configure("keep_releases: 1")
+    with (wheels / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        for number in range(3):
+            site.release(artifact(tmp_path / "artifacts", str(number)))
+        assert {entry.name for entry in wheels.iterdir()} >= {"b-cp3-1", "d-cp3-1.7.new"}
+    site.release(artifact(tmp_path / "artifacts", "3"))
+    assert {entry.name for entry in wheels.iterdir()} == {".lock", used.name, fresh.name}

@@ -1,0 +1,115 @@
+"""Bytecode, whose bytes are the same in every folder: it names its sources by relative paths.
+
+Python puts in the full path when it loads them. What can't be compiled (templates, say) has no bytecode.
+"""
+
+import hashlib
+import marshal
+import os
+import sys
+import warnings
+
+CHUNK = 400_000
+"""Bytes of sources that one job compiles: about half a second."""
+UNCHECKED, CHECKED = "UNCHECKED_HASH", "CHECKED_HASH"
+"""Of packages the sources are never looked at again; of the project's own they are, so that edits count."""
+
+
+def compile_all(work):
+    """Compile files, given as (folder, relative paths, mode)."""
+    from workers import spread
+
+    jobs = [(folder, chunk, mode) for folder, paths, mode in work for chunk in _chunks(folder, paths)]
+    spread(jobs, _compile)
+
+
+def compile_own(root, paths, kept):
+    """Compile the project's files; those that the last release had too come from the file `kept`.
+
+    It begins with the sha256 of the rest, and holds the bytecode of one release: path and source → bytes.
+    """
+    before = _read(kept)
+    keys = {path: _key(root, path) for path in paths}
+    lacking = [path for path in paths if keys[path] not in before]
+    for path in paths:
+        if keys[path] in before:
+            target = _compiled(root, path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                file.write(before[keys[path]])
+    if lacking:
+        compile_all([(root, lacking, CHECKED)])
+        found = {keys[path]: _bytes(_compiled(root, path)) for path in paths}
+        _write(kept, {key: data for key, data in found.items() if data})
+
+
+def _key(root, path):
+    return hashlib.sha256(path.encode() + b"\0" + _bytes(os.path.join(root, path))).digest()
+
+
+def _compiled(root, path):
+    folder, name = os.path.split(os.path.join(root, path))
+    return os.path.join(folder, "__pycache__", f"{name[:-3]}.{sys.implementation.cache_tag}.pyc")
+
+
+def _bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def _read(kept):
+    data = _bytes(kept) if kept else b""
+    if hashlib.sha256(data[32:]).digest() != data[:32]:
+        return {}
+    return marshal.loads(data[32:])  # noqa: S302 (as we wrote it)
+
+
+def _write(kept, found):
+    data = marshal.dumps(found)
+    new = f"{kept}.{os.getpid()}"
+    try:
+        if kept:
+            os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
+            with open(new, "wb") as file:
+                file.write(hashlib.sha256(data).digest() + data)
+            os.replace(new, kept)
+    except OSError:  # the next release compiles it again
+        if os.path.exists(new):
+            os.unlink(new)
+
+
+def sources(site):
+    """The Python files of the packages in a folder."""
+    for folder, folders, names in os.walk(site):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith(".py"):
+                yield os.path.relpath(os.path.join(folder, name), site)
+
+
+def _chunks(folder, paths):
+    chunk, size = [], 0
+    for path in paths:
+        chunk.append(path)
+        size += os.path.getsize(os.path.join(folder, path))
+        if size > CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _compile(job):
+    import py_compile
+
+    folder, paths, mode = job
+    invalidation = py_compile.PycInvalidationMode[mode]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in paths:
+            py_compile.compile(
+                os.path.join(folder, path), dfile=path, quiet=2, optimize=0, invalidation_mode=invalidation
+            )

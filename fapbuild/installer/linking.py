@@ -1,0 +1,90 @@
+"""One file in two places: a clone where the file system can (btrfs, xfs), else a hard link, else a copy."""
+
+import errno
+import fcntl
+import os
+import shutil
+
+FICLONE = 0x40049409
+"""ioctl_ficlone(2)."""
+CAN_NOT = {
+    errno.EXDEV,
+    errno.EPERM,
+    errno.EMLINK,
+    errno.EOPNOTSUPP,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.ENOSYS,
+}
+
+
+def _clone(source, target):
+    with open(source, "rb") as old:
+        mode = os.fstat(old.fileno()).st_mode
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o777), "wb") as new:
+            try:
+                fcntl.ioctl(new, FICLONE, old.fileno())
+            except OSError:
+                os.unlink(target)
+                raise
+
+
+def _copy(source, target):
+    with open(source, "rb") as old:
+        mode = os.fstat(old.fileno()).st_mode
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o777), "wb") as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+
+
+ways = [_clone, os.link, _copy]
+
+
+def link(source, target):
+    """Put the file there; raises FileExistsError if something is. What failed once isn't tried again."""
+    while True:
+        try:
+            return ways[0](source, target)
+        except OSError as error:
+            if error.errno not in CAN_NOT or len(ways) == 1:
+                raise
+            ways.pop(0)
+
+
+def link_tree(source, target, leave_out=""):
+    """Put all files of a folder there, but those below the folder `leave_out` of it; their relative paths.
+
+    What is there already stays.
+    """
+    there = []
+    for folder, folders, names in os.walk(source, onerror=_raise):
+        relative = os.path.relpath(folder, source)
+        folders[:] = [name for name in folders if os.path.normpath(os.path.join(relative, name)) != leave_out]
+        os.makedirs(os.path.join(target, relative), exist_ok=True)
+        for name in names:
+            path = os.path.normpath(os.path.join(relative, name))
+            try:
+                link(os.path.join(folder, name), os.path.join(target, path))
+            except FileExistsError:
+                pass
+            there.append(path)
+    return there
+
+
+def _raise(error):
+    raise error
+
+
+def make_read_only(folder):
+    """Guards against accidents: neither files nor folders can be written to."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = os.path.join(parent, name)
+            os.chmod(path, 0o555 if os.stat(path).st_mode & 0o100 else 0o444)
+        os.chmod(parent, 0o555)
+
+
+def remove(folder):
+    """Remove a read-only tree. Modes of files stay: they may have other names elsewhere."""
+    for parent, _, _ in os.walk(folder):
+        os.chmod(parent, 0o755)
+    shutil.rmtree(folder)

@@ -1,0 +1,168 @@
+"""One set of installed packages for all releases of an app with the same lock; it stays as it is made.
+
+`<envs>/<digest of requirements.lock>-<python>/` is a venv's folder without the interpreter. A release's own
+venv has the interpreter, the scripts and the data, and links to each of the packages; so paths, sys.path and
+what sysconfig says are those of any venv. Its link `packages` names the set, which goes when no release does.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import sys
+
+import layout
+import linking
+
+SITE = os.path.join("lib", "python" + layout.VERSION, "site-packages")
+LINK = "packages"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def find_or_make(envs, cache, lock, wheels_of):
+    """The folder of the packages that the file `lock` names, and the warnings of making it.
+
+    `wheels_of` tells the wheels, as (path, sha256), if it has to be made. Raises RefusedError and OSError.
+    """
+    with open(lock, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()[:32]
+    name = "%s-%s" % (digest, "%d.%d.%d" % sys.version_info[:3])
+    number = 0
+    while True:
+        env = os.path.join(envs, "%s.%d" % (name, number) if number else name)
+        if not os.path.lexists(env):
+            return env, _make(env, cache, wheels_of())
+        if _is_unchanged(env):
+            return env, []
+        print("warning: someone changed %s: it is left alone, and another is used" % env)
+        number += 1
+
+
+def thin_venv(venv, env, app):
+    """Make the venv of a release, whose packages are those of `env`."""
+    site = layout.begin(venv)
+    link = os.path.relpath(os.path.realpath(env), os.path.realpath(str(venv)))
+    os.symlink(link, str(venv / LINK))
+    up = os.path.relpath(str(venv / LINK), str(site))
+    for name in os.listdir(os.path.join(env, SITE)):
+        os.symlink(os.path.join(up, SITE, name), str(site / name))
+    linking.link_tree(env, str(venv), leave_out=SITE)
+    layout.finish(venv, app)
+
+
+def _make(env, cache, wheels):
+    """Make a set, once more if another emptied the cache meanwhile, or if the disk is full and we did."""
+    import wheelcache
+
+    new = "%s.%d.new" % (env, os.getpid())
+    os.makedirs(os.path.dirname(env), exist_ok=True)
+    unpacked = wheelcache.WheelCache(_usable(cache) or new + ".wheels")
+    try:
+        try:
+            return _made(new, env, unpacked, wheels)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOSPC):
+                raise
+            print("warning: %s: it begins anew" % error)
+            full = error.errno == errno.ENOSPC
+        _remove(new)
+        if full and cache:
+            print("warning: the disk is full: the cache is emptied")
+            shutil.rmtree(cache, onerror=_make_writable)
+        return _made(new, env, unpacked, wheels)
+    finally:
+        _remove(new)
+        _remove(new + ".wheels")
+
+
+def _remove(folder):
+    if os.path.lexists(folder):
+        linking.remove(folder)
+
+
+def _usable(cache):
+    if not cache:
+        return ""
+    try:
+        os.makedirs(cache, mode=0o700, exist_ok=True)
+    except OSError:
+        return ""
+    return os.path.join(cache, "wheels") if os.access(cache, os.W_OK | os.X_OK) else ""
+
+
+def _make_writable(function, path, _):
+    try:
+        os.chmod(os.path.dirname(path), 0o755)
+        function(path)
+    except OSError:
+        pass
+
+
+def _made(new, env, cache, wheels):
+    import packages
+    import requirements
+
+    with cache.held():
+        packages.link_all(cache.trees(wheels), new)
+    site = os.path.join(new, SITE)
+    os.makedirs(site, exist_ok=True)
+    warnings = requirements.check(site)
+    linking.make_read_only(new)
+    _note(env, _look(new))
+    os.rename(new, env)
+    return warnings
+
+
+def _is_unchanged(env):
+    """Whether a set is as it was made.
+
+    `<env>.seen` tells in which boot all of it was looked at (names, sizes and times), a digest of that, and
+    the folders with their times, which show what came, went or was replaced. A crash, or a snapshot that was
+    restored, may have taken the contents of files written shortly before; then it is another boot.
+    """
+    try:
+        with open(env + ".seen", encoding="utf-8", errors="surrogateescape") as file:
+            boot, digest, *folders = file.read().split("\n")
+        if boot == _boot():
+            return all(os.stat(env + path).st_mtime_ns == int(at) for at, path in map(_words, folders))
+        seen = _look(env)
+        if seen[0] != digest:
+            return False
+        _note(env, seen)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _words(line):
+    return line.split(" ", 1)
+
+
+def _boot():
+    with open(BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _note(env, seen):
+    digest, folders = seen
+    new = f"{env}.seen.{os.getpid()}"
+    with open(new, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join([_boot(), digest, *folders]))
+    os.replace(new, env + ".seen")
+
+
+def _look(env):
+    """(a digest over names, sizes and times, the folders and their times)."""
+    total, found, folders = hashlib.sha256(), [], [env]
+    while folders:
+        folder = folders.pop()
+        found.append("%d %s" % (os.stat(folder).st_mtime_ns, folder[len(env) :]))
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    facts = entry.stat(follow_symlinks=False)
+                    line = "%s %d %d\n" % (entry.path[len(env) :], facts.st_size, facts.st_mtime_ns)
+                    total.update(line.encode("utf-8", "surrogateescape"))
+    return total.hexdigest(), found

@@ -1,0 +1,111 @@
+"""Wheels that were unpacked and compiled once, for all apps of a user: `<cache>/wheels/<sha256>-<python>/`.
+
+`tree/` in it is a venv's folder without the interpreter, read-only; the file `digest` is a digest of that
+tree. An entry comes by a rename, and is looked at byte for byte before it is used.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sys
+
+import bytecode
+import linking
+import packages
+from workers import spread
+
+FORMAT = 1
+"""Of what an installer leaves: count it up when that changes."""
+
+
+class WheelCache:
+    """The folder of the entries; those who use it share its lock, and who sweeps it has it alone."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    @contextlib.contextmanager
+    def held(self):
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        with open(os.path.join(self.folder, ".lock"), "w") as lock:
+            with contextlib.suppress(OSError):  # a file system without locks goes without
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def trees(self, wheels):
+        """The tree of each wheel, given as (path, sha256), made where it is not there as it should be."""
+        entries = [os.path.join(self.folder, _name(digest)) for _, digest in wheels]
+        intact = spread(entries, _is_intact)
+        lacking = [
+            (path, entry, "%s.%d.new" % (entry, os.getpid()))
+            for (path, _), entry, good in zip(wheels, entries, intact)
+            if not good
+        ]
+        for _, entry, _ in lacking:
+            if os.path.lexists(entry):
+                print("warning: %s was damaged, and is made anew" % entry)
+                aside = "%s.%d.old" % (entry, os.getpid())
+                os.rename(entry, aside)
+                linking.remove(aside)
+        try:
+            lacking.sort(key=lambda job: -job[0].stat().st_size)
+            spread(lacking, _unpack)
+            sites = [packages.site_of(os.path.join(new, "tree")) for _, _, new in lacking]
+            bytecode.compile_all((site, bytecode.sources(site), bytecode.UNCHECKED) for site in sites)
+            spread(lacking, _finish)
+        finally:
+            for _, _, new in lacking:
+                if os.path.lexists(new):
+                    linking.remove(new)
+        return [os.path.join(entry, "tree") for entry in entries]
+
+
+def _name(sha256):
+    return "%s-cp%d%d-%d" % (sha256, *sys.version_info[:2], FORMAT)
+
+
+def _is_intact(entry):
+    try:
+        with open(os.path.join(entry, "digest"), encoding="ascii") as file:
+            digest = file.read().strip()
+        if digest != digest_of(os.path.join(entry, "tree")):
+            return False
+        os.utime(os.path.join(entry, "digest"))  # when it was last used
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _unpack(job):
+    path, _, new = job
+    packages.unpack(path, os.path.join(new, "tree"))
+
+
+def _finish(job):
+    _, entry, new = job
+    tree = os.path.join(new, "tree")
+    linking.make_read_only(tree)
+    with open(os.path.join(new, "digest"), "w", encoding="ascii") as file:
+        file.write(digest_of(tree) + "\n")
+    with contextlib.suppress(FileExistsError, NotADirectoryError):
+        try:
+            os.rename(new, entry)
+        except OSError as error:
+            if not _is_intact(entry):  # another installer was first, and made the same
+                raise error from None
+
+
+def digest_of(tree):
+    """A sha256 over the paths, modes and contents of all files."""
+    total = hashlib.sha256()
+    for folder, folders, names in os.walk(tree):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                digest = hashlib.sha256(file.read()).hexdigest()
+            line = "%s %o %s\n" % (digest, mode, os.path.relpath(path, tree))
+            total.update(line.encode("utf-8", "surrogateescape"))
+    return total.hexdigest()

@@ -1,0 +1,61 @@
+"""Make room in the cache of unpacked wheels, unless someone is using it.
+
+Runs on the host through start.py, after a release. Of what no installed set is linked to, nothing stays that
+was not used for long, and the rest only up to a size, what was used last first.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+
+UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
+
+
+def main(load, parts, cache):
+    folder = os.path.join(cache, "wheels")
+    with open(os.path.join(folder, ".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        sweep(folder)
+
+
+def sweep(folder):
+    entries = [os.path.join(folder, name) for name in os.listdir(folder) if name != ".lock"]
+    total = 0
+    for entry in sorted(entries, key=last_use, reverse=True):
+        links, size = measure(entry)
+        if links > 1:
+            continue
+        total += size
+        if total > MOST_BYTES or time.time() - last_use(entry) > UNUSED_SECONDS:
+            remove(entry)
+
+
+def last_use(entry):
+    """0 for one that is not whole: nobody is at work on it, as we hold the lock alone."""
+    try:
+        return os.stat(os.path.join(entry, "digest")).st_mtime if "." not in os.path.basename(entry) else 0
+    except OSError:
+        return 0
+
+
+def measure(entry):
+    """(the most links that one of its files has, its bytes)."""
+    links, size = 0, 0
+    for parent, _, names in os.walk(os.path.join(entry, "tree")):
+        for name in names:
+            facts = os.stat(os.path.join(parent, name))
+            links, size = max(links, facts.st_nlink), size + facts.st_size
+        if links > 1:
+            break
+    return links, size
+
+
+def remove(entry):
+    """Its folders are read-only. Files have other names elsewhere: their modes stay."""
+    for parent, _, _ in os.walk(entry):
+        os.chmod(parent, 0o755)  # noqa: S103
+    shutil.rmtree(entry)
