@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bench import delta as updating
 from bench import hundred, machine, scale, start, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
@@ -136,6 +137,24 @@ def first_byte(runs: int) -> None:
         row = start.measure(folder / "start", runs)
     click.echo("| faprelease, to the first byte | python -c 'import paramiko' | ratio |\n|---|---|---|")
     click.echo(f"| {row.ours:.3f} s | {row.paramiko:.3f} s | {row.ours / row.paramiko:.2f} |")
+
+
+@main.command()
+@click.option("--commits", default=10, show_default=True, help="Adjacent code-only commits; medians count.")
+@click.option("--runs", default=3, show_default=True, help="First releases and installs each way.")
+def delta(commits: int, runs: int) -> None:
+    """Release commit after commit of an app with a hundred wheels to a host that has the one before."""
+    _head(f"medians of {commits} commits and {runs} runs", "fapkit", "pip", "uv")
+    click.echo("| what | fapkit | peer | ratio | in single turns |")
+    click.echo("|---|---|---|---|---|")
+    with _scratch() as folder:
+        for row in updating.measure(folder / "delta", commits, runs):
+            unit = (1e3, "kB") if "bytes on" in row.what else (1, "s")
+            turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios else "one turn"
+            click.echo(
+                f"| {row.what} | {row.ours / unit[0]:.2f} {unit[1]} "
+                f"| {row.peer} {row.theirs / unit[0]:.2f} {unit[1]} | {row.ratio:.4f} | {turns} |"
+            )
 
 
 def _head(what: str, *distributions: str) -> None:

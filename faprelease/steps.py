@@ -166,7 +166,7 @@ def host_program(
     """A step that runs the first of some Python modules of `faprelease/host/`, which may load the others.
 
     `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps what it has compiled of
-    it in the folder `cache`, unless that is empty. With `when`, a condition in sh, it only runs where that holds.
+    it in the folder `cache`, unless that is empty. With `when`, a condition in sh, it runs where that holds.
     """
     start = shlex.quote(read_host_file("start.py"))
     program = "".join(f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in modules)

@@ -1,0 +1,197 @@
+"""A code-only release to a host that has the one before: bytes on the wire and seconds, against others."""
+
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from bench import hundred
+from bench.install import PYTHON
+from bench.link import Link, link
+from bench.processes import BIN, BenchError, output
+from tests.build.webserver import serve
+
+SLOW = 20_000_000 // 8
+DEPLOY = """\
+app_name: hundred
+connection: local
+path: {path}
+cache_path: {cache}
+stage_role_configs: {{production: {{web: {{}}}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: medians in seconds (or bytes), and each turn's ratio."""
+
+    what: str
+    ours: float
+    peer: str
+    theirs: float
+    ratios: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs
+
+
+@dataclass(frozen=True)
+class Build:
+    """An artifact as it is served."""
+
+    path: Path
+    url: str
+    digest: str
+
+
+class Scene:
+    """A host (this machine), a server behind a link, and builds of adjacent commits."""
+
+    def __init__(self, folder: Path, wire: Link, builds: list[Build]) -> None:
+        self.folder, self.wire, self.builds = folder, wire, builds
+
+    def release(self, build: Build, role: str = "web", cache: str = "cache") -> float:
+        """Release as a whole process; seconds until it is live, more than until it is ready."""
+        deploy = self.folder / f"{role}.yml"
+        where = self.folder / cache if cache else '""'
+        deploy.write_text(DEPLOY.format(path=self.folder / role, cache=where))
+        command = [BIN / "faprelease", "-f", deploy, "--curl-url", build.url, "--curl-sha256", build.digest]
+        return timed(lambda: output([*command, "production", "web"], self.folder, _environment()))
+
+    def by_pip(self, build: Build) -> float:
+        """curl, tar, venv and pip, as a person types it."""
+        folder = self.folder / "pip"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        script = (
+            f"curl -sf {build.url} | tar xz && {PYTHON} -m venv venv && "
+            "venv/bin/pip install -q --disable-pip-version-check --no-index --find-links wheels "
+            "--require-hashes -r requirements.lock"
+        )
+        return timed(lambda: output(["sh", "-ec", script], folder, _environment()))
+
+    def forget(self) -> None:
+        """A bare host again."""
+        for name in ("web", "second", "cache"):
+            for parent, _, _ in os.walk(self.folder / name):
+                Path(parent).chmod(0o755)
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def measure(folder: Path, commits: int, runs: int) -> list[Row]:
+    """Everything on builds of `commits` + 1 commits, each of which changes two modules.
+
+    Raises BenchError if a release fails or moves nothing.
+    """
+    folder.mkdir()
+    repository = hundred.make(folder / "repository")
+    with serve() as site, link(site.url) as wire:
+        builds = []
+        for number in range(commits + 1):
+            for module in (number, 7 * number + 20):
+                with (repository / "shop" / f"part{module % 200}.py").open("a") as file:
+                    file.write(f"\n\nCHANGE = {number}\n")
+            hundred.commit(repository)
+            made = hundred.pack(repository, folder / "artifacts")
+            site.files[f"/{made.name}"] = made.read_bytes()
+            digest = sha256(site.files[f"/{made.name}"]).hexdigest()
+            builds.append(Build(made, f"{wire.url}/{made.name}", digest))
+        scene = Scene(folder, wire, builds)
+        return [
+            *_first(scene, runs),
+            *_code_only(scene),
+            _install(scene, runs),
+            _second_role(scene),
+            *_slow(scene),
+        ]
+
+
+def _first(scene: Scene, runs: int) -> list[Row]:
+    ours, pip = [], []
+    for turn in range(runs):
+        scene.forget()
+        ways: list[tuple[list[float], Callable[[Build], float]]]
+        ways = [(ours, scene.release), (pip, scene.by_pip)]
+        for found, way in ways if turn % 2 else ways[::-1]:
+            os.sync()
+            found.append(way(scene.builds[0]))
+    return [_row("first release, bare host", ours, "curl, tar, venv, pip", pip)]
+
+
+def _code_only(scene: Scene) -> list[Row]:
+    moved, size, seconds, pip = [], [], [], []
+    for number, build in enumerate(scene.builds[1:]):
+        before = scene.wire.carried
+        seconds.append(scene.release(build))
+        moved.append(float(scene.wire.carried - before))
+        size.append(float(build.path.stat().st_size))
+        if number < 3:
+            pip.append(scene.by_pip(build))
+    if not min(moved):
+        raise BenchError("a release moved nothing")
+    theirs = statistics.median(pip)
+    return [
+        _row("code only: bytes on the wire", moved, "the whole", size),
+        Row("code only: until it is live", statistics.median(seconds), "curl, tar, venv, pip", theirs),
+    ]
+
+
+def _install(scene: Scene, runs: int) -> Row:
+    """install.sh alone, beside uv with a warm cache."""
+    release = (scene.folder / "web" / "current").resolve()
+    shared = {"FAP_ENVS": str(scene.folder / "web/.fap/envs"), "FAP_CACHE": str(scene.folder / "cache")}
+    cache = {"UV_CACHE_DIR": str(scene.folder / "uv"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
+    venv = scene.folder / "uv-venv"
+    uv = (
+        f"{BIN}/uv venv -q --python {PYTHON} {venv} && {BIN}/uv pip install -q --python {venv}/bin/python "
+        "--no-index --find-links wheels --require-hashes -r requirements.lock"
+    )
+    ours, theirs = [], []
+    for _ in range(runs + 1):
+        shutil.rmtree(release / "venv", ignore_errors=True)
+        shutil.rmtree(venv, ignore_errors=True)
+        ours.append(timed(lambda: output(["./install.sh"], release, {**_environment(), **shared})))
+        theirs.append(timed(lambda: output(["sh", "-ec", uv], release, {**_environment(), **cache})))
+    return _row("code only: the install alone", ours[1:], "uv venv, uv pip install, warm", theirs[1:])
+
+
+def _second_role(scene: Scene) -> Row:
+    before = scene.wire.carried
+    seconds = scene.release(scene.builds[-1], role="second")
+    if scene.wire.carried != before:
+        raise BenchError(f"the second role moved {scene.wire.carried - before} bytes")
+    return Row("second role, 0 bytes moved", seconds, "curl, tar, venv, pip", scene.by_pip(scene.builds[-1]))
+
+
+def _slow(scene: Scene) -> list[Row]:
+    """Back and forth between two builds over 20 Mbit/s, with the cache and without."""
+    one, other = scene.builds[0], scene.builds[1]
+    scene.forget()
+    scene.release(one)
+    scene.wire.speed = SLOW
+    delta = scene.release(other)
+    whole = scene.release(one, cache="")
+    scene.wire.speed = 0
+    return [Row("code only, 20 Mbit/s", delta, "the whole file fetched", whole)]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _row(what: str, ours: list[float], peer: str, theirs: list[float]) -> Row:
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return Row(what, statistics.median(ours), peer, statistics.median(theirs), ratios)
+
+
+def _environment() -> dict[str, str]:
+    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
+    return {**kept, "FAP_PYTHON": str(PYTHON), "PIP_CONFIG_FILE": os.devnull}
