@@ -271,19 +271,11 @@ def fetch(load, curl, kept, sha256, output):
     return digest
 
 
-def amount(count):
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            break
-        count, unit = count / 1000, "GB"
-    return "%.3g %s" % (count, unit) if count < 1000 else "%d %s" % (count, unit)
-
-
 def run(load, curl, kept, sha256, folder, facts):
     """Raises FetchError and OSError, with ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, kept, sha256, output)
-    print("fetched %s of %s" % (amount(curl.moved), amount(size(output))))
+    print("downloaded %d bytes of %d" % (curl.moved, size(output)))
     if folder:
         unpack = load("unpack")
         code, app = unpack.unpack(output, digest, folder, facts)
