@@ -225,7 +225,7 @@ def test_a_protected_stage_is_confirmed_by_its_name(site: Site, tmp_path: Path) 
 
 def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path: Path) -> None:
     old = site.release(artifact(tmp_path / "a", "1"))
-    slow = artifact(tmp_path / "b", "2", {"install.sh": b"touch ../../begun; exec sleep 3377\n"})
+    slow = artifact(tmp_path / "b", "2", {"install.sh": b"touch begun; exec sleep 3377\n"})
     process = subprocess.Popen(
         [*MAIN, "-f", str(site.deploy_yml), "--json", "--curl-url", slow, "production"],
         env=environment(site),
@@ -234,11 +234,11 @@ def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path:
         text=True,
     )
     assert process.stderr is not None
-    wait_until((site.path / "begun").exists, "the installer runs", 20)
-    process.send_signal(signal.SIGINT)
-    said = ""
     watch = threading.Timer(60, process.kill)
     watch.start()
+    wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
+    process.send_signal(signal.SIGINT)
+    said = ""
     while "Ctrl-C again stops at once" not in said:
         said += process.stderr.readline()
     process.send_signal(signal.SIGINT)

@@ -14,7 +14,7 @@ from tests.fleet import Host, fleet
 
 pytestmark = pytest.mark.xdist_group("fleet")
 
-LOGIN, WORD = "fapkit-login", "correct horse 'battery' $taple"
+LOGIN, WORD = "fapkit-login", "correct horse 'stapler' $taple"
 Become = Callable[[], str]
 
 
@@ -104,7 +104,7 @@ def test_a_password_reaches_sudo_and_nothing_else(
         watcher.join()
     assert said.splitlines()[:3] == ["deploy", "0022", "/home/deploy"]
     for text in (said.encode(), host.log.read_bytes(), *seen):
-        assert b"battery" not in text
+        assert b"stapler" not in text
     assert any(b"sudo" in text for text in seen)
 
 
