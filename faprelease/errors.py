@@ -8,6 +8,7 @@ __all__ = [
     "ConfigError",
     "FapError",
     "FrozenError",
+    "HeldBackError",
     "InterruptedRunError",
     "LockedError",
     "PartlyDoneError",
@@ -55,6 +56,12 @@ class RolledBackError(FapError):
 
 class PartlyDoneError(FapError):
     """The hosts are not all in one state: exit 3."""
+
+    exit_code = 3
+
+
+class HeldBackError(FapError):
+    """A host that converges keeps what it runs, until something changes: exit 3."""
 
     exit_code = 3
 

@@ -124,6 +124,8 @@ class HostState:
     """Who holds the lock, empty if nobody does."""
     frozen: Freeze | None = None
     """Who keeps everybody from releasing."""
+    manager: str = ""
+    """Who managed it last, where that was written down; see `managing`."""
     key: str = ""
     """The key for digests of configurations, in hexadecimal; empty before the first release."""
     rollout: Rollout | None = None
@@ -176,7 +178,7 @@ def parse(output: str) -> HostState:
     one = {
         word: rest
         for word, rest in lines
-        if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "key")
+        if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "manager", "key")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
@@ -202,6 +204,7 @@ def parse(output: str) -> HostState:
         unwritable=one.get("unwritable", ""),
         locked=one.get("locked", ""),
         frozen=read_freeze(one["frozen"]) if "frozen" in one else None,
+        manager=one.get("manager", ""),
         key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
         command=_command([rest for word, rest in lines if word == "command"]),

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Manager = Literal["controller", "converge"]
+"""Who brings the hosts of a role to what its stage should run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +28,7 @@ class Request:
     """A dry run keeps the plan in this file."""
     confirmed: bool = False
     """A protected stage asks nothing."""
+    manager: Manager = "controller"
+    """Who asks."""
+    take_over: bool = False
+    """Change hosts though the other manager did so last."""

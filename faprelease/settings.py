@@ -8,6 +8,7 @@ import msgspec
 
 from faprelease.environment import SOURCES, Value
 from faprelease.keys import about
+from faprelease.request import Manager
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         about("openssh: by the system's ssh; local: on this machine, as the user who runs it"),
     ] = "ssh"
     port: Annotated[int, about("the port of sshd; 0: what ~/.ssh/config says, or 22")] = 0
+    manager: Annotated[
+        Manager, about("who releases: a controller, or each host by itself (`faprelease converge`)")
+    ] = "controller"
     hosts: Annotated[
         list[str], about("names, user@name:port, or `name: {key: value}`, with its own values")
     ] = []
@@ -101,6 +105,7 @@ ONE_FOR_A_ROLE = frozenset(
         "app_name",
         "project_name",
         "hosts",
+        "manager",
         "batch",
         "batch_wait",
         "on_failure",
@@ -170,3 +175,6 @@ def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values.get("protected") and values.get("install_network") == "allow":
         said = "no installer uses the network on a protected stage"
         yield "install_network", said, "pack what it fetches: wheels by `lock`, compiled files by [[assets]]"
+    if values.get("manager") == "converge" and values.get("release_command"):
+        said = "hosts that converge do so each by itself, and no one of them could run it for all"
+        yield "release_command", said, 'say `release_command: ""` for this role, and see examples/engines'

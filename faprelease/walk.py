@@ -16,26 +16,27 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from faprelease import config, deployfile, execute, hooks, released
+from faprelease import config, deployfile, execute, hooks, managing, released
 from faprelease.announce import announced
 from faprelease.build_steps import refuse_build_steps
 from faprelease.config import Target
 from faprelease.connections import Connections
 from faprelease.deployfile import DeployFile
 from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError
-from faprelease.facts import HostState
+from faprelease.facts import HostState, Rollout
 from faprelease.hooks import Context
 from faprelease.hostplan import Host, Order
 from faprelease.interrupt import stop_on_signals
 from faprelease.keys import Key
 from faprelease.layout import next_release_id
 from faprelease.plan import plan_recovery
+from faprelease.promoted import store_of
 from faprelease.report import Report
 from faprelease.request import Request
 from faprelease.rollout import Recovery, recovery
@@ -69,6 +70,8 @@ class Walk:
         for warning in config.unknown_names(file, options):
             report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
+        if verb in managing.VERBS:
+            managing.refuse_other(targets, verb, request.manager, store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
             plugins = hooks.load(target.settings.plugins_of(verb), file)
             plugins.check_options(Context(target, verb, "", ""))
@@ -112,7 +115,15 @@ class Walk:
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
             order = Order(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
+            if self.verb in managing.VERBS:
+                self._note_manager(hosts, connections, lock=lock)
             yield Scene(hosts=hosts, order=order, connections=connections)
+
+    def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
+        managing.refuse_taken(hosts, self.request)
+        manager = self.request.manager
+        if lock and managing.needs_note(hosts, manager):
+            connections.run("note who manages", lambda target: managing.note(target, manager))
 
     def settle(self, scene: Scene) -> tuple[Scene, Literal["", "finish", "undo"]]:
         """End what runs that were cut off left on the hosts; the scene after it, and what the last of them
@@ -122,7 +133,7 @@ class Walk:
             plan, done = self.plan_recovery(scene, left), left.action
             self.report.begin(plan)
             with (
-                released.recorded(plan, scene.hosts, scene.order, left.rollout, self.report),
+                self._recorded(plan, scene, left.rollout),
                 self._under_way(plan) as stop,
             ):
                 if done == "undo":
@@ -147,6 +158,11 @@ class Walk:
         ):
             execute.run(plan, scene.connections, self.report, time.monotonic, stop)
         self.report.end(plan)
+
+    def _recorded(self, plan: Plan, scene: Scene, rollout: Rollout) -> AbstractContextManager[None]:
+        if self.request.manager == "converge":  # which writes down by itself where the host stands
+            return nullcontext()
+        return released.recorded(plan, scene.hosts, scene.order, rollout, self.report)
 
     @contextmanager
     def _named_hints(self) -> Iterator[None]:
@@ -190,7 +206,11 @@ class Walk:
 
     def _refuse_half_of(self, left: Recovery) -> None:
         """What was cut off is ended on all its hosts at once, but those that deploy.yml no longer names."""
-        flags = {key: value for key, value in self.request.flags.items() if key != "hosts"}
+        if not left.absent:
+            return
+        # A host that converges named only itself, and no connection.
+        own = ("hosts", "connection") if self.request.manager == "converge" else ("hosts",)
+        flags = {key: value for key, value in self.request.flags.items() if key not in own}
         stage = self.request.stage
         known = config.targets(self.file, stage, None, flags, hooks.options_of(self.file))
         named = {(target.host, target.settings.role) for target in known}

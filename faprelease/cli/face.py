@@ -28,13 +28,19 @@ def kept_flag(name: str) -> bool:
     return bool(click.get_current_context().meta.get(name))
 
 
+verbose = _kept("verbose", "-v", "--verbose", help="show every step and what it printed")
+take_over = _kept(
+    "take_over", "--take-over", help="though the other manager (key `manager`) released here last"
+)
+
+
 def with_face(function: F) -> F:
     """Give a command that changes hosts -v, --yes, --json and --json-lines; see `face`."""
     for option in (
         _kept("json_lines", "--json-lines", help="every event, one JSON object a line on standard output"),
         _kept("json", "--json", help="how it ended, as one JSON object on standard output"),
         _kept("yes", "-y", "--yes", help="a protected stage asks nothing"),
-        _kept("verbose", "-v", "--verbose", help="show every step and what it printed"),
+        verbose,
     ):
         function = option(function)
     return function

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from faprelease.cli.face import face, kept_flag, with_face
+from faprelease.cli.face import face, kept_flag, take_over, with_face
 from faprelease.cli.group import KEYS, cli
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, places_and_flags, request
 
@@ -22,6 +22,7 @@ _rerun = click.option(
 @_dry_run
 @_rerun
 @lock_wait
+@take_over
 @with_face
 def release(
     words: tuple[str, ...],
@@ -59,6 +60,7 @@ def release(
 @click.option("--force", is_flag=True, help="go to --to RELEASE though it was left as bad")
 @_dry_run
 @lock_wait
+@take_over
 @with_face
 def rollback(
     words: tuple[str, ...],

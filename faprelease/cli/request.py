@@ -119,6 +119,7 @@ def request(
         lock_wait=lock_wait,
         scripts=kept_flag("verbose"),
         confirmed=kept_flag("yes"),
+        take_over=kept_flag("take_over"),
     )
 
 

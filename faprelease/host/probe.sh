@@ -50,6 +50,7 @@ if { read -r owner <"$state/lock/owner" && read -r holder <"$state/lock/holder";
   [ -z "$process" ] || [ "$process" != "${holder#* }" ] || say locked "$owner"
 fi
 { read -r frozen <"$state/frozen" && say frozen "$frozen"; } 2>/dev/null
+{ read -r manager <"$state/manager" && say manager "$manager"; } 2>/dev/null
 there=$path
 while [ ! -d "$there" ]; do
   there=${there%/*}
