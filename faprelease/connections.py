@@ -68,18 +68,20 @@ class Connections:
         self._ended.set()
         self._let_go()
 
-    def look(self, *, lock: bool, lock_wait: float = 0) -> dict[str, HostState]:
+    def look(
+        self, *, lock: bool, lock_wait: float = 0, lost: dict[str, str] | None = None
+    ) -> dict[str, HostState]:
         """What every target is, by its label; with `lock`, nobody else releases there until the end.
 
         The lock of the first host, in order of host and path, is taken alone, so that of two runs on the
         same hosts one is refused before it holds any; the rest follow at once. Who is refused lets all go,
         and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError; FrozenError
-        at once.
+        at once. With `lost`, why a host can't be reached is put there, by label; the others are looked at.
         """
         deadline, told = time.monotonic() + lock_wait, ""
         while True:
             try:
-                return self._look(lock)
+                return self._look(lock, lost)
             except FrozenError:
                 raise
             except LockedError as held:
@@ -92,7 +94,7 @@ class Connections:
                     self._say(f"{told}; waiting up to {left:.0f} s")
                 time.sleep(min(WAIT_SECONDS, left))
 
-    def _look(self, lock: bool) -> dict[str, HostState]:
+    def _look(self, lock: bool, lost: dict[str, str] | None) -> dict[str, HostState]:
         first, *rest = self._groups()
         first_is_ours, refused = threading.Event(), threading.Event()
 
@@ -102,7 +104,11 @@ class Connections:
                 if targets is not first:
                     first_is_ours.wait()
                 return {} if refused.is_set() else self._look_at(session, targets, lock)
-            except FapError:
+            except FapError as error:
+                if lost is not None and isinstance(error, UnreachableError):
+                    lost.update((target.label, error.message) for target in targets)
+                    self._drop(targets)
+                    return {}
                 refused.set()
                 raise
             finally:
@@ -133,7 +139,15 @@ class Connections:
             results = self._run(self._sessions[_key(targets[0])], name, [(t, step_of(t)) for t in targets])
             return [(t.label, result.output) for t, result in zip(targets, results, strict=True)]
 
-        return dict(pair for pairs in in_parallel(self._groups(), work) for pair in pairs)
+        reached = [targets for targets in self._groups() if _key(targets[0]) in self._sessions]
+        return dict(pair for pairs in in_parallel(reached, work) for pair in pairs)
+
+    def _drop(self, targets: list[Target]) -> None:
+        """Do without the session of these targets."""
+        with self._guard:
+            session = self._sessions.pop(_key(targets[0]), None)
+        if session:
+            session.close()
 
     def _let_go(self) -> None:
         """End all sessions, and with them their locks."""

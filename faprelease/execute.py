@@ -118,10 +118,34 @@ def run(
 
 def look(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> str:
     """Carry out a plan that only looks; what it found wrong, for people, empty if all is well."""
+    return "\n".join(check(plan, sessions, report, clock).values())
+
+
+def check(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> dict[str, str]:
+    """Carry out a plan that only looks; what is wrong, by host and role as `web1 (web)`."""
     failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
         plan.hosts, lambda host: host.prepare, until_the_end=True
     )
-    return _told(failures)
+    return {f"{failure.plan.host} ({failure.plan.role})": _told([failure]) for failure in failures}
+
+
+def restart(
+    plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
+) -> None:
+    """Carry out a plan that only restarts: batch by batch, up to the first that fails.
+
+    Raises PartlyDoneError, InterruptedRunError.
+    """
+    runner = _Runner(plan, sessions, report, clock, stop)
+    for number, batch in enumerate(plan.batches):
+        failures = runner.publish(number, batch)
+        if failures:
+            kind = InterruptedRunError if stop.is_set() else PartlyDoneError
+            rest = _hosts_of(plan.batches[number + 1 :])
+            raise kind(
+                f"{plan.title}: ended early; not restarted: {_names(rest)}\n{_told(failures)}",
+                hint="mend what it says and restart again, or go back: faprelease rollback STAGE ROLE",
+            )
 
 
 def undo(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:

@@ -144,6 +144,10 @@ class Signals:
         """Called on the controller, in a thread beside the run, when it begins and when it has ended;
         whatever it raises is only said."""
 
+    @hookspec
+    def deploy_logs(self, context: Context, follow: bool) -> Iterable[Step]:  # type: ignore[empty-body]
+        """What prints the log of what runs, and with `follow` goes on as it grows; for `faprelease logs`."""
+
 
 class Plugins:
     """The plugins of one role, as deploy.yml names them, in its order."""
@@ -219,6 +223,11 @@ class Plugins:
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         """In the order of the file. Each is called by itself, so that what it does wrong has its name."""
         return list(getattr(self._pluggy.hook, hook).get_hookimpls())
+
+    def logs(self, context: Context, *, follow: bool) -> tuple[Step, ...]:
+        """What prints the logs of what runs, of all plugins that know."""
+        answers = self._pluggy.hook.deploy_logs(context=context, follow=follow)
+        return tuple(step for steps in reversed(answers) for step in steps)
 
 
 def _has_steps(module: Any) -> bool:

@@ -68,7 +68,8 @@ class HostPlanner:
         self.target, self.state, self.plugins = host.target, host.state, host.plugins
         self.settings, self.layout = host.target.settings, host.target.layout
         self.order, self.rollout, self.batch = order, rollout, batch
-        self.verb, self.goal = rollout.verb, rollout.release
+        self.verb: str = rollout.verb
+        self.goal = rollout.release
         self.previous, self.foreign = rollout.previous, rollout.foreign
         self.key = host.state.key or order.key
         self.config = host.config(order)
@@ -92,6 +93,13 @@ class HostPlanner:
             ("starting", None), ("started", None), ("reverting", self._compare), ("reverted", None)
         )
         return self._rollout(prepare, if_unpublished=())
+
+    def restart(self) -> HostPlan:
+        """Restart what is live, and see it run well."""
+        self.verb = "restart"
+        phases = self._phases(("published", None), ("checking", None))
+        done = Phase("record", (self._record({}, "restarted", self.goal),))
+        return self._host_plan(publish=(*phases, done) if phases else ())
 
     def look(self) -> HostPlan:
         """Only see whether the release runs well; nothing is changed."""

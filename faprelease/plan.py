@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from faprelease import release_command
+from faprelease.errors import ConfigError, FapError
 from faprelease.facts import HostState, Rollout, Verb, is_good
 from faprelease.fitness import refuse_unfit
 from faprelease.goals import describe, goals
@@ -45,6 +46,12 @@ def plan_look(hosts: list[Host], order: Order, what: str = "") -> Plan | None:
     )
 
 
+def plan_check(hosts: list[Host], order: Order) -> Plan:
+    """See whether what is live on these hosts runs well, whatever it is."""
+    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    return Plan(f"look at {_stage(hosts)}", tuple(planner.look() for planner in planners))
+
+
 def plan_rollback(
     hosts: list[Host], order: Order, to: str = "", *, force: bool = False, renew: bool = False
 ) -> Plan:
@@ -66,6 +73,24 @@ def plan_rollback(
         planners = _planners(moving, order, "rollback", {label: each.id for label, each in found.items()})
         plans = [planner.rollback() for planner in planners]
     return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
+
+
+def plan_restart(hosts: list[Host], order: Order) -> Plan:
+    """Restart what is live on every host. Raises FapError where nothing is; ConfigError if no plugin does."""
+    for host in hosts:
+        if not host.state.current:
+            raise FapError(
+                f"{host.target.label}: nothing is released there",
+                hint=f"see what runs where: faprelease status {_stage(hosts)}",
+            )
+    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    plans = tuple(planner.restart() for planner in planners)
+    if not any(plan.publish for plan in plans):
+        raise ConfigError(
+            "no plugin restarts anything", hint="name one that does: plugins: [supervisorctl], or systemd"
+        )
+    title = f"restart {hosts[0].target.settings.app_name} in {_stage(hosts)}"
+    return Plan(title, plans, batch_wait=_batch_wait(hosts))
 
 
 def plan_recovery(hosts: list[Host], order: Order, found: Recovery) -> Plan:

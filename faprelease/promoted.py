@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_store.releases import ReleaseRecord
 from faprelease.config import Target
 from faprelease.errors import ConfigError, VerificationError
 
@@ -62,3 +63,14 @@ def find(target: Target, folder: Path) -> Promoted:
         )
     state, link = found
     return Promoted(app, state.version, state.number, link.url, state.digest)
+
+
+def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
+    """What the store recorded of a stage, or of one role of it; nothing without a store that can list."""
+    where = store_of(target)
+    if not where:
+        return ()
+    from artifact_store.store import open_store
+
+    store = open_store(where)
+    return store.releases(target.settings.project_name, target.settings.stage, role) if store.can_list else ()

@@ -8,10 +8,10 @@ from dataclasses import replace
 from faprelease import execute, hooks, planfile, preview, promoted, release_command, released
 from faprelease.config import CORE, Target
 from faprelease.errors import ConfigError, FapError
-from faprelease.facts import HostState, Verb
+from faprelease.facts import Verb
 from faprelease.hooks import Context
 from faprelease.hostplan import Order
-from faprelease.plan import plan_look, plan_release, plan_rollback
+from faprelease.plan import plan_look, plan_release, plan_restart, plan_rollback
 from faprelease.planfile import PlanFile
 from faprelease.preview import Preview
 from faprelease.promoted import Promoted
@@ -22,7 +22,7 @@ from faprelease.steps import Plan
 from faprelease.strategies import curl
 from faprelease.walk import Scene, Walk
 
-__all__ = ["Request", "apply", "release", "rollback", "status"]
+__all__ = ["Request", "apply", "release", "restart", "rollback"]
 
 
 def release(request: Request, report: Report, planned: PlanFile | None = None) -> None:
@@ -84,6 +84,8 @@ def rollback(
     With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
     """
     walk = Walk.of(request, "rollback", report)
+    if renew:
+        walk = walk.with_environment()
     with walk.scene(lock=not walk.dry_run) as scene:
         if walk.dry_run and _shows_recovery(walk, scene):
             return
@@ -106,11 +108,15 @@ def rollback(
         )
 
 
-def status(request: Request) -> list[tuple[Target, HostState]]:
-    """What every host of the stage or role runs now; read-only, without a lock."""
-    walk = Walk.of(request, "status", Report())
-    with walk.scene(lock=False) as scene:
-        return [(host.target, host.state) for host in scene.hosts]
+def restart(request: Request, report: Report) -> None:
+    """Restart what is live, batch by batch, with the gate of a release; `current` stays.
+
+    Raises PartlyDoneError where that fails: the batches after it are not touched.
+    """
+    walk = Walk.of(request, "restart", report)
+    with walk.scene(lock=True) as scene:
+        scene, _ = walk.settle(scene)
+        walk.carry_out(plan_restart(scene.hosts, scene.order), scene, execute.restart)
 
 
 def _execute(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Protocol
 
 import click
-import msgspec
 
 from artifact_store.releases import Outcome
 from faprelease.config import Target
@@ -28,7 +27,6 @@ from faprelease.events import (
     where,
 )
 from faprelease.faces import Lines
-from faprelease.facts import HostState
 from faprelease.preview import Preview
 from faprelease.runlog import RunLog
 from faprelease.steps import HostPlan, Phase, Plan, Result
@@ -172,45 +170,3 @@ class Report:
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
-
-
-def show_status(found: list[tuple[Target, HostState]], *, as_json: bool) -> bool:
-    """What every host runs, on standard output: a table, or a JSON object a line. False if they differ."""
-    rows = [_status_row(target, state) for target, state in found]
-    if as_json:
-        for row in rows:
-            click.echo(msgspec.json.encode(row).decode())
-    else:
-        _show_table(rows)
-    for row in rows:
-        if row["locked"]:
-            click.echo(f"{row['host']} ({row['role']}): a release is under way, by {row['locked']}", err=True)
-    same = len({row["digest"] for row in rows}) <= 1
-    if not same:
-        click.echo("the hosts do not run the same artifact", err=True)
-    return same
-
-
-def _status_row(target: Target, state: HostState) -> dict[str, str]:
-    live = state.release(state.current)
-    artifact = live.artifact if live else None
-    return {
-        "stage": target.settings.stage,
-        "role": target.settings.role,
-        "host": target.host,
-        "release": state.current,
-        "state": live.record.state if live else "",
-        "version": artifact.version if artifact else "",
-        "digest": artifact.digest if artifact else "",
-        "previous": live.record.previous if live else "",
-        "locked": state.locked,
-    }
-
-
-def _show_table(rows: list[dict[str, str]]) -> None:
-    columns = ("role", "host", "release", "state", "version", "digest")
-    shown = [{**row, "digest": row["digest"][:12]} for row in rows]
-    table = [columns, *(tuple(row[column] or "-" for column in columns) for row in shown)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        click.echo("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())

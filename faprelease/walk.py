@@ -15,7 +15,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -41,6 +41,8 @@ from faprelease.report import Report
 from faprelease.request import Request
 from faprelease.rollout import Recovery, recovery
 from faprelease.steps import Plan
+
+Run = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +96,11 @@ class Walk:
         return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
 
     @contextmanager
-    def scene(self, *, lock: bool) -> Iterator[Scene]:
+    def scene(self, *, lock: bool, lost: dict[str, str] | None = None) -> Iterator[Scene]:
         """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
 
-        Raises LockedError, UnreachableError, FapError.
+        Raises LockedError, UnreachableError, FapError. With `lost`, hosts that can't be reached are left out,
+        and named there with the reason, by label.
         """
         if any(target.settings.show_output for target in self.targets):
             self.report.show_steps()
@@ -110,7 +113,7 @@ class Walk:
             Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
         ):
             self.report.connecting(self.targets)
-            hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait))
+            hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait, lost=lost))
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
@@ -149,14 +152,14 @@ class Walk:
         self._refuse_half_of(left)
         return plan_recovery(scene.hosts, scene.order, left)
 
-    def carry_out(self, plan: Plan, scene: Scene) -> None:
-        """Run a plan, and say so; raises what `execute.run` raises, and what `_under_way` does."""
+    def carry_out(self, plan: Plan, scene: Scene, run: Run = execute.run) -> None:
+        """Run a plan, and say so; raises what `run` raises, and what `_under_way` does."""
         self.report.begin(plan)
         with (
             announced(plan, scene.hosts, scene.order, self.verb, self.report.say),
             self._under_way(plan) as stop,
         ):
-            execute.run(plan, scene.connections, self.report, time.monotonic, stop)
+            run(plan, scene.connections, self.report, time.monotonic, stop)
         self.report.end(plan)
 
     def _recorded(self, plan: Plan, scene: Scene, rollout: Rollout) -> AbstractContextManager[None]:
@@ -202,6 +205,7 @@ class Walk:
         return [
             Host(target=target, state=states[target.label], plugins=plugins[target.settings.role])
             for target in self.targets
+            if target.label in states
         ]
 
     def _refuse_half_of(self, left: Recovery) -> None:

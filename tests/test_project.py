@@ -75,6 +75,7 @@ def test_the_wheel_holds_what_travels_to_hosts(tmp_path: Path) -> None:
         "faprelease --help",
         "faprelease release --help",
         "faprelease status --help",
+        "faprelease once --help",
     ],
 )
 def test_help_loads_nothing_heavy(command: str) -> None:

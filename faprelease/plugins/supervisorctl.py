@@ -105,6 +105,14 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+    program = context.options(Options).supervisor_program
+    yield host_script(
+        f"the log of {program}", "supervisor_logs", program=program, follow="yes" if follow else ""
+    )
+
+
+@hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous:
         options = context.options(Options)

@@ -73,6 +73,11 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+    yield _step(context, "the log of the unit", "systemd_logs", follow="yes" if follow else "")
+
+
+@hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous and context.options(Options).systemd_conf:
         yield _restart(context, "put back the unit that was there before", "")

@@ -4,7 +4,7 @@ ProxyCommand. One process and one connection a host."""
 import os
 import pwd
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from faprelease.errors import ConfigError, UnreachableError
@@ -48,12 +48,8 @@ def connect(
     seconds: float,
 ) -> Channel:
     """A shell on a host of deploy.yml, logged in to as `user`. Raises UnreachableError, ConfigError."""
-    named = address.parse(label)
-    user = named.user or user
-    argv = ["ssh", *_file(config_file), "-l", user]
-    for option in (*_OPTIONS, f"ConnectTimeout={max(1, round(seconds))}"):
-        argv += ["-o", option]
-    argv += [*(["-p", str(named.port)] if named.port else []), "--", named.host]
+    user = address.parse(label).user or user
+    argv = _argv(label, user, config_file, (*_OPTIONS, f"ConnectTimeout={max(1, round(seconds))}"))
 
     # To connect, to agree on keys, to log in, to start a shell: paramiko's stages, all in one here.
     patience = 4 * seconds
@@ -77,6 +73,22 @@ def connect(
     if sudo_user == user:
         return open_session(SHELL)
     return open_shell(open_session, label, user, sudo_user, passwords, patience)
+
+
+def command(label: str, user: str, config_file: Path | None, *, tty: bool) -> list[str]:
+    """The arguments before a command that gets this process's own input and output; with `tty` a terminal
+    too, on which ssh may also ask for what it needs to know."""
+    options = [option for option in _OPTIONS if not tty or option != "BatchMode=yes"]
+    wanted = "RequestTTY=force" if tty else "RequestTTY=no"
+    return _argv(label, user, config_file, [wanted if each == "RequestTTY=no" else each for each in options])
+
+
+def _argv(label: str, user: str, config_file: Path | None, options: Iterable[str]) -> list[str]:
+    named = address.parse(label)
+    argv = ["ssh", *_file(config_file), "-l", named.user or user]
+    for option in options:
+        argv += ["-o", option]
+    return [*argv, *(["-p", str(named.port)] if named.port else []), "--", named.host]
 
 
 def _unreachable(label: str, user: str, config_file: Path | None, said: str) -> UnreachableError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import release
+from faprelease import inspection, release
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, VerificationError
 from faprelease.report import Report
 from tests.release.builds import serve_builds
@@ -326,10 +326,10 @@ def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None
             site.release(urls[1])
         assert held.value.exit_code == 5
         assert site.version() == "1"
-        assert [state.locked for _, state in release.status(site.request())] == ["ada@ci"]
+        assert [row.locked for row in inspection.status(site.request())] == ["ada@ci"]
         assert site.locked()
         process.kill()
-    assert [state.locked for _, state in release.status(site.request())] == [""]
+    assert [row.locked for row in inspection.status(site.request())] == [""]
     began = time.monotonic()
     site.release(urls[1])
     assert site.version() == "2"

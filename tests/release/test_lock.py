@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import locking, release
+from faprelease import inspection, locking, release
 from faprelease.errors import FrozenError, LockedError
 from faprelease.report import Report
 from faprelease.walk import Walk
@@ -61,9 +61,8 @@ def test_a_freeze_outlives_its_session_and_tells_who_and_why(
         assert no.value.hint.endswith("faprelease unlock production web")
     assert site.current() == first
     assert not site.locked()
-    (_, state) = release.status(site.request())[0]
-    assert state.frozen is not None
-    assert state.frozen.who == "ada@laptop"
+    (row,) = inspection.status(site.request())
+    assert row.frozen.startswith("frozen by ada@laptop at 20")
     capsys.readouterr()
     unlock(site)
     assert "unlocked; it was frozen by ada@laptop" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import release
+from faprelease import inspection
 from faprelease.errors import ReleaseFailedError, VerificationError
 from tests.release.site import Site, artifact
 
@@ -53,13 +53,10 @@ def test_a_packed_commit_is_released(site: Site, packed: Path) -> None:
     digest = sha256(packed.read_bytes()).hexdigest()
     new = site.release(packed.as_uri(), curl_sha256=digest)
     assert site.version() == "packed"
-    ((_, state),) = release.status(site.request())
-    live = state.release(new)
-    assert live
-    assert live.artifact
-    assert (live.artifact.app, live.artifact.digest) == ("shop", digest)
-    assert packed.name == f"shop-{live.artifact.version}.tgz"
-    assert len(live.artifact.commit) == 40
+    (live,) = inspection.status(site.request())
+    assert (live.release, live.digest) == (new, digest)
+    assert packed.name == f"shop-{live.version}.tgz"
+    assert len(site.ledger()[-1]["artifact"]["commit"]) == 40
     python = site.path / "current/venv/bin/python"
     done = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True)
     assert done.stdout.strip() == str(site.path / "current/venv")

@@ -1,0 +1,130 @@
+"""The verbs that run something in what is live: once, shell, logs and restart."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faprelease.cli.face import face, with_face
+from faprelease.cli.group import cli
+from faprelease.cli.request import FLAGS, about_a_stage, about_a_stage_without_f, lock_wait, request
+
+if TYPE_CHECKING:
+    from faprelease.once import Where
+    from faprelease.request import Request
+
+_on = click.option("--on", default="", metavar="HOST", help="this host of the role (default: its first)")
+_everywhere = click.option("--everywhere", is_flag=True, help="on all hosts, one after another")
+_release = click.option("--release", default="", metavar="ID", help="in this release (default: the live one)")
+
+
+class _WithCommand(click.Command):
+    """What stands after `--` is a command with flags of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = args[args.index("--") + 1 :] if "--" in args else []
+        ctx.meta["faprelease.command"] = own
+        return super().parse_args(ctx, args[: len(args) - len(own)])
+
+
+@cli.command(cls=_WithCommand, context_settings=FLAGS)
+@about_a_stage
+@click.option("--command", default="", metavar="TEXT", help="a shell command; or put its words after --")
+@_on
+@_everywhere
+@_release
+@click.pass_context
+def once(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    file: Path,
+    stage: str,
+    role: str,
+    command: str,
+    on: str,
+    everywhere: bool,
+    release: str,
+) -> None:
+    """Run a command once in the live release of STAGE ROLE: its folder, environment, venv and user.
+
+    \b
+      faprelease once production web --command 'manage.py migrate --plan'
+      faprelease once production web -- manage.py shell
+
+    On a terminal it has a terminal. Its exit code is that of faprelease; Ctrl-C reaches it, and so does a
+    connection that is cut (HUP). The ledger notes who ran what, without arguments.
+    """
+    from faprelease.once import Where, title_of
+
+    argv = ctx.meta["faprelease.command"]
+    if bool(argv) == bool(command):
+        raise click.UsageError("say what to run: --command TEXT, or -- COMMAND [ARGUMENTS]")
+    where = Where(host=on, everywhere=everywhere, release=release)
+    title = title_of(argv or command.split())
+    asked = _of_a_role(words, file, stage, role)
+    _run(asked, argv or ["/bin/sh", "-c", command], where, title, "once")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@_on
+@_release
+def shell(words: tuple[str, ...], file: Path, stage: str, role: str, on: str, release: str) -> None:
+    """Open a shell in the live release of STAGE ROLE: its folder, environment, venv and user."""
+    from faprelease.once import SHELL, Where
+
+    if not sys.stdin.isatty():
+        raise click.UsageError("a shell needs a terminal; to run one command: faprelease once")
+    asked = _of_a_role(words, file, stage, role)
+    _run(asked, SHELL, Where(host=on, release=release), "shell", "shell")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage_without_f
+@click.option("-f", "--follow", is_flag=True, help="go on as the log grows, until Ctrl-C")
+@_on
+@_everywhere
+def logs(
+    words: tuple[str, ...], file: Path, stage: str, role: str, follow: bool, on: str, everywhere: bool
+) -> None:
+    """Show what runs on STAGE ROLE has logged, as its process manager (a plugin) has it."""
+    from faprelease import once as admin
+    from faprelease.report import Report
+    from faprelease.walk import Walk
+
+    if follow and everywhere:
+        raise click.UsageError("--follow shows one host: name it with --on HOST")
+    walk = Walk.of(_of_a_role(words, file, stage, role), "logs", Report())
+    sys.exit(admin.logs(walk, admin.Where(host=on, everywhere=everywhere), follow=follow))
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@lock_wait
+@with_face
+def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait: float) -> None:
+    """Restart what runs on STAGE and ROLE, batch by batch, and see each run well; nothing is released.
+
+    A batch that fails ends it: the hosts after it are not touched.
+    """
+    from faprelease.release import restart as run
+
+    with face() as report:
+        run(request(words, file, stage, role, lock_wait=lock_wait), report)
+
+
+def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> None:
+    from faprelease import once as admin
+    from faprelease.report import Report
+    from faprelease.walk import Walk
+
+    sys.exit(admin.once(Walk.of(asked, event, Report()), argv, where, title=title, event=event))
+
+
+def _of_a_role(words: tuple[str, ...], file: Path, stage: str, role: str) -> "Request":
+    asked = request(words, file, stage, role)
+    if not asked.role:
+        raise click.UsageError("name a ROLE too: faprelease once production web …")
+    return asked

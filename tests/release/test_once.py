@@ -1,0 +1,134 @@
+"""Admin processes on real hosts: their environment, exit codes, signals, terminal, and what is recorded."""
+
+import json
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import wait_until
+from tests.release.fleet_site import FleetSite, builds, hosts, site
+
+__all__ = ["builds", "hosts", "site"]
+pytestmark = pytest.mark.xdist_group("fleet")
+
+VENV = b"""\
+mkdir -p venv/bin
+printf '#!/bin/sh\\necho tool of the venv: "$@"\\n' >venv/bin/tool
+chmod +x venv/bin/tool
+"""
+
+
+def ledger(site: FleetSite) -> list[dict[str, object]]:
+    text = site.hosts[0].path("/home/deploy/www/shop/.fap/ledger.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_command_runs_once_in_the_live_release(site: FleetSite) -> None:
+    site.configure("environment: {WORD: 'it''s & a b'}")
+    assert site.release(site.add("1", install_sh=VENV)).returncode == 0
+    assert site.release(site.add("2", install_sh=VENV)).returncode == 0
+    line = 'SECRET=x; echo "$WORD"; cat app.py; id -un; tool x; basename "$VIRTUAL_ENV"; echo err >&2; exit 7'
+    done = site.run("once", "production", "web", "--command", line)
+    assert done.returncode == 7, done.stderr
+    assert done.stdout == "it's & a b\nVERSION = '2'\ndeploy\ntool of the venv: x\nvenv\n"
+    assert done.stderr.endswith("err\n")
+    last = ledger(site)[-1]
+    assert (last["event"], last["code"], last["who"], last["command"]) == ("once", 7, "ada@ci", "echo")
+    words = site.run("once", "production", "web", "--on", "web2", "--", "tool", "--flag", "a b", "$HOME;")
+    assert words.stdout == "tool of the venv: --flag a b $HOME;\n"
+    assert len(ledger(site)) == 3
+    older = str(ledger(site)[0]["release"])
+    done = site.run("once", "production", "web", "--release", older, "--everywhere", "--", "cat", "app.py")
+    assert done.stdout == "VERSION = '1'\n" * 3
+    assert site.run("once", "production", "web", "--on", "db1", "--", "true").returncode == 2
+    assert site.run("once", "production", "--", "true").returncode == 2
+    assert not list(site.hosts[0].path("/home/deploy/www/shop/.fap/once").iterdir())
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "INT"), (signal.SIGTERM, "TERM")])
+def test_a_signal_reaches_the_command_and_its_exit_code_comes_back(
+    site: FleetSite, number: signal.Signals, name: str
+) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    script = f"trap 'echo got {name}; exit 9' {name}; echo begun; while :; do sleep 0.1; done"
+    process = site.start("once", "production", "web", "--command", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (9, f"got {name}\n"), err
+
+
+def test_a_connection_that_is_cut_hangs_the_command_up(site: FleetSite) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    script = "trap 'touch ~/hung-up; exit' HUP; echo begun; while :; do sleep 0.1; done"
+    process = site.start("once", "production", "web", "--command", script)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    process.communicate(timeout=30)
+    hung_up = site.hosts[0].path("/home/deploy/hung-up")
+    wait_until(hung_up.exists, "the command is told", 20)
+    hung_up.unlink()
+
+
+def test_a_terminal_is_passed_through(site: FleetSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    root = str(Path(__file__).resolve().parent.parent.parent)
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from faprelease.cli import main; main()"
+    argv = [sys.executable, "-c", code, root, "shell", "production", "web"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(site.folder)
+        environment = {"HOME": str(site.home), "PATH": "/usr/bin:/bin", "TERM": "dumb", "FAP_WHO": "ada@ci"}
+        os.execve(argv[0], argv, environment)
+    said = b""
+
+    def hear(word: bytes) -> bytes:
+        nonlocal said
+        ends = time.monotonic() + 30
+        while word not in said and time.monotonic() < ends:
+            if select.select([terminal], [], [], 0.1)[0]:
+                said += os.read(terminal, 65536)
+        assert word in said, said
+        return said
+
+    hear(b"$ ")
+    os.write(terminal, b"test -t 0 && cat app.py && sleep 30\n")
+    hear(b"VERSION = '1'")
+    os.write(terminal, b"\x03")
+    os.write(terminal, b"echo still $((6 * 7)); exit 5\n")
+    hear(b"still 42")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    last = ledger(site)[-1]
+    assert (last["event"], last["code"], last["command"]) == ("shell", 5, "shell")
+
+
+def test_a_restart_goes_batch_by_batch_and_stops_where_it_fails(site: FleetSite) -> None:
+    more = "plugins: [tests.release.plugins]\nbatch: 1\npublished_script: cd; date >>restarts"
+    site.configure(more)
+    assert site.release(site.add("1")).returncode == 0
+    done = site.run("restart", "production", "web")
+    assert done.returncode == 0, done.stderr
+    assert [line["event"] for line in ledger(site)] == ["released", "restarted"]
+    site.configure(f"{more}\nfail_at: checking\nfail_on: web2")
+    done = site.run("restart", "production", "web")
+    assert done.returncode == 3, done.stderr
+    assert "not restarted: web3 (web)" in done.stderr
+    counts = [host.run(["wc", "-l", "restarts"]).stdout.split()[0] for host in site.hosts]
+    assert counts == ["3", "3", "2"]
+    assert site.versions() == ["1", "1", "1"]
+    for host in site.hosts:
+        host.run(["rm", "-f", "restarts"])
+    site.configure()
+    done = site.run("restart", "production", "web")
+    assert done.returncode == 2
+    assert "no plugin restarts anything" in done.stderr
