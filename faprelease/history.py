@@ -1,6 +1,6 @@
 """What happened on the hosts of a stage: their ledgers as one list, with what the store recorded. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -58,13 +58,13 @@ def parse(output: str) -> list[Line]:
     return lines
 
 
-def merge(ledgers: Mapping[Target, list[Line]], records: Iterable[ReleaseRecord] = ()) -> list[Event]:
+def merge(ledgers: Iterable[tuple[Target, list[Line]]], records: Iterable[ReleaseRecord] = ()) -> list[Event]:
     """All of it, the oldest first: what happened on several hosts of a role at once is one event.
 
     Of the store's records only those come in which no ledger knows: of hosts that are gone.
     """
     places: dict[tuple[str, Line], list[str]] = {}
-    for target, lines in ledgers.items():
+    for target, lines in ledgers:
         for line in lines:
             places.setdefault((target.settings.role, line), []).append(target.host)
     events = [_of_hosts(role, line, hosts) for (role, line), hosts in places.items()]

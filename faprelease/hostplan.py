@@ -97,7 +97,9 @@ class HostPlanner:
     def restart(self) -> HostPlan:
         """Restart what is live, and see it run well."""
         self.verb = "restart"
-        phases = self._phases(("published", None), ("checking", None))
+        phases = self._phases(
+            ("draining", None), ("published", None), ("checking", None), ("undraining", None)
+        )
         done = Phase("record", (self._record({}, "restarted", self.goal),))
         return self._host_plan(publish=(*phases, done) if phases else ())
 

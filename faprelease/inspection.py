@@ -41,7 +41,7 @@ def events(request: Request) -> list[Event]:
     walk = Walk.of(request, "history", Report())
     with walk.scene(lock=False) as scene:
         said = scene.connections.run("read the ledgers", history.read_ledger)
-    ledgers = {target: history.parse(said[target.label]) for target in walk.targets}
+    ledgers = [(target, history.parse(said[target.label])) for target in walk.targets]
     return history.merge(ledgers, promoted.releases(walk.targets[0], request.role))
 
 
@@ -60,8 +60,8 @@ def _is_live(host: Host) -> bool:
     return live is not None and live.present
 
 
-def _named(walk: Walk, lost: dict[str, str]) -> dict[Target, str]:
-    return {target: lost[target.label] for target in walk.targets if target.label in lost}
+def _named(walk: Walk, lost: dict[str, str]) -> list[tuple[Target, str]]:
+    return [(target, lost[target.label]) for target in walk.targets if target.label in lost]
 
 
 class _Silent:

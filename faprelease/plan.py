@@ -14,15 +14,17 @@ from faprelease.steps import Plan
 from faprelease.strategies import curl
 
 
-def plan_release(hosts: list[Host], order: Order, what: str = "", *, rerun: bool = False) -> Plan:
+def plan_release(
+    hosts: list[Host], order: Order, what: str = "", *, rerun: bool = False, command: bool = True
+) -> Plan:
     """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
-    With `rerun` a release_command of it whose end nobody knows is run again.
+    With `rerun` a release_command of it whose end nobody knows is run again; without `command` it is not run.
 
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
     """
     found = [(host.target, host.state) for host in hosts]
     refuse_unfit(found)
-    runs_command = release_command.target_of([host.target for host in hosts])
+    runs_command = release_command.target_of([host.target for host in hosts]) if command else None
     if runs_command and not rerun:
         release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
     planners = _planners(hosts, order, "release", {host.target.label: order.release for host in hosts})
@@ -38,7 +40,7 @@ def plan_look(hosts: list[Host], order: Order, what: str = "") -> Plan | None:
     """See whether what the settings name runs well already: None unless every host has it live, the same
     artifact with the same configuration. Without a sha256 nobody knows what a URL holds."""
     wanted = _curl_options(hosts).curl_sha256.lower()
-    if not wanted or not all(_is_live(host, order, wanted) for host in hosts):
+    if not wanted or not all(is_live(host, order, wanted) for host in hosts):
         return None
     planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
     return Plan(
@@ -148,7 +150,8 @@ def _comes_from(state: HostState, verb: Verb) -> tuple[str, str]:
     return state.current, "" if state.current else state.link
 
 
-def _is_live(host: Host, order: Order, digest: str) -> bool:
+def is_live(host: Host, order: Order, digest: str) -> bool:
+    """The host runs the artifact of that digest, with the configuration of now, and its gate was passed."""
     live = host.state.release(host.state.current)
     if live is None or live.artifact is None or live.record.state != "live" or not live.present:
         return False

@@ -3,10 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from artifact_store.releases import ReleaseRecord
 from faprelease.config import Target
 from faprelease.errors import ConfigError, VerificationError
+
+if TYPE_CHECKING:
+    from artifact_store.store import Store
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,8 @@ def find(target: Target, folder: Path) -> Promoted:
             "nothing says what to release",
             hint="give --curl-url URL, or name the store: `store: s3://bucket/prefix` in deploy.yml",
         )
-    from artifact_store import trust
-    from artifact_store.store import open_store
-
     app, stage = settings.project_name, settings.stage
-    signers = folder / settings.store_signers if settings.store_signers else None
-    if signers and not signers.is_file():
-        raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
-    store = open_store(where, trust.signed_by(signers) if signers else trust.NO_RULES)
+    store = _open(target, folder)
     try:
         found = store.promoted(app, stage)
     except VerificationError as error:
@@ -63,6 +61,26 @@ def find(target: Target, folder: Path) -> Promoted:
         )
     state, link = found
     return Promoted(app, state.version, state.number, link.url, state.digest)
+
+
+def version(target: Target, folder: Path, name: str) -> Promoted:
+    """A version in the same store, whatever was promoted last.
+
+    Raises NotFoundError, and VerificationError if `store_signers` demands a signature that it has not.
+    """
+    app, store = target.settings.project_name, _open(target, folder)
+    return Promoted(app, name, 0, store.link(app, name).url, store.artifact(app, name).digest)
+
+
+def _open(target: Target, folder: Path) -> "Store":
+    from artifact_store import trust
+    from artifact_store.store import open_store
+
+    settings = target.settings
+    signers = folder / settings.store_signers if settings.store_signers else None
+    if signers and not signers.is_file():
+        raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
+    return open_store(store_of(target), trust.signed_by(signers) if signers else trust.NO_RULES)
 
 
 def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:

@@ -44,7 +44,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
     with walk.scene(lock=not walk.dry_run) as scene:
         if planned:
             planfile.refuse_changed_hosts(planned, scene.hosts)
-        if walk.dry_run and _shows_recovery(walk, scene):
+        if walk.dry_run and shows_recovery(walk, scene):
             return
         scene, _ = walk.settle(scene)
         order = replace(scene.order, entry=found.entry if found else 0)
@@ -63,9 +63,9 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
             planfile.refuse_other_plan(planned, plan_of, scene.hosts)
         plan = plan_of(scene.order)
         if walk.dry_run:
-            _keep(walk, scene, plan_of, digest, _show(plan, walk, scene))
+            _keep(walk, scene, plan_of, digest, show(plan, walk, scene))
             return
-        _execute(plan, walk, scene, found or "release")
+        execute_and_record(plan, walk, scene, found or "release")
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
@@ -87,16 +87,16 @@ def rollback(
     if renew:
         walk = walk.with_environment()
     with walk.scene(lock=not walk.dry_run) as scene:
-        if walk.dry_run and _shows_recovery(walk, scene):
+        if walk.dry_run and shows_recovery(walk, scene):
             return
         scene, ended = walk.settle(scene)
         if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
             plan = plan_rollback(scene.hosts, scene.order, to, force=force, renew=renew)
             if walk.dry_run:
-                _show(plan, walk, scene)
+                show(plan, walk, scene)
                 return
-            _execute(plan, walk, scene, "rollback")
+            execute_and_record(plan, walk, scene, "rollback")
     if any(target.settings.release_command for target in walk.targets):
         report.say(f"  {release_command.CODE_ALONE}")
     store = promoted.store_of(walk.targets[0])
@@ -119,12 +119,13 @@ def restart(request: Request, report: Report) -> None:
         walk.carry_out(plan_restart(scene.hosts, scene.order), scene, execute.restart)
 
 
-def _execute(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:
+def execute_and_record(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:
+    """Carry a plan out, and have the store record how it ended; raises what `execute.run` raises."""
     with released.recorded(plan, scene.hosts, scene.order, what, walk.report):
         walk.carry_out(plan, scene)
 
 
-def _shows_recovery(walk: Walk, scene: Scene) -> bool:
+def shows_recovery(walk: Walk, scene: Scene) -> bool:
     """True if a rollout was cut off, which a dry run only shows how to end."""
     left = recovery(scene.hosts)
     if left and walk.request.output:
@@ -134,11 +135,11 @@ def _shows_recovery(walk: Walk, scene: Scene) -> bool:
         )
     if left:
         walk.report.say("a rollout was cut off; before anything else, the next run does this:")
-        _show(walk.plan_recovery(scene, left), walk, scene)
+        show(walk.plan_recovery(scene, left), walk, scene)
     return left is not None
 
 
-def _show(plan: Plan, walk: Walk, scene: Scene) -> Preview:
+def show(plan: Plan, walk: Walk, scene: Scene) -> Preview:
     """Say what a plan would do; the URL is asked for what it holds."""
     fetches = walk.verb == "release" and any(host.prepare for host in plan.hosts)
     version, size = _look_into(walk.targets[0].plugin_values["curl_url"]) if fetches else ("", None)

@@ -49,7 +49,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standings(
-    found: Sequence[tuple[Target, HostState]], health: Mapping[str, str], unreachable: Mapping[Target, str]
+    found: Sequence[tuple[Target, HostState]],
+    health: Mapping[str, str],
+    unreachable: Sequence[tuple[Target, str]],
 ) -> list[Standing]:
     """One for each host and role; `health` is by label, and so is what runs most often in a role the measure
     for its other hosts."""
@@ -78,7 +80,7 @@ def standings(
         )
     lost = [
         Standing(stage=target.settings.stage, role=target.settings.role, host=target.host, unreachable=why)
-        for target, why in unreachable.items()
+        for target, why in unreachable
     ]
     return rows + lost
 

@@ -1,4 +1,4 @@
-"""The verbs that change what runs: release and rollback, and a release in two parts: plan and apply."""
+"""The verbs that change what runs: release, rollback and sync, and a release in two parts: plan and apply."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -126,3 +126,20 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
             raise click.UsageError(f"the plan says where: {' '.join(places)} is too much")
         asked = planfile.request_of(planned, flags, confirmed=kept_flag("yes"))
         verbs.apply(planned, replace(asked, lock_wait=lock_wait), report)
+
+
+@cli.command(context_settings=FLAGS, epilog=KEYS)
+@about_a_stage
+@_dry_run
+@lock_wait
+@with_face
+def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, lock_wait: float) -> None:
+    """Bring new and lagging hosts to what the others run; those that are right are not touched.
+
+    Where the hosts run several artifacts, or none, it is what was promoted to the stage. Without a store,
+    give the --curl-url of what they run.
+    """
+    from faprelease import sync as verbs
+
+    with face() as report:
+        verbs.sync(request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait), report)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 def drifts(*states: object) -> list[tuple[str, ...]]:
     found = [(host.target, host.state) for host in planned_hosts(*states)]  # type: ignore[arg-type]
-    return [row.drift for row in standings(found, {}, {})]
+    return [row.drift for row in standings(found, {}, [])]
 
 
 def test_what_differs_is_told_where_it_differs() -> None:
@@ -58,10 +58,10 @@ def test_ledgers_of_hosts_become_one_list_and_damaged_lines_are_passed_over() ->
     )
     earlier = '{"at":"2026-01-01T00:00:00Z","event":"locked","who":"bob","why":"x"}'
     one, two = (host.target for host in planned_hosts(host_state(), host_state()))
-    ledgers = {
-        one: history.parse(f'{line}\n{line[:40]}\n[]\n{{"at":1}}\n'),
-        two: history.parse(f"{earlier}\n{line}\n"),
-    }
+    ledgers = [
+        (one, history.parse(f'{line}\n{line[:40]}\n[]\n{{"at":1}}\n')),
+        (two, history.parse(f"{earlier}\n{line}\n")),
+    ]
     assert [(event.event, event.hosts, event.more) for event in history.merge(ledgers)] == [
         ("locked", ("web2",), "x"),
         ("released", ("web1", "web2"), ""),
@@ -93,7 +93,9 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     assert site.run("lock", "--hosts", "web1", "--why", "noon", "production").returncode == 0
     with (site.home / ".ssh/config").open("a") as config:
         config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
-    done = site.run("status", "--hosts", "web1,web2,web3,dead", "production")
+    site.configure(more, roles="    web: {hosts: [web1, web2, web3, dead]}\n")
+    done = site.run("status", "production")
+    site.configure(more)
     assert done.returncode == 7
     assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
     assert "web1 (web): frozen by ada@ci" in done.stderr
