@@ -1,7 +1,7 @@
 """Is a host fit for a release? Pure: it looks at what was found, not at the host."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from faprelease.config import Target
 from faprelease.errors import FapError
@@ -13,7 +13,11 @@ LEAST_FREE = 100 * 1024 * 1024
 
 def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
     """Raise FapError for what the hosts lack for a release, all at once, with the lines that mend it."""
-    found = [problem for target, state in hosts if (problem := _problem(target, state))]
+    found = [
+        problem
+        for target, state in hosts
+        for problem in (*problems(target, state), *missing_files(target, state))
+    ]
     if found:
         raise FapError(
             "\n".join(problem.message for problem in found),
@@ -21,33 +25,35 @@ def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
         )
 
 
-def _problem(target: Target, state: HostState) -> FapError | None:
-    """The first thing that a host lacks, or None."""
+def problems(target: Target, state: HostState) -> Iterator[FapError]:
+    """What a host lacks, but for shared files."""
     layout, label = target.layout, target.label
     if state.unwritable:
-        return FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
+        yield FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
     if state.blocked:
-        return FapError(
+        yield FapError(
             f"{label}: {state.blocked} is not a link",
             hint="move it away: `current` is replaced at every release",
         )
-    if state.missing and not brings_shared_files(target):
-        lines = [_how_to_provide(target, name) for name in state.missing]
-        return FapError(
-            f"{label}: linked files are missing in {layout.shared}: {', '.join(state.missing)}",
-            hint="\n".join(lines),
-        )
     if lacking := {"curl", "python3"} - state.tools:
-        return FapError(
+        yield FapError(
             f"{label}: {' and '.join(sorted(lacking))} not found",
             hint=f"on {target.host}: sudo apt-get install {' '.join(sorted(lacking))}",
         )
     if state.free < LEAST_FREE:
-        return FapError(
+        yield FapError(
             f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
             hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
-    return None
+
+
+def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
+    """The linked files that are not there, with the lines that put them there."""
+    if state.missing and not brings_shared_files(target):
+        yield FapError(
+            f"{target.label}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
+            hint="\n".join(_how_to_provide(target, name) for name in state.missing),
+        )
 
 
 def brings_shared_files(target: Target) -> bool:

@@ -3,7 +3,7 @@
 import time
 
 from artifact_store.releases import Outcome
-from faprelease import execute, history, promoted
+from faprelease import execute, history, look, promoted
 from faprelease.config import Target
 from faprelease.history import Event
 from faprelease.hostplan import Host
@@ -15,16 +15,19 @@ from faprelease.steps import HostPlan, Phase, Result
 from faprelease.walk import Scene, Walk
 
 
-def status(request: Request) -> list[Standing]:
+def status(request: Request, *, verify: bool = False) -> list[Standing]:
     """What every host of the stage or role runs, and whether it runs well; one that can't be reached is told.
+    With `verify` also which files of what is live are not what they were when it was sealed.
 
     Raises FapError where a host's records can't be read.
     """
     walk, lost = Walk.of(request, "status", Report()), dict[str, str]()
     with walk.scene(lock=False, lost=lost) as scene:
-        health = _health(scene)
+        well = health(scene)
+        said = scene.connections.run("verify", look.changed_files) if verify else {}
     found = [(host.target, host.state) for host in scene.hosts]
-    return standings(found, health, _named(walk, lost))
+    changed = {label: look.parse_changed(text) for label, text in said.items()}
+    return standings(found, well, changed, _named(walk, lost))
 
 
 def releases(request: Request) -> list[Held]:
@@ -45,7 +48,8 @@ def events(request: Request) -> list[Event]:
     return history.merge(ledgers, promoted.releases(walk.targets[0], request.role))
 
 
-def _health(scene: Scene) -> dict[str, str]:
+def health(scene: Scene) -> dict[str, str]:
+    """What the plugins' checks find of all that is live, by label: `well`, or what is wrong."""
     live = [host for host in scene.hosts if _is_live(host)]
     if not live:
         return {}

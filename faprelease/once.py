@@ -14,7 +14,7 @@ from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.hooks import Context
 from faprelease.hostplan import Host
 from faprelease.layout import Layout
-from faprelease.steps import Step, read_host_file
+from faprelease.steps import Step, host_script, read_host_file
 from faprelease.transports import interactive
 from faprelease.walk import Walk
 
@@ -109,6 +109,9 @@ def _run(
         "state": layout.state,
         "id": run_id,
         "line": line,
+        "compare": host_script(
+            "", "tree", "compare_tree", state=layout.state, release=folder, id=release
+        ).script,
     }
     words = ("python3", "-I", "-S", "-c", read_host_file("once.py"), msgspec.json.encode(config).decode())
     pid = shlex.quote(f"{layout.state}/once/{run_id}")

@@ -29,6 +29,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     frozen: str = ""
     drift: tuple[str, ...] = ()
     """How it differs from the hosts of its role, or from what a finished release leaves."""
+    changed: tuple[str, ...] = ()
+    """Files of the release that are not what they were when it was sealed, where that was asked for."""
     unreachable: str = ""
 
 
@@ -51,10 +53,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 def standings(
     found: Sequence[tuple[Target, HostState]],
     health: Mapping[str, str],
+    changed: Mapping[str, tuple[str, ...]],
     unreachable: Sequence[tuple[Target, str]],
 ) -> list[Standing]:
-    """One for each host and role; `health` is by label, and so is what runs most often in a role the measure
-    for its other hosts."""
+    """One for each host and role; `health` and `changed` are by label. What runs most often in a role is the
+    measure for its other hosts."""
     usual = {role: _usual(found, role) for role in {target.settings.role for target, _ in found}}
     rows = []
     for target, state in found:
@@ -75,6 +78,7 @@ def standings(
                 rollback_to=last.id if last else "",
                 locked=state.locked,
                 frozen=str(state.frozen) if state.frozen else "",
+                changed=changed.get(target.label, ()),
                 drift=tuple(_drift(state, live, usual[target.settings.role])),
             )
         )

@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "local-access", "local-secret-0123456789"
+SHARED = "who-may"
+"""A bucket in which each of WHO_MAY can read all, and write where it says."""
+WHO_MAY = {"builder": "shop/artifacts/*", "releaser": "shop/releases/*"}
 _PATIENCE = 60.0
 _SOCKETS = ("master", "volume", "filer", "s3")
 
@@ -30,6 +33,14 @@ class Server:
     access_key: str
     secret_key: str
     env: dict[str, str]
+
+    def env_of(self, name: str) -> dict[str, str]:
+        """As `env`, with the key of one of WHO_MAY."""
+        return {
+            **self.env,
+            "AWS_ACCESS_KEY_ID": f"{name}-access",
+            "AWS_SECRET_ACCESS_KEY": f"{name}-{SECRET_KEY}",
+        }
 
     def make_bucket(self, name: str) -> None:
         """Make a bucket."""
@@ -55,7 +66,8 @@ def seaweed(directory: Path) -> Iterator[Server]:
     (directory / "data").mkdir(exist_ok=True)
     keys = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
     actions = ["Admin", "Read", "List", "Tagging", "Write"]
-    identities = {"identities": [{"name": "local", "credentials": [keys], "actions": actions}]}
+    named = [{"name": "local", "credentials": [keys], "actions": actions}, *map(_identity, WHO_MAY)]
+    identities = {"identities": named}
     (directory / "s3.json").write_text(json.dumps(identities))
     # its own short folder: a socket's path has at most 107 bytes
     with ExitStack() as stack:
@@ -87,6 +99,12 @@ def seaweed(directory: Path) -> Iterator[Server]:
             for kind in _SOCKETS:
                 for port in ports:
                     Path(f"/tmp/seaweedfs-{kind}-grpc-{port + 10000}.sock").unlink(missing_ok=True)
+
+
+def _identity(name: str) -> dict[str, object]:
+    keys = {"accessKey": f"{name}-access", "secretKey": f"{name}-{SECRET_KEY}"}
+    actions = [f"Read:{SHARED}", f"List:{SHARED}", f"Write:{SHARED}/{WHO_MAY[name]}"]
+    return {"name": name, "credentials": [keys], "actions": actions}
 
 
 def _command(directory: Path, sockets: Path, master: int, volume: int, filer: int, s3: int) -> list[str]:

@@ -14,11 +14,22 @@ from typing import NoReturn
 import click
 
 from artifact_store.errors import FapError
-from faprelease.cli import admin, configuration, converge, locks, look, migrate, release
+from faprelease.cli import admin, configuration, converge, doctor, locks, look, migrate, release
 from faprelease.cli.group import cli
 from faprelease.masking import mask
 
-__all__ = ["admin", "command", "configuration", "converge", "locks", "look", "main", "migrate", "release"]
+__all__ = [
+    "admin",
+    "command",
+    "configuration",
+    "converge",
+    "doctor",
+    "locks",
+    "look",
+    "main",
+    "migrate",
+    "release",
+]
 
 
 def command() -> NoReturn:

@@ -54,7 +54,8 @@ def once(
       faprelease once production web -- manage.py shell
 
     On a terminal it has a terminal. Its exit code is that of faprelease; Ctrl-C reaches it, and so does a
-    connection that is cut (HUP). The ledger notes who ran what, without arguments.
+    connection that is cut (HUP). The ledger notes who ran what, without arguments. If it changed files of the
+    release, they are told, and the exit code is 3 where it would be 0.
     """
     from faprelease.once import Where, title_of
 

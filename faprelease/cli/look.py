@@ -17,15 +17,17 @@ _json = click.option("--json", "as_json", is_flag=True, help="a JSON object a li
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
+@click.option("--verify", is_flag=True, help="also tell which files of the release changed since it was made")
 @_json
-def status(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
+def status(words: tuple[str, ...], file: Path, stage: str, role: str, verify: bool, as_json: bool) -> None:
     """Show what every host of STAGE and ROLE runs, since when, and whether its gate finds it well.
 
-    Exit 3 if hosts differ or are not well, 7 if one can't be reached. Freezes and runs under way are told.
+    Exit 3 if hosts differ, are not well, or --verify finds that files changed, 7 if one can't be reached.
+    Freezes and runs under way are told.
     """
     from faprelease import inspection
 
-    found = inspection.status(request(words, file, stage, role))
+    found = inspection.status(request(words, file, stage, role), verify=verify)
     shown = [
         (
             row.role,
@@ -50,7 +52,7 @@ def status(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
         click.echo(line, err=True)
     if any(row.unreachable for row in found):
         raise SystemExit(7)
-    if any(row.drift or row.health not in ("", "well") for row in found):
+    if any(row.drift or row.changed or row.health not in ("", "well") for row in found):
         raise SystemExit(3)
 
 
@@ -99,6 +101,10 @@ def _notes(found: Sequence["Standing"]) -> Iterable[str]:
             yield f"{label}: {row.frozen}"
         for reason in row.drift:
             yield f"{label}: {reason}"
+        if row.changed:
+            more = [f"and {len(row.changed) - 10} more"] if len(row.changed) > 10 else []
+            shown = "\n  ".join([*row.changed[:10], *more])
+            yield f"{label}: {len(row.changed)} files of {row.release} changed since it was made:\n  {shown}"
         if row.health not in ("", "well"):
             yield f"{label}: not well:\n{row.health}"
     if any(row.drift for row in found):

@@ -1,8 +1,9 @@
 """Run one command in a release, as the app itself runs: python3 -c CODE CONFIG.
 
-CONFIG is JSON: release, environment (a file), argv, state, id (of this run), line (for the ledger). The
-command gets this process's input, output and terminal. Without a terminal it has a session of its own, which
-is told when whoever reads its output is gone. How it ended goes into the ledger.
+CONFIG is JSON: release, environment (a file), argv, state, id (of this run), line (for the ledger), compare
+(a script that prints which files of the release are not what they were). The command gets this process's
+input, output and terminal. Without a terminal it has a session of its own, which is told when whoever reads
+its output is gone. How it ended goes into the ledger.
 """
 
 import json
@@ -67,5 +68,17 @@ code = code if code >= 0 else 128 - code
 os.unlink(file)
 with open(os.path.join(config["state"], "ledger.jsonl"), "a") as ledger:
     ledger.write(json.dumps(dict(config["line"], code=code), separators=(",", ":")) + "\n")
+compare = subprocess.Popen(
+    ["/bin/sh", "-c", config["compare"]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+)
+changed = [
+    line
+    for line in compare.communicate()[0].decode(errors="replace").splitlines()
+    if line[:2] in ("+ ", "- ")
+]
+if changed:
+    print("warning: the release is not what was installed (+ is now, - was):", file=sys.stderr)
+    print("\n".join("  " + line for line in changed[:20]), file=sys.stderr)
+    print("hint: release again; what is written belongs in shared/ (linked_dirs)", file=sys.stderr)
 sys.stdout.flush()
-os._exit(code)
+os._exit(code or (3 if changed else 0))

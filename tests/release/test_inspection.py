@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 def drifts(*states: object) -> list[tuple[str, ...]]:
     found = [(host.target, host.state) for host in planned_hosts(*states)]  # type: ignore[arg-type]
-    return [row.drift for row in standings(found, {}, [])]
+    return [row.drift for row in standings(found, {}, {}, [])]
 
 
 def test_what_differs_is_told_where_it_differs() -> None:

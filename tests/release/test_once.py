@@ -29,6 +29,31 @@ def ledger(site: FleetSite) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: FleetSite) -> None:
+    site.configure()
+    assert site.release(site.add("1", install_sh=VENV)).returncode == 0
+    assert site.run("status", "production", "--verify").returncode == 0
+    done = site.run("once", "production", "web", "--command", "chmod u+w app.py && echo '#' >>app.py")
+    assert done.returncode == 3, done.stderr
+    assert "the release is not what was installed" in done.stderr
+    assert "./app.py" in done.stderr
+    seen = site.run("status", "production", "--verify")
+    assert seen.returncode == 3
+    assert "changed since it was made:\n  app.py\n" in seen.stderr
+    rows = [
+        json.loads(line)
+        for line in site.run("status", "production", "--verify", "--json").stdout.splitlines()
+    ]
+    assert [row["changed"] for row in rows].count(["app.py"]) == 1
+    assert site.run("status", "production").returncode == 0
+    examined = site.run("doctor", "production", "--json")
+    assert examined.returncode == 1, examined.stderr
+    found = {(one["check"], one["says"]): len(one["hosts"]) for one in json.loads(examined.stdout)}
+    assert found["VI processes", "1 files of the live release changed: app.py"] == 1
+    assert found["VI processes", "the live release is what was installed"] == len(site.hosts) - 1
+    assert found["clock", "agrees with this machine's"] == len(site.hosts)
+
+
 def test_a_command_runs_once_in_the_live_release(site: FleetSite) -> None:
     site.configure("environment: {WORD: 'it''s & a b'}")
     assert site.release(site.add("1", install_sh=VENV)).returncode == 0

@@ -1,0 +1,99 @@
+"""The verbs that judge what is there: doctor and parity; and hosts, which tells balancers where it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faprelease.cli.group import cli
+from faprelease.cli.request import FLAGS, about_a_stage, places_and_flags, request
+
+if TYPE_CHECKING:
+    from artifact_store.finding import Finding
+
+_json = click.option("--json", "as_json", is_flag=True, help="a JSON list on standard output")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@_json
+def doctor(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
+    """Look at the hosts of STAGE and ROLE, factor by factor (12factor.net), and say what to mend.
+
+    Nothing is changed and no lock is taken. Exit code 1 if something is wrong: what breaks the next
+    release, or what runs now.
+    """
+    from faprelease.doctor import doctor as examine
+    from faprelease.errors import FapError
+
+    found = examine(request(words, file, stage, role))
+    shown = [(one, f" [{_hosts(one.hosts)}]" if one.hosts else "") for one in found]
+    wrong = _show(shown, as_json=as_json)
+    if wrong:
+        raise FapError(f"{wrong} of {len(found)} things are wrong", hint="do what stands behind ->")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@_json
+def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
+    """Tell in what the hosts of two stages differ: faprelease parity staging production [ROLE].
+
+    Python, glibc, names of variables, linked files, plugins, versions. Exit code 3 if they differ in more
+    than the version.
+    """
+    from faprelease.doctor import compare
+    from faprelease.request import Request
+
+    places, flags = places_and_flags(words, file)
+    if stage or len(places) not in (2, 3 - bool(role)):
+        raise click.UsageError("name two stages, and maybe a role: faprelease parity staging production")
+    asked = Request(file=file, stage=places[0], role=role or "".join(places[2:]) or None, flags=flags)
+    found = compare(asked, places[1])
+    if _show([(one, "") for one in found], as_json=as_json):
+        raise SystemExit(3)
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["lines", "json", "nginx", "haproxy"]),
+    default="lines",
+    help="lines: HOST:PORT (default)",
+)
+def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) -> None:
+    """Print where the hosts of STAGE and ROLE answer, for a load balancer; nothing connects.
+
+    \b
+      faprelease hosts production web --format nginx >/etc/nginx/conf.d/shop_upstream.conf
+
+    Ports are those of `processes` (its `web`), or healthcheck_port.
+    """
+    from faprelease import upstreams
+    from faprelease.report import Report
+    from faprelease.walk import Walk
+
+    targets = Walk.of(request(words, file, stage, role), "hosts", Report()).targets
+    click.echo(upstreams.render(upstreams.of(targets), form))
+
+
+def _show(found: "Sequence[tuple[Finding, str]]", *, as_json: bool) -> int:
+    """Print findings, each with what stands behind its text; how many are wrong."""
+    import msgspec
+
+    from artifact_store import wording
+
+    if as_json:
+        click.echo(msgspec.json.encode([one for one, _ in found]).decode())
+    else:
+        for one, behind in found:
+            shown = msgspec.structs.replace(one, says=one.says + behind)
+            click.echo(wording.printable(wording.finding(shown)))
+    return sum(one.verdict == "wrong" for one, _ in found)
+
+
+def _hosts(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
