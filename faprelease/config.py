@@ -228,6 +228,11 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
     where = "--hosts" if "hosts" in scope.flags else scope.hosts_place()
     if not hosts and values["connection"] == "local":
         hosts = [layers.host_entry("localhost", where)]
+    if not hosts and values["manager"] == "converge":
+        raise ConfigError(
+            f"{where}: {stage} {role} names no hosts: they converge by themselves",
+            hint=f"see where they stand: faprelease status --store {stage} {role}",
+        )
     if not hosts:
         raise ConfigError(
             f"{where}: {stage} {role} has no hosts",

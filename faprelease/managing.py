@@ -34,7 +34,8 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
         raise ConfigError(
             f"the hosts of {place} converge by themselves (`manager: converge`): what they run is what the"
             f" log of {stage} says",
-            hint=f"change that: {prefix} {line.format(app=app, stage=stage)}",
+            hint=f"change that: {prefix} {line.format(app=app, stage=stage)}\n"
+            f"and see them follow: faprelease status --store {place}",
         )
 
 

@@ -1,4 +1,4 @@
-"""The verb that runs on a host itself: converge."""
+"""The verb that runs on a host itself, converge."""
 
 from pathlib import Path
 

@@ -10,6 +10,7 @@ from faprelease.cli.group import cli
 from faprelease.cli.request import FLAGS, about_a_stage, request
 
 if TYPE_CHECKING:
+    from faprelease.request import Request
     from faprelease.standing import Standing
 
 _json = click.option("--json", "as_json", is_flag=True, help="a JSON object a line on standard output")
@@ -19,12 +20,20 @@ _json = click.option("--json", "as_json", is_flag=True, help="a JSON object a li
 @about_a_stage
 @click.option("--verify", is_flag=True, help="also tell which files of the release changed since it was made")
 @_json
-def status(words: tuple[str, ...], file: Path, stage: str, role: str, verify: bool, as_json: bool) -> None:
+@click.option(
+    "--store", "recorded", is_flag=True, help="what hosts that converge recorded there; connects to none"
+)
+def status(
+    words: tuple[str, ...], file: Path, stage: str, role: str, verify: bool, as_json: bool, recorded: bool
+) -> None:
     """Show what every host of STAGE and ROLE runs, since when, and whether its gate finds it well.
 
     Exit 3 if hosts differ, are not well, or --verify finds that files changed, 7 if one can't be reached.
     Freezes and runs under way are told.
     """
+    if recorded:
+        _show_recorded(request(words, file, stage, role), as_json=as_json)
+        return
     from faprelease import inspection
 
     found = inspection.status(request(words, file, stage, role), verify=verify)
@@ -88,6 +97,25 @@ def history(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: 
     head = ("at", "role", "event", "release", "version", "who", "hosts", "more")
     rows = [(e.at, e.role, e.event, e.release, e.version, e.who, ",".join(e.hosts), e.more) for e in found]
     _show_table(head, rows)
+
+
+def _show_recorded(asked: "Request", *, as_json: bool) -> None:
+    from faprelease import hostrecords
+
+    found = hostrecords.read(asked)
+    if as_json:
+        _show_json(found)
+    else:
+        head = ("role", "host", "runs", "outcome", "version", "entry", "since", "")
+        rows = [
+            (r.role, r.host, r.runs, r.outcome, r.version, str(r.entry), r.at, "LAGS" if r.lags else "")
+            for r in found
+        ]
+        _show_table(head, rows)
+    lagging = [row for row in found if row.lags]
+    if lagging:
+        click.echo(f"{len(lagging)} of {len(found)} hosts do not run what the stage names", err=True)
+        raise SystemExit(3)
 
 
 def _notes(found: Sequence["Standing"]) -> Iterable[str]:

@@ -132,6 +132,7 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
 @about_a_stage
 @_dry_run
 @lock_wait
+@take_over
 @with_face
 def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, lock_wait: float) -> None:
     """Bring new and lagging hosts to what the others run; those that are right are not touched.

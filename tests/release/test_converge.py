@@ -17,6 +17,7 @@ from artifact_store.errors import StoreError
 from artifact_store.hosts import HostRecord
 from artifact_store.store import Store, open_store
 from faprelease import release
+from faprelease.cli import cli
 from faprelease.converge import Converged, converge, name_in
 from faprelease.errors import ConfigError, FapError
 from faprelease.layers import host_entry
@@ -26,18 +27,25 @@ from tests.release.site import INSTALL, Site
 from tests.store.tgz import tgz
 
 BAD = "2"
+HOSTS = "hosts: [web1.example.com, web2.example.com]"
 
 
 @dataclass(frozen=True)
 class Machine(Site):
     """This machine as `web1`, one of two hosts of a role that converges; its gate refuses version 2."""
 
-    def describe(self, more: str = "", manager: str = "converge", gate: str = "") -> None:
+    def describe(
+        self,
+        more: str = "",
+        manager: str = "converge",
+        gate: str = "",
+        hosts: str = HOSTS,
+    ) -> None:
         gate = gate or f"! grep -q \"'{BAD}'\" {self.path}/current/app.py"
         self.deploy_yml.write_text(
             f"app_name: shop\npath: {self.path}\nstore: file://{self.folder}/store\nmanager: {manager}\n"
             f"plugins: [tests.release.plugins]\nchecking_script: {json.dumps(gate)}\n{more}\n"
-            "stage_role_configs: {production: {web: {hosts: [web1.example.com, web2.example.com]}}}\n"
+            f"stage_role_configs: {{production: {{web: {{{hosts}}}}}}}\n"
         )
 
     @property
@@ -257,6 +265,32 @@ def test_the_command_prints_one_object_and_takes_no_host(machine: Machine) -> No
     done = subprocess.run([*_command(machine), "--hosts", "web2"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--hosts means nothing here" in done.stderr
+
+
+def test_status_by_the_records(machine: Machine, capfd: pytest.CaptureFixture[str]) -> None:
+    machine.converge()
+    words = ["status", "-f", str(machine.deploy_yml), "--store", "production"]
+    with pytest.raises(SystemExit) as ended:
+        cli([*words, "--json"], standalone_mode=False)
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert ended.value.code == 3
+    assert [(row["host"], row["runs"], row["outcome"], row["lags"]) for row in rows] == [
+        ("web1.example.com", machine.current(), "healthy", False),
+        ("web2.example.com", "", "", True),
+    ]
+    machine.describe(hosts="")
+    cli(words, standalone_mode=False)
+    assert f"web   web1.example.com  {machine.current()}  healthy " in capfd.readouterr().out
+    with pytest.raises(ConfigError, match="they converge by themselves"):
+        machine.release("https://example.com/1.tgz")
+    machine.describe()
+    machine.promote(BAD)
+    machine.converge()
+    with pytest.raises(SystemExit):
+        cli(words, standalone_mode=False)
+    shown = capfd.readouterr()
+    assert "undone" in shown.out
+    assert "2 of 2 hosts do not run what the stage names" in shown.err
 
 
 def test_the_name_of_this_machine() -> None:
