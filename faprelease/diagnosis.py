@@ -87,7 +87,10 @@ def together(found: Iterable[tuple[str, Finding]]) -> list[OnHosts]:
 def _access(patient: Patient, case: Case) -> Iterator[Finding]:
     settings = patient.target.settings
     sudo = f", {settings.sudo_user} by sudo" if settings.sudo_user != settings.user else ""
-    yield Finding("access", "right", f"answers by {settings.connection}, as {settings.user}{sudo}")
+    if settings.connection == "local":
+        yield Finding("access", "right", "is this machine")
+    else:
+        yield Finding("access", "right", f"answers by {settings.connection}, as {settings.user}{sudo}")
 
 
 def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -226,8 +229,10 @@ def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     code, said = patient.look.port
     if code == 0:
         yield Finding(factor, "right", f"{said.partition(' by ')[0]} by the live release")
-    elif code == 1:
-        yield Finding(factor, "wrong", said, f"faprelease restart {_place(patient)}")
+    elif code == 3 and not patient.version:
+        yield Finding(factor, "right", f"{said}, so the first release can")
+    elif code in (1, 3):
+        yield Finding(factor, "wrong", said, f"faprelease restart {_place(patient)}; faprelease logs")
     else:
         yield Finding(factor, "note", said, "on the host, as root: ss -ltnp")
 

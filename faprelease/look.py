@@ -7,9 +7,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from artifact_store.manifest import Manifest
+from faprelease import processes
 from faprelease.config import Target
 from faprelease.steps import Step, host_script, read_host_file
 
+WEB = "web"
+"""The process type that gets requests, as everywhere where there are Procfiles."""
 LOOK_SECONDS = 120
 """How long a look may take: it reads every file of the release that is live."""
 
@@ -51,7 +54,7 @@ class Look:
     stale: tuple[tuple[str, int], ...] = ()
     """Processes that run in another release than the live one: its id, and theirs."""
     port: tuple[int, str] | None = None
-    """How `listeners.py` ended, and what it said."""
+    """How `listeners.py` ended, and what it said; 3 where nothing listens."""
     changed: tuple[str, ...] = ()
     """Files of the live release that are not what they were when it was sealed."""
     sealed: bool = True
@@ -76,7 +79,7 @@ def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
         shared=layout.shared,
         state=layout.state,
         environment_file=posixpath.join(layout.current, file),
-        port=str(port_of(target) or ""),
+        port=str(next(iter(ports_of(target)), "")),
         listeners=read_host_file("listeners.py"),
         python=python_of(wanted),
         libraries=" ".join(wanted.libraries) if wanted else "",
@@ -98,16 +101,19 @@ def changed_files(target: Target) -> Step:
     )
 
 
-def port_of(target: Target) -> int | None:
-    """The port that a host of this role answers on, as far as deploy.yml says."""
-    values = target.plugin_values
-    if port := values.get("healthcheck_port"):
-        return int(port)
+def ports_of(target: Target) -> tuple[int, ...]:
+    """The ports on which a host of this role answers, as deploy.yml says: those of `processes`, or the one
+    that healthcheck asks."""
+    settings, values = target.settings, target.plugin_values
+    if settings.processes:
+        counted = [(first, count) for name, count, first in processes.ports(settings) if name == WEB]
+        return tuple(port for first, count in counted for port in range(first, first + count))
     try:
         url = urlsplit(str(values.get("healthcheck_url", "")))
-        return (url.port or {"http": 80, "https": 443}.get(url.scheme)) if url.hostname else None
+        port = values.get("healthcheck_port") or url.port or {"http": 80, "https": 443}.get(url.scheme)
     except ValueError:
-        return None
+        return ()
+    return (int(port),) if port else ()
 
 
 def python_of(wanted: Manifest | None) -> str:

@@ -5,13 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from faprelease import look, processes
+from faprelease import look
 from faprelease.config import Target
 from faprelease.errors import ConfigError
 from faprelease.transports import address
-
-WEB = "web"
-"""The process type that gets requests, as everywhere where there are Procfiles."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def of(targets: Iterable[Target]) -> list[Upstream]:
             port,
         )
         for target in targets
-        for port in _ports(target)
+        for port in look.ports_of(target)
     ]
     if not found:
         roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
@@ -55,14 +52,6 @@ def of(targets: Iterable[Target]) -> list[Upstream]:
             hint="processes: {web: 1} and process_port: 8000; or healthcheck_port: 8000",
         )
     return found
-
-
-def _ports(target: Target) -> Iterator[int]:
-    counted = [(count, first) for name, count, first in processes.ports(target.settings) if name == WEB]
-    for count, first in counted:
-        yield from range(first, first + count)
-    if not target.settings.processes and (port := look.port_of(target)):
-        yield port
 
 
 def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:

@@ -64,6 +64,11 @@ if all=$(cd -P "$releases" 2>/dev/null && pwd); then
   done
 fi
 if [ -n "$port" ]; then
-  held=$(python3 -I -S -c "$listeners" "$port" "${release:-/nothing}")
-  say port "$? $held"
+  # Whoever listens, seen or not: state 0A (proc(5), /proc/net/tcp).
+  if grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then
+    held=$(python3 -I -S -c "$listeners" "$port" "${release:-/nothing}")
+    say port "$? $held"
+  else
+    say port "3 nothing listens on port $port"
+  fi
 fi

@@ -1,6 +1,8 @@
 """faprelease doctor, parity and hosts: what is told of real hosts, and that nothing is changed by it."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from tests.release.site import Site, artifact
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     made = Site(tmp_path)
-    made.configure("linked_files: [settings.toml]\nhealthcheck_port: 1\nplugins: [curl]")
+    made.configure("linked_files: [settings.toml]")
     (made.path / "shared").mkdir(parents=True)
     (made.path / "shared/settings.toml").write_text("x = 1\n")
     return made
@@ -49,6 +51,7 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     assert well["I"] == [("right", "1 is live")]
     assert well["III"] == [("right", "settings.toml: there, and not for every user")]
     assert ("right", "the live release is what was installed") in well["VI"]
+    assert well["VII"][0][0] == "note"
     release = site.path / "releases" / live
     release.chmod(0o755)
     (release / "app.py").chmod(0o644)
@@ -57,6 +60,13 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     (site.path / "releases/260101-000000").mkdir()
     sleeper = subprocess.Popen(["sleep", "600"], cwd=site.path / "releases/260101-000000")
     try:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            site.configure(f"healthcheck_port: {other.getsockname()[1]}")
+            ((verdict, held),) = _found(site)["VII"]
+            assert verdict == "wrong"
+            assert f"is held by process {os.getpid()}, which runs in" in held
+            port = other.getsockname()[1]
+        assert _found(site)["VII"] == [("wrong", f"nothing listens on port {port}")]
         ill = _found(site)
     finally:
         sleeper.kill()

@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ def ledger(site: FleetSite) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.fixture
+def restricted(site: FleetSite) -> Iterator[None]:
+    """The key may log in and do nothing else, as docs/who-may-do-what.md has it."""
+    files = [host.path("/home/deploy/.ssh/authorized_keys") for host in site.hosts]
+    before = [file.read_text() for file in files]
+    for file, text in zip(files, before, strict=True):
+        file.write_text(f"restrict {text}")
+    yield
+    for file, text in zip(files, before, strict=True):
+        file.write_text(text)
+
+
+@pytest.mark.usefixtures("restricted")
 def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: FleetSite) -> None:
     site.configure()
     assert site.release(site.add("1", install_sh=VENV)).returncode == 0
