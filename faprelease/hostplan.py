@@ -221,14 +221,13 @@ class HostPlanner:
             shared=self.layout.shared,
             facts=f"{self.layout.records}/{old}.artifact.json",
             new_facts=f"{self.layout.records}/{self.goal}.artifact.json",
-            file=self.settings.environment_file,
+            file=self.settings.environment_name,
         )
 
     def _compare(self) -> Iterator[Step]:
         """A rollback brings back the environment of then: say how it differs from that of now."""
-        file = self.settings.environment_file
-        if self.state.current and not file.startswith(("/", "%(release_path)s/..")):
-            file = file.removeprefix("%(release_path)s/")
+        file = self.settings.environment_name
+        if self.state.current:
             files = [f"{self.layout.release(name)}/{file}" for name in (self.state.current, self.goal)]
             yield Step(
                 title="compare the environments",
@@ -304,8 +303,7 @@ class HostPlanner:
         yield self._record({new: self._record_of(new, "ready")})
 
     def _environment_file(self) -> str:
-        release = self.layout.release(self.goal)
-        return posixpath.join(release, self._filled(self.settings.environment_file))
+        return f"{self.layout.release(self.goal)}/{self.settings.environment_name}"
 
     def _command(self) -> Iterator[Step]:
         yield release_command.step(

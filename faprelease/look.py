@@ -1,6 +1,5 @@
 """What `faprelease doctor` asks of a host: one read-only step, and the frozen value its answer becomes."""
 
-import posixpath
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -63,7 +62,6 @@ class Look:
 def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
     """The step that looks at a host, for the artifact that it should run where one is known."""
     layout = target.layout
-    file = target.settings.environment_file.replace("%(release_path)s", layout.current)
     return host_script(
         "look at the host for a diagnosis",
         "doctor",
@@ -78,7 +76,7 @@ def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
         releases=layout.releases,
         shared=layout.shared,
         state=layout.state,
-        environment_file=posixpath.join(layout.current, file),
+        environment_file=f"{layout.current}/{target.settings.environment_name}",
         port=str(next(iter(ports_of(target)), "")),
         listeners=read_host_file("listeners.py"),
         python=python_of(wanted),

@@ -101,10 +101,9 @@ def _run(
     target: Target, layout: Layout, release: str, argv: Sequence[str], line: dict[str, str], run_id: str
 ) -> int:
     folder = layout.release(release)
-    file = target.settings.environment_file.replace("%(release_path)s", folder)
     config = {
         "release": folder,
-        "environment": file if file.startswith("/") else f"{folder}/{file}",
+        "environment": f"{folder}/{target.settings.environment_name}",
         "argv": list(argv),
         "state": layout.state,
         "id": run_id,

@@ -10,6 +10,8 @@ from faprelease.environment import SOURCES, Value
 from faprelease.keys import about
 from faprelease.request import Manager
 
+RELEASE = "%(release_path)s/"
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
@@ -80,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, Value],
         about(f"the variables in the .env of a release, 0600: a value, or {SOURCES}", shown="no"),
     ] = {}
-    environment_file: Annotated[str, about("its name in the release, or an absolute path")] = ".env"
+    environment_file: Annotated[str, about("its name in the release")] = ".env"
     plugins: Annotated[list[str], about("in the order in which their steps run")] = []
     release_plugins: Annotated[list[str] | None, about("instead of plugins, for a release")] = None
     rollback_plugins: Annotated[list[str] | None, about("instead of plugins, for a rollback")] = None
@@ -93,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     dry_run: Annotated[bool, about("connect, look, and print what would run")] = False
     show_output: Annotated[bool, about("show every step and what it printed")] = False
+
+    @property
+    def environment_name(self) -> str:
+        """The environment's file, as seen from its release."""
+        return self.environment_file.removeprefix(RELEASE)
 
     def plugins_of(self, verb: str) -> list[str]:
         """The plugins of a command: `<verb>_plugins` where that is set, `plugins` otherwise."""
@@ -137,6 +144,13 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
     if key in ("path", "current_path", "releases_path", "shared_path"):
         if not value.startswith("/") or "\n" in value:
             yield f"{value!r} is not an absolute path", "start it with /"
+    elif key == "environment_file":
+        name = value.removeprefix(RELEASE)
+        if name.startswith("/") or ".." in name.split("/") or "%(" in name or not name.strip("./ "):
+            yield (
+                f"{value!r} is no file in the release, so no rollback could bring the old one back",
+                "say environment_file: .env; what starts the app reads it as <current_path>/.env",
+            )
     elif key == "cache_path":
         if "\n" in value or not (value + "/").startswith(("/", "~/")):
             yield f"{value!r} is not an absolute path", 'start it with / or ~/, or say ""'
@@ -168,7 +182,7 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Values that are each right and can't be together: the key that one of them stands under, what is said
     of it, and a hint."""
-    file = values.get("environment_file", "").removeprefix("%(release_path)s/")
+    file = values.get("environment_file", "").removeprefix(RELEASE)
     if values.get("environment") and file in values.get("linked_files", ()):
         said = f"{file} is a linked file, and environment would replace it"
         yield "environment", said, f"put all of them into shared/{file}, or all into deploy.yml"

@@ -1,11 +1,7 @@
 # Make a release of the artifact that an older one was made of, without its environment, links into shared/ and
-# venv. Needs: old, release, shared, facts, new_facts (the files that say what was unpacked), file (the environment's).
+# venv. Needs: old, release, shared, facts, new_facts (the files that say what was unpacked), file (the environment's, in a release).
 cp -a "$old/." "$release/" && find "$release" -type d -exec chmod u+w {} + || exit 1
-case $file in
-  /*) ;;
-  *) rm -f "$release/${file#"%(release_path)s/"}" || exit 1 ;;
-esac
-rm -rf "$release/venv" || exit 1
+rm -rf "$release/$file" "$release/venv" || exit 1
 find "$release" -type l | while read -r link; do
   case $(readlink "$link") in
     "$shared"/*) rm -f "$link" || exit 1 ;;

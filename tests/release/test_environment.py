@@ -262,7 +262,7 @@ def test_the_same_values_are_nothing_to_do_and_others_are_a_new_release(site: Si
 def test_what_can_not_be_had_ends_it_before_anything_connects(site: Site, tmp_path: Path) -> None:
     done = run(site, "--curl-url", artifact(tmp_path, "1"), "production")
     assert done.returncode == 2, done.stderr
-    assert "deploy.yml, line 7: KEY: there is no variable SHOP_KEY here" in done.stderr
+    assert "deploy.yml, line 8: KEY: there is no variable SHOP_KEY here" in done.stderr
     assert not site.path.exists()
 
 
@@ -303,7 +303,7 @@ def test_a_file_of_variables_is_not_written_over_a_shared_one(tmp_path: Path) ->
     site.configure("linked_files: [.env]\nenvironment: {A: b}")
     done = run(site, "--curl-url", artifact(tmp_path, "1"), "production")
     assert done.returncode == 2
-    assert "line 5: .env is a linked file, and environment would replace it" in done.stderr
+    assert "line 6: .env is a linked file, and environment would replace it" in done.stderr
 
 
 def test_a_shared_file_that_everyone_can_read_is_told(tmp_path: Path) -> None:

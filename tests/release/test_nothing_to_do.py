@@ -55,7 +55,7 @@ def test_the_same_again_changes_nothing(site: Site, url: str, capfd: pytest.Capt
         MORE.replace("hunter22", "hunter23"),
         MORE.replace("WORD", "OTHER"),
         MORE + "linked_dirs: [log]",
-        MORE + "environment_file: config/app.env",
+        MORE + "environment_file: '%(release_path)s/config/app.env'",
         MORE + "fail_on: nowhere",
         MORE + "curl_postinstall_script: mkdir venv",
         MORE.replace("plugins: [tests.release.plugins]", ""),
