@@ -92,7 +92,9 @@ def standing(project: Project, folder: Path, environment: Mapping[str, str]) -> 
     text = read_text(folder, name)
     if text.strip() and not requirements_file.is_hashed(text):
         return (), f"{name} has no hashes"
-    pins = parse_lock(text, name, environment, partial(package_name, folder))
+    pins = requirements_file.with_extras(
+        parse_lock(text, name, environment, partial(package_name, folder)), wanted
+    )
     reason = stale(wanted, pins, environment)
     return pins, f"{name} is stale: {reason}" if reason else ""
 

@@ -122,6 +122,17 @@ def stale(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | N
     return ""
 
 
+def with_extras(pins: tuple[Pin, ...], wanted: Asked) -> tuple[Pin, ...]:
+    """A lock that names no extra at all was written without them (`--strip-extras`, uv): those that are asked
+    for are taken as meant."""
+    if any(pin.extras for pin in pins):
+        return pins
+    meant: dict[str, set[str]] = {}
+    for requirement in wanted.requirements:
+        meant.setdefault(normalized(requirement.name), set()).update(map(normalized, requirement.extras))
+    return tuple(replace(pin, extras=frozenset(meant.get(pin.name, ()))) for pin in pins)
+
+
 def with_relative_paths(text: str, folder: Path) -> str:
     """A lock whose `file:` URLs are folders of this machine, with paths from the project in `folder`."""
     return re.sub(r"(?m)(?<=\s)file:\S+", lambda match: relative(match[0], folder), text)

@@ -1,12 +1,13 @@
 """The project's lock: read, found stale, made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from artifact_store.errors import UsageError
 from fapbuild.locks import Pin, parse_lock, stale
-from fapbuild.locks.requirements_file import asked
+from fapbuild.locks.requirements_file import asked, with_extras
 from tests.build.project import Project
 from tests.build.wheelhouse import make_wheel, pin
 
@@ -72,6 +73,15 @@ def test_what_is_no_lock_is_refused_with_its_line(text: str, message: str) -> No
 )
 def test_a_lock_is_stale_when_a_requirement_is_not_met(wanted: str, reason: str) -> None:
     assert stale(asked([wanted], "here"), [FLASK, ZOPE]) == reason
+
+
+def test_a_lock_without_extras_stands_for_those_that_are_asked_for() -> None:
+    """uv writes them so, and pip-compile with --strip-extras."""
+    wanted = asked(["flask[dotenv]", "Flask[async]"], "here")
+    bare = replace(FLASK, extras=frozenset())
+    assert with_extras((bare, ZOPE), wanted) == (replace(FLASK, extras=frozenset({"async", "dotenv"})), ZOPE)
+    assert with_extras((FLASK, ZOPE), wanted) == (FLASK, ZOPE)
+    assert stale(wanted, with_extras((bare, ZOPE), wanted)) == ""
 
 
 def test_a_committed_lock_is_used_as_it_is(project: Project, local_lock: str) -> None:
