@@ -130,6 +130,8 @@ class HostState:
     """The key for digests of configurations, in hexadecimal; empty before the first release."""
     rollout: Rollout | None = None
     """The last rollout that reached this host."""
+    processes: str = ""
+    """What the live release tells its process manager to run, where `processes` says it."""
     command: CommandRun | None = None
     """The last `release_command` that this host ran."""
 
@@ -207,6 +209,7 @@ def parse(output: str) -> HostState:
         manager=one.get("manager", ""),
         key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
+        processes="\n".join(rest for word, rest in lines if word == "process"),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from faprelease import script
+from faprelease import processes, script
 from faprelease.hostplan import PASSED, REMOVAL, Host
 from faprelease.steps import HostPlan, Phase, Plan
 
@@ -33,6 +33,8 @@ class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
     previous_version: str
     links: tuple[str, ...]
     """What is linked from shared/."""
+    processes: tuple[str, ...]
+    """How the process manager's configuration changes: lines that go and come."""
     restarts: tuple[str, ...]
     """What is done once `current` is swapped, by its titles."""
     release_command: tuple[str, ...]
@@ -82,6 +84,9 @@ def lines(shown: Preview) -> Iterator[str]:
         ):
             if value:
                 yield f"  {name:<10}{value}"
+        if group.processes:
+            yield "  processes"
+            yield from (f"    {line}" for line in group.processes)
         for phase in group.phases:
             yield f"  {phase.phase:<12}{'; '.join(phase.steps)}"
 
@@ -118,6 +123,13 @@ def _host(plan: HostPlan, found: Host, version: str) -> HostPreview:
         previous=state.current,
         previous_version=_version(found, state.current),
         links=(*settings.linked_files, *settings.linked_dirs) if plan.prepare else (),
+        processes=tuple(
+            line
+            for phase in plan.prepare
+            for step in phase.steps
+            if step.title.startswith(processes.TITLE) and isinstance(step.stdin, str)
+            for line in processes.changes(state.processes, step.stdin)
+        ),
         restarts=tuple(
             title
             for title in _titles(phase for phase in plan.publish if phase.name == "published")

@@ -1,11 +1,14 @@
 """The processes of a role, which the Procfile names and `processes` counts, for a process manager. Pure."""
 
+import difflib
 from collections.abc import Iterator
 
 from faprelease.layout import Layout
 from faprelease.settings import Settings
 from faprelease.steps import Step, host_script
 
+TITLE = "write what the process manager runs"
+"""The title of the step whose standard input is the new configuration."""
 STRIDE = 100
 """How far apart the ports of two process types begin, as foreman has it."""
 
@@ -40,10 +43,19 @@ def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
     return "\n".join([f"; From `processes` of deploy.yml.\n[group:{group}]\nprograms={names}\n", *programs])
 
 
+def changes(before: str, after: str) -> tuple[str, ...]:
+    """The lines of a configuration that go (`-`) and come (`+`), for people."""
+    return tuple(
+        line
+        for line in difflib.ndiff(before.splitlines(), after.splitlines())
+        if line.startswith(("- ", "+ ")) and line[2:]
+    )
+
+
 def write(settings: Settings, release: str, file: str, text: str) -> Step:
     """The step that puts it into a release, which has to know these processes."""
     return host_script(
-        f"write {file}: {', '.join(f'{count} {name}' for name, count, _ in ports(settings))}",
+        f"{TITLE}: {', '.join(f'{count} {name}' for name, count, _ in ports(settings))}",
         "processes",
         stdin=text,
         release=release,

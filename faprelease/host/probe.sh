@@ -32,6 +32,11 @@ for folder in "$releases"/[0-9]*/; do
   fi
 done
 [ -z "$strange" ] || say link "$(readlink "$current")"
+if [ -f "$current/.fap/supervisor.conf" ]; then
+  while IFS= read -r line; do
+    say process "$line"
+  done <"$current/.fap/supervisor.conf"
+fi
 for record in "$state"/releases/*.jsonl; do
   [ -f "$record" ] || continue
   name=${record##*/} json=

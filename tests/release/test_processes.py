@@ -53,7 +53,9 @@ def running(supervisord: Supervisord) -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_processes_come_change_and_go_back_with_their_release(site: Site, supervisord: Supervisord) -> None:
+def test_processes_come_change_and_go_back_with_their_release(
+    site: Site, supervisord: Supervisord, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure(site, supervisord, "{web: 2, worker: 1}")
     first = site.release(build(site, "1"))
     three = {
@@ -63,6 +65,12 @@ def test_processes_come_change_and_go_back_with_their_release(site: Site, superv
     }
     assert running(supervisord) == three
     configure(site, supervisord, "{web: 1}")
+    capsys.readouterr()
+    site.release(build(site, "1"), dry_run=True)
+    changes = capsys.readouterr().out.partition("  processes\n")[2].split("\n  s")[0]
+    assert "    - numprocs=2\n    + numprocs=1\n" in changes
+    assert "    - [program:shop-worker]\n" in changes
+    assert "command" not in changes.split("- [program:shop-worker]")[0]
     second = site.release(build(site, "1"))
     assert second != first
     assert running(supervisord) == {"shop:shop-web-8000": ("sleep 28000", second)}
