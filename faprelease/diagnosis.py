@@ -131,25 +131,29 @@ def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
-    wanted, look = patient.wanted, patient.look
-    if wanted is None:
+    if patient.wanted is None:
         return
-    factor, needs, python = "II dependencies", wanted.target, python_of(wanted)
+    name, needs, look = patient.wanted.version, patient.wanted.target, patient.look
+    python = python_of(patient.wanted)
+    pack = f"pack for it: fapbuild pack --target {_target_of(look)}"
+    wrong = []
     if not any(version.startswith(f"{python}.") for version in look.pythons):
-        have = ", ".join(look.pythons) or "no Python"
-        fix = f"install python{python} there, or pack for what is: fapbuild pack --target {_target_of(look)}"
-        yield Finding(factor, "wrong", f"{wanted.version} needs Python {python}, and there is {have}", fix)
+        have = ", ".join(look.pythons) or "none"
+        wrong.append(
+            (f"{name} needs Python {python}, and there is {have}", f"install python{python}, or {pack}")
+        )
     if not needs.platform.endswith(look.machine):
-        says = f"{wanted.version} is for {needs.platform}, and this is {look.machine}"
-        yield Finding(factor, "wrong", says, f"pack for it: fapbuild pack --target {_target_of(look)}")
+        wrong.append((f"{name} is for {needs.platform}, and this is {look.machine}", pack))
     if needs.glibc and _numbers(look.glibc) < _numbers(needs.glibc):
-        says = f"{wanted.version} needs glibc {needs.glibc}, and there is {look.glibc or 'another C library'}"
-        yield Finding(factor, "wrong", says, f"pack for it: fapbuild pack --target {_target_of(look)}")
+        have = look.glibc or "another C library"
+        wrong.append((f"{name} needs glibc {needs.glibc}, and there is {have}", pack))
     if look.lacks:
         fix = f"install them; which package has one: apt-file search {look.lacks[0]}"
-        yield Finding(factor, "wrong", f"libraries are missing: {', '.join(look.lacks)}", fix)
-    if look.pythons and not look.lacks:
-        yield Finding(factor, "right", f"libraries that {wanted.version} needs are there")
+        wrong.append((f"{name} needs libraries that are not there: {', '.join(look.lacks)}", fix))
+    for says, fix in wrong:
+        yield Finding("II dependencies", "wrong", says, fix)
+    if not wrong:
+        yield Finding("II dependencies", "right", f"has what {name} needs, with Python {python}")
 
 
 def _config(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -190,9 +194,10 @@ def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
     factor, look = "V separation", patient.look
     if not patient.version:
         return
+    again = f"a new release seals it: faprelease {patient.target.settings.stage}"
     fix = "sysctl user.max_user_namespaces=10000, and util-linux: unshare, mount, setpriv"
     if look.contained is None:
-        yield Finding(factor, "note", "nothing says how the live release was installed", "release again")
+        yield Finding(factor, "note", "nothing says how the live release was installed", again)
     elif look.contained.open:
         says = f"the last install was not contained: {look.contained.open}"
         protected = patient.target.settings.protected
@@ -202,21 +207,23 @@ def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
     if lacking := sorted({"unshare", "setpriv"} - look.tools):
         yield Finding(factor, "note", f"{' and '.join(lacking)} not found, which contain installs", fix)
     if look.writable:
-        yield Finding(factor, "note", "the live release can be written to", "release again, which seals it")
+        yield Finding(factor, "note", "the live release can be written to", again)
 
 
 def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, look = "VI processes", patient.look
+    factor, look, stage = "VI processes", patient.look, patient.target.settings.stage
     if look.changed:
         says = f"{len(look.changed)} files of the live release changed: {_some(look.changed)}"
-        fix = "keep what is written in shared/ (linked_dirs), then release again; faprelease status --verify"
+        fix = f"see them: faprelease status {stage} --verify; make it new: faprelease {stage}"
         yield Finding(factor, "wrong", says, fix)
     elif patient.version and look.sealed:
         yield Finding(factor, "right", "the live release is what was installed")
     elif patient.version:
-        yield Finding(factor, "note", "the live release was never sealed", "release again")
+        yield Finding(
+            factor, "note", "the live release was never sealed", f"the next one is: faprelease {stage}"
+        )
     for name, pid in look.stale:
-        fix = f"faprelease restart {patient.target.settings.stage}, or on the host: ps -fp {pid}"
+        fix = f"faprelease restart {stage}, or on the host: ps -fp {pid}"
         yield Finding(factor, "note", f"process {pid} still runs in {name}, which is not live", fix)
 
 
@@ -232,7 +239,9 @@ def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     elif code == 3 and not patient.version:
         yield Finding(factor, "right", f"{said}, so the first release can")
     elif code in (1, 3):
-        yield Finding(factor, "wrong", said, f"faprelease restart {_place(patient)}; faprelease logs")
+        yield Finding(
+            factor, "wrong", said, f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}"
+        )
     else:
         yield Finding(factor, "note", said, "on the host, as root: ss -ltnp")
 

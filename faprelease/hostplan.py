@@ -103,9 +103,9 @@ class HostPlanner:
         done = Phase("record", (self._record({}, "restarted", self.goal),))
         return self._host_plan(publish=(*phases, done) if phases else ())
 
-    def look(self) -> HostPlan:
-        """Only see whether the release runs well; nothing is changed."""
-        return self._host_plan(prepare=self._phases(("checking", None)))
+    def look(self, *, whole: bool = False) -> HostPlan:
+        """Only see whether the release runs well, and with `whole` that no file of it changed."""
+        return self._host_plan(prepare=self._phases(("checking", self._unchanged if whole else None)))
 
     def finish(self) -> HostPlan:
         """What is left to do once every gate was passed."""
@@ -301,6 +301,17 @@ class HostPlanner:
             limit=300,
         )
         yield self._record({new: self._record_of(new, "ready")})
+
+    def _unchanged(self) -> Iterator[Step]:
+        yield host_script(
+            "see that the release is what was installed",
+            "tree",
+            "unchanged",
+            release=self.layout.release(self.goal),
+            state=self.layout.state,
+            id=self.goal,
+            limit=300,
+        )
 
     def _environment_file(self) -> str:
         return f"{self.layout.release(self.goal)}/{self.settings.environment_name}"

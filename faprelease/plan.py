@@ -36,16 +36,16 @@ def plan_release(
     )
 
 
-def plan_look(hosts: list[Host], order: Order, what: str = "") -> Plan | None:
+def plan_look(hosts: list[Host], order: Order, what: str = "", *, whole: bool = False) -> Plan | None:
     """See whether what the settings name runs well already: None unless every host has it live, the same
-    artifact with the same configuration. Without a sha256 nobody knows what a URL holds."""
+    artifact with the same configuration. Without a sha256 nobody knows what a URL holds. With `whole`, a
+    release whose files changed is not well."""
     wanted = _curl_options(hosts).curl_sha256.lower()
     if not wanted or not all(is_live(host, order, wanted) for host in hosts):
         return None
     planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
-    return Plan(
-        f"look at {_stage(hosts)}: {_name(hosts, what)}", tuple(planner.look() for planner in planners)
-    )
+    plans = tuple(planner.look(whole=whole) for planner in planners)
+    return Plan(f"look at {_stage(hosts)}: {_name(hosts, what)}", plans)
 
 
 def plan_check(hosts: list[Host], order: Order) -> Plan:

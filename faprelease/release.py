@@ -55,7 +55,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
         def plan_of(order: Order) -> Plan:
             return plan_release(scene.hosts, order, what, rerun=request.rerun)
 
-        look = plan_look(scene.hosts, scene.order, what)
+        look = plan_look(scene.hosts, scene.order, what, whole=True)
         if look and _is_well(look, walk, scene):
             _keep(walk, scene, None, digest, None)
             return

@@ -3,7 +3,6 @@
 # empty for any), libraries (their names), conf (of supervisor's program, empty for none); linked files on stdin, one a line.
 say() { printf '%s %s\n' "$1" "$2"; }
 say time "$(date +%s)"
-say user "$(id -un)"
 say machine "$(uname -m)"
 say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 there=$path
@@ -17,10 +16,9 @@ df -Pi "$there" 2>/dev/null | {
   read -r line
   set -f
   set -- ${line%%%*}
-  shift $(($# - 2))
-  say inodes "$1"
+  [ $# -lt 2 ] || { shift $(($# - 2)); say inodes "$1"; }
 }
-for tool in curl tar sha256sum unshare setpriv systemd-run; do
+for tool in unshare setpriv; do
   command -v "$tool" >/dev/null 2>&1 && say tool "$tool"
 done
 for candidate in python3 ${python:+"python$python" "/usr/local/bin/python$python" "/usr/bin/python$python"} \
@@ -58,7 +56,7 @@ if all=$(cd -P "$releases" 2>/dev/null && pwd); then
   for process in /proc/[0-9]*; do
     cd -P "$process/cwd" 2>/dev/null || continue
     case $PWD/ in
-      "$release"/*) ;;
+      "${release:-/nothing}"/*) ;;
       "$all"/*) folder=${PWD#"$all"/}; say stale "${folder%%/*} ${process#/proc/}" ;;
     esac
   done

@@ -79,6 +79,6 @@ changed = [
 if changed:
     print("warning: the release is not what was installed (+ is now, - was):", file=sys.stderr)
     print("\n".join("  " + line for line in changed[:20]), file=sys.stderr)
-    print("hint: release again; what is written belongs in shared/ (linked_dirs)", file=sys.stderr)
+    print("hint: a release makes it new; what is written belongs in shared/ (linked_dirs)", file=sys.stderr)
 sys.stdout.flush()
 os._exit(code or (3 if changed else 0))

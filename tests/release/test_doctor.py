@@ -7,12 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from artifact_store import reading
 from artifact_store.store import open_store
-from faprelease import upstreams
+from faprelease import look, upstreams
+from faprelease.diagnosis import Case, Patient, findings
 from faprelease.doctor import compare, doctor
+from faprelease.facts import parse
+from faprelease.report import Report
 from faprelease.upstreams import Upstream
+from faprelease.walk import Walk
 from tests.release.site import Site, artifact
 
 
@@ -88,6 +94,43 @@ def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(s
     found = _found(site)
     assert found["store"] == [("right", "shop 7 is promoted to production, and can be read")]
     assert ("wrong", "7 needs variables that nothing sets: DATABASE_URL") in found["III"]
+
+
+def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
+    url = artifact(site.folder / "packed", "7")
+    with reading.opened(url) as source:
+        wanted = reading.look(source).manifest
+    needs = msgspec.structs.replace(wanted.target, python="cp311", platform="linux_x86_64", glibc="2.28")
+    site.configure("protected: true")
+    (target,) = Walk.of(site.request(), "doctor", Report()).targets
+    state = parse("free 9999999\ntool curl\ntool python3\ncurrent 260101-000000\nfolder 260101-000000\n")
+    answer = (
+        "time 1000\nmachine aarch64\nlibc glibc 2.17\npython 3.9.2\nlacks libpq.so.5\ninodes 5\n"
+        'contained {"contained":"network","open":"files"}\nconf startsecs=1\nreadable_environment /x/.env\n'
+    )
+    patient = Patient(
+        target=target,
+        state=state,
+        look=look.parse(answer),
+        clock=(2000.0, 2001.0),
+        wanted=msgspec.structs.replace(wanted, target=needs),
+        health="no answer\nconnection refused",
+    )
+    found = findings(Case(patients=(patient,)), {"web2 (web)": "no route"})
+    assert [one.says for one in found if one.verdict == "wrong"] == [
+        "no route",
+        "its clock and this machine's are 999 s apart",
+        "only 5 inodes are free",
+        "7 needs Python 3.11, and there is 3.9.2",
+        "7 is for linux_x86_64, and this is aarch64",
+        "7 needs glibc 2.28, and there is 2.17",
+        "7 needs libraries that are not there: libpq.so.5",
+        "every user can read the environment file",
+        "the last install was not contained: files",
+        "is not well: connection refused",
+    ]
+    assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
+    assert "a stop may leave its children running" in [one.says for one in found]
 
 
 def test_hosts_that_do_not_answer_are_told_and_equal_findings_stand_once(tmp_path: Path) -> None:

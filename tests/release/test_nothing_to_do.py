@@ -49,6 +49,17 @@ def test_the_same_again_changes_nothing(site: Site, url: str, capfd: pytest.Capt
     assert not site.locked()
 
 
+def test_a_release_whose_files_changed_is_made_anew(
+    site: Site, url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = site.release(url, curl_sha256=digest(url))
+    (site.path / "current/app.py").chmod(0o644)
+    (site.path / "current/app.py").write_text("VERSION = 'forged'")
+    assert site.release(url, curl_sha256=digest(url)) != first
+    assert "files of it changed since it was made" in capfd.readouterr().err
+    assert site.version() == "1"
+
+
 @pytest.mark.parametrize(
     "more",
     [
