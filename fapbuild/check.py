@@ -18,12 +18,17 @@ from fapbuild.plan import Entry
 from fapbuild.sources import SourceTree
 
 CODEBASE, DEPENDENCIES, CONFIG = "I codebase", "II dependencies", "III config"
-SEPARATION, PROCESSES, PORT, CONCURRENCY = "V separation", "VI processes", "VII port", "VIII concurrency"
-DISPOSABILITY, LOGS, ADMIN = "IX disposability", "XI logs", "XII admin"
+SEPARATION, PROCESSES, PORT, CONCURRENCY = (
+    "V separation",
+    "VI processes",
+    "VII port binding",
+    "VIII concurrency",
+)
+DISPOSABILITY, LOGS, ADMIN = "IX disposability", "XI logs", "XII admin processes"
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _FETCHES = re.compile(
-    r"\b(curl|wget|git clone|apt-get|npm|yarn|gcc|make|pip3? install(?!.*--no-index))(?=\s)"
+    r"\b(curl|wget|git clone|apt-get|npm|yarn|gcc|make|pip3? install(?!.*--(?:no-index|find-links)))(?=\s)"
 )
 _PORT = re.compile(r"\$\{?PORT\b|unix:")
 _FIXED = re.compile(r"(?:--bind|--port|-b|-p|--http)[ =](?:\S*:)?(\d{2,5})(?=\s|$)")
@@ -56,6 +61,7 @@ def check(root: Path, output: Path) -> Iterator[Finding]:
             "files that an app writes are committed",
             _named(files, _DATA),
             "a release is read-only: keep them in shared/ (linked_files, linked_dirs of deploy.yml)",
+            otherwise="no files that an app writes are committed",
         )
         yield from _processes(tree)
         yield from _logs(files)
@@ -195,7 +201,11 @@ def _processes(tree: SourceTree) -> Iterator[Finding]:
 
 def _logs(files: tuple[Entry, ...]) -> Iterator[Finding]:
     yield _none_of(
-        LOGS, "log files are committed", _named(files, _LOG), "git rm --cached them, and .gitignore"
+        LOGS,
+        "log files are committed",
+        _named(files, _LOG),
+        "git rm --cached them, and name them in .gitignore",
+        otherwise="no log files are committed",
     )
     to_files = [
         entry.path
@@ -229,10 +239,10 @@ def _wrong(factor: str, error: FapError) -> Finding:
     return Finding(factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), error.hint)
 
 
-def _none_of(factor: str, says: str, found: Sequence[str], fix: str, otherwise: str = "") -> Finding:
+def _none_of(factor: str, says: str, found: Sequence[str], fix: str, *, otherwise: str) -> Finding:
     if found:
         return Finding(factor, "note", f"{says}: {_some(found)}", fix)
-    return Finding(factor, "right", otherwise or f"no {says.removesuffix(' are committed')} are committed")
+    return Finding(factor, "right", otherwise)
 
 
 def _named(files: Iterable[Entry], pattern: re.Pattern[str]) -> list[str]:
