@@ -189,9 +189,13 @@ class HostPlanner:
         new = self.goal
         yield host_script(
             "make the release folder",
+            "process",
+            "sweep_once",
             "prepare",
             "record",
             stdin="\n".join(self.settings.linked_dirs),
+            trials=self.layout.trials,
+            ours="",
             release=self.layout.release(new),
             current=self.layout.current,
             shared=self.layout.shared,

@@ -53,6 +53,17 @@ class Layout:
         """`<id>.jsonl` is a release's record, `<id>.artifact.json` what was unpacked there."""
         return join(self.state, "releases")
 
+    @property
+    def trials(self) -> str:
+        """The releases that `once --curl-url` makes, each with a layout of its own."""
+        return join(self.path, ".once")
+
+    def trial(self, name: str) -> "Layout":
+        """A layout for one release apart from all others, which goes with its folder `path`; only
+        `shared/` is the same."""
+        path = join(self.trials, name)
+        return Layout(path, join(path, "current"), join(path, "releases"), self.shared)
+
     def release(self, release_id: str) -> str:
         """The folder of one release."""
         return join(self.releases, release_id)

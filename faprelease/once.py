@@ -3,7 +3,7 @@ its user; or a shell there, or the logs of what runs."""
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from faprelease.config import Target
 from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.hooks import Context
 from faprelease.hostplan import Host
-from faprelease.layout import Layout
 from faprelease.steps import Step, host_script, read_host_file
 from faprelease.transports import interactive
 from faprelease.walk import Walk
@@ -36,22 +35,15 @@ def once(walk: Walk, argv: Sequence[str], where: Where, *, title: str, event: st
 
     Raises UsageError for a host that is not there, FapError where there is no such release.
     """
-    with walk.scene(lock=False) as scene:
-        chosen = _chosen(scene.hosts, where)
-        releases = {host.target.label: _release(host, where.release) for host in chosen}
+    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
+        releases = {host.target.label: _release(host, where.release) for host in scene.hosts}
         order = scene.order
-    for host in chosen:
+    for host in scene.hosts:
         if where.everywhere:
             walk.report.say(f"{host.target.label}:")
         release = releases[host.target.label]
-        line = {
-            "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "event": event,
-            "release": release,
-            "who": order.who,
-            "command": title,
-        }
-        code = _run(host.target, host.target.layout, release, argv, line, order.token)
+        line = {**begun(event, order.who, title), "release": release}
+        code = run_in(host.target, release, argv, line, order.token, told=host.target.layout.state)
         if code:
             return code
     return 0
@@ -62,9 +54,9 @@ def logs(walk: Walk, where: Where, *, follow: bool) -> int:
 
     Raises ConfigError if no plugin knows.
     """
-    with walk.scene(lock=False) as scene:
-        chosen = _chosen(scene.hosts, where)
-    for host in chosen:
+    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
+        pass
+    for host in scene.hosts:
         running = host.target.layout.release(host.state.current) if host.state.current else ""
         steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
         if not steps:
@@ -97,23 +89,31 @@ def place_of(target: Target) -> interactive.Place:
     )
 
 
-def _run(
-    target: Target, layout: Layout, release: str, argv: Sequence[str], line: dict[str, str], run_id: str
+def begun(event: str, who: str, title: str) -> dict[str, object]:
+    """What the ledger says of a command that begins now, but for where it runs."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"at": at, "event": event, "who": who, "command": title}
+
+
+def run_in(
+    target: Target, release: str, argv: Sequence[str], line: dict[str, object], run_id: str, *, told: str
 ) -> int:
+    """Run a command in a release of a target; its exit code. The ledger in the state folder `told` gets the
+    line; where that is the release's own, also what it changed in the release is looked for."""
+    layout = target.layout
     folder = layout.release(release)
+    compare = host_script("", "tree", "compare_tree", state=layout.state, release=folder, id=release).script
     config = {
         "release": folder,
         "environment": f"{folder}/{target.settings.environment_name}",
         "argv": list(argv),
-        "state": layout.state,
+        "state": told,
         "id": run_id,
         "line": line,
-        "compare": host_script(
-            "", "tree", "compare_tree", state=layout.state, release=folder, id=release
-        ).script,
+        "compare": compare if told == layout.state else "",
     }
     words = ("python3", "-I", "-S", "-c", read_host_file("once.py"), msgspec.json.encode(config).decode())
-    pid = shlex.quote(f"{layout.state}/once/{run_id}")
+    pid = shlex.quote(f"{told}/once/{run_id}")
     return interactive.run(
         place_of(target),
         f"exec {shlex.join(words)}",
@@ -126,14 +126,15 @@ def _together(steps: Sequence[Step]) -> str:
     return "\n".join([*(f"(\n{step.script}\n) &" for step in steps), "wait"])
 
 
-def _chosen(hosts: list[Host], where: Where) -> list[Host]:
+def on_chosen_hosts(walk: Walk, where: Where) -> Walk:
+    """The walk over those hosts alone: others may be down. Raises UsageError for one that is not there."""
     if where.everywhere:
-        return hosts
-    named = [host for host in hosts if not where.host or host.target.host == where.host]
+        return walk
+    named = [target for target in walk.targets if not where.host or target.host == where.host]
     if not named:
-        known = ", ".join(host.target.host for host in hosts)
+        known = ", ".join(target.host for target in walk.targets)
         raise UsageError(f"{where.host} is no host of this role", hint=f"one of: {known}")
-    return named[:1]
+    return replace(walk, targets=named[:1])
 
 
 def _release(host: Host, wanted: str) -> str:

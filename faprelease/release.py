@@ -38,7 +38,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
     what = found.name if found else ""
     for target in walk.targets:
         curl.check(Context(target, "release", "", "").options(curl.Options))
-    _refuse_unreadable(walk.targets)
+    refuse_unreadable(walk.targets)
     walk = walk.with_environment()
     digest = _digest(walk, planned)
     with walk.scene(lock=not walk.dry_run) as scene:
@@ -215,7 +215,8 @@ def _is_well(look: Plan, walk: Walk, scene: Scene) -> bool:
     return True
 
 
-def _refuse_unreadable(targets: list[Target]) -> None:
+def refuse_unreadable(targets: list[Target]) -> None:
+    """Raise ConfigError for a URL that only this machine can read."""
     url = targets[0].plugin_values["curl_url"]
     if url.startswith("file:") and any(target.settings.connection != "local" for target in targets):
         raise ConfigError(

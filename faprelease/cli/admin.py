@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -35,6 +35,9 @@ class _WithCommand(click.Command):
 @_on
 @_everywhere
 @_release
+@click.option("--curl-url", default="", metavar="URL", help="in a new release of this, apart from all others")
+@click.option("--curl-sha256", default="", metavar="HEX", help="the digest that it must have")
+@click.option("--keep", is_flag=True, help="leave that release there; otherwise it is removed")
 @click.pass_context
 def once(
     ctx: click.Context,
@@ -46,16 +49,23 @@ def once(
     on: str,
     everywhere: bool,
     release: str,
+    curl_url: str,
+    curl_sha256: str,
+    keep: bool,
 ) -> None:
     """Run a command once in the live release of STAGE ROLE: its folder, environment, venv and user.
 
     \b
       faprelease once production web --command 'manage.py migrate --plan'
       faprelease once production web -- manage.py shell
+      faprelease once --curl-url https://…/shop-2.tgz production web --command 'manage.py check'
 
     On a terminal it has a terminal. Its exit code is that of faprelease; Ctrl-C reaches it, and so does a
     connection that is cut (HUP). The ledger notes who ran what, without arguments. If it changed files of the
     release, they are told, and the exit code is 3 where it would be 0.
+
+    With --curl-url it runs in a release that is made for it beside the others, on one host, with their shared
+    files and environment but without plugins and preflight. Nothing that runs is touched.
     """
     from faprelease.once import Where, title_of
 
@@ -63,9 +73,20 @@ def once(
     if bool(argv) == bool(command):
         raise click.UsageError("say what to run: --command TEXT, or -- COMMAND [ARGUMENTS]")
     where = Where(host=on, everywhere=everywhere, release=release)
-    title = title_of(argv or command.split())
-    asked = _of_a_role(words, file, stage, role)
-    _run(asked, argv or ["/bin/sh", "-c", command], where, title, "once")
+    title, argv = title_of(argv or command.split()), argv or ["/bin/sh", "-c", command]
+    if not curl_url:
+        if curl_sha256 or keep:
+            raise click.UsageError("--curl-sha256 and --keep are about the release of a --curl-url")
+        _run(_of_a_role(words, file, stage, role), argv, where, title, "once")
+    if everywhere or release:
+        raise click.UsageError("a --curl-url is released on one host, apart from its other releases")
+    from faprelease.elsewhere import once_elsewhere
+    from faprelease.report import Report
+    from faprelease.walk import Walk
+
+    words = (*words, "--curl-url", curl_url, *(("--curl-sha256", curl_sha256) if curl_sha256 else ()))
+    walk = Walk.of(_of_a_role(words, file, stage, role), "once", Report())
+    sys.exit(once_elsewhere(walk, argv, on, keep=keep, title=title))
 
 
 @cli.command(context_settings=FLAGS)
@@ -116,7 +137,7 @@ def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait
         run(request(words, file, stage, role, lock_wait=lock_wait), report)
 
 
-def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> None:
+def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> NoReturn:
     from faprelease import once as admin
     from faprelease.report import Report
     from faprelease.walk import Walk

@@ -68,6 +68,115 @@ def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: Fl
     assert found["clock", "agrees with this machine's"] == len(site.hosts)
 
 
+def trials(site: FleetSite) -> list[str]:
+    folder = site.hosts[0].path("/home/deploy/www/shop/.once")
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def snapshot(site: FleetSite) -> dict[str, object]:
+    """What is in the app's folder on the first host, but for its ledger and the folders that were touched."""
+    root = site.hosts[0].path("/home/deploy/www/shop")
+    return {
+        str(path): ((found := path.lstat()).st_ino, found.st_mode, found.st_size, found.st_ctime_ns)
+        for part in ("releases", "current", ".fap/releases", ".fap/rollout.jsonl", ".fap/envs")
+        for path in (root / part, *(root / part).rglob("*"))
+        if path.is_symlink() or path.exists()
+    }
+
+
+def test_a_command_runs_in_a_release_of_its_own_that_goes_again(site: FleetSite) -> None:
+    more = "environment: {WORD: hello}\nlinked_files: [note]\nplugins: [tests.release.plugins]\n"
+    site.configure(more + "fail_at: updated\npreflight: exit 9\nkeep_releases: 1")
+    url = site.add("2", install_sh=VENV)
+    words = ("once", "--curl-url", url, "production", "web")
+    refused = site.run(*words, "--command", "true")
+    assert (refused.returncode, "linked files are missing" in refused.stderr) == (1, True), refused.stderr
+    for host in site.hosts:
+        host.run(["mkdir", "-p", "www/shop/shared"], check=True)
+        host.run(["touch", "www/shop/shared/note"], check=True)
+    site.configure(more)
+    assert site.release(site.add("1", install_sh=VENV)).returncode == 0
+    site.configure(more + "fail_at: updated\npreflight: exit 9\nkeep_releases: 1")
+    before = snapshot(site)
+    done = site.run(*words, "--command", 'cat app.py; echo "$WORD"; tool x; echo on >note; pwd; exit 7')
+    assert done.returncode == 7, done.stderr
+    *said, folder = done.stdout.splitlines()
+    assert said == ["VERSION = '2'", "hello", "tool of the venv: x"]
+    assert folder.startswith("/home/deploy/www/shop/.once/")
+    assert trials(site) == []
+    assert snapshot(site) == before
+    assert site.hosts[0].path("/home/deploy/www/shop/shared/note").read_text() == "on\n"
+    last = ledger(site)[-1]
+    assert (last["event"], last["code"], last["command"]) == ("once", 7, "cat")
+    assert isinstance(last["artifact"], dict)
+    assert last["artifact"]["version"] == "2"
+    wrong = site.run(*words, "--curl-sha256", "0" * 64, "--", "true")
+    assert wrong.returncode == 6, wrong.stderr
+    failing = site.add("3", install_sh=b"echo no compiler; exit 1\n")
+    failed = site.run("once", "--curl-url", failing, "production", "web", "--", "true")
+    assert failed.returncode == 1
+    assert "install, contained failed (exit 1), and the command was not run:" in failed.stderr
+    assert "no compiler" in failed.stderr
+    assert trials(site) == []
+    assert snapshot(site) == before
+    for flags in (["--everywhere"], ["--release", "261122-120000"]):
+        assert site.run(*words, *flags, "--", "true").returncode == 2
+    assert site.run("once", "--keep", "production", "web", "--", "true").returncode == 2
+
+
+def test_a_release_of_its_own_is_kept_if_asked_and_can_be_removed(site: FleetSite) -> None:
+    url = site.add("2", install_sh=VENV)
+    words = ("once", "--curl-url", url, "production", "web")
+    done = site.run(*words, "--keep", "--on", "web1", "--", "pwd")
+    assert done.returncode == 0, done.stderr
+    assert f"kept: {done.stdout}" in done.stderr
+    assert site.run(*words, "--", "true").returncode == 0
+    assert site.release(url).returncode == 0
+    (kept,) = trials(site)
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("to remove it, on web1 as deploy: ")
+    site.hosts[0].run(["sh", "-c", line.partition(" as deploy: ")[2]], check=True)
+    assert kept in line
+    assert trials(site) == []
+    assert site.version(site.hosts[0]) == "2"
+
+
+def test_ctrl_c_while_it_is_prepared_removes_it(site: FleetSite) -> None:
+    url = site.add("2", install_sh=VENV)
+    process = site.start("once", "--curl-url", url, "production", "web", "--", "echo", "run")
+    assert process.stderr is not None
+    while "preparing a release of its own" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert trials(site) == []
+
+
+@pytest.mark.parametrize("then", ["once", "release"])
+def test_what_a_killed_run_left_goes_with_the_next(site: FleetSite, then: str) -> None:
+    url = site.add("2", install_sh=VENV)
+    words = ("once", "--curl-url", url, "production", "web", "--command")
+    process = site.start(*words, "echo begun; while :; do sleep 0.1; done")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    assert site.run(*words, "pwd").returncode == 0
+    assert len(trials(site)) == 2, "another run leaves alone what is in use"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    process.communicate(timeout=30)
+    (left,) = {name.removesuffix(".holder") for name in trials(site)}
+
+    def is_gone() -> bool:
+        done = site.run(*words, "true") if then == "once" else site.release(url)
+        assert done.returncode == 0, done.stderr
+        return trials(site) == []
+
+    wait_until(is_gone, f"{left} is removed", 40)
+
+
 def test_a_command_runs_once_in_the_live_release(site: FleetSite) -> None:
     site.configure("environment: {WORD: 'it''s & a b'}")
     assert site.release(site.add("1", install_sh=VENV)).returncode == 0
