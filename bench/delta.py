@@ -4,7 +4,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -83,7 +83,7 @@ class Scene:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-def measure(folder: Path, commits: int, runs: int) -> list[Row]:
+def measure(folder: Path, commits: int, runs: int) -> Iterator[Row]:
     """Everything on builds of `commits` + 1 commits, each of which changes two modules.
 
     Raises BenchError if a release fails or moves nothing.
@@ -102,16 +102,14 @@ def measure(folder: Path, commits: int, runs: int) -> list[Row]:
             digest = sha256(site.files[f"/{made.name}"]).hexdigest()
             builds.append(Build(made, f"{wire.url}/{made.name}", digest))
         scene = Scene(folder, wire, builds)
-        return [
-            *_first(scene, runs),
-            *_code_only(scene),
-            _install(scene, runs),
-            _second_role(scene),
-            *_slow(scene),
-        ]
+        yield _first(scene, runs)
+        yield from _code_only(scene)
+        yield _install(scene, runs)
+        yield _second_role(scene)
+        yield _slow(scene)
 
 
-def _first(scene: Scene, runs: int) -> list[Row]:
+def _first(scene: Scene, runs: int) -> Row:
     ours, pip = [], []
     for turn in range(runs):
         scene.forget()
@@ -120,7 +118,7 @@ def _first(scene: Scene, runs: int) -> list[Row]:
         for found, way in ways if turn % 2 else ways[::-1]:
             os.sync()
             found.append(way(scene.builds[0]))
-    return [_row("first release, bare host", ours, "curl, tar, venv, pip", pip)]
+    return _row("first release, bare host", ours, "curl, tar, venv, pip", pip)
 
 
 def _code_only(scene: Scene) -> list[Row]:
@@ -168,7 +166,7 @@ def _second_role(scene: Scene) -> Row:
     return Row("second role, 0 bytes moved", seconds, "curl, tar, venv, pip", scene.by_pip(scene.builds[-1]))
 
 
-def _slow(scene: Scene) -> list[Row]:
+def _slow(scene: Scene) -> Row:
     """Back and forth between two builds over 20 Mbit/s, with the cache and without."""
     one, other = scene.builds[0], scene.builds[1]
     scene.forget()
@@ -177,7 +175,7 @@ def _slow(scene: Scene) -> list[Row]:
     delta = scene.release(other)
     whole = scene.release(one, cache="")
     scene.wire.speed = 0
-    return [Row("code only, 20 Mbit/s", delta, "the whole file fetched", whole)]
+    return Row("code only, 20 Mbit/s", delta, "the whole file fetched", whole)
 
 
 def timed(work: Callable[[], object]) -> float:
