@@ -11,7 +11,7 @@ from artifact_store.policy import Policy
 from artifact_store.releases import ReleaseRecord
 from artifact_store.store import Store, open_store
 from artifact_store.trust import Trust
-from faprelease import release
+from faprelease import inspection, release
 from faprelease.errors import ReleaseFailedError
 from faprelease.report import Report
 from tests.release.site import INSTALL, Site, artifact
@@ -92,6 +92,35 @@ def test_what_a_rollback_left_no_longer_counts(shop: Shop) -> None:
 def test_a_release_by_url_is_recorded_without_an_entry(shop: Shop, tmp_path: Path) -> None:
     shop.site.release(artifact(tmp_path / "elsewhere", "1"))
     assert [(record.entry, record.outcome) for record in shop.records()] == [(0, "healthy")]
+
+
+def test_history_tells_what_ledgers_and_the_store_know(shop: Shop) -> None:
+    shop.push("1")
+    shop.release()
+    shop.push("2", install=b"#!/bin/sh\nexit 1\n")
+    with pytest.raises(ReleaseFailedError):
+        shop.release()
+    shop.push("3")
+    shop.release()
+    shop.site.rollback()
+
+    def told() -> list[tuple[str, str, str]]:
+        return [(event.event, event.version, event.more) for event in inspection.events(shop.site.request())]
+
+    here = [("released", "1", ""), ("failed", "2", ""), ("released", "3", ""), ("rolled back", "1", "")]
+    assert told() == here
+    # The host was set up anew, and its ledger went with it: the store remembers.
+    (shop.site.path / ".fap/ledger.jsonl").unlink()
+    # Sorted, as it was all done within a second or two.
+    assert sorted(told()) == [
+        ("released", "1", "healthy, as the store says"),
+        ("released", "2", "failed, as the store says"),
+        ("released", "3", "healthy, as the store says"),
+        ("rolled back", "1", "healthy, as the store says"),
+    ]
+    who = shop.records()[0].who
+    found = {(event.role, event.hosts, event.who) for event in inspection.events(shop.site.request())}
+    assert found == {("web", ("localhost",), who)}
 
 
 def test_a_store_that_cannot_be_written_fails_no_release(

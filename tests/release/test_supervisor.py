@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.errors import FapError, ReleaseFailedError, RolledBackError
+from faprelease import once
+from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, UsageError
+from faprelease.report import Report
+from faprelease.walk import Walk
 from tests.release.site import Site, artifact
 from tests.supervisord import Supervisord, supervisord_in
 
@@ -115,6 +118,38 @@ def test_a_supervisord_that_does_not_answer_is_said_first(
     with pytest.raises(FapError, match="supervisord does not answer"):
         site.release(build(site, "1"))
     assert site.current() == ""
+
+
+TALKS = b"""\
+echo "said by $PWD"; echo "warned by ${PWD##*/}" >&2; exec sleep 1000
+"""
+
+
+def test_the_logs_of_each_process_are_shown(
+    site: Site, supervisord: Supervisord, capfd: pytest.CaptureFixture[str]
+) -> None:
+    both = "".join(CONF.replace("program:shop", f"program:{name}") for name in ("web", "worker"))
+    release = site.release(build(site, "1", TALKS, conf=both + "[group:shop]\nprograms=web,worker\n"))
+    folder = site.path / "releases" / release
+    capfd.readouterr()
+    walk = Walk.of(site.request(), "logs", Report())
+    assert once.logs(walk, once.Where(), follow=False) == 0
+    shown = [line for line in capfd.readouterr().out.splitlines() if line]
+    assert shown == [
+        line
+        for name in ("web", "worker")
+        for line in (
+            f"==> shop:{name}, stdout",
+            f"said by {folder}",
+            f"==> shop:{name}, stderr",
+            f"warned by {release}",
+        )
+    ]
+    with pytest.raises(UsageError, match="web9 is no host of this role"):
+        once.logs(walk, once.Where(host="web9"), follow=False)
+    site.configure()
+    with pytest.raises(ConfigError, match="none of its plugins knows the logs"):
+        once.logs(Walk.of(site.request(), "logs", Report()), once.Where(), follow=False)
 
 
 GRACEFUL = b"""\

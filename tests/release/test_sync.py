@@ -4,12 +4,16 @@ from hashlib import sha256
 
 import pytest
 
+from artifact_store.store import open_store
+from artifact_store.trust import NO_RULES
 from faprelease.facts import Unpacked
 from faprelease.sync import what_the_hosts_run
 from tests.release.fleet_site import FleetSite, builds, hosts, site
+from tests.release.site import INSTALL
 from tests.release.test_goals import A, B, release
 from tests.release.test_plan import host_state
 from tests.release.test_plan import hosts as planned_hosts
+from tests.store.tgz import tgz
 
 __all__ = ["builds", "hosts", "site"]
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -48,3 +52,33 @@ def test_lagging_and_new_hosts_follow_and_the_others_stay(site: FleetSite) -> No
     assert counts == ["1", "1", "1"]
     for host in site.hosts:
         host.run(["rm", "-f", "restarts"])
+
+
+def test_what_was_promoted_but_is_only_on_some_hosts_gets_to_the_rest(site: FleetSite) -> None:
+    folder = site.folder / "store"
+    store = open_store(f"file://{folder}", NO_RULES)
+    site.configure(f"store: {site.builds.url}/store")
+
+    def push(version: str) -> None:
+        files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
+        store.publish(tgz(site.folder, version=version, files=files, wheels={}), "ci")
+        store.promote("shop", version, "production", who="ann")
+        for path in folder.rglob("*"):
+            if path.is_file():
+                site.builds.bodies[f"/store/{path.relative_to(folder)}"] = [path.read_bytes()]
+
+    def run(*words: str) -> None:
+        done = site.run(*words, "production")
+        assert done.returncode == 0, done.stderr
+
+    push("1")
+    run("release", "--hosts", "web1,web2")
+    push("2")
+    run("sync")
+    assert site.versions() == ["1", "1", "1"], "a new host gets what the others run, not what comes next"
+    run("release", "--hosts", "web2")
+    assert site.versions() == ["1", "2", "1"]
+    released_to = site.hosts[1].path("/home/deploy/www/shop/current").readlink()
+    run("sync")
+    assert site.versions() == ["2", "2", "2"], "they differ, so the stage's log says what they should run"
+    assert site.hosts[1].path("/home/deploy/www/shop/current").readlink() == released_to
