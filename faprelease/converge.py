@@ -91,7 +91,7 @@ class Converged(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     outcome: Outcome = "failed"
     changed: bool = False
-    """Something was released here, however it ended."""
+    """Something was published here, also where it did not stay."""
     was: str = ""
     """The release that ran before, empty for none or where nobody looked."""
     now: str = msgspec.field(default="", name="is")
@@ -260,12 +260,11 @@ class _Convergence:
                 )
         self._hold_back(host, found)
         plan = plan_release(scene.hosts, scene.order, found.name)
-        self._tell(changed=True)
         try:
             walk.carry_out(plan, scene)
         finally:
             for ended in self._report.ended.values():
-                self._tell(now=ended.release)
+                self._tell(now=ended.release, changed=ended.outcome != "failed")
         self._tell(outcome="healthy")
 
     def _hold_back(self, host: Host, found: Promoted) -> None:
@@ -309,7 +308,7 @@ class _Convergence:
         outcome, held_back = _RECORDED.get(told.outcome), told.outcome == "held back"
         if outcome is None or (held_back and _did_not_stay(last, (told.digest, told.config))):
             return None
-        tried = scene.order.release if told.changed and outcome != "failed" else ""
+        tried = scene.order.release if told.changed else ""
         return HostRecord(
             app=scene.hosts[0].target.settings.project_name,
             stage=told.stage,
