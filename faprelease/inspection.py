@@ -10,7 +10,7 @@ from faprelease.hostplan import Host
 from faprelease.plan import plan_check
 from faprelease.report import Report
 from faprelease.request import Request
-from faprelease.standing import Held, Standing, held, standings
+from faprelease.standing import Held, Standing, held, measure, parse_sizes, standings
 from faprelease.steps import HostPlan, Phase, Result
 from faprelease.walk import Scene, Walk
 
@@ -33,7 +33,12 @@ def status(request: Request, *, verify: bool = False) -> list[Standing]:
 def releases(request: Request) -> list[Held]:
     """Every release on every host. Raises FapError, UnreachableError."""
     with Walk.of(request, "releases", Report()).scene(lock=False) as scene:
-        return [each for host in scene.hosts for each in held(host.target, host.state)]
+        said = scene.connections.run("measure", measure)
+        return [
+            each
+            for host in scene.hosts
+            for each in held(host.target, host.state, parse_sizes(said[host.target.label]))
+        ]
 
 
 def events(request: Request) -> list[Event]:

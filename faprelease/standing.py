@@ -7,6 +7,7 @@ import msgspec
 from faprelease.config import Target
 from faprelease.facts import HostState, Release, is_good
 from faprelease.retention import KEEP_AS_EVIDENCE
+from faprelease.steps import Step, host_script
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     kept: str
     """Why it is there, or that it is gone."""
+    size: int | None = None
+    """The bytes its folder takes, without what its links lead to: shared/, packages. None if it is gone."""
 
 
 def standings(
@@ -123,7 +126,18 @@ def _digest(release: Release) -> str:
     return release.artifact.digest if release.artifact else release.id
 
 
-def held(target: Target, state: HostState) -> list[Held]:
+def measure(target: Target) -> Step:
+    """The step that tells how large each release is, for `parse_sizes`; it changes nothing."""
+    return host_script("measure the releases", "sizes", limit=600, releases=target.layout.releases)
+
+
+def parse_sizes(output: str) -> dict[str, int]:
+    """Bytes, by release."""
+    pairs = (line.split(" ", 1) for line in output.splitlines())
+    return {name: int(kib) * 1024 for kib, name in pairs}
+
+
+def held(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[Held]:
     """The releases of a host, the newest first."""
     goal = state.last_good()
     return [
@@ -137,6 +151,7 @@ def held(target: Target, state: HostState) -> list[Held]:
             digest=release.artifact.digest if release.artifact else "",
             since=release.record.at,
             by=release.record.by,
+            size=sizes.get(release.id),
             kept=_why_kept(release, state.current, goal.id if goal else "", target.settings.keep_releases),
         )
         for release in reversed(state.releases)

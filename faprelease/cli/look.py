@@ -69,16 +69,33 @@ def status(
 @about_a_stage
 @_json
 def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
-    """Show the releases that every host of STAGE and ROLE holds, and why they are there; newest first."""
+    """Show the releases that every host of STAGE and ROLE holds, and why they are there; newest first.
+
+    The size is that of a release's own folder: packages are installed once for all releases with the same
+    lock, and not counted.
+    """
     from faprelease import inspection
+    from faprelease.faces import in_units
 
     found = inspection.releases(request(words, file, stage, role))
     if as_json:
         _show_json(found)
         return
-    head = ("role", "host", "release", "state", "version", "digest", "since", "by", "why it is there")
+    head = ("role", "host", "release", "state", "version", "digest", "since", "by", "size", "why it is there")
     rows = [
-        (r.role, r.host, r.release, r.state, r.version, r.digest[:12], r.since, r.by, r.kept) for r in found
+        (
+            r.role,
+            r.host,
+            r.release,
+            r.state,
+            r.version,
+            r.digest[:12],
+            r.since,
+            r.by,
+            "" if r.size is None else in_units(r.size),
+            r.kept,
+        )
+        for r in found
     ]
     _show_table(head, rows)
 
