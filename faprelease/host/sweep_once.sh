@@ -7,8 +7,10 @@ for each in "$trials"/*.holder; do
   trial=${each%.holder} used=
   if cd -P "$trial" 2>/dev/null; then
     there=$PWD
+    # This shell is looked at too, and must not be in it.
+    cd /
     for one in /proc/[0-9]*; do
-      cd -P "$one/cwd" 2>/dev/null && [ "$one" != "/proc/$FAP_SESSION" ] || continue
+      cd -P "$one/cwd" 2>/dev/null || continue
       case $PWD/ in "$there"/*) used=yes ;; esac
     done
     cd /
