@@ -1,37 +1,24 @@
 """The plan of one host: from what it is and what is wanted to its phases. Pure, as `plan` is."""
 
 import posixpath
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
-from faprelease import environment, release_command
+from faprelease import release_command
 from faprelease.config import Target
 from faprelease.facts import HostState, Record, Release, Rollout, is_good
 from faprelease.hooks import Context, Plugins
 from faprelease.identity import config_digest
+from faprelease.preparation import Preparation
 from faprelease.retention import outdated_releases
-from faprelease.steps import (
-    HostPlan,
-    Phase,
-    Secret,
-    Step,
-    host_path,
-    host_program,
-    host_script,
-    read_host_file,
-)
-from faprelease.strategies import curl
+from faprelease.steps import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
 
-PREFLIGHT_SECONDS = 120
-"""How long a preflight command may take, in seconds."""
 REMOVAL = "remove old releases"
 PASSED = "note that all went well"
-INSTALL_SECONDS = 900
-"""How long an artifact's own installer may take, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +58,18 @@ class HostPlanner:
         self.verb: str = rollout.verb
         self.goal = rollout.release
         self.previous, self.foreign = rollout.previous, rollout.foreign
+        self.made = Preparation(host.target, self.goal)
         self.key = host.state.key or order.key
         self.config = host.config(order)
 
     def release(self, *, runs_command: bool = False) -> HostPlan:
         """Fetch (or copy), install, publish; one host of all runs the release's own command between them."""
+        old = self.rollout.copy_of
         prepare = self._phases(
             ("starting", self._make_folder),
             ("started", None),
-            ("updating", self._copy if self.rollout.copy_of else self._fetch),
-            ("updated", self._install),
+            ("updating", partial(self.made.copy, old) if old else self.made.fetch),
+            ("updated", self.made.install),
         )
         *_, last = prepare
         prepare = (*prepare[:-1], Phase(last.name, (*last.steps, *self._seal())))
@@ -90,7 +79,10 @@ class HostPlanner:
     def rollback(self) -> HostPlan:
         """Publish a release that is there."""
         prepare = self._phases(
-            ("starting", None), ("started", None), ("reverting", self._compare), ("reverted", None)
+            ("starting", None),
+            ("started", None),
+            ("reverting", partial(self.made.compare, self.state.current)),
+            ("reverted", None),
         )
         return self._rollout(prepare, if_unpublished=())
 
@@ -105,7 +97,7 @@ class HostPlanner:
 
     def look(self, *, whole: bool = False) -> HostPlan:
         """Only see whether the release runs well, and with `whole` that no file of it changed."""
-        return self._host_plan(prepare=self._phases(("checking", self._unchanged if whole else None)))
+        return self._host_plan(prepare=self._phases(("checking", self.made.unchanged if whole else None)))
 
     def finish(self) -> HostPlan:
         """What is left to do once every gate was passed."""
@@ -209,128 +201,15 @@ class HostPlanner:
                 "keep a key for digests of configurations", "key", stdin=secret, state=self.layout.state
             )
 
-    def _fetch(self) -> Iterator[Step]:
-        options = self._context().options(curl.Options)
-        yield from curl.fetch(options, self.settings.cache_path, self.layout, self.goal)
-
-    def _copy(self) -> Iterator[Step]:
-        """What the artifact brought, without what was made of it on the host."""
-        old = self.rollout.copy_of
-        yield host_script(
-            f"copy {old}",
-            "copy",
-            limit=600,
-            old=self.layout.release(old),
-            release=self.layout.release(self.goal),
-            shared=self.layout.shared,
-            facts=f"{self.layout.records}/{old}.artifact.json",
-            new_facts=f"{self.layout.records}/{self.goal}.artifact.json",
-            file=self.settings.environment_name,
-        )
-
-    def _compare(self) -> Iterator[Step]:
-        """A rollback brings back the environment of then: say how it differs from that of now."""
-        file = self.settings.environment_name
-        if self.state.current:
-            files = [f"{self.layout.release(name)}/{file}" for name in (self.state.current, self.goal)]
-            yield Step(
-                title="compare the environments",
-                script=f"exec python3 -I -S - {shlex.join(files)}",
-                stdin=read_host_file("compare_environments.py"),
-                trusted=True,
-            )
-
-    def _install(self) -> Iterator[Step]:
-        new, release = self.goal, self.layout.release(self.goal)
-        linked = [*self.settings.linked_files, *self.settings.linked_dirs]
-        if linked:
-            yield host_script(
-                "link shared files",
-                "link",
-                stdin="\n".join(linked),
-                release=release,
-                shared=self.layout.shared,
-            )
-        variables = environment.values_of(self.settings.environment)
-        if variables is None:
-            raise RuntimeError("the values of the environment were not asked for")
-        if variables:
-            title, files = "write the environment file", ["environment", "requires"]
-            stdin: str | Secret = environment.render(
-                {name: self._filled(variables[name]) for name in variables}
-            )
-        else:
-            title, files, stdin = "see that no variable is missing", ["requires"], ""
-        yield host_script(title, *files, stdin=stdin, release=release, file=self._environment_file())
-        options = self._context().options(curl.Options)
-        network = self.settings.install_network == "allow"
-        yield host_script(
-            "install, with the network open" if network else "install, contained",
-            "install",
-            stdin=read_host_file("sandbox.sh"),
-            release=release,
-            state=self.layout.state,
-            id=new,
-            cache=self.settings.cache_path,
-            limit=INSTALL_SECONDS,
-            trusted=False,
-            shown=options.curl_postinstall_output,
-            install=self._filled(options.curl_postinstall_script),
-            network="allow" if network else "",
-            strict="yes" if self.settings.protected else "",
-            writable="",
-        )
-        if self.settings.preflight:
-            yield host_script(
-                f"preflight: {self.settings.preflight}",
-                "in_release",
-                "preflight",
-                release=release,
-                environment_file=self._environment_file(),
-                limit=PREFLIGHT_SECONDS,
-                trusted=False,
-                command=self.settings.preflight,
-            )
-
     def _seal(self) -> Iterator[Step]:
         """After the plugins have added what they add."""
-        new = self.goal
-        yield host_script(
-            "make the release read-only",
-            "tree",
-            "seal",
-            release=self.layout.release(new),
-            state=self.layout.state,
-            id=new,
-            limit=300,
-        )
-        yield self._record({new: self._record_of(new, "ready")})
-
-    def _unchanged(self) -> Iterator[Step]:
-        yield host_script(
-            "see that the release is what was installed",
-            "tree",
-            "unchanged",
-            release=self.layout.release(self.goal),
-            state=self.layout.state,
-            id=self.goal,
-            limit=300,
-        )
-
-    def _environment_file(self) -> str:
-        return f"{self.layout.release(self.goal)}/{self.settings.environment_name}"
+        yield self.made.seal()
+        yield self._record({self.goal: self._record_of(self.goal, "ready")})
 
     def _command(self) -> Iterator[Step]:
         yield release_command.step(
-            self.target, self.goal, self._environment_file(), self._now(), self.order.who
+            self.target, self.goal, self.made.environment_file, self._now(), self.order.who
         )
-
-    def _filled(self, text: str) -> str:
-        """With the names that only a release gives a value; what was asked for is taken as it is."""
-        if isinstance(text, environment.Resolved):
-            return text
-        folder = self.layout.release(self.goal)
-        return text.replace("%(release_path)s", folder).replace("%(new_release)s", self.goal)
 
     def _swap(self) -> Iterator[Step]:
         yield self._swap_to(self.goal, msgspec.json.encode(self.rollout).decode())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_one_turn_on_one_host_prints_a_row() -> None:
-    argv = [sys.executable, "-m", "bench", "release", "--hosts", "1", "--runs", "1"]
+    argv = [sys.executable, "-m", "bench", "release", "--hosts", "1", "--far", "", "--runs", "1"]
     folder = Path(__file__).resolve().parent.parent
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
