@@ -114,7 +114,6 @@ class Preparation:
             install=self._filled(options.curl_postinstall_script),
             network="allow" if network else "",
             strict="yes" if settings.protected else "",
-            writable="",
         )
 
     def _preflight(self) -> Iterator[Step]:

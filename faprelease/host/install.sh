@@ -1,7 +1,7 @@
 # Run the artifact's own installer, contained by sandbox.sh (on stdin) as far as this host can. What was contained is
 # printed, and kept in releases/ID.install.json.
 # Needs: release, state, id, install (a shell command, empty for "./install.sh if there is one"), network (allow: leave
-# it open), strict (yes: refuse to run where something can't be contained), writable (folders besides the release, one a line),
+# it open), strict (yes: refuse to run where something can't be contained),
 # cache (of unpacked wheels, empty for none). Our own installer also writes to that and to $state/envs, and is told where they are.
 cd "$release" || exit 1
 if [ -z "$install" ]; then
@@ -27,14 +27,13 @@ exit 1
   done
   mv "$scratch/compilers" "$state/compilers" || exit 1
 fi
-envs=
+envs= writable=
 if [ -d .fap/installer ]; then
   case $cache in "~/"*) cache=$HOME/${cache#"~/"} ;; esac
   envs=$state/envs
   [ -d "$envs" ] || mkdir "$envs" || exit 1
   [ -z "$cache" ] || [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null || cache=
-  writable="${writable:+$writable
-}$envs${cache:+
+  writable="$envs${cache:+
 $cache}"
 fi
 root=
@@ -73,20 +72,21 @@ launch() {
 
 all='--mount --pid --ipc --fork --kill-child --mount-proc' some=--mount net=--net
 [ -z "$network" ] || net=
+# With the network open there is nothing that this alone would contain.
+only_net() {
+  [ -z "$net" ] || attempt "net" unshare "$@" "$net"
+}
 if [ -n "$root" ]; then
   attempt "net mount pid" unshare $net $all
   attempt "net mount" unshare $net $some
-  attempt "net" unshare --net
+  only_net
 else
   for as in '--map-current-user --keep-caps' --map-root-user; do
     attempt "net mount pid" unshare $as $net $all
     attempt "net mount" unshare $as $net $some
-    attempt "net" unshare $as --net
+    only_net $as
   done
 fi
-for by in 'systemd-run --user' "systemd-run --uid=$(id -u)" "sudo -n systemd-run --uid=$(id -u)"; do
-  attempt "net" $by --quiet --pipe --wait --collect -p PrivateNetwork=yes
-done
 attempt ""
 # Not even that began, for example on a disk so full that nothing can be written.
 cat "$scratch/said"

@@ -1,7 +1,7 @@
 # Contain all that comes after, as far as the namespaces in $spaces go, and become the installer.
 # Needs: spaces, root, release, scratch, install, compilers, writable, envs, cache, network, strict. Nothing of it is left for the installer.
-# A file that is open for writing keeps its file system from becoming read-only, but for one opened outside of it.
-[ -e /proc/self/fd/8 ] || exec 8>"$scratch/held" || exit
+# Descriptor 8 takes what is contained. It was opened outside: a file that is open for writing keeps its file system from
+# becoming read-only.
 held= open=
 # is WHAT COMMAND…: the command contains it, or says that it can't.
 is() {

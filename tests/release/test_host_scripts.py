@@ -84,7 +84,7 @@ def test_an_installer_that_could_not_begin_is_a_failure(
         stdin="exit 70\n",  # in the place of sandbox.sh
         trusted=False,
         **asked,
-        **dict.fromkeys(("install", "network", "strict", "writable"), ""),
+        **dict.fromkeys(("install", "network", "strict"), ""),
     )
     with pytest.raises(StepFailedError) as failed:
         run(sessions[0], step)
