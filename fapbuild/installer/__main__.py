@@ -4,8 +4,8 @@ Runs on a host under the artifact's own Python (3.8 or later), with its standard
 .fap/. Everything is built as venv.tmp and renamed at the end, so a venv/ that is there is complete.
 
 It writes to its own folder alone, and to two others if it is told of them: FAP_ENVS, where releases with the
-same lock share their packages, and FAP_CACHE, where apps share unpacked wheels. What is not needed for a
-release that finds its packages there is imported late.
+same lock share their packages, and FAP_CACHE, where apps share unpacked wheels. FAP_NEW is a folder of the
+latter (see shared.py). What is not needed for a release that finds its packages there is imported late.
 """
 
 import fcntl
@@ -65,8 +65,11 @@ def make_venv(manifest):
     if envs:
         import shared
 
-        cache, lock = os.environ.get("FAP_CACHE", ""), str(ROOT / "requirements.lock")
-        env, warnings = shared.find_or_make(envs, cache, lock, lambda: check_wheels(manifest["wheels"]))
+        cache, made_in = os.environ.get("FAP_CACHE", ""), os.environ.get("FAP_NEW", "")
+        lock = str(ROOT / "requirements.lock")
+        env, warnings = shared.find_or_make(
+            envs, cache, made_in, lock, lambda: check_wheels(manifest["wheels"])
+        )
         shared.thin_venv(BUILD, env, manifest["app"])
         return warnings
     import bytecode

@@ -69,7 +69,7 @@ def _read(kept):
 
 def _write(kept, found):
     data = marshal.dumps(found)
-    new = f"{kept}.{os.getpid()}"
+    new = f"{kept}.{os.urandom(8).hex()}"
     try:
         if kept:
             os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)

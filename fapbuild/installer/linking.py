@@ -1,4 +1,7 @@
-"""One file in two places: a clone where the file system can (btrfs, xfs), else a hard link, else a copy."""
+"""One file in two places: a clone where the file system can (btrfs, xfs), else a hard link, else a copy.
+
+And what else is done to the folders of such files.
+"""
 
 import errno
 import fcntl
@@ -74,12 +77,23 @@ def _raise(error):
     raise error
 
 
+def name_of_new(path):
+    """A name beside it that nobody else takes: two contained installers may have the same pid."""
+    return "%s.%s.new" % (path, os.urandom(8).hex())
+
+
 def make_read_only(folder):
     """Guards against accidents: neither files nor folders can be written to."""
-    for parent, _, names in os.walk(folder, topdown=False):
+    for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
             os.chmod(path, 0o555 if os.stat(path).st_mode & 0o100 else 0o444)
+    make_folders_read_only(folder)
+
+
+def make_folders_read_only(folder):
+    """For a folder whose files are read-only already."""
+    for parent, _, _ in os.walk(folder, topdown=False):
         os.chmod(parent, 0o555)
 
 

@@ -3,6 +3,11 @@
 `<envs>/<digest of requirements.lock>-<python>/` is a venv's folder without the interpreter. A release's own
 venv has the interpreter, the scripts and the data, and links to each of the packages; so paths, sys.path and
 what sysconfig says are those of any venv. Its link `packages` names the set, which goes when no release does.
+
+A set is made of hard links to the cache. A contained installer reaches the two by different mounts, and the
+kernel links no file from one mount to another, be they of one file system. So there it makes the set in the
+folder FAP_NEW of the cache, and where the set belongs it leaves a link to it, which whoever contains the
+installer replaces by the set itself (faprelease/host/install.sh).
 """
 
 import errno
@@ -19,10 +24,11 @@ LINK = "packages"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-def find_or_make(envs, cache, lock, wheels_of):
+def find_or_make(envs, cache, made_in, lock, wheels_of):
     """The folder of the packages that the file `lock` names, and the warnings of making it.
 
-    `wheels_of` tells the wheels, as (path, sha256), if it has to be made. Raises RefusedError and OSError.
+    `wheels_of` tells the wheels, as (path, sha256), if it has to be made: in the folder `made_in`, or beside
+    its final place if that is empty. Raises RefusedError and OSError.
     """
     with open(lock, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()[:32]
@@ -31,7 +37,7 @@ def find_or_make(envs, cache, lock, wheels_of):
     while True:
         env = os.path.join(envs, "%s.%d" % (name, number) if number else name)
         if not os.path.lexists(env):
-            return env, _make(env, cache, wheels_of())
+            return env, _make(env, cache, made_in, wheels_of())
         if _is_unchanged(env):
             return env, []
         print("warning: someone changed %s: it is left alone, and another is used" % env)
@@ -41,8 +47,8 @@ def find_or_make(envs, cache, lock, wheels_of):
 def thin_venv(venv, env, app):
     """Make the venv of a release, whose packages are those of `env`."""
     site = layout.begin(venv)
-    link = os.path.relpath(os.path.realpath(env), os.path.realpath(str(venv)))
-    os.symlink(link, str(venv / LINK))
+    place = os.path.join(os.path.realpath(os.path.dirname(env)), os.path.basename(env))
+    os.symlink(os.path.relpath(place, os.path.realpath(str(venv))), str(venv / LINK))
     up = os.path.relpath(str(venv / LINK), str(site))
     for name in os.listdir(os.path.join(env, SITE)):
         os.symlink(os.path.join(up, SITE, name), str(site / name))
@@ -50,13 +56,15 @@ def thin_venv(venv, env, app):
     layout.finish(venv, app)
 
 
-def _make(env, cache, wheels):
+def _make(env, cache, made_in, wheels):
     """Make a set, once more if another emptied the cache meanwhile, or if the disk is full and we did."""
     import wheelcache
 
-    new = "%s.%d.new" % (env, os.getpid())
-    os.makedirs(os.path.dirname(env), exist_ok=True)
-    unpacked = wheelcache.WheelCache(_usable(cache) or new + ".wheels")
+    envs, name = os.path.split(env)
+    os.makedirs(envs, exist_ok=True)
+    there = _usable(cache)
+    new = linking.name_of_new(os.path.join(made_in if there and _is_beside(made_in, envs) else envs, name))
+    unpacked = wheelcache.WheelCache(there or new + ".wheels")
     try:
         try:
             return _made(new, env, unpacked, wheels)
@@ -71,8 +79,17 @@ def _make(env, cache, wheels):
             shutil.rmtree(cache, onerror=_make_writable)
         return _made(new, env, unpacked, wheels)
     finally:
-        _remove(new)
+        if not os.path.islink(env):
+            _remove(new)
         _remove(new + ".wheels")
+
+
+def _is_beside(made_in, envs):
+    """Whether a set that is made there can be moved to its place by a rename."""
+    try:
+        return bool(made_in) and os.stat(made_in).st_dev == os.stat(envs).st_dev
+    except OSError:
+        return False
 
 
 def _remove(folder):
@@ -107,9 +124,16 @@ def _made(new, env, cache, wheels):
     site = os.path.join(new, SITE)
     os.makedirs(site, exist_ok=True)
     warnings = requirements.check(site)
-    linking.make_read_only(new)
+    linking.make_folders_read_only(new)
+    os.chmod(new, 0o755)  # who is not root moves no folder that can't be written to
     _note(env, _look(new))
-    os.rename(new, env)
+    try:
+        os.rename(new, env)
+        os.chmod(env, 0o555)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        os.symlink(new, env)
     return warnings
 
 
@@ -145,7 +169,7 @@ def _boot():
 
 def _note(env, seen):
     digest, folders = seen
-    new = f"{env}.seen.{os.getpid()}"
+    new = linking.name_of_new(env + ".seen")
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([_boot(), digest, *folders]))
     os.replace(new, env + ".seen")

@@ -38,14 +38,14 @@ class WheelCache:
         entries = [os.path.join(self.folder, _name(digest)) for _, digest in wheels]
         intact = spread(entries, _is_intact)
         lacking = [
-            (path, entry, "%s.%d.new" % (entry, os.getpid()))
+            (path, entry, linking.name_of_new(entry))
             for (path, _), entry, good in zip(wheels, entries, intact)
             if not good
         ]
         for _, entry, _ in lacking:
             if os.path.lexists(entry):
                 print("warning: %s was damaged, and is made anew" % entry)
-                aside = "%s.%d.old" % (entry, os.getpid())
+                aside = linking.name_of_new(entry)
                 os.rename(entry, aside)
                 linking.remove(aside)
         try:

@@ -3,6 +3,7 @@
 # Needs: release, state, id, install (a shell command, empty for "./install.sh if there is one"), network (allow: leave
 # it open), strict (yes: refuse to run where something can't be contained),
 # cache (of unpacked wheels, empty for none). Our own installer also writes to that and to $state/envs, and is told where they are.
+# What it makes for the latter lies in the former, $new, as it may link no file from one mount to another: settle puts it there.
 cd "$release" || exit 1
 if [ -z "$install" ]; then
   [ -f install.sh ] || { echo "the artifact has no install.sh: nothing to install"; exit 0; }
@@ -27,15 +28,29 @@ exit 1
   done
   mv "$scratch/compilers" "$state/compilers" || exit 1
 fi
-envs= writable=
+envs= new= writable=
 if [ -d .fap/installer ]; then
   case $cache in "~/"*) cache=$HOME/${cache#"~/"} ;; esac
   envs=$state/envs
   [ -d "$envs" ] || mkdir "$envs" || exit 1
   [ -z "$cache" ] || [ -d "$cache" ] || (umask 077 && mkdir -p "$cache") 2>/dev/null || cache=
+  [ -z "$cache" ] || { new=$cache/new; [ -d "$new" ] || mkdir "$new" 2>/dev/null || new=; }
   writable="$envs${cache:+
 $cache}"
 fi
+# Put sets of packages where the installer left links to them. It may be anyone's, so what is not just that is left alone.
+settle() {
+  [ -n "$new" ] && [ ! -L "$new" ] || return 0
+  for link in "$envs"/*; do
+    [ -L "$link" ] || continue
+    made=$(readlink "$link") && rm "$link" || return 1
+    name=${made#"$new/"}
+    case $name in "$made" | */* | .*) continue ;; esac
+    [ -d "$made" ] && [ ! -L "$made" ] || continue
+    mv "$made" "$link.new" && chmod a-w "$link.new" && mv "$link.new" "$link" || return 1
+  done
+}
+settle || exit 1
 root=
 while read -r key user _; do
   [ "$key" != Uid: ] || { [ "$user" != 0 ] || root=yes; break; }
@@ -62,11 +77,12 @@ attempt() {
   echo "contained: ${held:-nothing}"
   [ -z "$network" ] || echo "warning: the installer may use the network: install_network says so"
   [ -z "$open" ] || echo "warning: this host does not contain all that the installer could do: $open"
+  settle || exit 1
   exit "$code"
 }
 launch() {
   "$@" env -i PATH="$PATH" HOME="$HOME" spaces="$spaces" root="$root" release="$release" scratch="$scratch" install="$install" \
-    compilers="$state/compilers" writable="$writable" envs="$envs" cache="$cache" network="$network" strict="$strict" \
+    compilers="$state/compilers" writable="$writable" envs="$envs" cache="$cache" new="$new" network="$network" strict="$strict" \
     sh -c "$sandbox" 3<&- 8>"$scratch/held" 2>"$scratch/said"
 }
 

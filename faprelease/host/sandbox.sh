@@ -1,5 +1,5 @@
 # Contain all that comes after, as far as the namespaces in $spaces go, and become the installer.
-# Needs: spaces, root, release, scratch, install, compilers, writable, envs, cache, network, strict. Nothing of it is left for the installer.
+# Needs: spaces, root, release, scratch, install, compilers, writable, envs, cache, new, network, strict. Nothing of it is left for the installer.
 # Descriptor 8 takes what is contained. It was opened outside: a file that is open for writing keeps its file system from
 # becoming read-only.
 held= open=
@@ -75,4 +75,4 @@ exec 8>&-
 closed='PIP_NO_INDEX=1 http_proxy=http://127.0.0.1:9 https_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9'
 [ -z "$network" ] || closed=
 exec $drop env -i PATH="$compilers:$PATH" HOME="$HOME" TMPDIR="$scratch/tmp" LC_ALL=C.UTF-8 CC=/bin/false CXX=/bin/false \
-  FAP_ENVS="$envs" FAP_CACHE="$cache" $closed sh -c 'exec 2>&1; eval "$1"' install "$install"
+  FAP_ENVS="$envs" FAP_CACHE="$cache" FAP_NEW="$new" $closed sh -c 'exec 2>&1; eval "$1"' install "$install"

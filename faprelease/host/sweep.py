@@ -1,7 +1,8 @@
 """Make room in the cache of unpacked wheels, unless someone is using it.
 
 Runs on the host through start.py, after a release. Of what no installed set is linked to, nothing stays that
-was not used for long, and the rest only up to a size, what was used last first.
+was not used for long, and the rest only up to a size, what was used last first. Sets of packages that an installer
+did not live to finish go too.
 """
 
 import fcntl
@@ -10,6 +11,8 @@ import shutil
 import time
 
 UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
+LONGEST_INSTALL = 3600
+"""Seconds; far more than an installer may take, from when it begins a set until that is in its place."""
 
 
 def main(load, parts, cache):
@@ -20,6 +23,14 @@ def main(load, parts, cache):
         except OSError:
             return
         sweep(folder)
+    sweep_unfinished(os.path.join(cache, "new"))
+
+
+def sweep_unfinished(folder):
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and time.time() - os.lstat(path).st_mtime > LONGEST_INSTALL:
+            remove(path)
 
 
 def sweep(folder):
