@@ -1,0 +1,116 @@
+"""Sets of packages that contained installers make: linked to the cache, and put in their place."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.build.laid_out import with_wheels
+from tests.build.wheelhouse import make_wheel
+from tests.release.site import Site, artifact
+from tests.release.test_packed import packed
+
+__all__ = ["packed"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.configure()
+    return made
+
+
+@pytest.fixture(scope="module")
+def with_a_wheel(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packed artifact, with one wheel that it did not have."""
+    folder = tmp_path_factory.mktemp("with-a-wheel")
+    (folder / "artifact").mkdir()
+    subprocess.run(["tar", "xzf", packed], cwd=folder / "artifact", check=True)
+    with_wheels(folder / "artifact", [make_wheel(folder, "parts")])
+    subprocess.run(["sh", "-c", "tar czf ../shop.tgz .fap *"], cwd=folder / "artifact", check=True)
+    return folder / "shop.tgz"
+
+
+def set_of(site: Site) -> Path:
+    """The one set of packages that the app has."""
+    (made,) = (path for path in (site.path / ".fap/envs").iterdir() if not path.name.endswith(".seen"))
+    assert made.is_dir()
+    assert not made.is_symlink()
+    return made
+
+
+def is_right(site: Site) -> bool:
+    argv = [site.path / "current/venv/bin/python", "-c", "import parts; print(parts.__file__)"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    return done.stdout.startswith(str(site.path / "current/venv"))
+
+
+def test_a_contained_installer_links_its_packages_to_the_cache(
+    site: Site, with_a_wheel: Path, tmp_path: Path
+) -> None:
+    new = site.release(with_a_wheel.as_uri())
+    facts = json.loads((site.path / f".fap/releases/{new}.install.json").read_text())
+    assert facts["contained"].startswith("network, files,"), "this machine must contain it"
+    made = set_of(site)
+    assert is_right(site)
+    assert made.stat().st_mode & 0o777 == 0o555
+    (kept,) = (tmp_path / "cache/wheels").glob("*/tree/lib/*/site-packages/parts.py")
+    (ours,) = made.rglob("parts.py")
+    assert kept.stat().st_ino == ours.stat().st_ino
+    assert list((tmp_path / "cache/new").iterdir()) == []
+    site.configure("environment: {A: b}")
+    site.release(with_a_wheel.as_uri())
+    assert set_of(site) == made, "it is as it was made"
+
+
+def test_an_install_that_was_killed_before_its_packages_were_in_place(
+    site: Site, with_a_wheel: Path, tmp_path: Path
+) -> None:
+    site.release(with_a_wheel.as_uri())
+    made = set_of(site)
+    made.chmod(0o755)
+    made.rename(tmp_path / "cache/new/one")
+    made.symlink_to(tmp_path / "cache/new/one")
+    site.configure("environment: {A: b}")
+    site.release(with_a_wheel.as_uri())
+    assert set_of(site) == made
+    assert is_right(site)
+    assert list((tmp_path / "cache/new").iterdir()) == []
+
+
+def test_what_a_strange_installer_leaves_a_link_to_is_not_moved(site: Site, tmp_path: Path) -> None:
+    """The links are followed after it, by who is not contained."""
+    shared, new = site.path / "shared", tmp_path / "cache/new"
+    script = (
+        'for to in "$FAP_NEW" "$FAP_NEW/.." "$FAP_NEW/../../www/shared" SHARED "$FAP_NEW/linked"; do\n'
+        '  number=$((number + 1)) && ln -s "$to" "$FAP_ENVS/$number"\n'
+        "done\n"
+        'ln -s SHARED "$FAP_NEW/linked"\n'
+        'mkdir -p "$FAP_NEW/good/lib" && ln -s "$FAP_NEW/good" "$FAP_ENVS/good"\n'
+    ).replace("SHARED", str(shared))
+    files = {".fap/installer/__main__.py": b"", "install.sh": f"#!/bin/sh\nset -e\n{script}".encode()}
+    site.release(artifact(tmp_path / "artifacts", "1", files))
+    assert shared.is_dir()
+    assert new.is_dir()
+    assert [path.name for path in new.iterdir()] == ["linked"]
+    assert [path.name for path in (site.path / ".fap/envs").iterdir()] == ["good"]
+    script = f'rm -r "$FAP_NEW"\nln -s {site.path} "$FAP_NEW"\nln -s "$FAP_NEW/shared" "$FAP_ENVS/x"\n'
+    files["install.sh"] = f"#!/bin/sh\nset -e\n{script}".encode()
+    site.release(artifact(tmp_path / "artifacts", "2", files))
+    assert shared.is_dir()
+
+
+def test_sets_that_nobody_finished_are_swept(site: Site, with_a_wheel: Path, tmp_path: Path) -> None:
+    old, fresh = tmp_path / "cache/new/old", tmp_path / "cache/new/fresh"
+    for folder in (old, fresh):
+        (folder / "lib").mkdir(parents=True)
+        (folder / "lib").chmod(0o555)
+    os.utime(old, (0, 0))
+    site.configure("keep_releases: 1")
+    for number in range(3):
+        site.configure(f"keep_releases: 1\nenvironment: {{A: '{number}'}}")
+        site.release(with_a_wheel.as_uri())
+    assert not old.exists()
+    assert fresh.exists()
