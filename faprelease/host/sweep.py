@@ -1,8 +1,8 @@
 """Make room in the cache of unpacked wheels, unless someone is using it.
 
 Runs on the host through start.py, after a release. Of what no installed set is linked to, nothing stays that
-was not used for long, and the rest only up to a size, what was used last first. Sets of packages that were not
-finished go too.
+was not used for long, and the rest only up to a size, what was used last first. Sets that nobody finished go
+too.
 """
 
 import fcntl
