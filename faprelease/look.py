@@ -34,7 +34,6 @@ class Look:
     """Empty where it has another C library."""
     pythons: tuple[str, ...] = ()
     """The versions that were found; python3's own first."""
-    tools: frozenset[str] = frozenset()
     inodes: int | None = None
     """Free; None where the file system has no such number."""
     lacks: tuple[str, ...] = ()
@@ -132,7 +131,6 @@ def parse(output: str) -> Look:
         machine=one.get("machine", ""),
         glibc=one["libc"].partition(" ")[2] if one.get("libc", "").startswith("glibc ") else "",
         pythons=tuple(dict.fromkeys(filter(None, said.get("python", ())))),
-        tools=frozenset(said.get("tool", ())),
         inodes=_number(one.get("inodes")),
         lacks=tuple(said.get("lacks", ())),
         readable=tuple(said.get("readable", ())),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from faprelease import environment
 from faprelease.config import Target
 from faprelease.hooks import Context
-from faprelease.steps import Secret, Step, host_script, read_host_file
+from faprelease.steps import Secret, Step, host_path, host_program, host_script, read_host_file
 from faprelease.strategies import curl
 
 INSTALL_SECONDS = 900
@@ -100,20 +100,18 @@ class Preparation:
     def _installer(self) -> Step:
         settings, options = self.target.settings, self._options
         network = settings.install_network == "allow"
-        return host_script(
+        state, command = self.target.layout.state, self._filled(options.curl_postinstall_script)
+        words = [self.folder, state, self.release_id, command]
+        words += ["allow" if network else "", "yes" if settings.protected else ""]
+        return host_program(
             "install, with the network open" if network else "install, contained",
-            "install",
-            stdin=read_host_file("sandbox.sh"),
-            release=self.folder,
-            state=self.target.layout.state,
-            id=self.release_id,
-            cache=settings.cache_path,
+            "contain",
+            "sandbox",
+            arguments=[*map(shlex.quote, words), host_path(settings.cache_path)],
+            state=state,
             limit=INSTALL_SECONDS,
             trusted=False,
             shown=options.curl_postinstall_output,
-            install=self._filled(options.curl_postinstall_script),
-            network="allow" if network else "",
-            strict="yes" if settings.protected else "",
         )
 
     def _preflight(self) -> Iterator[Step]:

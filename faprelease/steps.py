@@ -157,20 +157,23 @@ def host_program(
     title: str,
     *modules: str,
     arguments: Sequence[str],
-    cache: str = "",
+    state: str = "",
     stdin: Secret | None = None,
     limit: int,
+    trusted: bool = True,
     binding: bool = False,
+    shown: bool = False,
     when: str = "",
 ) -> Step:
     """A step that runs the first of some Python modules of `faprelease/host/`, which may load the others.
 
     `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps what it has compiled of
-    it in the folder `cache`, unless that is empty. With `when`, a condition in sh, it runs where that holds.
+    it in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs where that holds.
+    It is trusted unless it runs code that is not ours.
     """
     start = shlex.quote(read_host_file("start.py"))
     program = "".join(f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in modules)
-    folder, digest = f"{cache}/code" if cache else "", hashlib.sha256(program.encode()).hexdigest()
+    folder, digest = f"{state}/code" if state else "", hashlib.sha256(program.encode()).hexdigest()
     words = (host_path(folder), digest[:32], modules[0], *arguments)
     script = f"exec python3 -I -S -c {start} {' '.join(words)}"
     program += "\n#### input\n"
@@ -180,8 +183,9 @@ def host_program(
         script=f"{when} || exit 0\n{script}" if when else script,
         stdin=Secret(program + told.value, program + told.shown, told.masked),
         limit=limit,
-        trusted=True,
+        trusted=trusted,
         binding=binding,
+        shown=shown,
     )
 
 

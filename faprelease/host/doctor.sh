@@ -18,9 +18,6 @@ df -Pi "$there" 2>/dev/null | {
   set -- ${line%%%*}
   [ $# -lt 2 ] || { shift $(($# - 2)); say inodes "$1"; }
 }
-for tool in unshare setpriv; do
-  command -v "$tool" >/dev/null 2>&1 && say tool "$tool"
-done
 for candidate in python3 ${python:+"python$python" "/usr/local/bin/python$python" "/usr/bin/python$python"} \
   ${python:+"$HOME/.pyenv/versions/$python".*/bin/python3 "$HOME/.local/share/uv/python/cpython-$python".*/bin/python3}; do
   command -v "$candidate" >/dev/null 2>&1 || continue

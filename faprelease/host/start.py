@@ -1,13 +1,14 @@
 # Given to python3 -c: the modules of a host's program come on standard input, each behind a line "#### name".
 # To compile them takes as long as Python takes to start. So what was compiled for this very Python stays in
-# the folder argv[1] (empty: nowhere), under their digest, argv[2]. It counts if nobody else could write it.
+# the folder argv[1] (empty: nowhere), under the program's name and their digest, argv[2]. It counts if nobody
+# else could write it.
 import marshal
 import os
 import sys
 
 parts = dict(part.split("\n", 1) for part in sys.stdin.read().split("\n#### ")[1:])
 folder, digest, program, *arguments = sys.argv[1:]
-kept = "%s/%s.%s-%x" % (folder, digest, sys.implementation.cache_tag, sys.hexversion)
+kept = "%s/%s.%s.%s-%x" % (folder, program, digest, sys.implementation.cache_tag, sys.hexversion)
 
 
 def compiled():
@@ -32,8 +33,9 @@ def keep(data):
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
     os.rename(new, kept)
-    for name in os.listdir(folder):  # of earlier versions
-        if os.path.join(folder, name) != kept:
+    for name in os.listdir(folder):
+        is_of_an_earlier_version = name.startswith(program + ".") and os.path.join(folder, name) != kept
+        if is_of_an_earlier_version:
             os.unlink(os.path.join(folder, name))
 
 

@@ -72,14 +72,16 @@ def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tupl
         there = shlex.quote(f"{release}/{options.curl_output}")
         keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
         return (
-            _program(f"download {what}", options, cache, work, sha256),
+            _program(f"download {what}", options, cache, layout.state, work, sha256),
             Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
-    return (_program(f"fetch {what} and unpack it", options, cache, work, sha256, release, facts),)
+    return (
+        _program(f"fetch {what} and unpack it", options, cache, layout.state, work, sha256, release, facts),
+    )
 
 
-def _program(title: str, options: Options, cache: str, *arguments: str) -> Step:
+def _program(title: str, options: Options, cache: str, state: str, *arguments: str) -> Step:
     words = [host_path(cache), *map(shlex.quote, arguments)]
     return host_program(
         title,
@@ -87,7 +89,7 @@ def _program(title: str, options: Options, cache: str, *arguments: str) -> Step:
         "delta",
         "unpack",
         arguments=words,
-        cache=cache,
+        state=state,
         stdin=_curl_config(options),
         limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
         binding=True,

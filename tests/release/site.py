@@ -95,7 +95,17 @@ class Site:
 
     def leftovers(self) -> set[str]:
         """What no run leaves in the state folder."""
-        known = {"releases", "envs", "ledger.jsonl", "guard", "compilers", "key", "turn", "rollout.jsonl"}
+        known = {
+            "releases",
+            "envs",
+            "ledger.jsonl",
+            "guard",
+            "code",
+            "compilers",
+            "key",
+            "turn",
+            "rollout.jsonl",
+        }
         return {path.name for path in (self.path / ".fap").iterdir()} - known
 
     def run_changed(self, change: Callable[[Plan], Plan], url: str) -> None:

@@ -1,14 +1,17 @@
 """What an artifact's installer can't do where there are namespaces, and what is said where there are none."""
 
+import errno
 import json
-import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError
+from faprelease.host import contain
 from tests.release.site import Site, artifact
 
 SLEEP = "424242.5"
@@ -87,20 +90,44 @@ def test_a_gigabyte_of_output_ends_it_and_takes_no_room(site: Site) -> None:
     assert len(said) < 100_000
 
 
-def test_a_host_without_namespaces_says_what_is_open_and_a_protected_stage_refuses_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bin_folder = site.folder / "bin"
-    bin_folder.mkdir()
-    for name in ("unshare", "systemd-run", "sudo"):
-        (bin_folder / name).write_text("#!/bin/sh\nexit 1\n")
-        (bin_folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
-    said = refused(site, "touch ran", protected=True)
-    assert "can't contain: network, files, compilers, processes" in said
-    assert "sysctl user.max_user_namespaces" in said
-    name = release(site, "gcc a.c >said 2>&1; :")
-    assert contained(site, name)["open"].startswith("network, files, compilers, processes")
+WITHOUT_NAMESPACES = """\
+for kind in user mnt pid net ipc; do echo 0 >/proc/sys/user/max_${kind}_namespaces || exit 99; done
+exec "$@"
+"""
+
+
+def release_where_there_are_none(site: Site, install: str) -> subprocess.CompletedProcess[str]:
+    """Release as on a host whose kernel allows no new namespaces: in a user namespace with that limit."""
+    url = artifact(site.folder / "artifact", "1", {"install.sh": f"#!/bin/sh\n{install}\n".encode()})
+    start = "from faprelease.cli import command; command()"
+    argv = [
+        sys.executable,
+        "-c",
+        start,
+        "--curl-url",
+        url,
+        "-f",
+        site.deploy_yml,
+        "--yes",
+        "production",
+        "web",
+    ]
+    host = ["unshare", "--user", "--map-root-user", "sh", "-c", WITHOUT_NAMESPACES, "sh"]
+    return subprocess.run([*host, *argv], capture_output=True, text=True)
+
+
+def test_a_host_without_namespaces_says_what_is_open_and_a_protected_stage_refuses_it(site: Site) -> None:
+    site.configure("protected: true")
+    done = release_where_there_are_none(site, "touch ran")
+    assert done.returncode == 1
+    assert "can't contain: network, files, compilers, processes" in done.stderr
+    assert "sysctl user.max_user_namespaces" in done.stderr
+    assert site.folders() == []
+    assert not site.leftovers()
+    site.configure()
+    done = release_where_there_are_none(site, "gcc a.c >said 2>&1; :")
+    assert done.returncode == 0, done.stderr
+    assert contained(site, site.current())["open"].startswith("network, files, compilers, processes")
     assert "nothing is compiled on a server" in (site.path / "current/said").read_text()
 
 
@@ -144,3 +171,19 @@ def refused_after(site: Site, install: str) -> str:
         release(site, install)
     assert site.current() == before
     return failed.value.message
+
+
+def test_an_installer_that_could_not_begin_is_a_failure(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def leave(spaces: list[str]) -> None:
+        raise OSError(errno.ENOMEM, f"no {spaces}")
+
+    (tmp_path / "fap").mkdir()
+    kernel = SimpleNamespace(
+        NET="net", MOUNT="mount", PID="pid", leave=leave
+    )  # no kernel refuses to do nothing
+    host = contain.Host(str(tmp_path), str(tmp_path / "fap"), "")
+    assert contain.run(host, kernel, f"touch {tmp_path}/ran", "", "") == (contain.NOT_BEGUN, "")
+    assert capfd.readouterr().out == "the installer could not begin\n"
+    assert not (tmp_path / "ran").exists()

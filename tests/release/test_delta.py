@@ -91,7 +91,7 @@ def test_what_changed_is_all_that_moves(
     assert {path.name for path in kept.iterdir()} == {f"{sha256(data)}.tgz" for data in artifacts}
     assert (kept / f"{sha256(new)}.tgz").read_bytes() == new
     assert warm.cache.stat().st_mode & 0o077 == 0
-    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases"}
+    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases", "code"}
 
 
 def test_a_second_role_downloads_nothing(warm: Place, site: Site, artifacts: tuple[bytes, bytes]) -> None:
@@ -202,7 +202,7 @@ def test_what_the_server_refuses_is_told(warm: Place, site: Site, status: int) -
     assert done.returncode == 22, done
     assert str(status) in done.stdout
     assert warm.tree() == {"releases", "releases/new"}
-    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases"}
+    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases", "code"}
 
 
 def test_a_full_disk_drops_what_was_kept_first(

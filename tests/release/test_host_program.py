@@ -47,12 +47,12 @@ def replace(file: Path) -> None:
 
 def test_code_is_kept_for_the_same_program(run: Run, tmp_path: Path) -> None:
     assert run() == "hello\n"
-    assert kept(tmp_path).name.startswith("d1.")
+    assert kept(tmp_path).name.startswith("greet.d1.")
     assert kept(tmp_path).stat().st_mode & 0o777 == 0o600
     replace(kept(tmp_path))
     assert run() == "kept\n"
     assert run(digest="d2") == "hello\n"
-    assert kept(tmp_path).name.startswith("d2.")
+    assert kept(tmp_path).name.startswith("greet.d2.")
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])

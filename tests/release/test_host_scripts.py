@@ -71,27 +71,6 @@ def test_a_session_that_was_given_up_swaps_nothing_any_more(
     assert not (app / ".fap/lock").exists()
 
 
-def test_an_installer_that_could_not_begin_is_a_failure(
-    app: Path, sessions: tuple[HostSession, HostSession]
-) -> None:
-    (app / ".fap").mkdir()
-    release = app / "releases/260102-000000"
-    (release / "install.sh").write_text("echo installed >>../../log\n")
-    asked = {"release": str(release), "state": f"{app}/.fap", "id": "260102-000000"}
-    step = host_script(
-        "install",
-        "install",
-        stdin="exit 70\n",  # in the place of sandbox.sh
-        trusted=False,
-        **asked,
-        **dict.fromkeys(("install", "network", "strict"), ""),
-    )
-    with pytest.raises(StepFailedError) as failed:
-        run(sessions[0], step)
-    assert failed.value.result.code == 70
-    assert not (app / "log").exists()
-
-
 def test_a_login_banner_without_a_newline_hides_no_answer() -> None:
     channel = local.connect()
     channel.send(b"printf '\\033]0;title\\007'\n")

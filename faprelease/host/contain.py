@@ -1,0 +1,251 @@
+"""Run the artifact's own installer, contained as far as this host can (sandbox.py).
+
+Runs on the host through start.py. Standard library only, Python 3.8 or newer. What was contained is printed,
+and kept in releases/ID.install.json.
+"""
+
+import errno
+import os
+import sys
+
+MOST, SHOWN = 256 << 20, 64 << 10
+"""So many bytes may the installer print, and so many of them, the last ones, are kept."""
+NOT_BEGUN, REFUSED = 71, 78
+COMPILER = """\
+#!/bin/sh
+echo "${0##*/}: nothing is compiled on a server (factor V): fapbuild packs it as a wheel" >&2
+exit 1
+"""
+COMPILERS = "c89 c99 gcc g++ c++ clang clang++ tcc gfortran ld as rustc cargo go javac"
+NOWHERE = "http://127.0.0.1:9"
+
+
+class Host:
+    """The folders of one install: the release and what its installer may write, and what it finds."""
+
+    def __init__(self, release, state, cache):
+        self.release, self.state = release, state
+        self.scratch, self.compilers = state + "/install.tmp", state + "/compilers"
+        self.temporary, self.nothing = self.scratch + "/temporary", self.scratch + "/nothing"
+        # Our own installer also writes to the packages that releases share, and is told where they are. What
+        # it makes for `envs` lies in `new` first, as it may link no file from one mount to another.
+        own = os.path.isdir(".fap/installer")
+        self.envs = state + "/envs" if own else ""
+        self.cache = cache if own else ""
+        self.new = self.cache and self.cache + "/new"
+
+    def make(self):
+        for folder in (self.scratch, self.temporary, self.nothing):
+            os.mkdir(folder)
+        if not os.path.isdir(self.compilers):
+            self._make_compilers(self.scratch + "/compilers")
+        if self.envs:
+            os.makedirs(self.envs, exist_ok=True)
+        if self.cache:
+            try:
+                os.makedirs(self.cache, mode=0o700, exist_ok=True)
+                os.makedirs(self.new, exist_ok=True)
+            except OSError:  # it is unpacked without
+                self.cache = self.new = ""
+        self.settle()
+
+    def _make_compilers(self, folder):
+        """What belongs to the build says so, where it is looked for by name. It never changes, and stays."""
+        os.mkdir(folder)
+        with open(os.open(folder + "/cc", os.O_WRONLY | os.O_CREAT, 0o755), "w") as file:
+            file.write(COMPILER)
+        for name in COMPILERS.split():
+            os.symlink("cc", folder + "/" + name)
+        os.rename(folder, self.compilers)
+
+    def settle(self):
+        """Put sets of packages where the installer left links to them. It may be anyone's, so what is not
+        just that is left alone."""
+        for name in os.listdir(self.envs) if self.new and not os.path.islink(self.new) else ():
+            link = self.envs + "/" + name
+            if not os.path.islink(link):
+                continue
+            made = os.readlink(link)
+            os.unlink(link)
+            folder, name = os.path.split(made)
+            is_folder = os.path.isdir(made) and not os.path.islink(made)
+            if folder == self.new and name[:1] not in ("", ".") and is_folder:
+                move_read_only(made, link)
+
+    def writable(self):
+        return [folder for folder in (self.release, self.temporary, self.envs, self.cache) if folder]
+
+    def environment(self, network):
+        known = {
+            "PATH": self.compilers + ":" + os.environ.get("PATH", os.defpath),
+            "HOME": os.environ.get("HOME", "/"),
+            "TMPDIR": self.temporary,
+            "LC_ALL": "C.UTF-8",
+            "CC": "/bin/false",
+            "CXX": "/bin/false",
+            "FAP_ENVS": self.envs,
+            "FAP_CACHE": self.cache,
+            "FAP_NEW": self.new,
+        }
+        closed = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE, "PIP_NO_INDEX": "1"}
+        return known if network else {**known, **closed}
+
+
+def ended(child):
+    status = os.waitpid(child, 0)[1]
+    return status >> 8 if status >> 8 else 128 + (status & 127) if status else 0
+
+
+def move_read_only(made, place):
+    """Move a folder, be it to another file system; it is at its place when it is whole and read-only."""
+    new = "%s.%s.new" % (place, os.urandom(4).hex())
+    run_program("mv", made, new)
+    run_program("chmod", "a-w", new)
+    os.rename(new, place)
+
+
+def run_program(*argv):
+    if os.waitpid(os.posix_spawnp(argv[0], argv, os.environ), 0)[1]:
+        raise OSError(errno.EIO, " ".join(argv) + " failed")
+
+
+def remove(folder):
+    if os.path.lexists(folder):
+        run_program("rm", "-rf", folder)
+
+
+def in_child(work):
+    """Do it in a new process, which ends with what `work` returns, and never goes on as we do; its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        os._exit(work())
+    finally:
+        os._exit(NOT_BEGUN)
+
+
+class Attempt:
+    """The installer in namespaces of these kinds. Whether it began is told by what comes out of the pipe
+    `begun`: so a host that refuses is told apart from an installer that fails."""
+
+    def __init__(self, sandbox, host, spaces, install, network, strict):
+        self.sandbox, self.host, self.spaces, self.install = sandbox, host, spaces, install
+        self.network, self.strict = network, strict
+
+    def run(self):
+        """(exit code, what is contained, what is open); both None if it did not begin."""
+        begun, self.tell = os.pipe()
+        # A pipe ends when its last writer does, and only a pid namespace is sure to end them all.
+        piped = self.sandbox.PID in self.spaces
+        self.output = os.pipe() if piped else None
+        child = in_child(self._enter)
+        os.close(self.tell)
+        if self.output:
+            os.close(self.output[1])
+            pass_on(self.output[0], child)
+        code = ended(child)
+        with open(begun) as file:
+            told = file.read()
+        held, _, is_open = told.partition("|")
+        return (code, held, is_open) if told else (code, None, None)
+
+    def _enter(self):
+        self.sandbox.leave(self.spaces)
+        self.sandbox.die_with_parent()
+        if self.output:
+            os.dup2(self.output[1], 1)
+        if self.sandbox.PID not in self.spaces:
+            return self._begin()
+        return ended(in_child(self._first))
+
+    def _first(self):
+        """The first process of a pid namespace, whose end is the end of every process in it."""
+        self.sandbox.die_with_parent()
+        self.sandbox.own_proc()
+        return self._begin()
+
+    def _begin(self):
+        host = self.host
+        held, is_open = self.sandbox.contain(self.spaces, host.writable(), host.nothing, self.network)
+        os.write(self.tell, ("%s|%s" % (", ".join(held), ", ".join(is_open))).encode())
+        if self.strict and is_open:
+            return REFUSED
+        try:
+            os.chdir(host.release)  # where we are lies below what is mounted there now
+            self.sandbox.become("/bin/sh", ["sh", "-c", self.install], host.environment(self.network))
+        except OSError as error:
+            os.write(1, ("sh: %s\n" % error.strerror).encode())
+        return 127
+
+
+def pass_on(output, child):
+    """Print the end of what is printed, and end who prints too much."""
+    total, tail = 0, b""
+    while True:
+        data = os.read(output, 1 << 16)
+        if not data:
+            break
+        total, tail = total + len(data), (tail + data)[-SHOWN:]
+        if total > MOST:
+            os.kill(child, 9)
+            tail += b"\nstopped: the installer printed more than 256 MB\n"
+            break
+    os.write(1, tail)
+
+
+def run(host, sandbox, install, network, strict):
+    """Try the namespaces from all of them to none; the exit code, and a line for the record or nothing."""
+    net = [] if network else [sandbox.NET]
+    tries = [[*net, sandbox.MOUNT, sandbox.PID], [*net, sandbox.MOUNT], net, []]
+    for number, spaces in enumerate(tries):
+        if spaces in tries[:number]:
+            continue
+        code, held, is_open = Attempt(sandbox, host, spaces, install, network, strict).run()
+        if held is None:
+            continue
+        if strict and is_open:
+            print(
+                "the installer is not run: this stage is protected, and this host can't contain: " + is_open
+            )
+            print("allow user namespaces there: sysctl user.max_user_namespaces, and on Ubuntu")
+            print("kernel.apparmor_restrict_unprivileged_userns=0")
+            return code, ""
+        print("contained: " + (held or "nothing"))
+        if network:
+            print("warning: the installer may use the network: install_network says so")
+        if is_open:
+            print("warning: this host does not contain all that the installer could do: " + is_open)
+        return code, '{"contained":"%s","open":"%s"}' % (held, is_open)
+    print("the installer could not begin")
+    return code, ""
+
+
+def main(load, parts, release, state, release_id, install, network, strict, cache):
+    """Install; `install` is a command, empty for `./install.sh` if there is one. `network`: leave it open.
+    `strict`: refuse to run where something can't be contained. `cache`: of unpacked wheels, empty for none.
+
+    Exit codes: the installer's own; 78 where `strict` refused; 1 where the disk is full, say.
+    """
+    os.umask(0o022)
+    os.chdir(release)
+    if not install:
+        if not os.path.isfile("install.sh"):
+            print("the artifact has no install.sh: nothing to install")
+            sys.exit(0)
+        install = "./install.sh" if os.access("install.sh", os.X_OK) else "sh ./install.sh"
+    host = Host(release, state, cache)
+    try:
+        remove(host.scratch)
+        host.make()
+        code, line = run(host, load("sandbox"), install, network, strict)
+        host.settle()
+        if line:
+            with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
+                file.write(line + "\n")
+    except OSError as error:
+        print("%s: %s" % (error.filename or release, error.strerror))
+        code = 1
+    finally:
+        remove(host.scratch)
+    sys.exit(code)
