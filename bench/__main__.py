@@ -145,15 +145,16 @@ def first_byte(runs: int) -> None:
 def delta(commits: int, runs: int) -> None:
     """Release commit after commit of an app with a hundred wheels to a host that has the one before."""
     _head(f"medians of {commits} commits and {runs} runs", "fapkit", "pip", "uv")
-    click.echo("| what | fapkit | peer | ratio | in single turns |")
-    click.echo("|---|---|---|---|---|")
+    click.echo("| what | fapkit | peer | ratio | in single turns | CPU |")
+    click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
         for row in updating.measure(folder / "delta", commits, runs):
             unit = (1e3, "kB") if "bytes on" in row.what else (1, "s")
-            turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios else "one turn"
+            turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios[1:] else "one turn"
+            cpu = f"{row.our_cpu:.2f} s against {row.their_cpu:.2f} s" if row.their_cpu else ""
             click.echo(
                 f"| {row.what} | {row.ours / unit[0]:.2f} {unit[1]} "
-                f"| {row.peer} {row.theirs / unit[0]:.2f} {unit[1]} | {row.ratio:.4f} | {turns} |"
+                f"| {row.peer} {row.theirs / unit[0]:.2f} {unit[1]} | {row.ratio:.4f} | {turns} | {cpu} |"
             )
 
 

@@ -1,6 +1,7 @@
-"""A code-only release to a host that has the one before: bytes on the wire and seconds, against others."""
+"""A code-only release to a host that has the one before: bytes on the wire, seconds and CPU, against others."""
 
 import os
+import resource
 import shutil
 import statistics
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import hundred
 from bench.install import PYTHON
@@ -16,6 +18,7 @@ from bench.processes import BIN, BenchError, output
 from tests.build.webserver import serve
 
 SLOW = 20_000_000 // 8
+PIP = "curl, tar, venv, pip"
 DEPLOY = """\
 app_name: hundred
 connection: local
@@ -25,15 +28,24 @@ stage_role_configs: {{production: {{web: {{}}}}}}
 """
 
 
+class Cost(NamedTuple):
+    """What something took, in seconds: of the clock, and of CPU in it and all that it waited for."""
+
+    seconds: float
+    cpu: float
+
+
 @dataclass(frozen=True)
 class Row:
-    """One comparison: medians in seconds (or bytes), and each turn's ratio."""
+    """One comparison: medians in seconds (or bytes), each turn's ratio, and the medians of CPU in seconds."""
 
     what: str
     ours: float
     peer: str
     theirs: float
     ratios: list[float] = field(default_factory=list)
+    our_cpu: float = 0
+    their_cpu: float = 0
 
     @property
     def ratio(self) -> float:
@@ -55,15 +67,15 @@ class Scene:
     def __init__(self, folder: Path, wire: Link, builds: list[Build]) -> None:
         self.folder, self.wire, self.builds = folder, wire, builds
 
-    def release(self, build: Build, role: str = "web", cache: str = "cache") -> float:
-        """Release as a whole process; seconds until it is live, more than until it is ready."""
+    def release(self, build: Build, role: str = "web", cache: str = "cache") -> Cost:
+        """Release as a whole process, until it is live, which is later than ready."""
         deploy = self.folder / f"{role}.yml"
         where = self.folder / cache if cache else '""'
         deploy.write_text(DEPLOY.format(path=self.folder / role, cache=where))
         command = [BIN / "faprelease", "-f", deploy, "--curl-url", build.url, "--curl-sha256", build.digest]
         return timed(lambda: output([*command, "production", "web"], self.folder, _environment()))
 
-    def by_pip(self, build: Build) -> float:
+    def by_pip(self, build: Build) -> Cost:
         """curl, tar, venv and pip, as a person types it."""
         folder = self.folder / "pip"
         shutil.rmtree(folder, ignore_errors=True)
@@ -110,60 +122,63 @@ def measure(folder: Path, commits: int, runs: int) -> Iterator[Row]:
 
 
 def _first(scene: Scene, runs: int) -> Row:
-    ours, pip = [], []
+    ours, pip = list[Cost](), list[Cost]()
     for turn in range(runs):
         scene.forget()
-        ways: list[tuple[list[float], Callable[[Build], float]]]
+        ways: list[tuple[list[Cost], Callable[[Build], Cost]]]
         ways = [(ours, scene.release), (pip, scene.by_pip)]
         for found, way in ways if turn % 2 else ways[::-1]:
             os.sync()
             found.append(way(scene.builds[0]))
-    return _row("first release, bare host", ours, "curl, tar, venv, pip", pip)
+    return _row("first release, bare host", ours, PIP, pip)
 
 
 def _code_only(scene: Scene) -> list[Row]:
-    moved, size, seconds, pip = [], [], [], []
+    moved, size, ours, pip = list[float](), list[float](), list[Cost](), list[Cost]()
     for number, build in enumerate(scene.builds[1:]):
         before = scene.wire.carried
-        seconds.append(scene.release(build))
+        ours.append(scene.release(build))
         moved.append(float(scene.wire.carried - before))
         size.append(float(build.path.stat().st_size))
         if number < 3:
             pip.append(scene.by_pip(build))
     if not min(moved):
         raise BenchError("a release moved nothing")
-    theirs = statistics.median(pip)
+    ratios = [one / other for one, other in zip(moved, size, strict=True)]
+    bytes_moved, whole = statistics.median(moved), statistics.median(size)
     return [
-        _row("code only: bytes on the wire", moved, "the whole", size),
-        Row("code only: until it is live", statistics.median(seconds), "curl, tar, venv, pip", theirs),
+        Row("code only: bytes on the wire", bytes_moved, "the whole", whole, ratios),
+        _row("code only: until it is live", ours, PIP, pip),
     ]
 
 
 def _install(scene: Scene, runs: int) -> Row:
     """install.sh alone, beside uv with a warm cache."""
-    release = (scene.folder / "web" / "current").resolve()
+    release = hundred.unpack(scene.builds[-1].path, scene.folder / "web" / "releases" / "by-hand")
     shared = {"FAP_ENVS": str(scene.folder / "web/.fap/envs"), "FAP_CACHE": str(scene.folder / "cache")}
     cache = {"UV_CACHE_DIR": str(scene.folder / "uv"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
-    venv = scene.folder / "uv-venv"
+    venv, kept = scene.folder / "uv-venv", scene.folder / "wheels"
     uv = (
         f"{BIN}/uv venv -q --python {PYTHON} {venv} && {BIN}/uv pip install -q --python {venv}/bin/python "
         "--no-index --find-links wheels --require-hashes -r requirements.lock"
     )
-    ours, theirs = [], []
+    ours, theirs = list[Cost](), list[Cost]()
     for _ in range(runs + 1):
         shutil.rmtree(release / "venv", ignore_errors=True)
         shutil.rmtree(venv, ignore_errors=True)
-        ours.append(timed(lambda: output(["./install.sh"], release, {**_environment(), **shared})))
         theirs.append(timed(lambda: output(["sh", "-ec", uv], release, {**_environment(), **cache})))
+        (release / "wheels").rename(kept)
+        ours.append(timed(lambda: output(["./install.sh"], release, {**_environment(), **shared})))
+        kept.rename(release / "wheels")
     return _row("code only: the install alone", ours[1:], "uv venv, uv pip install, warm", theirs[1:])
 
 
 def _second_role(scene: Scene) -> Row:
     before = scene.wire.carried
-    seconds = scene.release(scene.builds[-1], role="second")
+    ours = scene.release(scene.builds[-1], role="second")
     if scene.wire.carried != before:
         raise BenchError(f"the second role moved {scene.wire.carried - before} bytes")
-    return Row("second role, 0 bytes moved", seconds, "curl, tar, venv, pip", scene.by_pip(scene.builds[-1]))
+    return _row("second role, 0 bytes moved", [ours], PIP, [scene.by_pip(scene.builds[-1])])
 
 
 def _slow(scene: Scene) -> Row:
@@ -175,19 +190,25 @@ def _slow(scene: Scene) -> Row:
     delta = scene.release(other)
     whole = scene.release(one, cache="")
     scene.wire.speed = 0
-    return Row("code only, 20 Mbit/s", delta, "the whole file fetched", whole)
+    return _row("code only, 20 Mbit/s", [delta], "the whole file fetched", [whole])
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    began = time.perf_counter()
+def timed(work: Callable[[], object]) -> Cost:
+    """What it takes, if it is done by processes that have ended then."""
+    began, before = time.perf_counter(), _children()
     work()
-    return time.perf_counter() - began
+    return Cost(time.perf_counter() - began, _children() - before)
 
 
-def _row(what: str, ours: list[float], peer: str, theirs: list[float]) -> Row:
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Row(what, statistics.median(ours), peer, statistics.median(theirs), ratios)
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _row(what: str, ours: list[Cost], peer: str, theirs: list[Cost]) -> Row:
+    ratios = [one.seconds / other.seconds for one, other in zip(ours, theirs, strict=False)]
+    cost, other = (Cost(*map(statistics.median, zip(*costs, strict=True))) for costs in (ours, theirs))
+    return Row(what, cost.seconds, peer, other.seconds, ratios, cost.cpu, other.cpu)
 
 
 def _environment() -> dict[str, str]:

@@ -52,6 +52,9 @@ def main():
         import afterwards
 
         afterwards.run(ROOT, FINAL, manifest["post_install"])
+    if os.environ.get("FAP_ENVS"):
+        # They are unpacked in the shared packages, and whole in the artifact: no release needs them again.
+        shutil.rmtree(str(ROOT / "wheels"), ignore_errors=True)
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
     print(
@@ -67,9 +70,7 @@ def make_venv(manifest):
 
         cache, made_in = os.environ.get("FAP_CACHE", ""), os.environ.get("FAP_NEW", "")
         lock = str(ROOT / "requirements.lock")
-        env, warnings = shared.find_or_make(
-            envs, cache, made_in, lock, lambda: check_wheels(manifest["wheels"])
-        )
+        env, warnings = shared.find_or_make(envs, cache, made_in, lock, lambda: wheels_of(manifest["wheels"]))
         shared.thin_venv(BUILD, env, manifest["app"])
         return warnings
     import bytecode
@@ -118,6 +119,13 @@ def check_files(listed):
     for path in listed:
         if not os.path.lexists(str(ROOT / path)):
             raise RefusedError(f"{path} is missing: was the whole artifact unpacked?", 6)
+
+
+def wheels_of(listed):
+    """The wheels, as (path, sha256); of a release that was installed before they lie in the cache, or nowhere."""
+    if (ROOT / "wheels").is_dir():
+        return check_wheels(listed)
+    return [(ROOT / "wheels" / wheel["file"], wheel["sha256"]) for wheel in listed]
 
 
 def check_wheels(listed):

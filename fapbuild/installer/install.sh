@@ -18,7 +18,8 @@ fail() {
 wanted=$(sed -n 's/.*"target":{"python":"cp\([0-9]\)\([0-9]*\)".*/\1.\2/p' .fap/manifest.json)
 [ -n "$wanted" ] || fail "the manifest names no CPython version"
 
-# Also asked for: what the installer imports and python3-minimal lacks. To find it is quicker than to import it.
+# Also asked for: what the installer imports and python3-minimal lacks (to find it is quicker than to import it), and where it
+# really is: what lies on the PATH may be a script that starts another (pyenv).
 probe='import sys
 from importlib.machinery import PathFinder
 lacks, json = "", PathFinder.find_spec("json")
@@ -30,20 +31,24 @@ try:
     import zlib
 except ImportError:
     lacks = " without zlib"
-print("%d.%d" % sys.version_info[:2] + lacks)'
+print("%s|%d.%d" % (sys.executable, *sys.version_info[:2]) + lacks)'
 
 python='' looked=''
 try() {
     [ -z "$python" ] || return 0
     path=$(command -v -- "$1") || { looked="$looked
   $1: not there"; return 0; }
-    version=$("$path" -I -S -c "$probe" 2>/dev/null) || version='does not start'
-    if [ "$version" = "$wanted" ]; then python=$path; else looked="$looked
+    said=$("$path" -I -S -c "$probe" 2>/dev/null) || said='does not start'
+    version=${said##*"|"}
+    real=${said%"$version"}
+    real=${real%"|"}
+    if [ "$version" = "$wanted" ]; then python=${real:-$path}; else looked="$looked
   $path: $version"; fi
 }
 
 if [ -n "${FAP_PYTHON:-}" ]; then
     try "$FAP_PYTHON"
+    [ -z "$python" ] || python=$FAP_PYTHON
 else
     for candidate in "python$wanted" "/usr/local/bin/python$wanted" "/usr/bin/python$wanted" python3 \
         "${HOME:-}/.pyenv/versions/$wanted".*/bin/python3 \
@@ -54,4 +59,5 @@ fi
 [ -n "$python" ] || fail "this artifact was built for Python $wanted, which was not found; looked at:$looked" \
     "install python$wanted, or say where it is: FAP_PYTHON=/path/to/python$wanted ./install.sh"
 
-exec "$python" -I -B .fap/installer
+# Without `site`: what the packages of this Python do when it starts is no part of an install.
+exec "$python" -I -S -B .fap/installer

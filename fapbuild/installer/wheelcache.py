@@ -13,6 +13,7 @@ import sys
 import bytecode
 import linking
 import packages
+from refusal import RefusedError
 from workers import spread
 
 FORMAT = 1
@@ -42,6 +43,11 @@ class WheelCache:
             for (path, _), entry, good in zip(wheels, entries, intact)
             if not good
         ]
+        for path, _, _ in lacking:
+            if not path.exists():
+                raise RefusedError(
+                    f"wheels/{path.name} is missing, and the cache has none: release the artifact again", 6
+                )
         for _, entry, _ in lacking:
             if os.path.lexists(entry):
                 print("warning: %s was damaged, and is made anew" % entry)

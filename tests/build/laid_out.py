@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ def with_wheels(folder: Path, wheels: Sequence[Path], **facts: Any) -> Path:
     for wheel in wheels:
         shutil.copy(wheel, folder / "wheels")
     (folder / "requirements.lock").write_text("".join(pin(wheel) for wheel in wheels))
-    return with_facts(folder, wheels=[{"file": wheel.name} for wheel in wheels], **facts)
+    listed = [{"file": wheel.name, "sha256": sha256(wheel.read_bytes()).hexdigest()} for wheel in wheels]
+    return with_facts(folder, wheels=listed, **facts)
 
 
 def with_facts(folder: Path, **facts: Any) -> Path:

@@ -292,7 +292,7 @@ def test_pythons_of_version_managers_are_found(unpack: Unpack, tmp_path: Path, p
     python.write_text('#!/bin/sh\n[ "$3" != -c ] || { echo 3.9999; exit; }\necho "$0 $*"\n')
     python.chmod(0o755)
     done = install(folder, FAP_PYTHON="", HOME=str(tmp_path / "home"))
-    assert done.stdout == f"{python} -I -B .fap/installer\n"
+    assert done.stdout == f"{python} -I -S -B .fap/installer\n"
 
 
 def test_two_packages_may_bring_the_same_file(project: Project, tmp_path: Path) -> None:

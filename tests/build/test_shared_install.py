@@ -139,6 +139,7 @@ def test_one_lock_is_installed_once_and_unpacked_once_for_all_apps(machine: Mach
     shutil.rmtree(second / "wheels")
     assert machine.install(second).returncode == 0, "it needs no wheels"
     worker, _ = machine.installed("worker", "1")
+    assert not (first / "wheels").exists(), "and keeps none"
     files = [site_of(each) / "both.py" for each in (first, second, worker)]
     assert len({path.stat().st_ino for path in files}) == 1
     assert [path.stat().st_mode & 0o777 for path in files] == [0o444] * 3
@@ -186,6 +187,20 @@ def test_damage_in_the_cache_is_seen_and_mended(machine: Machine, damage: Callab
     assert said.count("was damaged, and is made anew") == 2
     assert tree(release / "venv") == wanted
     assert len(machine.entries()) == 2
+
+
+def test_a_release_without_its_wheels_is_installed_again_from_the_cache(machine: Machine) -> None:
+    """As a rollback with another configuration does, which copies a release; the set is another one."""
+    release, _ = machine.installed("shop", "1")
+    shutil.move(release.parents[1] / "envs", release.parents[1] / "old-envs")
+    assert machine.install(release).returncode == 0
+    assert is_right(release)
+    shutil.rmtree(release.parents[1] / "envs")
+    for entry in machine.entries():
+        shutil.rmtree(entry)
+    done = machine.install(release)
+    assert done.returncode == 6
+    assert "is missing, and the cache has none: release the artifact again" in done.stderr
 
 
 def test_packages_that_someone_changed_are_not_used_again(machine: Machine) -> None:
