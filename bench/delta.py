@@ -1,4 +1,4 @@
-"""A code-only release to a host that has the one before: bytes on the wire, seconds and CPU, against others."""
+"""A code-only release to a host that has the one before: bytes, seconds and CPU, against others."""
 
 import os
 import resource

@@ -122,7 +122,7 @@ def check_files(listed):
 
 
 def wheels_of(listed):
-    """The wheels, as (path, sha256); of a release that was installed before they lie in the cache, or nowhere."""
+    """The wheels, as (path, sha256). A release that was installed has none: the cache may have them."""
     if (ROOT / "wheels").is_dir():
         return check_wheels(listed)
     return [(ROOT / "wheels" / wheel["file"], wheel["sha256"]) for wheel in listed]
