@@ -1,14 +1,14 @@
 """The processes of a role, which the Procfile names and `processes` counts, for a process manager. Pure."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from faprelease.layout import Layout
 from faprelease.settings import Settings
 from faprelease.steps import Step, host_script
 
 TITLE = "write what the process manager runs"
-"""The title of the step whose standard input is the new configuration."""
+"""How the title of a step begins whose standard input is the new configuration."""
 STRIDE = 100
 """How far apart the ports of two process types begin, as foreman has it."""
 
@@ -52,13 +52,18 @@ def changes(before: str, after: str) -> tuple[str, ...]:
     )
 
 
-def write(settings: Settings, release: str, file: str, text: str) -> Step:
-    """The step that puts it into a release, which has to know these processes."""
+def counted(settings: Settings) -> str:
+    """`2 web, 1 worker`, for people."""
+    return ", ".join(f"{count} {name}" for name, count, _ in ports(settings))
+
+
+def write(settings: Settings, release: str, files: Mapping[str, str]) -> Step:
+    """The step that puts `files` (their paths in the release, their texts) into a release, which has to know
+    these processes."""
     return host_script(
-        f"{TITLE}: {', '.join(f'{count} {name}' for name, count, _ in ports(settings))}",
+        f"{TITLE}: {counted(settings)}",
         "processes",
-        stdin=text,
+        stdin="".join(f"==> {path}\n{files[path]}" for path in sorted(files)),
         release=release,
-        file=file,
         names=" ".join(name for name, _, _ in ports(settings)),
     )

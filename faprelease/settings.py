@@ -71,7 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     release_command_seconds: Annotated[int, about("how long release_command may take")] = 600
     processes: Annotated[
         dict[str, int],
-        about("how many of each process of the Procfile; supervisor's programs are made of it"),
+        about("how many of each process of the Procfile; made into supervisor's programs or systemd's units"),
     ] = {}
     process_port: Annotated[
         int, about("PORT of the first process, counted up; each type's ports begin 100 further")

@@ -32,11 +32,13 @@ for folder in "$releases"/[0-9]*/; do
   fi
 done
 [ -z "$strange" ] || say link "$(readlink "$current")"
-if [ -f "$current/.fap/supervisor.conf" ]; then
+for file in "$current/.fap/supervisor.conf" "$current"/.fap/systemd/*; do
+  [ -f "$file" ] || continue
+  say process "==> ${file#"$current/"}"
   while IFS= read -r line; do
     say process "$line"
-  done <"$current/.fap/supervisor.conf"
-fi
+  done <"$file"
+done
 for record in "$state"/releases/*.jsonl; do
   [ -f "$record" ] || continue
   name=${record##*/} json=

@@ -1,5 +1,7 @@
-# Take a program out of supervisord, whose first release failed. Needs: program, conf, target.
+# Take a program out of supervisord, whose first release failed. Needs: program, conf, rendered, target.
 # A link that names nothing would keep supervisord from starting again.
 supervisorctl stop "$program" "$program:*"
-[ "$(readlink "$target" 2>/dev/null)" != "$conf" ] || rm -f "$target"
+case $(readlink "$target" 2>/dev/null) in
+  "$conf" | "$rendered") rm -f "$target" ;;
+esac
 supervisorctl update "$program" || :

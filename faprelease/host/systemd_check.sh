@@ -1,24 +1,29 @@
-# See the unit active, twice with the same main process, and running in the release. Needs: systemd.sh, release,
-# seconds (how long it may take to start), reload (yes: the main process may stay, one of its others is new).
+# See all that systemd runs of a release active, twice with the same main processes, and running in the release. Needs: systemd.sh,
+# release, seconds (how long it may take to start), reload (yes: the main process may stay, one of its others is new).
 folder=$(cd "$release" && pwd -P) || exit 1
+units_of "$release"
 field() {
   field=${facts#*"$1="}
   field=${field%%"
 "*}
 }
-# 0: as it should be; 1: not yet; 2: it will not be.
+# look UNIT: 0: as it should be; 1: not yet; 2: it will not be.
 look() {
-  facts=$(ask show -p ActiveState,SubState,MainPID,NRestarts,ControlGroup "$unit")
+  facts=$(ask show -p ActiveState,SubState,Job,MainPID,NRestarts,ControlGroup "$1")
   field ActiveState; active=$field
-  field SubState; wrong="$unit is $active ($field)"
+  field SubState; wrong="$1 is $active ($field)"
   case $active in
     active) ;;
     activating | reloading) return 1 ;;
-    *) return 2 ;;
+    *)
+      # It waits for its turn to start.
+      case $facts in *Job=[1-9]*) return 1 ;; esac
+      return 2
+      ;;
   esac
   field NRestarts; again=$field
   field MainPID; main=$field
-  wrong="$unit has no main process"
+  wrong="$1 has no main process"
   [ "${main:-0}" != 0 ] || return 2
   pids=$main
   field ControlGroup
@@ -28,22 +33,32 @@ look() {
     case $cwd in
       "$folder" | "$folder"/*) wrong=; return 0 ;;
     esac
-    wrong="$unit (process $pid) runs in $cwd, not in $folder"
+    wrong="$1 (process $pid) runs in $cwd, not in $folder"
   done
   return 1
 }
-seconds_left=$seconds before= main= again=0
+# The worst of all, with what is to be said of it.
+look_at_all() {
+  seen= said=
+  for service in $services; do
+    look "$service" || return
+    seen="$seen $main $again"
+    said="$said${wrong:-$service runs in the release, process $main}
+"
+  done
+}
+seconds_left=$seconds before= seen= again=0
 while :; do
-  look
+  look_at_all
   code=$?
   [ "$code" != 2 ] || break
   if [ "$code" = 0 ]; then
-    [ "$before" != "$main $again" ] || { echo "${wrong:-$unit runs in the release, process $main}"; exit 0; }
-    before="$main $again"
+    [ "$before" != "$seen" ] || { printf '%s' "$said"; exit 0; }
+    before=$seen
   fi
   [ "$seconds_left" -gt 0 ] || break
   seconds_left=$((seconds_left - 1))
   sleep 1
 done
-echo "${wrong:-$unit does not stay up: it was started $again times}"
+echo "${wrong:-$service does not stay up: it was started $again times}"
 exit 1

@@ -1,30 +1,74 @@
-# Make the unit that of the release, and run it from there.
-# Needs: systemd.sh, restart (a verb), as_it_is (yes: that is all), conf (the release's file), before_conf (that
-# of the release before), kept.
-# What stood there before the first release of ours is kept in $kept, and comes back with what ran then.
-[ -z "$as_it_is" ] || { change "$restart" "$unit"; exit; }
-put() {
-  if [ -n "$user" ]; then
-    mkdir -p "${target%/*}" && cp "$1" "$target.new" && mv -f "$target.new" "$target"
+# Make what systemd runs that of a release. It can be run again, however far it came.
+# Needs: systemd.sh, restart (a verb), release (its folder; empty: nothing of ours is to run any more), before (the one
+# that ran before, may be empty), state.
+# What stood there before our first release is kept in $state, and comes back with what ran then.
+[ -n "$conf" ] || { change "$restart" "$unit"; exit; }
+
+# file_of UNIT: sets $file, the one that is to be in its place.
+file_of() {
+  if [ -n "$ours" ]; then
+    file=$release/.fap/systemd/$1
+    [ -d "$release/.fap/systemd" ] || file=$release/$conf
   else
-    as_owner tee "$target" <"$1" >/dev/null
+    file=$state/$1
   fi
 }
-if [ -f "$conf" ]; then
-  if [ ! -f "$before_conf" ]; then
-    rm -f "$kept" || exit 1
-    if [ -f "$target" ] && ! cmp -s "$target" "$conf"; then
-      cp "$target" "$kept" || exit 1
-    fi
+put() {
+  file_of "$1"
+  ! cmp -s "$file" "$place/$1" || return 0
+  if [ -n "$user" ]; then
+    mkdir -p "$place" && cp -f "$file" "$place/$1.new" && mv -f "$place/$1.new" "$place/$1"
+  else
+    as_owner tee "$place/$1" <"$file" >/dev/null
   fi
-elif [ -f "$kept" ]; then
-  conf=$kept
-else
-  echo "there was no $unit before: it is stopped and removed"
-  [ ! -f "$target" ] || { change disable --now "$unit"; as_owner rm -f "$target"; change daemon-reload; }
-  exit
+}
+
+units_of "$before"
+old=$units old_entry=$entry
+units_of "$release"
+ours=$units
+if [ -z "$ours" ]; then
+  for name in $old $unit; do
+    if [ -f "$state/$name" ] && ! is_in "$units" "$name"; then
+      units="$units $name"
+      case $name in "$unit" | "$old_entry") entry=$name ;; esac
+    fi
+  done
+  [ -n "$units" ] || echo "there was no ${old_entry:-$unit} before: it is stopped and removed"
+elif [ -z "$old" ]; then
+  for name in $units $unit; do
+    file_of "$name"
+    if [ ! -f "$place/$name" ]; then
+      rm -f "$state/$name"
+    elif ! cmp -s "$file" "$place/$name"; then
+      cp -f "$place/$name" "$state/$name"
+    fi || exit 1
+  done
+  [ ! -f "$place/$unit" ] || old=$unit old_entry=$unit
 fi
-cmp -s "$conf" "$target" || put "$conf" || exit 1
+
+for name in $units; do
+  put "$name" || exit 1
+done
 change daemon-reload || exit 1
-change enable "$unit" || exit 1
-change "$restart" "$unit"
+[ -z "$entry" ] || change enable "$entry" || exit 1
+# All stop while their files are there, which say what belongs to what.
+if [ -n "$old_entry" ] && [ "$old_entry" != "$entry" ] && [ -f "$place/$old_entry" ]; then
+  change disable --now "$old_entry" || exit 1
+fi
+case $entry in
+  *.target) change stop "$entry" || exit 1 ;;
+esac
+removed=
+for name in $old; do
+  if ! is_in "$units" "$name" && [ -f "$place/$name" ]; then
+    as_owner rm -f "$place/$name" || exit 1
+    removed=yes
+  fi
+done
+case $entry in
+  '') ;;
+  *.target) change start "$entry" || exit 1 ;;
+  *) change "$restart" "$entry" || exit 1 ;;
+esac
+[ -z "$removed" ] || change daemon-reload

@@ -57,9 +57,9 @@ def deploy_updated(context: Context) -> Iterator[Step]:
     options, settings = context.options(Options), context.target.settings
     if settings.processes:
         text = processes.supervisor_conf(settings, context.target.layout, options.supervisor_program)
-        yield processes.write(settings, context.release, PROCESSES, text)
+        yield processes.write(settings, context.release, {PROCESSES: text})
         return
-    conf = _conf(context, context.release)
+    conf = posixpath.join(context.release, _own_conf(context))
     yield _expect(f"find {options.supervisor_conf}", "-f", conf, "the release has no such file")
 
 
@@ -73,7 +73,8 @@ def deploy_published(context: Context) -> Iterator[Step]:
         trusted=False,
         shown=options.supervisor_output,
         program=options.supervisor_program,
-        conf=_conf(context, context.target.layout.current),
+        conf=_in_current(context, _own_conf(context)),
+        rendered=_in_current(context, PROCESSES),
         target=options.supervisor_target,
         signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
@@ -121,17 +122,20 @@ def deploy_failed(context: Context) -> Iterator[Step]:
             "supervisor_remove",
             trusted=False,
             program=options.supervisor_program,
-            conf=_conf(context, context.target.layout.current),
+            conf=_in_current(context, _own_conf(context)),
+            rendered=_in_current(context, PROCESSES),
             target=options.supervisor_target,
         )
 
 
-def _conf(context: Context, folder: str) -> str:
-    """fapistrano's files name it with `current` before it."""
-    if context.target.settings.processes:
-        return posixpath.join(folder, PROCESSES)
-    conf = context.options(Options).supervisor_conf
-    return posixpath.join(folder, conf.removeprefix(f"{context.target.layout.current}/"))
+def _in_current(context: Context, path: str) -> str:
+    """As supervisord knows it, whichever release it is in."""
+    return posixpath.join(context.target.layout.current, path)
+
+
+def _own_conf(context: Context) -> str:
+    """In a release; fapistrano's files name it with `current` before it."""
+    return context.options(Options).supervisor_conf.removeprefix(f"{context.target.layout.current}/")
 
 
 def _expect(title: str, test: str, path: str, otherwise: str) -> Step:

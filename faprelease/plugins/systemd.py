@@ -1,4 +1,5 @@
-"""Run a systemd unit from the release: the system's, by sudo, or one of the user's own."""
+"""Run a systemd unit from the release, or one for each of its processes: the system's, by sudo, or the
+user's own."""
 
 import posixpath
 import re
@@ -8,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease import processes, units
 from faprelease.errors import ConfigError
 from faprelease.hooks import Context, hookimpl
 from faprelease.keys import about
@@ -17,7 +19,9 @@ from faprelease.steps import Step, host_script
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Which unit, where the release has its file (empty: nowhere), and how it is started anew."""
 
-    systemd_unit: Annotated[str, about("which unit")] = "%(app_name)s.service"
+    systemd_unit: Annotated[
+        str, about("which unit; with `processes` their names begin as it does, before the dot")
+    ] = "%(app_name)s.service"
     systemd_conf: Annotated[
         str, about("its file in the release; empty: the unit is there already, and is only restarted")
     ] = "configs/systemd_%(stage)s_%(role)s.service"
@@ -31,24 +35,38 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
-    yield _step(context, "see that systemd may be used", "systemd_ask", restart=_verb(context))
-
-
-@hookimpl
-def deploy_updated(context: Context) -> Iterator[Step]:
-    if not context.options(Options).systemd_conf:
-        return
-    conf = _conf(context, context.release)
-    missing = shlex.quote(f"{conf}: the release has no such file")
-    yield Step(
-        title="find the unit's file", script=f"[ -f {shlex.quote(conf)} ] || {{ echo {missing}; exit 1; }}"
+    settings, options = context.target.settings, context.options(Options)
+    rendered = _rendered(context)
+    yield _step(
+        context,
+        "see that systemd may be used",
+        "systemd_ask",
+        restart=_verb(context),
+        release=context.release,
+        before=context.previous,
+        brings=" ".join(sorted(rendered)) or options.systemd_unit,
+        owner=settings.sudo_user if rendered and not options.systemd_user else "",
     )
 
 
 @hookimpl
-def deploy_published(context: Context) -> Iterator[Step]:
+def deploy_updated(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    yield _restart(context, f"{_verb(context)} {options.systemd_unit}", _conf(context, context.release))
+    if rendered := _rendered(context):
+        files = {f"{units.FOLDER}/{name}": text for name, text in rendered.items()}
+        yield processes.write(context.target.settings, context.release, files)
+    elif options.systemd_conf:
+        conf = posixpath.join(context.release, options.systemd_conf)
+        missing = shlex.quote(f"{conf}: the release has no such file")
+        yield Step(
+            title="find the unit's file",
+            script=f"[ -f {shlex.quote(conf)} ] || {{ echo {missing}; exit 1; }}",
+        )
+
+
+@hookimpl
+def deploy_published(context: Context) -> Iterator[Step]:
+    yield _restart(context, f"{_verb(context)} {_name(context)}", context.release, context.previous)
 
 
 @hookimpl
@@ -57,7 +75,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     if options.systemd_check_status:
         yield _step(
             context,
-            f"see {options.systemd_unit} running from the release",
+            f"see {_name(context)} running from the release",
             "systemd_check",
             limit=2 * options.systemd_seconds + 60,
             release=context.release,
@@ -68,31 +86,38 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
-    unit = context.options(Options).systemd_unit
-    yield _step(context, f"the last lines of {unit}", "systemd_log", limit=20)
+    yield _step(
+        context, f"the last lines of {_name(context)}", "systemd_log", limit=20, release=context.release
+    )
 
 
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
-    yield _step(context, "the log of the unit", "systemd_logs", follow="yes" if follow else "")
+    yield _step(
+        context,
+        f"the log of {_name(context)}",
+        "systemd_logs",
+        release=context.release,
+        follow="yes" if follow else "",
+    )
 
 
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous and context.options(Options).systemd_conf:
-        yield _restart(context, "put back the unit that was there before", "")
+        yield _restart(context, "put back the units that were there before", "", context.release)
 
 
-def _restart(context: Context, title: str, conf: str) -> Step:
+def _restart(context: Context, title: str, release: str, before: str) -> Step:
     return _step(
         context,
         title,
         "systemd_restart",
         limit=300,
         restart=_verb(context),
-        conf=conf,
-        before_conf=_conf(context, context.previous) if context.previous else "",
-        kept=f"{context.target.layout.state}/{context.options(Options).systemd_unit}",
+        release=release,
+        before=before,
+        state=context.target.layout.state,
     )
 
 
@@ -104,17 +129,38 @@ def _step(context: Context, title: str, script: str, limit: int = 60, **variable
         )
     whose = {
         "unit": options.systemd_unit,
+        "conf": options.systemd_conf,
         "user": "yes" if options.systemd_user else "",
-        "as_it_is": "" if options.systemd_conf else "yes",
     }
     return host_script(
         title, "systemd", script, limit=limit, trusted=False, binding=False, shown=False, **whose, **variables
     )
 
 
+def _rendered(context: Context) -> dict[str, str]:
+    """The unit files that `processes` becomes, by name; none where there is no such key, or the unit is an
+    administrator's. Raises ConfigError for what can't be."""
+    settings, options = context.target.settings, context.options(Options)
+    if not settings.processes or not options.systemd_conf:
+        return {}
+    if "@" in options.systemd_unit:
+        raise ConfigError(
+            f"systemd_unit: {options.systemd_unit!r} is an instance, and `processes` makes instances of it",
+            hint="for example: shop.service",
+        )
+    if context.has_plugin("supervisorctl"):
+        raise ConfigError(
+            "supervisorctl and systemd would both run `processes`",
+            hint="take one of them out of plugins for this role",
+        )
+    return units.files(settings, context.target.layout, options.systemd_unit, of_user=options.systemd_user)
+
+
+def _name(context: Context) -> str:
+    """What is restarted, for people."""
+    unit = context.options(Options).systemd_unit
+    return units.target_of(unit) if _rendered(context) else unit
+
+
 def _verb(context: Context) -> str:
     return "reload-or-restart" if context.options(Options).systemd_reload else "restart"
-
-
-def _conf(context: Context, release: str) -> str:
-    return posixpath.join(release, context.options(Options).systemd_conf)

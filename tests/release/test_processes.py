@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.errors import ConfigError, ReleaseFailedError
+from faprelease.errors import ConfigError, ReleaseFailedError, RolledBackError
 from tests.release.site import Site, artifact
 from tests.supervisord import Supervisord, supervisord_in
 
@@ -34,8 +34,8 @@ def configure(site: Site, supervisord: Supervisord, processes: str) -> None:
     )
 
 
-def build(site: Site, version: str, procfile: str = PROCFILE) -> str:
-    files = {"Procfile": procfile.encode(), ".fap/run": RUN.read_bytes()}
+def build(site: Site, version: str, procfile: str = PROCFILE, **more: bytes) -> str:
+    files = {"Procfile": procfile.encode(), ".fap/run": RUN.read_bytes(), **more}
     return artifact(
         site.folder / version, version, {**files, "install.sh": b"mkdir venv; chmod +x .fap/run\n"}
     )
@@ -76,6 +76,23 @@ def test_processes_come_change_and_go_back_with_their_release(
     assert running(supervisord) == {"shop:shop-web-8000": ("sleep 28000", second)}
     assert site.rollback() == first
     assert running(supervisord) == three
+
+
+def test_a_conf_of_the_release_before_makes_room_and_comes_back(site: Site, supervisord: Supervisord) -> None:
+    current = site.path / "current"
+    program = f"[program:shop]\ncommand=sleep 1000\ndirectory={current}\n"
+    conf = {"configs/supervisor_production_web.conf": program.encode()}
+    configure(site, supervisord, "{}")
+    first = site.release(build(site, "1", **conf))
+    assert running(supervisord) == {"shop": ("sleep 1000", first)}
+    configure(site, supervisord, "{web: 1}")
+    with pytest.raises(RolledBackError):
+        site.release(build(site, "2", "web: exit 3\n", **conf))
+    assert running(supervisord) == {"shop": ("sleep 1000", first)}
+    second = site.release(build(site, "3", **conf))
+    assert running(supervisord) == {"shop:shop-web-8000": ("sleep 28000", second)}
+    assert site.rollback() == first
+    assert running(supervisord) == {"shop": ("sleep 1000", first)}
 
 
 def test_a_process_that_the_procfile_lacks_ends_it_before_anything_changes(
