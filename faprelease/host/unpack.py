@@ -13,6 +13,10 @@ import zlib
 MANIFEST = ".fap/manifest.json"
 MANIFEST_HEAD = 1024
 MOST_ENTRIES = 500000
+LONGEST_NAME, DEEPEST_NAME = 1024, 100
+MOST_LETTERS = 64 << 20
+"""Of all names, and of all folders they lie in: these are what the examination keeps in memory."""
+LONGEST_HEADER = 1 << 17
 CHUNK = 1024 * 1024
 BLOCK = 512
 END = bytes(BLOCK)
@@ -33,7 +37,7 @@ class Source:
         self.gzip = self.file.read(2) == b"\x1f\x8b"
         self.file.seek(0)
         self.raw = self.ready = b""
-        self.member = None
+        self.at, self.member = 0, None
 
     def more(self):
         if not self.gzip:
@@ -55,10 +59,12 @@ class Source:
 
     def pieces(self, size):
         while size:
-            self.ready = self.ready or self.more()
+            if self.at == len(self.ready):
+                self.ready, self.at = self.more(), 0
             if not self.ready:
                 raise RefusedError("it was cut")
-            piece, self.ready = self.ready[:size], self.ready[size:]
+            piece = self.ready[self.at : self.at + size]
+            self.at += len(piece)
             size -= len(piece)
             yield piece
 
@@ -66,8 +72,8 @@ class Source:
         return b"".join(self.pieces(size))
 
     def only_zeros_left(self):
-        zeros = not self.ready.strip(b"\0")
-        self.ready = b""
+        zeros = not self.ready[self.at :].strip(b"\0")
+        self.ready, self.at = b"", 0
         while zeros:
             data = self.more()
             if not data:
@@ -88,14 +94,18 @@ def text(field):
 
 def pax(data):
     """`<length> <key>=<value>\\n` again and again (pax, "extended header")."""
-    found = {}
-    while data:
-        length = int(data.split(b" ", 1)[0])
-        if not 0 < length <= len(data):
+    found, start = {}, 0
+    while start < len(data):
+        end = start + int(data[start : start + 9].split(b" ", 1)[0])
+        if not start < end <= len(data):
             raise ValueError("length of a pax record")
-        key, value = data[:length].split(b" ", 1)[1][:-1].split(b"=", 1)
-        found[key] = value
-        data = data[length:]
+        key, value = data[start:end].split(b" ", 1)[1][:-1].split(b"=", 1)
+        # Others may come without end.
+        if key in (b"path", b"linkpath", b"size"):
+            found[key] = value
+        elif key.startswith(b"GNU.sparse"):
+            found[b"GNU.sparse"] = b""
+        start = end
     return found
 
 
@@ -109,11 +119,13 @@ def entries(source):
                 raise RefusedError("something stands behind its end mark")
             return
         if number(head[148:156]) != sum(head) - sum(head[148:156]) + 8 * 32:
-            raise RefusedError("a header has a wrong checksum")
+            raise RefusedError("it is no tar file, or damaged: a header has a wrong checksum")
         kind, size = head[156:157], number(head[124:136])
+        if size < 0:
+            raise RefusedError("a header with a size below zero")
         padding = -size % BLOCK
         if kind in (b"x", b"g", b"L", b"K"):
-            if size > CHUNK:
+            if size > LONGEST_HEADER:
                 raise RefusedError("a header of %d bytes" % size)
             data = source.read(size)
             source.read(padding)
@@ -128,9 +140,13 @@ def entries(source):
         name = text(extra.get(b"path", b"")) or name
         link = text(extra.get(b"linkpath", b"")) or link
         if b"size" in extra:
-            size = int(extra[b"size"])
+            size = int(extra[b"size"][:20])
             padding = -size % BLOCK
-        if kind not in KINDS or any(key.startswith(b"GNU.sparse") for key in extra):
+            if size < 0:
+                raise RefusedError("a header with a size below zero")
+        if max(len(name), len(link)) > LONGEST_NAME or name.count("/") > DEEPEST_NAME:
+            raise RefusedError("the name %r is too long" % (name[:60] + "..."))
+        if kind not in KINDS or b"GNU.sparse" in extra:
             raise RefusedError("%r is neither a file, a folder nor a symbolic link" % name)
         if kind != b"0" and kind != b"\0" and size:
             raise RefusedError("%r is no file, and has contents" % name)
@@ -154,7 +170,8 @@ def escapes(name, target):
     return target.startswith("/") or ".." in parts or depth < 0
 
 
-def check(name, kind, link, seen, links):
+def check(name, kind, link, seen, folders):
+    """Keep the name in `seen`, and the folders it lies in; how many letters were kept. Raises RefusedError."""
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or any(ord(c) < 32 for c in name + link):
         raise RefusedError("the name %r could leave the release folder" % name)
@@ -164,24 +181,36 @@ def check(name, kind, link, seen, links):
         raise RefusedError("%r is in it twice" % name)
     if any(seen.get("/".join(parts[:n]), FOLDER) != FOLDER for n in range(1, len(parts))):
         raise RefusedError("%r lies behind a link or a file" % name)
-    if kind != FOLDER and name in links:
+    if kind != FOLDER and name in folders:
         raise RefusedError("%r is a folder too" % name)
     if kind == LINK and (not link or escapes(name, link)):
         raise RefusedError("the link %r leaves the release folder" % name)
-    links.update("/".join(parts[:n]) for n in range(1, len(parts)))
-    seen[name] = kind
+    seen[name], letters = kind, len(name)
+    folder = name.rpartition("/")[0]
+    while folder and folder not in folders:
+        folders.add(folder)
+        letters += len(folder)
+        folder = folder.rpartition("/")[0]
+    return letters
 
 
-def examine(path, free):
+def examine(path, disk):
     """Look at every byte; returns the manifest, None for an archive of another maker."""
-    source, seen, folders, total, manifest = Source(path), {}, set(), 0, None
+    source, seen, folders, total, letters, manifest = Source(path), {}, set(), 0, 0, None
+    free = disk.f_bavail * disk.f_frsize
+    # Some file systems have no such number.
+    inodes = disk.f_favail if disk.f_files else MOST_ENTRIES
     for name, kind, _, size, link in entries(source):
-        check(name, kind, link, seen, folders)
+        letters += check(name, kind, link, seen, folders)
         total += size
         if total > free:
             raise OSError(28, "it unpacks to more than the %d bytes free here" % free)
-        if len(seen) > MOST_ENTRIES:
+        if max(len(seen), len(folders)) > MOST_ENTRIES:
             raise RefusedError("it holds more than %d entries" % MOST_ENTRIES)
+        if max(len(seen), len(folders)) > inodes:
+            raise OSError(28, "it unpacks to more than the %d inodes free here" % inodes)
+        if letters > MOST_LETTERS:
+            raise RefusedError("its names have more than %d letters" % MOST_LETTERS)
         if name == MANIFEST and kind == FILE:
             head = min(size, MANIFEST_HEAD)
             manifest = source.read(head).decode(errors="replace")
@@ -223,11 +252,12 @@ def write(path, root):
 
 
 def looks_like(path):
+    """What the file is in place of an archive, empty where its first bytes don't show it."""
     with open(path, "rb") as file:
         head = file.read(60)
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
         return "it looks like a page or an error message: %r" % head.decode("latin-1")
-    return "it is no tar file" if head else "it is empty"
+    return "" if head else "it is empty"
 
 
 def unpack(path, digest, folder, facts):
@@ -240,15 +270,15 @@ def unpack(path, digest, folder, facts):
     disk = os.statvfs(folder)
     line, app = '{"digest":"%s"}' % digest, ""
     try:
-        manifest = examine(path, disk.f_bavail * disk.f_frsize)
+        manifest = examine(path, disk)
         if manifest is not None:
             app, version, commit = identity(manifest)
             line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % (digest, app, version, commit)
     except RefusedError as error:
-        print("not an artifact: %s; %s" % (looks_like(path), error))
+        print("not an artifact: %s" % "; ".join(filter(None, (looks_like(path), str(error)))))
         return 65, ""
     except (ValueError, IndexError, zlib.error) as error:
-        print("not an artifact: %s (%s)" % (looks_like(path), error))
+        print("not an artifact: %s (%s)" % (looks_like(path) or "it is no tar file", error))
         return 65, ""
     write(path, folder)
     with open(facts + ".new", "w") as file:

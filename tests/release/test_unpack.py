@@ -7,7 +7,7 @@ import lzma
 import os
 import stat
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +29,18 @@ def special(name: str, kind: bytes, target: str = "") -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.mode = kind, target, 0o644
     return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def header(kind: bytes, data: bytes, size: str = "") -> bytes:
+    """A header for the entry that follows it; `size` is another one than that of its data."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, len(data)
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    if size:
+        block[124:136] = size.encode().ljust(12, b"\0")
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block) + data + bytes(-len(data) % 512)
 
 
 def tar(*entries: bytes) -> bytes:
@@ -66,6 +78,13 @@ HOSTILE = {
     "escape": [entry("a\x1b[2J", b"x")],
     "backslash": [entry("a\\b", b"x")],
     "an empty link": [symlink("a", "")],
+    "a long name": [entry("/".join(["n" * 200] * 6), b"x")],
+    "a deep name": [entry("a/" * 101 + "a", b"x")],
+    "a long link": [symlink("a", "n" * 1025)],
+    "a size below zero": [header(tarfile.REGTYPE, b"", "-00000001000")],
+    "a header with a size below zero": [header(tarfile.XHDTYPE, b"", "-00000001000")],
+    "another size below zero": [header(tarfile.XHDTYPE, b"13 size=-512\n"), entry("a", b"x")],
+    "a long header": [header(tarfile.XHDTYPE, b"200010 a=" + b"v" * 200_000 + b"\n"), entry("a", b"x")],
 }
 
 
@@ -158,6 +177,32 @@ def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
     done = place.unpack(squeeze(tar(entry(fap.PATH, text))), "prlimit", "--as=120000000")
     assert done.returncode == 0, done
     assert json.loads(place.facts.read_text())["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        (
+            (entry(f"{n}/" + ("a" * 20 + "/") * 40 + "a", b"") for n in range(4500)),
+            "its names have more than",
+        ),
+        ((entry(f"{n}/" + "a/" * 98 + "a", b"") for n in range(5200)), "it holds more than 500000 entries"),
+    ],
+    ids=["letters", "folders"],
+)
+def test_names_without_end_are_refused(entries: Iterable[bytes], why: str, place: Place) -> None:
+    done = place.unpack(gzip.compress(tar(*entries), 1), "prlimit", "--as=250000000")
+    assert done.returncode == 65, done
+    assert why in done.stdout
+    assert place.tree() == {"releases", "releases/new"}
+
+
+def test_headers_without_end_take_no_memory(place: Place) -> None:
+    records = (b"100010 k%03d=" % n + b"v" * 99_997 + b"\n" for n in range(1000))
+    many = tar(*(header(tarfile.XHDTYPE, record) for record in records), entry("a", b"x"))
+    done = place.unpack(gzip.compress(many, 1), "prlimit", "--as=80000000")
+    assert done.returncode == 0, done
+    assert (place.release / "a").read_bytes() == b"x"
 
 
 def test_an_artifact_is_unpacked_whole(place: Place, tmp_path: Path) -> None:
