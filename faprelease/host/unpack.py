@@ -171,7 +171,7 @@ def escapes(name, target):
 
 
 def check(name, kind, link, seen, folders):
-    """Keep the name in `seen`, and the folders it lies in; how many letters were kept. Raises RefusedError."""
+    """Keep the name in `seen`, and the folders it lies in; how many letters that are. Raises RefusedError."""
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or any(ord(c) < 32 for c in name + link):
         raise RefusedError("the name %r could leave the release folder" % name)
