@@ -3,6 +3,7 @@
 `wrong` is what breaks the next release, or what runs now; a `note` is to be known.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ FEW_INODES = 20_000
 """A release has some thousands of files."""
 SKEW = 30
 """Clocks may differ by so many seconds: records and ids of releases go by them."""
+SLOW_STOP = 10
+"""Seconds in which what heeds SIGTERM has stopped; supervisor's own limit, after which it sends SIGKILL."""
 _SHOWN = 4
 
 
@@ -257,6 +260,7 @@ def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
+    yield from _restarts(patient)
     conf = patient.look.conf
     if conf is None:
         return
@@ -266,6 +270,22 @@ def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("IX disposability", "note", "a stop may leave its children running", fix)
     else:
         yield Finding("IX disposability", "right", "supervisor stops it with all its children")
+
+
+def _restarts(patient: Patient) -> Iterator[Finding]:
+    """How it was stopped and started last; whole seconds, so that hosts alike are told as one."""
+    if patient.look.restarted is None:
+        return
+    stop, start = map(math.ceil, patient.look.restarted)
+    if stop > SLOW_STOP:
+        fix = "let it end at SIGTERM, and begin its line of the Procfile with exec; fapbuild check"
+        says = f"took {stop} s to stop when it was last restarted: it may not hear SIGTERM"
+        yield Finding("IX disposability", "note", says, fix)
+    else:
+        says = (
+            f"stopped within {max(stop, 1)} s and started within {max(start, 1)} s when it was last restarted"
+        )
+        yield Finding("IX disposability", "right", says)
 
 
 def _parity(patient: Patient, case: Case) -> Iterator[Finding]:

@@ -45,6 +45,8 @@ class Look:
     """Names in the environment file of the live release."""
     conf: str | None = None
     """What supervisor's program says of stopping and starting."""
+    restarted: tuple[float, float] | None = None
+    """How long the last stop and start took, in seconds, where a plugin measured them."""
     run: bool = False
     writable: bool = False
     contained: Contained | None = None
@@ -137,6 +139,7 @@ def parse(output: str) -> Look:
         readable_environment=one.get("readable_environment", ""),
         variables=frozenset(said.get("variable", ())),
         conf=one.get("conf"),
+        restarted=_restarted(one.get("restarted", "")),
         run="run" in said,
         writable="writable" in said,
         contained=_contained(one.get("contained")),
@@ -164,6 +167,14 @@ def parse_changed(output: str) -> tuple[str, ...]:
 def _number(text: str | None) -> int | None:
     first = (text or "").partition(" ")[0]
     return int(first) if first.isdigit() else None
+
+
+def _restarted(line: str) -> tuple[float, float] | None:
+    """`stop start`, in hundredths of a second; one that a kill cut short is none."""
+    words = line.split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        return None
+    return int(words[0]) / 100, int(words[1]) / 100
 
 
 def _contained(line: str | None) -> Contained | None:

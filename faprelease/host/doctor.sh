@@ -37,6 +37,7 @@ done
 if [ -n "$conf" ] && [ -r "$conf" ]; then
   say conf "$(grep -E '^ *(stopasgroup|killasgroup|startsecs|stopwaitsecs) *=' "$conf" | tr -d ' ' | tr '\n' ' ')"
 fi
+{ read -r line <"$state/restarted" && say restarted "$line"; } 2>/dev/null
 
 id= release=
 if [ -L "$current" ] && cd -P "$current" 2>/dev/null; then

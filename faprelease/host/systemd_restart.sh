@@ -1,8 +1,26 @@
 # Make what systemd runs that of a release. It can be run again, however far it came.
-# Needs: systemd.sh, restart (a verb), release (its folder; empty: nothing of ours is to run any more), before (the one
+# Needs: systemd.sh, stopwatch.sh, restart (a verb), release (its folder; empty: nothing of ours is to run any more), before (the one
 # that ran before, may be empty), state.
 # What stood there before our first release is kept in $state, and comes back with what ran then.
-[ -n "$conf" ] || { change "$restart" "$unit"; exit; }
+
+# restart_one UNIT: systemd knows when it had stopped (org.freedesktop.systemd1(5)), in millionths of a second.
+restart_one() {
+  now; begun=$now
+  change "$restart" "$1" || return
+  [ "$restart" = restart ] || return 0
+  now
+  stop=$(ask show -p ActiveExitTimestampMonotonic,InactiveEnterTimestampMonotonic "$1" | {
+    while IFS='=' read -r name value; do
+      case $name in Active*) from=$value ;; Inactive*) to=$value ;; esac
+    done
+    echo $(((${to:-0} - ${from:-0}) / 10000))
+  })
+  # One that did not run was not stopped.
+  if [ "$stop" -ge 0 ] && [ "$stop" -le $((now - begun)) ]; then
+    took "$stop" $((now - begun - stop))
+  fi
+}
+[ -n "$conf" ] || { restart_one "$unit"; exit; }
 
 # file_of UNIT: sets $file, the one that is to be in its place.
 file_of() {
@@ -56,9 +74,11 @@ change daemon-reload || exit 1
 if [ -n "$old_entry" ] && [ "$old_entry" != "$entry" ] && [ -f "$place/$old_entry" ]; then
   change disable --now "$old_entry" || exit 1
 fi
+now; begun=$now
 case $entry in
   *.target) change stop "$entry" || exit 1 ;;
 esac
+now; stopped=$now
 removed=
 for name in $old; do
   if ! is_in "$units" "$name" && [ -f "$place/$name" ]; then
@@ -68,7 +88,11 @@ for name in $old; do
 done
 case $entry in
   '') ;;
-  *.target) change start "$entry" || exit 1 ;;
-  *) change "$restart" "$entry" || exit 1 ;;
+  *.target)
+    change start "$entry" || exit 1
+    now
+    took $((stopped - begun)) $((now - stopped))
+    ;;
+  *) restart_one "$entry" || exit 1 ;;
 esac
 [ -z "$removed" ] || change daemon-reload

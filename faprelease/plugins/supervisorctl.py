@@ -68,6 +68,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     yield host_script(
         f"restart {options.supervisor_program}",
+        "stopwatch",
         "supervisor_restart",
         limit=180,
         trusted=False,
@@ -76,6 +77,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
         conf=_in_current(context, _own_conf(context)),
         rendered=_in_current(context, PROCESSES),
         target=options.supervisor_target,
+        state=context.target.layout.state,
         signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",

@@ -112,6 +112,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
     return _step(
         context,
         title,
+        "stopwatch",
         "systemd_restart",
         limit=300,
         restart=_verb(context),
@@ -121,7 +122,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
     )
 
 
-def _step(context: Context, title: str, script: str, limit: int = 60, **variables: str) -> Step:
+def _step(context: Context, title: str, *scripts: str, limit: int = 60, **variables: str) -> Step:
     options = context.options(Options)
     if not re.fullmatch(r"[A-Za-z0-9@_.:\\-]+\.[a-z]+", options.systemd_unit):
         raise ConfigError(
@@ -133,7 +134,15 @@ def _step(context: Context, title: str, script: str, limit: int = 60, **variable
         "user": "yes" if options.systemd_user else "",
     }
     return host_script(
-        title, "systemd", script, limit=limit, trusted=False, binding=False, shown=False, **whose, **variables
+        title,
+        "systemd",
+        *scripts,
+        limit=limit,
+        trusted=False,
+        binding=False,
+        shown=False,
+        **whose,
+        **variables,
     )
 
 

@@ -106,7 +106,8 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     state = parse("free 9999999\ntool curl\ntool python3\ncurrent 260101-000000\nfolder 260101-000000\n")
     answer = (
         "time 1000\nmachine aarch64\nlibc glibc 2.17\npython 3.9.2\nlacks libpq.so.5\ninodes 5\n"
-        'contained {"contained":"network","open":"files"}\nconf startsecs=1\nreadable_environment /x/.env\n'
+        'contained {"contained":"network","open":"files"}\nconf startsecs=1\nrestarted 3004 7\n'
+        "readable_environment /x/.env\n"
     )
     patient = Patient(
         target=target,
@@ -130,7 +131,10 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         "is not well: connection refused",
     ]
     assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
-    assert "a stop may leave its children running" in [one.says for one in found]
+    assert [one.says for one in found if one.check == "IX disposability"] == [
+        "took 31 s to stop when it was last restarted: it may not hear SIGTERM",
+        "a stop may leave its children running",
+    ]
 
 
 def test_hosts_that_do_not_answer_are_told_and_equal_findings_stand_once(tmp_path: Path) -> None:

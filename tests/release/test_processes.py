@@ -11,6 +11,11 @@ from tests.release.site import Site, artifact
 from tests.supervisord import Supervisord, supervisord_in
 
 RUN = Path(__file__).parent.parent.parent / "fapbuild/installer/run"
+SLOW = b"""\
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit()))
+time.sleep(1000)
+"""
 PROCFILE = "web: exec sleep 2$PORT\nworker: exec sleep 3$PORT\n"
 
 
@@ -76,6 +81,20 @@ def test_processes_come_change_and_go_back_with_their_release(
     assert running(supervisord) == {"shop:shop-web-8000": ("sleep 28000", second)}
     assert site.rollback() == first
     assert running(supervisord) == three
+
+
+def test_how_long_a_stop_takes_is_measured(site: Site, supervisord: Supervisord) -> None:
+    configure(site, supervisord, "{web: 1}")
+    restarted = site.path / ".fap/restarted"
+    site.release(build(site, "1", "web: exec python3 run.py\n", **{"run.py": SLOW}))
+    assert int(restarted.read_text().split()[0]) < 100
+    for processes in ("{web: 1}", "{web: 2}"):  # by a restart, and by what else makes supervisord stop it
+        configure(site, supervisord, processes)
+        restarted.unlink()
+        site.release(build(site, f"1{processes[6]}", "web: exec python3 run.py\n", **{"run.py": SLOW}))
+        stop, start = map(int, restarted.read_text().split())
+        assert 200 <= stop < 600
+        assert start < 500
 
 
 def test_a_conf_of_the_release_before_makes_room_and_comes_back(site: Site, supervisord: Supervisord) -> None:

@@ -104,6 +104,7 @@ def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) 
     assert done.returncode == 0, done.stderr
     assert systemd.ctl("show", "--value", "-p", "MainPID", "shop-worker@8100").stdout != before
     assert running(systemd) == THREE
+    assert "stopped within 1 s and started within 1 s" in site.run("doctor", "production").stdout
     # One that ends by itself, as it should not, is started again.
     systemd.ctl("kill", "--signal", "KILL", "shop-worker@8100")
     site.run("doctor", "production")
@@ -116,6 +117,31 @@ def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) 
     shown = site.run("logs", "production", "web")
     three = "-u shop-web@8000.service -u shop-web@8001.service -u shop-worker@8100.service"
     assert three in shown.stdout, shown.stderr
+
+
+SLOW = b"""\
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit()))
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("processes", [{"web": 1}, {}])
+def test_how_long_a_stop_takes_is_measured(
+    site: FleetSite, systemd: Systemd, processes: dict[str, int]
+) -> None:
+    configure(site, processes=processes)
+    conf = {
+        "configs/systemd_production_web.service": unit("1").encode(),
+        "run.sh": b"exec python3 run.py\n",
+        "run.py": SLOW,
+    }
+    release(site, build(site, "1", "web: exec python3 run.py\n", **conf))
+    done = site.run("restart", "production")
+    assert done.returncode == 0, done.stderr
+    stop, start = site.hosts[0].run(["cat", "www/shop/.fap/restarted"]).stdout.split()
+    assert 200 <= int(stop) < 500, stop
+    assert 0 <= int(start) < 200, start
 
 
 HOSTILE = {
