@@ -129,17 +129,17 @@ class Preparation:
             )
 
     def seal(self) -> Step:
-        """After that nothing in it changes any more."""
-        return self._on_the_tree("make the release read-only", "seal")
+        """After that nothing in it changes any more, and a power cut takes nothing of it away."""
+        return self._on_the_tree("make the release read-only", "seal", "flush")
 
     def unchanged(self) -> Iterator[Step]:
         """Nothing in it changed since it was sealed."""
         yield self._on_the_tree("see that the release is what was installed", "unchanged")
 
-    def _on_the_tree(self, title: str, script: str) -> Step:
+    def _on_the_tree(self, title: str, *scripts: str) -> Step:
         state = self.target.layout.state
         return host_script(
-            title, "tree", script, release=self.folder, state=state, id=self.release_id, limit=300
+            title, "tree", *scripts, release=self.folder, state=state, id=self.release_id, limit=300
         )
 
     @property
