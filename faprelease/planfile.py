@@ -44,6 +44,14 @@ class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
     scripts: str
 
 
+class Back(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a rollback was asked to go; see `release.rollback`."""
+
+    to: str = ""
+    force: bool = False
+    renew: bool = False
+
+
 class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that a plan was made of."""
 
@@ -59,9 +67,11 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The flags that have to be given again, since they may hold a secret."""
     rerun: bool
     digest: str
-    """The sha256 of the artifact."""
+    """The sha256 of the artifact; empty for a rollback."""
+    back: Back | None
+    """What a rollback was asked for; None for a release."""
     release: str
-    """The id that the new release will have; empty where there was nothing to do."""
+    """The id that the new release or the rollback will have; empty where there was nothing to do."""
     salt: str
     """For scrypt, in hexadecimal."""
     configuration: str
@@ -124,6 +134,7 @@ def made(
     plan_of: Callable[[Order], Plan] | None,
     order: Order,
     digest: str,
+    back: Back | None,
     salt: str,
     keys: Mapping[str, Key],
     shown: Preview | None,
@@ -145,6 +156,7 @@ def made(
         again=again,
         rerun=request.rerun,
         digest=digest,
+        back=back,
         release=release,
         salt=salt,
         configuration=configuration,
@@ -207,27 +219,27 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
 
 def refuse_changed_hosts(planned: PlanFile, hosts: list[Host]) -> None:
     """Raise FapError if the hosts are not those of the plan, or not as they were."""
-    _refuse(
-        _changes({_label(each): each.facts for each in planned.hosts}, {_name(h): _facts(h) for h in hosts})
-    )
+    then = {_label(each): each.facts for each in planned.hosts}
+    _refuse(planned, _changes(then, {_name(host): _facts(host) for host in hosts}))
 
 
 def refuse_other_plan(planned: PlanFile, plan_of: Callable[[Order], Plan], hosts: list[Host]) -> None:
     """Raise FapError if what is to be done now is not what was planned."""
     neutral, configuration = neutral_order(hosts, planned.release, planned.salt)
     if configuration != planned.configuration:
-        _refuse(iter(["what is configured: deploy.yml, a flag, or a secret"]))
+        _refuse(planned, iter(["what is configured: deploy.yml, a flag, or a secret"]))
+    then = {_label(each): each.scripts for each in planned.hosts}
     now = {_label(each): each.scripts for each in planned_hosts(plan_of(neutral), hosts)}
-    _refuse(
-        f"{_label(each)}: what would be done" for each in planned.hosts if now[_label(each)] != each.scripts
-    )
+    changed = [each for each in map(_label, planned.hosts) if now[each] != then[each]]
+    _refuse(planned, (f"{label}: what would be done" for label in changed))
 
 
-def _refuse(changes: Iterator[str]) -> None:
+def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
     found = list(changes)
     if found:
         listed = "\n".join(f"  {change}" for change in found)
-        raise FapError(f"not applied, since this changed after the plan was made:\n{listed}", hint=_AGAIN)
+        again = _AGAIN.replace("plan STAGE", "rollback STAGE") if planned.back else _AGAIN
+        raise FapError(f"not applied, since this changed after the plan was made:\n{listed}", hint=again)
 
 
 def _changes(then: Mapping[str, dict[str, Any]], now: Mapping[str, dict[str, Any]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from faprelease.facts import Verb
 from faprelease.hooks import Context
 from faprelease.hostplan import Order
 from faprelease.plan import plan_look, plan_release, plan_restart, plan_rollback
-from faprelease.planfile import PlanFile
+from faprelease.planfile import Back, PlanFile
 from faprelease.preview import Preview
 from faprelease.promoted import Promoted
 from faprelease.report import Report
@@ -57,29 +57,40 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
 
         look = plan_look(scene.hosts, scene.order, what, whole=True)
         if look and _is_well(look, walk, scene):
-            _keep(walk, scene, None, digest, None)
+            _keep(walk, scene, None, None, digest=digest)
             return
         if planned:
             planfile.refuse_other_plan(planned, plan_of, scene.hosts)
         plan = plan_of(scene.order)
         if walk.dry_run:
-            _keep(walk, scene, plan_of, digest, show(plan, walk, scene))
+            _keep(walk, scene, plan_of, show(plan, walk, scene), digest=digest)
             return
         execute_and_record(plan, walk, scene, found or "release")
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
-    """Carry out the plan of a file, as `planfile.request_of` asks for it; raises as `release` does, and
-    FapError if anything changed since."""
+    """Carry out the plan of a file, as `planfile.request_of` asks for it; raises as `release` and `rollback`
+    do, and FapError if anything changed since."""
     if planned.shown:
         report.show_plan(planned.shown)
-    release(request, report, planned)
+    if planned.back:
+        back = planned.back
+        rollback(request, report, back.to, force=back.force, renew=back.renew, planned=planned)
+    else:
+        release(request, report, planned)
 
 
 def rollback(
-    request: Request, report: Report, to: str = "", *, force: bool = False, renew: bool = False
+    request: Request,
+    report: Report,
+    to: str = "",
+    *,
+    force: bool = False,
+    renew: bool = False,
+    planned: PlanFile | None = None,
 ) -> None:
-    """Go back to the last release that was good, or to the one that `to` names; nothing is downloaded.
+    """Go back to the last release that was good, or to the one that `to` names; nothing is downloaded. As it
+    was `planned`, or not at all.
 
     With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
     """
@@ -87,14 +98,25 @@ def rollback(
     if renew:
         walk = walk.with_environment()
     with walk.scene(lock=not walk.dry_run) as scene:
+        if planned:
+            planfile.refuse_changed_hosts(planned, scene.hosts)
         if walk.dry_run and shows_recovery(walk, scene):
             return
         scene, ended = walk.settle(scene)
+        if planned:
+            scene = replace(scene, order=replace(scene.order, release=planned.release))
+
+        def plan_of(order: Order) -> Plan:
+            return plan_rollback(scene.hosts, order, to, force=force, renew=renew)
+
+        if planned:
+            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
         if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
-            plan = plan_rollback(scene.hosts, scene.order, to, force=force, renew=renew)
+            plan = plan_of(scene.order)
             if walk.dry_run:
-                show(plan, walk, scene)
+                back = Back(to=to, force=force, renew=renew)
+                _keep(walk, scene, plan_of, show(plan, walk, scene), back=back)
                 return
             execute_and_record(plan, walk, scene, "rollback")
     if any(target.settings.release_command for target in walk.targets):
@@ -164,7 +186,13 @@ def _look_into(url: str) -> tuple[str, int | None]:
 
 
 def _keep(
-    walk: Walk, scene: Scene, plan_of: Callable[[Order], Plan] | None, digest: str, shown: Preview | None
+    walk: Walk,
+    scene: Scene,
+    plan_of: Callable[[Order], Plan] | None,
+    shown: Preview | None,
+    *,
+    digest: str = "",
+    back: Back | None = None,
 ) -> None:
     """Write the plan into the file that was asked for, if one was."""
     file = walk.request.output
@@ -178,6 +206,7 @@ def _keep(
                 plan_of=plan_of,
                 order=scene.order,
                 digest=digest,
+                back=back,
                 salt=salt,
                 keys={**CORE, **hooks.options_of(walk.file, walk.request.flags)},
                 shown=shown,

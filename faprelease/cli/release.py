@@ -12,6 +12,13 @@ from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, places_and_f
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="connect, look, and show what would be done; -v: the scripts"
 )
+_output = click.option(
+    "-o",
+    "--output",
+    type=Path,
+    metavar="FILE",
+    help="keep the plan in a file for `faprelease apply`, and change nothing",
+)
 _rerun = click.option(
     "--rerun", is_flag=True, help="run release_command, though nobody knows how it ended last time"
 )
@@ -59,6 +66,7 @@ def release(
 )
 @click.option("--force", is_flag=True, help="go to --to RELEASE though it was left as bad")
 @_dry_run
+@_output
 @lock_wait
 @take_over
 @with_face
@@ -71,26 +79,26 @@ def rollback(
     config: str,
     force: bool,
     dry_run: bool,
+    output: Path | None,
     lock_wait: float,
 ) -> None:
     """Go back to the last release that was good; nothing is downloaded.
 
-    What is left is marked as bad, and stays for a while as evidence.
+    What is left is marked as bad, and stays for a while as evidence. With -o nothing is changed, and the plan
+    is kept for `faprelease apply FILE`.
     """
     from faprelease import release as verbs
 
     if force and not to:
         raise click.UsageError("--force needs --to RELEASE")
     with face() as report:
-        asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-        verbs.rollback(asked, report, to, force=force, renew=config == "current")
+        asked = request(words, file, stage, role, dry_run=dry_run or output is not None, lock_wait=lock_wait)
+        verbs.rollback(replace(asked, output=output), report, to, force=force, renew=config == "current")
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
-@click.option(
-    "-o", "--output", type=Path, metavar="FILE", help="keep the plan in a file for `faprelease apply`"
-)
+@_output
 @_rerun
 @with_face
 def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool) -> None:
@@ -111,7 +119,7 @@ def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path
 @lock_wait
 @with_face
 def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
-    """Carry out the plan that `faprelease plan -o FILE` kept, as it is, or not at all.
+    """Carry out the plan that `faprelease plan -o FILE` or `rollback -o FILE` kept, as it is, or not at all.
 
     It is refused if the hosts, deploy.yml, the artifact, a secret or fapkit itself changed since. Flags that
     may hold a secret are not in the file, and are given again.

@@ -146,6 +146,37 @@ def test_a_url_that_may_hold_a_secret_is_given_again(site: Site, tmp_path: Path)
     assert site.version() == "1"
 
 
+def test_a_rollback_is_planned_and_applied_too(site: Site, tmp_path: Path) -> None:
+    first, second = (site.release(artifact(tmp_path, version)) for version in ("1", "2"))
+    done = run(site, "rollback", "production", "web", "-o", "back.plan")
+    assert site.current() == second
+    assert "to do this: faprelease apply back.plan" in done.stderr
+    assert not site.locked()
+    done = run(site, "apply", "back.plan")
+    assert f"to        {first}, version 1" in done.stdout
+    assert site.current() == first
+    assert site.states() == {first: "live", second: "bad"}
+    done = run(site, "apply", "back.plan", code=1)
+    assert "localhost (web): current was " in done.stderr
+    assert "plan again: faprelease rollback production web -o FILE" in done.stderr
+    assert site.current() == first
+
+
+def test_a_rollback_that_takes_the_configuration_of_today_is_bound_to_it(site: Site, tmp_path: Path) -> None:
+    first, second = (site.release(artifact(tmp_path, version)) for version in ("1", "2"))
+    words = ("rollback", "production", "web", "--to", "1", "--config", "current", "-o", "back.plan")
+    run(site, *words)
+    text = site.deploy_yml.read_text()
+    site.deploy_yml.write_text(text.replace("hunter22", "hunter23"))
+    done = run(site, "apply", "back.plan", code=1)
+    assert "what is configured: deploy.yml, a flag, or a secret" in done.stderr
+    assert site.current() == second
+    site.deploy_yml.write_text(text)
+    run(site, "apply", "back.plan")
+    assert site.current() not in (first, second)
+    assert site.version() == "1"
+
+
 def test_without_a_digest_no_plan_is_kept(site: Site, tmp_path: Path) -> None:
     done = run(site, "plan", "--curl-url", artifact(tmp_path, "1"), "production", "-o", "x", code=2)
     assert "--curl-sha256" in done.stderr
