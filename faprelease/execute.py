@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import Protocol, TypeVar
 
 from artifact_store.releases import Outcome
@@ -359,17 +359,31 @@ class _Runner:
         )
 
     def _run_host(self, host: HostPlan, phases: Iterable[Phase]) -> list[Failure]:
+        """Up to the first phase that fails."""
         for phase in phases:
-            self._report.begin_host(host, phase)
-            try:
-                for result in self._sessions.of(host).run(phase, partial(self._report.result, host, phase)):
-                    if result.step.binding:
-                        self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
-            except StepFailedError as failed:
-                result = failed.result
-                return [Failure(host, phase.name, result.step.title, result.output, result.code)]
-            except ChannelLostError as lost:
-                return [Failure(host, phase.name, phase.steps[0].title, str(lost), None)]
+            failures = self._run_phase(host, phase)
+            if failures:
+                return failures
+        return []
+
+    def _run_phase(self, host: HostPlan, phase: Phase) -> list[Failure]:
+        self._report.begin_host(host, phase)
+        ended: list[Result] = []
+
+        def tell(result: Result) -> None:
+            ended.append(result)
+            self._report.result(host, phase, result)
+
+        try:
+            for result in self._sessions.of(host).run(phase, tell):
+                if result.step.binding:
+                    self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
+        except StepFailedError as failed:
+            result = failed.result
+            return [Failure(host, phase.name, result.step.title, result.output, result.code)]
+        except ChannelLostError as lost:
+            under_way = phase.steps[min(len(ended), len(phase.steps) - 1)]
+            return [Failure(host, phase.name, under_way.title, str(lost), None)]
         return []
 
 

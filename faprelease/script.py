@@ -16,7 +16,10 @@ from faprelease.masking import mask
 from faprelease.steps import Phase, Step, read_host_file
 
 OUTPUT_LIMIT = 65536
-"""How much of a step's output comes back, in bytes from its end."""
+"""How much of a step's output comes back, in bytes from its end; of a trusted step all of it."""
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""How much a trusted step may say, in bytes. What is read for its meaning can't be cut short like the rest,
+and so many records no host has: one that says more is out of order."""
 IDLE_SECONDS = 60
 """After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
 BEAT = b":\n"
@@ -82,8 +85,13 @@ class Reader:
     stray: bytes = b""
     """What was said outside of any step: the shell's own complaints, a login banner."""
     _pending: bytes = b""
-    _output: list[bytes] = field(default_factory=list)
+    _output: bytearray = field(default_factory=bytearray)
     _inside: bool = False
+
+    @property
+    def held(self) -> int:
+        """How much it keeps of a step that has not ended, in bytes."""
+        return len(self._output) + len(self._pending)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, str]]:
         *lines, self._pending = (self._pending + data).split(b"\n")
@@ -92,10 +100,10 @@ class Reader:
             if words[0] != self.mark.encode():
                 self._keep(line)
             elif words[1:2] == [b"begin"]:
-                self._output, self._inside = [], True
+                self._output, self._inside = bytearray(), True
             elif words[1:2] == [b"end"]:
-                self._inside = False
-                yield int(words[2]), int(words[3]), self._text()
+                text, self._output, self._inside = self._text(), bytearray(), False
+                yield int(words[2]), int(words[3]), text
             elif words[1:2] == [b"done"]:
                 self.done = True
 
@@ -105,13 +113,13 @@ class Reader:
 
     def _keep(self, line: bytes) -> None:
         if self._inside:
-            self._output.append(line)
+            self._output += line + b"\n"
         else:
             self.stray = (self.stray + line + b"\n")[-OUTPUT_LIMIT:]
 
     def _text(self) -> str:
-        data = b"\n".join(self._output)
+        data = self._output[:-1]
         text = data.decode(errors="replace")
-        if len(data) >= OUTPUT_LIMIT:  # its head was cut off, and may have taken the head of a secret with it
+        if len(data) == OUTPUT_LIMIT:  # its head was cut off, and may have taken the head of a secret with it
             text = text[max(map(len, self.secrets), default=0) :]
         return mask(text.strip("\n"), self.secrets)

@@ -24,29 +24,43 @@ class StepFailedError(Exception):
 
 
 class HostSession:
-    """A shell on a host with our preamble in it. Not to be shared by threads, but for `beat`."""
+    """A shell on a host with our preamble in it. Not to be shared by threads, but for `beat`.
+
+    A channel that was lost once stays lost: what may still come belongs to a step that was given up, and
+    would be taken for the answer to another.
+    """
 
     def __init__(self, channel: Channel, session: script.Session) -> None:
         self._channel = channel
         self._mark = session.mark
         self._preamble = script.preamble(session).encode()
         self._secrets: set[str] = set()
+        self._lost = ""
+        """Why the channel was lost."""
         self._busy = threading.Lock()
 
     def run(self, phase: Phase, on_result: OnResult) -> list[Result]:
         """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
 
-        Raises StepFailedError, or ChannelLostError when the connection broke or a step outlived its limit.
+        Raises StepFailedError, or ChannelLostError when the connection broke, or a step outlived its limit or
+        said more than it may.
         """
         with self._busy:
-            return self._run(phase, on_result)
+            if self._lost:
+                raise ChannelLostError(self._lost)
+            try:
+                return self._run(phase, on_result)
+            except ChannelLostError as lost:
+                self._lost = str(lost)
+                raise
 
     def beat(self) -> None:
         """Tell an idle shell that its controller lives. Never raises: the next phase tells what is wrong."""
         if self._busy.acquire(blocking=False):
             try:
                 with suppress(ChannelLostError, ValueError):  # ValueError: closed meanwhile
-                    self._channel.send(script.BEAT)
+                    if not self._lost:
+                        self._channel.send(script.BEAT)
             finally:
                 self._busy.release()
 
@@ -69,6 +83,8 @@ class HostSession:
                 results.append(Result(phase.steps[number], code, output, now - began))
                 began = now
                 on_result(results[-1])
+            if reader.held > script.ANSWER_LIMIT:
+                raise ChannelLostError(f"the host said more than {script.ANSWER_LIMIT >> 20} MiB in one step")
         if results and results[-1].code:
             raise StepFailedError(results[-1])
         if len(results) < len(phase.steps):

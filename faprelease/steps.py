@@ -117,7 +117,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What a step did: its last 64 KiB of output (stdout and stderr in order), exit code and seconds."""
+    """What a step did: its output (stdout and stderr in order; of one that is not trusted the last 64 KiB),
+    exit code and seconds."""
 
     step: Step
     code: int

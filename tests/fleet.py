@@ -13,6 +13,7 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -53,8 +54,13 @@ class Host:
     """The client's configuration for the whole fleet: key, known hosts, strict checking."""
     key: Path
     known_hosts: Path
-    pid: int
-    """Its sshd, as those outside count processes."""
+    machine: "Machine"
+    """What it runs on."""
+
+    @property
+    def pid(self) -> int:
+        """Its sshd, as those outside count processes."""
+        return self.machine.pid
 
     def connections(self) -> int:
         """How many TCP connections its sshd took since it started."""
@@ -112,13 +118,14 @@ def fleet(
     public = key.with_suffix(".pub").read_text()
     client = _Client(key, directory / "known_hosts", directory / "ssh_config")
     with ExitStack() as stack:
-        started = []
+        machines = []
         for number in range(1, count + 1):
             prepared = _prepare(directory / f"web{number}", users, public, address or _next_address(), port)
-            process = _start(prepared, users)
-            stack.callback(_stop, process)
-            started.append((prepared, process))
-        hosts = [_ready(prepared, process, users, client) for prepared, process in started]
+            machine = Machine(prepared, users)
+            stack.callback(machine.cut_power)
+            machine.start()
+            machines.append(machine)
+        hosts = [_ready(machine, client) for machine in machines]
         client.write(hosts)
         yield hosts
 
@@ -249,6 +256,47 @@ def _host_key(folder: Path) -> str:
     return f"{kind} {key}"
 
 
+class Machine:
+    """What a host runs on. Its power can be cut, which kills all its processes at once, and come back; its
+    disks stay."""
+
+    def __init__(self, prepared: _Prepared, users: Sequence[str]) -> None:
+        self.prepared, self.users = prepared, users
+        self.pid = 0
+        """The first process of its pid namespace, its sshd; 0 until that is ready."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start its sshd; `wait_until_ready` waits for it. It ends with the thread that called this."""
+        self.prepared.log.write_text("")
+        self._process = _start(self.prepared, self.users)
+
+    def wait_until_ready(self) -> None:
+        """Raise FleetError if its sshd ends, or does not listen in time."""
+        wait_until(self._listens, f"sshd of {self.prepared.name} listens", START_SECONDS)
+        assert self._process
+        self.pid = child_of(self._process.pid)
+
+    def cut_power(self) -> None:
+        """End it, and all that runs there. Does nothing where it has ended."""
+        process, pid = self._process, self.pid
+        self._process, self.pid = None, 0
+        if process is None:
+            return
+        if pid and process.poll() is None:
+            # The first of its pid namespace takes all others along, and is gone when they are; so is unshare.
+            os.kill(pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+    def _listens(self) -> bool:
+        if self._process and self._process.poll() is not None:
+            said = (self.prepared.folder / "start.log").read_text() + self.prepared.log.read_text()
+            raise FleetError(f"{self.prepared.name} didn't start: {said.strip()}")
+        return "Server listening on" in self.prepared.log.read_text()
+
+
 def _start(prepared: _Prepared, users: Sequence[str]) -> subprocess.Popen[bytes]:
     mounts = [part for user in users for part in (str(prepared.home(user)), str(home_of(user)))]
     script = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"'
@@ -270,22 +318,9 @@ def _start(prepared: _Prepared, users: Sequence[str]) -> subprocess.Popen[bytes]
         )
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    # unshare takes the first process of its pid namespace along, and that one all others.
-    process.kill()
-    process.wait()
-
-
-def _ready(
-    prepared: _Prepared, process: subprocess.Popen[bytes], users: Sequence[str], client: _Client
-) -> Host:
-    def listening() -> bool:
-        if process.poll() is not None:
-            said = (prepared.folder / "start.log").read_text() + prepared.log.read_text()
-            raise FleetError(f"{prepared.name} didn't start: {said.strip()}")
-        return "Server listening on" in prepared.log.read_text()
-
-    wait_until(listening, f"sshd of {prepared.name} listens", START_SECONDS)
+def _ready(machine: Machine, client: _Client) -> Host:
+    machine.wait_until_ready()
+    prepared, users = machine.prepared, machine.users
     return Host(
         name=prepared.name,
         address=prepared.address,
@@ -298,7 +333,7 @@ def _ready(
         ssh_config=client.ssh_config,
         key=client.key,
         known_hosts=client.known_hosts,
-        pid=child_of(process.pid),
+        machine=machine,
     )
 
 

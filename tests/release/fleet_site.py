@@ -38,8 +38,9 @@ class FleetSite:
         self.builds.bodies[f"/{version}.tgz"] = [data]
         return f"{self.builds.url}/{version}.tgz"
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from faprelease.cli import main; main()"
+    def start(self, *words: str, main: str = "faprelease.cli") -> subprocess.Popen[str]:
+        """Begin to run a command; its `main` is of that module."""
+        code = f"import sys; sys.path.insert(0, sys.argv.pop(1)); from {main} import main; main()"
         root = str(Path(__file__).resolve().parent.parent.parent)
         return subprocess.Popen(
             [sys.executable, "-c", code, root, *words],

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from faprelease import script
 from faprelease.masking import mask
-from faprelease.script import OUTPUT_LIMIT, Reader, Session, preamble, render
+from faprelease.script import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
 from faprelease.session import HostSession, StepFailedError
 from faprelease.steps import Phase, Result, Secret, Step, command
 from faprelease.transports import local
@@ -159,6 +160,29 @@ def test_the_end_of_a_flood_of_output_comes_back(session: HostSession) -> None:
     assert time.monotonic() - began < 5
 
 
+def test_a_trusted_step_that_floods_is_given_up(session: HostSession) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChannelLostError, match="said more than 8 MiB in one step"):
+            results(session, Step(title="flood", script="head -c 100000000 /dev/zero", trusted=True))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * ANSWER_LIMIT
+
+
+def test_a_trusted_step_that_talks_on_is_given_up(session: HostSession) -> None:
+    with pytest.raises(ChannelLostError, match="said more than 8 MiB in one step"):
+        results(session, Step(title="talk", script="yes 'all is well' | head -c 100000000", trusted=True))
+
+
+def test_a_long_answer_of_a_trusted_step_is_whole(session: HostSession) -> None:
+    script, secret = "head -c 5000000 /dev/zero | tr '\\0' x", Secret("hunter22", "…", ("hunter22",))
+    long = Step(title="answer", script=script, stdin=secret, trusted=True)
+    (result,) = results(session, long)
+    assert result.output == "x" * 5_000_000
+
+
 def test_results_are_told_as_they_come(session: HostSession) -> None:
     told: list[tuple[str, float]] = []
     steps = (command("one", "echo", "1"), Step(title="two", script="sleep 1; echo 2"))
@@ -170,6 +194,35 @@ def test_results_are_told_as_they_come(session: HostSession) -> None:
 def test_a_shell_that_dies_is_a_lost_channel(session: HostSession) -> None:
     with pytest.raises(ChannelLostError):
         results(session, Step(title="kill", script="kill -9 $FAP_SESSION"), command("never", "true"))
+
+
+def test_a_channel_that_was_lost_stays_lost() -> None:
+    """What comes late is no answer to what is asked then."""
+    channel = Late()
+    session = HostSession(channel, Session(MARK, "token", ()))
+    with pytest.raises(ChannelLostError, match="said nothing"):
+        results(session, Step(title="hangs", script="…", trusted=True))
+    with pytest.raises(ChannelLostError, match="said nothing"):
+        results(session, Step(title="another", script="…", trusted=True))
+    session.beat()
+    assert channel.sent == 1
+
+
+class Late:
+    """A channel whose host answers after it was given up."""
+
+    sent = 0
+
+    def send(self, data: bytes) -> None:
+        self.sent += 1
+
+    def receive(self, seconds: float) -> bytes:
+        if self.sent == 1:
+            raise ChannelLostError("the host said nothing")
+        return f"{MARK} begin 0\n{MARK} end 0 0\n{MARK} done test\n".encode()
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 def test_a_step_may_be_silent_until_its_limit() -> None:
