@@ -220,7 +220,7 @@ def test_an_artifact_is_unpacked_whole(place: Place, tmp_path: Path) -> None:
         "commit": "a" * 40,
     }
     assert {path.name for path in place.facts.parent.iterdir()} == {"new.artifact.json"}
-    assert {path.name for path in place.facts.parent.parent.iterdir()} == {"releases"}
+    assert {path.name for path in place.facts.parent.parent.iterdir()} == {"releases", "code"}
 
 
 def test_one_gzip_member_or_many_are_the_same(place: Place, tmp_path: Path) -> None:
