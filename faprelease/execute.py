@@ -234,10 +234,8 @@ class _Runner:
         """All phases of a host one after another, the hosts of a batch side by side, after the pause."""
         batches = len(self._plan.batches)
         name = "published" if batches == 1 else f"batch {number + 1} of {batches}"
-        if number:
-            self._stop.wait(self._plan.batch_wait)
-            if self._stop.is_set():
-                return self._interruption(name)
+        if number and self._interrupted_pause():
+            return self._interruption(name)
         began = self._clock()
         self._report.begin_phase(name)
         failures = self._on_all(batch, self._publish_host)
@@ -245,6 +243,14 @@ class _Runner:
         if not failures:
             self._report.end_phase(name, self._clock() - began)
         return failures
+
+    def _interrupted_pause(self) -> bool:
+        """Wait between two batches; True if the run was interrupted by then."""
+        for _ in range(self._plan.batch_wait):
+            # A signal that another thread was given is heard only when this one wakes up.
+            if self._stop.wait(1):
+                break
+        return self._stop.is_set()
 
     def _publish_host(self, host: HostPlan) -> list[Failure]:
         failures = self._run_host(host, host.publish)
