@@ -59,9 +59,7 @@ def collect(
         tuple(made.values()), {output.path: output.digest for output in outputs}, settings, cache
     )
     lock = lock_text(vendored)
-    all_wheels = (*vendored, *own_wheels)
-    licensed = {wheel.file: evidence.licences(wheel.facts.message()) for wheel in all_wheels}
-    sbom = evidence.sbom(artifact, all_wheels, licensed, cache)
+    sbom = evidence.sbom(artifact, (*vendored, *own_wheels), cache)
     entries = [
         *(by_path | made).values(),
         *parts.entries(own_wheels, own_installer=own),

@@ -32,7 +32,7 @@ _NAMESPACE = uuid.UUID("6e1c1f0a-5d3f-5c0b-9c39-0d9a3f1b7c52")
 _BUILD_TYPE = "urn:fapkit:pack:1"
 _BUILDER = "urn:fapkit:builder:unidentified"
 _CLASSIFIER = "License :: "
-_KIND = "sbom-1"
+_KIND = "sbom-2"
 
 
 def sbom_maker() -> str:
@@ -52,17 +52,14 @@ def licences(headers: Message) -> tuple[str, ...]:
     return tuple(named) or free
 
 
-def sbom(
-    artifact: ArtifactId, vendored: Sequence[Vendored], licensed: Mapping[str, Sequence[str]], cache: Cache
-) -> bytes:
+def sbom(artifact: ArtifactId, vendored: Sequence[Vendored], cache: Cache) -> bytes:
     """A CycloneDX 1.6 document of the vendored wheels: names, versions, sha256, package URLs, licences.
 
-    `licensed` has the licences by a wheel's file name. The same contents give the same bytes: its serial
-    number is a uuid5 of them and its time is 1970.
+    The same contents give the same bytes: its serial number is a uuid5 of them and its time is 1970.
     """
     wheels = [(wheel.name, wheel.version, wheel.file, wheel.sha256) for wheel in vendored]
-    question = repr((sbom_maker(), artifact.app, wheels, sorted(licensed.items())))
-    text, _ = cache.remember(_KIND, question, lambda: _of_wheels(artifact.app, vendored, licensed))
+    question = repr((sbom_maker(), artifact.app, wheels))
+    text, _ = cache.remember(_KIND, question, lambda: _of_wheels(artifact.app, vendored))
     bill = json.loads(text)
     contents = " ".join([str(artifact), *(wheel.sha256 for wheel in vendored)])
     bill["serialNumber"] = uuid.uuid5(_NAMESPACE, contents).urn
@@ -70,7 +67,7 @@ def sbom(
     return json.dumps(bill, indent=1).encode("utf-8") + b"\n"
 
 
-def _of_wheels(name: str, vendored: Sequence[Vendored], licensed: Mapping[str, Sequence[str]]) -> bytes:
+def _of_wheels(name: str, vendored: Sequence[Vendored]) -> bytes:
     """The document of any version of the app with these wheels: what is expensive, and seldom changes."""
     from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType
@@ -84,7 +81,7 @@ def _of_wheels(name: str, vendored: Sequence[Vendored], licensed: Mapping[str, S
     components = []
     for wheel in vendored:
         url = PackageURL("pypi", None, wheel.name, wheel.version)
-        named = licensed.get(wheel.file, ())
+        named = licences(wheel.facts.message())
         # An expression must stand alone; of several, each is a licence of its own.
         only = len(named) == 1
         components.append(

@@ -22,6 +22,7 @@ from artifact_store.evidence import SBOM as BESIDE
 from fapbuild.cache import Cache
 from fapbuild.evidence import SBOM, licences, provenance, sbom
 from fapbuild.sources import Snapshot, SourceTree
+from fapbuild.wheel_facts import Facts
 from fapbuild.wheels import Vendored
 from fapbuild.writer import Written
 from tests.build.project import Project
@@ -66,10 +67,10 @@ def test_its_serial_number_follows_from_its_contents(tmp_path: Path) -> None:
     ]
     shop = ArtifactId("shop", "1")
     cache = Cache(tmp_path / "cache")
-    assert sbom(shop, wheels, {}, cache) == sbom(shop, wheels, {}, Cache(tmp_path / "other"))
-    assert sbom(shop, wheels, {}, cache) == sbom(shop, wheels, {}, cache)
+    assert sbom(shop, wheels, cache) == sbom(shop, wheels, Cache(tmp_path / "other"))
+    assert sbom(shop, wheels, cache) == sbom(shop, wheels, cache)
     serials = {
-        json.loads(sbom(*arguments, {}, cache))["serialNumber"]
+        json.loads(sbom(*arguments, cache))["serialNumber"]
         for arguments in ((shop, wheels), (shop, wheels[:1]), (ArtifactId("shop", "2"), wheels))
     }
     assert len(serials) == 3
@@ -103,9 +104,16 @@ def test_licences_are_those_of_the_metadata(headers: list[tuple[str, str]], name
 
 
 def test_licences_become_identifiers_expressions_or_names(tmp_path: Path) -> None:
-    licensed = {"a": ("MIT",), "b": ("MIT OR Apache-2.0",), "c": ("MIT", "Public Domain"), "d": ("Odd, own",)}
-    wheels = [Vendored(name, "1", name, name * 64, 1, tmp_path) for name in licensed]
-    text = sbom(ArtifactId("shop", "1"), wheels, licensed, Cache(tmp_path / "cache")).decode()
+    headers = {
+        "a": "License: MIT\n",
+        "b": "License-Expression: MIT OR Apache-2.0\n",
+        "c": "Classifier: License :: MIT\nClassifier: License :: Public Domain\n",
+        "d": "License: Odd, own\n",
+    }
+    wheels = [
+        Vendored(name, "1", name, name * 64, 1, tmp_path, Facts(text)) for name, text in headers.items()
+    ]
+    text = sbom(ArtifactId("shop", "1"), wheels, Cache(tmp_path / "cache")).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     found = {part["name"]: part["licenses"] for part in json.loads(text)["components"]}
     assert found["a"] == [{"license": {"id": "MIT"}}]
