@@ -98,7 +98,9 @@ def pack(request: Request, report: Report) -> writer.Written:
                 first.result()
             there, outputs = vendoring.result(), compiling.result()
         settings, vendored = found.project.settings, there.vendored
-        files = contents.collect(found.id, settings, found.files, outputs, vendored, there.own, cache)
+        # A project that installs itself, and no packages, has no use for our installer.
+        installer = there.own if vendored or settings.installer == "fapkit" else ()
+        files = contents.collect(found.id, settings, found.files, outputs, vendored, installer, cache)
         manifest = contents.describe(found.manifest, files, vendored)
         members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
         _make_output(request.root, request.output)

@@ -19,9 +19,11 @@ def pins(platform: Target) -> tuple[Pin, ...]:
 
 
 def entries(own_wheels: Sequence[Vendored], *, own_installer: bool) -> tuple[Entry, ...]:
-    """`install.sh` (unless the project has its own), `.fap/run`, `.fap/installer/` and its wheels."""
+    """`.fap/run`, `install.sh` (unless the project has its own), and with its wheels `.fap/installer/`."""
     found = [_text(".fap/run", "run", 0o755)]
-    found += [_text(f".fap/installer/{path.name}", path.name, 0o644) for path in sorted(_FOLDER.glob("*.py"))]
+    if own_wheels:
+        modules = sorted(_FOLDER.glob("*.py"))
+        found += [_text(f".fap/installer/{path.name}", path.name, 0o644) for path in modules]
     if not own_installer:
         found.append(_text("install.sh", "install.sh", 0o755))
     found += [Entry(f".fap/{wheel.file}", 0o644, wheel.size, wheel.path) for wheel in own_wheels]

@@ -399,7 +399,9 @@ def test_run_without_a_process_shows_its_usage(installed: Path, arguments: tuple
     assert done.stderr.startswith("usage: .fap/run")
 
 
-def test_an_own_installer_is_kept_beside_our_parts(project: Project, tmp_path: Path) -> None:
+def test_an_own_installer_is_kept_and_without_packages_has_none_of_ours_beside_it(
+    project: Project, tmp_path: Path
+) -> None:
     project.commit(
         {
             "pyproject.toml": PYPROJECT + 'installer = "own"\n',
@@ -410,4 +412,5 @@ def test_an_own_installer_is_kept_beside_our_parts(project: Project, tmp_path: P
     folder.mkdir()
     subprocess.run(["tar", "xzf", project.pack()["path"]], cwd=folder, check=True)
     assert install(folder).stdout == "mine\n"
-    assert (folder / ".fap" / "installer" / "__main__.py").is_file()
+    assert (folder / ".fap/run").is_file()
+    assert not [*folder.glob(".fap/installer*"), *folder.glob(".fap/*.whl")]

@@ -7,6 +7,7 @@ import pytest
 
 from fapbuild.parts import entries, pins
 from fapbuild.target import parse
+from fapbuild.wheels import Vendored
 
 ROOT = Path(__file__).parent.parent.parent
 ON_HOSTS = sorted([*ROOT.glob("fapbuild/installer/*.py"), *ROOT.glob("faprelease/host/*.py")])
@@ -19,10 +20,11 @@ def test_the_installer_is_one_that_the_targets_python_can_run(target: str, versi
     assert found == {"installer": version, "packaging": "25.0"}
 
 
-def test_an_own_installer_takes_the_place_of_ours_alone() -> None:
-    ours, own = ({entry.path for entry in entries((), own_installer=own)} for own in (False, True))
+def test_an_own_installer_takes_the_place_of_ours_alone(tmp_path: Path) -> None:
+    wheels = [Vendored("installer", "1", "installer-1-py3-none-any.whl", "1" * 64, 1, tmp_path)]
+    ours, own = ({entry.path for entry in entries(wheels, own_installer=own)} for own in (False, True))
     assert ours - own == {"install.sh"}
-    assert {".fap/run", ".fap/installer/__main__.py"} <= own
+    assert {".fap/run", ".fap/installer/__main__.py", ".fap/installer-1-py3-none-any.whl"} <= own
 
 
 @pytest.mark.parametrize("path", ON_HOSTS, ids=lambda path: path.name)
