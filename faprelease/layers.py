@@ -6,6 +6,7 @@ stage; `environment`, whose value is a mapping itself, is always a value.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from faprelease import environment, settings
@@ -64,19 +65,22 @@ def top(file: DeployFile) -> Layer:
 
 def stages(file: DeployFile, keys: Keys) -> dict[str, Stage]:
     """The file's stages, without what `misplaced` tells about."""
-    found = {}
-    for name, entries in _mapping(file.values.get(STAGES)).items():
-        if str(name).startswith("x-"):
-            continue
-        place = (STAGES, str(name))
-        own, roles = {}, {}
-        for entry, value in _mapping(entries).items():
-            if _is_role(str(entry), value, keys):
-                roles[str(entry)] = Layer((*place, str(entry)), _mapping(value))
-            else:
-                own[str(entry)] = value
-        found[str(name)] = Stage(Layer(place, own), roles)
-    return found
+    return {
+        str(name): _stage(str(name), entries, keys)
+        for name, entries in _mapping(file.values.get(STAGES)).items()
+        if not str(name).startswith("x-")
+    }
+
+
+def _stage(name: str, entries: Any, keys: Keys) -> Stage:
+    place = (STAGES, name)
+    own, roles = {}, {}
+    for entry, value in _mapping(entries).items():
+        if _is_role(str(entry), value, keys):
+            roles[str(entry)] = Layer((*place, str(entry)), _mapping(value))
+        else:
+            own[str(entry)] = value
+    return Stage(Layer(place, own), roles)
 
 
 def _is_role(name: str, value: Any, keys: Keys) -> bool:
@@ -193,10 +197,12 @@ class Scope:
     role: str
     flags: Mapping[str, Any]
 
-    @property
+    @cached_property
     def layers(self) -> list[Layer]:
         """The outermost first."""
-        stage = stages(self.file, self.keys).get(self.stage, Stage(Layer((), {}), {}))
+        said = {} if self.stage.startswith("x-") else _mapping(self.file.values.get(STAGES))
+        entries = next((value for name, value in said.items() if str(name) == self.stage), None)
+        stage = _stage(self.stage, entries, self.keys)
         return [top(self.file), stage.layer, stage.roles.get(self.role, Layer((), {}))]
 
     def hosts(self) -> list[HostEntry]:
@@ -222,7 +228,11 @@ class Scope:
     def in_force(self, host: HostEntry | None = None) -> InForce:
         """The values of all keys but `hosts`, for the role or one of its hosts, and all that is wrong with
         them."""
-        return _in_force(self, [*self.layers, *([host.layer] if host else [])])
+        return _in_force(self, [*self.layers, host.layer]) if host else self._in_role
+
+    @cached_property
+    def _in_role(self) -> InForce:
+        return _in_force(self, self.layers)
 
 
 def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
