@@ -110,7 +110,9 @@ def run_program(*argv):
 
 
 def remove(folder):
+    """Whatever an installer left in it, such as folders that can't be written to."""
     if os.path.lexists(folder):
+        run_program("chmod", "-R", "u+w", folder)
         run_program("rm", "-rf", folder)
 
 
@@ -243,9 +245,8 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         if line:
             with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
                 file.write(line + "\n")
-    except OSError as error:
+        remove(host.scratch)
+    except OSError as error:  # what is left goes with the release, or before the next install
         print("%s: %s" % (error.filename or release, error.strerror))
         code = 1
-    finally:
-        remove(host.scratch)
     sys.exit(code)

@@ -35,6 +35,7 @@ $there/"*)
   [ ! -e "$releases/.trash" ] || throw_away || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$releases/.trash" || exit 1
   [ ! -e "$releases/.trash" ] || throw_away || exit 1
+  [ ! -e "$state/install.tmp" ] || chmod -R u+w "$state/install.tmp" || exit 1
   rm -rf "$state/$id.download" "$state/install.tmp" || exit 1
   [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" || exit 1
 done

@@ -83,8 +83,8 @@ def only_these(folders):
     for folder in folders:
         mount(folder, folder, BIND)
     for _, place, kind, options, *_ in mounts:
-        options = options.decode().split(",")
-        kind = kind.decode()
+        options = options.decode("latin-1").split(",")  # some name folders, in any encoding
+        kind = kind.decode("latin-1")
         if kind == "proc" or (kind in MADE_UP.split() and os.geteuid()) or "ro" in options:
             continue
         # A space in the name stands there as \040 (proc(5)).

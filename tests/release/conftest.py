@@ -1,9 +1,11 @@
-"""A deploy.yml in the test's own folder."""
+"""A deploy.yml in the test's own folder, and the app it is for."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.release.site import Site
 
 Write = Callable[[str], Path]
 
@@ -18,3 +20,11 @@ def deploy_yml(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """An app on this machine, with the fewest settings."""
+    made = Site(tmp_path)
+    made.configure()
+    return made

@@ -28,13 +28,6 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
         yield served
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 def run(site: Site, *words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-c", "from faprelease.cli import main; main()", *words]
     clean = {key: value for key, value in os.environ.items() if not key.startswith("FAP_")}

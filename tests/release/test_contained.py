@@ -17,13 +17,6 @@ from tests.release.site import Site, artifact
 SLEEP = "424242.5"
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 def release(site: Site, install: str, **flags: object) -> str:
     """Release an artifact with this install.sh, and return the new release's id."""
     script = f"#!/bin/sh\n{install}\n".encode()

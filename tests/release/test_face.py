@@ -22,13 +22,6 @@ MAIN = [sys.executable, "-c", "from faprelease.cli import main; main()"]
 FAILS = b"echo working; echo no space left; exit 3\n"
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 def environment(site: Site, **more: str) -> dict[str, str]:
     return {**os.environ, "XDG_STATE_HOME": str(site.folder / "state"), **more}
 

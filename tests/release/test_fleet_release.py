@@ -48,6 +48,18 @@ def test_release_roll_back_and_status(site: FleetSite) -> None:
     assert site.versions() == ["1", "1", "1"]
 
 
+@pytest.mark.parametrize("ends", ["", "exit 3\n"])
+def test_what_an_installer_left_where_nobody_may_write_is_in_nobodys_way(site: FleetSite, ends: str) -> None:
+    left = 'mkdir -p "$TMPDIR/a/b" && chmod 555 "$TMPDIR/a"\n'
+    done = site.release(site.add("1", install_sh=f"{left}{ends}".encode()))
+    assert done.returncode == (1 if ends else 0), done.stderr
+    assert not [
+        host.name for host in site.hosts if host.path(host.home / "www/shop/.fap/install.tmp").exists()
+    ]
+    assert site.release(site.add("2")).returncode == 0
+    assert site.versions() == ["2", "2", "2"]
+
+
 def test_a_host_that_can_not_install_keeps_all_from_publishing(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
     script = b"[ ! -e ../../../../full ] || exit 3\n"

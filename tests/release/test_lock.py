@@ -18,13 +18,6 @@ from tests.release.test_faults import controller
 from tests.release.test_local import hold_lock
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("artifacts")

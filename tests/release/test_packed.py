@@ -42,13 +42,6 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next((source / "dist").glob("*.tgz"))
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 def test_a_packed_commit_is_released(site: Site, packed: Path) -> None:
     digest = sha256(packed.read_bytes()).hexdigest()
     new = site.release(packed.as_uri(), curl_sha256=digest)

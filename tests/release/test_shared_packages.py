@@ -15,13 +15,6 @@ from tests.release.test_packed import packed
 __all__ = ["packed"]
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path)
-    made.configure()
-    return made
-
-
 @pytest.fixture(scope="module")
 def with_a_wheel(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packed artifact, with one wheel that it did not have."""
