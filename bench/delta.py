@@ -126,7 +126,7 @@ def measure(folder: Path, commits: int, runs: int) -> Iterator[Row]:
         yield from _code_only(scene)
         yield _install(scene, runs)
         yield _second_role(scene)
-        yield _slow(scene)
+        yield _slow(scene, runs)
 
 
 def _first(scene: Scene, runs: int) -> Row:
@@ -189,16 +189,17 @@ def _second_role(scene: Scene) -> Row:
     return _row("second role, 0 bytes moved", [ours], PIP, [scene.by_pip(scene.builds[-1])])
 
 
-def _slow(scene: Scene) -> Row:
-    """Back and forth between two builds over 20 Mbit/s, with the cache and without."""
-    one, other = scene.builds[0], scene.builds[1]
+def _slow(scene: Scene, runs: int) -> Row:
+    """From build to build over 20 Mbit/s, with the cache and without."""
     scene.forget()
-    scene.release(one)
+    scene.release(scene.builds[0])
+    delta, whole = list[Cost](), list[Cost]()
     scene.wire.speed = SLOW
-    delta = scene.release(other)
-    whole = scene.release(one, cache="")
+    for build in scene.builds[1 : runs + 1]:
+        delta.append(scene.release(build))
+        whole.append(scene.release(scene.builds[0], cache=""))
     scene.wire.speed = 0
-    return _row("code only, 20 Mbit/s", [delta], "the whole file fetched", [whole])
+    return _row("code only, 20 Mbit/s", delta, "the whole file fetched", whole)
 
 
 def timed(work: Callable[[], object]) -> Cost:
@@ -220,5 +221,6 @@ def _row(what: str, ours: list[Cost], peer: str, theirs: list[Cost]) -> Row:
 
 
 def _environment() -> dict[str, str]:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    return {**kept, "FAP_PYTHON": str(PYTHON), "PIP_CONFIG_FILE": os.devnull}
+    # What a person's PATH has as python3 may be a script that looks for one first: no server has that.
+    path = f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {"PATH": path, "HOME": str(Path.home()), "FAP_PYTHON": str(PYTHON), "PIP_CONFIG_FILE": os.devnull}

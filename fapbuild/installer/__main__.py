@@ -79,6 +79,7 @@ def make_venv(manifest):
 
     wheels = [path for path, _ in check_wheels(manifest["wheels"])]
     site = layout.begin(BUILD)
+    site.mkdir()
     packages.unpack_all(wheels, BUILD)
     warnings = requirements.check(site)
     layout.finish(BUILD, manifest["app"])
@@ -117,7 +118,7 @@ def only_one(script):
 
 def check_files(listed):
     for path in listed:
-        if not os.path.lexists(str(ROOT / path)):
+        if not os.path.lexists(f"{ROOT}/{path}"):
             raise RefusedError(f"{path} is missing: was the whole artifact unpacked?", 6)
 
 
@@ -165,7 +166,7 @@ def is_the_projects_python(path):
 def set_times(files, epoch):
     """The project's files are as old as the commit, on every host: web servers make ETags of that."""
     for path in files:
-        os.utime(str(ROOT / path), (epoch, epoch), follow_symlinks=False)
+        os.utime(f"{ROOT}/{path}", (epoch, epoch), follow_symlinks=False)
 
 
 if __name__ == "__main__":

@@ -31,12 +31,13 @@ def compile_own(root, paths, kept):
     before = _read(kept)
     keys = {path: _key(root, path) for path in paths}
     lacking = [path for path in paths if keys[path] not in before]
-    for path in paths:
-        if keys[path] in before:
-            target = _compiled(root, path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(before[keys[path]])
+    there = [path for path in paths if keys[path] in before]
+    targets = {path: _compiled(root, path) for path in there}
+    for folder in {os.path.dirname(target) for target in targets.values()}:
+        os.makedirs(folder, exist_ok=True)
+    for path in there:
+        with open(targets[path], "wb") as file:
+            file.write(before[keys[path]])
     if lacking:
         compile_all([(root, lacking, CHECKED)])
         found = {keys[path]: _bytes(_compiled(root, path)) for path in paths}

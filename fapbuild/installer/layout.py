@@ -13,9 +13,9 @@ VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
 def begin(venv):
-    """Make the folders; return the one of the packages."""
+    """Make the folders; the path of the one of the packages, which is the caller's to make."""
     site = venv / "lib" / f"python{VERSION}" / "site-packages"
-    site.mkdir(parents=True)
+    site.parent.mkdir(parents=True)
     (venv / "bin").mkdir()
     (venv / "lib64").symlink_to("lib")
     return site

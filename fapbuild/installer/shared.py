@@ -49,9 +49,7 @@ def thin_venv(venv, env, app):
     site = layout.begin(venv)
     place = os.path.join(os.path.realpath(os.path.dirname(env)), os.path.basename(env))
     os.symlink(os.path.relpath(place, os.path.realpath(str(venv))), str(venv / LINK))
-    up = os.path.relpath(str(venv / LINK), str(site))
-    for name in os.listdir(os.path.join(env, SITE)):
-        os.symlink(os.path.join(up, SITE, name), str(site / name))
+    site.symlink_to(os.path.join(os.path.relpath(str(venv / LINK), str(site.parent)), SITE))
     linking.link_tree(env, str(venv), leave_out=SITE)
     layout.finish(venv, app)
 

@@ -286,14 +286,16 @@ def run(load, curl, kept, sha256, folder, facts):
     print("sha256 " + digest)
 
 
-def attempt(*arguments):
+def attempt(load, curl, kept, sha256, folder, facts):
     """(exit code, whether the disk was full)."""
     try:
-        run(*arguments)
+        run(load, curl, kept, sha256, folder, facts)
     except FetchError as error:
+        clear(folder)
         return error.code, False
     except OSError as error:
         print("can't fetch and unpack: %s" % error)
+        clear(folder)
         return 1, error.errno == NO_SPACE
     return 0, False
 
@@ -321,7 +323,6 @@ def main(load, parts, cache, work, sha256, folder="", facts=""):
     if full and kept.drop(kept.paths()):
         print("warning: the disk is full: kept artifacts are dropped, and it begins anew")
         clear(work)
-        clear(folder)
         code, full = attempt(load, curl, kept, sha256, folder, facts)
     if code or folder:
         clear(work)

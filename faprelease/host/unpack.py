@@ -1,4 +1,4 @@
-"""Unpack an artifact into a new release folder, after everything in it was looked at.
+"""Unpack an artifact into a new release folder, each entry after it was looked at.
 
 Runs on the host, for fetch.py. Standard library only, Python 3.8 or newer.
 
@@ -12,10 +12,10 @@ import zlib
 
 MANIFEST = ".fap/manifest.json"
 MANIFEST_HEAD = 1024
-MOST_ENTRIES = 500000
+MOST_ENTRIES, MOST_FOLDERS = 500000, 50000
 LONGEST_NAME, DEEPEST_NAME = 1024, 100
-MOST_LETTERS = 64 << 20
-"""Of all names, and of all folders they lie in: these are what the examination keeps in memory."""
+MOST_LETTERS = 32 << 20
+"""Of all names, and of all folders they lie in: these are what is kept in memory."""
 LONGEST_HEADER = 1 << 17
 CHUNK = 1024 * 1024
 BLOCK = 512
@@ -170,56 +170,54 @@ def escapes(name, target):
     return target.startswith("/") or ".." in parts or depth < 0
 
 
-def check(name, kind, link, seen, folders):
-    """Keep the name in `seen`, and the folders it lies in; how many letters that are. Raises RefusedError."""
-    parts = name.split("/")
-    if name.startswith("/") or "\\" in name or any(ord(c) < 32 for c in name + link):
-        raise RefusedError("the name %r could leave the release folder" % name)
-    if any(part in ("", ".", "..") for part in parts):
-        raise RefusedError("the name %r could leave the release folder" % name)
-    if name in seen and not kind == seen[name] == FOLDER:
-        raise RefusedError("%r is in it twice" % name)
-    if any(seen.get("/".join(parts[:n]), FOLDER) != FOLDER for n in range(1, len(parts))):
-        raise RefusedError("%r lies behind a link or a file" % name)
-    if kind != FOLDER and name in folders:
-        raise RefusedError("%r is a folder too" % name)
-    if kind == LINK and (not link or escapes(name, link)):
-        raise RefusedError("the link %r leaves the release folder" % name)
-    seen[name], letters = kind, len(name)
-    folder = name.rpartition("/")[0]
-    while folder and folder not in folders:
-        folders.add(folder)
-        letters += len(folder)
-        folder = folder.rpartition("/")[0]
-    return letters
+class Looked:
+    """What came so far, as far as the next entry could be at odds with it; and what fits here."""
 
+    def __init__(self, disk):
+        self.seen, self.folders, self.total, self.letters = {}, set(), 0, 0
+        self.free = disk.f_bavail * disk.f_frsize
+        # Some file systems have no such number.
+        self.inodes = disk.f_favail if disk.f_files else MOST_ENTRIES
 
-def examine(path, disk):
-    """Look at every byte; returns the manifest, None for an archive of another maker."""
-    source, seen, folders, total, letters, manifest = Source(path), {}, set(), 0, 0, None
-    free = disk.f_bavail * disk.f_frsize
-    # Some file systems have no such number.
-    inodes = disk.f_favail if disk.f_files else MOST_ENTRIES
-    for name, kind, _, size, link in entries(source):
-        letters += check(name, kind, link, seen, folders)
-        total += size
-        if total > free:
-            raise OSError(28, "it unpacks to more than the %d bytes free here" % free)
-        if max(len(seen), len(folders)) > MOST_ENTRIES:
+    def at(self, name, kind, size, link):
+        """Look at an entry before it is written. Raises RefusedError, and OSError for what does not fit."""
+        self._may_stand(name, kind, link)
+        self._keep(name, kind)
+        self.total += size
+        if self.total > self.free:
+            raise OSError(28, "it unpacks to more than the %d bytes free here" % self.free)
+        if len(self.seen) > MOST_ENTRIES:
             raise RefusedError("it holds more than %d entries" % MOST_ENTRIES)
-        if max(len(seen), len(folders)) > inodes:
-            raise OSError(28, "it unpacks to more than the %d inodes free here" % inodes)
-        if letters > MOST_LETTERS:
+        if len(self.folders) > MOST_FOLDERS:
+            raise RefusedError("it holds more than %d folders" % MOST_FOLDERS)
+        if max(len(self.seen), len(self.folders)) > self.inodes:
+            raise OSError(28, "it unpacks to more than the %d inodes free here" % self.inodes)
+        if self.letters > MOST_LETTERS:
             raise RefusedError("its names have more than %d letters" % MOST_LETTERS)
-        if name == MANIFEST and kind == FILE:
-            head = min(size, MANIFEST_HEAD)
-            manifest = source.read(head).decode(errors="replace")
-            size -= head
-        for _ in source.pieces(size):
-            pass
-    if not seen:
-        raise RefusedError("it is empty")
-    return manifest
+
+    def _may_stand(self, name, kind, link):
+        parts, seen = name.split("/"), self.seen
+        if name.startswith("/") or "\\" in name or any(ord(c) < 32 for c in name + link):
+            raise RefusedError("the name %r could leave the release folder" % name)
+        if any(part in ("", ".", "..") for part in parts):
+            raise RefusedError("the name %r could leave the release folder" % name)
+        if name in seen and not kind == seen[name] == FOLDER:
+            raise RefusedError("%r is in it twice" % name)
+        if any(seen.get("/".join(parts[:n]), FOLDER) != FOLDER for n in range(1, len(parts))):
+            raise RefusedError("%r lies behind a link or a file" % name)
+        if kind != FOLDER and name in self.folders:
+            raise RefusedError("%r is a folder too" % name)
+        if kind == LINK and (not link or escapes(name, link)):
+            raise RefusedError("the link %r leaves the release folder" % name)
+
+    def _keep(self, name, kind):
+        self.seen[name] = kind
+        self.letters += len(name)
+        folder = name.rpartition("/")[0]
+        while folder and folder not in self.folders:
+            self.folders.add(folder)
+            self.letters += len(folder)
+            folder = folder.rpartition("/")[0]
 
 
 def identity(manifest):
@@ -235,8 +233,10 @@ def identity(manifest):
 
 
 def write(path, root):
-    source, made = Source(path), {""}
+    """Unpack into the empty folder, each entry after it was looked at; the names, and what they are."""
+    source, looked, made = Source(path), Looked(os.statvfs(root)), {""}
     for name, kind, mode, size, link in entries(source):
+        looked.at(name, kind, size, link)
         where = root + "/" + name
         folder = name if kind == FOLDER else name.rpartition("/")[0]
         if folder not in made:
@@ -249,6 +249,9 @@ def write(path, root):
             with open(os.open(where, flags, 0o755 if mode & 0o100 else 0o644), "wb") as file:
                 for piece in source.pieces(size):
                     file.write(piece)
+    if not looked.seen:
+        raise RefusedError("it is empty")
+    return looked.seen
 
 
 def looks_like(path):
@@ -264,15 +267,15 @@ def unpack(path, digest, folder, facts):
     """Unpack into the empty folder; (exit code, the app's name or empty for another maker's archive).
 
     The file `facts` becomes one line of JSON: what was unpacked. With 65 the archive is not what it should
-    be, and nothing was written. Raises OSError, with ENOSPC before anything is written if too little is free.
+    be. Raises OSError, with ENOSPC if too little is free. What was written before that is the caller's to
+    remove.
     """
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    disk = os.statvfs(folder)
-    line, app = '{"digest":"%s"}' % digest, ""
+    line, app, version = '{"digest":"%s"}' % digest, "", ""
     try:
-        manifest = examine(path, disk)
-        if manifest is not None:
-            app, version, commit = identity(manifest)
+        if write(path, folder).get(MANIFEST) == FILE:
+            with open(folder + "/" + MANIFEST, encoding="utf-8", errors="replace") as file:
+                app, version, commit = identity(file.read(MANIFEST_HEAD))
             line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % (digest, app, version, commit)
     except RefusedError as error:
         print("not an artifact: %s" % "; ".join(filter(None, (looks_like(path), str(error)))))
@@ -280,12 +283,11 @@ def unpack(path, digest, folder, facts):
     except (ValueError, IndexError, zlib.error) as error:
         print("not an artifact: %s (%s)" % (looks_like(path) or "it is no tar file", error))
         return 65, ""
-    write(path, folder)
     with open(facts + ".new", "w") as file:
         file.write(line + "\n")
     os.replace(facts + ".new", facts)
-    if manifest is None:
-        print("warning: no manifest: another maker's archive, its contents are taken as they are")
-    else:
+    if app:
         print("%s %s" % (app, version))
+    else:
+        print("warning: no manifest: another maker's archive, its contents are taken as they are")
     return 0, app
