@@ -9,57 +9,68 @@ latter (see shared.py). What is not needed for a release that finds its packages
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import shutil
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path += [str(wheel) for wheel in sorted((ROOT / ".fap").glob("*.whl"))]
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path += [f"{ROOT}/.fap/{name}" for name in sorted(os.listdir(f"{ROOT}/.fap")) if name.endswith(".whl")]
 
 import layout  # noqa: E402 (these need the wheels on the path)
 import machine  # noqa: E402
 from refusal import RefusedError  # noqa: E402
 
-FINAL = ROOT / "venv"
-BUILD = ROOT / "venv.tmp"
-OLD = ROOT / "venv.old"
+FINAL, BUILD, OLD = f"{ROOT}/venv", f"{ROOT}/venv.tmp", f"{ROOT}/venv.old"
+WHEELS = f"{ROOT}/wheels"
 PATIENCE = 3
 """Seconds to wait for another installer, such as the last workers of one that was killed."""
 
 
 def main():
     start = time.monotonic()
-    manifest = json.loads((ROOT / ".fap" / "manifest.json").read_text(encoding="utf-8"))
+    with open(f"{ROOT}/.fap/manifest.json", encoding="utf-8") as file:
+        manifest = json.load(file)
     machine.check(manifest["target"], manifest.get("libraries", ()))
     files = [path for path, _, _ in manifest["files"]]
     check_files(files)
     for stale in (BUILD, OLD):
-        if stale.exists():
-            shutil.rmtree(str(stale))
+        remove(stale)
     for warning in make_venv(manifest):
         print(f"warning: {warning}")
     compile_own(manifest["app"], [path for path in files if is_the_projects_python(path)])
     set_times(files, manifest["epoch"])
-    if FINAL.exists():
-        FINAL.rename(OLD)
-    BUILD.rename(FINAL)
-    shutil.rmtree(str(OLD), ignore_errors=True)
+    if os.path.exists(FINAL):
+        os.rename(FINAL, OLD)
+    os.rename(BUILD, FINAL)
+    remove(OLD)
     if manifest.get("post_install"):
         import afterwards
 
         afterwards.run(ROOT, FINAL, manifest["post_install"])
     if os.environ.get("FAP_ENVS"):
         # They are unpacked in the shared packages, and whole in the artifact: no release needs them again.
-        shutil.rmtree(str(ROOT / "wheels"), ignore_errors=True)
+        remove(WHEELS)
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
     print(
         f"installed {what}: {len(manifest['wheels'])} packages for Python {layout.VERSION} in {seconds:.1f} s"
     )
+
+
+def remove(folder):
+    """Remove a folder, if it is there."""
+    try:
+        for name in os.listdir(folder):  # most have files alone, and shutil loads slowly
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_venv(manifest):
@@ -69,7 +80,7 @@ def make_venv(manifest):
         import shared
 
         cache, made_in = os.environ.get("FAP_CACHE", ""), os.environ.get("FAP_NEW", "")
-        lock = str(ROOT / "requirements.lock")
+        lock = f"{ROOT}/requirements.lock"
         env, warnings = shared.find_or_make(envs, cache, made_in, lock, lambda: wheels_of(manifest["wheels"]))
         shared.thin_venv(BUILD, env, manifest["app"])
         return warnings
@@ -79,7 +90,7 @@ def make_venv(manifest):
 
     wheels = [path for path, _ in check_wheels(manifest["wheels"])]
     site = layout.begin(BUILD)
-    site.mkdir()
+    os.mkdir(site)
     packages.unpack_all(wheels, BUILD)
     warnings = requirements.check(site)
     layout.finish(BUILD, manifest["app"])
@@ -97,7 +108,7 @@ def compile_own(app, files):
         if cache
         else ""
     )
-    bytecode.compile_own(str(ROOT), files, kept)
+    bytecode.compile_own(ROOT, files, kept)
 
 
 def only_one(script):
@@ -124,34 +135,35 @@ def check_files(listed):
 
 def wheels_of(listed):
     """The wheels, as (path, sha256). A release that was installed has none: the cache may have them."""
-    if (ROOT / "wheels").is_dir():
+    if os.path.isdir(WHEELS):
         return check_wheels(listed)
-    return [(ROOT / "wheels" / wheel["file"], wheel["sha256"]) for wheel in listed]
+    return [(f"{WHEELS}/{wheel['file']}", wheel["sha256"]) for wheel in listed]
 
 
 def check_wheels(listed):
     """The wheels in wheels/, with their sha256: exactly those of requirements.lock."""
-    lock = {}
-    for line in (ROOT / "requirements.lock").read_text(encoding="ascii").splitlines():
-        pin, _, digest = line.partition(" --hash=sha256:")
-        lock[digest] = pin
-    there = sorted((ROOT / "wheels").glob("*")) if (ROOT / "wheels").is_dir() else []
-    files, found = {wheel["file"] for wheel in listed}, {path.name for path in there}
+    with open(f"{ROOT}/requirements.lock", encoding="ascii") as file:
+        pins = [line.partition(" --hash=sha256:") for line in file.read().splitlines()]
+    lock = {digest: pin for pin, _, digest in pins}
+    there = sorted(os.listdir(WHEELS)) if os.path.isdir(WHEELS) else []
+    files, found = {wheel["file"] for wheel in listed}, set(there)
     missing, foreign = files - found, found - files
     if missing:
         raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
     if foreign:
         raise RefusedError(f"wheels/{min(foreign)} is not of this artifact: remove it", 6)
-    checked = [(path, sha256_of(path)) for path in there]
-    for path, digest in checked:
+    checked = [(f"{WHEELS}/{name}", sha256_of(f"{WHEELS}/{name}")) for name in there]
+    for name, (_, digest) in zip(there, checked):
         if lock.pop(digest, None) is None:
-            raise RefusedError(f"wheels/{path.name} is not what requirements.lock says: fetch it again", 6)
+            raise RefusedError(f"wheels/{name} is not what requirements.lock says: fetch it again", 6)
     if lock:
         raise RefusedError(f"no wheel of {min(lock.values())} is there: fetch the artifact again", 6)
     return checked
 
 
 def sha256_of(path):
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -20,8 +20,8 @@ def run(root, venv, commands):
         sys.stdout.flush()
         environment = {
             **os.environ,
-            "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "VIRTUAL_ENV": str(venv),
+            "PATH": f"{venv}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "VIRTUAL_ENV": venv,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         done = subprocess.run(
@@ -30,5 +30,5 @@ def run(root, venv, commands):
         if done.returncode != 0:
             raise RefusedError(
                 f"post_install ended with {done.returncode}: {command}\n"
-                f"  to try it: cd {shlex.quote(str(root))} && PATH=$PWD/venv/bin:$PATH && {command}"
+                f"  to try it: cd {shlex.quote(root)} && PATH=$PWD/venv/bin:$PATH && {command}"
             )

@@ -3,11 +3,12 @@
 Python puts in the full path when it loads them. What can't be compiled (templates, say) has no bytecode.
 """
 
-import hashlib
 import marshal
 import os
 import sys
 import warnings
+
+from digest import new_sha256
 
 CHUNK = 400_000
 """Bytes of sources that one job compiles: about half a second."""
@@ -45,7 +46,7 @@ def compile_own(root, paths, kept):
 
 
 def _key(root, path):
-    return hashlib.sha256(path.encode() + b"\0" + _bytes(os.path.join(root, path))).digest()
+    return new_sha256(path.encode() + b"\0" + _bytes(os.path.join(root, path))).digest()
 
 
 def _compiled(root, path):
@@ -63,7 +64,7 @@ def _bytes(path):
 
 def _read(kept):
     data = _bytes(kept) if kept else b""
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
+    if new_sha256(data[32:]).digest() != data[:32]:
         return {}
     return marshal.loads(data[32:])  # noqa: S302 (as we wrote it)
 
@@ -75,7 +76,7 @@ def _write(kept, found):
         if kept:
             os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
             with open(new, "wb") as file:
-                file.write(hashlib.sha256(data).digest() + data)
+                file.write(new_sha256(data).digest() + data)
             os.replace(new, kept)
     except OSError:  # the next release compiles it again
         if os.path.exists(new):

@@ -5,7 +5,6 @@ What makes a folder one is said in PEP 405 and in the documentation of `site`: p
 
 import os
 import sys
-from pathlib import Path
 
 from refusal import RefusedError
 
@@ -14,11 +13,11 @@ VERSION = "{}.{}".format(*sys.version_info[:2])
 
 def begin(venv):
     """Make the folders; the path of the one of the packages, which is the caller's to make."""
-    site = venv / "lib" / f"python{VERSION}" / "site-packages"
-    site.parent.mkdir(parents=True)
-    (venv / "bin").mkdir()
-    (venv / "lib64").symlink_to("lib")
-    return site
+    lib = os.path.join(venv, "lib", "python" + VERSION)
+    os.makedirs(lib)
+    os.mkdir(os.path.join(venv, "bin"))
+    os.symlink("lib", os.path.join(venv, "lib64"))
+    return os.path.join(lib, "site-packages")
 
 
 def finish(venv, app):
@@ -26,13 +25,13 @@ def finish(venv, app):
 
     Done after the packages, which are then written through no link to the interpreter.
     """
-    python = Path(getattr(sys, "_base_executable", "") or sys.executable)
+    python = getattr(sys, "_base_executable", "") or sys.executable
     try:
-        (venv / "bin" / "python").symlink_to(python)
-        for name in ("python3", f"python{VERSION}"):
-            (venv / "bin" / name).symlink_to("python")
-        with open(venv / "pyvenv.cfg", "x", encoding="utf-8") as config:
-            config.write(f"home = {python.parent}\ninclude-system-site-packages = false\n")
+        os.symlink(python, os.path.join(venv, "bin", "python"))
+        for name in ("python3", "python" + VERSION):
+            os.symlink("python", os.path.join(venv, "bin", name))
+        with open(os.path.join(venv, "pyvenv.cfg"), "x", encoding="utf-8") as config:
+            config.write(f"home = {os.path.dirname(python)}\ninclude-system-site-packages = false\n")
             config.write("version = {}.{}.{}\nprompt = {}\n".format(*sys.version_info[:3], app))
     except FileExistsError as error:
         path = os.path.relpath(error.filename2 or error.filename, venv)

@@ -29,7 +29,7 @@ def site_of(venv):
 
 def unpack_all(wheels, venv):
     """Unpack wheels, given as sorted paths; the later one wins if two bring the same file, as with pip."""
-    largest_first = sorted(wheels, key=lambda wheel: -wheel.stat().st_size)
+    largest_first = sorted(wheels, key=lambda wheel: -os.path.getsize(wheel))
     written = spread(largest_first, lambda wheel: unpack(wheel, venv))
     times = Counter(path for paths in written for path in paths)
     twice = {wheel for wheel, paths in zip(largest_first, written) if any(times[path] > 1 for path in paths)}
@@ -60,7 +60,7 @@ def unpack(wheel, venv):
         except OSError:
             raise
         except Exception as error:  # what a broken or hostile wheel raises is not told by its library
-            raise RefusedError(f"wheels/{wheel.name} can't be installed: {error!r}") from None
+            raise RefusedError(f"wheels/{os.path.basename(wheel)} can't be installed: {error!r}") from None
     return destination.written
 
 

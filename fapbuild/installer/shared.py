@@ -11,16 +11,15 @@ installer replaces by the set itself (faprelease/host/contain.py).
 """
 
 import errno
-import hashlib
 import os
-import shutil
 import sys
 
 import layout
 import linking
+from digest import new_sha256
 
 SITE = os.path.join("lib", "python" + layout.VERSION, "site-packages")
-LINK = "packages"
+LINK, BYTECODE = "packages", "/__pycache__"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -31,7 +30,7 @@ def find_or_make(envs, cache, made_in, lock, wheels_of):
     its final place if that is empty. Raises RefusedError and OSError.
     """
     with open(lock, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()[:32]
+        digest = new_sha256(file.read()).hexdigest()[:32]
     name = "%s-%s" % (digest, "%d.%d.%d" % sys.version_info[:3])
     number = 0
     while True:
@@ -48,9 +47,10 @@ def thin_venv(venv, env, app):
     """Make the venv of a release, whose packages are those of `env`."""
     site = layout.begin(venv)
     place = os.path.join(os.path.realpath(os.path.dirname(env)), os.path.basename(env))
-    os.symlink(os.path.relpath(place, os.path.realpath(str(venv))), str(venv / LINK))
-    site.symlink_to(os.path.join(os.path.relpath(str(venv / LINK), str(site.parent)), SITE))
-    linking.link_tree(env, str(venv), leave_out=SITE)
+    link = os.path.join(venv, LINK)
+    os.symlink(os.path.relpath(place, os.path.realpath(venv)), link)
+    os.symlink(os.path.join(os.path.relpath(link, os.path.dirname(site)), SITE), site)
+    linking.link_tree(env, venv, leave_out=SITE)
     layout.finish(venv, app)
 
 
@@ -74,6 +74,8 @@ def _make(env, cache, made_in, wheels):
         _remove(new)
         if full and cache:
             print("warning: the disk is full: the cache is emptied")
+            import shutil
+
             shutil.rmtree(cache, onerror=_make_writable)
         return _made(new, env, unpacked, wheels)
     finally:
@@ -174,11 +176,15 @@ def _note(env, seen):
 
 
 def _look(env):
-    """(a digest over names, sizes and times, the folders and their times)."""
-    total, found, folders = hashlib.sha256(), [], [env]
+    """(a digest over names, sizes and times, the folders and their times).
+
+    Half of the folders hold bytecode. They are left out: when one goes, the folder it is in shows it.
+    """
+    total, found, folders = new_sha256(), [], [env]
     while folders:
         folder = folders.pop()
-        found.append("%d %s" % (os.stat(folder).st_mtime_ns, folder[len(env) :]))
+        if not folder.endswith(BYTECODE):
+            found.append("%d %s" % (os.stat(folder).st_mtime_ns, folder[len(env) :]))
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir(follow_symlinks=False):

@@ -44,9 +44,10 @@ class WheelCache:
             if not good
         ]
         for path, _, _ in lacking:
-            if not path.exists():
+            if not os.path.exists(path):
+                name = os.path.basename(path)
                 raise RefusedError(
-                    f"wheels/{path.name} is missing, and the cache has none: release the artifact again", 6
+                    f"wheels/{name} is missing, and the cache has none: release the artifact again", 6
                 )
         for _, entry, _ in lacking:
             if os.path.lexists(entry):
@@ -55,7 +56,7 @@ class WheelCache:
                 os.rename(entry, aside)
                 linking.remove(aside)
         try:
-            lacking.sort(key=lambda job: -job[0].stat().st_size)
+            lacking.sort(key=lambda job: -os.path.getsize(job[0]))
             spread(lacking, _unpack)
             sites = [packages.site_of(os.path.join(new, "tree")) for _, _, new in lacking]
             bytecode.compile_all((site, bytecode.sources(site), bytecode.UNCHECKED) for site in sites)
