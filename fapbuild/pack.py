@@ -12,7 +12,6 @@ import msgspec
 
 from artifact_store.artifact import ArtifactId, check_version
 from artifact_store.errors import UsageError
-from artifact_store.location import open_blobs
 from artifact_store.manifest import FORMAT, Builder, Manifest, Target
 from fapbuild import (
     assets,
@@ -77,7 +76,7 @@ def pack(request: Request, report: Report) -> writer.Written:
     Raises UsageError for what is wrong with the project, FapError for what went wrong on the way; then
     nothing is written.
     """
-    shared = WheelStore(open_blobs(request.wheel_store)) if request.wheel_store else None
+    shared = _wheel_store(request.wheel_store) if request.wheel_store else None
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         work = Path(folder)
         found = gather(request, work, report.say)
@@ -118,6 +117,12 @@ def pack(request: Request, report: Report) -> writer.Written:
             written, bill, evidence.provenance(written, found.tree, vendored, origins, asked(request), bill)
         )
         return written
+
+
+def _wheel_store(url: str) -> WheelStore:
+    from artifact_store.location import open_blobs
+
+    return WheelStore(open_blobs(url))
 
 
 def _check_files(found: Gathered, cache: Cache) -> None:

@@ -10,14 +10,16 @@ the next builder writes entry 2, and so on.
 import contextlib
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from artifact_store import layout
-from artifact_store.blobs import Blobs
-from artifact_store.download import download
 from artifact_store.errors import ConflictError, NotFoundError, UsageError, VerificationError
+
+if TYPE_CHECKING:  # most packs use no such store
+    from artifact_store.blobs import Blobs
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -28,7 +30,7 @@ class _Entry(msgspec.Struct, frozen=True):
 class WheelStore:
     """The shared wheels in `blobs`; its methods raise StoreError and UnreachableError as those do."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
 
     @property
@@ -65,6 +67,8 @@ class WheelStore:
 
     def _search(self, name: str, source: str, target: str, folder: Path) -> tuple[Path | None, int]:
         """The first entry whose bytes are as it says, or None and the number of the entry to write."""
+        from artifact_store.download import download
+
         number = 1
         while True:
             try:

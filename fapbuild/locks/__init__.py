@@ -16,7 +16,7 @@ from packaging.markers import default_environment
 
 from artifact_store.errors import UsageError
 from fapbuild.config import PYPROJECT, Project, is_pylock
-from fapbuild.locks import exporters, pylock, requirements_file
+from fapbuild.locks import exporters, requirements_file
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
@@ -58,6 +58,8 @@ def _locked(
             text = requirements_file.with_relative_paths(text, folder)
             pins = parse_lock(text, name, environment, partial(package_name, folder))
         else:
+            from fapbuild.locks import pylock
+
             chosen = () if tool else (settings.extras, settings.groups)
             pins = pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))
         if reason := missing(asked(project, folder), pins, environment):

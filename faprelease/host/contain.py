@@ -242,6 +242,9 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         host.make()
         code, line = run(host, load("sandbox"), install, network, strict)
         host.settle()
+        if code and host.envs and not os.path.isdir("wheels"):
+            # Was it the packages? The next try has the wheels (unpack.py).
+            open(state + "/wheels.needed", "w").close()
         if line:
             with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
                 file.write(line + "\n")

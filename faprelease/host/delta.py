@@ -133,6 +133,16 @@ def _index(path):
     return read - len(inflater.unused_data), members
 
 
+def ends(path):
+    """Where each gzip member of an artifact ends in its file, the first one's first; empty for another
+    maker's."""
+    first, members = _index(path)
+    found = [first] if members else []
+    for _, length, _ in members or ():
+        found.append(found[-1] + length)
+    return found
+
+
 def _there(paths):
     """sha256 → (file, offset) of every member of the kept artifacts."""
     found = {}

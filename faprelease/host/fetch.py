@@ -157,7 +157,7 @@ class Kept:
     """The last artifacts of each app, whole files by their sha256: `<cache>/artifacts/<app>/<sha256>.tgz`."""
 
     def __init__(self, cache):
-        self.folder = os.path.join(cache, ARTIFACTS) if cache else ""
+        self.cache, self.folder = cache, os.path.join(cache, ARTIFACTS) if cache else ""
 
     def paths(self):
         """The newest first."""
@@ -271,14 +271,15 @@ def fetch(load, curl, kept, sha256, output):
     return digest
 
 
-def run(load, curl, kept, sha256, folder, facts):
+def run(load, curl, kept, sha256, folder, facts, envs):
     """Raises FetchError and OSError, with ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, kept, sha256, output)
     print("downloaded %d bytes of %d" % (curl.moved, size(output)))
     if folder:
         unpack = load("unpack")
-        code, app = unpack.unpack(output, digest, folder, facts)
+        sets = unpack.Sets(envs, kept.cache, lambda: load("delta").ends(output))
+        code, app = unpack.unpack(output, digest, folder, facts, sets)
         if code:
             raise FetchError(code)
         if app:
@@ -286,10 +287,10 @@ def run(load, curl, kept, sha256, folder, facts):
     print("sha256 " + digest)
 
 
-def attempt(load, curl, kept, sha256, folder, facts):
+def attempt(load, curl, kept, sha256, folder, facts, envs):
     """(exit code, whether the disk was full)."""
     try:
-        run(load, curl, kept, sha256, folder, facts)
+        run(load, curl, kept, sha256, folder, facts, envs)
     except FetchError as error:
         clear(folder)
         return error.code, False
@@ -311,19 +312,20 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, cache, work, sha256, folder="", facts=""):
+def main(load, parts, cache, work, sha256, folder="", facts="", envs=""):
     """Fetch to `work`/artifact; with `folder`, unpack it there, and write what it is to the file `facts`.
+    In the folder `envs` are packages that releases share, empty if the installer knows of none.
 
     Exit codes: 0; curl's own; 1 where the disk is full, say; 65 where the bytes are not what they should be.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
     curl, kept = Curl(parts["input"], work), Kept(cache)
-    code, full = attempt(load, curl, kept, sha256, folder, facts)
+    code, full = attempt(load, curl, kept, sha256, folder, facts, envs)
     if full and kept.drop(kept.paths()):
         print("warning: the disk is full: kept artifacts are dropped, and it begins anew")
         clear(work)
-        code, full = attempt(load, curl, kept, sha256, folder, facts)
+        code, full = attempt(load, curl, kept, sha256, folder, facts, envs)
     if code or folder:
         clear(work)
         os.rmdir(work)

@@ -10,6 +10,8 @@ import os
 import resource
 import zlib
 
+import fetch
+
 MANIFEST = ".fap/manifest.json"
 MANIFEST_HEAD = 1024
 MOST_ENTRIES, MOST_FOLDERS = 500000, 50000
@@ -17,7 +19,8 @@ LONGEST_NAME, DEEPEST_NAME = 1024, 100
 MOST_LETTERS = 32 << 20
 """Of all names, and of all folders they lie in: these are what is kept in memory."""
 LONGEST_HEADER = 1 << 17
-CHUNK = 1024 * 1024
+CHUNK, HEADERS = 1 << 20, 1 << 14
+"""So much is read and inflated at once, and where hardly more than headers is wanted."""
 BLOCK = 512
 END = bytes(BLOCK)
 CPU_SECONDS = 1800
@@ -30,7 +33,10 @@ class RefusedError(Exception):
 
 
 class Source:
-    """The archive's bytes: of a plain file, or of all members of a gzip file, whose sums zlib checks."""
+    """The archive's bytes: of a plain file, or of all members of a gzip file, whose sums zlib checks.
+
+    `ends` is where its members end in the file, as far as that is known.
+    """
 
     def __init__(self, path):
         self.file = open(path, "rb")  # noqa: SIM115
@@ -38,21 +44,24 @@ class Source:
         self.file.seek(0)
         self.raw = self.ready = b""
         self.at, self.member = 0, None
+        self.ends, self.number, self.given = (), 0, 0
 
     def more(self):
         if not self.gzip:
             return self.file.read(CHUNK)
-        data = b""
+        data, chunk = b"", HEADERS if self.ends else CHUNK
         while not data:
-            self.raw = self.raw or self.file.read(CHUNK)
+            self.raw = self.raw or self.file.read(chunk)
             if not self.raw:
                 if self.member:
                     raise RefusedError("it was cut")
                 return b""
             self.member = self.member or zlib.decompressobj(31)
-            data = self.member.decompress(self.raw, CHUNK)
+            data = self.member.decompress(self.raw, chunk)
+            self.given += len(data)
             if self.member.eof:
                 self.raw, self.member = self.member.unused_data, None
+                self.number, self.given = self.number + 1, 0
             else:
                 self.raw = self.member.unconsumed_tail
         return data
@@ -70,6 +79,29 @@ class Source:
 
     def read(self, size):
         return b"".join(self.pieces(size))
+
+    def skip(self, size):
+        """Go on `size` bytes further on. What is left of a member is not inflated if none of it is wanted:
+        its last four bytes say how much that is (RFC 1952, ISIZE)."""
+        while size:
+            near = min(size, len(self.ready) - self.at)
+            self.at += near
+            size -= near
+            left = self._left() if size and self.number < len(self.ends) else size + BLOCK
+            if left >= size + BLOCK:
+                for _ in self.pieces(size):
+                    pass
+                return
+            # Fewer bytes than a block are what fills the last one of a file.
+            self.ready, self.at = bytes(max(left - size, 0)), 0
+            size -= min(left, size)
+            self.file.seek(self.ends[self.number])
+            self.raw, self.member = b"", None
+            self.number, self.given = self.number + 1, 0
+
+    def _left(self):
+        end = self.ends[self.number]
+        return max(int.from_bytes(os.pread(self.file.fileno(), 4, end - 4), "little") - self.given, 0)
 
     def only_zeros_left(self):
         zeros = not self.ready[self.at :].strip(b"\0")
@@ -232,11 +264,50 @@ def identity(manifest):
     return found
 
 
-def write(path, root):
-    """Unpack into the empty folder, each entry after it was looked at; the names, and what they are."""
-    source, looked, made = Source(path), Looked(os.statvfs(root)), {""}
+class Sets:
+    """What an earlier release of the app left installed, and the cache keeps, so that no wheel is needed:
+    fapbuild/installer/shared.py and wheelcache.py. An empty `envs` is none.
+
+    An installer that found it wanting left the file `wheels.needed` (contain.py).
+    """
+
+    def __init__(self, envs, cache, ends):
+        self.envs, self.cache, self.ends = envs if cache else "", cache + "/wheels", ends
+
+    def have_all(self, root):
+        """Whether all that the lock of the release in `root` names is there."""
+        if not (self.envs and os.path.isdir(root + "/.fap/installer") and os.access(self.cache, os.W_OK)):
+            return False
+        try:
+            os.unlink(os.path.dirname(self.envs) + "/wheels.needed")
+            return False
+        except FileNotFoundError:
+            pass
+        try:
+            with open(root + "/requirements.lock", "rb") as file:
+                lock = file.read()
+            made, kept = os.listdir(self.envs), {name[:64] for name in os.listdir(self.cache)}
+        except OSError:
+            return False
+        digest = fetch.new_sha256(len(lock))
+        digest.update(lock)
+        wanted = {line.rpartition(":")[2] for line in lock.decode("latin-1").split("\n") if line}
+        return wanted <= kept and any(name.startswith(digest.hexdigest()[:32] + "-") for name in made)
+
+
+def write(path, root, sets):
+    """Unpack into the empty folder, each entry after it was looked at, and no wheel if there are `sets` of
+    packages that were made of them; the names, and what they are."""
+    source, looked, made, needed = Source(path), Looked(os.statvfs(root)), {""}, None
     for name, kind, mode, size, link in entries(source):
         looked.at(name, kind, size, link)
+        if name.startswith("wheels/") and kind == FILE:
+            if needed is None:
+                needed = not sets.have_all(root)
+                source.ends = () if needed else sets.ends()
+            if not needed:
+                source.skip(size)
+                continue
         where = root + "/" + name
         folder = name if kind == FOLDER else name.rpartition("/")[0]
         if folder not in made:
@@ -249,6 +320,8 @@ def write(path, root):
             with open(os.open(where, flags, 0o755 if mode & 0o100 else 0o644), "wb") as file:
                 for piece in source.pieces(size):
                     file.write(piece)
+    if needed is False and looked.seen.get("wheels") == FOLDER:
+        os.rmdir(root + "/wheels")  # its installer goes by whether it is there
     if not looked.seen:
         raise RefusedError("it is empty")
     return looked.seen
@@ -263,7 +336,7 @@ def looks_like(path):
     return "" if head else "it is empty"
 
 
-def unpack(path, digest, folder, facts):
+def unpack(path, digest, folder, facts, sets):
     """Unpack into the empty folder; (exit code, the app's name or empty for another maker's archive).
 
     The file `facts` becomes one line of JSON: what was unpacked. With 65 the archive is not what it should
@@ -273,7 +346,7 @@ def unpack(path, digest, folder, facts):
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     line, app, version = '{"digest":"%s"}' % digest, "", ""
     try:
-        if write(path, folder).get(MANIFEST) == FILE:
+        if write(path, folder, sets).get(MANIFEST) == FILE:
             with open(folder + "/" + MANIFEST, encoding="utf-8", errors="replace") as file:
                 app, version, commit = identity(file.read(MANIFEST_HEAD))
             line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % (digest, app, version, commit)

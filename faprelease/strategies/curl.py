@@ -76,9 +76,10 @@ def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tupl
             Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
-    return (
-        _program(f"fetch {what} and unpack it", options, cache, layout.state, work, sha256, release, facts),
-    )
+    # What a command of the project's own installs from is not known.
+    envs = "" if options.curl_postinstall_script else f"{layout.state}/envs"
+    words = (work, sha256, release, facts, envs)
+    return (_program(f"fetch {what} and unpack it", options, cache, layout.state, *words),)
 
 
 def _program(title: str, options: Options, cache: str, state: str, *arguments: str) -> Step:
