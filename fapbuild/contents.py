@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pathspec
 
 from artifact_store.artifact import ArtifactId
 from artifact_store.manifest import File, Manifest, Wheel
@@ -14,6 +13,7 @@ from fapbuild import evidence, guards, parts
 from fapbuild.assets import Output
 from fapbuild.cache import Cache
 from fapbuild.config import Settings
+from fapbuild.patterns import matcher
 from fapbuild.plan import Entry
 from fapbuild.sources import LINK, SourceTree, check_link, no_submodule
 from fapbuild.target import highest, least_glibc
@@ -27,11 +27,11 @@ def committed(tree: SourceTree, exclude: Sequence[str]) -> tuple[Entry, ...]:
 
     Raises FapError for a symbolic link that leaves the project, UsageError for a submodule.
     """
-    left_out = pathspec.GitIgnoreSpec.from_lines(exclude)
+    left_out = matcher(exclude)
     for path in tree.submodules:
-        if not left_out.match_file(f"{path}/"):
+        if not left_out(f"{path}/"):
             raise no_submodule(path, f'leave it out: exclude = ["/{path}/"]')
-    kept = [file for file in tree.files if not left_out.match_file(file.path)]
+    kept = [file for file in tree.files if not left_out(file.path)]
     for file in kept:
         if file.mode == LINK:
             check_link(tree.folder, file.path)

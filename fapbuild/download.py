@@ -16,7 +16,7 @@ from fapbuild.locks import Pin
 _SHARE = 8
 """Fewer pins than this are not worth the start of another pip."""
 _SIDE_BY_SIDE = 6
-"""pip starts slowly, so more of them than cores (at least two, to wait side by side) only cost."""
+"""pip starts slowly, so more of them than cores (at least three, as each waits for a third of its time) only cost."""
 _HAS_NONE = "No matching distribution found"
 
 
@@ -35,7 +35,7 @@ def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Fetched]
     do. Raises FapError if pip fails; if wheels are missing it names every package that has none.
     """
     work.mkdir()
-    side_by_side = min(max(os.cpu_count() or 1, 2), _SIDE_BY_SIDE)
+    side_by_side = min(max(os.cpu_count() or 1, 3), _SIDE_BY_SIDE)
     count = max(1, min(len(pins) // _SHARE, side_by_side))
     shares = _shares(pins, count)
     with ThreadPoolExecutor(len(shares)) as pool:

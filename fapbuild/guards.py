@@ -5,11 +5,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import pathspec
-
 from artifact_store.errors import UsageError
 from fapbuild.cache import Cache
 from fapbuild.config import Settings
+from fapbuild.patterns import matcher
 from fapbuild.plan import Entry
 
 TAKEN = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
@@ -92,8 +91,8 @@ def check_files(
 
 def unallowed(entries: Sequence[Entry], settings: Settings) -> list[Entry]:
     """The entries that no pattern of `allow` matches."""
-    allowed = pathspec.GitIgnoreSpec.from_lines(pattern.path for pattern in settings.allow)
-    return [entry for entry in entries if not allowed.match_file(entry.path)]
+    allowed = matcher(pattern.path for pattern in settings.allow)
+    return [entry for entry in entries if not allowed(entry.path)]
 
 
 def check_secret_names(paths: Iterable[str]) -> None:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pathspec
-
 from artifact_store.errors import FapError
 from artifact_store.manifest import MTIME
 from fapbuild import command
@@ -18,6 +16,7 @@ from fapbuild.assets import folder, kept, tools
 from fapbuild.assets.folder import Given, Output
 from fapbuild.cache import Cache
 from fapbuild.config import Assets
+from fapbuild.patterns import matcher
 from fapbuild.report import Report
 from fapbuild.sources import SourceTree
 
@@ -109,8 +108,8 @@ def _compile(
 ) -> tuple[Output, ...]:
     if step.directory != "." and not any(path.startswith(f"{step.directory.rstrip('/')}/") for path in given):
         raise FapError(f"assets {step.name!r}: the folder {step.directory} is not committed")
-    wanted = pathspec.GitIgnoreSpec.from_lines(step.inputs)
-    inputs = {path: file for path, file in given.items() if not step.inputs or wanted.match_file(path)}
+    wanted = matcher(step.inputs)
+    inputs = {path: file for path, file in given.items() if not step.inputs or wanted(path)}
     if not inputs:
         raise FapError(
             f"assets {step.name!r}: no committed file matches its inputs",

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pathspec
-
 from artifact_store.errors import FapError
 from fapbuild.cache import sha256_of
 from fapbuild.config import Assets
+from fapbuild.patterns import matcher
 from fapbuild.sources import LINK, check_link, mode_of
 
 # What the usual tools leave behind, and nobody packs.
@@ -74,7 +73,7 @@ def fill(root: Path, inputs: Mapping[str, Given]) -> dict[str, Stamp]:
 
 def check(root: Path, before: Mapping[str, Stamp], inputs: Mapping[str, Given], step: Assets) -> None:
     """Raise FapError if the step wrote, changed or removed a file that it does not declare."""
-    ignored = pathspec.GitIgnoreSpec.from_lines((*SCRATCH, *step.scratch))
+    ignored = matcher((*SCRATCH, *step.scratch))
     outputs = [_parts(name) for name in step.outputs]
 
     def declared(path: str) -> bool:
@@ -83,14 +82,14 @@ def check(root: Path, before: Mapping[str, Stamp], inputs: Mapping[str, Given], 
 
     left = set(before)
     new, changed = [], []
-    for path in _walk(root, lambda path: declared(path) or ignored.match_file(path)):
+    for path in _walk(root, lambda path: declared(path) or ignored(path)):
         if path in before:
             left.discard(path)
             if _stamp(root / path) != before[path] and not _same(root / path, inputs[path]):
                 changed.append(path)
         else:
             new.append(path)
-    changed += [path for path in left if not declared(path) and not ignored.match_file(path)]
+    changed += [path for path in left if not declared(path) and not ignored(path)]
     if changed:
         raise FapError(
             f"assets {step.name!r} changed what is committed:{_listed(changed)}",
