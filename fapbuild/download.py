@@ -16,7 +16,8 @@ from fapbuild.locks import Pin
 _SHARE = 8
 """Fewer pins than this are not worth the start of another pip."""
 _SIDE_BY_SIDE = 6
-"""pip starts slowly, so more of them than cores (at least three, as each waits for a third of its time) only cost."""
+"""pip starts slowly, so more of them than cores (at least three, as each waits for a third of its time) only
+cost."""
 _HAS_NONE = "No matching distribution found"
 
 

@@ -15,6 +15,7 @@ web: python show.py web
 assigned: WORD=given python show.py
 list: python show.py a && echo b
   spaced:   echo "a  b"\x20
+loop: for word in a b; do echo $word; done
 """
 SHOW = """\
 import os, sys

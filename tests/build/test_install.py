@@ -383,13 +383,14 @@ def test_run_reads_env_and_leaves_no_bytecode(unpack: Unpack) -> None:
 def test_run_knows_shell_syntax(installed: Path) -> None:
     assert run(installed, "list").stdout.splitlines()[-1] == "b"
     assert run(installed, "spaced", "c").stdout == "a  b c\n"
+    assert run(installed, "loop").stdout == "a\nb\n"
 
 
 @pytest.mark.parametrize("name", ["nope", "we.", ".*", "a/b", ""])
 def test_run_names_the_processes_there_are(installed: Path, name: str) -> None:
     done = run(installed, name)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[1:] == ["  web", "  assigned", "  list", "  spaced"]
+    assert done.stderr.splitlines()[1:] == ["  web", "  assigned", "  list", "  spaced", "  loop"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--",)])
