@@ -110,8 +110,14 @@ def run_program(*argv):
 
 
 def remove(folder):
-    """Whatever an installer left in it, such as folders that can't be written to."""
-    if os.path.lexists(folder):
+    """With whatever an installer left in it, such as folders that can't be written to; most leave nothing."""
+    try:
+        for name in os.listdir(folder):
+            os.rmdir(os.path.join(folder, name))
+        os.rmdir(folder)
+    except FileNotFoundError:
+        pass
+    except OSError:
         run_program("chmod", "-R", "u+w", folder)
         run_program("rm", "-rf", folder)
 

@@ -6,5 +6,5 @@ fap_tree() {
     # A find that is not GNU's has no -printf.
     find . -type l -printf '%p -> %l\n' 2>/dev/null ||
       find . -type l -exec sh -c 'for link; do printf "%s -> %s\n" "$link" "$(readlink "$link")"; done' sh {} +
-  } | LC_ALL=C sort
+  } | LC_ALL=C sort -u
 }
