@@ -40,6 +40,7 @@ _STATIC_ROOT = re.compile(
         \w+\s*/\s*['"](?P<joined>[\w./-]+)['"]            # BASE_DIR / "static"
         |os\.path\.join\(\s*\w+\s*,\s*['"](?P<path>[\w./-]+)['"]\s*\)
         |str\(\s*\w+\s*/\s*['"](?P<text>[\w./-]+)['"]\s*\)
+        |\w+\s*\+\s*['"]/(?P<added>[\w./-]+)['"]
     )""",
     re.MULTILINE | re.VERBOSE,
 )
@@ -50,6 +51,14 @@ _DATA_FILE = re.compile(
     """,
     re.VERBOSE,
 )
+_SERVERS = {
+    "gunicorn": "gunicorn",
+    "uvicorn": "uvicorn --host 0.0.0.0 --port $PORT",
+    "hypercorn": "hypercorn --bind 0.0.0.0:$PORT",
+    "daphne": "daphne -b 0.0.0.0 -p $PORT",
+    "waitress": "waitress-serve --port=$PORT",
+}
+"""The commands of web servers, by package; gunicorn reads PORT by itself."""
 _WIDTH = 90
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
@@ -97,6 +106,8 @@ class Seen:
     django: Django | None
     wsgi: str
     """What a web server is told to run (`shop.wsgi`); empty if nothing looks like it."""
+    server: str
+    """The package of a web server that is among the dependencies, else gunicorn."""
 
 
 def workspace_lock(root: Path, above: Sequence[Path]) -> str:
@@ -141,6 +152,7 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         frontends=tuple(_frontends(there, read)),
         django=_django(there, read),
         wsgi=_wsgi(there),
+        server=_server(there, read, lock),
     )
 
 
@@ -247,7 +259,7 @@ def told(seen: Seen, file: str) -> list[str]:
         lines.append(f"Python: {seen.python}; pack with such a one, or set target")
     steps = [] if seen.lock_is_there or not seen.lock else ["fapbuild lock"]
     if not seen.procfile:
-        steps.append(f"printf 'web: gunicorn {_served(seen)}\\n' > Procfile")
+        steps.append(f"printf 'web: {_served(seen)}\\n' > Procfile")
     added = [
         file,
         *([seen.lock] if "fapbuild lock" in steps else []),
@@ -345,7 +357,7 @@ def _django(there: frozenset[str], read: Read) -> Django | None:
         files = [f"{start}.py", *(name for name in sorted(there) if posixpath.dirname(name) == package)]
         texts = [read(name) for name in files if name in there]
         roots = [
-            posixpath.normpath(posixpath.join(folder, match["joined"] or match["path"] or match["text"]))
+            posixpath.normpath(posixpath.join(folder, next(filter(None, match.groups()))))
             for text in texts
             if (match := _STATIC_ROOT.search(text))
         ]
@@ -382,12 +394,22 @@ def _wsgi(there: frozenset[str]) -> str:
     return next((f"{name}:app" for name in ("app", "main", "wsgi") if f"{name}.py" in there), "")
 
 
+def _server(there: frozenset[str], read: Read, lock: str) -> str:
+    files = [name for name in (lock, *_REQUIREMENTS, PYPROJECT) if name in there]
+    texts = "\n".join(read(name) for name in files)
+    named = (
+        name for name in _SERVERS if re.search(rf"""^(name = )?[ "']*{name}\b(?![-.])""", texts, re.MULTILINE)
+    )
+    return next(named, "gunicorn")
+
+
 def _served(seen: Seen) -> str:
-    folder = seen.django.directory if seen.django else "."
+    """The command of the web process."""
+    folder, server = seen.django.directory if seen.django else ".", _SERVERS[seen.server]
     inside = folder.replace("/", ".") + "."
     if folder != "." and seen.wsgi.startswith(inside):
-        return f"--chdir {folder} {seen.wsgi.removeprefix(inside)}"
-    return seen.wsgi or "MODULE:APP"
+        return f"cd {folder} && exec {server} {seen.wsgi.removeprefix(inside)}"
+    return f"{server} {seen.wsgi or 'MODULE:APP'}"
 
 
 def _of_dependencies(seen: Seen) -> str:

@@ -300,14 +300,15 @@ def write(path, root, sets):
     packages that were made of them; the names, and what they are."""
     source, looked, made, needed = Source(path), Looked(os.statvfs(root)), {""}, None
     for name, kind, mode, size, link in entries(source):
-        looked.at(name, kind, size, link)
-        if name.startswith("wheels/") and kind == FILE:
-            if needed is None:
-                needed = not sets.have_all(root)
-                source.ends = () if needed else sets.ends()
-            if not needed:
-                source.skip(size)
-                continue
+        is_wheel = kind == FILE and name.startswith("wheels/")
+        if is_wheel and needed is None:
+            needed = not sets.have_all(root)
+            source.ends = () if needed else sets.ends()
+        stays = is_wheel and not needed
+        looked.at(name, kind, 0 if stays else size, link)
+        if stays:
+            source.skip(size)
+            continue
         where = root + "/" + name
         folder = name if kind == FOLDER else name.rpartition("/")[0]
         if folder not in made:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fapbuild import config
-from fapbuild.init import Django, Frontend, detect, render, workspace_lock
+from fapbuild.init import Django, Frontend, detect, render, told, workspace_lock
 from tests.build.project import Project
 
 HASHED = "flask==3.0 --hash=sha256:" + "1" * 64
@@ -85,6 +85,7 @@ def test_what_a_front_end_writes(script: str, more: dict[str, str], outputs: tup
         ('STATIC_ROOT = BASE_DIR / "collected"', "site/collected"),
         ('STATIC_ROOT = os.path.join(BASE_DIR, "a/b")', "site/a/b"),
         ("STATIC_ROOT = str(BASE_DIR / 'static')", "site/static"),
+        ("STATIC_ROOT = BASE_DIR + '/static'", "site/static"),
         ('STATIC_ROOT = os.environ["STATIC"]', ""),
     ],
 )
@@ -94,6 +95,31 @@ def test_where_django_collects(line: str, static: str, file: str) -> None:
     found = detect(sorted(files), lambda name: files[name], "shop")
     assert found.django == Django("site", static)
     assert found.wsgi == "site.shop.wsgi"
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"app.py": ""}, "gunicorn app:app"),
+        (
+            {"app.py": "", "requirements.txt": "uvicorn[standard]==1\n"},
+            "uvicorn --host 0.0.0.0 --port $PORT app:app",
+        ),
+        ({"app.py": "", "requirements.txt": "uvicorn-worker==1\n"}, "gunicorn app:app"),
+        ({"app.py": "", "uv.lock": 'name = "waitress"\n'}, "waitress-serve --port=$PORT app:app"),
+        (
+            {"pyproject.toml": '[project]\nname = "a"\ndependencies = [\n  "daphne>=4",\n]\n', "asgi.py": ""},
+            "daphne -b 0.0.0.0 -p $PORT asgi",
+        ),
+        (
+            {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": ""},
+            "cd site && exec gunicorn shop.wsgi",
+        ),
+    ],
+)
+def test_the_web_server_that_is_suggested(files: dict[str, str], command: str) -> None:
+    seen = detect(sorted(files), lambda name: files[name], "shop")
+    assert f"  printf 'web: {command}\\n' > Procfile" in told(seen, "fapbuild.toml")
 
 
 def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> None:
