@@ -36,7 +36,9 @@ def trees(draw: st.DrawFn) -> dict[str, int]:
 def entries(tree: dict[str, int], changed: str = "") -> list[Entry]:
     made = []
     for path, size in tree.items():
-        data = hashlib.shake_128(path.encode() + (b"!" if path == changed else b"")).digest(size)
+        data = hashlib.shake_128(path.encode()).digest(size)
+        if path == changed:
+            data = bytes(byte ^ 0xFF for byte in data)
         made.append(Entry(path, 0o644, size, data))
     return made
 
