@@ -52,8 +52,8 @@ def init() -> None:
     It looks at requirements, locks, front ends and Django's settings, and tells what it saw. Settings that
     are there already are left alone.
     """
+    from fapbuild import detection, sources
     from fapbuild import init as initial
-    from fapbuild import sources
 
     root = Path.cwd()
 
@@ -63,8 +63,8 @@ def init() -> None:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    workspace = initial.workspace_lock(root, sources.folders_above(root))
-    seen = initial.detect(sources.listing(root), read, root.name, workspace)
+    workspace = detection.workspace_lock(root, sources.folders_above(root))
+    seen = detection.detect(sources.listing(root), read, root.name, workspace)
     path = initial.write(root, seen)
     for line in initial.told(seen, path.name):
         _say(line)

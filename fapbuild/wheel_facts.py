@@ -1,5 +1,7 @@
 """What a wheel says of itself, read once and kept: its metadata, and what its compiled files need."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from email.message import Message
@@ -15,6 +17,11 @@ from fapbuild import libraries
 from fapbuild.cache import Cache
 
 _KIND = "wheel-facts-1"
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
+)
+"""What zipfile raises for a file that is none, or has parts that are damaged, encrypted or of another kind."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -59,7 +66,7 @@ def read(path: Path, file: str) -> Facts:
             data = archive.read(min(names, key=len)) if names else b""
             local = any(platform.startswith("linux_") for platform in platforms)
             needs = libraries.needed(archive) if local else libraries.Needs()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise FapError(f"{file} is no wheel: {error}", hint="fapbuild lock") from error
     # Only the headers are wanted; from text, as from bytes the parser gives names in UTF-8 another type.
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")

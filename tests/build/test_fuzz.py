@@ -1,6 +1,8 @@
 """Whatever a project's files hold, reading them gives a value or a UsageError."""
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,11 +13,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from packaging.markers import default_environment
 
-from artifact_store.errors import UsageError
-from fapbuild import config, init
+from artifact_store.errors import FapError, UsageError
+from fapbuild import config, detection, init, wheel_facts
 from fapbuild.locks import parse_lock, pylock, requirements_file
 from tests.build.test_foreign_locks import PYLOCK
 from tests.build.test_locks import LOCK
+from tests.build.wheelhouse import make_wheel
 
 HERE = {key: str(value) for key, value in default_environment().items()}
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -219,9 +222,31 @@ def test_any_requirements(tmp_path: Path, text: str) -> None:
 )
 def test_init_of_any_tree_writes_settings_that_load(tmp_path: Path, files: dict[str, str], name: str) -> None:
     try:
-        seen = init.detect(sorted(files), lambda path: files.get(path, ""), name)
+        seen = detection.detect(sorted(files), lambda path: files.get(path, ""), name)
     except UsageError:
         return
     loaded = config.load(folder(tmp_path, init.render(seen, ""), config.OWN_FILE))
     assert loaded.settings.app == seen.app
     assert init.told(seen, config.OWN_FILE)
+
+
+@SLOW
+@given(data=st.data())
+@pytest.mark.parametrize("tag", ["py3-none-any", "cp311-cp311-linux_x86_64"])
+def test_a_damaged_wheel_has_facts_or_is_none(tmp_path: Path, tag: str, data: st.DataObject) -> None:
+    wheel = make_wheel(tmp_path, "parts")
+    damaged = bytearray(wheel.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    wheel.write_bytes(damaged)
+    with contextlib.suppress(FapError):
+        wheel_facts.read(wheel, f"parts-1-{tag}.whl")
+
+
+def test_an_encrypted_wheel_is_none(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, "parts")
+    # The flags in both headers of a member (APPNOTE.TXT, 4.3.7 and 4.3.12); bit 0: encrypted.
+    flags = re.compile(rb"(PK\x03\x04..|PK\x01\x02....)(.)", re.DOTALL)
+    wheel.write_bytes(flags.sub(lambda found: found[1] + bytes([found[2][0] | 1]), wheel.read_bytes()))
+    with pytest.raises(FapError, match=r"is no wheel: .*encrypted"):
+        wheel_facts.read(wheel, "parts-1-py3-none-any.whl")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fapbuild import config
-from fapbuild.init import Django, Frontend, detect, render, told, workspace_lock
+from fapbuild.detection import Django, Frontend, detect, workspace_lock
+from fapbuild.init import render, told
 from tests.build.project import Project
 
 HASHED = "flask==3.0 --hash=sha256:" + "1" * 64
