@@ -120,7 +120,7 @@ def pack(request: Request, report: Report) -> writer.Written:
 
 
 def _wheel_store(url: str) -> WheelStore:
-    from artifact_store.location import open_blobs
+    from artifact_store.location import open_blobs  # loads slowly, and most packs use no such store
 
     return WheelStore(open_blobs(url))
 

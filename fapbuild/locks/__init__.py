@@ -58,7 +58,7 @@ def _locked(
             text = requirements_file.with_relative_paths(text, folder)
             pins = parse_lock(text, name, environment, partial(package_name, folder))
         else:
-            from fapbuild.locks import pylock
+            from fapbuild.locks import pylock  # loads slowly, and most locks are none
 
             chosen = () if tool else (settings.extras, settings.groups)
             pins = pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))

@@ -110,7 +110,7 @@ def run_program(*argv):
 
 
 def remove(folder):
-    """With whatever an installer left in it, such as folders that can't be written to; most leave nothing."""
+    """Remove a folder with whatever an installer left in it, such as folders that can't be written to."""
     try:
         for name in os.listdir(folder):
             os.rmdir(os.path.join(folder, name))
@@ -120,6 +120,14 @@ def remove(folder):
     except OSError:
         run_program("chmod", "-R", "u+w", folder)
         run_program("rm", "-rf", folder)
+
+
+def note_wheels(note, code, own):
+    """Our own installer failed, and had no wheels: until one ends well, they are unpacked (unpack.py)."""
+    if code == 0 and os.path.exists(note):
+        os.unlink(note)
+    elif code and own and not os.path.isdir("wheels"):
+        open(note, "w").close()
 
 
 def in_child(work):
@@ -248,9 +256,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         host.make()
         code, line = run(host, load("sandbox"), install, network, strict)
         host.settle()
-        if code and host.envs and not os.path.isdir("wheels"):
-            # Was it the packages? The next try has the wheels (unpack.py).
-            open(state + "/wheels.needed", "w").close()
+        note_wheels(state + "/wheels.needed", code, bool(host.envs))
         if line:
             with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
                 file.write(line + "\n")

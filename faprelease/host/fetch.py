@@ -271,14 +271,14 @@ def fetch(load, curl, kept, sha256, output):
     return digest
 
 
-def run(load, curl, kept, sha256, folder, facts, envs):
+def run(load, curl, kept, sha256, folder, facts, state):
     """Raises FetchError and OSError, with ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, kept, sha256, output)
     print("downloaded %d bytes of %d" % (curl.moved, size(output)))
     if folder:
         unpack = load("unpack")
-        sets = unpack.Sets(envs, kept.cache, lambda: load("delta").ends(output))
+        sets = unpack.Sets(state, kept.cache, lambda: load("delta").ends(output))
         code, app = unpack.unpack(output, digest, folder, facts, sets)
         if code:
             raise FetchError(code)
@@ -287,16 +287,14 @@ def run(load, curl, kept, sha256, folder, facts, envs):
     print("sha256 " + digest)
 
 
-def attempt(load, curl, kept, sha256, folder, facts, envs):
+def attempt(*arguments):
     """(exit code, whether the disk was full)."""
     try:
-        run(load, curl, kept, sha256, folder, facts, envs)
+        run(*arguments)
     except FetchError as error:
-        clear(folder)
         return error.code, False
     except OSError as error:
         print("can't fetch and unpack: %s" % error)
-        clear(folder)
         return 1, error.errno == NO_SPACE
     return 0, False
 
@@ -312,20 +310,23 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, cache, work, sha256, folder="", facts="", envs=""):
+def main(load, parts, cache, work, sha256, folder="", facts="", state=""):
     """Fetch to `work`/artifact; with `folder`, unpack it there, and write what it is to the file `facts`.
-    In the folder `envs` are packages that releases share, empty if the installer knows of none.
+    Below the folder `state` are packages that releases share; empty if its installer may not know of them.
 
     Exit codes: 0; curl's own; 1 where the disk is full, say; 65 where the bytes are not what they should be.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
     curl, kept = Curl(parts["input"], work), Kept(cache)
-    code, full = attempt(load, curl, kept, sha256, folder, facts, envs)
+    code, full = attempt(load, curl, kept, sha256, folder, facts, state)
     if full and kept.drop(kept.paths()):
         print("warning: the disk is full: kept artifacts are dropped, and it begins anew")
         clear(work)
-        code, full = attempt(load, curl, kept, sha256, folder, facts, envs)
+        clear(folder)
+        code, full = attempt(load, curl, kept, sha256, folder, facts, state)
+    if code:
+        clear(folder)
     if code or folder:
         clear(work)
         os.rmdir(work)

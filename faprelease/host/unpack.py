@@ -266,23 +266,20 @@ def identity(manifest):
 
 class Sets:
     """What an earlier release of the app left installed, and the cache keeps, so that no wheel is needed:
-    fapbuild/installer/shared.py and wheelcache.py. An empty `envs` is none.
-
-    An installer that found it wanting left the file `wheels.needed` (contain.py).
+    fapbuild/installer/shared.py and wheelcache.py. There is none if `state`, the app's state folder, or
+    `cache` is empty, nor if an installer failed that had no wheels (contain.py). `ends` tells `Source.ends`.
     """
 
-    def __init__(self, envs, cache, ends):
-        self.envs, self.cache, self.ends = envs if cache else "", cache + "/wheels", ends
+    def __init__(self, state, cache, ends):
+        self.known, self.ends = bool(state and cache), ends
+        self.envs, self.needed, self.cache = state + "/envs", state + "/wheels.needed", cache + "/wheels"
 
     def have_all(self, root):
         """Whether all that the lock of the release in `root` names is there."""
-        if not (self.envs and os.path.isdir(root + "/.fap/installer") and os.access(self.cache, os.W_OK)):
+        if not self.known or os.path.exists(self.needed) or not os.access(self.cache, os.W_OK):
             return False
-        try:
-            os.unlink(os.path.dirname(self.envs) + "/wheels.needed")
+        if not os.path.isdir(root + "/.fap/installer"):  # one of the project's own may want them
             return False
-        except FileNotFoundError:
-            pass
         try:
             with open(root + "/requirements.lock", "rb") as file:
                 lock = file.read()

@@ -77,8 +77,8 @@ def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tupl
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
     # What a command of the project's own installs from is not known.
-    envs = "" if options.curl_postinstall_script else f"{layout.state}/envs"
-    words = (work, sha256, release, facts, envs)
+    state = "" if options.curl_postinstall_script else layout.state
+    words = (work, sha256, release, facts, state)
     return (_program(f"fetch {what} and unpack it", options, cache, layout.state, *words),)
 
 
