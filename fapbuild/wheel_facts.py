@@ -21,7 +21,7 @@ _BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, RuntimeError, ValueError),
 )
-"""What zipfile raises for a file that is none, or has parts that are damaged, encrypted or of another kind."""
+"""What zipfile raises for a file that is none, or has parts that are damaged, encrypted or not known."""
 
 
 class Facts(msgspec.Struct, frozen=True):
