@@ -5,7 +5,8 @@ once, then one script per phase. A script is a single function that its last lin
 a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit unless it is
 trusted: it reads its script from descriptor 3 (so that nothing of it shows in an argument list), its input
 from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the channel's streams.
-Lines that begin with the mark, a random word of this session, frame each step's output.
+Lines that begin with the mark, a random word of this session, frame each step's output: one before the first
+step, and one after each, up to the first that fails.
 """
 
 import shlex
@@ -56,7 +57,7 @@ def render(phase: Phase, mark: str, *, reveal: bool) -> str:
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
         lines += _render_step(number, step, mark, reveal=reveal)
-    lines += ["}", f"{{ fap_phase; fap_done {shlex.quote(phase.name)}; }}", ""]
+    lines += ["}", f"{{ fap_phase; }} # {' '.join(phase.name.split())}", ""]
     return "\n".join(lines)
 
 
@@ -76,11 +77,12 @@ def _render_step(number: int, step: Step, mark: str, *, reveal: bool) -> Iterato
 class Reader:
     """Takes the host's bytes as they come and yields what they mean: `(step number, exit code, output)`.
 
-    `done` turns true with the last line of the phase.
+    `done` turns true with the end of the last of so many `steps`, or of one that failed.
     """
 
     mark: str
     secrets: tuple[str, ...]
+    steps: int
     done: bool = False
     stray: bytes = b""
     """What was said outside of any step: the shell's own complaints, a login banner."""
@@ -102,10 +104,10 @@ class Reader:
             elif words[1:2] == [b"begin"]:
                 self._output, self._inside = bytearray(), True
             elif words[1:2] == [b"end"]:
-                text, self._output, self._inside = self._text(), bytearray(), False
-                yield int(words[2]), int(words[3]), text
-            elif words[1:2] == [b"done"]:
-                self.done = True
+                number, code, text = int(words[2]), int(words[3]), self._text()
+                self.done = code != 0 or number == self.steps - 1
+                self._output, self._inside = bytearray(), not self.done
+                yield number, code, text
 
     def said_outside(self) -> str:
         """What `stray` says, for people."""

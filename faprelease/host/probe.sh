@@ -1,6 +1,11 @@
 # One read-only look at a host, one fact a line: a word, then its value.
 # Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
-say() { printf '%s %s\n' "$1" "$2"; }
+# It is all said at once, as each piece that is written costs both sides a packet.
+said=
+say() {
+  said="$said$1 $2
+"
+}
 
 { read -r key <"$state/key" && say key "$key"; } 2>/dev/null
 if [ -f "$state/rollout.jsonl" ]; then
@@ -64,15 +69,16 @@ while [ ! -d "$there" ]; do
   there=${there:-/}
 done
 [ -w "$there" ] || say unwritable "$there"
-df -Pk "$there" | {
-  # The name of the device may hold spaces: the free blocks are the second last word before the per cent sign.
-  read -r line
-  read -r line
-  set -f
-  set -- ${line%%%*}
-  shift $(($# - 2))
-  say free "$1"
+# The second line counts. The name of the device may hold spaces: the free blocks are the second last word before
+# the per cent sign.
+free=$(df -Pk "$there")
+free=${free#*
 }
+set -f
+set -- ${free%%%*}
+shift $(($# - 2))
+say free "$1"
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done
+printf %s "$said"

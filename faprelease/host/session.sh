@@ -93,8 +93,9 @@ fap_watcher=$!
 # fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is a
 # trusted one, which ends by itself, says little and leaves no job behind.
 fap_step() {
-  # A login banner may have ended without a newline.
-  printf '\n%s begin %s\n' "$fap_mark" "$1"
+  # Where one step ends the next begins: each line costs both sides a packet. A login banner may have ended without
+  # a newline.
+  [ "$1" != 0 ] || printf '\n%s begin\n' "$fap_mark"
   if [ "$2" = 0 ]; then
     (
       trap - EXIT HUP INT PIPE TERM
@@ -109,7 +110,4 @@ fap_step() {
   fi
   printf '\n%s end %s %s\n' "$fap_mark" "$1" "$fap_code"
   return "$fap_code"
-}
-fap_done() {
-  printf '%s done %s\n' "$fap_mark" "$1"
 }
