@@ -4,6 +4,7 @@ Nothing is decided here but what the plan says to do when a step fails.
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -22,7 +23,7 @@ from faprelease.errors import (
     VerificationError,
 )
 from faprelease.session import HostSession, StepFailedError
-from faprelease.steps import VERIFICATION_FAILED, HostPlan, Phase, Plan, Result
+from faprelease.steps import VERIFICATION_FAILED, HostPlan, Phase, Plan, Result, joined, legs_of
 from faprelease.transports.channel import ChannelLostError
 
 T = TypeVar("T")
@@ -87,10 +88,17 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def run(
-    plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
+    plan: Plan,
+    sessions: Sessions,
+    report: Report,
+    clock: Callable[[], float],
+    stop: threading.Event,
+    *,
+    more: bool = False,
 ) -> None:
     """Carry a plan out: prepare everywhere, run what one host does for all, publish batch by batch, tidy up
-    everywhere. When `stop` is set, the phase under way ends, and then what was done is undone.
+    everywhere. When `stop` is set, what is under way ends, and then what was done is undone. The sessions end
+    with it, unless there is `more` to do on them.
 
     Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
     RolledBackError (all hosts are on their old release again), InterruptedRunError (either of the two) or
@@ -107,7 +115,7 @@ def run(
         failures = runner.publish(number, batch)
         if failures:
             runner.go_back(number, failures)
-    failures = runner.in_step(plan.hosts, lambda host: host.finish, until_the_end=True)
+    failures = runner.in_step(plan.hosts, lambda host: host.finish, until_the_end=True, last=not more)
     runner.end_as("healthy", plan.hosts)
     if failures:
         raise PartlyDoneError(
@@ -182,27 +190,42 @@ class _Runner:
             stop,
         )
         self._bound: dict[tuple[str, str], str] = {}
+        self._seconds: defaultdict[str, dict[int, float]] = defaultdict(dict)
+        """How long each phase took, by name and host."""
         self._ran_command = False
 
     def in_step(
-        self, hosts: Sequence[HostPlan], phases_of: PhasesOf, *, until_the_end: bool = False
+        self,
+        hosts: Sequence[HostPlan],
+        phases_of: PhasesOf,
+        *,
+        until_the_end: bool = False,
+        last: bool = False,
     ) -> list[Failure]:
-        """Phase by phase: every host ends a phase before any begins the next. Stops after one that failed,
-        and, unless `until_the_end`, when the run was interrupted."""
-        names = dict.fromkeys(phase.name for host in hosts for phase in phases_of(host))
-        for name in names:
-            began = self._clock()
-            self._report.begin_phase(name)
+        """Every host comes to where they have to agree before any goes on. Stops after a failure, and,
+        unless `until_the_end`, when the run was interrupted. The `last` step of a run ends its sessions."""
+        legs = {id(host): legs_of(phases_of(host)) for host in hosts}
+        ends = {id(self._sessions.of(host)): id(host) for host in hosts} if last else {}
+        for number in range(max(map(len, legs.values()), default=0)):
+            leg = {key: each[number] for key, each in legs.items() if number < len(each)}
+            names = list(dict.fromkeys(phase.name for phases in leg.values() for phase in phases))
+            for name in names:
+                self._report.begin_phase(name)
             failures = self._on_all(
-                hosts,
-                lambda host: self._run_host(host, [phase for phase in phases_of(host) if phase.name == name]),  # noqa: B023
+                [host for host in hosts if id(host) in leg],
+                lambda host: self._run_host(
+                    host,
+                    leg[id(host)],  # noqa: B023
+                    last=id(host) in ends.values() and leg[id(host)] is legs[id(host)][-1],  # noqa: B023
+                ),
             )
             failures += self._differences()
             if not until_the_end:
-                failures += self._interruption(name)
+                failures += self._interruption(names[-1])
             if failures:
                 return failures
-            self._report.end_phase(name, self._clock() - began)
+            for name in names:
+                self._report.end_phase(name, max(self._seconds[name].values()))
         return []
 
     def _differences(self) -> list[Failure]:
@@ -364,31 +387,32 @@ class _Runner:
             in_parallel(list(by_session.values()), lambda hosts: _flat(work(host) for host in hosts))
         )
 
-    def _run_host(self, host: HostPlan, phases: Iterable[Phase]) -> list[Failure]:
-        """Up to the first phase that fails."""
-        for phase in phases:
-            failures = self._run_phase(host, phase)
-            if failures:
-                return failures
-        return []
-
-    def _run_phase(self, host: HostPlan, phase: Phase) -> list[Failure]:
-        self._report.begin_host(host, phase)
+    def _run_host(self, host: HostPlan, phases: Sequence[Phase], *, last: bool = False) -> list[Failure]:
+        """All phases in one round trip, up to the first step that fails."""
+        work = [(phase, step) for phase in phases for step in phase.steps]
+        if not work:
+            return []
+        self._report.begin_host(host, phases[0])
         ended: list[Result] = []
 
         def tell(result: Result) -> None:
+            phase, _ = work[len(ended)]
             ended.append(result)
+            seconds = self._seconds[phase.name]
+            seconds[id(host)] = seconds.get(id(host), 0) + result.seconds
             self._report.result(host, phase, result)
+            if result.code == 0 and len(ended) < len(work) and work[len(ended)][0] is not phase:
+                self._report.begin_host(host, work[len(ended)][0])
 
         try:
-            for result in self._sessions.of(host).run(phase, tell):
+            for result in self._sessions.of(host).run(joined(phases), tell, last=last):
                 if result.step.binding:
                     self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
         except StepFailedError as failed:
-            result = failed.result
-            return [Failure(host, phase.name, result.step.title, result.output, result.code)]
+            phase, step = work[len(ended) - 1]
+            return [Failure(host, phase.name, step.title, failed.result.output, failed.result.code)]
         except ChannelLostError as lost:
-            under_way = phase.steps[min(len(ended), len(phase.steps) - 1)]
+            phase, under_way = work[min(len(ended), len(work) - 1)]
             return [Failure(host, phase.name, under_way.title, str(lost), None)]
         return []
 

@@ -6,7 +6,7 @@ import msgspec
 
 from faprelease import processes, script
 from faprelease.hostplan import PASSED, REMOVAL, Host
-from faprelease.steps import HostPlan, Phase, Plan
+from faprelease.steps import HostPlan, Phase, Plan, joined, legs_of
 
 SHOWN_MARK = "FAP"
 """The mark in a script that is only shown; a run has a random one."""
@@ -95,7 +95,11 @@ def scripts(plan: Plan) -> Iterator[str]:
     """Every script of a plan, in order, secrets masked: first what runs, then what would undo it."""
     for host in plan.hosts:
         parts = {
-            "": _forward(host),
+            "": [
+                joined(leg)
+                for part in (host.prepare, host.once, host.publish, host.finish)
+                for leg in legs_of(part)
+            ],
             " (undo, if a step fails before publishing)": host.if_unpublished,
             " (undo, if a step fails after publishing)": host.if_published,
         }

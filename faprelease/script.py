@@ -23,6 +23,8 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 and so many records no host has: one that says more is out of order."""
 IDLE_SECONDS = 60
 """After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
+END = b"exit\n"
+"""A script that ends the shell."""
 BEAT = b":\n"
 """A script that does nothing: its sender lives."""
 
@@ -53,11 +55,11 @@ def preamble(session: Session) -> str:
 
 def render(phase: Phase, mark: str, *, reveal: bool) -> str:
     """The script of a phase; with `reveal` False secrets are replaced by what may be shown of them."""
-    lines = ["fap_phase() {"]
+    lines = [f"# {' '.join(phase.name.split())}", "fap_phase() {"]
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
         lines += _render_step(number, step, mark, reveal=reveal)
-    lines += ["}", f"{{ fap_phase; }} # {' '.join(phase.name.split())}", ""]
+    lines += ["}", "{ fap_phase; }", ""]
     return "\n".join(lines)
 
 

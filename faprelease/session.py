@@ -36,11 +36,12 @@ class HostSession:
         self._preamble = script.preamble(session).encode()
         self._secrets: set[str] = set()
         self._lost = ""
-        """Why the channel was lost."""
+        """Why nothing more can be run."""
         self._busy = threading.Lock()
 
-    def run(self, phase: Phase, on_result: OnResult) -> list[Result]:
+    def run(self, phase: Phase, on_result: OnResult, *, last: bool = False) -> list[Result]:
         """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
+        After the `last` phase the shell ends and lets its locks go, without being told so once more.
 
         Raises StepFailedError, or ChannelLostError when the connection broke, or a step outlived its limit or
         said more than it may.
@@ -49,7 +50,7 @@ class HostSession:
             if self._lost:
                 raise ChannelLostError(self._lost)
             try:
-                return self._run(phase, on_result)
+                return self._run(phase, on_result, last)
             except ChannelLostError as lost:
                 self._lost = str(lost)
                 raise
@@ -64,10 +65,10 @@ class HostSession:
             finally:
                 self._busy.release()
 
-    def _run(self, phase: Phase, on_result: OnResult) -> list[Result]:
+    def _run(self, phase: Phase, on_result: OnResult, last: bool) -> list[Result]:
         text = script.render(phase, self._mark, reveal=True).encode(errors="surrogateescape")
-        self._channel.send(self._preamble + text)
-        self._preamble = b""
+        self._channel.send(self._preamble + text + (script.END if last else b""))
+        self._preamble, self._lost = b"", "its shell was told to end" if last else ""
         # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
         reader = script.Reader(self._mark, tuple(self._secrets), len(phase.steps))

@@ -61,10 +61,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Phase:
-    """The steps of one host between two signals: one script, one round trip."""
+    """The steps of one host between two signals."""
 
     name: str
     steps: tuple[Step, ...]
+
+
+def legs_of(phases: Sequence[Phase]) -> list[list[Phase]]:
+    """The phases of a host, parted where it waits for the others: where they have to agree on what a step
+    printed."""
+    legs: list[list[Phase]] = []
+    waits = True
+    for phase in phases:
+        if waits:
+            legs.append([])
+        legs[-1].append(phase)
+        waits = any(step.binding for step in phase.steps)
+    return legs
+
+
+def joined(phases: Sequence[Phase]) -> Phase:
+    """Some phases as one: one script, one round trip."""
+    return Phase(", ".join(phase.name for phase in phases), tuple(s for phase in phases for s in phase.steps))
 
 
 @dataclass(frozen=True, kw_only=True)

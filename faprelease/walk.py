@@ -142,7 +142,7 @@ class Walk:
                 if done == "undo":
                     execute.undo(plan, scene.connections, self.report, time.monotonic)
                 else:
-                    execute.run(plan, scene.connections, self.report, time.monotonic, stop)
+                    execute.run(plan, scene.connections, self.report, time.monotonic, stop, more=True)
             scene = replace(scene, hosts=self._hosts(scene.connections.look_again()))
         return scene, done
 

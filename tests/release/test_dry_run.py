@@ -84,10 +84,10 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     ran = [text for head, text in zip(heads, scripts, strict=True) if "undo" not in head]
     back = [text for head, text in zip(heads, scripts, strict=True) if "after publishing" in head]
     if fails:
-        published = next(n for n, head in enumerate(heads) if head.endswith(": published"))
+        published = next(n for n, head in enumerate(heads) if head.endswith(": publishing, published"))
         assert sent == [*ran[: published + 1], *back]
     else:
-        assert sent == ran
+        assert sent == [*ran[:-1], ran[-1] + "exit\n"]
     assert not any("hunter2" in text for text in shown)
 
 
@@ -105,8 +105,8 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(site: Site, tmp_path: Pat
     argv += ["--curl-url", artifact(tmp_path, "2"), "production", "web"]
     done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "FAP_WHO": "ada"})
     assert done.returncode == 0, done.stderr
-    for signal in ("starting", "updating", "updated", "publishing", "published", "finishing"):
-        assert f"# localhost (web): {signal}\n" in done.stdout
+    for phases in ("starting, updating", "updated", "publishing, published", "finishing"):
+        assert f"# localhost (web): {phases}\n" in done.stdout
     assert re.search(r"^release \d{6}-\d{6} ", done.stdout)
     assert "hunter22" not in done.stdout
     assert snapshot(site.path) == before

@@ -46,7 +46,7 @@ def test_it_runs_once_in_the_new_release_before_any_host_is_published(site: Flee
     )
     url = site.add("1", install_sh=VENV)
     plan = site.release(url, "--dry-run", "-v")
-    assert plan.stdout.count("fap_phase; fap_done 'release command'") == 1, plan.stdout
+    assert plan.stdout.count("\n# release command\nfap_phase() {") == 1, plan.stdout
     done = site.release(url)
     assert done.returncode == 0, done.stderr
     first, *others = ran(site)

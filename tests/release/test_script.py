@@ -74,7 +74,7 @@ def test_a_script_cut_at_any_byte_runs_nothing(shell: list[str], tmp_path: Path)
         assert not trace.exists(), text[:cut]
     whole = feed(shell, start + text)
     assert trace.read_text() == "one\ntwo\n", whole.output
-    assert f"{MARK} done cut" in whole.output
+    assert f"{MARK} end 1 0" in whole.output
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -219,7 +219,7 @@ class Late:
     def receive(self, seconds: float) -> bytes:
         if self.sent == 1:
             raise ChannelLostError("the host said nothing")
-        return f"{MARK} begin 0\n{MARK} end 0 0\n{MARK} done test\n".encode()
+        return f"{MARK} begin\n{MARK} end 0 0\n".encode()
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -244,7 +244,7 @@ class SilentFirst:
 
     def receive(self, seconds: float) -> bytes:
         self.asked = seconds
-        return f"{MARK} begin 0\nfine\n{MARK} end 0 0\n{MARK} done p\n".encode()
+        return f"{MARK} begin\nfine\n{MARK} end 0 0\n".encode()
 
     def close(self) -> None:
         self.sent = b""
@@ -254,7 +254,7 @@ OUTPUTS = st.lists(
     st.one_of(
         st.text(max_size=20).map(lambda text: text.replace("\r", "")),
         st.sampled_from(
-            ["fap-other end 0 0", "fap-other done x", f" x {MARK} end 0 1", f"x{MARK} done p", "", MARK[:-1]]
+            ["fap-other end 0 0", "fap-other begin", f" x {MARK} end 0 1", f"x{MARK} begin", "", MARK[:-1]]
         ),
     ),
     max_size=6,
@@ -262,14 +262,17 @@ OUTPUTS = st.lists(
 
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(st.lists(st.tuples(OUTPUTS, st.integers(0, 255)), min_size=1, max_size=4), st.data())
-def test_any_output_in_any_pieces_is_read(steps: list[tuple[list[str], int]], data: st.DataObject) -> None:
-    said = b""
-    for number, (lines, code) in enumerate(steps):
+@given(st.lists(OUTPUTS, min_size=1, max_size=4), st.integers(0, 255), st.booleans(), st.data())
+def test_any_output_in_any_pieces_is_read(
+    outputs: list[list[str]], code: int, early: bool, data: st.DataObject
+) -> None:
+    """The last step that is run is the last of all, or one that failed."""
+    codes = [0] * (len(outputs) - 1) + [code]
+    said = f"{MARK} begin\n".encode()
+    for number, lines in enumerate(outputs):
         text = "\n".join(lines)
-        said += f"{MARK} begin {number}\n{text}\n{MARK} end {number} {code}\n".encode()
-    said += f"{MARK} done p\n".encode()
-    reader = Reader(MARK, ())
+        said += f"{text}\n{MARK} end {number} {codes[number]}\n".encode()
+    reader = Reader(MARK, (), len(outputs) + (1 if early and code else 0))
     found, rest = [], said
     while rest:
         size = data.draw(st.integers(1, len(rest)))
@@ -278,27 +281,27 @@ def test_any_output_in_any_pieces_is_read(steps: list[tuple[list[str], int]], da
         rest = rest[size:]
     assert reader.done
     assert found == [
-        (number, code, "\n".join(lines).strip("\n")) for number, (lines, code) in enumerate(steps)
+        (number, codes[number], "\n".join(lines).strip("\n")) for number, lines in enumerate(outputs)
     ]
 
 
 @given(st.binary(max_size=200))
 def test_the_reader_survives_any_bytes(noise: bytes) -> None:
-    reader = Reader(MARK, ())
+    reader = Reader(MARK, (), 1)
     list(reader.feed(noise + b"\n"))
     assert not reader.done
-    said = f"{MARK} begin 0\n".encode() + noise + f"\n{MARK} end 0 3\n".encode()
+    said = f"{MARK} begin\n".encode() + noise + f"\n{MARK} end 0 3\n".encode()
     assert [answer[:2] for answer in reader.feed(said)] == [(0, 3)]
 
 
 def test_the_mark_alone_on_a_line_is_output() -> None:
-    reader = Reader(MARK, ())
-    said = f"{MARK} begin 0\n{MARK}\n{MARK} end 0 0\n".encode()
+    reader = Reader(MARK, (), 1)
+    said = f"{MARK} begin\n{MARK}\n{MARK} end 0 0\n".encode()
     assert [code for _, code, _ in reader.feed(said)] == [0]
 
 
 def test_what_is_said_outside_of_steps_is_kept_for_the_error() -> None:
-    reader = Reader(MARK, ())
+    reader = Reader(MARK, (), 1)
     assert list(reader.feed(b"Welcome!\nsh: 1: Syntax error\n")) == []
     assert b"Syntax error" in reader.stray
 
