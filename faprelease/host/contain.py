@@ -25,8 +25,8 @@ class Host:
 
     def __init__(self, release, state, cache):
         self.release, self.state = release, state
-        self.scratch, self.compilers = state + "/install.tmp", state + "/compilers"
-        self.temporary, self.nothing = self.scratch + "/temporary", self.scratch + "/nothing"
+        self.temporary, self.compilers = state + "/install.tmp", state + "/compilers"
+        self.nothing = state + "/nothing"
         # Our own installer also writes to the packages that releases share, and is told where they are. What
         # it makes for `envs` lies in `new` first, as it may link no file from one mount to another.
         own = os.path.isdir(".fap/installer")
@@ -35,10 +35,11 @@ class Host:
         self.new = self.cache and self.cache + "/new"
 
     def make(self):
-        for folder in (self.scratch, self.temporary, self.nothing):
-            os.mkdir(folder)
+        os.mkdir(self.temporary)
+        if not os.path.isdir(self.nothing):
+            os.mkdir(self.nothing, 0o555)
         if not os.path.isdir(self.compilers):
-            self._make_compilers(self.scratch + "/compilers")
+            self._make_compilers(self.temporary + "/compilers")
         if self.envs:
             os.makedirs(self.envs, exist_ok=True)
         if self.cache:
@@ -112,8 +113,6 @@ def run_program(*argv):
 def remove(folder):
     """Remove a folder with whatever an installer left in it, such as folders that can't be written to."""
     try:
-        for name in os.listdir(folder):
-            os.rmdir(os.path.join(folder, name))
         os.rmdir(folder)
     except FileNotFoundError:
         pass
@@ -252,7 +251,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         install = "./install.sh" if os.access("install.sh", os.X_OK) else "sh ./install.sh"
     host = Host(release, state, cache)
     try:
-        remove(host.scratch)
+        remove(host.temporary)
         host.make()
         code, line = run(host, load("sandbox"), install, network, strict)
         host.settle()
@@ -260,7 +259,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         if line:
             with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
                 file.write(line + "\n")
-        remove(host.scratch)
+        remove(host.temporary)
     except OSError as error:  # what is left goes with the release, or before the next install
         print("%s: %s" % (error.filename or release, error.strerror))
         code = 1

@@ -11,6 +11,6 @@ fap_guard() {
 # on by itself later; by then its successor, with the same token, holds the lock.
 fap_is_ours() {
   fap_owner= fap_holder=
-  { read -r fap_owner <"$1/lock/token" && read -r fap_holder <"$1/lock/holder"; } 2>/dev/null
+  { { read -r fap_owner && read -r fap_holder; } <"$1/lock"; } 2>/dev/null
   [ "$fap_owner ${fap_holder%% *}" = "$2 $FAP_SESSION" ] || { echo "the lock in $1/lock is not ours any more: someone took it over"; return 1; }
 }

@@ -1,10 +1,10 @@
 # Take the release lock of one app folder, or say who holds it and exit 75.
 # Exit 73: the state folder can't be made. Exit 77: frozen; the last line of JSON says by whom and why.
 # Needs: state (the .fap folder), token, owner (one line for people), again (yes: after a broken connection).
-# The holder is the shell of a session on this host, known by its process id, start time and boot. When
-# that process is gone, the lock is stale, and the next session takes it over. A lock with our own token is
-# that of our own broken connection, and a freeze that came later does not stop a run; but another run that had its
-# turn meanwhile does.
+# The lock is a file of three lines: token, holder, owner. The holder is the shell of a session on this host, known by
+# its process id, start time and boot. When that process is gone, the lock is stale, and the next session takes it over.
+# A lock with our own token is that of our own broken connection, and a freeze that came later does not stop a run; but
+# another run that had its turn meanwhile does.
 
 [ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
 fap_guard "$state" || exit 1
@@ -14,8 +14,8 @@ if [ -n "$again" ]; then
   [ "$turn" = "$token" ] || { echo "taken over: another run came in between"; exit 75; }
 fi
 holder= holders_token= old_owner=
-if [ -d "$state/lock" ]; then
-  { read -r holders_token <"$state/lock/token"; read -r holder <"$state/lock/holder"; read -r old_owner <"$state/lock/owner"; } 2>/dev/null
+if [ -f "$state/lock" ]; then
+  { read -r holders_token; read -r holder; read -r old_owner; } <"$state/lock"
   process_of "${holder%% *}"
   if [ "$holders_token" != "$token" ] && [ -n "$process" ] && [ "$process" = "${holder#* }" ]; then
     echo "held by $old_owner"
@@ -24,16 +24,13 @@ if [ -d "$state/lock" ]; then
 fi
 if [ "$holders_token" != "$token" ]; then
   [ -n "$again" ] || [ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }
-  if [ -d "$state/lock" ]; then
+  if [ -f "$state/lock" ]; then
     echo "warning: took over the lock of a session that has ended: $old_owner"
     printf '{"at":"%s","event":"took over the lock","from":"%s","who":"%s"}\n' \
       "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$old_owner" "$owner" >>"$state/ledger.jsonl"
   fi
 fi
-[ ! -d "$state/lock" ] || rm -rf "$state/lock"
 process_of "$FAP_SESSION"
-mkdir "$state/lock" \
-  && echo "$owner" >"$state/lock/owner" \
-  && echo "$FAP_SESSION $process" >"$state/lock/holder" \
-  && echo "$token" >"$state/lock/token" \
-  && echo "$token" >"$state/turn"
+printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
+  && echo "$token" >"$state/turn" \
+  || { rm -f "$state/lock"; exit 1; }

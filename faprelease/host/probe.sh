@@ -57,7 +57,7 @@ for facts in "$state"/releases/*.artifact.json; do
   name=${facts##*/}
   read -r json <"$facts" && say "artifact ${name%.artifact.json}" "$json"
 done
-if { read -r owner <"$state/lock/owner" && read -r holder <"$state/lock/holder"; } 2>/dev/null; then
+if { { read -r token && read -r holder && read -r owner; } <"$state/lock"; } 2>/dev/null; then
   process_of "${holder%% *}"
   [ -z "$process" ] || [ "$process" != "${holder#* }" ] || say locked "$owner"
 fi

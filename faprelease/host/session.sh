@@ -16,7 +16,7 @@ umask 022
 # fap_unlock FOLDER: our own lock goes with the rest at the end; another's is left alone.
 fap_unlock() {
   fap_owner= fap_holder=
-  { read -r fap_owner <"$1/lock/token" && read -r fap_holder <"$1/lock/holder"; } 2>/dev/null
+  { { read -r fap_owner && read -r fap_holder; } <"$1/lock"; } 2>/dev/null
   # A session that took over from this one after a broken connection has our token and another process.
   if [ "$fap_owner" = "$fap_token" ] && [ "${fap_holder%% *}" = "$FAP_SESSION" ]; then
     fap_rubbish="$fap_rubbish$1/lock
@@ -31,7 +31,7 @@ fap_close() {
   IFS='
 '
   set -f
-  rm -rf $fap_rubbish "$fap_output"
+  rm -f $fap_rubbish "$fap_output"
   # The controller waits for this: the locks are gone, and it need not see sshd tidy up.
   printf '%s bye\n' "$fap_mark"
 }

@@ -8,11 +8,11 @@ if [ -f "$state/frozen" ]; then
   rm -f "$state/frozen" || exit 1
   done=yes
 fi
-if [ -n "$force" ] && [ -d "$state/lock" ]; then
+if [ -n "$force" ] && [ -f "$state/lock" ]; then
   holder= owner=
-  { read -r holder <"$state/lock/holder"; read -r owner <"$state/lock/owner"; } 2>/dev/null
+  { read -r token; read -r holder; read -r owner; } <"$state/lock"
   process_of "${holder%% *}"
-  rm -rf "$state/lock" || exit 1
+  rm -f "$state/lock" || exit 1
   [ -z "$process" ] || [ "$process" != "${holder#* }" ] || kill -HUP "${holder%% *}"
   echo "broke the lock of $owner"
   done=yes

@@ -102,6 +102,7 @@ class Site:
             "guard",
             "code",
             "compilers",
+            "nothing",
             "key",
             "turn",
             "rollout.jsonl",

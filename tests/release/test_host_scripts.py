@@ -64,7 +64,7 @@ def test_a_session_that_was_given_up_swaps_nothing_any_more(
         run(silent, swap(app, "260102-000000"))
     silent.close()
     assert (app / "current").readlink() == Path("releases/260101-000000")
-    assert (app / ".fap/lock").is_dir()
+    assert (app / ".fap/lock").is_file()
     run(second, swap(app, "260102-000000"))
     assert (app / "current").readlink() == Path("releases/260102-000000")
     second.close()

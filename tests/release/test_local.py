@@ -282,12 +282,10 @@ def test_a_second_release_in_the_same_second_has_an_id_of_its_own(site: Site, ur
 def hold_lock(path: Path, pid: int) -> None:
     """A lock as a session with this process as its shell takes it."""
     lock = path / ".fap/lock"
-    lock.mkdir(parents=True)
+    lock.parent.mkdir(parents=True, exist_ok=True)
     start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    (lock / "holder").write_text(f"{pid} {start} {boot}\n")
-    (lock / "owner").write_text("ada@ci\n")
-    (lock / "token").write_text("hers\n")
+    lock.write_text(f"hers\n{pid} {start} {boot}\nada@ci\n")
 
 
 def test_a_lock_is_told_with_its_role(site: Site, urls: list[str]) -> None:
