@@ -93,7 +93,7 @@ def _program(title: str, options: Options, cache: str, state: str, *arguments: s
         state=state,
         stdin=_curl_config(options),
         limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
-        binding=True,
+        binding=not options.curl_sha256,
     )
 
 
