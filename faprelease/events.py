@@ -52,6 +52,14 @@ class HostBegan(Event, frozen=True, kw_only=True, tag="host"):
     step: str
 
 
+class Fetched(Event, frozen=True, kw_only=True, tag="fetched"):
+    """A host is fetching, and has so many bytes by now; about once a second."""
+
+    host: str
+    role: str
+    bytes: int
+
+
 class StepEnded(Event, frozen=True, kw_only=True, tag="step"):
     """A step ended; `output` is the end of what it printed, without secrets; `next` is the step after it."""
 
@@ -98,6 +106,6 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """Where all that was said and done is kept."""
 
 
-def where(event: HostBegan | StepEnded | HostEnded) -> str:
+def where(event: HostBegan | Fetched | StepEnded | HostEnded) -> str:
     """`web1 (web)`."""
     return f"{event.host} ({event.role})"

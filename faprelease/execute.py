@@ -42,6 +42,8 @@ class Report(Protocol):
 
     def begin_host(self, plan: HostPlan, phase: Phase) -> None: ...
 
+    def fetched(self, plan: HostPlan, count: int) -> None: ...
+
     def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None: ...
 
     def end_phase(self, name: str, seconds: float) -> None: ...
@@ -404,8 +406,11 @@ class _Runner:
             if result.code == 0 and len(ended) < len(work) and work[len(ended)][0] is not phase:
                 self._report.begin_host(host, work[len(ended)][0])
 
+        session = self._sessions.of(host)
         try:
-            for result in self._sessions.of(host).run(joined(phases), tell, last=last):
+            for result in session.run(
+                joined(phases), tell, on_fetched=lambda count: self._report.fetched(host, count), last=last
+            ):
                 if result.step.binding:
                     self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
         except StepFailedError as failed:

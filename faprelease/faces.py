@@ -19,6 +19,7 @@ from faprelease.events import (
     Connecting,
     Ended,
     Event,
+    Fetched,
     HostBegan,
     HostEnded,
     PhaseEnded,
@@ -95,6 +96,9 @@ class _Row:
     doing: str = ""
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
+    """What the steps that ended have fetched."""
+    coming: int = 0
+    """What the one under way has fetched."""
     ended: bool = False
 
 
@@ -132,10 +136,12 @@ class Terminal(Lines):
             case HostBegan():
                 row = self._row(event)
                 row.doing, row.began, row.ended = f"{event.phase}: {event.step}", time.monotonic(), False
+            case Fetched():
+                self._row(event).coming = event.bytes
             case StepEnded():
                 row = self._row(event)
                 found = BYTES.search(event.output)
-                row.bytes += int(found[1]) if found else 0
+                row.bytes, row.coming = row.bytes + (int(found[1]) if found else 0), 0
                 row.doing, row.ended = f"{event.phase}: {event.next or event.step}", not event.next
             case Ended():
                 self._live.stop()
@@ -146,7 +152,7 @@ class Terminal(Lines):
 
         self._console.print(Text.from_ansi(text), soft_wrap=True)
 
-    def _row(self, event: HostBegan | StepEnded | HostEnded) -> _Row:
+    def _row(self, event: HostBegan | Fetched | StepEnded | HostEnded) -> _Row:
         return self._rows.setdefault(where(event), _Row(where(event)))
 
     def _table(self) -> "Table":
@@ -159,7 +165,7 @@ class Terminal(Lines):
             mark = Text("✓" if _can_print("✓") else "ok", "green") if row.ended else self._turning
             seconds = "" if row.ended else f"{now - row.began:.0f} s"
             doing = Text(row.doing, no_wrap=True, overflow="ellipsis", style="dim" if row.ended else "")
-            size = in_units(row.bytes) if row.bytes else ""
+            size = in_units(row.bytes + row.coming) if row.bytes + row.coming else ""
             table.add_row(Text("  "), mark, Text(row.label), doing, Text(seconds), Text(size))
         return table
 

@@ -17,6 +17,7 @@ from faprelease.events import (
     Connecting,
     Ended,
     Event,
+    Fetched,
     HostBegan,
     HostEnded,
     PhaseBegan,
@@ -93,6 +94,10 @@ class Report:
         event = HostBegan(host=plan.host, role=plan.role, phase=phase.name, step=phase.steps[0].title)
         self._now[plan.host, plan.role] = event
         self.tell(event)
+
+    def fetched(self, plan: HostPlan, count: int) -> None:
+        """What a host has fetched by now, in bytes."""
+        self.tell(Fetched(host=plan.host, role=plan.role, bytes=count))
 
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
         titles = [step.title for step in phase.steps]

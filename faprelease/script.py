@@ -9,6 +9,7 @@ Lines that begin with the mark, a random word of this session, frame each step's
 step, and one after each, up to the first that fails.
 """
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ IDLE_SECONDS = 60
 """After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
 END = b"exit\n"
 """A script that ends the shell."""
+SO_FAR = re.compile(rb"\r(\d+) bytes so far")
+"""How a step says what it has fetched by now (host/fetch.py): a line for the moment, and no output."""
 BEAT = b":\n"
 """A script that does nothing: its sender lives."""
 
@@ -86,6 +89,8 @@ class Reader:
     secrets: tuple[str, ...]
     steps: int
     done: bool = False
+    fetched: int | None = None
+    """How many bytes the step under way says it has fetched; whoever takes notice sets it to None."""
     stray: bytes = b""
     """What was said outside of any step: the shell's own complaints, a login banner."""
     _pending: bytes = b""
@@ -116,7 +121,9 @@ class Reader:
         return mask(self.stray.decode(errors="replace").strip(), self.secrets)
 
     def _keep(self, line: bytes) -> None:
-        if self._inside:
+        if self._inside and (said := SO_FAR.fullmatch(line)):
+            self.fetched = int(said[1])
+        elif self._inside:
             self._output += line + b"\n"
         else:
             self.stray = (self.stray + line + b"\n")[-OUTPUT_LIMIT:]

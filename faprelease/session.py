@@ -13,6 +13,7 @@ ANSWER_SECONDS = 30
 """How much longer than a step's own limit the answer may take before the channel counts as lost."""
 
 OnResult = Callable[[Result], None]
+OnFetched = Callable[[int], None]
 
 
 class StepFailedError(Exception):
@@ -39,9 +40,17 @@ class HostSession:
         """Why nothing more can be run."""
         self._busy = threading.Lock()
 
-    def run(self, phase: Phase, on_result: OnResult, *, last: bool = False) -> list[Result]:
-        """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once.
-        After the `last` phase the shell ends and lets its locks go, without being told so once more.
+    def run(
+        self,
+        phase: Phase,
+        on_result: OnResult,
+        *,
+        on_fetched: OnFetched = lambda _: None,
+        last: bool = False,
+    ) -> list[Result]:
+        """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once,
+        and `on_fetched`, about once a second, how many bytes the step under way has fetched. After the
+        `last` phase the shell ends and lets its locks go, without being told so once more.
 
         Raises StepFailedError, or ChannelLostError when the connection broke, or a step outlived its limit or
         said more than it may.
@@ -50,7 +59,7 @@ class HostSession:
             if self._lost:
                 raise ChannelLostError(self._lost)
             try:
-                return self._run(phase, on_result, last)
+                return self._run(phase, on_result, on_fetched, last)
             except ChannelLostError as lost:
                 self._lost = str(lost)
                 raise
@@ -65,7 +74,7 @@ class HostSession:
             finally:
                 self._busy.release()
 
-    def _run(self, phase: Phase, on_result: OnResult, last: bool) -> list[Result]:
+    def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
         text = script.render(phase, self._mark, reveal=True).encode(errors="surrogateescape")
         self._channel.send(self._preamble + text + (script.END if last else b""))
         self._preamble, self._lost = b"", "its shell was told to end" if last else ""
@@ -83,6 +92,9 @@ class HostSession:
                 results.append(Result(phase.steps[number], code, output, now - began))
                 began = now
                 on_result(results[-1])
+            if reader.fetched is not None:
+                on_fetched(reader.fetched)
+                reader.fetched = None
             if reader.held > script.ANSWER_LIMIT:
                 raise ChannelLostError(f"the host said more than {script.ANSWER_LIMIT >> 20} MiB in one step")
         if results and results[-1].code:

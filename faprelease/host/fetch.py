@@ -4,6 +4,7 @@ Runs on the host through start.py. Standard library only, Python 3.8 or newer. c
 is told, the URL above all, goes down its standard input, so that no argument list on the host shows it.
 """
 
+import _signal  # signal itself loads enum, which takes longer than a small file takes to fetch
 import os
 import sys
 import time
@@ -20,6 +21,8 @@ AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for a network that may be better a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
+SO_FAR = "\r%d bytes so far"
+"""A line that is only for the moment: the controller shows it, and keeps it nowhere."""
 
 
 class FetchError(Exception):
@@ -55,8 +58,19 @@ class Curl:
                     file.write(text)
             except BrokenPipeError:  # it has ended, and said why
                 pass
+        before = self._there()
+        _signal.signal(
+            _signal.SIGALRM, lambda *_: print(SO_FAR % (self.moved + self._there() - before), flush=True)
+        )
+        _signal.setitimer(_signal.ITIMER_REAL, 1, 1)
         statuses = [os.waitpid(child, 0)[1] for child in children]
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
         return [status >> 8 or status & 127 for status in statuses]
+
+    def _there(self):
+        """How many bytes lie in the folder of this download."""
+        with os.scandir(self.work) as files:
+            return sum(size(file.path) for file in files if not file.name.endswith(".headers"))
 
     def may_try_again(self, code, output):
         """Whether the same request may fare better soon."""

@@ -1,11 +1,14 @@
 """A web server of builds that notes what it was asked, and can answer each time differently."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+PIECE = 65536
 
 
 @dataclass
@@ -17,6 +20,8 @@ class Builds:
     asked: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     """Paths that are answered by an error page once more before they are served."""
+    pause: float = 0
+    """How many seconds pass before each 64 KiB but the first."""
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, path: str) -> bytes | None:
@@ -44,7 +49,10 @@ def serve_builds() -> Iterator[Builds]:
             body = builds.answer(self.path)
             self.send_response(200 if body is not None else 404)
             self.end_headers()
-            self.wfile.write(body if body is not None else b"<html>Not found</html>")
+            said = body if body is not None else b"<html>Not found</html>"
+            for start in range(0, len(said), PIECE):
+                time.sleep(builds.pause if start else 0)
+                self.wfile.write(said[start : start + PIECE])
 
         def log_message(self, *_arguments: Any) -> None:
             """Say nothing."""

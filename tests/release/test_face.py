@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from faprelease import runlog
 from faprelease.events import Began
 from tests.fleet import wait_until
+from tests.release.builds import serve_builds
 from tests.release.site import INSTALL, Site, artifact
 
 MAIN = [sys.executable, "-c", "from faprelease.cli import main; main()"]
@@ -82,6 +84,25 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
     assert [line.strip() for line in end[4:6]] == ["working", "no space left"]
     assert end[-2] == "hint: mend what it says, and release again"
     assert end[-1] == f"all that was done and said: {logs(site)[-1]}"
+
+
+def test_bytes_move_while_they_are_fetched(site: Site, tmp_path: Path) -> None:
+    big = Path(urlsplit(artifact(tmp_path, "1", {"noise": os.urandom(400_000)})).path).read_bytes()
+    with serve_builds() as builds:
+        builds.bodies["/big.tgz"] = [big]
+        builds.pause = 0.4
+        words = ("--curl-url", f"{builds.url}/big.tgz", "production")
+        done = run(site, "--json-lines", *words)
+        code, said = at_a_terminal(site, *words)
+    assert (done.returncode, code) == (0, 0), done.stderr + said
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    fetched = [event["bytes"] for event in events if event["event"] == "fetched"]
+    assert fetched == sorted(set(fetched)), "they only grow"
+    assert 0 < fetched[0] < len(big)
+    (step,) = [event for event in events if event["event"] == "step" and "fetch" in event["step"]]
+    assert step["output"].startswith(f"downloaded {len(big)} bytes"), "what was for the moment is gone"
+    assert re.search(r"updating: fetch http\S+ and .* [12] s +\d+\.\d kB", said)
+    assert "so far" not in said
 
 
 def test_the_log_holds_everything_and_is_its_owners_alone(site: Site, tmp_path: Path) -> None:
