@@ -41,7 +41,8 @@ _FAIL = "exit 9"
 _CUT = 'set -- $(sed "s/.*) //" "/proc/$FAP_SESSION/stat") && kill -9 "$2" && sleep 5'
 _HANG = "exec sleep 3388"
 _HOLD = f'touch "$HOME/{HELD}" && {_HANG}'
-_FILL = 'cat /dev/zero >"$HOME/ballast" 2>/dev/null'
+_FILL = 'mkdir "$HOME/ballast"; cat /dev/zero >"$HOME/ballast/zeros" 2>/dev/null'
+_FILL_NAMES = 'mkdir "$HOME/ballast"; ( cd "$HOME/ballast" && seq 99999 | xargs touch ) 2>/dev/null'
 FAULTS = {
     "fails": Fault(_FAIL),
     "fails after it ran": Fault(f"{{step}}\n{_FAIL}"),
@@ -54,6 +55,7 @@ FAULTS = {
     "loses its controller": Fault(_HOLD, cuts="controller"),
     "loses its controller after it ran": Fault(f"{{step}}\n{_HOLD}", cuts="controller"),
     "finds the disk full": Fault(f"{_FILL}\n{{step}}"),
+    "finds no inode left": Fault(f"{_FILL_NAMES}\n{{step}}"),
 }
 
 

@@ -1,5 +1,6 @@
 """Each step of a release meets each fault, on a host that is alone and on one of three: it fails, hangs,
-loses its connection, its host or its controller, before it ran and after, or finds the disk full.
+loses its connection, its host or its controller, before it ran and after, or finds the disk full, be it of
+bytes or of names.
 
 Whatever it is, every host runs the old version afterwards or the new one; all the same one, unless exit code
 3 says otherwise; no lock stays, and the next release needs no help. In the suite each step meets one of the
@@ -8,6 +9,7 @@ faults, on one of the fleets; `FAP_TEST_IN_FULL=1` asks for all, which takes hal
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ CASES = [
     # In the suite every step meets a fault, and every fault a step, on the fleets in turn.
     if IN_FULL or (number == step % len(FAULTS) and size == FLEETS[step % len(FLEETS)])
 ]
+FULL = ("finds the disk full", "finds no inode left")
 MORE = """\
 linked_dirs: [log]
 environment: {A: b}
@@ -53,7 +56,7 @@ published_script: "true"
 def small_disk(folder: Path) -> Iterator[None]:
     """A disk at that folder that is soon full."""
     folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,nr_inodes=20k", "tmpfs", folder], check=True)
     try:
         yield
     finally:
@@ -113,7 +116,7 @@ class Part:
         if fault.cuts == "host":
             self.first.machine.start()
             self.first.machine.wait_until_ready()
-        self.first.path("/home/deploy/ballast").unlink(missing_ok=True)
+        shutil.rmtree(self.first.path("/home/deploy/ballast"), ignore_errors=True)
         return process.returncode, said
 
     def cut(self, fault: Fault, controller: subprocess.Popen[str]) -> None:
@@ -169,7 +172,7 @@ def possible(code: int, how: str) -> list[set[str]]:
     if FAULTS[how].cuts == "controller":
         return [old, new, both] if code == -9 else []
     if code == 0:  # what was left of the disk was enough
-        return [new] if how == "finds the disk full" else []
+        return [new] if how in FULL else []
     if code == 3:  # a host that is there is gone back on, so only tidying up can have failed
-        return [old, new, both] if FAULTS[how].cuts == "host" or how == "finds the disk full" else [new]
+        return [old, new, both] if FAULTS[how].cuts == "host" or how in FULL else [new]
     return [old]
