@@ -293,6 +293,25 @@ def test_a_host_that_only_an_authority_vouches_for_is_left_to_the_system_ssh(
     assert "ssh-keyscan" not in refused.value.hint
 
 
+def test_a_host_with_a_certificate_needs_no_line_of_its_own(tmp_path: Path) -> None:
+    """Only the authority is in known_hosts: the system's ssh is asked by itself, and is content."""
+    with fleet(tmp_path / "fleet", 1) as (host,):
+        authority, server = make_key(tmp_path / "authority", "ca"), host.machine.prepared
+        sign = ["ssh-keygen", "-q", "-s", authority, "-I", "web1", "-h", "-n", host.address, "-V", "+1h"]
+        subprocess.run([*sign, server.folder / "host_key.pub"], check=True)
+        host.machine.cut_power()
+        certificate = f"HostCertificate {server.folder / 'host_key-cert.pub'}\n"
+        server.config.write_text(certificate + server.config.read_text())
+        host.machine.start()
+        host.machine.wait_until_ready()
+        host.known_hosts.write_text(f"@cert-authority * {authority.with_suffix('.pub').read_text()}")
+        channel = open_to("web1", host.ssh_config)
+        channel.send(b"id -un\nexit\n")
+        said = channel.receive(20)
+        channel.close()
+    assert said == b"deploy\n"
+
+
 @contextmanager
 def tarpit(greet: Callable[[socket.socket], None]) -> Iterator[str]:
     """A listening socket that answers as it likes, and then not at all; its block of a configuration."""
