@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 from artifact_store.releases import Outcome
@@ -206,21 +207,12 @@ class _Runner:
     ) -> list[Failure]:
         """Every host comes to where they have to agree before any goes on. Stops after a failure, and,
         unless `until_the_end`, when the run was interrupted. The `last` step of a run ends its sessions."""
-        legs = {id(host): legs_of(phases_of(host)) for host in hosts}
-        ends = {id(self._sessions.of(host)): id(host) for host in hosts} if last else {}
-        for number in range(max(map(len, legs.values()), default=0)):
-            leg = {key: each[number] for key, each in legs.items() if number < len(each)}
-            names = list(dict.fromkeys(phase.name for phases in leg.values() for phase in phases))
+        legs = list(zip_longest(*(legs_of(phases_of(host)) for host in hosts), fillvalue=()))
+        for number, leg in enumerate(legs, 1):
+            names = list(dict.fromkeys(phase.name for phases in leg for phase in phases))
             for name in names:
                 self._report.begin_phase(name)
-            failures = self._on_all(
-                [host for host in hosts if id(host) in leg],
-                lambda host: self._run_host(
-                    host,
-                    leg[id(host)],  # noqa: B023
-                    last=id(host) in ends.values() and leg[id(host)] is legs[id(host)][-1],  # noqa: B023
-                ),
-            )
+            failures = self._run_leg(hosts, leg, last=last and number == len(legs))
             failures += self._differences()
             if not until_the_end:
                 failures += self._interruption(names[-1])
@@ -229,6 +221,14 @@ class _Runner:
             for name in names:
                 self._report.end_phase(name, max(self._seconds[name].values()))
         return []
+
+    def _run_leg(
+        self, hosts: Sequence[HostPlan], leg: Sequence[Sequence[Phase]], *, last: bool
+    ) -> list[Failure]:
+        """The phases of each host, at once; those who share a session end it together."""
+        phases = {id(host): own for host, own in zip(hosts, leg, strict=True)}
+        ends = {id(self._sessions.of(host)): id(host) for host in hosts if last}.values()
+        return self._on_all(hosts, lambda host: self._run_host(host, phases[id(host)], last=id(host) in ends))
 
     def _differences(self) -> list[Failure]:
         """The hosts whose binding step printed something else than the first host's."""
