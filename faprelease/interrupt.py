@@ -19,7 +19,7 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
             # A terminal that is closed says so more than once: by the shell, and by the kernel.
             hangs_up = number == signal.SIGHUP
             signal.signal(number, signal.SIG_IGN if hangs_up else signal.default_int_handler)
-        say("stopping after this phase, and going back; Ctrl-C again stops at once")
+        say("what is under way ends, then it goes back; Ctrl-C again stops at once")
 
     old = {number: signal.signal(number, ask_to_stop) for number in signals}
     try:
