@@ -112,6 +112,7 @@ def test_a_url_with_its_hash(project: Project, tmp_path: Path) -> None:
 
 
 MONO = {
+    ".gitignore": "__pycache__/\n",  # pip imports the library's own backend where it lies
     **below("libs/shared", package("shared")),
     "apps/web/pyproject.toml": PYPROJECT,
     "apps/web/app.py": "import shared\n",

@@ -249,6 +249,7 @@ def test_a_run_that_ended_early(machine: Machine, end: signal.Signals, exit_code
     assert run.returncode == exit_code, out
     if out:
         assert json.loads(out)["outcome"] == "stopped"
+    _wait_for(lambda: not (machine.path / ".fap/lock").exists())  # by then the shell that was left has ended
     assert machine.outcome()[0] == then
     assert machine.version() == ("3" if then == "healthy" else "1")
     assert last_record(machine).outcome == ("healthy" if then == "healthy" else "undone")
