@@ -11,7 +11,7 @@ step, and one after each, up to the first that fails.
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from faprelease.masking import mask
@@ -40,6 +40,13 @@ class Session:
     token: str
     lock_folders: tuple[str, ...]
 
+    def kept(self, words: Iterable[str]) -> Iterator[str]:
+        """The programs that a host says it keeps, as paths: a word is the number of a folder, and a name."""
+        for word in words:
+            number, _, name = word.partition("/")
+            if number.isdecimal() and int(number) < len(self.lock_folders):
+                yield f"{self.lock_folders[int(number)]}/code/{name}"
+
 
 def preamble(session: Session) -> str:
     """The functions that every phase uses; they also let the locks go however the session ends."""
@@ -48,26 +55,33 @@ def preamble(session: Session) -> str:
         f"fap_token={shlex.quote(session.token)}",
         f"fap_output_limit={OUTPUT_LIMIT}",
         f"fap_idle_limit={IDLE_SECONDS}",
-        "fap_unlock_all() {",
-        *(f"  fap_unlock {shlex.quote(folder)}" for folder in session.lock_folders),
+        "fap_for_each_folder() {",
+        *(f'  "$1" {shlex.quote(folder)}' for folder in session.lock_folders),
         "  :",
         "}",
     ]
     return "\n".join([*lines, read_host_file("session.sh")])
 
 
-def render(phase: Phase, mark: str, *, reveal: bool) -> str:
-    """The script of a phase; with `reveal` False secrets are replaced by what may be shown of them."""
+def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) -> str:
+    """The script of a phase, without the programs that are `kept` on the host; with `reveal` False secrets
+    are replaced by what may be shown of them."""
     lines = [f"# {' '.join(phase.name.split())}", "fap_phase() {"]
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
-        lines += _render_step(number, step, mark, reveal=reveal)
+        lines += _render_step(number, step, mark, _input(step, reveal=reveal, kept=kept))
     lines += ["}", "{ fap_phase; }", ""]
     return "\n".join(lines)
 
 
-def _render_step(number: int, step: Step, mark: str, *, reveal: bool) -> Iterator[str]:
+def _input(step: Step, *, reveal: bool, kept: Container[str]) -> str:
     text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
+    if not step.program:
+        return text
+    return ("" if step.program.place in kept else step.program.text) + f"\n#### input\n{text}"
+
+
+def _render_step(number: int, step: Step, mark: str, text: str) -> Iterator[str]:
     script = step.script.rstrip("\n")
     call = f"fap_step {number} {0 if step.trusted else step.limit} 3<<'{mark}'"
     if text:
@@ -91,6 +105,8 @@ class Reader:
     done: bool = False
     fetched: int | None = None
     """How many bytes the step under way says it has fetched; whoever takes notice sets it to None."""
+    kept: tuple[str, ...] = ()
+    """What the host says of the programs it keeps, in the first phase of a session."""
     stray: bytes = b""
     """What was said outside of any step: the shell's own complaints, a login banner."""
     _pending: bytes = b""
@@ -110,6 +126,7 @@ class Reader:
                 self._keep(line)
             elif words[1:2] == [b"begin"]:
                 self._output, self._inside = bytearray(), True
+                self.kept = tuple(word.decode(errors="replace") for word in words[2:])
             elif words[1:2] == [b"end"]:
                 number, code, text = int(words[2]), int(words[3]), self._text()
                 self.done = code != 0 or number == self.steps - 1

@@ -33,7 +33,9 @@ class HostSession:
 
     def __init__(self, channel: Channel, session: script.Session) -> None:
         self._channel = channel
-        self._mark = session.mark
+        self._session, self._mark = session, session.mark
+        self._kept: set[str] = set()
+        """The programs that are on the host."""
         self._preamble = script.preamble(session).encode()
         self._secrets: set[str] = set()
         self._lost = ""
@@ -75,7 +77,7 @@ class HostSession:
                 self._busy.release()
 
     def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
-        text = script.render(phase, self._mark, reveal=True).encode(errors="surrogateescape")
+        text = script.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
         self._channel.send(self._preamble + text + (script.END if last else b""))
         self._preamble, self._lost = b"", "its shell was told to end" if last else ""
         # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
@@ -92,6 +94,7 @@ class HostSession:
                 results.append(Result(phase.steps[number], code, output, now - began))
                 began = now
                 on_result(results[-1])
+            self._kept.update(self._session.kept(reader.kept))
             if reader.fetched is not None:
                 on_fetched(reader.fetched)
                 reader.fetched = None

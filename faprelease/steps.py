@@ -34,6 +34,15 @@ class Secret:
     masked: tuple[str, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True)
+class Program:
+    """The Python modules that a step's script reads before its `stdin`. A host that has them in the file
+    `place` is not sent them again; where that is empty, it keeps none."""
+
+    text: str = field(repr=False)
+    place: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One POSIX sh script on one host, run as a process of its own, with `stdin` as its standard input.
@@ -46,6 +55,7 @@ class Step:
     title: str
     script: str
     stdin: str | Secret = ""
+    program: Program | None = None
     limit: int = 60
     trusted: bool = False
     binding: bool = False
@@ -186,21 +196,20 @@ def host_program(
 ) -> Step:
     """A step that runs the first of some Python modules of `faprelease/host/`, which may load the others.
 
-    `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps what it has compiled of
-    it in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs where that holds.
-    It is trusted unless it runs code that is not ours.
+    `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps it, and what it has
+    compiled of it, in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs where
+    that holds. It is trusted unless it runs code that is not ours.
     """
     start = shlex.quote(read_host_file("start.py"))
-    program = "".join(f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in modules)
-    folder, digest = f"{state}/code" if state else "", hashlib.sha256(program.encode()).hexdigest()
-    words = (host_path(folder), digest[:32], modules[0], *arguments)
+    text = "".join(f"\n#### {name}\n{read_host_file(f'{name}.py')}" for name in modules)
+    folder, digest = f"{state}/code" if state else "", hashlib.sha256(text.encode()).hexdigest()
+    words = (host_path(folder), digest, modules[0], *arguments)
     script = f"exec python3 -I -S -c {start} {' '.join(words)}"
-    program += "\n#### input\n"
-    told = stdin or Secret("", "")
     return Step(
         title=title,
         script=f"{when} || exit 0\n{script}" if when else script,
-        stdin=Secret(program + told.value, program + told.shown, told.masked),
+        stdin=stdin or "",
+        program=Program(text, f"{folder}/{modules[0]}.{digest}.txt" if folder else ""),
         limit=limit,
         trusted=trusted,
         binding=binding,

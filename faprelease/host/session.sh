@@ -1,5 +1,5 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
-# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_unlock_all.
+# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder.
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file that takes what an untrusted step prints. `set -C` makes a new one, whatever stands there already.
@@ -27,7 +27,7 @@ fap_close() {
   trap '' PIPE HUP TERM
   kill "$fap_watcher" 2>/dev/null
   fap_rubbish=
-  fap_unlock_all
+  fap_for_each_folder fap_unlock
   IFS='
 '
   set -f
@@ -90,12 +90,25 @@ fap_is_fed() {
 ) &
 fap_watcher=$!
 
+# Which of our programs are here already, and need not be sent (start.py): the number of the folder, and the name.
+fap_kept= fap_folder=0
+fap_look_for_programs() {
+  for fap_file in "$1"/code/*.txt; do
+    [ ! -f "$fap_file" ] || fap_kept="$fap_kept $fap_folder/${fap_file##*/}"
+  done
+  fap_folder=$((fap_folder + 1))
+}
+fap_for_each_folder fap_look_for_programs
+
 # fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is a
 # trusted one, which ends by itself, says little and leaves no job behind.
 fap_step() {
   # Where one step ends the next begins: each line costs both sides a packet. A login banner may have ended without
   # a newline.
-  [ "$1" != 0 ] || printf '\n%s begin\n' "$fap_mark"
+  if [ "$1" = 0 ]; then
+    printf '\n%s begin%s\n' "$fap_mark" "$fap_kept"
+    fap_kept=
+  fi
   if [ "$2" = 0 ]; then
     (
       trap - EXIT HUP INT PIPE TERM

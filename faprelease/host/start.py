@@ -1,45 +1,77 @@
-# Given to python3 -c: the modules of a host's program come on standard input, each behind a line "#### name".
-# To compile them takes as long as Python takes to start. So what was compiled for this very Python stays in
-# the folder argv[1] (empty: nowhere), under the program's name and their digest, argv[2]. It counts if nobody
-# else could write it.
+# Given to python3 -c: the modules of a host's program come on standard input, each behind a line "#### name",
+# and then the part "input". To compile the modules takes as long as Python takes to start, and to send them
+# more than the rest of a release. So their text, and what was compiled of it for this very Python, stay in
+# the folder argv[1] (empty: nowhere), under the program's name and their sha256, argv[2]; then only "input"
+# comes. A file counts if nobody else could write it.
 import marshal
 import os
 import sys
 
-parts = dict(part.split("\n", 1) for part in sys.stdin.read().split("\n#### ")[1:])
 folder, digest, program, *arguments = sys.argv[1:]
+source = "%s/%s.%s.txt" % (folder, program, digest)
 kept = "%s/%s.%s.%s-%x" % (folder, program, digest, sys.implementation.cache_tag, sys.hexversion)
 
 
-def compiled():
+def split(text):
+    return dict(part.split("\n", 1) for part in text.split("\n#### ")[1:])
+
+
+def read(path):
+    with open(path if folder else "", "rb") as file:
+        status = os.fstat(file.fileno())
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
+            return file.read()
+    os.unlink(path)
+    raise OSError("others could have written " + path)
+
+
+def compiled(sent):
     try:
-        with open(kept if folder else "", "rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_uid == os.geteuid() and not status.st_mode & 0o022:
-                return dict(marshal.load(file))  # noqa: S302 (our own)
+        return dict(marshal.loads(read(kept)))  # noqa: S302 (our own)
     except (OSError, EOFError, ValueError, TypeError):
         pass
-    found = {name: compile(text, name, "exec") for name, text in parts.items() if name != "input"}
+    text = sent or from_here()
+    found = {name: compile(part, name, "exec") for name, part in split(text).items()}
     try:
-        keep(marshal.dumps(found))
+        keep(text, marshal.dumps(found))
     except OSError:
         pass  # it is compiled again the next time
     return found
 
 
-def keep(data):
+def from_here():
+    import hashlib
+
+    try:
+        text = read(source)
+        if hashlib.sha256(text).hexdigest() == digest:
+            return text.decode()
+        problem = source + " is damaged"
+        os.unlink(source)
+    except OSError as error:
+        problem = error
+    print("this host can't use what it kept of fapkit: %s" % problem)
+    print("release again, and it is sent anew")
+    sys.exit(1)
+
+
+def keep(text, code):
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    new = "%s.%d" % (kept, os.getpid())
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-    os.rename(new, kept)
+    for path, data in (kept, code), (source, text.encode()):
+        new = "%s.%d" % (path, os.getpid())
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+        os.rename(new, path)
     for name in os.listdir(folder):
-        is_of_an_earlier_version = name.startswith(program + ".") and os.path.join(folder, name) != kept
+        path = os.path.join(folder, name)
+        is_of_an_earlier_version = name.startswith(program + ".") and path not in (kept, source)
         if is_of_an_earlier_version:
-            os.unlink(os.path.join(folder, name))
+            os.unlink(path)
 
 
-modules = compiled()
+sent, _, told = sys.stdin.read().partition("\n#### input\n")
+parts = {"input": told}
+modules = compiled(sent)
 
 
 def load(name):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -64,6 +65,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     options = hooks.options_of(file)
     flags = {"curl_url": artifact(tmp_path, "2") + "?key=hunter23"}
     (target,) = config.targets(file, "production", "web", flags, options)
+    shutil.rmtree(site.path / ".fap/code")  # a plan shows the programs, also where a host keeps them
     recorder = Recorder(local.connect())
     now = datetime(2040, 1, 1, tzinfo=UTC)
     with Connections([target], "token", "ada", "mark-7", lambda *_: recorder) as opened:
@@ -95,6 +97,22 @@ def hidden(text: str) -> str:
     """What was sent as a plan shows it: another mark, and secrets masked."""
     text = text.replace("mark-7", SHOWN_MARK).replace("WORD=hunter22", "WORD=***")
     return text.replace("?key=hunter23", "?…")
+
+
+def test_a_host_is_sent_a_program_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorders: list[Recorder] = []
+    connect = local.connect
+
+    def recorded() -> Channel:
+        recorders.append(Recorder(connect()))
+        return recorders[-1]
+
+    monkeypatch.setattr(local, "connect", recorded)
+    for version in ("1", "2"):
+        site.release(artifact(tmp_path / version, version))
+    first, second = ("".join(recorder.sent) for recorder in recorders)
+    assert first.count("\n#### ") == second.count("\n#### ") + 5, "fetch, delta, unpack; contain, sandbox"
+    assert len(second) < len(first) / 2
 
 
 def test_a_dry_run_prints_the_plan_and_changes_nothing(site: Site, tmp_path: Path) -> None:
