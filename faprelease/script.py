@@ -69,12 +69,13 @@ def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) 
     lines = [f"# {' '.join(phase.name.split())}", "fap_phase() {"]
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
-        lines += _render_step(number, step, mark, _input(step, reveal=reveal, kept=kept))
+        lines += _render_step(number, step, mark, stdin_of(step, reveal=reveal, kept=kept))
     lines += ["}", "{ fap_phase; }", ""]
     return "\n".join(lines)
 
 
-def _input(step: Step, *, reveal: bool, kept: Container[str]) -> str:
+def stdin_of(step: Step, *, reveal: bool, kept: Container[str] = ()) -> str:
+    """What a step reads: a program that is not `kept` on the host, and its own input."""
     text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
     if not step.program:
         return text

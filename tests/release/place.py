@@ -5,8 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from faprelease import script
 from faprelease.layout import Layout
-from faprelease.steps import Secret
 from faprelease.strategies import curl
 
 
@@ -44,10 +44,9 @@ class Place:
         layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
         options = curl.Options(curl_url=url, curl_sha256=sha256, curl_extract_tgz=True)
         (step,) = curl.fetch(options, str(self.cache) if cache is None else cache, layout, "new")
-        assert isinstance(step.stdin, Secret)
         return subprocess.run(
             [*wrapper, "sh", "-c", f"{step.script} 2>&1"],
-            input=step.stdin.value,
+            input=script.stdin_of(step, reveal=True),
             capture_output=True,
             text=True,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
