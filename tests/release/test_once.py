@@ -251,8 +251,9 @@ def test_a_terminal_is_passed_through(site: FleetSite, monkeypatch: pytest.Monke
         return said
 
     hear(b"$ ")
-    os.write(terminal, b"test -t 0 && cat app.py && sleep 30\n")
+    os.write(terminal, b"test -t 0 && cat app.py && sh -c 'echo asleep; exec sleep 30'\n")
     hear(b"VERSION = '1'")
+    hear(b"asleep\r\n")
     os.write(terminal, b"\x03")
     os.write(terminal, b"echo still $((6 * 7)); exit 5\n")
     hear(b"still 42")
