@@ -134,7 +134,7 @@ def _move(scene: Scene, ports: Sequence[int]) -> None:
 
 def _share_settings(hosts: Sequence[Host], path: Path) -> None:
     for host in hosts:
-        script = f"mkdir -p {path}/shared && echo 'answer = 42' > {path}/shared/settings.toml"
+        script = f"umask 027; mkdir -p {path}/shared && echo 'answer = 42' > {path}/shared/settings.toml"
         host.run(["sh", "-c", script], check=True)
 
 
