@@ -10,8 +10,8 @@ for process in /proc/[0-9]*; do
 done
 cd /
 # A release is read-only, its folders too. A file of it may be a link that others share, so only folders are opened.
-throw_away() {
-  find "$releases/.trash" -type d ! -perm -200 -exec chmod u+w {} + && rm -rf "$releases/.trash"
+open_trash() {
+  [ ! -e "$releases/.trash" ] || find "$releases/.trash" -type d ! -perm -200 -exec chmod u+w {} +
 }
 while read -r id; do
   folder=$releases/$id
@@ -32,12 +32,13 @@ $there/"*)
     esac
   fi
   # The trash lies among the releases, as $state may be on another file system.
-  [ ! -e "$releases/.trash" ] || throw_away || exit 1
+  [ ! -e "$releases/.trash" ] || { open_trash && rm -rf "$releases/.trash"; } || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$releases/.trash" || exit 1
-  [ ! -e "$releases/.trash" ] || throw_away || exit 1
+  open_trash || exit 1
   [ ! -e "$state/install.tmp" ] || chmod -R u+w "$state/install.tmp" || exit 1
-  rm -rf "$state/$id.download" "$state/install.tmp" || exit 1
-  [ -z "$forget" ] || rm -f "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" || exit 1
+  set -- "$releases/.trash" "$state/$id.download" "$state/install.tmp"
+  [ -z "$forget" ] || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree"
+  rm -rf "$@" || exit 1
 done
 
 # The packages that no release links to any more. Their folders are read-only; their files may have other names
