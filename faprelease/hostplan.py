@@ -159,7 +159,7 @@ class HostPlanner:
         return self._phases(("finishing", core), ("finished", None))
 
     def _phases(self, *signals: tuple[str, Callable[[], Iterator[Step]] | None]) -> tuple[Phase, ...]:
-        """The core's steps of each signal, then the plugins'; a signal without steps costs no round trip."""
+        """The core's steps of each signal, then the plugins'; a signal without steps is none."""
         context = self._context()
         phases = [
             Phase(signal, (*(core() if core else ()), *self.plugins.steps(signal, context)))

@@ -1,10 +1,11 @@
 """A phase as the text that goes down a channel, and the host's answer read back into results.
 
 The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
-once, then one script per phase. A script is a single function that its last line calls, in braces, so that
-a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit unless it is
-trusted: it reads its script from descriptor 3 (so that nothing of it shows in an argument list), its input
-from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the channel's streams.
+once, then scripts, each of one or more phases. A script is a single function that its last line calls, in
+braces, so that a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit
+unless it is trusted: it reads its script from descriptor 3 (so that nothing of it shows in an argument list),
+its input from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the
+channel's streams.
 Lines that begin with the mark, a random word of this session, frame each step's output: one before the first
 step, and one after each, up to the first that fails.
 """
@@ -26,7 +27,7 @@ IDLE_SECONDS = 60
 """After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
 END = b"exit\n"
 """A script that ends the shell."""
-SO_FAR = re.compile(rb"\r(\d+) bytes so far")
+SO_FAR = re.compile(rb"\r(\d{1,15}) bytes so far")
 """How a step says what it has fetched by now (host/fetch.py): a line for the moment, and no output."""
 BEAT = b":\n"
 """A script that does nothing: its sender lives."""

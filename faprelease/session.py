@@ -62,8 +62,11 @@ class HostSession:
                 raise ChannelLostError(self._lost)
             try:
                 return self._run(phase, on_result, on_fetched, last)
-            except ChannelLostError as lost:
-                self._lost = str(lost)
+            except StepFailedError:
+                raise
+            except BaseException as error:
+                # What is still to come would be taken for the answer to another script.
+                self._lost = str(error) or type(error).__name__
                 raise
 
     def beat(self) -> None:
@@ -86,7 +89,11 @@ class HostSession:
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:
-            data = self._channel.receive(phase.steps[len(results)].limit + ANSWER_SECONDS)
+            limit = phase.steps[len(results)].limit
+            left = began + limit + ANSWER_SECONDS - time.monotonic()
+            if left <= 0:
+                raise ChannelLostError(f"a step took longer than its limit of {limit} s")
+            data = self._channel.receive(left)
             if not data:
                 raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
             for number, code, output in reader.feed(data):

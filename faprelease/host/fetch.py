@@ -21,7 +21,7 @@ AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for a network that may be better a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
-SO_FAR = "\r%d bytes so far"
+SO_FAR = "\r%d bytes so far\n"
 """A line that is only for the moment: the controller shows it, and keeps it nowhere."""
 
 
@@ -59,9 +59,14 @@ class Curl:
             except BrokenPipeError:  # it has ended, and said why
                 pass
         before = self._there()
-        _signal.signal(
-            _signal.SIGALRM, lambda *_: print(SO_FAR % (self.moved + self._there() - before), flush=True)
-        )
+
+        def tell(*_):
+            try:
+                os.write(1, (SO_FAR % (self.moved + self._there() - before)).encode())
+            except OSError:  # whoever listened is gone: then the shell ends this, and curl with it
+                pass
+
+        _signal.signal(_signal.SIGALRM, tell)
         _signal.setitimer(_signal.ITIMER_REAL, 1, 1)
         statuses = [os.waitpid(child, 0)[1] for child in children]
         _signal.setitimer(_signal.ITIMER_REAL, 0)

@@ -13,7 +13,7 @@ if [ -n "$again" ]; then
   read -r turn <"$state/turn"
   [ "$turn" = "$token" ] || { echo "taken over: another run came in between"; exit 75; }
 fi
-holder= holders_token= old_owner=
+holder= holders_token= old_owner= given_up=
 if [ -f "$state/lock" ]; then
   { read -r holders_token; read -r holder; read -r old_owner; } <"$state/lock"
   process_of "${holder%% *}"
@@ -21,6 +21,7 @@ if [ -f "$state/lock" ]; then
     echo "held by $old_owner"
     exit 75
   fi
+  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || given_up=${holder%% *}
 fi
 if [ "$holders_token" != "$token" ]; then
   [ -n "$again" ] || [ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }
@@ -34,3 +35,5 @@ process_of "$FAP_SESSION"
 printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
   && echo "$token" >"$state/turn" \
   || { rm -f "$state/lock"; exit 1; }
+# Our session that was given up may go on by itself. Told so, it ends with the step that it is at.
+[ -z "$given_up" ] || kill -HUP "$given_up"

@@ -72,12 +72,17 @@ done
 # The second line counts. The name of the device may hold spaces: the free blocks are the second last word before
 # the per cent sign.
 free=$(df -Pk "$there")
-free=${free#*
+case $free in
+  *"
+"*" "*%*)
+    free=${free#*
 }
-set -f
-set -- ${free%%%*}
-shift $(($# - 2))
-say free "$1"
+    set -f
+    set -- ${free%%%*}
+    shift $(($# - 2))
+    say free "$1"
+    ;;
+esac
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done

@@ -94,7 +94,7 @@ fap_watcher=$!
 fap_kept= fap_folder=0
 fap_look_for_programs() {
   for fap_file in "$1"/code/*.txt; do
-    [ ! -f "$fap_file" ] || fap_kept="$fap_kept $fap_folder/${fap_file##*/}"
+    [ ! -O "$fap_file" ] || fap_kept="$fap_kept $fap_folder/${fap_file##*/}"
   done
   fap_folder=$((fap_folder + 1))
 }

@@ -57,7 +57,7 @@ def from_here():
 
 def keep(text, code):
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    for path, data in (kept, code), (source, text.encode()):
+    for path, data in (source, text.encode()), (kept, code):
         new = "%s.%d" % (path, os.getpid())
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)

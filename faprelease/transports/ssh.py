@@ -28,8 +28,6 @@ SEND_SECONDS = 60
 """How long a host may take to accept some bytes of a script."""
 CLOSE_SECONDS = 5
 """How long its shell may take to let its locks go."""
-CHANNEL_REQUEST = bytes([98])
-"""SSH_MSG_CHANNEL_REQUEST (RFC 4250, 4.1.2)."""
 TICK_SECONDS = 0.5
 """How exact these limits are."""
 
@@ -49,7 +47,7 @@ def connect(server: Server, sudo_user: str, *, passwords: Passwords, seconds: fl
 
         def open_session(command: str) -> "SshChannel":
             with _told(server):
-                return SshChannel(connection.transport, command, seconds)
+                return SshChannel(_execute(connection.transport, command, seconds))
 
         if sudo_user == server.user:
             shell: Channel = open_session(SHELL)
@@ -62,23 +60,12 @@ def connect(server: Server, sudo_user: str, *, passwords: Passwords, seconds: fl
 
 
 class SshChannel:
-    """One exec session, in which a command runs. Whether the server starts it shows with the first answer,
-    which may take `seconds`: so what the command reads can follow at once."""
+    """One exec session."""
 
-    def __init__(self, transport: paramiko.Transport, command: str, seconds: float) -> None:
-        self._transport, self._start_seconds, self._started = transport, seconds, False
-        self._channel = transport.open_session(timeout=seconds)
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
         # One limit for both directions, as two threads may use them; `_until` counts the others in it.
-        self._channel.settimeout(TICK_SECONDS)
-        self._channel.set_combine_stderr(True)
-        # What `exec_command` sends (RFC 4254, 6.5); that waits for the answer, and without a limit.
-        request = paramiko.Message()
-        request.add_byte(CHANNEL_REQUEST)
-        request.add_int(self._channel.remote_chanid)
-        request.add_string("exec")
-        request.add_boolean(True)
-        request.add_string(command)
-        transport._send_user_message(request)  # type: ignore[attr-defined]
+        channel.settimeout(TICK_SECONDS)
 
     def send(self, data: bytes) -> None:
         done = 0
@@ -90,17 +77,7 @@ class SshChannel:
             done += sent
 
     def receive(self, seconds: float) -> bytes:
-        if not self._started:
-            self._wait_for_start(min(seconds, self._start_seconds))
         return _until(seconds, lambda: self._channel.recv(65536), "said nothing")
-
-    def _wait_for_start(self, seconds: float) -> None:
-        if not self._channel.event.wait(seconds):
-            raise ChannelLostError(f"the host started no shell for {seconds:.0f} s")
-        if not self._channel.event_ready:
-            why = self._transport.get_exception()
-            raise ChannelLostError(f"the connection broke: {why}" if why else "the host starts no shell")
-        self._started = True
 
     def close(self) -> None:
         ends, said = time.monotonic() + CLOSE_SECONDS, b""
@@ -282,6 +259,25 @@ def _authenticate(transport: paramiko.Transport, server: Server, keys: Keys) -> 
                 raise
             keys.problems.append(f"{key.get_name()} {known_hosts.fingerprint(key.asbytes())}: {error}")
     raise paramiko.AuthenticationException("; ".join(keys.problems) or "there is no key to log in with")
+
+
+def _execute(transport: paramiko.Transport, command: str, seconds: float) -> paramiko.Channel:
+    channel = transport.open_session(timeout=seconds)
+    channel.set_combine_stderr(True)
+    began = time.monotonic()
+    # paramiko waits for the answer without a limit.
+    watchdog = threading.Timer(seconds, transport.close)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        channel.exec_command(command)
+    except (paramiko.SSHException, EOFError) as error:
+        if time.monotonic() - began >= seconds:
+            raise TimeoutError from error
+        raise
+    finally:
+        watchdog.cancel()
+    return channel
 
 
 @contextlib.contextmanager

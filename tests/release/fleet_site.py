@@ -91,6 +91,7 @@ def site(hosts: list[Host], builds: Builds, tmp_path: Path) -> FleetSite:
     (home / ".ssh/config").write_text(hosts[0].ssh_config.read_text())
     for host in hosts:
         host.run(["sh", "-c", "[ ! -e www ] || chmod -R u+w www && rm -rf www"], check=True)
+    builds.pause = 0
     made = FleetSite(tmp_path, home, hosts, builds)
     made.configure()
     return made

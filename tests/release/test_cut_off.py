@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -184,3 +185,22 @@ def test_a_kill_while_going_back_is_gone_back(site: FleetSite) -> None:
     assert done.returncode == 0, done.stderr
     assert site.versions() == ["1", "1", "1"]
     assert [states(site, host)["2"] for host in site.hosts] == ["bad"] * 3
+
+
+def test_a_kill_while_fetching_ends_the_downloads_too(site: FleetSite) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    site.builds.bodies["/slow.tgz"], site.builds.pause = [bytes(1 << 20)], 2
+    process = site.start("release", "--curl-url", f"{site.builds.url}/slow.tgz", "production")
+    wait_until(lambda: all(map(downloads, site.hosts)), "all hosts fetch", 20)
+    time.sleep(1.2)  # a download that takes a second says so, and finds that nobody listens
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(map(downloads, site.hosts)), "the downloads end", 15)
+    wait_until(lambda: not site.locked(), "the locks go with their controller", 15)
+    site.builds.pause = 0
+    assert site.release(site.add("2")).returncode == 0
+    assert site.versions() == ["2", "2", "2"]
+
+
+def downloads(host: Host) -> list[str]:
+    return host.run(["sh", "-c", "grep -lx curl /proc/[0-9]*/comm"]).stdout.split()

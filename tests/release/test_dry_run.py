@@ -108,11 +108,15 @@ def test_a_host_is_sent_a_program_once(site: Site, tmp_path: Path, monkeypatch: 
         return recorders[-1]
 
     monkeypatch.setattr(local, "connect", recorded)
-    for version in ("1", "2"):
+    for version in ("1", "2", "3"):
+        if version == "3":
+            for file in (site.path / ".fap/code").glob("*.txt"):
+                shutil.chown(file, "daemon")
         site.release(artifact(tmp_path / version, version))
-    first, second = ("".join(recorder.sent) for recorder in recorders)
+    first, second, third = ("".join(recorder.sent) for recorder in recorders)
     assert first.count("\n#### ") == second.count("\n#### ") + 5, "fetch, delta, unpack; contain, sandbox"
     assert len(second) < len(first) / 2
+    assert third.count("\n#### ") == first.count("\n#### "), "what is not its own is not used"
 
 
 def test_a_dry_run_prints_the_plan_and_changes_nothing(site: Site, tmp_path: Path) -> None:

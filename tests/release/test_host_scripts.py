@@ -1,6 +1,8 @@
 """The scripts that run on hosts, one at a time, where a host is unwell."""
 
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from faprelease.script import Session
 from faprelease.session import HostSession, StepFailedError
 from faprelease.steps import Phase, Result, Step, host_script
 from faprelease.transports import local
+from faprelease.transports.channel import ChannelLostError
+from tests.fleet import wait_until
 
 MARK = "fap-0123456789abcdef"
 
@@ -22,10 +26,12 @@ def app(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def sessions(app: Path) -> Iterator[tuple[HostSession, HostSession]]:
-    """Two sessions of one run, with one token."""
+@pytest.fixture(params=[signal.SIG_DFL])
+def sessions(app: Path, request: pytest.FixtureRequest) -> Iterator[tuple[HostSession, HostSession]]:
+    """Two sessions of one run, with one token. What HUP does to their shells is the parameter."""
+    before = signal.signal(signal.SIGHUP, request.param)
     opened = [HostSession(local.connect(), Session(MARK, "token", (f"{app}/.fap",))) for _ in range(2)]
+    signal.signal(signal.SIGHUP, before)
     yield opened[0], opened[1]
     for session in opened:
         session.close()
@@ -53,6 +59,24 @@ def swap(app: Path, name: str) -> Step:
     )
 
 
+def test_a_session_that_was_given_up_ends_with_the_step_it_is_at(
+    app: Path, sessions: tuple[HostSession, HostSession]
+) -> None:
+    silent, second = sessions
+    run(silent, lock(app))
+    first, then = f"touch {app}/begun; sleep 1", f"touch {app}/on"
+    steps = [Step(title=script, script=script, trusted=True) for script in (first, then)]
+    with ThreadPoolExecutor() as threads:
+        under_way = threads.submit(run, silent, *steps)
+        wait_until((app / "begun").exists, "the first step has begun", 10)
+        run(second, lock(app))
+        with pytest.raises(ChannelLostError):
+            under_way.result()
+    assert not (app / "on").exists()
+    run(second, swap(app, "260102-000000"))
+
+
+@pytest.mark.parametrize("sessions", [signal.SIG_IGN], indirect=True)  # as nohup has it: it can't be told
 def test_a_session_that_was_given_up_swaps_nothing_any_more(
     app: Path, sessions: tuple[HostSession, HostSession]
 ) -> None:

@@ -341,6 +341,19 @@ def test_releases_on_another_file_system_are_removed_by_a_rename_there(site: Sit
         assert not site.leftovers()
 
 
+@pytest.mark.parametrize("said", ["Filesystem 1024-blocks Used Available Capacity Mounted on", ""])
+def test_a_host_that_can_not_say_what_room_it_has_is_told(
+    site: Site, urls: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.folder / "bin").mkdir()
+    (site.folder / "bin/df").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (site.folder / "bin/df").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{site.folder}/bin:{os.environ['PATH']}")
+    with pytest.raises(FapError, match="answer can't be read") as told:
+        site.release(urls[0])
+    assert "tool curl" in told.value.hint
+
+
 def test_options_of_curl_that_can_not_be_read_are_told(site: Site, urls: list[str]) -> None:
     with pytest.raises(ConfigError, match="curl_options: No closing quotation"):
         site.release(urls[0], curl_options="-H 'Accept: x")

@@ -250,6 +250,51 @@ class SilentFirst:
         self.sent = b""
 
 
+def test_a_step_that_says_how_far_it_is_has_no_more_time_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faprelease.session.ANSWER_SECONDS", 0)
+    session = HostSession(Talkative(), Session(MARK, "token", ()))
+    told: list[int] = []
+    step = Step(title="fetch", script="…", limit=1, trusted=True)
+    with pytest.raises(ChannelLostError, match="longer than its limit of 1 s"):
+        session.run(Phase("p", (step,)), lambda _: None, on_fetched=told.append)
+    assert told[:3] == [7, 7, 7]
+
+
+class Talkative:
+    """A channel whose host goes on saying how much it has fetched."""
+
+    def send(self, data: bytes) -> None:
+        self.sent = data
+
+    def receive(self, seconds: float) -> bytes:
+        time.sleep(0.1)
+        return f"{MARK} begin\n\r7 bytes so far\n".encode()
+
+    def close(self) -> None:
+        self.sent = b""
+
+
+def test_a_session_that_was_left_in_the_middle_is_lost(session: HostSession) -> None:
+    """What comes then would be taken for the answer to something else."""
+
+    def fail(_: Result) -> None:
+        raise RuntimeError("a fault of our own")
+
+    steps = (command("one", "echo", "one"), command("two", "echo", "two"))
+    with pytest.raises(RuntimeError):
+        session.run(Phase("p", steps), fail)
+    with pytest.raises(ChannelLostError, match="a fault of our own"):
+        results(session, command("three", "echo", "three"))
+
+
+def test_what_is_for_the_moment_is_no_output() -> None:
+    reader = Reader(MARK, (), 1)
+    long = "\r" + "9" * 5000 + " bytes so far"
+    said = f"{MARK} begin\none\n\r123456 bytes so far\n{long}\ntwo\n{MARK} end 0 0\n".encode()
+    assert [output for _, _, output in reader.feed(said)] == [f"one\n{long}\ntwo"]
+    assert reader.fetched == 123456
+
+
 OUTPUTS = st.lists(
     st.one_of(
         st.text(max_size=20).map(lambda text: text.replace("\r", "")),
