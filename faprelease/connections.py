@@ -22,6 +22,8 @@ BEAT_SECONDS = 15
 """How often idle shells hear that the controller lives, so that a few lost beats end nothing."""
 WAIT_SECONDS = 2
 """How long to wait between two tries to take locks."""
+INSIST_SECONDS = 4
+"""How long a run that was refused may take to let the locks go that it had got."""
 
 
 def connect(target: Target, passwords: Passwords) -> Channel:
@@ -73,10 +75,11 @@ class Connections:
     ) -> dict[str, HostState]:
         """What every target is, by its label; with `lock`, nobody else releases there until the end.
 
-        The lock of the first host, in order of host and path, is taken alone, so that of two runs on the
-        same hosts one is refused before it holds any; the rest follow at once. Who is refused lets all go,
-        and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError; FrozenError
-        at once. With `lost`, why a host can't be reached is put there, by label; the others are looked at.
+        All locks are asked for at once. Of two runs that begin together each may get some: the one that has
+        that of the first host, in order of host and path, insists on the others for a moment. Who is refused
+        lets all go, and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError;
+        FrozenError at once. With `lost`, why a host can't be reached is put there, by label; the others are
+        looked at.
         """
         deadline, told = time.monotonic() + lock_wait, ""
         while True:
@@ -96,29 +99,44 @@ class Connections:
 
     def _look(self, lock: bool, lost: dict[str, str] | None) -> dict[str, HostState]:
         first, *rest = self._groups()
-        first_is_ours, refused = threading.Event(), threading.Event()
+        first_is_done, refused = threading.Event(), threading.Event()
 
         def begin(targets: list[Target]) -> dict[str, HostState]:
             try:
                 session = self._open(targets)
-                if targets is not first:
-                    first_is_ours.wait()
-                return {} if refused.is_set() else self._look_at(session, targets, lock)
+                try:
+                    return self._look_at(session, targets, lock)
+                except LockedError:
+                    if targets is first or (first_is_done.wait() and refused.is_set()):
+                        raise
+                    return self._insist(session, targets)
             except FapError as error:
                 if lost is not None and isinstance(error, UnreachableError):
                     lost.update((target.label, error.message) for target in targets)
                     self._drop(targets)
                     return {}
-                refused.set()
+                if targets is first:
+                    refused.set()
                 raise
             finally:
                 if targets is first:
-                    first_is_ours.set()
+                    first_is_done.set()
 
         states: dict[str, HostState] = {}
         for found in in_parallel([first, *rest], begin):
             states |= found
         return states
+
+    def _insist(self, session: HostSession, targets: list[Target]) -> dict[str, HostState]:
+        """Lock and look where another run was in the way, which may be about to let go."""
+        ends = time.monotonic() + INSIST_SECONDS
+        while True:
+            time.sleep(INSIST_SECONDS / 20)
+            try:
+                return self._look_at(session, targets, True)
+            except LockedError:
+                if time.monotonic() >= ends:
+                    raise
 
     def look_again(self) -> dict[str, HostState]:
         """What every target is now, on the sessions that are open; the locks stay. Raises as `look` does."""

@@ -21,7 +21,7 @@ if [ -f "$state/lock" ]; then
     echo "held by $old_owner"
     exit 75
   fi
-  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || given_up=${holder%% *}
+  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || [ "${holder%% *}" = "$FAP_SESSION" ] || given_up=${holder%% *}
 fi
 if [ "$holders_token" != "$token" ]; then
   [ -n "$again" ] || [ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }

@@ -194,6 +194,19 @@ def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: FleetSite
     assert not site.locked()
 
 
+def test_who_has_the_first_host_insists_on_the_others_for_a_moment(site: FleetSite) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    slow = site.add("2", install_sh=b"touch begun; sleep 1\n")
+    other = site.start("release", "--curl-url", slow, "production", "--hosts", "web2")
+    releases = site.hosts[1].path("/home/deploy/www/shop/releases")
+    wait_until(lambda: any(releases.glob("*/begun")), "the other run installs", 20)
+    done = site.release(site.add("3"))
+    assert done.returncode == 0, done.stderr
+    assert other.wait(30) == 0
+    other.communicate()
+    assert site.versions() == ["3", "3", "3"]
+
+
 def test_of_two_that_start_together_exactly_one_wins(site: FleetSite) -> None:
     urls = [site.add("1", install_sh=b"sleep 1\n"), site.add("2", install_sh=b"sleep 1\n")]
     processes = [site.start("release", "--curl-url", url, "production") for url in urls]
