@@ -198,13 +198,11 @@ class Walk:
             ) from error
 
     def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
-        plugins = {
-            target.settings.role: hooks.load(target.settings.plugins_of(self.verb), self.file)
-            for target in self.targets
-        }
+        names = [tuple(target.settings.plugins_of(self.verb)) for target in self.targets]
+        plugins = {each: hooks.load(each, self.file) for each in dict.fromkeys(names)}
         return [
-            Host(target=target, state=states[target.label], plugins=plugins[target.settings.role])
-            for target in self.targets
+            Host(target=target, state=states[target.label], plugins=plugins[each])
+            for target, each in zip(self.targets, names, strict=True)
             if target.label in states
         ]
 

@@ -210,8 +210,10 @@ def _dial(server: Server, seconds: float) -> socket.socket:
 
 
 def _prefer(transport: paramiko.Transport, kinds: list[str]) -> None:
-    """Ask for a host key of a kind that is known, so that another one of the same server is no surprise."""
+    """Ask for a host key of a kind that is known, so that another one of the same server is no surprise; and
+    for AES-GCM: where a packet has a code of its own (MAC), paramiko compares it byte by byte, in Python."""
     options = transport.get_security_options()
+    options.ciphers = sorted(options.ciphers, key=lambda cipher: "-gcm@" not in cipher)
     wanted = ["rsa-sha2-512" if kind == "ssh-rsa" else kind for kind in kinds]
     first = [kind for kind in dict.fromkeys(wanted) if kind in options.key_types]
     options.key_types = [*first, *(kind for kind in options.key_types if kind not in first)]

@@ -18,6 +18,7 @@ import pytest
 
 from faprelease import transports
 from faprelease.errors import ConfigError, UnreachableError
+from faprelease.transports import ssh, ssh_config
 from faprelease.transports.channel import Channel
 from faprelease.transports.passwords import Passwords
 from tests.fleet import Host, fleet, make_key
@@ -310,6 +311,24 @@ def test_a_host_with_a_certificate_needs_no_line_of_its_own(tmp_path: Path) -> N
         said = channel.receive(20)
         channel.close()
     assert said == b"deploy\n"
+
+
+@pytest.mark.parametrize(("ciphers", "used"), [("", "aes128-gcm@openssh.com"), ("aes256-ctr", "aes256-ctr")])
+def test_a_cipher_without_codes_is_preferred(tmp_path: Path, ciphers: str, used: str) -> None:
+    with fleet(tmp_path / "fleet", 1) as (host,):
+        if ciphers:
+            host.machine.cut_power()
+            config = host.machine.prepared.config
+            config.write_text(f"Ciphers {ciphers}\n{config.read_text()}")
+            host.machine.start()
+            host.machine.wait_until_ready()
+        server = ssh_config.look_up("web1", "deploy", host.ssh_config)
+        session = ssh.connect(server, "deploy", passwords=Passwords(), seconds=10)
+        assert isinstance(session, ssh._Session)
+        assert session.connection.transport.remote_cipher == used
+        session.send(b"id -un\nexit\n")
+        assert session.receive(20) == b"deploy\n"
+        session.close()
 
 
 @contextmanager
