@@ -55,6 +55,7 @@ class Connections:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
+        self._by_place = {(target.host, target.settings.role): target for target in self._targets}
         self._token, self._who, self._mark, self._connect = token, who, mark, connect
         self._passwords = Passwords()
         self._say = say
@@ -202,7 +203,7 @@ class Connections:
         return session
 
     def _target(self, plan: HostPlan) -> Target:
-        return next(t for t in self._targets if (t.host, t.settings.role) == (plan.host, plan.role))
+        return self._by_place[plan.host, plan.role]
 
     def _open(self, targets: list[Target]) -> HostSession:
         shared = script.Session(

@@ -202,7 +202,10 @@ class Scope:
         """The outermost first."""
         said = {} if self.stage.startswith("x-") else _mapping(self.file.values.get(STAGES))
         entries = next((value for name, value in said.items() if str(name) == self.stage), None)
-        stage = _stage(self.stage, entries, self.keys)
+        # Of hundreds of roles, the others have no say.
+        matter = {self.role, *self.keys}
+        own = {name: value for name, value in _mapping(entries).items() if str(name) in matter}
+        stage = _stage(self.stage, own, self.keys)
         return [top(self.file), stage.layer, stage.roles.get(self.role, Layer((), {}))]
 
     def hosts(self) -> list[HostEntry]:
