@@ -107,6 +107,8 @@ class Connections:
                 session = self._open(targets)
                 try:
                     return self._look_at(session, targets, lock)
+                except FrozenError:
+                    raise
                 except LockedError:
                     if targets is first or (first_is_done.wait() and refused.is_set()):
                         raise

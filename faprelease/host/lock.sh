@@ -35,5 +35,6 @@ process_of "$FAP_SESSION"
 printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
   && echo "$token" >"$state/turn" \
   || { rm -f "$state/lock"; exit 1; }
-# Our session that was given up may go on by itself. Told so, it ends with the step that it is at.
-[ -z "$given_up" ] || kill -HUP "$given_up"
+# Our session that was given up may go on by itself. Told so, it ends with the step that it is at; it may have ended
+# already.
+[ -z "$given_up" ] || kill -HUP "$given_up" 2>/dev/null || true

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from faprelease import connections
+from faprelease.errors import FrozenError
 from faprelease.execute import MOST_THREADS
+from faprelease.report import Report
+from faprelease.request import Request
+from faprelease.walk import Walk
 from tests.fleet import Host, wait_until
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 
@@ -205,6 +210,28 @@ def test_who_has_the_first_host_insists_on_the_others_for_a_moment(site: FleetSi
     assert other.wait(30) == 0
     other.communicate()
     assert site.versions() == ["3", "3", "3"]
+
+
+def test_a_freeze_of_one_host_alone_is_told_at_once(site: FleetSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert site.release(site.add("1")).returncode == 0
+    frozen = '{"who":"ada","at":"noon","why":"sale"}'
+    site.hosts[1].run(["tee", "www/shop/.fap/frozen"], stdin=f"{frozen}\n", check=True)
+    monkeypatch.setenv("HOME", str(site.home))
+    insisted: list[object] = []
+
+    def insist(*asked: object) -> dict[str, object]:
+        insisted.append(asked)
+        return {}
+
+    monkeypatch.setattr(connections.Connections, "_insist", insist)
+    request = Request(
+        file=site.folder / "deploy.yml", stage="production", role="web", flags={"curl_url": site.add("2")}
+    )
+    walk = Walk.of(request, "release", Report())
+    with pytest.raises(FrozenError, match="frozen by ada"), walk.scene(lock=True):
+        pass
+    assert not insisted
+    assert not site.locked()
 
 
 def test_of_two_that_start_together_exactly_one_wins(site: FleetSite) -> None:

@@ -4,7 +4,7 @@ bytes or of names.
 
 Whatever it is, every host runs the old version afterwards or the new one; all the same one, unless exit code
 3 says otherwise; no lock stays, and the next release needs no help. In the suite each step meets one of the
-faults, on one of the fleets; `FAP_TEST_IN_FULL=1` asks for all, which takes half an hour.
+faults, on one of the fleets; `FAP_TEST_IN_FULL=1` asks for all, which takes a quarter of an hour.
 """
 
 import hashlib
