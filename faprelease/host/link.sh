@@ -12,11 +12,7 @@ while read -r name; do
   ln -s "$shared/$name" "$there" || exit 1
   [ ! -f "$there" ] || set -- "$@" "$there"
 done
-[ $# = 0 ] || find -L "$@" -perm -004 -exec sh -c '
-  shared=$1 release=$2
-  shift 2
-  for there; do
-    file=$shared${there#"$release"}
-    echo "warning: everyone on the host can read $file; if it holds secrets: chmod o= $file"
-  done
-' sh "$shared" "$release" {} +
+[ $# = 0 ] || find -L "$@" -perm -004 | while read -r there; do
+  file=$shared${there#"$release"}
+  echo "warning: everyone on the host can read $file; if it holds secrets: chmod o= $file"
+done
