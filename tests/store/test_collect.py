@@ -297,6 +297,8 @@ class Hooked(MemoryBlobs):
         super().__init__()
         self.hooks: dict[str, Callable[[], object]] = {}
         self.before: Callable[[str], None] = lambda what: None
+        self.written_at: datetime | None = None
+        """When what is created from now on was written, if not really now."""
 
     def back_to(self, key: str, at: datetime) -> None:
         """Let what is at `key` be as old as that."""
@@ -315,6 +317,8 @@ class Hooked(MemoryBlobs):
     def create(self, key: str, *rest: Any, **options: Any) -> None:
         self._step(f"create {key}")
         super().create(key, *rest, **options)
+        if self.written_at:
+            self._modified[key] = self.written_at
 
     def delete(self, key: str) -> None:
         self._step(f"delete {key}")
@@ -385,6 +389,7 @@ def race(order: Iterator[str], *, collectors: int) -> tuple[Hooked, dict[str, ob
     for version in "123":
         push(blobs, version)
     promoted(blobs, "1", "2")
+    blobs.written_at = LATER  # by the clock of these gcs a mark of another one is new, and no killed one's
     turns = Turns(blobs, order)
     actors: dict[str, Callable[[], object]] = {
         f"gc{number}": lambda: gc(blobs, Rules(keep=2)) for number in range(collectors)
