@@ -37,6 +37,8 @@ class WheelCache:
     def trees(self, wheels):
         """The tree of each wheel, given as (path, sha256), made where it is not there as it should be."""
         entries = [os.path.join(self.folder, _name(digest)) for _, digest in wheels]
+        # What comes from now on is another installer's, and good.
+        before = {entry for entry in entries if os.path.lexists(entry)}
         intact = spread(entries, _is_intact)
         lacking = [
             (path, entry, linking.name_of_new(entry))
@@ -50,7 +52,7 @@ class WheelCache:
                     f"wheels/{name} is missing, and the cache has none: release the artifact again", 6
                 )
         for _, entry, _ in lacking:
-            if os.path.lexists(entry):
+            if entry in before and os.path.lexists(entry):
                 print("warning: %s was damaged, and is made anew" % entry)
                 aside = linking.name_of_new(entry)
                 os.rename(entry, aside)
