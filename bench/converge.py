@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifact_store.store import open_store
+from artifact_store.store.store import open_store
 from bench import machine
 from bench.processes import BIN
 from tests.release.site import INSTALL

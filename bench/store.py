@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artifact_store.store import open_store
+from artifact_store.store.store import open_store
 from bench.processes import BIN, BenchError, used
 from tests.seaweed import seaweed
 from tests.store.tgz import tgz

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 
 _CHUNK = 1 << 20
 _HEX = 64

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artifact_store.errors import FapError, UsageError
+from artifact_store.core.errors import FapError, UsageError
 
 if TYPE_CHECKING:
-    from artifact_store.store import Store
+    from artifact_store.store.store import Store
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -52,8 +52,9 @@ def init() -> None:
     It looks at requirements, locks, front ends and Django's settings, and tells what it saw. Settings that
     are there already are left alone.
     """
-    from fapbuild import detection, sources
-    from fapbuild import init as initial
+    from fapbuild.onboarding import detection
+    from fapbuild.onboarding import init as initial
+    from fapbuild.project import git_tree as sources
 
     root = Path.cwd()
 
@@ -78,7 +79,9 @@ def lock(upgrade: bool) -> None:
 
     pip-compile makes requirements.txt; a uv.lock or poetry.lock is renewed by uv or Poetry.
     """
-    from fapbuild import config, credentials, locks
+    from fapbuild import locks
+    from fapbuild.project import config
+    from fapbuild.wheels import credentials
 
     root = Path.cwd()
     with credentials.out_of_sight():
@@ -131,10 +134,11 @@ def pack(
     Beside it lie its bill of materials and its provenance. In GitHub Actions, app, version, digest, size
     and path become outputs of the step.
     """
-    from artifact_store import actor, wording
-    from fapbuild import credentials, report
-    from fapbuild.pack import Request, dry_run_lines
-    from fapbuild.pack import pack as run
+    from artifact_store.core import actor, text
+    from fapbuild import report
+    from fapbuild.packing.pack import Request, dry_run_lines
+    from fapbuild.packing.pack import pack as run
+    from fapbuild.wheels import credentials
 
     store = _open_store(push) if push is not None else None
     request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed, target, wheel_store)
@@ -146,7 +150,7 @@ def pack(
     start = time.monotonic()
     with credentials.out_of_sight(), report.opened().shown() as shown:
         written = run(request, shown)
-        shown.say(f"packed {wording.size(written.size)} in {time.monotonic() - start:.1f} s")
+        shown.say(f"packed {text.size(written.size)} in {time.monotonic() - start:.1f} s")
         if store:
             with shown.task(f"pushing to {store.name}", "pushed"):
                 record = store.publish(written.path, actor.who(), actor.ci_run())
@@ -171,8 +175,9 @@ def inspect(artifact: str, as_json: bool) -> None:
     Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
     on standard input, as `-`.
     """
-    from artifact_store import reading
-    from fapbuild import inside, inspection
+    from artifact_store.artifact import peek as reading
+    from fapbuild.inspecting import single_file as inside
+    from fapbuild.inspecting import summary as inspection
 
     with reading.opened(artifact) as source:
         found = reading.look(source)
@@ -189,8 +194,8 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
     """
-    from artifact_store import reading
-    from fapbuild import difference
+    from artifact_store.artifact import peek as reading
+    from fapbuild.inspecting import diff as difference
 
     found = []
     for where in (before, after):
@@ -207,7 +212,7 @@ def verify(artifact: Path, as_json: bool) -> None:
 
     Exits with 6, and says what is wrong, if anything is.
     """
-    from fapbuild import verification
+    from fapbuild.inspecting import verify as verification
 
     found = verification.verify(artifact)
     manifest = found.manifest
@@ -233,14 +238,14 @@ def check(as_json: bool) -> None:
     Exit code 1 if something is wrong: `pack` would refuse it, two builds of the commit could differ, or it
     could not be installed. What is only to be known is a note.
     """
-    from artifact_store import wording
-    from fapbuild.check import check as look
+    from artifact_store.core import text
+    from fapbuild.onboarding.check import check as look
 
     found = []
     for finding in look(Path.cwd(), Path("dist")):
         found.append(finding)
         if not as_json:
-            click.echo(_printable(wording.finding(finding)))
+            click.echo(_printable(text.finding(finding)))
     if as_json:
         import msgspec
 
@@ -279,7 +284,7 @@ def _fail(message: str, hint: str, code: int) -> None:
 
 def _open_store(url: str) -> "Store":
     """The store to push to, refused before anything is packed if it can't take a push."""
-    from artifact_store.store import open_store
+    from artifact_store.store.store import open_store
 
     store = open_store(url)
     if not store.can_write:

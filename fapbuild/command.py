@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 
 LAST_LINES = 40
 _LONGEST = 4096

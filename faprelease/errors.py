@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from artifact_store.errors import FapError, UnreachableError, UsageError, VerificationError
+from artifact_store.core.errors import FapError, UnreachableError, UsageError, VerificationError
 
 __all__ = [
     "ConfigError",

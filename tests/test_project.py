@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store.manifest import Manifest
+from artifact_store.artifact.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"boto3", "botocore", "paramiko", "httpx", "cryptography", "yaml", "rich", "deflate"}
@@ -52,13 +52,13 @@ def test_the_wheel_holds_what_travels_to_hosts(tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    travelling = [*(ROOT / "faprelease" / "host").iterdir(), *(ROOT / "fapbuild" / "installer").iterdir()]
+    travelling = [*(ROOT / "faprelease" / "host").rglob("*"), *(ROOT / "fapbuild" / "installer").iterdir()]
     expected = {
         str(path.relative_to(ROOT)) for path in travelling if path.is_file() and path.suffix != ".pyc"
     }
     assert {
-        "faprelease/host/swap.sh",
-        "faprelease/host/unpack.py",
+        "faprelease/host/release/swap.sh",
+        "faprelease/host/programs/unpack.py",
         "fapbuild/installer/install.sh",
     } <= expected
     assert expected <= names

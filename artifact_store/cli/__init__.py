@@ -11,7 +11,7 @@ import click
 
 from artifact_store.cli import artifacts, signatures, stages, upkeep
 from artifact_store.cli.group import fapstore, say
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 
 __all__ = ["artifacts", "fapstore", "main", "signatures", "stages", "upkeep"]
 

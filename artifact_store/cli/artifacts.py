@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifact_store import actor, publishing, wording
 from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
-from artifact_store.errors import NotFoundError
+from artifact_store.core import actor
+from artifact_store.core.errors import NotFoundError
+from artifact_store.store import publish as publishing
+from artifact_store.views import wording
 
 
 @fapstore.command()

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifact_store import trust, wording
-from artifact_store.store import Store, open_store
-from artifact_store.trust import Trust
+from artifact_store.core import text
+from artifact_store.store.store import Store, open_store
+from artifact_store.trust import rules as trust
+from artifact_store.trust.rules import Trust
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -98,9 +99,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def say(text: str) -> None:
+def say(message: str) -> None:
     """Talk to people, on stderr."""
-    click.echo(wording.printable(text), err=True)
+    click.echo(text.printable(message), err=True)
 
 
 def tell(value: object, as_json: bool, *lines: str) -> None:
@@ -109,4 +110,4 @@ def tell(value: object, as_json: bool, *lines: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
         return
     for line in lines:
-        click.echo(wording.printable(line))
+        click.echo(text.printable(line))

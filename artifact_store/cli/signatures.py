@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from artifact_store import actor, wording
-from artifact_store.attestation import Signed
 from artifact_store.cli.group import Opener, fapstore, json_option, key_option, tell, why_option
-from artifact_store.errors import UsageError, VerificationError
+from artifact_store.core import actor, text
+from artifact_store.core.errors import UsageError, VerificationError
+from artifact_store.trust.signatures import Signed
 
 
 @fapstore.command()
@@ -55,7 +55,7 @@ def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: 
     Reads again the stages' logs, the release records, and all bytes of the versions that stages run; or of
     VERSION alone. Exits with 6 if anything is not what it says it is.
     """
-    from artifact_store import audit
+    from artifact_store.views import audit
 
     if version and every:
         raise UsageError("a version, or --all?", hint=f"fapstore verify {app} --all")
@@ -64,7 +64,7 @@ def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: 
         checks.append(check)
         if not as_json:
             for line in audit.lines(check):
-                click.echo(wording.printable(line))
+                click.echo(text.printable(line))
     if as_json:
         tell(checks, as_json)
     bad = sum(bool(check.problems) for check in checks)

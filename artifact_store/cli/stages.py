@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifact_store import actor, wording
 from artifact_store.cli.group import (
     Opener,
     fapstore,
@@ -18,10 +17,12 @@ from artifact_store.cli.group import (
     tell,
     why_option,
 )
-from artifact_store.errors import NotFoundError, UsageError
-from artifact_store.promoting import Change
-from artifact_store.promotion import Entry
-from artifact_store.store import Store
+from artifact_store.core import actor
+from artifact_store.core.errors import NotFoundError, UsageError
+from artifact_store.stages.log_rules import Entry
+from artifact_store.store.promote import Change
+from artifact_store.store.store import Store
+from artifact_store.views import wording
 
 
 @fapstore.command()
@@ -187,7 +188,7 @@ def diff(opened: Opener, app: str, source: str, target: str, repository: Path, a
     Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
     the manifests are read.
     """
-    from artifact_store import stagediff
+    from artifact_store.views import stage_diff as stagediff
 
     found = stagediff.look(opened(), app, source, target, repository)
     tell(stagediff.facts(found), as_json, *stagediff.lines(found, now()))
@@ -210,7 +211,7 @@ def board(opened: Opener, app: str, output: Path | None, repository: Path, as_js
     One HTML file that needs nothing else: put it on any web server. It tells names, versions and reasons;
     it holds no secret and no URL of an artifact.
     """
-    from artifact_store import board as boards
+    from artifact_store.views import board as boards
 
     trust = opened.trust()
     found = boards.look(opened(), trust.policy, app, repository, check=trust.signers is not None)

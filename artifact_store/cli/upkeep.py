@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import click
 
-from artifact_store import actor, wording
 from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
-from artifact_store.errors import NotFoundError, StoreError
+from artifact_store.core import actor, text
+from artifact_store.core.errors import NotFoundError, StoreError
 
 
 @fapstore.command()
@@ -23,7 +23,7 @@ def doctor(opened: Opener, as_json: bool) -> None:
     for finding in opened().examine():
         found.append(finding)
         if not as_json:
-            tell(finding, False, wording.finding(finding))
+            tell(finding, False, text.finding(finding))
     if as_json:
         tell(found, True)
     wrong = sum(finding.verdict == "wrong" for finding in found)
@@ -74,8 +74,8 @@ def gc(
     and promote. Run it where the app's rules are: if they demand signatures, the last signed versions are
     kept too. Who promoted, pushed and signed a removed version stays on record; its name is never free again.
     """
-    from artifact_store import collect
-    from artifact_store.references import Rules
+    from artifact_store.gc import collect
+    from artifact_store.gc.references import Rules
 
     store = opened()
     plan = store.plan_gc(app, Rules(keep=keep, grace=grace))
@@ -83,16 +83,16 @@ def gc(
         raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
     for version in plan.missing:
         say(f"warning: a stage or release refers to {app} {version}, and its bytes are not there")
-    total = f"{wording.size(plan.size)} of {app}; kept versions: {plan.kept}"
+    total = f"{text.size(plan.size)} of {app}; kept versions: {plan.kept}"
     lines = collect.lines(plan, now())
     if dry_run or plan.is_empty:
         tell(collect.facts(plan, None), as_json, *lines)
         say(f"would remove {total}" if dry_run else f"nothing to remove; kept versions: {plan.kept}")
         return
     for line in lines:
-        say(wording.printable(line))
+        say(text.printable(line))
     say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
     done = store.gc(plan, who=actor.who(), ci=actor.ci_run(), wait=lambda: time.sleep(wait.total_seconds()))
     for version in done.spared:
         say(f"kept after all, as something came to refer to it: {app} {version}")
-    tell(collect.facts(plan, done), as_json, f"removed {wording.size(done.size)}")
+    tell(collect.facts(plan, done), as_json, f"removed {text.size(done.size)}")

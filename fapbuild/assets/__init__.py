@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_store.errors import FapError
-from artifact_store.manifest import MTIME
+from artifact_store.artifact.manifest import MTIME
+from artifact_store.core.errors import FapError
 from fapbuild import command
 from fapbuild.assets import folder, kept, tools
 from fapbuild.assets.folder import Given, Output
 from fapbuild.cache import Cache
-from fapbuild.config import Assets
-from fapbuild.patterns import matcher
+from fapbuild.project.config import Assets
+from fapbuild.project.git_tree import SourceTree
+from fapbuild.project.patterns import matcher
 from fapbuild.report import Report
-from fapbuild.sources import SourceTree
 
 __all__ = ["Output", "compile_all"]
 

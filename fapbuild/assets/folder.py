@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 from fapbuild.cache import sha256_of
-from fapbuild.config import Assets
-from fapbuild.patterns import matcher
-from fapbuild.sources import LINK, check_link, mode_of
+from fapbuild.project.config import Assets
+from fapbuild.project.git_tree import LINK, check_link, mode_of
+from fapbuild.project.patterns import matcher
 
 # What the usual tools leave behind, and nobody packs.
 SCRATCH = (

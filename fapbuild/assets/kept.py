@@ -6,11 +6,11 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from artifact_store.manifest import MTIME
+from artifact_store.artifact.manifest import MTIME
 from fapbuild.assets.folder import Given, Output
 from fapbuild.cache import Cache, Kept
-from fapbuild.config import Assets
-from fapbuild.sources import LINK, mode_of
+from fapbuild.project.config import Assets
+from fapbuild.project.git_tree import LINK, mode_of
 
 _FORMAT = "assets 1"
 

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 from fapbuild import command
 from fapbuild.cache import sha256_of
-from fapbuild.config import Assets
+from fapbuild.project.config import Assets
 
 # These are small starters of a program that lies elsewhere, and all run on node.
 _MANAGERS = frozenset({"npm", "npx", "yarn", "pnpm", "corepack"})

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
-from artifact_store.errors import UsageError
-from fapbuild.config import PYPROJECT, Project, is_pylock
+from artifact_store.core.errors import UsageError
 from fapbuild.locks import exporters, requirements_file
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
-from fapbuild.sources import read_text
+from fapbuild.project.config import PYPROJECT, Project, is_pylock
+from fapbuild.project.git_tree import read_text
 
 __all__ = ["Origin", "Pin", "asked", "parse_lock", "resolve", "stale", "standing", "write"]
 

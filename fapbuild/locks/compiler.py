@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from artifact_store.errors import FapError, UsageError
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
-from fapbuild.config import PYPROJECT
 from fapbuild.locks import requirements_file
 from fapbuild.locks.pins import check_secret
+from fapbuild.project.config import PYPROJECT
 
 _DIRECT = re.compile(r"(?:-e )?(?:(?P<name>[A-Za-z0-9][^\s@]*) @ )?(?P<url>(?:file:|git\+)\S+)(?P<rest>.*)$")
 _UNVERSIONED = re.compile(r"-e |\.{1,2}/|git\+|[A-Za-z0-9][^\s@]* @ ")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 from fapbuild import command
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
-from artifact_store.errors import UsageError
+from artifact_store.core.errors import UsageError
 
 _COMMIT = re.compile(r"@([0-9a-f]{40}|[0-9a-f]{64})$")
 _SCP_LIKE = re.compile(r"([^/@:\s]+@)([^/:\s]+):(?!/)(\S+)")

@@ -21,7 +21,7 @@ from packaging.pylock import (
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
-from artifact_store.errors import UsageError
+from artifact_store.core.errors import UsageError
 from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, sorted_pins
 
 

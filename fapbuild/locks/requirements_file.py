@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 from packaging.markers import UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
-from artifact_store.errors import UsageError
+from artifact_store.core.errors import UsageError
 from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, normalized, sorted_pins
-from fapbuild.sources import read_text
+from fapbuild.project.git_tree import read_text
 
 HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})\b")
 _COMMENT = re.compile(r"(^|\s)#.*$")

@@ -13,10 +13,14 @@ from typing import NoReturn
 
 import click
 
-from artifact_store.errors import FapError
-from faprelease.cli import admin, configuration, converge, doctor, locks, look, migrate, release
+from artifact_store.core.errors import FapError
+from faprelease.cli import config as configuration
+from faprelease.cli import converge, doctor, migrate, release
+from faprelease.cli import freeze as locks
+from faprelease.cli import once as admin
+from faprelease.cli import status as look
 from faprelease.cli.group import cli
-from faprelease.masking import mask
+from faprelease.steps.redaction import mask
 
 __all__ = [
     "admin",
@@ -72,7 +76,7 @@ def _show_error(error: FapError) -> None:
     if error.hint:
         lines.append(f"{click.style('hint', fg='cyan')}: {error.hint}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from faprelease.faces import github_error
+        from faprelease.report.outputs import github_error
 
         lines = [github_error(lines, f"{error.message}\n{error.hint}".strip())]
     # Whoever read along may be gone; the exit code is still to be the right one.

@@ -11,9 +11,9 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
-    from faprelease.deployfile import DeployFile
-    from faprelease.keys import Key
-    from faprelease.layers import Stage
+    from faprelease.config.deployfile import DeployFile
+    from faprelease.config.keys import Key
+    from faprelease.config.layers import Stage
 
 
 def complete_place(ctx: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -50,7 +50,7 @@ def complete_flag(ctx: click.Context, typed: str) -> list[CompletionItem]:
 
 
 def _hosts(ctx: click.Context, stage: str, role: str) -> list[str]:
-    from faprelease.layers import Scope, stages
+    from faprelease.config.layers import Scope, stages
 
     read = _read(ctx)
     if not read or stage not in (found := stages(*read)):
@@ -64,16 +64,17 @@ def _items(names: list[str], typed: str) -> list[CompletionItem]:
 
 
 def _stages(ctx: click.Context) -> "dict[str, Stage]":
-    from faprelease.layers import stages
+    from faprelease.config.layers import stages
 
     read = _read(ctx)
     return stages(*read) if read else {}
 
 
 def _read(ctx: click.Context) -> "tuple[DeployFile, dict[str, Key]] | None":
-    from faprelease import deployfile, hooks
-    from faprelease.config import CORE
+    from faprelease.config import deployfile
+    from faprelease.config.target import CORE
     from faprelease.errors import ConfigError
+    from faprelease.plugins import hooks
 
     path: Any = ctx.params.get("file") or Path("deploy.yml")
     try:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from faprelease.cli.face import face, take_over, verbose
 from faprelease.cli.group import cli
+from faprelease.cli.output import face, take_over, verbose
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, request
 
 EXIT_CODES = """
@@ -44,7 +44,7 @@ def converge(
     """
     import msgspec
 
-    from faprelease.converge import converge as bring
+    from faprelease.verbs.converge import converge as bring
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)

@@ -10,7 +10,7 @@ from faprelease.cli.group import cli
 from faprelease.cli.request import FLAGS, about_a_stage, places_and_flags, request
 
 if TYPE_CHECKING:
-    from artifact_store.finding import Finding
+    from artifact_store.core.finding import Finding
 
 _json = click.option("--json", "as_json", is_flag=True, help="a JSON list on standard output")
 
@@ -24,8 +24,8 @@ def doctor(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     Nothing is changed and no lock is taken. Exit code 1 if something is wrong: what breaks the next
     release, or what runs now.
     """
-    from faprelease.doctor import doctor as examine
     from faprelease.errors import FapError
+    from faprelease.verbs.doctor import doctor as examine
 
     found = examine(request(words, file, stage, role))
     shown = [(one, f" [{_hosts(one.hosts)}]" if one.hosts else "") for one in found]
@@ -43,8 +43,8 @@ def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     Python, glibc, names of variables, linked files, plugins, versions. Exit code 3 if they differ in more
     than the version.
     """
-    from faprelease.doctor import compare
     from faprelease.request import Request
+    from faprelease.verbs.doctor import compare
 
     places, flags = places_and_flags(words, file)
     if stage or len(places) not in (2, 3 - bool(role)):
@@ -72,9 +72,9 @@ def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) 
 
     Ports are those of `processes` (its `web`), or healthcheck_port.
     """
-    from faprelease import upstreams
-    from faprelease.report import Report
-    from faprelease.walk import Walk
+    from faprelease.report.report import Report
+    from faprelease.run.run import Walk
+    from faprelease.views import endpoints as upstreams
 
     targets = Walk.of(request(words, file, stage, role), "hosts", Report()).targets
     click.echo(upstreams.render(upstreams.of(targets), form))
@@ -84,14 +84,14 @@ def _show(found: "Sequence[tuple[Finding, str]]", *, as_json: bool) -> int:
     """Print findings, each with what stands behind its text; how many are wrong."""
     import msgspec
 
-    from artifact_store import wording
+    from artifact_store.core import text
 
     if as_json:
         click.echo(msgspec.json.encode([one for one, _ in found]).decode())
     else:
         for one, behind in found:
             shown = msgspec.structs.replace(one, says=one.says + behind)
-            click.echo(wording.printable(wording.finding(shown)))
+            click.echo(text.printable(text.finding(shown)))
     return sum(one.verdict == "wrong" for one, _ in found)
 
 

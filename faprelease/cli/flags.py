@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from faprelease.keys import Key
+    from faprelease.config.keys import Key
 
 WORDS = {"true": "true", "yes": "true", "on": "true", "1": "true"}
 WORDS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
@@ -50,9 +50,10 @@ def _is_switch(key: str, keys: "Mapping[str, Key]") -> bool:
 
 def _keys(words: tuple[str, ...], file: Path) -> "Mapping[str, Key]":
     """The keys that flags can be; deploy.yml is read only where a plugin of its own may bring some."""
-    from faprelease import deployfile, hooks
-    from faprelease.config import CORE
+    from faprelease.config import deployfile
+    from faprelease.config.target import CORE
     from faprelease.errors import ConfigError
+    from faprelease.plugins import hooks
 
     known = {**CORE, **hooks.built_in_keys()}
     names = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}

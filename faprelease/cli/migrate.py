@@ -20,7 +20,9 @@ def migrate(file: Path, output: Path, as_json: bool) -> None:
     """
     import msgspec
 
-    from faprelease import config, migrate, walk
+    from faprelease import migrate
+    from faprelease.config import target as config
+    from faprelease.run import run as walk
 
     found = migrate.migrate(file)
     written = migrate.write(found, output)

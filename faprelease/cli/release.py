@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from faprelease.cli.face import face, kept_flag, take_over, with_face
 from faprelease.cli.group import KEYS, cli
+from faprelease.cli.output import face, kept_flag, take_over, with_face
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, places_and_flags, request
 
 _dry_run = click.option(
@@ -46,7 +46,7 @@ def release(
       --curl-url URL       this artifact, instead of what was promoted to the stage
       --curl-sha256 HEX    the bytes that the URL must have
     """
-    from faprelease import release as verbs
+    from faprelease.verbs import release as verbs
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
@@ -87,7 +87,7 @@ def rollback(
     What is left is marked as bad, and stays for a while as evidence. With -o nothing is changed, and the plan
     is kept for `faprelease apply FILE`.
     """
-    from faprelease import release as verbs
+    from faprelease.verbs import release as verbs
 
     if force and not to:
         raise click.UsageError("--force needs --to RELEASE")
@@ -106,7 +106,7 @@ def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path
 
     Nothing is changed and no lock is taken. With -o the plan is kept, without any secret.
     """
-    from faprelease import release as verbs
+    from faprelease.verbs import release as verbs
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=True)
@@ -124,8 +124,8 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
     It is refused if the hosts, deploy.yml, the artifact, a secret or fapkit itself changed since. Flags that
     may hold a secret are not in the file, and are given again.
     """
-    from faprelease import planfile
-    from faprelease import release as verbs
+    from faprelease.plan import saved as planfile
+    from faprelease.verbs import release as verbs
 
     with face() as report:
         planned = planfile.read(file)
@@ -148,7 +148,7 @@ def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: boo
     Where the hosts run several artifacts, or none, it is what was promoted to the stage. Without a store,
     give the --curl-url of what they run.
     """
-    from faprelease import sync as verbs
+    from faprelease.verbs import sync as verbs
 
     with face() as report:
         verbs.sync(request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait), report)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from faprelease.cli.completion import complete_place
-from faprelease.cli.face import kept_flag
 from faprelease.cli.flags import split
+from faprelease.cli.output import kept_flag
 
 if TYPE_CHECKING:
     from faprelease.request import Request
@@ -74,7 +74,9 @@ def _about(function: F, *file_flags: str) -> F:
 
 def _stages_with(given: Mapping[str, Any]) -> list[str]:
     """The stages of the file that have the role."""
-    from faprelease import config, deployfile, hooks
+    from faprelease.config import deployfile
+    from faprelease.config import target as config
+    from faprelease.plugins import hooks
 
     places, _ = split(given["words"], given["file"])
     role = given["role"] or (places[0] if places else "")

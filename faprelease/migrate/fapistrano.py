@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import yaml
 
-from faprelease.config import PLACES
+from faprelease.config.settings import Settings
+from faprelease.config.target import PLACES
 from faprelease.errors import ConfigError
-from faprelease.hooks import BUILT_IN, STRATEGIES
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
-from faprelease.settings import Settings
+from faprelease.plugins.hooks import BUILT_IN, STRATEGIES
 
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
@@ -193,7 +193,7 @@ def _line(finding: Finding) -> int:
 
 
 def _known_keys() -> set[str]:
-    modules = [import_module(f"faprelease.strategies.{name}") for name in STRATEGIES]
+    modules = [import_module(f"faprelease.plugins.{name}") for name in STRATEGIES]
     modules += [import_module(f"faprelease.plugins.{name}") for name in BUILT_IN]
     kinds: list[type[msgspec.Struct]] = [Settings, *(m.Options for m in modules if hasattr(m, "Options"))]
     return {"stage_role_configs", *PLACES} | {name for kind in kinds for name in kind.__struct_fields__}

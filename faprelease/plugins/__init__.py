@@ -1,0 +1,1 @@
+"""Plugins and their hooks: what adds steps to a plan. Fetching by curl is one of them."""

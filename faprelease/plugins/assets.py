@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Step, read_host_file
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step, read_host_file
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,6 @@ def deploy_updating(context: Context) -> Iterator[Step]:
         yield Step(
             title=f"keep hashed files of {context.previous.rpartition('/')[2]} within reach",
             script=f"exec python3 -I -S - {shlex.join(words)}",
-            stdin=read_host_file("assets.py"),
+            stdin=read_host_file("programs/assets.py"),
             limit=600,
         )

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Step
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Secret, Step, host_script, read_host_file
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Secret, Step, host_script, read_host_file
 
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")
 _MANAGERS = frozenset(["supervisorctl", "systemd"])
@@ -40,7 +40,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     release_id = context.release.rpartition("/")[2]
     yield host_script(
         f"see {url.partition('?')[0]} answered by the release",
-        "healthcheck",
+        "release/healthcheck",
         stdin=_curl_config(url, options),
         limit=options.healthcheck_seconds + options.healthcheck_timeout + 60,
         trusted=False,
@@ -51,7 +51,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
         seconds=str(options.healthcheck_seconds),
         shows=options.healthcheck_shows,
         artifact=f"{context.target.layout.records}/{release_id}.artifact.json",
-        listeners=read_host_file("listeners.py"),
+        listeners=read_host_file("programs/listeners.py"),
         managed="yes" if context.has_plugin(*_MANAGERS) else "",
     )
 

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Step, host_script
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def _step(context: Context, act: Literal["add", "copy", "compare"], title: str) 
     if names:
         yield host_script(
             f"{title}: {options.localshared_source}",
-            "localshared",
+            "release/localshared",
             stdin="\n".join(names),
             limit=600,
             trusted=False,

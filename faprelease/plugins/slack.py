@@ -5,10 +5,10 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, Event, hookimpl
-from faprelease.keys import about
 from faprelease.plugins import webhook
+from faprelease.plugins.hooks import Context, Event, hookimpl
 
 MOST = 2500
 """How much of an error a message holds, in characters from its end."""

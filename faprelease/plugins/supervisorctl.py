@@ -7,10 +7,10 @@ from typing import Annotated
 
 import msgspec
 
-from faprelease import processes
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Step, host_script
+from faprelease.config.keys import about
+from faprelease.plugins import processes
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +68,8 @@ def deploy_published(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     yield host_script(
         f"restart {options.supervisor_program}",
-        "stopwatch",
-        "supervisor_restart",
+        "lib/stopwatch",
+        "supervisor/restart",
         limit=180,
         trusted=False,
         shown=options.supervisor_output,
@@ -90,7 +90,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     if options.supervisor_check_status:
         yield host_script(
             f"see {options.supervisor_program} running from the release",
-            "supervisor_check",
+            "supervisor/check",
             limit=120,
             trusted=False,
             program=options.supervisor_program,
@@ -103,7 +103,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 def deploy_explaining(context: Context) -> Iterator[Step]:
     program = context.options(Options).supervisor_program
     yield host_script(
-        f"the last lines of {program}", "supervisor_log", limit=20, trusted=False, program=program
+        f"the last lines of {program}", "supervisor/log", limit=20, trusted=False, program=program
     )
 
 
@@ -111,7 +111,7 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     program = context.options(Options).supervisor_program
     yield host_script(
-        f"the log of {program}", "supervisor_logs", program=program, follow="yes" if follow else ""
+        f"the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
     )
 
 
@@ -121,7 +121,7 @@ def deploy_failed(context: Context) -> Iterator[Step]:
         options = context.options(Options)
         yield host_script(
             f"remove {options.supervisor_program}: there is no older release to go back to",
-            "supervisor_remove",
+            "supervisor/remove",
             trusted=False,
             program=options.supervisor_program,
             conf=_in_current(context, _own_conf(context)),

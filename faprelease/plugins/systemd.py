@@ -9,11 +9,12 @@ from typing import Annotated
 
 import msgspec
 
-from faprelease import processes, units
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.hooks import Context, hookimpl
-from faprelease.keys import about
-from faprelease.steps import Step, host_script
+from faprelease.plugins import processes
+from faprelease.plugins import systemd_units as units
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +41,7 @@ def deploy_starting(context: Context) -> Iterator[Step]:
     yield _step(
         context,
         "see that systemd may be used",
-        "systemd_ask",
+        "systemd/ask",
         restart=_verb(context),
         release=context.release,
         before=context.previous,
@@ -76,7 +77,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
         yield _step(
             context,
             f"see {_name(context)} running from the release",
-            "systemd_check",
+            "systemd/check",
             limit=2 * options.systemd_seconds + 60,
             release=context.release,
             seconds=str(options.systemd_seconds),
@@ -87,7 +88,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
     yield _step(
-        context, f"the last lines of {_name(context)}", "systemd_log", limit=20, release=context.release
+        context, f"the last lines of {_name(context)}", "systemd/log", limit=20, release=context.release
     )
 
 
@@ -96,7 +97,7 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     yield _step(
         context,
         f"the log of {_name(context)}",
-        "systemd_logs",
+        "systemd/logs",
         release=context.release,
         follow="yes" if follow else "",
     )
@@ -113,7 +114,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
         context,
         title,
         "stopwatch",
-        "systemd_restart",
+        "systemd/restart",
         limit=300,
         restart=_verb(context),
         release=release,
@@ -135,7 +136,7 @@ def _step(context: Context, title: str, *scripts: str, limit: int = 60, **variab
     }
     return host_script(
         title,
-        "systemd",
+        "lib/systemd",
         *scripts,
         limit=limit,
         trusted=False,

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from faprelease.config.keys import about
 from faprelease.errors import ConfigError, FapError
-from faprelease.hooks import Context, Event, hookimpl
-from faprelease.keys import about
+from faprelease.plugins.hooks import Context, Event, hookimpl
 
 SECONDS = 5.0
 """How long one request may take."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from fapbuild.archive.members import Entry, plan_members
+from fapbuild.archive.writer import write
 from fapbuild.cache import Cache
-from fapbuild.plan import Entry, plan_members
-from fapbuild.writer import write
 from tests.store.tgz import manifest_of
 
 CLICK = {"click-8.0-py3-none-any.whl": b"not really a wheel"}

@@ -7,7 +7,7 @@ import pytest
 
 from fapbuild.assets import environment
 from fapbuild.assets.tools import first_words
-from fapbuild.config import Assets
+from fapbuild.project.config import Assets
 from tests.build.project import PYPROJECT, Project
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import FapError
+from artifact_store.core.errors import FapError
 from fapbuild.command import run, side_by_side, stream
 
 

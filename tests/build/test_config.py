@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import UsageError
-from fapbuild.config import Allowed, Assets, load
+from artifact_store.core.errors import UsageError
+from fapbuild.project.config import Allowed, Assets, load
 
 
 def written(folder: Path, text: str, name: str = "pyproject.toml") -> Path:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_store.errors import UsageError
-from fapbuild.credentials import Login, netrc_text, out_of_sight, split
+from artifact_store.core.errors import UsageError
+from fapbuild.wheels.credentials import Login, netrc_text, out_of_sight, split
 from tests.build.project import Project
 from tests.build.test_direct import below, package
 from tests.build.webserver import Site, offer, serve

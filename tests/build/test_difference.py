@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store import reading
-from artifact_store.changes import Moved, Wheels
-from artifact_store.manifest import Builder
-from fapbuild import difference
-from fapbuild.difference import Difference, Resized, Sized
+from artifact_store.artifact import peek as reading
+from artifact_store.artifact.diff import Moved, Wheels
+from artifact_store.artifact.manifest import Builder
+from fapbuild.inspecting import diff as difference
+from fapbuild.inspecting.diff import Difference, Resized, Sized
 from tests.build.artifacts import artifact
 from tests.build.project import Project
 from tests.build.webserver import serve

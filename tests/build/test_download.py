@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.archive import read_manifest
-from artifact_store.errors import FapError
-from fapbuild import target
-from fapbuild.download import download
+from artifact_store.artifact.archive import read_manifest
+from artifact_store.core.errors import FapError
 from fapbuild.locks import Pin
+from fapbuild.project import target
+from fapbuild.wheels.download import download
 from tests.build.project import Project
 from tests.build.sdists import make_sdist
 from tests.build.wheelhouse import make_wheel, pin

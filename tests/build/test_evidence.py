@@ -15,16 +15,16 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
-from artifact_store.archive import read_manifest
-from artifact_store.artifact import ArtifactId
-from artifact_store.evidence import PROVENANCE, path_of
-from artifact_store.evidence import SBOM as BESIDE
+from artifact_store.artifact.archive import read_manifest
+from artifact_store.artifact.evidence import PROVENANCE, path_of
+from artifact_store.artifact.evidence import SBOM as BESIDE
+from artifact_store.artifact.ids import ArtifactId
+from fapbuild.archive.writer import Written
 from fapbuild.cache import Cache
-from fapbuild.evidence import SBOM, licences, provenance, sbom
-from fapbuild.sources import Snapshot, SourceTree
-from fapbuild.wheel_facts import Facts
-from fapbuild.wheels import Vendored
-from fapbuild.writer import Written
+from fapbuild.packing.evidence import SBOM, licences, provenance, sbom
+from fapbuild.project.git_tree import Snapshot, SourceTree
+from fapbuild.wheels.facts import Facts
+from fapbuild.wheels.vendor import Vendored
 from tests.build.project import Project
 from tests.build.sdists import make_sdist
 from tests.store.tgz import manifest_of

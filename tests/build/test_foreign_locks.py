@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from packaging.markers import default_environment
 
-from artifact_store.errors import FapError, UsageError
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import Origin, Pin, exporters, pylock
-from fapbuild.target import marker_environment, parse
+from fapbuild.project.target import marker_environment, parse
 from tests.build.project import Project
 from tests.build.test_direct import below, package
 from tests.build.webserver import offer, serve

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from packaging.markers import default_environment
 
-from artifact_store.errors import FapError, UsageError
-from fapbuild import config, detection, init, wheel_facts
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import parse_lock, pylock, requirements_file
+from fapbuild.onboarding import detection, init
+from fapbuild.project import config
+from fapbuild.wheels import facts as wheel_facts
 from tests.build.test_foreign_locks import PYLOCK
 from tests.build.test_locks import LOCK
 from tests.build.wheelhouse import make_wheel

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import UsageError
-from fapbuild import secret_scan
+from artifact_store.core.errors import UsageError
+from fapbuild.archive.members import Entry
 from fapbuild.cache import Cache
-from fapbuild.config import Allowed, Settings
-from fapbuild.guards import check_files, check_secret_names, check_sizes
-from fapbuild.plan import Entry
-from fapbuild.secret_scan import Found, Text
+from fapbuild.guards import secret_scan
+from fapbuild.guards.files import check_files, check_secret_names, check_sizes
+from fapbuild.guards.secret_scan import Found, Text
+from fapbuild.project.config import Allowed, Settings
 from tests.build.project import PYPROJECT, Project
 
 # Made up, and put together here so that no scanner takes this file for a leak.

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fapbuild import config
-from fapbuild.detection import Django, Frontend, detect, workspace_lock
-from fapbuild.init import render, told
+from fapbuild.onboarding.detection import Django, Frontend, detect, workspace_lock
+from fapbuild.onboarding.init import render, told
+from fapbuild.project import config
 from tests.build.project import Project
 
 HASHED = "flask==3.0 --hash=sha256:" + "1" * 64

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import reading
-from artifact_store.errors import UsageError, VerificationError
-from artifact_store.manifest import File
-from fapbuild import inside, inspection
-from fapbuild.inspection import Part
-from fapbuild.plan import PIECE, members_of
+from artifact_store.artifact import peek as reading
+from artifact_store.artifact.manifest import File
+from artifact_store.core.errors import UsageError, VerificationError
+from fapbuild.archive.members import PIECE, members_of
+from fapbuild.inspecting import single_file as inside
+from fapbuild.inspecting import summary as inspection
+from fapbuild.inspecting.summary import Part
 from tests.build.artifacts import CLICK, artifact, project_file
 from tests.build.project import Project
 from tests.store.tgz import tgz

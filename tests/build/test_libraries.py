@@ -7,8 +7,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from fapbuild import wheel_facts
-from fapbuild.libraries import needed
+from fapbuild.wheels import facts as wheel_facts
+from fapbuild.wheels.elf import needed
 from tests.build.project import Project
 
 LINUX = "thing-1.0-cp311-cp311-linux_x86_64.whl"
@@ -65,8 +65,8 @@ def test_published_wheels_are_not_searched(tmp_path: Path) -> None:
 
 
 def test_the_manifest_names_them(project: Project, tmp_path: Path) -> None:
-    from artifact_store.archive import read_manifest
-    from fapbuild.target import this_machine
+    from artifact_store.artifact.archive import read_manifest
+    from fapbuild.project.target import this_machine
     from tests.build.wheelhouse import make_wheel, pin
 
     here = this_machine()

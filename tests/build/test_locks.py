@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import UsageError
+from artifact_store.core.errors import UsageError
 from fapbuild.locks import Pin, parse_lock, stale
 from fapbuild.locks.requirements_file import asked, with_extras
 from tests.build.project import Project

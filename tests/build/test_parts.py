@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fapbuild.parts import entries, pins
-from fapbuild.target import parse
-from fapbuild.wheels import Vendored
+from fapbuild.packing.own_files import entries, pins
+from fapbuild.project.target import parse
+from fapbuild.wheels.vendor import Vendored
 
 ROOT = Path(__file__).parent.parent.parent
-ON_HOSTS = sorted([*ROOT.glob("fapbuild/installer/*.py"), *ROOT.glob("faprelease/host/*.py")])
+ON_HOSTS = sorted([*ROOT.glob("fapbuild/installer/*.py"), *ROOT.glob("faprelease/host/*/*.py")])
 
 
 @pytest.mark.parametrize(("target", "version"), [("cp38", "0.7.0"), ("cp39", "0.7.0"), ("cp310", "1.1.0")])

@@ -4,8 +4,8 @@ import shutil
 import tomllib
 from pathlib import Path
 
-from fapbuild import config
-from fapbuild.config import OWN_FILE, Assets, Settings
+from fapbuild.project import config
+from fapbuild.project.config import OWN_FILE, Assets, Settings
 
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / OWN_FILE
 

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import reading
-from artifact_store.errors import FapError, NotFoundError, StoreError, UnreachableError, VerificationError
-from artifact_store.masking import shown_url
-from fapbuild import inside, inspection
+from artifact_store.artifact import peek as reading
+from artifact_store.core.errors import (
+    FapError,
+    NotFoundError,
+    StoreError,
+    UnreachableError,
+    VerificationError,
+)
+from artifact_store.core.urls import shown_url
+from fapbuild.inspecting import single_file as inside
+from fapbuild.inspecting import summary as inspection
 from tests.build.artifacts import artifact, project_file
 from tests.build.project import Project
 from tests.build.webserver import Site, serve

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.archive import read_manifest
-from artifact_store.errors import FapError, UsageError
-from fapbuild.guards import check_clean, check_names
-from fapbuild.procfile import read as read_procfile
-from fapbuild.sources import SourceFile, parse_listing, repository_url
-from fapbuild.version import default_version
+from artifact_store.artifact.archive import read_manifest
+from artifact_store.core.errors import FapError, UsageError
+from fapbuild.guards.files import check_clean, check_names
+from fapbuild.project.git_tree import SourceFile, parse_listing, repository_url
+from fapbuild.project.procfile import read as read_procfile
+from fapbuild.project.version import default_version
 from tests.build.project import COMMITTED, PYPROJECT, Project
 
 OID = "a" * 40

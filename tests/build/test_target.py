@@ -3,10 +3,10 @@
 import pytest
 from packaging.markers import Marker
 
-from artifact_store.errors import FapError, UsageError
-from artifact_store.manifest import Target
-from fapbuild import target
-from fapbuild.target import check_fits, highest, least_glibc, this_machine
+from artifact_store.artifact.manifest import Target
+from artifact_store.core.errors import FapError, UsageError
+from fapbuild.project import target
+from fapbuild.project.target import check_fits, highest, least_glibc, this_machine
 
 HERE = this_machine()
 OTHER = target.parse("cp399-manylinux_2_28_aarch64")

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store.archive import read_manifest
-from artifact_store.errors import UsageError, VerificationError
-from fapbuild.verification import verify
+from artifact_store.artifact.archive import read_manifest
+from artifact_store.core.errors import UsageError, VerificationError
+from fapbuild.inspecting.verify import verify
 from tests.build.artifacts import CLICK, artifact, lock_of
 from tests.build.project import Project
 

@@ -8,17 +8,17 @@ from typing import BinaryIO
 
 import pytest
 
-from artifact_store import layout
-from artifact_store.errors import FapError, StoreError
-from artifact_store.folder import FolderBlobs
-from artifact_store.location import open_blobs
-from artifact_store.memory import MemoryBlobs
-from artifact_store.store import open_store
+from artifact_store.blobs.folder import FolderBlobs
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.core.errors import FapError, StoreError
+from artifact_store.records import keys as layout
+from artifact_store.store.store import open_store
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.target import name, this_machine
-from fapbuild.wheel_store import WheelStore
-from fapbuild.wheels import Vendored, vendor
+from fapbuild.project.target import name, this_machine
+from fapbuild.wheels.shared import WheelStore
+from fapbuild.wheels.vendor import Vendored, vendor
 from tests.build.project import Project
 from tests.build.sdists import make_sdist
 from tests.build.wheelhouse import make_wheel

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import FapError, VerificationError
-from fapbuild import completeness
-from fapbuild.building import build_wheel
+from artifact_store.core.errors import FapError, VerificationError
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.target import this_machine
-from fapbuild.wheel_facts import read
-from fapbuild.wheels import Vendored, lock_text, vendor
+from fapbuild.project.target import this_machine
+from fapbuild.wheels import completeness
+from fapbuild.wheels.facts import read
+from fapbuild.wheels.sdist import build_wheel
+from fapbuild.wheels.vendor import Vendored, lock_text, vendor
 from tests.build.project import Project
 from tests.build.sdists import make_sdist
 from tests.build.wheelhouse import make_wheel, pin

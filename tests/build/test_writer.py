@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store import archive
-from artifact_store.errors import FapError
-from artifact_store.manifest import MTIME, Manifest, Member, decode
+from artifact_store.artifact import archive
+from artifact_store.artifact.manifest import MTIME, Manifest, Member, decode
+from artifact_store.core.errors import FapError
+from fapbuild.archive.members import PIECE, Entry, MemberPlan, cut_after, plan_members
+from fapbuild.archive.writer import compress, tar_bytes, write
 from fapbuild.cache import Cache
-from fapbuild.plan import PIECE, Entry, MemberPlan, cut_after, plan_members
-from fapbuild.writer import compress, tar_bytes, write
 
 names = st.text("abcde/ü", min_size=1, max_size=8).filter(lambda name: all(part for part in name.split("/")))
 sizes = st.one_of(st.integers(0, 3000), st.integers(60_000, 70_000))

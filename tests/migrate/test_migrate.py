@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from fapbuild import config as build_config
-from faprelease import config, walk
-from faprelease.config import Target
+from fapbuild.project import config as build_config
+from faprelease.config import target as config
+from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.migrate import Migration, migrate, write
+from faprelease.run import run as walk
 
 SEED = Path(__file__).parent.parent / "seed"
 FAPISTRANO = """\

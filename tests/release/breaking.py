@@ -8,9 +8,10 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faprelease import cli, session
-from faprelease.steps import HostPlan, Phase, Plan, Step
-from faprelease.walk import Scene, Walk
+from faprelease import cli
+from faprelease.run.run import Scene, Walk
+from faprelease.steps.model import HostPlan, Phase, Plan, Step
+from faprelease.transports import session
 
 PARTS = ("prepare", "once", "publish", "finish")
 HANG_SECONDS = 1

@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from faprelease import script
-from faprelease.layout import Layout
-from faprelease.strategies import curl
+from faprelease.plugins import curl
+from faprelease.steps import wire as script
+from faprelease.steps.layout import Layout
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from faprelease.hooks import Context, hookimpl
-from faprelease.steps import Step
+from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.steps.model import Step
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

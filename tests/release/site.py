@@ -10,14 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faprelease import config, deployfile, execute, hooks, release
-from faprelease.connections import Connections
-from faprelease.hostplan import Host, Order
-from faprelease.layout import next_release_id
-from faprelease.plan import plan_release
-from faprelease.release import Request
-from faprelease.report import Report
-from faprelease.steps import Plan
+from faprelease.config import deployfile
+from faprelease.config import target as config
+from faprelease.plan.fleet import plan_release
+from faprelease.plan.host import Host, Order
+from faprelease.plugins import hooks
+from faprelease.report.report import Report
+from faprelease.run import execute
+from faprelease.run.connections import Connections
+from faprelease.steps.layout import next_release_id
+from faprelease.steps.model import Plan
+from faprelease.verbs import release
+from faprelease.verbs.release import Request
 from tests.store.tgz import tgz
 
 INSTALL = b"#!/bin/sh\nset -eu\nmkdir venv\necho installed\n"

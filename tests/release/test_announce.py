@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from faprelease import announce
 from faprelease.errors import ReleaseFailedError, RolledBackError
 from faprelease.plugins import webhook
+from faprelease.report import notify as announce
 from tests.release.site import Site, artifact
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, walk
-from faprelease.config import VERBS, Target
+from faprelease.config import target as config
+from faprelease.config.target import VERBS, Target
 from faprelease.errors import ConfigError
+from faprelease.run import run as walk
 from tests.release.conftest import Write
 
 WEB = "app_name: shop\nstage_role_configs:\n  production:\n    web: {hosts: [web1]}\n"

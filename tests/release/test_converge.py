@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from artifact_store.errors import StoreError
-from artifact_store.hosts import HostRecord
-from artifact_store.store import Store, open_store
-from faprelease import release
+from artifact_store.core.errors import StoreError
+from artifact_store.records.host import HostRecord
+from artifact_store.store.store import Store, open_store
 from faprelease.cli import cli
-from faprelease.converge import Converged, converge, name_in
+from faprelease.config.layers import host_entry
 from faprelease.errors import ConfigError, FapError
-from faprelease.layers import host_entry
-from faprelease.release import Request
-from faprelease.report import Report
+from faprelease.report.report import Report
+from faprelease.verbs import release
+from faprelease.verbs.converge import Converged, converge, name_in
+from faprelease.verbs.release import Request
 from tests.release.site import INSTALL, Site
 from tests.store.tgz import tgz
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.releases import ReleaseRecord
-from artifact_store.store import open_store
+from artifact_store.records.release import ReleaseRecord
+from artifact_store.store.store import open_store
 from tests.fleet import Host, wait_until
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 

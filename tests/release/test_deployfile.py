@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faprelease import deployfile
-from faprelease.deployfile import DeployFile
+from faprelease.config import deployfile
+from faprelease.config.deployfile import DeployFile
 from faprelease.errors import ConfigError
 from tests.release.conftest import Write
 

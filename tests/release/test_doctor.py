@@ -10,15 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store import reading
-from artifact_store.store import open_store
-from faprelease import look, upstreams
-from faprelease.diagnosis import Case, Patient, findings
-from faprelease.doctor import compare, doctor
-from faprelease.facts import parse
-from faprelease.report import Report
-from faprelease.upstreams import Upstream
-from faprelease.walk import Walk
+from artifact_store.artifact import peek as reading
+from artifact_store.store.store import open_store
+from faprelease.hosts.state import parse
+from faprelease.report.report import Report
+from faprelease.run.run import Walk
+from faprelease.verbs.doctor import compare, doctor
+from faprelease.views import endpoints as upstreams
+from faprelease.views import host_report as look
+from faprelease.views.diagnosis import Case, Patient, findings
+from faprelease.views.endpoints import Upstream
 from tests.release.site import Site, artifact
 
 

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import config, connections, deployfile, execute, hooks, preview
-from faprelease.connections import Connections
-from faprelease.hostplan import Host, Order
-from faprelease.plan import plan_release
-from faprelease.preview import SHOWN_MARK
-from faprelease.report import Report
+from faprelease.config import deployfile
+from faprelease.config import target as config
+from faprelease.plan import preview
+from faprelease.plan.fleet import plan_release
+from faprelease.plan.host import Host, Order
+from faprelease.plan.preview import SHOWN_MARK
+from faprelease.plugins import hooks
+from faprelease.report.report import Report
+from faprelease.run import connections, execute
+from faprelease.run.connections import Connections
 from faprelease.transports import local
 from faprelease.transports.channel import Channel
 from faprelease.transports.passwords import Passwords

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from artifact_store.store import Store, open_store
+from artifact_store.store.store import Store, open_store
 from tests.fleet import Host, fleet
 from tests.release.site import INSTALL
 from tests.seaweed import seaweed

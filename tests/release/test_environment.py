@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from faprelease import environment, masking
-from faprelease.environment import Source, Value, render, resolve
+from faprelease.config import environment
+from faprelease.config.environment import Source, Value, render, resolve
 from faprelease.errors import ConfigError
-from faprelease.script import Session, preamble
-from faprelease.script import render as script_of
-from faprelease.steps import Phase, host_script
+from faprelease.steps import redaction as masking
+from faprelease.steps.model import Phase, host_script
+from faprelease.steps.wire import Session, preamble
+from faprelease.steps.wire import render as script_of
 from tests.release.site import Site, artifact
 from tests.release.test_cli import run
 
@@ -40,7 +41,12 @@ def test_every_byte_but_nul_comes_through_each_shell(shell: list[str], tmp_path:
     def comes_through(values: list[bytes]) -> None:
         variables = {f"V{number}": os.fsdecode(value) for number, value in enumerate(values)}
         step = host_script(
-            "write", "environment", "requires", stdin=render(variables), release=str(tmp_path), file=str(file)
+            "write",
+            "release/environment",
+            "release/requires",
+            stdin=render(variables),
+            release=str(tmp_path),
+            file=str(file),
         )
         text = preamble(Session("mark", "token", ())) + script_of(Phase("x", (step,)), "mark", reveal=True)
         wrote = subprocess.run(shell, input=text.encode(errors="surrogateescape"), capture_output=True)

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from faprelease import runlog
-from faprelease.events import Began
+from faprelease.report import runlog
+from faprelease.report.events import Began
 from tests.fleet import wait_until
 from tests.release.builds import serve_builds
 from tests.release.site import INSTALL, Site, artifact

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from faprelease.errors import PartlyDoneError, ReleaseFailedError, RolledBackError
-from faprelease.release import Request
-from faprelease.steps import HostPlan, Phase, Plan, Step
+from faprelease.steps.model import HostPlan, Phase, Plan, Step
+from faprelease.verbs.release import Request
 from tests.fleet import wait_until
 from tests.release.site import Site, artifact
 

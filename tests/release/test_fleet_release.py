@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import connections
 from faprelease.errors import FrozenError
-from faprelease.execute import MOST_THREADS
-from faprelease.report import Report
+from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.walk import Walk
+from faprelease.run import connections
+from faprelease.run.execute import MOST_THREADS
+from faprelease.run.run import Walk
 from tests.fleet import Host, wait_until
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 

@@ -3,8 +3,8 @@
 import pytest
 
 from faprelease.errors import FapError
-from faprelease.facts import Record, Release, Unpacked
-from faprelease.goals import goals
+from faprelease.hosts.state import Record, Release, Unpacked
+from faprelease.plan.rollback_target import goals
 from tests.release.test_plan import host_state, hosts
 
 A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.steps import read_host_file
+from faprelease.steps.model import read_host_file
 
 TEXT = """
 #### greet
@@ -26,7 +26,17 @@ def run(tmp_path: Path) -> Run:
 
     def ran(folder: str = "", digest: str = DIGEST, sent: str = TEXT, code: int = 3) -> str:
         folder = folder or str(tmp_path / "code")
-        argv = ["python3", "-I", "-S", "-c", read_host_file("start.py"), folder, digest, "greet", "hello"]
+        argv = [
+            "python3",
+            "-I",
+            "-S",
+            "-c",
+            read_host_file("programs/start.py"),
+            folder,
+            digest,
+            "greet",
+            "hello",
+        ]
         done = subprocess.run(
             argv,
             input=f"{sent}\n#### input\n!",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.script import Session
-from faprelease.session import HostSession, StepFailedError
-from faprelease.steps import Phase, Result, Step, host_script
+from faprelease.steps.model import Phase, Result, Step, host_script
+from faprelease.steps.wire import Session
 from faprelease.transports import local
 from faprelease.transports.channel import ChannelLostError
+from faprelease.transports.session import HostSession, StepFailedError
 from tests.fleet import wait_until
 
 MARK = "fap-0123456789abcdef"
@@ -42,15 +42,17 @@ def run(session: HostSession, *steps: Step) -> list[Result]:
 
 
 def lock(app: Path) -> Step:
-    return host_script("lock", "guard", "process", "lock", state=f"{app}/.fap", token="token", owner="ada@ci")
+    return host_script(
+        "lock", "lib/guard", "lib/process", "lock/lock", state=f"{app}/.fap", token="token", owner="ada@ci"
+    )
 
 
 def swap(app: Path, name: str) -> Step:
     return host_script(
         "swap",
-        "guard",
-        "point",
-        "swap",
+        "lib/guard",
+        "lib/point",
+        "release/swap",
         state=f"{app}/.fap",
         token="token",
         current=f"{app}/current",

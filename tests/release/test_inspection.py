@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from faprelease import history
-from faprelease.facts import Freeze, Rollout
-from faprelease.standing import held, standings
+from faprelease.hosts.state import Freeze, Rollout
+from faprelease.views import history
+from faprelease.views.status import held, standings
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 from tests.release.test_goals import A, B, C, D, release
 from tests.release.test_plan import host_state

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, walk
-from faprelease.config import Target
+from faprelease.config import target as config
+from faprelease.config.target import Target
 from faprelease.errors import ConfigError
+from faprelease.run import run as walk
 from tests.release.conftest import Write
 
 SHOP = """\

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import inspection, release
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, VerificationError
-from faprelease.report import Report
+from faprelease.report.report import Report
+from faprelease.verbs import release
+from faprelease.verbs import status as inspection
 from tests.release.builds import serve_builds
 from tests.release.site import Site, artifact
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import inspection, locking, release
 from faprelease.errors import FrozenError, LockedError
-from faprelease.report import Report
-from faprelease.walk import Walk
+from faprelease.report.report import Report
+from faprelease.run.run import Walk
+from faprelease.verbs import freeze as locking
+from faprelease.verbs import release
+from faprelease.verbs import status as inspection
 from tests.fleet import wait_until
 from tests.release.site import Site, artifact
 from tests.release.test_faults import controller

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.plan import plan_release
-from faprelease.report import Report
+from faprelease.plan.fleet import plan_release
+from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.walk import Walk
+from faprelease.run.run import Walk
 from tests.fleet import Host, fleet, wait_until
 from tests.release.breaking import FAULTS, HELD, Fault, steps_of
 from tests.release.fleet_site import FleetSite, builds, site

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import release
-from faprelease.report import Report
+from faprelease.report.report import Report
+from faprelease.verbs import release
 from tests.release.site import Site, artifact
 
 MORE = "environment: {WORD: hunter22}\nplugins: [tests.release.plugins]\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import inspection
 from faprelease.errors import ReleaseFailedError, VerificationError
+from faprelease.verbs import status as inspection
 from tests.release.site import Site, artifact
 
 BIN = Path(sys.executable).parent

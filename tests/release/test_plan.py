@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faprelease import config, facts, hooks
-from faprelease.deployfile import DeployFile
+from faprelease.config import target as config
+from faprelease.config.deployfile import DeployFile
 from faprelease.errors import FapError
-from faprelease.facts import HostState, Record, Release, Unpacked
-from faprelease.hostplan import Host, Order, link_target
-from faprelease.layout import is_release_id, next_release_id
-from faprelease.plan import plan_release, plan_rollback
-from faprelease.retention import KEEP_AS_EVIDENCE, outdated_releases
+from faprelease.hosts import state as facts
+from faprelease.hosts.retention import KEEP_AS_EVIDENCE, outdated_releases
+from faprelease.hosts.state import HostState, Record, Release, Unpacked
+from faprelease.plan.fleet import plan_release, plan_rollback
+from faprelease.plan.host import Host, Order, link_target
+from faprelease.plugins import hooks
+from faprelease.steps.layout import is_release_id, next_release_id
 
 NEW = "261122-120000"
 GIB = 1024**3

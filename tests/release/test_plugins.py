@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import hooks
-from faprelease.deployfile import DeployFile
+from faprelease.config.deployfile import DeployFile
 from faprelease.errors import ConfigError
-from faprelease.strategies import curl
+from faprelease.plugins import curl, hooks
 from tests.release.builds import serve_builds
 from tests.release.site import Site, artifact
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import StoreError
-from artifact_store.policy import Policy
-from artifact_store.store import Store, open_store
-from artifact_store.trust import Trust
-from faprelease import release
+from artifact_store.core.errors import StoreError
+from artifact_store.stages.policy import Policy
+from artifact_store.store.store import Store, open_store
+from artifact_store.trust.rules import Trust
 from faprelease.errors import ConfigError, VerificationError
-from faprelease.report import Report
+from faprelease.report.report import Report
+from faprelease.verbs import release
 from tests.release.builds import Builds, serve_builds
 from tests.release.site import INSTALL, Site
 from tests.store.signers import Signers

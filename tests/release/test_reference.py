@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from faprelease import config, walk
-from faprelease.config import Settings
-from faprelease.hooks import BUILT_IN
-from faprelease.strategies import curl
+from faprelease.config import target as config
+from faprelease.config.target import Settings
+from faprelease.plugins import curl
+from faprelease.plugins.hooks import BUILT_IN
+from faprelease.run import run as walk
 
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / "deploy.yml"
 # Shown by an example, because their defaults are empty.

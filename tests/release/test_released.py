@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import RefusedError
-from artifact_store.policy import Policy
-from artifact_store.releases import ReleaseRecord
-from artifact_store.store import Store, open_store
-from artifact_store.trust import Trust
-from faprelease import inspection, release
+from artifact_store.core.errors import RefusedError
+from artifact_store.records.release import ReleaseRecord
+from artifact_store.stages.policy import Policy
+from artifact_store.store.store import Store, open_store
+from artifact_store.trust.rules import Trust
 from faprelease.errors import ReleaseFailedError
-from faprelease.report import Report
+from faprelease.report.report import Report
+from faprelease.verbs import release
+from faprelease.verbs import status as inspection
 from tests.release.site import INSTALL, Site, artifact
 from tests.store.tgz import tgz
 

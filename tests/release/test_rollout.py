@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faprelease.facts import Record, Release, Rollout
-from faprelease.rollout import batch_numbers, batches_of, recovery
+from faprelease.hosts.state import Record, Release, Rollout
+from faprelease.plan.recovery import batch_numbers, batches_of, recovery
 from tests.release.test_plan import host_state, hosts
 
 NEW = "261122-120000"

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faprelease import script
-from faprelease.masking import mask
-from faprelease.script import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
-from faprelease.session import HostSession, StepFailedError
-from faprelease.steps import Phase, Result, Secret, Step, command
+from faprelease.steps import wire as script
+from faprelease.steps.model import Phase, Result, Secret, Step, command
+from faprelease.steps.redaction import mask
+from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
 from faprelease.transports import local
 from faprelease.transports.channel import ChannelLostError
+from faprelease.transports.session import HostSession, StepFailedError
 
 MARK = "fap-0123456789abcdef"
 SHELLS = [["/bin/sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
@@ -251,7 +251,7 @@ class SilentFirst:
 
 
 def test_a_step_that_says_how_far_it_is_has_no_more_time_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("faprelease.session.ANSWER_SECONDS", 0)
+    monkeypatch.setattr("faprelease.transports.session.ANSWER_SECONDS", 0)
     session = HostSession(Talkative(), Session(MARK, "token", ()))
     told: list[int] = []
     step = Step(title="fetch", script="…", limit=1, trusted=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import once
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, UsageError
-from faprelease.report import Report
-from faprelease.walk import Walk
+from faprelease.report.report import Report
+from faprelease.run.run import Walk
+from faprelease.verbs import once
 from tests.release.site import Site, artifact
 from tests.supervisord import Supervisord, supervisord_in
 

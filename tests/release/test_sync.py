@@ -4,10 +4,10 @@ from hashlib import sha256
 
 import pytest
 
-from artifact_store.store import open_store
-from artifact_store.trust import NO_RULES
-from faprelease.facts import Unpacked
-from faprelease.sync import what_the_hosts_run
+from artifact_store.store.store import open_store
+from artifact_store.trust.rules import NO_RULES
+from faprelease.hosts.state import Unpacked
+from faprelease.verbs.sync import what_the_hosts_run
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 from tests.release.site import INSTALL
 from tests.release.test_goals import A, B, release

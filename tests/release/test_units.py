@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from faprelease import units
-from faprelease.layout import Layout
-from faprelease.settings import Settings
+from faprelease.config.settings import Settings
+from faprelease.plugins import systemd_units as units
+from faprelease.steps.layout import Layout
 
 LAYOUT = Layout("/srv/100%", "/srv/100%/current", "/srv/100%/releases", "/srv/100%/shared")
 SETTINGS = Settings(

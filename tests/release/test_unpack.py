@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import manifest as fap
+from artifact_store.artifact import manifest as fap
 from tests.release.place import Place
 from tests.store.tgz import entry, squeeze, symlink, tgz
 

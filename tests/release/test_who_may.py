@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import StoreError
-from artifact_store.store import Store, open_store
-from faprelease import release
-from faprelease.report import Report
+from artifact_store.core.errors import StoreError
+from artifact_store.store.store import Store, open_store
+from faprelease.report.report import Report
+from faprelease.verbs import release
 from tests.release.site import Site, artifact
 from tests.seaweed import SHARED, Server
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from faprelease import config, walk
-from faprelease.config import Target
+from faprelease.config import target as config
+from faprelease.config.target import Target
 from faprelease.errors import ConfigError
+from faprelease.run import run as walk
 
 HERE = Path(__file__).parent
 STAGE = "stage_role_configs: {production: {web: {}}}\n"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_store import archive
-from artifact_store import manifest as fap
-from artifact_store.archive import NoManifestError, read_manifest, verify
-from artifact_store.errors import UsageError, VerificationError
+from artifact_store.artifact import archive
+from artifact_store.artifact import manifest as fap
+from artifact_store.artifact.archive import NoManifestError, read_manifest, verify
+from artifact_store.core.errors import UsageError, VerificationError
 from tests.store.tgz import entry, squeeze, symlink, tgz
 
 

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, StoreError
-from artifact_store.location import open_blobs
-from artifact_store.store import Store, open_store
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, StoreError
+from artifact_store.store.store import Store, open_store
 from tests.seaweed import Server
 from tests.store.tgz import tgz
 

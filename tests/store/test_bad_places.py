@@ -11,10 +11,10 @@ import httpx
 import pytest
 from botocore import compat
 
-from artifact_store.errors import StoreError
-from artifact_store.location import open_blobs
-from artifact_store.references import Rules
-from artifact_store.store import Store, open_store
+from artifact_store.blobs.open import open_blobs
+from artifact_store.core.errors import StoreError
+from artifact_store.gc.references import Rules
+from artifact_store.store.store import Store, open_store
 from tests.store.tgz import tgz
 
 FAPSTORE = Path(sys.executable).with_name("fapstore")

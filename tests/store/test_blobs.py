@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, NotFoundError, StoreError, UsageError, VerificationError
-from artifact_store.location import open_blobs
-from artifact_store.memory import MemoryBlobs
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, NotFoundError, StoreError, UsageError, VerificationError
 
 BIG = 20 << 20  # more than two parts of a multipart upload
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import board
-from artifact_store.board import Board, Stage
-from artifact_store.errors import NotFoundError
-from artifact_store.memory import MemoryBlobs
-from artifact_store.policy import Policy
-from artifact_store.releases import HostOutcome, Outcome, ReleaseRecord
-from artifact_store.store import Store
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.errors import NotFoundError
+from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from artifact_store.stages.policy import Policy
+from artifact_store.store.store import Store
+from artifact_store.views import board
+from artifact_store.views.board import Board, Stage
 from tests.store.test_cli import Cli
 from tests.store.test_stagediff import clone, commit  # noqa: F401 (a fixture)
 from tests.store.tgz import tgz

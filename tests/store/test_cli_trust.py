@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.store import open_store
+from artifact_store.store.store import open_store
 from tests.store.signers import Signers
 from tests.store.test_cli import Cli
 

@@ -15,19 +15,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_store import audit, board, layout, record, removal, wording
-from artifact_store.artifact import ArtifactId
-from artifact_store.blobs import Blobs
-from artifact_store.collect import Done, Plan
-from artifact_store.errors import FapError, NotFoundError, StoreError
-from artifact_store.location import open_blobs
-from artifact_store.memory import MemoryBlobs
-from artifact_store.policy import Policy
-from artifact_store.record import ArtifactRecord, Published
-from artifact_store.references import Rules
-from artifact_store.releases import HostOutcome, Outcome, ReleaseRecord
-from artifact_store.store import Store
-from artifact_store.trust import NO_RULES
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import FapError, NotFoundError, StoreError
+from artifact_store.gc.collect import Done, Plan
+from artifact_store.gc.references import Rules
+from artifact_store.records import artifact as record
+from artifact_store.records import keys as layout
+from artifact_store.records import removal
+from artifact_store.records.artifact import ArtifactRecord, Published
+from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from artifact_store.stages.policy import Policy
+from artifact_store.store.store import Store
+from artifact_store.trust.rules import NO_RULES
+from artifact_store.views import audit, board, wording
 from tests.store.test_cli import Cli
 from tests.store.tgz import tgz
 

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO
 import boto3
 import pytest
 
-from artifact_store import doctor
-from artifact_store.blobs import Blob, Blobs
-from artifact_store.bucket import Settings, findings
-from artifact_store.errors import StoreError
-from artifact_store.location import open_blobs
-from artifact_store.memory import MemoryBlobs
-from artifact_store.store import Store
+from artifact_store.blobs import doctor
+from artifact_store.blobs.bucket_rules import Settings, findings
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blob, Blobs
+from artifact_store.core.errors import StoreError
+from artifact_store.store.store import Store
 from tests.store.tgz import tgz
 
 FAPSTORE = str(Path(sys.executable).with_name("fapstore"))

@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store import hosts
-from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, UsageError, VerificationError
-from artifact_store.hosts import HostRecord
-from artifact_store.location import open_blobs
-from artifact_store.memory import MemoryBlobs
-from artifact_store.store import Store
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, UsageError, VerificationError
+from artifact_store.records import host as hosts
+from artifact_store.records.host import HostRecord
+from artifact_store.store.store import Store
 
 AT = datetime(2026, 11, 26, 1, 2, 3, tzinfo=UTC)
 RECORD = HostRecord(

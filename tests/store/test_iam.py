@@ -17,14 +17,15 @@ import httpx
 import msgspec
 import pytest
 
-from artifact_store import hosts, layout
-from artifact_store.artifact import ArtifactId
-from artifact_store.errors import StoreError
-from artifact_store.location import open_blobs
-from artifact_store.record import key as archive_key
-from artifact_store.references import Rules
-from artifact_store.releases import ReleaseRecord
-from artifact_store.store import Store, open_store
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.open import open_blobs
+from artifact_store.core.errors import StoreError
+from artifact_store.gc.references import Rules
+from artifact_store.records import host as hosts
+from artifact_store.records import keys as layout
+from artifact_store.records.artifact import key as archive_key
+from artifact_store.records.release import ReleaseRecord
+from artifact_store.store.store import Store, open_store
 from tests.seaweed import Server
 from tests.store.test_hosts import RECORD as HOST
 from tests.store.test_releases import RECORD

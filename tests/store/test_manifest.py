@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store import archive
-from artifact_store.errors import VerificationError
-from artifact_store.manifest import PATH, Manifest, decode, encode
+from artifact_store.artifact import archive
+from artifact_store.artifact.manifest import PATH, Manifest, decode, encode
+from artifact_store.core.errors import VerificationError
 from tests.store.tgz import manifest_of
 
 GOOD = manifest_of(

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_store import trust
-from artifact_store.errors import UsageError
-from artifact_store.policy import Policy, Standing, check_place, judge
-from artifact_store.releases import Outcome, ReleaseRecord, not_healthy
+from artifact_store.core.errors import UsageError
+from artifact_store.records.release import Outcome, ReleaseRecord, not_healthy
+from artifact_store.stages.policy import Policy, Standing, check_place, judge
+from artifact_store.trust import rules as trust
 from tests.store.signers import Signers
 from tests.store.test_releases import RECORD
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store import promotion, wording
-from artifact_store.envelope import Envelope
-from artifact_store.errors import NotFoundError, StoreError, VerificationError
-from artifact_store.promotion import Action, Entry, Request, StageState, decide, version_before
+from artifact_store.core import text
+from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
+from artifact_store.records.envelope import Envelope
+from artifact_store.stages import log_rules as promotion
+from artifact_store.stages.log_rules import Action, Entry, Request, StageState, decide, version_before
+from artifact_store.views import wording
 
 AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 
@@ -225,7 +227,7 @@ def test_of_a_long_log_the_end_is_enough() -> None:
     ],
 )
 def test_how_long_ago(past: timedelta, words: str) -> None:
-    assert wording.ago(AT - past, AT) == words
+    assert text.ago(AT - past, AT) == words
 
 
 def test_history_reads_as_sentences() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.errors import NotFoundError
-from artifact_store.store import open_store
+from artifact_store.core.errors import NotFoundError
+from artifact_store.store.store import open_store
 from tests.store.tgz import tgz
 
 IN_FULL = bool(os.environ.get("FAP_TEST_IN_FULL"))

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from artifact_store import releases
-from artifact_store.errors import ConflictError, UsageError, VerificationError
-from artifact_store.memory import MemoryBlobs
-from artifact_store.releases import HostOutcome, ReleaseRecord
-from artifact_store.store import Store
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.errors import ConflictError, UsageError, VerificationError
+from artifact_store.records import release as releases
+from artifact_store.records.release import HostOutcome, ReleaseRecord
+from artifact_store.store.store import Store
 
 AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 RECORD = ReleaseRecord(

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import pytest
 
-from artifact_store.blobs import Blobs
-from artifact_store.errors import ConflictError, NotFoundError, StoreError, UnreachableError
-from artifact_store.location import open_blobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, NotFoundError, StoreError, UnreachableError
 
 Answer = tuple[int, str]
 STARTED = b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"

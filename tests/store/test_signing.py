@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store import signing
-from artifact_store.envelope import Envelope
-from artifact_store.errors import FapError, UsageError, VerificationError
+from artifact_store.core.errors import FapError, UsageError, VerificationError
+from artifact_store.records.envelope import Envelope
+from artifact_store.trust import ssh_keygen as signing
 from tests.store.signers import Signers
 
 AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)

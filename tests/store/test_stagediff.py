@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store import commits
+from artifact_store.views import commits
 from tests.store.test_cli import Cli
 from tests.store.tgz import tgz
 

@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 import pytest
 
-from artifact_store import evidence, layout, record
-from artifact_store.artifact import ArtifactId
-from artifact_store.blobs import Link
-from artifact_store.errors import (
+from artifact_store.artifact import evidence
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.protocol import Link
+from artifact_store.core.errors import (
     ConflictError,
     FapError,
     NotFoundError,
@@ -21,8 +22,9 @@ from artifact_store.errors import (
     UsageError,
     VerificationError,
 )
-from artifact_store.memory import MemoryBlobs
-from artifact_store.store import Store, open_store
+from artifact_store.records import artifact as record
+from artifact_store.records import keys as layout
+from artifact_store.store.store import Store, open_store
 from tests.store.tgz import tgz
 
 START = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)

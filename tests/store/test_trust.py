@@ -9,10 +9,9 @@ from typing import Any, BinaryIO
 import msgspec
 import pytest
 
-from artifact_store import audit, layout, promotion, removal
-from artifact_store.artifact import ArtifactId
-from artifact_store.envelope import seal
-from artifact_store.errors import (
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.errors import (
     ConflictError,
     FapError,
     NotFoundError,
@@ -21,12 +20,16 @@ from artifact_store.errors import (
     UsageError,
     VerificationError,
 )
-from artifact_store.memory import MemoryBlobs
-from artifact_store.policy import Policy
-from artifact_store.record import key as archive_key
-from artifact_store.references import Rules
-from artifact_store.store import Store, open_store
-from artifact_store.trust import NO_RULES, Trust
+from artifact_store.gc.references import Rules
+from artifact_store.records import keys as layout
+from artifact_store.records import removal
+from artifact_store.records.artifact import key as archive_key
+from artifact_store.records.envelope import seal
+from artifact_store.stages import log_rules as promotion
+from artifact_store.stages.policy import Policy
+from artifact_store.store.store import Store, open_store
+from artifact_store.trust.rules import NO_RULES, Trust
+from artifact_store.views import audit
 from tests.store.signers import Signers
 from tests.store.test_releases import RECORD
 from tests.store.tgz import tgz

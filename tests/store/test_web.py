@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.blobs import Link, Unfinished
-from artifact_store.errors import NotFoundError, StoreError, UnreachableError
-from artifact_store.location import open_blobs
-from artifact_store.store import Store, open_store
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Link, Unfinished
+from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
+from artifact_store.store.store import Store, open_store
 from tests.store.tgz import tgz
 
 

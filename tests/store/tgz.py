@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from artifact_store import manifest as fap
+from artifact_store.artifact import manifest as fap
 
 
 def entry(path: str, data: bytes, mode: int = 0o644) -> bytes:

@@ -1,0 +1,209 @@
+"""Blobs in a folder: written under a temporary name, fsynced, linked to their key if it is free.
+
+A hard link is made or refused in one step (link(2), EEXIST), over NFS too; a rename would overwrite.
+"""
+
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.pieces import checked, pieces
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+
+_CHUNK = 1 << 20
+_INCOMING = ".incoming"
+_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+class FolderBlobs:
+    """Blobs as files; a key is a path below `root`. Files are read-only, as nothing is overwritten."""
+
+    can_list = True
+    can_write = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        """See Blobs."""
+        return self._root.as_uri()
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        with self._reading(key):
+            return self._path(key).read_bytes()
+
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
+        """See Blobs."""
+        with self._reading(key):
+            source = self._path(key).open("rb")
+        with source:
+            source.seek(start)
+            shutil.copyfileobj(source, file, _CHUNK)
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        """See Blobs."""
+        path = self._path(key)
+        incoming = self._root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
+        taken = ConflictError(f"{key} is in {self.name} already")
+        with self._writing(key):
+            if path.is_file():
+                raise taken
+            _make_folder(incoming.parent)
+            _make_folder(path.parent)
+            try:
+                _write(incoming, checked(pieces(body), sha256, key))
+                _link(incoming, path, taken)
+            finally:
+                incoming.unlink(missing_ok=True)
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        try:
+            with self._reading(key):
+                found = self._path(key).stat()
+                return found.st_size if stat.S_ISREG(found.st_mode) else None
+        except NotFoundError:
+            return None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Blobs."""
+        with self._reading(prefix):
+            for key in self._walk(prefix):
+                if key > after:
+                    yield key
+
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """See Blobs."""
+        for key in self.keys(prefix, after):
+            with suppress(NotFoundError), self._reading(key):
+                found = self._path(key).stat()
+                yield Blob(key, found.st_size, _time(found))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See Blobs."""
+        with self._reading(prefix):
+            for name, is_folder in self._names(prefix):
+                if is_folder and next(self._walk(f"{prefix}{name}"), None) is not None:
+                    yield name.removesuffix("/")
+
+    def delete(self, key: str) -> None:
+        """See Blobs. Empty folders stay: a create that is under way may be about to use them."""
+        path = self._path(key)
+        with self._writing(key), suppress(*_NOT_THERE):
+            path.unlink()
+            _sync(path.parent)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """See Blobs."""
+        app = prefix.split("/")[0]
+        incoming = self._root / _INCOMING
+        with self._reading(_INCOMING):
+            for path in sorted(incoming.glob(f"{app or '*'}/*")):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    name = path.relative_to(self._root).as_posix()
+                    yield Unfinished(name, path.name, found.st_size, _time(found))
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """See Blobs."""
+        with self._writing(unfinished.key):
+            (self._root / unfinished.key).unlink(missing_ok=True)
+
+    def settings(self) -> Settings:
+        """See Blobs."""
+        with self._reading(""):
+            return Settings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
+
+    def link(self, key: str, expires: timedelta) -> Link:
+        """See Blobs. A file's URL doesn't end."""
+        return Link(self._path(key).as_uri())
+
+    def _path(self, key: str) -> Path:
+        parts = key.removesuffix("/").split("/")
+        if key and any(not part or part.startswith(".") for part in parts):
+            raise StoreError(f"{key!r} can't be the name of a file in {self.name}")
+        return self._root.joinpath(*parts)
+
+    def _walk(self, prefix: str) -> Iterator[str]:
+        for name, is_folder in self._names(prefix):
+            if is_folder:
+                yield from self._walk(prefix + name)
+            else:
+                yield prefix + name
+
+    def _names(self, prefix: str) -> list[tuple[str, bool]]:
+        """The entries of a folder in the order of their keys, so folders sort by their name and `/`."""
+        try:
+            with os.scandir(self._path(prefix)) as entries:
+                found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+        except FileNotFoundError:
+            return []
+        return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in found)
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {key} can't be written: {error.strerror}",
+                hint=f"check space, permissions and hard links in {self._root}, then run it again",
+            ) from error
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except _NOT_THERE:
+            raise NotFoundError(f"{key} is not in {self.name}") from None
+        except OSError as error:
+            raise StoreError(
+                f"{self.name}: {key} can't be read: {error.strerror}",
+                hint=f"check the permissions of {self._root}",
+            ) from error
+
+
+def _write(path: Path, content: Iterator[bytes]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+        file.writelines(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _time(found: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(found.st_mtime, UTC)
+
+
+def _link(source: Path, target: Path, taken: ConflictError) -> None:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise taken from None
+    _sync(target.parent)
+
+
+def _make_folder(path: Path) -> None:
+    """Make `path` and what is missing above it; a crash afterwards loses none of them."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,82 @@
+"""Blobs in memory: the simplest thing that behaves; for tests of what stands on top."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import BinaryIO
+
+from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.pieces import checked, pieces
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.core.errors import ConflictError, NotFoundError
+
+
+class MemoryBlobs:
+    """Blobs of one process."""
+
+    name = "memory"
+    can_list = True
+    can_write = True
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._modified: dict[str, datetime] = {}
+        self._lock = Lock()
+
+    def get(self, key: str) -> bytes:
+        """See Blobs."""
+        try:
+            return self._blobs[key]
+        except KeyError:
+            raise NotFoundError(f"{key} is not in {self.name}") from None
+
+    def get_to(self, key: str, file: Sink, start: int = 0) -> None:
+        """See Blobs."""
+        file.write(self.get(key)[start:])
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        """See Blobs."""
+        content = b"".join(checked(pieces(body), sha256, key))
+        with self._lock:
+            if key in self._blobs:
+                raise ConflictError(f"{key} is in {self.name} already")
+            self._blobs[key] = content
+            self._modified[key] = datetime.now(UTC)
+
+    def size(self, key: str) -> int | None:
+        """See Blobs."""
+        return len(self._blobs[key]) if key in self._blobs else None
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Blobs."""
+        yield from sorted(key for key in tuple(self._blobs) if key.startswith(prefix) and key > after)
+
+    def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
+        """See Blobs."""
+        for key in self.keys(prefix, after):
+            yield Blob(key, len(self._blobs[key]), self._modified[key])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """See Blobs."""
+        below = (key.removeprefix(prefix) for key in self.keys(prefix))
+        yield from sorted({key.split("/")[0] for key in below if "/" in key})
+
+    def delete(self, key: str) -> None:
+        """See Blobs."""
+        with self._lock:
+            self._blobs.pop(key, None)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """See Blobs. In memory nothing is left unfinished."""
+        yield from ()
+
+    def abort(self, unfinished: Unfinished) -> None:
+        """See Blobs."""
+
+    def settings(self) -> Settings:
+        """See Blobs."""
+        return Settings(open_to_all=False)
+
+    def link(self, key: str, expires: timedelta) -> Link:
+        """See Blobs."""
+        return Link(f"memory:{key}")

@@ -1,0 +1,53 @@
+"""From a store's URL to the place that keeps its bytes."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import UsageError
+
+_HINT = "use s3://bucket/prefix, file:///dir, ./dir or https://host/path, in --store or FAP_STORE"
+
+
+def open_blobs(url: str) -> Blobs:
+    """The place `url` names: `s3://bucket/prefix`, `file:///dir`, a plain path, `https://` (read-only).
+
+    Connects to nothing yet. Raises UsageError for other URLs and for URLs with a password or a query.
+    """
+    if not url:
+        raise UsageError("no store is named", hint=_HINT)
+    if url.startswith(("/", "./", "../")):
+        from artifact_store.blobs.folder import FolderBlobs
+
+        return FolderBlobs(Path(url).absolute())
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise UsageError(f"the store's URL can't be read: {error}", hint=_HINT) from error
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UsageError(
+            f"a store's URL has no user, password or query: {parts.scheme}://{host or ''}{parts.path}",
+            hint="credentials for S3 come from the usual AWS variables and files",
+        )
+    if parts.scheme == "file":
+        if host not in (None, "localhost"):
+            raise UsageError(
+                f"{url}: a folder's URL has three slashes", hint=f"did you mean file:///{host}{parts.path}?"
+            )
+        from artifact_store.blobs.folder import FolderBlobs
+
+        return FolderBlobs(Path(unquote(parts.path or "/")))
+    if parts.scheme == "s3" and parts.netloc:
+        try:
+            from artifact_store.blobs.s3 import S3Blobs
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"{url} needs {error.name}, which is not installed", hint="pip install 'fapkit[s3]'"
+            ) from error
+        return S3Blobs(parts.netloc, parts.path.strip("/"))
+    if parts.scheme in ("http", "https") and host:
+        from artifact_store.blobs.web import WebBlobs
+
+        return WebBlobs(url.rstrip("/"))
+    raise UsageError(f"{url!r} names no kind of store", hint=_HINT)

@@ -1,0 +1,1 @@
+"""What may be removed from a store, and what must stay."""

@@ -1,0 +1,171 @@
+"""The names of everything in a store; nothing is ever written under two meanings.
+
+<app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.tgz
+<app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.sbom.cdx.json, .provenance.json
+<app>/artifacts/<version>/artifact.json
+<app>/artifacts/<version>/signatures/<sha256 of the signature>.sig
+<app>/artifacts/<version>/removed/<operation>.json
+<app>/stages/<stage>/00000042.json
+<app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
+<app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
+<app>/hosts/<stage>/<role>/<host>/<entry>-<time>-<operation>.json
+_wheels/<sha256 of an sdist>/<target>/…     what builders share; no app can be called so
+"""
+
+import re
+from datetime import datetime
+
+from artifact_store.artifact.ids import (
+    ArtifactId,
+    check_app,
+    check_digest,
+    check_host,
+    check_operation,
+    check_stage,
+)
+
+_RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
+_APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
+_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
+_HOST = re.compile(r"([^/]+/hosts/[^/]+/[^/]+/[^/]+/)[0-9]{8}-[0-9]{8}T[0-9]{6}Z-[^/]+\.json")
+_RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
+
+
+def artifacts(app: str) -> str:
+    """The prefix of all versions of an app."""
+    return f"{check_app(app)}/artifacts/"
+
+
+def record(artifact: ArtifactId) -> str:
+    """The key whose existence is the existence of the version."""
+    return f"{artifacts(artifact.app)}{artifact.version}/artifact.json"
+
+
+def archive(artifact: ArtifactId, digest: str, operation: str) -> str:
+    """The key of the artifact's bytes, whose sha256 is `digest`, as the push `operation` put them there."""
+    folder = f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}"
+    return f"{folder}/{check_operation(operation)}/{artifact.file_name}"
+
+
+def evidence(archive: str, kind: str) -> str:
+    """The key of what was packed beside the artifact at the key `archive`; `kind` is one of `evidence`."""
+    return archive.removesuffix(".tgz") + kind
+
+
+def signatures(artifact: ArtifactId) -> str:
+    """The prefix of a version's signatures."""
+    return f"{artifacts(artifact.app)}{artifact.version}/signatures/"
+
+
+def removals(artifact: ArtifactId) -> str:
+    """The prefix of the marks that gc leaves on a version it removes."""
+    return f"{artifacts(artifact.app)}{artifact.version}/removed/"
+
+
+def removal(artifact: ArtifactId, operation: str) -> str:
+    """The key of the mark of one run of gc."""
+    return f"{removals(artifact)}{check_operation(operation)}.json"
+
+
+def recorded_version(key: str) -> str | None:
+    """The version whose record is at `key`, or None if the key is no record's."""
+    match = _RECORD.fullmatch(key)
+    return match[1] if match else None
+
+
+def stages(app: str) -> str:
+    """The prefix of all stages of an app."""
+    return f"{check_app(app)}/stages/"
+
+
+def log(app: str, stage: str) -> str:
+    """The prefix of a stage's log."""
+    return f"{stages(app)}{check_stage(stage)}/"
+
+
+def entry(app: str, stage: str, number: int) -> str:
+    """The key of entry `number` (from 1) of a stage's log."""
+    return f"{log(app, stage)}{number:08d}.json"
+
+
+def approvals(app: str, stage: str, digest: str) -> str:
+    """The prefix of the approvals of an artifact, whose sha256 is `digest`, for a stage."""
+    return f"{log(app, stage)}approvals/{check_digest(digest)}/"
+
+
+def all_approvals(app: str, stage: str) -> str:
+    """The prefix of the approvals of all artifacts for a stage."""
+    return f"{log(app, stage)}approvals/"
+
+
+def approved_digest(key: str) -> str | None:
+    """The sha256 of the artifact that the approval at `key` is for, or None if the key is no approval's."""
+    match = _APPROVAL.fullmatch(key)
+    return match[1] if match else None
+
+
+def entry_number(key: str) -> int | None:
+    """The number of the log entry at `key`, or None if the key is no entry's."""
+    match = _ENTRY.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def all_releases(app: str) -> str:
+    """The prefix of the release records of all stages."""
+    return f"{check_app(app)}/releases/"
+
+
+def releases(app: str, stage: str, role: str | None = None) -> str:
+    """The prefix of the release records of a stage, or of one of its roles."""
+    folder = f"{all_releases(app)}{check_stage(stage)}/"
+    return folder if role is None else f"{folder}{check_stage(role)}/"
+
+
+def release(app: str, stage: str, role: str, at: datetime, entry: int, operation: str) -> str:
+    """The key of the record of a run that ended at `at` (UTC) and released an entry of the stage's log."""
+    name = f"{at:%Y%m%dT%H%M%SZ}-{entry:08d}-{check_operation(operation)}.json"
+    return f"{releases(app, stage, role)}{name}"
+
+
+def released_entry(key: str) -> int | None:
+    """The number of the log entry that the record at `key` is about, or None if the key is no record's."""
+    match = _RELEASE.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def hosts(app: str, stage: str, role: str | None = None) -> str:
+    """The prefix of what the hosts of a stage, or of one of its roles, did by themselves."""
+    folder = f"{check_app(app)}/hosts/{check_stage(stage)}/"
+    return folder if role is None else f"{folder}{check_stage(role)}/"
+
+
+def host(app: str, stage: str, role: str, name: str) -> str:
+    """The prefix of what one host did by itself; the records below it sort in the order of what they tell."""
+    return f"{hosts(app, stage, role)}{check_host(name)}/"
+
+
+def host_record(folder: str, entry: int, at: datetime, operation: str) -> str:
+    """The key, in a host's folder, of a run that ended at `at` (UTC) and tried an entry of the log."""
+    return f"{folder}{entry:08d}-{at:%Y%m%dT%H%M%SZ}-{check_operation(operation)}.json"
+
+
+def host_folder(key: str) -> str | None:
+    """The host's prefix in the key of one of its records, or None if the key is no such record's."""
+    match = _HOST.fullmatch(key)
+    return match[1] if match else None
+
+
+def is_app(folder: str) -> bool:
+    """Whether this top folder is an app's; the others are of a store's other uses."""
+    return not folder.startswith("_")
+
+
+def shared_wheel_entry(source: str, target: str, number: int) -> str:
+    """The key whose existence says which wheel was built from an sdist with this sha256 for a target."""
+    return f"_wheels/{check_digest(source)}/{target}/{number:08d}.json"
+
+
+def shared_wheel(source: str, target: str, number: int, digest: str, file: str) -> str:
+    """The key of the bytes of that wheel, whose sha256 is `digest`."""
+    folder = shared_wheel_entry(source, target, number).removesuffix(".json")
+    return f"{folder}/{check_digest(digest)}/{file}"

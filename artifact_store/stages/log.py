@@ -1,0 +1,126 @@
+"""Read and extend a stage's log in a store."""
+
+from collections.abc import Iterator
+
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.records import keys as layout
+from artifact_store.stages import log_rules as promotion
+from artifact_store.stages.log_rules import Entry, StageState
+
+
+class StageLog:
+    """The log of one stage. It never goes below the highest number it has seen."""
+
+    def __init__(self, blobs: Blobs, app: str, stage: str, *, unsafe: bool = False) -> None:
+        """With `unsafe`, entries are written even where the place would overwrite them."""
+        self._blobs = blobs
+        self._proven = unsafe
+        self._app = app
+        self._stage = stage
+        self._seen: Entry | None = None
+
+    def last(self) -> Entry | None:
+        """The entry that holds the stage's state, or None if nothing was ever promoted to it."""
+        seen = self._seen.state.number if self._seen else 0
+        self._seen = self._listed(seen) if self._blobs.can_list else self._bisected(seen)
+        return self._seen
+
+    def all(self) -> list[Entry]:
+        """Every entry, the first one first; raises VerificationError if the chain is broken."""
+        last = self.last()
+        if last is None:
+            return []
+        entries = [self._existing(number) for number in range(1, last.state.number)] + [last]
+        promotion.check_chain(entries)
+        return entries
+
+    def newest_first(self) -> Iterator[Entry]:
+        """Every entry, the last one first, each read when it is asked for.
+
+        The chain is not checked: an entry that someone forged must not keep others from going back.
+        """
+        entry = self.last()
+        while entry:
+            yield entry
+            number = entry.state.number - 1
+            entry = self._existing(number) if number else None
+
+    def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
+        """Write the next entry; raise ConflictError, naming the winner, if someone else was first.
+
+        Raises StoreError if the place overwrites what is there: then two could both be first.
+        """
+        key = layout.entry(self._app, self._stage, state.number)
+        if state.number > 1:
+            self._prove(state.number - 1)
+        try:
+            self._blobs.create(key, promotion.encode(state, signatures))
+        except ConflictError:
+            winner = self._existing(state.number).state
+            if winner.operation == state.operation:
+                return
+            raise ConflictError(
+                f"{self._app} {self._stage}: {winner.who} was first, "
+                f"{winner.action} of {winner.version} is entry {winner.number}",
+                hint=f"look at `fapstore history {self._app} {self._stage}`, then decide again",
+            ) from None
+        if state.number == 1:
+            self._prove(1)
+
+    def _prove(self, number: int) -> None:
+        """Write an entry that is there once more, as it is: it does no harm, and must be refused."""
+        if self._proven:
+            return
+        key = layout.entry(self._app, self._stage, number)
+        try:
+            self._blobs.create(key, self._blobs.get(key))
+        except ConflictError:
+            self._proven = True
+            return
+        raise StoreError(
+            f"{self._blobs.name} overwrites what is there, so of two promotions at once one could be lost",
+            hint="see `fapstore doctor`; if nobody else promotes now: the same with "
+            "`fapstore --unsafe-store`",
+        )
+
+    def _listed(self, seen: int) -> Entry | None:
+        """A listing may lag behind: page it to its end, then ask for numbers until one is not there."""
+        prefix = layout.log(self._app, self._stage)
+        after = layout.entry(self._app, self._stage, seen) if seen else ""
+        numbers = (layout.entry_number(key) for key in self._blobs.keys(prefix, after))
+        highest = max((number for number in numbers if number), default=seen)
+        found = self._seen if highest == seen else self._existing(highest)
+        while further := self._find(highest + 1):
+            highest, found = highest + 1, further
+        return found
+
+    def _bisected(self, seen: int) -> Entry | None:
+        """Without a listing: ask for the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
+        found, low, step = self._seen, seen, 1
+        while further := self._find(low + step):
+            found, low, step = further, low + step, step * 2
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            if further := self._find(middle):
+                found, low = further, middle
+            else:
+                high = middle
+        return found
+
+    def _find(self, number: int) -> Entry | None:
+        try:
+            data = self._blobs.get(layout.entry(self._app, self._stage, number))
+        except NotFoundError:
+            return None
+        return promotion.decode(data, self._app, self._stage, number)
+
+    def _existing(self, number: int) -> Entry:
+        entry = self._find(number)
+        if entry is None:
+            raise StoreError(
+                f"{self._blobs.name}: {self._app} {self._stage} has no entry {number}, but later ones",
+                hint="entries are never deleted: restore it from a backup or from the bucket's versions",
+            )
+        return entry

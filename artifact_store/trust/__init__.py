@@ -1,0 +1,1 @@
+"""Signatures: who may sign, who signed what."""

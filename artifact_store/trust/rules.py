@@ -1,0 +1,149 @@
+"""The app's rules and keys, as fapstore.toml (or pyproject.toml) and the command line name them."""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from artifact_store.artifact.ids import check_app, check_stage
+from artifact_store.core.errors import UsageError
+from artifact_store.stages.policy import Policy
+
+OWN_FILE = "fapstore.toml"
+SHARED_FILE = "pyproject.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """By which rules stages change, whose signatures count, and with which key we sign."""
+
+    policy: Policy
+    policy_digest: str = ""
+    """The sha256 of the rules and of the allowed signers, in hexadecimal; empty where there are no rules."""
+    signers: Path | None = None
+    """An OpenSSH allowed-signers file."""
+    key: Path | None = None
+    """A private key, or a public one that ssh-agent holds the other half of."""
+
+
+NO_RULES = Trust(policy=Policy())
+
+
+def signed_by(signers: Path) -> Trust:
+    """No rules but that everything read is signed by one of these allowed signers."""
+    return Trust(policy=Policy(require_signatures=True), signers=signers)
+
+
+def load(
+    folder: Path, config: Path | None = None, signers: Path | None = None, key: Path | None = None
+) -> Trust:
+    """The rules of `config`, else of fapstore.toml or pyproject.toml's [tool.fapstore] in `folder`, or none.
+
+    `signers` wins over the file's, and demands signatures. Raises UsageError for a file that can't be read,
+    an unknown key, a wrong value, and rules that nobody can fulfil.
+    """
+    path, values = (config, _values(config)) if config else _found(folder)
+    if config and values is None:
+        raise UsageError(f"{config} has no [tool.fapstore]", hint="write the rules there")
+    policy = _policy(values, path.name) if path and values is not None else Policy()
+    if policy.signers and path and not signers:
+        signers = path.parent / policy.signers
+    elif signers:
+        policy = msgspec.structs.replace(policy, require_signatures=True)
+    if signers and not signers.is_file():
+        raise UsageError(f"there is no file {signers}", hint="it lists who may sign: see ssh-keygen(1)")
+    digest = _digest(policy, signers) if values is not None else ""
+    return Trust(policy=policy, policy_digest=digest, signers=signers, key=key)
+
+
+def _found(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
+    """The file of rules in a folder, and what it says."""
+    own, shared = (
+        (path, _values(path)) if path.is_file() else (None, None)
+        for path in (folder / OWN_FILE, folder / SHARED_FILE)
+    )
+    if own[0] and shared[1] is not None:
+        raise UsageError(
+            f"both {OWN_FILE} and [tool.fapstore] of {SHARED_FILE} are there", hint="keep one of them"
+        )
+    return own if own[0] else shared
+
+
+def _values(path: Path) -> dict[str, Any] | None:
+    """The table of rules in a file; None if a pyproject.toml has none."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"{path} can't be read: {error.strerror}", hint="name the rules with --config"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name}: {error}", hint="mend the file: the rules are in it") from error
+    if path.name != SHARED_FILE:
+        return values
+    tool = values.get("tool", {})
+    table = tool.get("fapstore") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise UsageError(f"{path.name}: tool.fapstore is not a table", hint="write [tool.fapstore]")
+    return table
+
+
+def _policy(values: dict[str, Any], name: str) -> Policy:
+    for key in values:
+        if key not in Policy.__struct_fields__:
+            near = get_close_matches(key, Policy.__struct_fields__, n=1)
+            known = f"known keys: {', '.join(Policy.__struct_fields__)}"
+            raise UsageError(
+                f"{name}: unknown key {key!r}", hint=f"did you mean {near[0]}?" if near else known
+            )
+    try:
+        policy = msgspec.convert(values, Policy)
+    except msgspec.ValidationError as error:
+        text, _, key = str(error).partition(" - at `$")
+        raise UsageError(
+            f"{name}{key.rstrip('`').replace('.', ' ', 1)}: {text}", hint="see docs/fapstore.toml"
+        ) from error
+    _check(policy, name)
+    return policy
+
+
+def _check(policy: Policy, name: str) -> None:
+    for stage in (*policy.stages, *policy.protected):
+        check_stage(stage)
+    if policy.app:
+        check_app(policy.app)
+    if len(set(policy.stages)) < len(policy.stages):
+        raise UsageError(f"{name} stages: a stage stands there twice", hint="name each once, in their order")
+    for stage in policy.protected:
+        if policy.stages and stage not in policy.stages:
+            raise UsageError(
+                f"{name} protected: {stage} is not among stages", hint="name it in both, or neither"
+            )
+    if policy.require_released and not set(policy.protected) & set(policy.stages[1:]):
+        raise UsageError(
+            f"{name} require_released: no protected stage has a stage before it",
+            hint='say, for example: stages = ["staging", "production"] and protected = ["production"]',
+        )
+    if policy.approvals < 0 or (policy.approvals and not policy.protected):
+        raise UsageError(f"{name} approvals: {policy.approvals} for no stage", hint="name protected stages")
+    if policy.approvers and len(set(policy.approvers)) < policy.approvals:
+        raise UsageError(
+            f"{name} approvals: {policy.approvals} of {len(set(policy.approvers))} approvers",
+            hint="name more approvers, or ask for fewer approvals",
+        )
+    if (policy.approvals or policy.require_signatures) and not policy.signers:
+        raise UsageError(
+            f"{name}: signatures are asked for, and nobody may sign",
+            hint='say `signers = "allowed_signers"`, a file of lines `ann@example.com ssh-ed25519 AAAA…`',
+        )
+
+
+def _digest(policy: Policy, signers: Path | None) -> str:
+    hashed = hashlib.sha256(msgspec.json.encode(policy))
+    if signers:
+        hashed.update(signers.read_bytes())
+    return hashed.hexdigest()

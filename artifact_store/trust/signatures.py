@@ -1,0 +1,214 @@
+"""What people sign about a version: that its bytes are ours, and that it may go to a stage.
+
+Each is an envelope of one statement and one signature, under the signature's sha256, added at any time:
+
+    <app>/artifacts/<version>/signatures/<sha256>.sig
+    <app>/stages/<stage>/approvals/<digest>/<sha256>.sig
+
+A statement says itself what it is about, so a copy in another place is worth nothing.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import ConflictError, NotFoundError, UsageError, VerificationError
+from artifact_store.records import envelope
+from artifact_store.records import keys as layout
+from artifact_store.records.artifact import ArtifactRecord
+from artifact_store.stages import log_rules as promotion
+from artifact_store.stages.log_rules import Entry, StageState
+from artifact_store.trust import ssh_keygen as signing
+from artifact_store.trust.rules import Trust
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """States that a version of an app is the bytes with this sha256."""
+
+    app: str
+    version: str
+    digest: str
+    who: str
+    at: datetime
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """States that a version, with this sha256, may go to a stage."""
+
+    app: str
+    stage: str
+    version: str
+    digest: str
+    who: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Attested:
+    """A stored statement, and who of the allowed signers signed it; else what is wrong with it."""
+
+    key: str
+    by: str
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """The sha256 under which it lies."""
+        return self.key.rpartition("/")[2].removesuffix(".sig")
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A statement that was signed and stored, and whose signature it is, if allowed signers are known."""
+
+    statement: Signature | Approval
+    by: str
+
+
+class Notary:
+    """Signs with our key, and says whose signatures are good, by the allowed signers of a `Trust`."""
+
+    def __init__(self, blobs: Blobs, trust: Trust) -> None:
+        self._blobs = blobs
+        self._trust = trust
+
+    def attest(self, statement: Signature | Approval) -> Signed:
+        """Sign and store a statement.
+
+        Raises UsageError if there is no key, or it can't sign; VerificationError, storing nothing, if no
+        reader would accept it.
+        """
+        text = msgspec.json.encode(statement)
+        made, by = self._sign(text, _namespace(statement), statement.at)
+        name = hashlib.sha256(made.encode()).hexdigest()
+        with suppress(ConflictError):  # the name is that of this very signature: it is there
+            self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (made,)))
+        return Signed(statement, by)
+
+    def sign_entry(self, state: StageState) -> tuple[str, ...]:
+        """The signatures of a new entry: one, if there is a key or signatures are demanded; as `attest`."""
+        if self._trust.key is None and not self._trust.policy.require_signatures:
+            return ()
+        made, _ = self._sign(promotion.statement(state), signing.STAGE, state.at)
+        return (made,)
+
+    def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[Attested]:
+        """The signatures of a version, good and bad, the one named `first` before the others.
+
+        There are none if no allowed signers are known.
+        """
+        wanted = {"app": record.app, "version": record.version, "digest": record.digest}
+        prefix = layout.signatures(ArtifactId(record.app, record.version))
+        yield from self._read(prefix, Signature, wanted, first)
+
+    def approvals(self, record: ArtifactRecord, stage: str) -> Iterator[Attested]:
+        """The approvals of a version for a stage, good and bad; none if no allowed signers are known."""
+        wanted = {"app": record.app, "stage": stage, "version": record.version, "digest": record.digest}
+        yield from self._read(layout.approvals(record.app, stage, record.digest), Approval, wanted)
+
+    def signature(self, record: ArtifactRecord) -> str:
+        """The name of a valid signature of a version; empty if there is none, or no signers are known."""
+        return next((signature.name for signature in self.signatures(record) if signature.by), "")
+
+    def approved_by(self, record: ArtifactRecord, stage: str) -> tuple[str, ...]:
+        """The allowed signers who approved a version for a stage, each once."""
+        return tuple(sorted({given.by for given in self.approvals(record, stage) if given.by}))
+
+    def entry_signed_by(self, entry: Entry) -> tuple[str, ...]:
+        """The allowed signers who signed an entry; none if no allowed signers are known."""
+        if not self._trust.signers:
+            return ()
+        return signing.signed_by(entry.sealed, signing.STAGE, self._trust.signers, entry.state.at)
+
+    def all_signed_by(self, entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+        """Who signed each of many entries, several checked at a time."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return list(pool.map(self.entry_signed_by, entries))
+
+    def trusts(self, entry: Entry) -> bool:
+        """Whether an entry has a valid signature, or none is demanded."""
+        return not self._trust.policy.require_signatures or bool(self.entry_signed_by(entry))
+
+    def check_entry(self, entry: Entry) -> None:
+        """Raise VerificationError if signatures are demanded and an entry has no valid one."""
+        if not self.trusts(entry):
+            state = entry.state
+            raise VerificationError(
+                f"entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
+                "has no valid signature",
+                hint=f"see who wrote it: fapstore history {state.app} {state.stage}\n"
+                f"if it is right: fapstore promote {state.app} {state.version} {state.stage} --key KEY",
+            )
+
+    def check_artifact(self, record: ArtifactRecord, first: str = "") -> None:
+        """Raise VerificationError if signatures are demanded and a version has no valid one.
+
+        The signature named `first` is tried first; a store that can't be listed has no other.
+        """
+        if not self._trust.policy.require_signatures:
+            return
+        problems: dict[str, None] = {}
+        for signature in self.signatures(record, first):
+            if signature.by:
+                return
+            problems[signature.problem] = None
+        raise VerificationError(
+            f"{record.app} {record.version} in {self._blobs.name} has no valid signature"
+            + "".join(f"; {problem}" for problem in list(problems)[:3]),
+            hint=f"fapstore sign {record.app} {record.version} --key KEY",
+        )
+
+    def _sign(self, text: bytes, namespace: str, at: datetime) -> tuple[str, str]:
+        if self._trust.key is None:
+            raise UsageError(
+                "this has to be signed, and no key is named",
+                hint="--key ~/.ssh/id_ed25519, or FAP_SIGNING_KEY; a .pub names a key of ssh-agent",
+            )
+        return signing.sign_as_allowed(text, namespace, self._trust.key, self._trust.signers, at)
+
+    def _read(
+        self, prefix: str, kind: type[Signature] | type[Approval], wanted: dict[str, str], first: str = ""
+    ) -> Iterator[Attested]:
+        signers = self._trust.signers
+        if not signers:
+            return
+        named = [f"{prefix}{first}.sig"] if first else []
+        for key in chain(named, self._blobs.keys(prefix) if self._blobs.can_list or not named else ()):
+            try:
+                yield Attested(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
+            except (VerificationError, NotFoundError) as error:
+                yield Attested(key, "", error.message)
+
+
+def _checked(
+    key: str, data: bytes, kind: type[Signature] | type[Approval], wanted: dict[str, str], signers: Path
+) -> str:
+    """Who signed what is stored at `key`; raises VerificationError unless it states what is `wanted`."""
+    statement, sealed = envelope.read(data, kind, key)
+    for name, value in wanted.items():
+        if (found := getattr(statement, name)) != value:
+            raise VerificationError(f"a signature is about another {name}: {found}")
+    if len(sealed.signatures) != 1:
+        raise VerificationError(f"{key} has {len(sealed.signatures)} signatures, not one")
+    text, namespace = bytes(sealed.statement), _namespace(statement)
+    return signing.signer(text, sealed.signatures[0], namespace, signers, statement.at)
+
+
+def _namespace(statement: Signature | Approval) -> str:
+    return signing.ARTIFACT if isinstance(statement, Signature) else signing.APPROVAL
+
+
+def _folder(statement: Signature | Approval) -> str:
+    if isinstance(statement, Signature):
+        return layout.signatures(ArtifactId(statement.app, statement.version))
+    return layout.approvals(statement.app, statement.stage, statement.digest)

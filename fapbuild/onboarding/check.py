@@ -1,0 +1,262 @@
+"""`fapbuild check`: the twelve factors (12factor.net), as far as a project's folder shows them. Read-only.
+
+`wrong` is what `pack` refuses, what two builds of one commit can differ by, and what no install on a host
+can do. All else is a `note`: it may be right for this app.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from artifact_store.core.errors import FapError
+from artifact_store.core.finding import Finding
+from fapbuild import locks
+from fapbuild.archive.members import Entry
+from fapbuild.cache import Cache, default_folder
+from fapbuild.guards import files as guards
+from fapbuild.packing import contents
+from fapbuild.project import config, procfile, target
+from fapbuild.project import git_tree as sources
+from fapbuild.project.config import Project, Settings, is_pylock
+from fapbuild.project.git_tree import SourceTree
+
+CODEBASE, DEPENDENCIES, CONFIG = "I codebase", "II dependencies", "III config"
+SEPARATION, PROCESSES, PORT, CONCURRENCY = (
+    "V separation",
+    "VI processes",
+    "VII port binding",
+    "VIII concurrency",
+)
+DISPOSABILITY, LOGS, ADMIN = "IX disposability", "XI logs", "XII admin processes"
+
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+_FETCHES = re.compile(
+    r"\b(curl|wget|git clone|apt-get|npm|yarn|gcc|make|pip3? install(?!.*--(?:no-index|find-links)))(?=\s)"
+)
+_PORT = re.compile(r"\$\{?PORT\b|unix:")
+_FIXED = re.compile(r"(?:--bind|--port|-b|-p|--http)[ =](?:\S*:)?(\d{2,5})(?=\s|$)")
+_DATA = re.compile(r"\.(?:sqlite3?|db|pid|sock)$", re.I)
+_LOG = re.compile(r"(?:^|/)logs?/[^.][^/]*$|\.log(?:\.\d+)?$", re.I)
+_TO_FILE = re.compile(rb"\b\w*FileHandler\b")
+_SETTINGS = re.compile(r"\.(?:py|ini|cfg|toml|ya?ml|json)$")
+_TESTS = re.compile(r"(?:^|/)(?:tests?|docs?)/|(?:^|/)test_[^/]*$")
+_SHOWN = 3
+
+
+def check(root: Path, output: Path) -> Iterator[Finding]:
+    """What the project in `root` has of the factors, one by one, as its files are now; those in `output` are
+    not looked at.
+
+    Raises UsageError for settings that can't be read, FapError if there is no commit.
+    """
+    changed = sources.changes(root, output)
+    with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
+        into = Path(work) / "tree"
+        tree = sources.read(root, "HEAD", into, with_changes=bool(changed), ignore=output)
+        project = config.load(tree.folder)
+        files = contents.committed(tree, project.settings.exclude)
+        yield from _codebase(root, changed, tree)
+        yield from _dependencies(project, tree)
+        yield from _config(files, tree, project.settings)
+        yield from _separation(files, project.settings)
+        yield _none_of(
+            PROCESSES,
+            "files that an app writes are committed",
+            _named(files, _DATA),
+            "a release is read-only: keep them in shared/ (linked_files, linked_dirs of deploy.yml)",
+            otherwise="no files that an app writes are committed",
+        )
+        yield from _processes(tree)
+        yield from _logs(files)
+
+
+def _codebase(root: Path, changed: tuple[str, ...], tree: SourceTree) -> Iterator[Finding]:
+    yield _guarded(CODEBASE, "all that is here is committed", lambda: guards.check_clean(changed))
+    pushed = sources.is_pushed(root, tree.commit)
+    if not tree.repository:
+        yield Finding(CODEBASE, "note", "no remote has this repository", "git remote add origin URL")
+    else:
+        yield _guarded(
+            CODEBASE,
+            f"commit {tree.commit[:12]} is pushed",
+            lambda: guards.check_pushed(tree.commit, pushed=pushed),
+        )
+
+
+def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
+    settings = project.settings
+    try:
+        platform = target.parse(settings.target)
+        pins, reason = _locked(project, tree, target.marker_environment(platform))
+    except FapError as error:
+        yield _wrong(DEPENDENCIES, error)
+        return
+    if reason:
+        yield Finding(DEPENDENCIES, "wrong", reason, f"fapbuild lock, and commit {settings.lock}")
+    else:
+        yield Finding(
+            DEPENDENCIES, "right", f"{settings.lock or 'no lock'}: {len(pins)} packages, each with its hashes"
+        )
+    if built := [pin.name for pin in pins if pin.origin]:
+        fix = "publish them to an index as wheels, or share what was built: --wheel-store STORE"
+        yield Finding(DEPENDENCIES, "note", f"built from source by who packs: {_some(built)}", fix)
+    if settings.target:
+        yield Finding(DEPENDENCIES, "right", f"packed for {target.name(platform)}")
+    else:
+        yield Finding(
+            DEPENDENCIES,
+            "note",
+            f"no target is given, so it is packed for the machine that packs, here {target.name(platform)}",
+            'name your hosts in [tool.fapbuild]: target = "cp312-manylinux_2_28_x86_64"',
+        )
+
+
+def _locked(
+    project: Project, tree: SourceTree, environment: Mapping[str, str]
+) -> tuple[tuple[locks.Pin, ...], str]:
+    """The committed lock, and why a build can't go by it; nothing is resolved."""
+    for path in locks.asked(project, tree.folder).paths:
+        sources.bring(tree, path)
+    if not is_pylock(project.settings.lock):
+        return locks.standing(project, tree.folder, environment)
+    # A lock of this kind is used as it is, or refused.
+    return locks.resolve(project, tree.folder, tree.folder, environment, lambda _: None), ""
+
+
+def _config(files: tuple[Entry, ...], tree: SourceTree, settings: Settings) -> Iterator[Finding]:
+    checked = guards.unallowed(files, settings)
+    oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
+    paths = [entry.path for entry in checked]
+    yield _guarded(CONFIG, "no file is named like a secret", lambda: guards.check_secret_names(paths))
+    yield _guarded(
+        CONFIG,
+        "no text looks like a key or token",
+        lambda: guards.check_secret_texts(checked, oids, cache),
+    )
+    if settings.requires_env:
+        yield Finding(CONFIG, "right", f"needs the variables {', '.join(settings.requires_env)}")
+    else:
+        yield Finding(
+            CONFIG,
+            "note",
+            "no variable is declared, so a host that lacks one is found out when the app runs",
+            'name those it can\'t do without in [tool.fapbuild]: requires_env = ["DATABASE_URL"]',
+        )
+
+
+def _separation(files: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
+    own, checked = settings.installer == "own", guards.unallowed(files, settings)
+    paths = [entry.path for entry in files]
+    try:
+        guards.check_names(paths, own_installer=own)
+        guards.check_sizes(checked, settings.file_limit)
+    except FapError as error:
+        yield _wrong(SEPARATION, error)
+    scripts = {"post_install": "\n".join(settings.post_install)}
+    if own:
+        scripts["install.sh"] = "".join(_text(entry) for entry in files if entry.path == "install.sh")
+    wanted = {where: sorted(set(_FETCHES.findall(_COMMENT.sub("", text)))) for where, text in scripts.items()}
+    fetched = [f"{where} ({', '.join(words)})" for where, words in wanted.items() if words]
+    if fetched:
+        yield Finding(
+            SEPARATION,
+            "wrong",
+            f"an install has no network and no compiler, and it is wanted by {_some(fetched)}",
+            "do it when packing: wheels by the lock, compiled files by [[tool.fapbuild.assets]]",
+        )
+    else:
+        steps = [step.name for step in settings.assets]
+        compiled = f"{_some(steps)} compiled when packing; " if steps else ""
+        yield Finding(SEPARATION, "right", f"{compiled}an install fetches and compiles nothing")
+
+
+def _processes(tree: SourceTree) -> Iterator[Finding]:
+    try:
+        processes = procfile.read(tree.folder)
+    except FapError as error:
+        yield _wrong(CONCURRENCY, error)
+        return
+    if not processes:
+        fix = "write one: web: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+        yield Finding(CONCURRENCY, "note", "no Procfile says which processes there are", fix)
+        return
+    yield Finding(CONCURRENCY, "right", f"processes of the Procfile: {', '.join(processes)}")
+    if web := processes.get("web"):
+        if _PORT.search(web):
+            yield Finding(PORT, "right", "web binds the port that it is given")
+        else:
+            fixed = _FIXED.search(web)
+            says = f"web always binds port {fixed[1]}" if fixed else "web does not name $PORT"
+            fix = "give it the port: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+            yield Finding(PORT, "note", says, fix)
+    shells = [name for name, line in processes.items() if re.search(r"[;|&]", line) and "exec " not in line]
+    yield _none_of(
+        DISPOSABILITY,
+        "a shell stands between SIGTERM and the process",
+        shells,
+        "put exec before its last command: cd site && exec gunicorn …",
+        otherwise="SIGTERM reaches each process itself",
+    )
+    for name in {"release"} & processes.keys():
+        fix = f"say in deploy.yml, so that it runs once a rollout: release_command: .fap/run {name}"
+        yield Finding(ADMIN, "note", f"{name} is a process like all others here", fix)
+
+
+def _logs(files: tuple[Entry, ...]) -> Iterator[Finding]:
+    yield _none_of(
+        LOGS,
+        "log files are committed",
+        _named(files, _LOG),
+        "git rm --cached them, and name them in .gitignore",
+        otherwise="no log files are committed",
+    )
+    to_files = [
+        entry.path
+        for entry in files
+        if _SETTINGS.search(entry.path)
+        and not _TESTS.search(entry.path)
+        and isinstance(entry.content, Path)
+        and entry.size < 1_000_000
+        and _TO_FILE.search(entry.content.read_bytes())
+    ]
+    yield _none_of(
+        LOGS,
+        "logging goes to files",
+        to_files,
+        "log to stdout, which supervisor and journald keep (logging.StreamHandler): a release is read-only",
+        otherwise="no logging goes to files",
+    )
+
+
+def _guarded(factor: str, says: str, guard: Callable[[], None]) -> Finding:
+    """What a guard of `pack` has to say, or that all is well."""
+    try:
+        guard()
+    except FapError as error:
+        return _wrong(factor, error)
+    return Finding(factor, "right", says)
+
+
+def _wrong(factor: str, error: FapError) -> Finding:
+    first, *lines = error.message.splitlines()
+    return Finding(factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), error.hint)
+
+
+def _none_of(factor: str, says: str, found: Sequence[str], fix: str, *, otherwise: str) -> Finding:
+    if found:
+        return Finding(factor, "note", f"{says}: {_some(found)}", fix)
+    return Finding(factor, "right", otherwise)
+
+
+def _named(files: Iterable[Entry], pattern: re.Pattern[str]) -> list[str]:
+    return [entry.path for entry in files if pattern.search(entry.path) and not _TESTS.search(entry.path)]
+
+
+def _text(entry: Entry) -> str:
+    return entry.content.read_text("utf-8", "replace") if isinstance(entry.content, Path) else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

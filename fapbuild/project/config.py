@@ -1,0 +1,244 @@
+"""`[tool.fapbuild]` of pyproject.toml, or a whole fapbuild.toml."""
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from artifact_store.artifact.ids import check_app
+from artifact_store.core.errors import UsageError
+
+PYPROJECT = "pyproject.toml"
+OWN_FILE = "fapbuild.toml"
+LOCKS = ("pylock.toml", "uv.lock", "poetry.lock")
+"""Locks that other tools write, in the order in which they are looked for."""
+
+
+class Assets(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset step: shell commands, and the files or folders they make."""
+
+    name: str
+    run: tuple[str, ...]
+    outputs: tuple[str, ...]
+    directory: str = "."
+    inputs: tuple[str, ...] = ()
+    """Patterns of the only files it gets; without any, all."""
+    scratch: tuple[str, ...] = ()
+    """Patterns of files it may leave behind, besides those of the usual tools."""
+    tools: tuple[str, ...] = ()
+    """Commands whose output says which versions it is made with."""
+    environment: dict[str, str] = {}
+    pass_env: tuple[str, ...] = ()
+    """Names of variables it gets as they are when packing."""
+    venv: bool = False
+    """Whether the vendored packages are there, in a venv first on its PATH."""
+
+
+class Allowed(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that a guard would refuse (patterns as in .gitignore), and why they are harmless."""
+
+    path: str
+    reason: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of `[tool.fapbuild]`; paths are relative to the project's folder."""
+
+    app: str = ""
+    requirements: str = ""
+    lock: str = ""
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    package: bool = False
+    """Whether the project itself is built into a wheel and installed too."""
+    target: str = ""
+    exclude: tuple[str, ...] = ()
+    requires_env: tuple[str, ...] = ()
+    installer: Literal["fapkit", "own"] = "fapkit"
+    post_install: tuple[str, ...] = ()
+    allow: tuple[Allowed, ...] = ()
+    file_limit: int = 100
+    """The largest file of the project, or of an asset step, in MB (1 000 000 bytes)."""
+    assets: tuple[Assets, ...] = ()
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings with every default filled in, and what pyproject.toml says of dependencies."""
+
+    settings: Settings
+    dependencies: tuple[str, ...]
+    """`[project.dependencies]`, with extras and groups; used if `settings.requirements` is empty."""
+
+
+def load(folder: Path) -> Project:
+    """Read the settings of the project in `folder`.
+
+    Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path that
+    leaves the project, or a missing app name.
+    """
+    pyproject = _toml(folder / PYPROJECT)
+    own = _toml(folder / OWN_FILE)
+    tool = _table(pyproject, "tool").get("fapbuild")
+    if own and tool is not None:
+        raise UsageError(f"both {OWN_FILE} and [tool.fapbuild] of {PYPROJECT} are there", hint="keep one")
+    where = OWN_FILE if own else f"{PYPROJECT}: [tool.fapbuild]"
+    settings = _settings(own or tool or {}, where)
+    project = _table(pyproject, "project")
+    named = project.get("name") or _table(_table(pyproject, "tool"), "poetry").get("name", "")
+    app = settings.app or re.sub(r"[-_.]+", "-", str(named)).lower()
+    if not app:
+        raise UsageError(
+            "this project has no name",
+            hint=f'add to {PYPROJECT}:\n  [tool.fapbuild]\n  app = "shop"',
+        )
+    check_app(app)
+    requirements, lock = _files(folder, settings)
+    if requirements and not is_pylock(lock) and (settings.extras or settings.groups):
+        raise UsageError(
+            f"{where}: extras and groups are of {PYPROJECT}, and {requirements} has none",
+            hint="drop them, or drop the key requirements",
+        )
+    return Project(
+        settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
+        dependencies=_dependencies(pyproject, settings, lock),
+    )
+
+
+def _files(folder: Path, settings: Settings) -> tuple[str, str]:
+    """Which file asks for packages, and which locks them, where the settings don't say."""
+    requirements, lock = settings.requirements, settings.lock
+    if not requirements and (folder / "requirements.in").is_file():
+        requirements = "requirements.in"
+    if not requirements and not lock:
+        lock = next((name for name in LOCKS if (folder / name).is_file()), "")
+    if not requirements and not lock and is_unhashed(_text(folder / "requirements.txt")):
+        requirements = "requirements.txt"
+    if not lock:
+        lock = "requirements-lock.txt" if requirements == "requirements.txt" else "requirements.txt"
+    return requirements, lock
+
+
+def is_unhashed(text: str) -> bool:
+    """Whether a requirements file asks for packages, and is no lock."""
+    return bool(text.strip()) and "--hash" not in text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def is_pylock(lock: str) -> bool:
+    """Whether the lock is of PEP 751, by its name, or of a tool that exports to it."""
+    name = lock.rpartition("/")[2]
+    return name in LOCKS or re.fullmatch(r"pylock\.[^.]+\.toml", name) is not None
+
+
+def _dependencies(pyproject: dict[str, Any], settings: Settings, lock: str) -> tuple[str, ...]:
+    from packaging.dependency_groups import resolve_dependency_groups
+
+    project = _table(pyproject, "project")
+    lines = _strings(project.get("dependencies", []), "project.dependencies")
+    if is_pylock(lock):
+        return lines
+    optional = _table(project, "optional-dependencies")
+    for extra in settings.extras:
+        if extra not in optional:
+            raise UsageError(f"{PYPROJECT} has no extra {extra!r}", hint="see project.optional-dependencies")
+        lines += _strings(optional[extra], f"project.optional-dependencies.{extra}")
+    if settings.groups:
+        try:
+            lines += resolve_dependency_groups(_table(pyproject, "dependency-groups"), *settings.groups)
+        except (ExceptionGroup, LookupError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{PYPROJECT}: dependency-groups: {error}") from error
+    return lines
+
+
+def _strings(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+        raise UsageError(f"{PYPROJECT}: {where} is not a list of strings")
+    return tuple(value)
+
+
+def _table(above: dict[str, Any], key: str) -> dict[str, Any]:
+    found = above.get(key, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"{PYPROJECT}: {key} is not a table")
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path.name}: {error}") from error
+
+
+def _settings(raw: Any, where: str) -> Settings:
+    if not isinstance(raw, dict):
+        raise UsageError(f"{where} is not a table")
+    _refuse_unknown(raw, Settings, where)
+    for key, kind in (("assets", Assets), ("allow", Allowed)):
+        tables = raw.get(key, [])
+        for number, table in enumerate(tables if isinstance(tables, list) else []):
+            if isinstance(table, dict):
+                _refuse_unknown(table, kind, f"{where} {key}[{number}]")
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `$")
+        key = path.rstrip("`").lstrip(".")
+        raise UsageError(f"{where} {key}: {text}" if key else f"{where}: {text}") from error
+    _check_paths(settings, where)
+    for allowed in settings.allow:
+        if not allowed.path.strip() or not allowed.reason.strip():
+            raise UsageError(f"{where} allow: {allowed.path!r} needs a path and a reason")
+    if settings.post_install and settings.installer == "own":
+        raise UsageError(
+            f"{where} post_install: your own install.sh is what runs on hosts", hint="run the commands there"
+        )
+    if settings.file_limit <= 0:
+        raise UsageError(f"{where} file_limit: {settings.file_limit} MB would refuse every file")
+    for name in settings.requires_env:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UsageError(
+                f"{where} requires_env: {name!r} is not the name of a variable", hint="names only, no values"
+            )
+    return settings
+
+
+def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str) -> None:
+    known = kind.__struct_fields__
+    for key in raw:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            raise UsageError(
+                f"{where}: unknown key {key!r}",
+                hint=f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}",
+            )
+
+
+def _check_paths(settings: Settings, where: str) -> None:
+    named = [("requirements", settings.requirements)]
+    if settings.lock.startswith("/"):
+        raise UsageError(f"{where} lock: {settings.lock!r} is a path of one machine")
+    for step in settings.assets:
+        named.append((f"assets {step.name!r} directory", step.directory))
+        named += [(f"assets {step.name!r} outputs", path) for path in step.outputs]
+    for key, path in named:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise UsageError(f"{where} {key}: {path!r} is outside the project's folder")
+    for step in settings.assets:
+        for path in step.outputs:
+            if not [part for part in path.split("/") if part not in ("", ".")]:
+                raise UsageError(
+                    f"{where} assets {step.name!r} outputs: {path!r} is the whole project",
+                    hint="name the files or folders that the step makes",
+                )

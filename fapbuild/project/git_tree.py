@@ -1,0 +1,442 @@
+"""The committed files of a project: from git, as of one commit."""
+
+import os
+import posixpath
+import re
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from artifact_store.core.errors import FapError, UsageError
+from fapbuild import command
+
+LINK = 0o120777
+_DESCRIPTIONS = ("pyproject.toml", "setup.cfg", "uv.lock", "poetry.lock", "pylock.toml")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, order=True)
+class SourceFile:
+    """One file or symbolic link; `path` is relative to the project's folder, `size` in bytes."""
+
+    path: str
+    mode: int
+    """0o644, 0o755 or 0o120777"""
+    size: int
+    oid: str
+    """The name of its content in git."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All of a repository at one moment: a git tree, and the environment in which git finds it."""
+
+    root: Path
+    """A folder of the working tree, where git runs."""
+    name: str
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """A commit's files, exported to `folder`.
+
+    In the folder's repository-relative place: files of the repository that lie outside the project can be
+    brought beside it, and relative paths to them stay true.
+    """
+
+    commit: str
+    committed: int
+    """The commit's time in seconds since 1970."""
+    prefix: str
+    """Where the project's folder lies in its repository; empty for the top."""
+    repository: str
+    """`https://host/path` of the remote `origin`, without user, password or `.git`; empty if it has none."""
+    dirty: str
+    """The hex digest of the tree if it holds more than the commit, else empty."""
+    folder: Path
+    files: tuple[SourceFile, ...]
+    submodules: tuple[str, ...]
+    """Where the commit refers to other repositories (gitsubmodules(7)); none of their files is here."""
+    snapshot: Snapshot
+
+
+def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",)) -> tuple[str, ...]:
+    """What differs from HEAD in the project's folder, new files included, files in `ignore` not.
+
+    Other `paths` of the repository are relative to it. Each is a line of `git status --porcelain`.
+    Raises FapError if `root` is in no git repository.
+    """
+    wanted = [*paths, *_without(root, ignore)[1:]]
+    try:
+        out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
+    except FapError:
+        _prefix(root)  # says it better if there is no repository
+        raise
+    return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
+
+
+def is_pushed(root: Path, ref: str) -> bool:
+    """Whether a remote has the commit, as far as this clone knows; so if there is no remote to push to."""
+    if not _git(root, "remote"):
+        return True
+    found = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={_commit(root, ref).name}")
+    return bool(_git(root, *found, "refs/remotes"))
+
+
+def listing(root: Path) -> tuple[str, ...]:
+    """The files of the project's folder that are committed or could be, sorted."""
+    _prefix(root)
+    out = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    return tuple(sorted(os.fsdecode(name) for name in out.split(b"\0") if name))
+
+
+def folders_above(root: Path) -> tuple[Path, ...]:
+    """The folders over the project's, up to the top of its repository, the nearest first."""
+    return tuple(Path(os.path.abspath(root)).parents)[: len(PurePosixPath(_prefix(root)).parts)]  # noqa: PTH100
+
+
+def read(
+    root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
+) -> SourceTree:
+    """Export the files of the commit `ref` below `root` to their place in the new folder `into`.
+
+    Of the rest of the repository only what describes packages is exported (pyproject.toml, locks).
+
+    With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
+    git ignores or that lie in the folder `ignore`.
+    Raises UsageError for an unknown ref.
+    """
+    prefix = _prefix(root)
+    commit = _commit(root, ref)
+    whole = commit.name
+    env: dict[str, str] = {}
+    if with_changes:
+        env = _scratch_git(root, into.parent)
+        _git(root, "read-tree", "HEAD", env=env)
+        _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
+        whole = _text(_git(root, "write-tree", env=env))
+    snapshot = Snapshot(root, whole, env)
+    dirty = ""
+    if with_changes:
+        trees = (f"{whole}:{prefix}", f"{commit.name}:{prefix}")
+        mine, committed = _text(_git(root, "rev-parse", *trees, env=env)).split()
+        dirty = mine if mine != committed else ""
+    listing = _listing(snapshot, prefix)
+    files = parse_listing(listing)
+    into.mkdir()
+    folder = into / prefix
+    _export(snapshot, files, folder, into.parent)
+    if prefix:
+        _export_descriptions(snapshot, prefix, into)
+    return SourceTree(
+        commit=commit.name,
+        committed=commit.time,
+        prefix=prefix,
+        repository=_repository(root),
+        dirty=dirty,
+        folder=folder,
+        files=files,
+        submodules=submodules(listing),
+        snapshot=snapshot,
+    )
+
+
+def content(tree: SourceTree, path: str) -> str:
+    """The name that git has for what is at `path`, relative to the project's folder, in the same snapshot.
+
+    Empty if nothing is committed there, or it lies outside the repository.
+    """
+    place = _place(tree, path)
+    if place is None:
+        return ""
+    try:
+        return _text(
+            _snapshot_git(tree.snapshot, "rev-parse", "--verify", "--quiet", f"{tree.snapshot.name}:{place}")
+        )
+    except FapError:
+        return ""
+
+
+def export(tree: SourceTree, path: str, into: Path) -> Path:
+    """Write what is at `path` (relative to the project's folder) into the new folder `into`.
+
+    Returns the folder, or the file in it if `path` is one. Raises UsageError if nothing is committed there.
+    """
+    place = _place(tree, path)
+    if not content(tree, path):
+        raise _not_committed(path)
+    if _text(_snapshot_git(tree.snapshot, "cat-file", "-t", f"{tree.snapshot.name}:{place}")) == "tree":
+        listing = _listing(tree.snapshot, place or "")
+        if inside := submodules(listing):
+            raise no_submodule(f"{path}/{inside[0]}", f"publish what is in {path} as a package")
+        _export(tree.snapshot, parse_listing(listing), into, into.parent)
+        return into
+    into.mkdir(parents=True)
+    file = into / posixpath.basename(path)
+    file.write_bytes(_snapshot_git(tree.snapshot, "cat-file", "blob", f"{tree.snapshot.name}:{place}"))
+    return file
+
+
+def bring(tree: SourceTree, path: str) -> None:
+    """Export a folder that lies beside the project, so that relative paths to it are true.
+
+    Raises UsageError if nothing is committed there.
+    """
+    target = Path(os.path.normpath(tree.folder / path))
+    if not content(tree, path):
+        raise _not_committed(path)
+    if not target.is_relative_to(tree.folder) and not tree.folder.is_relative_to(target):
+        if target.is_dir():
+            shutil.rmtree(target)
+        export(tree, path, target)
+
+
+def _not_committed(path: str) -> UsageError:
+    return UsageError(
+        f"{path} is wanted, and it is not committed in this repository",
+        hint=f"git add {path}; or publish it as a package",
+    )
+
+
+def parse_listing(listing: bytes) -> tuple[SourceFile, ...]:
+    """The files of `git ls-tree -r -z -l`, sorted by path; FapError for a name that is refused."""
+    files = []
+    for (mode, kind, oid, size), path in _lines(listing):
+        if kind != "blob":
+            continue
+        is_link = mode == "120000"
+        files.append(
+            SourceFile(
+                path=path,
+                mode=LINK if is_link else (0o755 if mode == "100755" else 0o644),
+                size=0 if is_link else int(size),
+                oid=oid,
+            )
+        )
+    return tuple(sorted(files))
+
+
+def submodules(listing: bytes) -> tuple[str, ...]:
+    """The paths of submodules in `git ls-tree -r -z -l`."""
+    return tuple(sorted(path for (_, kind, _, _), path in _lines(listing) if kind == "commit"))
+
+
+def no_submodule(path: str, otherwise: str) -> UsageError:
+    """The error for a submodule at `path`; `otherwise` says what to do if its files are not needed."""
+    return UsageError(
+        f"{path} is a git submodule, and an artifact holds the files of one repository",
+        hint=f"make it a dependency (NAME @ git+https://…), or copy its files in; or {otherwise}",
+    )
+
+
+def _lines(listing: bytes) -> Iterator[tuple[list[str], str]]:
+    for line in listing.split(b"\0"):
+        if line:
+            facts, _, raw = line.partition(b"\t")
+            yield facts.decode("ascii").split(), _checked_path(raw)
+
+
+def check_link(folder: Path, path: str) -> str:
+    """Return the target of the symbolic link `path` in `folder`; raise FapError if it leaves the folder."""
+    target = os.readlink(folder / path)  # noqa: PTH115 (Path would rewrite ./x)
+    real = os.path.realpath(folder / path)
+    if target.startswith("/") or not Path(real).is_relative_to(os.path.realpath(folder)):
+        raise FapError(
+            f"the symbolic link {path} -> {target} leaves the project",
+            hint="link to a path inside the project, or use linked_files and linked_dirs of deploy.yml",
+        )
+    return target
+
+
+def mode_of(path: Path, name: str) -> int:
+    """The mode an artifact gives the file: 0o644, 0o755 if its owner may execute it, 0o120777 for a link.
+
+    Raises FapError, naming the file by `name`, for a socket, a pipe or a device.
+    """
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        return LINK
+    if not stat.S_ISREG(mode):
+        raise FapError(
+            f"{name} is neither a file nor a symbolic link",
+            hint="an artifact can't hold sockets, pipes and devices: remove it at the end of the step",
+        )
+    return 0o755 if mode & 0o100 else 0o644
+
+
+def read_text(folder: Path, name: str) -> str:
+    """The text of a file of the project; raises UsageError if it is not there or not UTF-8."""
+    try:
+        return (folder / name).read_text(encoding="utf-8")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise UsageError(f"{name} is not there", hint=f"commit it: git add {name}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+_NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
+
+
+# git would map whole packs, and hold files of up to 512 MiB (git-config: packedGit*, bigFileThreshold).
+_STREAMING = (
+    "-c",
+    "core.packedGitWindowSize=8m",
+    "-c",
+    "core.packedGitLimit=32m",
+    "-c",
+    "core.bigFileThreshold=4m",
+)
+
+
+def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
+    return command.run(["git", *_STREAMING, *arguments], cwd=root, env=env, stdin=stdin)
+
+
+def _prefix(root: Path) -> str:
+    """Where `root` lies in its repository, without a slash at the end."""
+    try:
+        return _text(_git(root, "rev-parse", "--show-prefix")).rstrip("/")
+    except FapError as error:
+        if any((folder / ".git").exists() for folder in (root, *root.parents)):
+            raise
+        raise FapError(f"{root} is in no git repository", hint=_NO_GIT) from error
+
+
+def _without(root: Path, ignore: Path | None) -> list[str]:
+    folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100 (also if it is not there)
+    if folder == root or not folder.is_relative_to(root):
+        return ["."]
+    return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]
+
+
+def _text(out: bytes) -> str:
+    return out.decode("utf-8").strip()
+
+
+@dataclass(frozen=True)
+class _Commit:
+    name: str
+    time: int
+
+
+# What `git cat-file --batch` says of a commit: its name, and among its headers when it was committed.
+_COMMIT = re.compile(rb"([0-9a-f]+) commit \d+\n(?:[^\n]+\n)*?committer [^\n]* (\d+) [+-]\d+\n")
+
+
+def _commit(root: Path, ref: str) -> _Commit:
+    found = _COMMIT.match(_git(root, "cat-file", "--batch", stdin=f"{ref}^{{commit}}\n".encode()))
+    if not found:
+        raise UsageError(
+            f"{ref!r} names no commit of this repository",
+            hint=_NO_GIT if ref == "HEAD" else "git log --oneline shows them; git fetch --tags brings more",
+        )
+    return _Commit(found[1].decode("ascii"), int(found[2]))
+
+
+def _checked_path(raw: bytes) -> str:
+    try:
+        path = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FapError(f"the file name {raw!r} is not UTF-8", hint="rename it: git mv") from error
+    if any(part in ("", ".", "..") for part in path.split("/")) or any(ord(char) < 32 for char in path):
+        raise FapError(f"the file name {path!r} is refused", hint="rename it: git mv")
+    return path
+
+
+def _scratch_git(root: Path, folder: Path) -> dict[str, str]:
+    """An environment in which git writes index and objects to `folder`, and the repository stays as it is."""
+    objects = folder / "objects"
+    objects.mkdir()
+    own = _text(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects"))
+    return {
+        "GIT_INDEX_FILE": str(folder / "index"),
+        "GIT_OBJECT_DIRECTORY": str(objects),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": own,
+    }
+
+
+def _place(tree: SourceTree, path: str) -> str | None:
+    """Where in the repository a path of the project lies; None if outside."""
+    place = posixpath.normpath(posixpath.join(tree.prefix, path))
+    if place.startswith(("../", "/")) or place == "..":
+        return None
+    return "" if place == "." else place
+
+
+def _snapshot_git(snapshot: Snapshot, *arguments: str) -> bytes:
+    return _git(snapshot.root, *arguments, env=snapshot.env)
+
+
+def _listing(snapshot: Snapshot, place: str) -> bytes:
+    return _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", f"{snapshot.name}:{place}")
+
+
+def _export_descriptions(snapshot: Snapshot, prefix: str, into: Path) -> None:
+    """What a lock of a monorepo refers to, at its place: uv reads every member's pyproject.toml."""
+    out = _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", snapshot.name)
+    lines = [
+        line
+        for line in out.split(b"\0")
+        if line.rpartition(b"\t")[2].rpartition(b"/")[2].decode("utf-8", "replace") in _DESCRIPTIONS
+    ]
+    files = parse_listing(b"\0".join(lines))
+    outside = tuple(file for file in files if file.mode != LINK and not file.path.startswith(f"{prefix}/"))
+    _export(snapshot, outside, into, into.parent)
+
+
+def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    blobs = work / "blobs"
+    wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
+    command.run(
+        ["git", *_STREAMING, "cat-file", "--batch"],
+        cwd=snapshot.root,
+        env=snapshot.env,
+        stdin=wanted,
+        stdout=blobs,
+    )
+    links = []
+    with blobs.open("rb") as stream:
+        for file in files:
+            size = int(stream.readline().split()[2])
+            path = into / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if file.mode == LINK:
+                links.append((file.path, stream.read(size)))
+            else:
+                with path.open("xb") as out:
+                    while size > 0:
+                        data = stream.read(min(size, _CHUNK))
+                        out.write(data)
+                        size -= len(data)
+                path.chmod(file.mode)
+            stream.read(1)
+    blobs.unlink()
+    # Links come last, so that no file is ever written through one.
+    for name, target in links:
+        os.symlink(target, os.fsencode(into / name))  # noqa: PTH211 (any bytes)
+
+
+def _repository(root: Path) -> str:
+    try:
+        url = _text(_git(root, "config", "--get", "remote.origin.url"))
+    except FapError:
+        return ""
+    return repository_url(url)
+
+
+def repository_url(remote: str) -> str:
+    """One spelling for all the ways to clone a repository, so that they give the same artifact.
+
+    `git@host:path.git`, `ssh://git@host/path` and `https://user:secret@host/path.git` become
+    `https://host/path`; a folder of this machine becomes an empty string.
+    """
+    match = re.fullmatch(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)", remote) or re.fullmatch(
+        r"(?:[^/@:]+@)([^/:]+):(?!/)(.+)", remote
+    )
+    if not match:
+        return ""
+    return f"https://{match[1].lower()}/{PurePosixPath(match[2].removesuffix('/').removesuffix('.git'))}"

@@ -1,0 +1,29 @@
+"""Procfile: the processes of an app, one `name: command` a line."""
+
+import re
+from pathlib import Path
+
+from artifact_store.core.errors import UsageError
+from fapbuild.project.git_tree import read_text
+
+_LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
+
+
+def read(folder: Path) -> dict[str, str]:
+    """The commands by name, in the order of the file; empty without a Procfile.
+
+    Raises UsageError, naming the line, for what is no process or a name that comes twice.
+    """
+    if not (folder / "Procfile").is_file():
+        return {}
+    processes: dict[str, str] = {}
+    for number, raw in enumerate(read_text(folder, "Procfile").splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if not match or match[1] in processes:
+            why = "names a process for the second time" if match else "is not `name: command`"
+            raise UsageError(f"Procfile line {number} {why}: {line}", hint="web: gunicorn shop.wsgi")
+        processes[match[1]] = match[2]
+    return processes

@@ -1,0 +1,127 @@
+"""Files of the index, fetched by pip: several pips side by side, each with a share of the pins."""
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_store.artifact.manifest import Target
+from artifact_store.core.errors import FapError, VerificationError
+from fapbuild import command
+from fapbuild.cache import sha256_of
+from fapbuild.locks import Pin
+from fapbuild.project import target
+
+_SHARE = 8
+"""Fewer pins than this are not worth the start of another pip."""
+_SIDE_BY_SIDE = 6
+"""pip starts slowly, so more of them than cores (at least three, as each waits for a third of its time) only
+cost."""
+_HAS_NONE = "No matching distribution found"
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file of the index, and the sha256 of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Fetched]:
+    """Fetch one file for each pin, in their order, below the new folder `work`.
+
+    pip checks the hashes, and so do we. For a target that this interpreter can't build for, only wheels will
+    do. Raises FapError if pip fails; if wheels are missing it names every package that has none.
+    """
+    work.mkdir()
+    side_by_side = min(max(os.cpu_count() or 1, 3), _SIDE_BY_SIDE)
+    count = max(1, min(len(pins) // _SHARE, side_by_side))
+    shares = _shares(pins, count)
+    with ThreadPoolExecutor(len(shares)) as pool:
+        running = [
+            pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
+        ]
+        lacking = [pin for share in running for pin in share.result()]
+        if lacking:
+            raise _no_wheels(lacking, platform)
+        paths = [path for path in work.glob("*/*.*") if path.name != _WANTED]
+        by_sha256 = dict(zip(pool.map(sha256_of, paths), paths, strict=True))
+    found = []
+    for pin in pins:
+        sha256 = next((sha for sha in sorted(pin.sha256s) if sha in by_sha256), "")
+        if not sha256:
+            raise VerificationError(
+                f"pip downloaded no file of {pin.name} {pin.version} that the lock names",
+                hint="fapbuild lock",
+            )
+        found.append(Fetched(by_sha256[sha256], sha256))
+    return found
+
+
+_WANTED = "wanted.txt"
+
+
+def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
+    """About equal ones; in none are two of one name, which pip refuses."""
+    shares: list[list[Pin]] = [[] for _ in range(count)]
+    for number, pin in enumerate(pins):
+        if all(pin.name != other.name for other in shares[number % count]):
+            shares[number % count].append(pin)
+        else:
+            shares.append([pin])
+    return shares
+
+
+def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:
+    """Fetch these into the new `folder`; the pins that have no file for the target are returned."""
+    folder.mkdir(exist_ok=True)
+    wanted = folder / _WANTED
+    indexes = dict.fromkeys(f"--extra-index-url {url}\n" for pin in pins for url in pin.indexes)
+    wanted.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
+    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv += ["--no-deps", "--require-hashes", *_for_target(platform), "--dest", str(folder)]
+    try:
+        command.run(
+            [*argv, "--requirement", str(wanted)],
+            cwd=folder,
+            hint="if a file was removed from the index: fapbuild lock",
+        )
+    except FapError as error:
+        if target.builds_here(platform) or _HAS_NONE not in error.message:
+            raise
+        if len(pins) == 1:
+            return list(pins)
+        # pip stops at the first that has none, and a person wants to know all of them.
+        half = len(pins) // 2
+        return [*_share(pins[:half], platform, folder), *_share(pins[half:], platform, folder)]
+    return []
+
+
+def _line(pin: Pin) -> str:
+    return (
+        " ".join([f"{pin.name}=={pin.version}", *(f"--hash=sha256:{sha}" for sha in sorted(pin.sha256s))])
+        + "\n"
+    )
+
+
+def _for_target(platform: Target) -> list[str]:
+    """What tells pip of another target than this interpreter (pip's user guide: pip download)."""
+    if platform == target.this_machine():
+        return []
+    options = [f"--platform={name}" for name in target.platforms(platform)]
+    options += ["--implementation=cp", f"--abi={platform.abi}", f"--python-version=3.{platform.python[3:]}"]
+    return options if target.builds_here(platform) else [*options, "--only-binary=:all:"]
+
+
+def _no_wheels(pins: Sequence[Pin], platform: Target) -> FapError:
+    names = ", ".join(f"{pin.name} {pin.version}" for pin in pins)
+    here = target.this_machine()
+    hosts = f"{platform.python} {platform.platform} (glibc {platform.glibc})"
+    return FapError(
+        f"for {hosts} the index has no wheel of: {names}",
+        hint="choose versions that have one, or pack on such a machine: "
+        f"from sdists this one builds for {here.python} {here.platform} only",
+    )

@@ -1,0 +1,66 @@
+"""Wheels from source distributions: PEP 517, through `python -m build`, in an environment of its own."""
+
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from artifact_store.artifact.manifest import MTIME
+from artifact_store.core.errors import FapError
+from fapbuild import command
+from fapbuild.locks import Pin
+from fapbuild.wheels import credentials
+
+
+def build_wheel(pin: Pin, sdist: Path, work: Path) -> Path:
+    """Build the wheel of an sdist in the new folder `work`; raise FapError if it is not the pin's."""
+    work.mkdir(parents=True)
+    source = _unpack(sdist, work / "source")
+    wheel = build_folder(source, work / "out", pin.name)
+    name, version, _, _ = parse_wheel_filename(wheel.name)
+    if canonicalize_name(name) != pin.name or version != Version(pin.version):
+        raise FapError(f"building {sdist.name} gave {wheel.name}, which is not {pin.name} {pin.version}")
+    return wheel
+
+
+def build_folder(source: Path, out: Path, name: str) -> Path:
+    """Build the wheel of the project in the folder `source` into the new folder `out`.
+
+    `name` says in errors what is built. Raises FapError if that fails, or gives anything but one wheel.
+    """
+    command.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)],
+        cwd=source,
+        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", **credentials.of_a_build()},
+        hint=f"install what {name} needs to compile (a compiler, headers), or pin a version with a wheel",
+    )
+    wheels = list(out.glob("*.whl"))
+    if len(wheels) != 1:
+        raise FapError(f"building {name} gave {len(wheels)} wheels")
+    try:
+        parse_wheel_filename(wheels[0].name)
+    except InvalidWheelFilename as error:
+        raise FapError(f"building {name} gave {wheels[0].name}: {error}") from error
+    return wheels[0]
+
+
+def _unpack(sdist: Path, into: Path) -> Path:
+    try:
+        if sdist.suffix == ".zip":
+            with zipfile.ZipFile(sdist) as archive:
+                archive.extractall(into)  # noqa: S202 (zipfile drops .. and roots)
+        else:
+            with tarfile.open(sdist) as tar:
+                # Python before 3.11.4 has no filters. What is unpacked runs as code in a moment, so they
+                # guard no wall; they make a damaged sdist fail early.
+                options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(into, **options)  # type: ignore[arg-type]  # noqa: S202
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        raise FapError(f"{sdist.name} can't be unpacked: {error}", hint="fapbuild lock") from error
+    folders = [path for path in into.iterdir() if path.is_dir()]
+    if len(folders) != 1:
+        raise FapError(f"{sdist.name} has {len(folders)} folders at its top, and an sdist has one")
+    return folders[0]

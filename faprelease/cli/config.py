@@ -1,0 +1,58 @@
+"""The verbs about deploy.yml itself: config and schema. They connect to nothing and ask for no secret."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faprelease.cli.group import KEYS, cli
+from faprelease.cli.request import FLAGS, about_a_stage, request
+
+if TYPE_CHECKING:
+    from faprelease.config.keys import Key
+
+
+@cli.command(context_settings=FLAGS, epilog=KEYS)
+@about_a_stage
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a host (or key) on standard output")
+@click.option(
+    "--keys", "list_keys", is_flag=True, help="list every key of deploy.yml, those of its plugins too"
+)
+def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool, list_keys: bool) -> None:
+    """Show what is in force for STAGE and ROLE on each host, and where each value was said; or all keys."""
+    from faprelease.config import explain
+    from faprelease.config import target as config
+    from faprelease.run import run as walk
+
+    if list_keys:
+        rows = explain.all_keys(_keys_of(file))
+        lines = explain.keys_as_text(rows)
+    else:
+        asked = request(words, file, stage, role)
+        read, keys = walk.load(asked.file, asked.flags)
+        for warning in config.unknown_names(read, keys):
+            click.echo(f"warning: {warning}", err=True)
+        targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
+        rows = [explain.in_force(target, keys) for target in targets]
+        lines = explain.as_text(rows)
+    for line in map(json.dumps, rows) if as_json else lines:
+        click.echo(line)
+
+
+@cli.command()
+@click.option(
+    "-f", "-d", "--deployfile", "file", type=Path, default=Path("deploy.yml"), help="whose plugins count"
+)
+def schema(file: Path) -> None:
+    """Print the JSON Schema of deploy.yml, for editors; with the keys of the plugins that yours names."""
+    from faprelease.config import schema
+
+    click.echo(json.dumps(schema.schema(_keys_of(file)), indent=2))
+
+
+def _keys_of(file: Path) -> "dict[str, Key]":
+    from faprelease.config import deployfile
+    from faprelease.plugins import hooks
+
+    return hooks.options_of(deployfile.read(file)) if file.exists() else hooks.built_in_keys()

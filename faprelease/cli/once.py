@@ -1,0 +1,152 @@
+"""The verbs that run something in what is live: once, shell, logs and restart."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from faprelease.cli.group import cli
+from faprelease.cli.output import face, with_face
+from faprelease.cli.request import FLAGS, about_a_stage, about_a_stage_without_f, lock_wait, request
+
+if TYPE_CHECKING:
+    from faprelease.request import Request
+    from faprelease.verbs.once import Where
+
+_on = click.option("--on", default="", metavar="HOST", help="this host of the role (default: its first)")
+_everywhere = click.option("--everywhere", is_flag=True, help="on all hosts, one after another")
+_release = click.option("--release", default="", metavar="ID", help="in this release (default: the live one)")
+
+
+class _WithCommand(click.Command):
+    """What stands after `--` is a command with flags of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = args[args.index("--") + 1 :] if "--" in args else []
+        ctx.meta["faprelease.command"] = own
+        return super().parse_args(ctx, args[: len(args) - len(own)])
+
+
+@cli.command(cls=_WithCommand, context_settings=FLAGS)
+@about_a_stage
+@click.option("--command", default="", metavar="TEXT", help="a shell command; or put its words after --")
+@_on
+@_everywhere
+@_release
+@click.option("--curl-url", default="", metavar="URL", help="in a new release of this, apart from all others")
+@click.option("--curl-sha256", default="", metavar="HEX", help="the digest that it must have")
+@click.option("--keep", is_flag=True, help="leave that release there; otherwise it is removed")
+@click.pass_context
+def once(
+    ctx: click.Context,
+    words: tuple[str, ...],
+    file: Path,
+    stage: str,
+    role: str,
+    command: str,
+    on: str,
+    everywhere: bool,
+    release: str,
+    curl_url: str,
+    curl_sha256: str,
+    keep: bool,
+) -> None:
+    """Run a command once in the live release of STAGE ROLE: its folder, environment, venv and user.
+
+    \b
+      faprelease once production web --command 'manage.py migrate --plan'
+      faprelease once production web -- manage.py shell
+      faprelease once --curl-url https://…/shop-2.tgz production web --command 'manage.py check'
+
+    On a terminal it has a terminal. Its exit code is that of faprelease; Ctrl-C reaches it, and so does a
+    connection that is cut (HUP). The ledger notes who ran what, without arguments. If it changed files of the
+    release, they are told, and the exit code is 3 where it would be 0.
+
+    With --curl-url it runs in a release that is made for it beside the others, on one host, with their shared
+    files and environment but without plugins and preflight. Nothing that runs is touched.
+    """
+    from faprelease.verbs.once import Where, title_of
+
+    argv = ctx.meta["faprelease.command"]
+    if bool(argv) == bool(command):
+        raise click.UsageError("say what to run: --command TEXT, or -- COMMAND [ARGUMENTS]")
+    where = Where(host=on, everywhere=everywhere, release=release)
+    title, argv = title_of(argv or command.split()), argv or ["/bin/sh", "-c", command]
+    if not curl_url:
+        if curl_sha256 or keep:
+            raise click.UsageError("--curl-sha256 and --keep are about the release of a --curl-url")
+        _run(_of_a_role(words, file, stage, role), argv, where, title, "once")
+    if everywhere or release:
+        raise click.UsageError("a --curl-url is released on one host, apart from its other releases")
+    from faprelease.report.report import Report
+    from faprelease.run.run import Walk
+    from faprelease.verbs.trial import once_elsewhere
+
+    words = (*words, "--curl-url", curl_url, *(("--curl-sha256", curl_sha256) if curl_sha256 else ()))
+    walk = Walk.of(_of_a_role(words, file, stage, role), "once", Report())
+    sys.exit(once_elsewhere(walk, argv, on, keep=keep, title=title))
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@_on
+@_release
+def shell(words: tuple[str, ...], file: Path, stage: str, role: str, on: str, release: str) -> None:
+    """Open a shell in the live release of STAGE ROLE: its folder, environment, venv and user."""
+    from faprelease.verbs.once import SHELL, Where
+
+    if not sys.stdin.isatty():
+        raise click.UsageError("a shell needs a terminal; to run one command: faprelease once")
+    asked = _of_a_role(words, file, stage, role)
+    _run(asked, SHELL, Where(host=on, release=release), "shell", "shell")
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage_without_f
+@click.option("-f", "--follow", is_flag=True, help="go on as the log grows, until Ctrl-C")
+@_on
+@_everywhere
+def logs(
+    words: tuple[str, ...], file: Path, stage: str, role: str, follow: bool, on: str, everywhere: bool
+) -> None:
+    """Show what runs on STAGE ROLE has logged, as its process manager (a plugin) has it."""
+    from faprelease.report.report import Report
+    from faprelease.run.run import Walk
+    from faprelease.verbs import once as admin
+
+    if follow and everywhere:
+        raise click.UsageError("--follow shows one host: name it with --on HOST")
+    walk = Walk.of(_of_a_role(words, file, stage, role), "logs", Report())
+    sys.exit(admin.logs(walk, admin.Where(host=on, everywhere=everywhere), follow=follow))
+
+
+@cli.command(context_settings=FLAGS)
+@about_a_stage
+@lock_wait
+@with_face
+def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait: float) -> None:
+    """Restart what runs on STAGE and ROLE, batch by batch, and see each run well; nothing is released.
+
+    A batch that fails ends it: the hosts after it are not touched.
+    """
+    from faprelease.verbs.release import restart as run
+
+    with face() as report:
+        run(request(words, file, stage, role, lock_wait=lock_wait), report)
+
+
+def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> NoReturn:
+    from faprelease.report.report import Report
+    from faprelease.run.run import Walk
+    from faprelease.verbs import once as admin
+
+    sys.exit(admin.once(Walk.of(asked, event, Report()), argv, where, title=title, event=event))
+
+
+def _of_a_role(words: tuple[str, ...], file: Path, stage: str, role: str) -> "Request":
+    asked = request(words, file, stage, role)
+    if not asked.role:
+        raise click.UsageError("name a ROLE too: faprelease once production web …")
+    return asked

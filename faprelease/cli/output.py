@@ -1,0 +1,79 @@
+"""How a verb shows its run: -v, --json, --json-lines, and where it runs choose the faces of its `Report`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from faprelease.report.report import Face, Report
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _kept(name: str, *words: str, help: str) -> Callable[[F], F]:  # noqa: A002
+    """A flag that adds no parameter to the command; `kept_flag` reads it."""
+
+    def keep(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.meta[name] = value
+
+    return click.option(*words, name, is_flag=True, expose_value=False, callback=keep, help=help)
+
+
+def kept_flag(name: str) -> bool:
+    """Whether a flag of `_kept` was given to the command that runs."""
+    return bool(click.get_current_context().meta.get(name))
+
+
+verbose = _kept("verbose", "-v", "--verbose", help="show every step and what it printed")
+take_over = _kept(
+    "take_over", "--take-over", help="though the other manager (key `manager`) released here last"
+)
+
+
+def with_face(function: F) -> F:
+    """Give a command that changes hosts -v, --yes, --json and --json-lines; see `face`."""
+    for option in (
+        _kept("json_lines", "--json-lines", help="every event, one JSON object a line on standard output"),
+        _kept("json", "--json", help="how it ended, as one JSON object on standard output"),
+        _kept("yes", "-y", "--yes", help="a protected stage asks nothing"),
+        verbose,
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def face() -> Iterator["Report"]:
+    """The report of the command that runs. At its end the log is closed, and the JSON printed."""
+    from faprelease.report import outputs as faces
+    from faprelease.report.report import Report
+    from faprelease.report.runlog import RunLog
+
+    verb = str(click.get_current_context().info_name)
+    log, plans = RunLog(verb), not (kept_flag("json") or kept_flag("json_lines"))
+    shown: list[Face] = [log, _face(verbose=kept_flag("verbose"), plans=plans)]
+    if kept_flag("json_lines"):
+        shown.append(faces.JsonLines())
+    elif kept_flag("json"):
+        shown.append(faces.JsonEnd())
+    report = Report(*shown, log=log)
+    try:
+        yield report
+    except BaseException as error:
+        report.finish(verb, error)
+        raise
+    report.finish(verb, None)
+
+
+def _face(*, verbose: bool, plans: bool) -> "Face":
+    from faprelease.report import outputs as faces
+
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        return faces.Groups(plans=plans)
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI"):
+        return faces.Terminal(verbose=verbose, plans=plans)
+    return faces.Lines(verbose=verbose, plans=plans)

@@ -1,0 +1,1 @@
+"""From deploy.yml to one frozen target for each host."""

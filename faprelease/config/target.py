@@ -1,0 +1,291 @@
+"""What the keys of deploy.yml mean: file, stage, role, host and flags become one frozen `Target` a host."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from posixpath import normpath
+from typing import Any
+
+import msgspec
+
+from faprelease.config import environment, keys, layers
+from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
+from faprelease.config.keys import Key
+from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
+from faprelease.config.settings import FROM_COMMAND_LINE, Settings
+from faprelease.errors import ConfigError, together
+from faprelease.steps.layout import Layout
+
+VERBS = frozenset(
+    [
+        "release",
+        "rollback",
+        "restart",
+        "status",
+        "releases",
+        "plan",
+        "apply",
+        "sync",
+        "converge",
+        "once",
+        "shell",
+        "logs",
+        "lock",
+        "unlock",
+        "config",
+        "doctor",
+        "migrate",
+        "schema",
+        "history",
+        "hosts",
+        "parity",
+    ]
+)
+"""What a stage can't be called, since `faprelease STAGE` and `faprelease VERB` share a place."""
+
+CORE = {name: key for name, key in keys.of(Settings).items() if name not in FROM_COMMAND_LINE}
+"""The core's keys; what plugins add comes from `hooks.options_of`."""
+LISTS = tuple(name for name, key in CORE.items() if key.is_list)
+PLACES = ("release_path", "new_release")
+"""Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""
+NO_FLAGS = frozenset(name for name, key in CORE.items() if key.is_mapping)
+"""Keys that are no flags, since a mapping is no word (and `environment` would stand in `ps`)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One role of one stage on one host: where to connect, where things lie, and what is in force."""
+
+    host: str
+    settings: Settings
+    layout: Layout
+    plugin_values: Mapping[str, Any]
+    address: str = ""
+    """What ssh connects to, without user and port."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each value was said (`deploy.yml, line 4`, `--user`, `default`), also of `environment.NAME`."""
+
+    def lock_token(self, run: str) -> str:
+        """What a run writes into the lock: other for each name of a host, so that a machine which is
+        reached by two names refuses the second one."""
+        return f"{run}.{self.host}"
+
+    @property
+    def label(self) -> str:
+        """`web1` where one role is released, `web1 (worker)` in reports that mix roles."""
+        return f"{self.host} ({self.settings.role})"
+
+
+def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, Any]) -> None:
+    """Look at the whole file and all flags before anything connects.
+
+    Raises ConfigError for all that is wrong at once: unknown keys (with line and nearest known one), values
+    of the wrong kind in any stage, role or host, a stage named like a verb.
+    """
+    known = {**CORE, **plugin_keys}
+    wrong = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
+    for stage in layers.stages(file, known):
+        if stage in VERBS:
+            said = f"{file.where(STAGES, stage)}: {stage!r} is a command, and can't name a stage"
+            wrong.append(ConfigError(said, hint="give the stage another name"))
+    wrong += _wrong_values(file, known)
+    if wrong:
+        raise together(wrong)
+
+
+def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[ConfigError]:
+    dashed = [key.replace("_", "-") for key in known if key not in NO_FLAGS]
+    for name in flags:
+        if name in NO_FLAGS or name not in known:
+            yield unknown(name.replace("_", "-"), dashed, "command line", "flag")
+
+
+def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
+    """In what is in force for each role and host; and in what is said at the top, even if no role goes by
+    it, as it stands there, before names are replaced."""
+    plain = {key: value for key, value in file.values.items() if not any(names_in(value))}
+    yield from (
+        Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {}).in_force().problems
+    )
+    for name, stage in layers.stages(file, known).items():
+        for role in stage.roles:
+            scope = Scope(file, known, name, role, {})
+            yield from scope.in_force().problems
+            try:
+                for entry in scope.hosts():
+                    yield from scope.in_force(entry).problems if entry.layer.values else ()
+            except ConfigError as error:
+                yield error
+
+
+def unknown_names(file: DeployFile, plugin_keys: Mapping[str, Key]) -> list[str]:
+    """A line for each `%(name)s` of the file that no key has: it stays as it is, which is rarely meant."""
+    known = {*CORE, *plugin_keys, *PLACES, *FROM_COMMAND_LINE}
+    found = []
+    for place, name in names_in(file.values):
+        if name not in known and not any(part.startswith("x-") for part in place):
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean %({near[0]})s?" if near else ""
+            found.append(f"{file.where(*place)}: %({name})s is no key and stays as it is{hint}")
+    return found
+
+
+def stages_of(file: DeployFile, plugin_keys: Mapping[str, Key]) -> dict[str, Stage]:
+    """The stages of the file, in its order."""
+    return layers.stages(file, {**CORE, **plugin_keys})
+
+
+def roles_of(file: DeployFile, stage: str, role: str | None, plugin_keys: Mapping[str, Key]) -> list[str]:
+    """The roles a command is about: the one it names, or all of the stage, in the file's order.
+
+    Raises ConfigError: the stage or the role is not in the file.
+    """
+    stages = stages_of(file, plugin_keys)
+    if not stages:
+        raise ConfigError(
+            f"{file.name} names no stage", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
+        )
+    if stage not in stages and (near := get_close_matches(stage, VERBS, n=1, cutoff=0.75)):
+        raise ConfigError(
+            f"unknown stage {stage!r}", hint=f"did you mean the command: faprelease {near[0]} …"
+        )
+    refuse_unknown([stage], stages, file.where(STAGES), "stage")
+    roles = stages[stage].roles
+    if role is not None:
+        refuse_unknown([role], roles, file.where(STAGES, stage), f"role of {stage}")
+        return [role]
+    if not roles:
+        raise ConfigError(f"{file.where(STAGES, stage)}: {stage} has no role", hint="add `web: {hosts: […]}`")
+    return list(roles)
+
+
+def targets(
+    file: DeployFile,
+    stage: str,
+    role: str | None,
+    flags: Mapping[str, Any],
+    plugin_keys: Mapping[str, Key],
+) -> list[Target]:
+    """One target for each host of each role, from the layers flag > host > role > stage > file > default.
+
+    The flag `hosts` chooses among the hosts of the file, by name or pattern (`web*`); names of which the
+    file knows none replace those of the one role that is named. Raises ConfigError for values of the wrong
+    kind, hosts that are missing, and two roles in one folder.
+    """
+    known = {**CORE, **plugin_keys}
+    scopes = {
+        name: Scope(file, known, stage, name, flags) for name in roles_of(file, stage, role, plugin_keys)
+    }
+    hosts = {name: scope.hosts() for name, scope in scopes.items()}
+    if "hosts" in flags:
+        hosts = _choose(flags["hosts"], hosts, stage)
+    found = [target for name, entries in hosts.items() for target in _targets_of(scopes[name], entries)]
+    _refuse_shared_folders(file, found)
+    return found
+
+
+def _choose(
+    words: Sequence[str], hosts: Mapping[str, list[HostEntry]], stage: str
+) -> dict[str, list[HostEntry]]:
+    known = list(dict.fromkeys(entry.name for entries in hosts.values() for entry in entries))
+    strange = [
+        word
+        for word in words
+        if not any(_is_called(entry, word) for entries in hosts.values() for entry in entries)
+    ]
+    if strange == list(words) and len(hosts) == 1 and not any(_is_pattern(word) for word in words):
+        return {role: [layers.host_entry(word, "--hosts") for word in dict.fromkeys(words)] for role in hosts}
+    if strange:
+        roles = ", ".join(hosts)
+        raise ConfigError(
+            f"--hosts: {stage} ({roles}) has no host {strange[0]!r}",
+            hint=f"there is: {', '.join(known)}; any other host takes a ROLE, and stands alone",
+        )
+    chosen = {
+        role: [entry for entry in entries if any(_is_called(entry, word) for word in words)]
+        for role, entries in hosts.items()
+    }
+    return {role: entries for role, entries in chosen.items() if entries}
+
+
+def _is_called(entry: HostEntry, word: str) -> bool:
+    return any(name == word or fnmatchcase(name, word) for name in entry.words)
+
+
+def _is_pattern(word: str) -> bool:
+    return any(letter in word for letter in "*?[") and not word.startswith("[")
+
+
+def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
+    in_role = scope.in_force()
+    if in_role.problems:
+        raise together(in_role.problems)
+    values, stage, role = in_role.values, scope.stage, scope.role
+    if not values["app_name"]:
+        raise ConfigError(f"{scope.file.name} has no app_name", hint="add a line `app_name: NAME`")
+    where = "--hosts" if "hosts" in scope.flags else scope.hosts_place()
+    if not hosts and values["connection"] == "local":
+        hosts = [layers.host_entry("localhost", where)]
+    if not hosts and values["manager"] == "converge":
+        raise ConfigError(
+            f"{where}: {stage} {role} names no hosts: they converge by themselves",
+            hint=f"see where they stand: faprelease status --store {stage} {role}",
+        )
+    if not hosts:
+        raise ConfigError(
+            f"{where}: {stage} {role} has no hosts",
+            hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
+        )
+    names = [entry.name for entry in hosts]
+    if values["connection"] == "local" and len(names) > 1:
+        raise ConfigError(
+            f"{where}: {' and '.join(names)} are all this machine",
+            hint="`connection: local` releases here: take the hosts out, or release to them by ssh",
+        )
+    found = []
+    for entry in hosts:
+        own = scope.in_force(entry) if entry.layer.values else in_role
+        if own.problems:
+            raise together(own.problems)
+        found.append(_target(entry, own, names, where))
+    return found
+
+
+def _target(entry: HostEntry, own: InForce, names: list[str], where: str) -> Target:
+    core = {name: value for name, value in own.values.items() if name in Settings.__struct_fields__}
+    settings = Settings(**core, hosts=names)
+    return Target(
+        host=entry.name,
+        settings=settings,
+        layout=Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path),
+        plugin_values={name: value for name, value in own.values.items() if name not in core},
+        address=entry.address,
+        origins={**own.origins, "hosts": where},
+    )
+
+
+def with_environment(targets: list[Target], folder: Path) -> list[Target]:
+    """The targets with the values of their environment asked for; `folder` is that of deploy.yml. Raises
+    what `environment.resolve` does."""
+    values = environment.resolve(
+        [(target.settings.environment, target.origins) for target in targets], folder
+    )
+    return [
+        replace(target, settings=msgspec.structs.replace(target.settings, environment=dict(own)))
+        for target, own in zip(targets, values, strict=True)
+    ]
+
+
+def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for target in found:
+        machine = "this machine" if target.settings.connection == "local" else target.host
+        place = (machine, normpath(target.layout.path))
+        other = owners.setdefault(place, target.settings.role)
+        if other != target.settings.role:
+            raise ConfigError(
+                f"{file.name}: roles {other} and {target.settings.role} share {place[1]} on {place[0]}",
+                hint="give each role a folder: path: /home/%(sudo_user)s/www/%(app_name)s-%(role)s",
+            )

@@ -1,3 +1,0 @@
-# Which files of the live release changed since it was sealed, as compare_tree.sh says it, which follows. Needs: current, state.
-release=$(cd -P "$current" 2>/dev/null && pwd) || exit 0
-id=${release##*/}

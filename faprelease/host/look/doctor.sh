@@ -1,0 +1,70 @@
+# One read-only look at what a host offers and what became of the release that is live: one fact a line, a word and a value.
+# Needs: path, current, releases, shared, state, environment_file, port (empty for none), listeners (listeners.py), python (as 3.11,
+# empty for any), libraries (their names), conf (of supervisor's program, empty for none); linked files on stdin, one a line.
+say() { printf '%s %s\n' "$1" "$2"; }
+say time "$(date +%s)"
+say machine "$(uname -m)"
+say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
+there=$path
+while [ ! -d "$there" ]; do
+  there=${there%/*}
+  there=${there:-/}
+done
+df -Pi "$there" 2>/dev/null | {
+  # As in look/probe.sh: the name of the device may hold spaces. Some file systems say `-`.
+  read -r line
+  read -r line
+  set -f
+  set -- ${line%%%*}
+  [ $# -lt 2 ] || { shift $(($# - 2)); say inodes "$1"; }
+}
+for candidate in python3 ${python:+"python$python" "/usr/local/bin/python$python" "/usr/bin/python$python"} \
+  ${python:+"$HOME/.pyenv/versions/$python".*/bin/python3 "$HOME/.local/share/uv/python/cpython-$python".*/bin/python3}; do
+  command -v "$candidate" >/dev/null 2>&1 || continue
+  say python "$("$candidate" -I -S -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)"
+done
+python3 -I -S - $libraries <<'.' 2>/dev/null
+import ctypes, sys
+for name in sys.argv[1:]:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        print("lacks", name)
+.
+while read -r file; do
+  [ -z "$(find -L "$shared/$file" -prune -type f -perm -004 2>/dev/null)" ] || say readable "$file"
+done
+if [ -n "$conf" ] && [ -r "$conf" ]; then
+  say conf "$(grep -E '^ *(stopasgroup|killasgroup|startsecs|stopwaitsecs) *=' "$conf" | tr -d ' ' | tr '\n' ' ')"
+fi
+{ read -r line <"$state/restarted" && say restarted "$line"; } 2>/dev/null
+
+id= release=
+if [ -L "$current" ] && cd -P "$current" 2>/dev/null; then
+  release=$PWD
+  id=${release##*/}
+  [ ! -x .fap/run ] || say run yes
+  [ -z "$(find . -prune -perm -200)" ] || say writable yes
+  { read -r line <"$state/releases/$id.install.json" && say contained "$line"; } 2>/dev/null
+  [ -z "$(find -L "$environment_file" -prune -perm -004 2>/dev/null)" ] || say readable_environment "$environment_file"
+  sed -n 's/^ *\(export  *\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/variable \2/p' "$environment_file" 2>/dev/null
+  find . -type f -name '*.log' ! -path './venv/*' | sed 's/^/log /' | head -n 20
+fi
+if all=$(cd -P "$releases" 2>/dev/null && pwd); then
+  for process in /proc/[0-9]*; do
+    cd -P "$process/cwd" 2>/dev/null || continue
+    case $PWD/ in
+      "${release:-/nothing}"/*) ;;
+      "$all"/*) folder=${PWD#"$all"/}; say stale "${folder%%/*} ${process#/proc/}" ;;
+    esac
+  done
+fi
+if [ -n "$port" ]; then
+  # Whoever listens, seen or not: state 0A (proc(5), /proc/net/tcp).
+  if grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then
+    held=$(python3 -I -S -c "$listeners" "$port" "${release:-/nothing}")
+    say port "$? $held"
+  else
+    say port "3 nothing listens on port $port"
+  fi
+fi

@@ -1,3 +1,0 @@
-# Ask the new release whether it could run here: its database, its caches, its configuration. Nothing has been published yet.
-# Needs: in_release.sh, command.
-in_release "$command"

@@ -1,0 +1,48 @@
+# Make supervisord run a program from the release that `current` names now.
+# Needs: lib/stopwatch.sh, state, program, conf, rendered (what `processes` became), target, restart, refresh, signal (to send instead of a restart, may be empty).
+# `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
+# conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
+# A release that goes by `processes` does so whatever deploy.yml says by now.
+[ ! -f "$rendered" ] || conf=$rendered
+if [ ! -f "$conf" ]; then
+  echo "$conf is missing"
+  exit 1
+fi
+if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
+  rm -f "$target.new" && ln -s "$conf" "$target.new" && mv -f "$target.new" "$target" || exit 1
+fi
+# run WORD...: supervisorctl, whose lines tell when all had stopped, and whether it did anything.
+run() {
+  now; begun=$now stopped=$now done=
+  { PYTHONUNBUFFERED=1 supervisorctl "$@"; echo "exit $?"; } | {
+    while IFS= read -r line; do
+      case $line in
+        'exit '*) code=${line#exit } ;;
+        *': stopped'*) now; stopped=$now done=yes; echo "$line" ;;
+        *': started'* | *'process group'*) done=yes; echo "$line" ;;
+        *) echo "$line" ;;
+      esac
+    done
+    now
+    [ -z "$done" ] || took $((stopped - begun)) $((now - stopped))
+    exit "$code"
+  }
+}
+[ -z "$refresh" ] || supervisorctl stop "$program" "$program:*"
+changes=$(supervisorctl reread) || { echo "$changes"; exit 1; }
+echo "$changes"
+case $changes in
+  *ERROR* | *rror:*) exit 1 ;;
+esac
+updated=$(run update "$program") || { echo "$updated"; exit 1; }
+echo "$updated"
+case $updated in
+  *'added process group'* | *'updated process group'*) exit 0 ;;
+esac
+[ -n "$restart$refresh$signal" ] || exit 0
+case $(supervisorctl status "$program" 2>&1) in
+  *'no such process'* | *'no such group'*) program="$program:*" ;;
+esac
+# What does not run, or not any more, takes no signal.
+[ -z "$signal" ] || [ -n "$refresh" ] || ! supervisorctl signal "$signal" "$program" || exit 0
+run restart "$program"

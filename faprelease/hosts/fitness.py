@@ -1,0 +1,90 @@
+"""Is a host fit for a release? Pure: it looks at what was found, not at the host."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from faprelease.config.target import Target
+from faprelease.errors import FapError
+from faprelease.hosts.state import HostState
+
+LEAST_FREE = 100 * 1024 * 1024
+"""A release does not begin with less disk space free, in bytes."""
+
+
+def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
+    """Raise FapError for what the hosts lack for a release, all at once, with the lines that mend it."""
+    found = [
+        problem
+        for target, state in hosts
+        for problem in (*problems(target, state), *missing_files(target, state))
+    ]
+    if found:
+        raise FapError(
+            "\n".join(problem.message for problem in found),
+            hint="\n".join(dict.fromkeys(p.hint for p in found)),
+        )
+
+
+def problems(target: Target, state: HostState) -> Iterator[FapError]:
+    """What a host lacks, but for shared files."""
+    layout, label = target.layout, target.label
+    if state.unwritable:
+        yield FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
+    if state.blocked:
+        yield FapError(
+            f"{label}: {state.blocked} is not a link",
+            hint="move it away: `current` is replaced at every release",
+        )
+    if lacking := {"curl", "python3"} - state.tools:
+        yield FapError(
+            f"{label}: {' and '.join(sorted(lacking))} not found",
+            hint=f"on {target.host}: sudo apt-get install {' '.join(sorted(lacking))}",
+        )
+    if state.free < LEAST_FREE:
+        yield FapError(
+            f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
+            hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
+        )
+
+
+def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
+    """The linked files that are not there, with the lines that put them there."""
+    if state.missing and not brings_shared_files(target):
+        yield FapError(
+            f"{target.label}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
+            hint="\n".join(_how_to_provide(target, name) for name in state.missing),
+        )
+
+
+def brings_shared_files(target: Target) -> bool:
+    """The plugin localshared looks for them itself."""
+    return any(name.rpartition(".")[2] == "localshared" for name in target.settings.plugins)
+
+
+def how_to_own(target: Target) -> str:
+    """The line that makes an app's folder for the user who releases."""
+    user, path = target.settings.sudo_user, shlex.quote(target.layout.path)
+    if target.settings.connection == "local":
+        return f'sudo install -d -o "$(id -un)" {path}'
+    return f"on {target.host}: sudo install -d -o {user} {path}"
+
+
+def _how_to_provide(target: Target, name: str) -> str:
+    """The lines that put a linked file there, or an empty one."""
+    file = shlex.quote(f"{target.layout.shared}/{name}")
+    folder = shlex.quote(f"{target.layout.shared}/{name}".rpartition("/")[0])
+    if target.settings.connection == "local":
+        make_folder = f"mkdir -p {folder}"
+        return f"{make_folder} && cp {shlex.quote(name)} {file}\n  or, empty: {make_folder} && touch {file}"
+    settings = target.settings
+    login = f"{settings.user}@{target.address}"
+    ssh, scp = (f"ssh -p {settings.port}", f"scp -P {settings.port}") if settings.port else ("ssh", "scp")
+    if settings.sudo_user != settings.user:  # who logs in can't write there
+        sudo = f"sudo -u {settings.sudo_user}"
+        make_folder = f"{ssh} {login} {shlex.quote(f'{sudo} mkdir -p {folder}')}"
+        copy = f"{ssh} {login} {shlex.quote(f'{sudo} tee {file} >/dev/null')} < {shlex.quote(name)}"
+        touch = f"{ssh} {login} {shlex.quote(f'{sudo} touch {file}')}"
+        return f"{make_folder} && {copy}\n  or, empty: {make_folder} && {touch}"
+    make_folder = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder}')}"
+    touch = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder} && touch {file}')}"
+    return f"{make_folder} && {scp} {shlex.quote(name)} {login}:{file}\n  or, empty: {touch}"

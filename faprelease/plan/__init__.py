@@ -1,0 +1,1 @@
+"""From hosts and a wish to a plan: pure functions."""

@@ -1,0 +1,178 @@
+"""From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
+
+from collections.abc import Mapping
+
+from faprelease.errors import ConfigError, FapError
+from faprelease.hosts.fitness import refuse_unfit
+from faprelease.hosts.state import HostState, Rollout, Verb, is_good
+from faprelease.plan import release_command
+from faprelease.plan.host import Host, HostPlanner, Order
+from faprelease.plan.recovery import Recovery, batches_of
+from faprelease.plan.rollback_target import describe, goals
+from faprelease.plugins import curl
+from faprelease.plugins.hooks import Context
+from faprelease.steps.model import Plan
+
+
+def plan_release(
+    hosts: list[Host], order: Order, what: str = "", *, rerun: bool = False, command: bool = True
+) -> Plan:
+    """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
+    With `rerun` a release_command of it whose end nobody knows is run again; without `command` it is not run.
+
+    Raises FapError if a host can't take a release, with a hint for each thing that is missing.
+    """
+    found = [(host.target, host.state) for host in hosts]
+    refuse_unfit(found)
+    runs_command = release_command.target_of([host.target for host in hosts]) if command else None
+    if runs_command and not rerun:
+        release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
+    planners = _planners(hosts, order, "release", {host.target.label: order.release for host in hosts})
+    return Plan(
+        f"release {order.release} to {_stage(hosts)}: {_name(hosts, what)}",
+        tuple(planner.release(runs_command=planner.target is runs_command) for planner in planners),
+        batch_wait=_batch_wait(hosts),
+        keep=_keeps(hosts),
+    )
+
+
+def plan_look(hosts: list[Host], order: Order, what: str = "", *, whole: bool = False) -> Plan | None:
+    """See whether what the settings name runs well already: None unless every host has it live, the same
+    artifact with the same configuration. Without a sha256 nobody knows what a URL holds. With `whole`, a
+    release whose files changed is not well."""
+    wanted = _curl_options(hosts).curl_sha256.lower()
+    if not wanted or not all(is_live(host, order, wanted) for host in hosts):
+        return None
+    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    plans = tuple(planner.look(whole=whole) for planner in planners)
+    return Plan(f"look at {_stage(hosts)}: {_name(hosts, what)}", plans)
+
+
+def plan_check(hosts: list[Host], order: Order) -> Plan:
+    """See whether what is live on these hosts runs well, whatever it is."""
+    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    return Plan(f"look at {_stage(hosts)}", tuple(planner.look() for planner in planners))
+
+
+def plan_rollback(
+    hosts: list[Host], order: Order, to: str = "", *, force: bool = False, renew: bool = False
+) -> Plan:
+    """Go back to the last release that was live before the current one, or to the one that `to` names.
+
+    With `renew`, its artifact becomes a new release with the configuration of today. Raises FapError where a
+    host has none, or the hosts would go to different ones.
+    """
+    found = goals(hosts, to, force=force)
+    moving = [host for host in hosts if host.target.label in found]
+    names = " and ".join(dict.fromkeys(map(describe, found.values())))
+    title = f"roll {hosts[0].target.settings.app_name} in {_stage(hosts)} back to {names}"
+    if renew:
+        refuse_unfit((host.target, host.state) for host in moving)
+        sources = {label: release.id for label, release in found.items()}
+        planners = _planners(moving, order, "release", dict.fromkeys(found, order.release), sources)
+        plans, title = [planner.release() for planner in planners], f"{title}, configured as now"
+    else:
+        planners = _planners(moving, order, "rollback", {label: each.id for label, each in found.items()})
+        plans = [planner.rollback() for planner in planners]
+    return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
+
+
+def plan_restart(hosts: list[Host], order: Order) -> Plan:
+    """Restart what is live on every host. Raises FapError where nothing is; ConfigError if no plugin does."""
+    for host in hosts:
+        if not host.state.current:
+            raise FapError(
+                f"{host.target.label}: nothing is released there",
+                hint=f"see what runs where: faprelease status {_stage(hosts)}",
+            )
+    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    plans = tuple(planner.restart() for planner in planners)
+    if not any(plan.publish for plan in plans):
+        raise ConfigError(
+            "no plugin restarts anything", hint="name one that does: plugins: [supervisorctl], or systemd"
+        )
+    title = f"restart {hosts[0].target.settings.app_name} in {_stage(hosts)}"
+    return Plan(title, plans, batch_wait=_batch_wait(hosts))
+
+
+def plan_recovery(hosts: list[Host], order: Order, found: Recovery) -> Plan:
+    """End a rollout that was cut off: finish it, or (in `if_published`) take it back."""
+    cut_off = found.rollout
+    name = f"{cut_off.verb} {cut_off.release} in {_stage(hosts)}, which {cut_off.by or 'someone'} began"
+    if found.action == "finish":
+        planners = [HostPlanner(host, order, host.state.rollout or cut_off) for host in found.published]
+        return Plan(f"finish the {name}", tuple(planner.finish() for planner in planners))
+    numbers = batches_of(found.published)
+    plans = [
+        HostPlanner(host, order, host.state.rollout or cut_off, number).go_back()
+        for host, number in zip(found.published, numbers, strict=True)
+    ]
+    plans += [HostPlanner(host, order, cut_off, max(numbers) + 1).discard() for host in found.prepared]
+    return Plan(f"take back the {name}", tuple(plans))
+
+
+def _planners(
+    hosts: list[Host],
+    order: Order,
+    verb: Verb,
+    wanted: Mapping[str, str],
+    sources: Mapping[str, str] | None = None,
+) -> list[HostPlanner]:
+    everyone = tuple((host.target.host, host.target.settings.role) for host in hosts)
+    planners = []
+    for host, batch in zip(hosts, batches_of(hosts), strict=True):
+        previous, foreign = _comes_from(host.state, verb)
+        rollout = Rollout(
+            id=order.release,
+            verb=verb,
+            release=wanted[host.target.label],
+            previous=previous,
+            foreign=foreign,
+            by=order.who,
+            entry=order.entry,
+            hosts=everyone,
+            copy_of=(sources or {}).get(host.target.label, ""),
+        )
+        planners.append(HostPlanner(host, order, rollout, batch))
+    return planners
+
+
+def _comes_from(state: HostState, verb: Verb) -> tuple[str, str]:
+    """The release that a host comes back to if this run fails, or what `current` says instead of one."""
+    if verb == "rollback":
+        return state.current, ""
+    current = state.release(state.current)
+    last_good = state.last_good()
+    if last_good and not (current and is_good(current)):
+        # A current release whose gate never passed is come back to only where there is no better one.
+        return last_good.id, ""
+    # What another tool published under a name of its own is all there is to come back to at first.
+    return state.current, "" if state.current else state.link
+
+
+def is_live(host: Host, order: Order, digest: str) -> bool:
+    """The host runs the artifact of that digest, with the configuration of now, and its gate was passed."""
+    live = host.state.release(host.state.current)
+    if live is None or live.artifact is None or live.record.state != "live" or not live.present:
+        return False
+    return live.artifact.digest == digest and live.record.config == host.config(order)
+
+
+def _curl_options(hosts: list[Host]) -> curl.Options:
+    return Context(hosts[0].target, "release", "", "").options(curl.Options)
+
+
+def _name(hosts: list[Host], what: str) -> str:
+    return what or curl.what_may_be_shown(_curl_options(hosts).curl_url)
+
+
+def _batch_wait(hosts: list[Host]) -> int:
+    return max(host.target.settings.batch_wait for host in hosts)
+
+
+def _keeps(hosts: list[Host]) -> bool:
+    return all(host.target.settings.on_failure == "keep" for host in hosts)
+
+
+def _stage(hosts: list[Host]) -> str:
+    return hosts[0].target.settings.stage

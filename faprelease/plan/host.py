@@ -1,0 +1,375 @@
+"""The plan of one host: from what it is and what is wanted to its phases. Pure, as `plan` is."""
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from faprelease.config.target import Target
+from faprelease.hosts.retention import outdated_releases
+from faprelease.hosts.state import HostState, Record, Release, Rollout, is_good
+from faprelease.plan import release_command
+from faprelease.plan.config_digest import config_digest
+from faprelease.plan.prepare import Preparation
+from faprelease.plugins.hooks import Context, Plugins
+from faprelease.steps.model import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
+
+REMOVAL = "remove old releases"
+PASSED = "note that all went well"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """One host as a plan sees it: what is configured, what was found, and the plugins of its role."""
+
+    target: Target
+    state: HostState
+    plugins: Plugins
+
+    def config(self, order: "Order") -> str:
+        """The digest of what is configured for it."""
+        return config_digest(self.target, self.plugins, self.state.key or order.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
+    release's id, which also names the rollout, and the key for digests of configurations where a host has
+    none yet; and which entry of the stage's log is released, 0 for none."""
+
+    who: str
+    at: datetime
+    token: str
+    release: str = ""
+    key: str = ""
+    entry: int = 0
+
+
+class HostPlanner:
+    """Makes the plan of one host; the methods stand in the order in which their steps run."""
+
+    def __init__(self, host: Host, order: Order, rollout: Rollout, batch: int = 0) -> None:
+        self.target, self.state, self.plugins = host.target, host.state, host.plugins
+        self.settings, self.layout = host.target.settings, host.target.layout
+        self.order, self.rollout, self.batch = order, rollout, batch
+        self.verb: str = rollout.verb
+        self.goal = rollout.release
+        self.previous, self.foreign = rollout.previous, rollout.foreign
+        self.made = Preparation(host.target, self.goal)
+        self.key = host.state.key or order.key
+        self.config = host.config(order)
+
+    def release(self, *, runs_command: bool = False) -> HostPlan:
+        """Fetch (or copy), install, publish; one host of all runs the release's own command between them."""
+        old = self.rollout.copy_of
+        prepare = self._phases(
+            ("starting", self._make_folder),
+            ("started", None),
+            ("updating", partial(self.made.copy, old) if old else self.made.fetch),
+            ("updated", self.made.install),
+        )
+        *_, last = prepare
+        prepare = (*prepare[:-1], Phase(last.name, (*last.steps, *self._seal())))
+        once = (Phase("release command", tuple(self._command())),) if runs_command else ()
+        return self._rollout(prepare, once=once, if_unpublished=self._discard())
+
+    def rollback(self) -> HostPlan:
+        """Publish a release that is there."""
+        prepare = self._phases(
+            ("starting", None),
+            ("started", None),
+            ("reverting", partial(self.made.compare, self.state.current)),
+            ("reverted", None),
+        )
+        return self._rollout(prepare, if_unpublished=())
+
+    def restart(self) -> HostPlan:
+        """Restart what is live, and see it run well."""
+        self.verb = "restart"
+        phases = self._phases(
+            ("draining", None), ("published", None), ("checking", None), ("undraining", None)
+        )
+        done = Phase("record", (self._record({}, "restarted", self.goal),))
+        return self._host_plan(publish=(*phases, done) if phases else ())
+
+    def look(self, *, whole: bool = False) -> HostPlan:
+        """Only see whether the release runs well, and with `whole` that no file of it changed."""
+        return self._host_plan(prepare=self._phases(("checking", self.made.unchanged if whole else None)))
+
+    def finish(self) -> HostPlan:
+        """What is left to do once every gate was passed."""
+        return self._host_plan(finish=self._finish())
+
+    def go_back(self) -> HostPlan:
+        """Take back what was published, or was about to be."""
+        return self._host_plan(if_published=self._go_back())
+
+    def discard(self) -> HostPlan:
+        """Take back what was only prepared."""
+        return self._host_plan(if_unpublished=(*self._phases(("undraining", None)), *self._discard()))
+
+    def _rollout(
+        self,
+        prepare: tuple[Phase, ...],
+        *,
+        once: tuple[Phase, ...] = (),
+        if_unpublished: tuple[Phase, ...],
+    ) -> HostPlan:
+        return self._host_plan(
+            prepare=prepare,
+            once=once,
+            publish=self._publish(),
+            explain=self._phases(("explaining", None)),
+            finish=self._finish(),
+            if_unpublished=if_unpublished,
+            if_published=self._go_back(),
+            if_kept=(Phase("record", (self._record({}, "kept", self.goal, self.previous, "kept"),)),),
+        )
+
+    def _publish(self) -> tuple[Phase, ...]:
+        """Whoever gets to the end of it has passed its gate, and says so in the same round trip."""
+        *phases, last = self._phases(
+            ("draining", None),
+            ("publishing", self._swap),
+            ("published", None),
+            ("checking", None),
+            ("undraining", None),
+        )
+        note = self._note({"passed": True})
+        step = host_script(PASSED, "release/note", state=self.layout.state, note=note)
+        return (*phases, Phase(last.name, (*last.steps, step)))
+
+    def _host_plan(self, **parts: tuple[Phase, ...]) -> HostPlan:
+        return HostPlan(
+            role=self.settings.role,
+            host=self.target.host,
+            layout=self.layout,
+            release=self.goal,
+            previous=self.previous,
+            config=self.config,
+            batch=self.batch,
+            **parts,
+        )
+
+    def _finish(self) -> tuple[Phase, ...]:
+        core = self._finish_release if self.verb == "release" else self._finish_rollback
+        return self._phases(("finishing", core), ("finished", None))
+
+    def _phases(self, *signals: tuple[str, Callable[[], Iterator[Step]] | None]) -> tuple[Phase, ...]:
+        """The core's steps of each signal, then the plugins'; a signal without steps is none."""
+        context = self._context()
+        phases = [
+            Phase(signal, (*(core() if core else ()), *self.plugins.steps(signal, context)))
+            for signal, core in signals
+        ]
+        return tuple(phase for phase in phases if phase.steps)
+
+    def _context(self) -> Context:
+        previous = self.layout.release(self.previous) if self.previous else ""
+        return Context(self.target, self.verb, self.layout.release(self.goal), previous)
+
+    def _old_folder(self) -> str:
+        """What ran before this run, empty for nothing."""
+        if self.previous:
+            return self.layout.release(self.previous)
+        return posixpath.join(posixpath.dirname(self.layout.current), self.foreign) if self.foreign else ""
+
+    def _make_folder(self) -> Iterator[Step]:
+        new = self.goal
+        yield host_script(
+            "make the release folder",
+            "lib/process",
+            "once/sweep",
+            "release/prepare",
+            "release/record",
+            stdin="\n".join(self.settings.linked_dirs),
+            trials=self.layout.trials,
+            ours="",
+            release=self.layout.release(new),
+            current=self.layout.current,
+            shared=self.layout.shared,
+            shared_writable="yes" if self.settings.shared_writable else "",
+            state=self.layout.state,
+            records=_lines({new: self._record_of(new, "preparing")}),
+        )
+        if not self.state.key:
+            secret = Secret(self.key, "(a new key)", (self.key,))
+            yield host_script(
+                "keep a key for digests of configurations",
+                "release/key",
+                stdin=secret,
+                state=self.layout.state,
+            )
+
+    def _seal(self) -> Iterator[Step]:
+        """After the plugins have added what they add."""
+        yield self.made.seal()
+        yield self._record({self.goal: self._record_of(self.goal, "ready")})
+
+    def _command(self) -> Iterator[Step]:
+        yield release_command.step(
+            self.target, self.goal, self.made.environment_file, self._now(), self.order.who
+        )
+
+    def _swap(self) -> Iterator[Step]:
+        yield self._swap_to(self.goal, msgspec.json.encode(self.rollout).decode())
+
+    def _finish_release(self) -> Iterator[Step]:
+        new = self.goal
+        retired = self.state.release(self.previous)
+        records = {new: self._record_of(new, "live")}
+        if retired and is_good(retired):
+            records[retired.id] = self._changed(retired, "bad" if self.rollout.copy_of else "retired")
+        event = "rolled back" if self.rollout.copy_of else "released"
+        yield self._record(records, event, new, self.previous, "finished")
+        outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
+        if outdated:
+            yield self._remove(REMOVAL, outdated, forget=True)
+            if self.settings.cache_path:
+                yield self._sweep()
+
+    def _finish_rollback(self) -> Iterator[Step]:
+        goal = self.goal
+        left = self.state.release(self.previous)
+        back = self.state.release(goal)
+        records = {}
+        if back:
+            records[goal] = self._changed(back, "live")
+        if left:
+            records[left.id] = self._changed(left, "bad")
+        yield self._record(records, "rolled back", goal, self.previous, "finished")
+
+    def _discard(self) -> tuple[Phase, ...]:
+        """What undoes a preparation; the folder goes first, as it may be what filled the disk."""
+        new = self.goal
+        remove = self._remove(f"remove the unfinished release {new}", [new], forget=False)
+        record = self._record({new: self._record_of(new, "failed")}, "failed", new)
+        return (Phase("remove", (remove,)), Phase("record", (record,)))
+
+    def _go_back(self) -> tuple[Phase, ...]:
+        """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
+        if self.previous:
+            back = self._swap_to(self.previous)
+        else:
+            back = host_script(
+                f"publish again what was there: {self.foreign}"
+                if self.foreign
+                else "unpublish: there was no release before",
+                "lib/guard",
+                "lib/point",
+                "release/unpublish",
+                state=self.layout.state,
+                token=self.target.lock_token(self.order.token),
+                current=self.layout.current,
+                before=self.foreign,
+            )
+        leaving, old = self.goal, self._old_folder()
+        new = self.layout.release(leaving)
+        there = Context(self.target, self.verb, old, new)
+        restart = self.plugins.steps("published", there) if old else ()
+        restart += self.plugins.steps("failed", Context(self.target, self.verb, new, old))
+        drain, check, undrain = (
+            self.plugins.steps(signal, there) if old else ()
+            for signal in ("draining", "checking", "undraining")
+        )
+        records = {leaving: self._record_of(leaving, "bad")} if self.verb == "release" else {}
+        # Each of these phases is run even if the one before it failed.
+        phases = (
+            Phase("drain", drain),
+            Phase("go back", (back,)),
+            Phase("restart", restart),
+            Phase("check", check),
+            Phase("undrain", undrain),
+            Phase("record", (self._record(records, "went back", self.previous, leaving, "undone"),)),
+        )
+        return tuple(phase for phase in phases if phase.steps)
+
+    def _swap_to(self, release_id: str, rollout: str = "") -> Step:
+        release = self.layout.release(release_id)
+        return host_script(
+            f"publish: current → {release_id}",
+            "lib/guard",
+            "lib/point",
+            "release/swap",
+            state=self.layout.state,
+            token=self.target.lock_token(self.order.token),
+            current=self.layout.current,
+            target=link_target(self.layout.current, release),
+            release=release,
+            rollout=rollout,
+        )
+
+    def _record_of(self, release_id: str, state: str) -> Record:
+        """The record of the release that this rollout brings, found or new."""
+        found = self.state.release(release_id)
+        if found:
+            return self._changed(found, state)
+        return Record(
+            state=state, previous=self.previous, by=self.order.who, at=self._now(), config=self.config
+        )
+
+    def _changed(self, release: Release, state: str) -> Record:
+        return msgspec.structs.replace(release.record, state=state, at=self._now())
+
+    def _record(
+        self,
+        records: dict[str, Record],
+        event: str = "",
+        release_id: str = "",
+        leaving: str = "",
+        ended: str = "",
+    ) -> Step:
+        """One step for all that is written down: states, a line of the ledger for `event`, and how the
+        rollout `ended` on this host."""
+        states = ", ".join(f"{name} as {record.state}" for name, record in records.items())
+        parts = {"record": records, "ledger": event, "note": ended}
+        return host_script(
+            f"record {states}" if states else f"record: {event}",
+            *(f"release/{name}" for name, wanted in parts.items() if wanted),
+            state=self.layout.state,
+            records=_lines(records),
+            release=release_id,
+            event=event,
+            at=self._now(),
+            leaving=leaving,
+            who=self.order.who,
+            note=self._note({"ended": ended}),
+        )
+
+    def _now(self) -> str:
+        return self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _note(self, said: dict[str, str | bool]) -> str:
+        return msgspec.json.encode({"id": self.rollout.id, **said}).decode()
+
+    def _sweep(self) -> Step:
+        cache = host_path(self.settings.cache_path)
+        return host_program(
+            "make room in the cache", "sweep", arguments=[cache], limit=600, when=f"[ -d {cache}/wheels ]"
+        )
+
+    def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:
+        return host_script(
+            title,
+            "release/remove",
+            stdin="\n".join(releases),
+            releases=self.layout.releases,
+            records=self.layout.records,
+            state=self.layout.state,
+            current=self.layout.current,
+            limit=600,
+            forget="yes" if forget else "",
+        )
+
+
+def _lines(records: dict[str, Record]) -> str:
+    return "\n".join(f"{name} {msgspec.json.encode(record).decode()}" for name, record in records.items())
+
+
+def link_target(current: str, release: str) -> str:
+    """What `current` says: relative where both lie in one folder, so that the folder can be moved."""
+    folder = current.rpartition("/")[0] + "/"
+    return release.removeprefix(folder)

@@ -1,0 +1,153 @@
+"""How a release comes into its folder on a host: files, links, environment, packages. Pure."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from faprelease.config import environment
+from faprelease.config.target import Target
+from faprelease.plugins import curl
+from faprelease.plugins.hooks import Context
+from faprelease.steps.model import Secret, Step, host_path, host_program, host_script, read_host_file
+
+INSTALL_SECONDS = 900
+"""How long an artifact's own installer may take, in seconds."""
+PREFLIGHT_SECONDS = 120
+"""How long a preflight command may take, in seconds."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The steps that make a release of an artifact; the methods stand in the order in which they run."""
+
+    target: Target
+    release_id: str
+
+    @property
+    def folder(self) -> str:
+        """The release's folder on the host."""
+        return self.target.layout.release(self.release_id)
+
+    @property
+    def environment_file(self) -> str:
+        """Where its variables lie."""
+        return f"{self.folder}/{self.target.settings.environment_name}"
+
+    def fetch(self) -> Iterator[Step]:
+        """The artifact's files, by the strategy."""
+        settings, layout = self.target.settings, self.target.layout
+        yield from curl.fetch(self._options, settings.cache_path, layout, self.release_id)
+
+    def copy(self, old: str) -> Iterator[Step]:
+        """What the artifact of an older release brought, without what was made of it on the host."""
+        layout = self.target.layout
+        yield host_script(
+            f"copy {old}",
+            "release/copy",
+            limit=600,
+            old=layout.release(old),
+            release=self.folder,
+            shared=layout.shared,
+            facts=f"{layout.records}/{old}.artifact.json",
+            new_facts=f"{layout.records}/{self.release_id}.artifact.json",
+            file=self.target.settings.environment_name,
+        )
+
+    def compare(self, current: str) -> Iterator[Step]:
+        """A rollback brings back the environment of then: say how it differs from that of the release that
+        runs now, empty for none."""
+        if current:
+            now = f"{self.target.layout.release(current)}/{self.target.settings.environment_name}"
+            yield Step(
+                title="compare the environments",
+                script=f"exec python3 -I -S - {shlex.join([now, self.environment_file])}",
+                stdin=read_host_file("programs/compare_environments.py"),
+                trusted=True,
+            )
+
+    def install(self) -> Iterator[Step]:
+        """Links into shared/, the environment, the artifact's own installer, and the preflight."""
+        yield from self._links()
+        yield self._variables()
+        yield self._installer()
+        yield from self._preflight()
+
+    def _links(self) -> Iterator[Step]:
+        settings, layout = self.target.settings, self.target.layout
+        linked = [*settings.linked_files, *settings.linked_dirs]
+        if linked:
+            yield host_script(
+                "link shared files",
+                "release/link",
+                stdin="\n".join(linked),
+                release=self.folder,
+                shared=layout.shared,
+            )
+
+    def _variables(self) -> Step:
+        variables = environment.values_of(self.target.settings.environment)
+        if variables is None:
+            raise RuntimeError("the values of the environment were not asked for")
+        if variables:
+            title, files = "write the environment file", ["release/environment", "release/requires"]
+            stdin: str | Secret = environment.render(
+                {name: self._filled(variables[name]) for name in variables}
+            )
+        else:
+            title, files, stdin = "see that no variable is missing", ["release/requires"], ""
+        return host_script(title, *files, stdin=stdin, release=self.folder, file=self.environment_file)
+
+    def _installer(self) -> Step:
+        settings, options = self.target.settings, self._options
+        network = settings.install_network == "allow"
+        state, command = self.target.layout.state, self._filled(options.curl_postinstall_script)
+        words = [self.folder, state, self.release_id, command]
+        words += ["allow" if network else "", "yes" if settings.protected else ""]
+        return host_program(
+            "install, with the network open" if network else "install, contained",
+            "contain",
+            "sandbox",
+            arguments=[*map(shlex.quote, words), host_path(settings.cache_path)],
+            state=state,
+            limit=INSTALL_SECONDS,
+            trusted=False,
+            shown=options.curl_postinstall_output,
+        )
+
+    def _preflight(self) -> Iterator[Step]:
+        command = self.target.settings.preflight
+        if command:
+            yield host_script(
+                f"preflight: {command}",
+                "lib/in_release",
+                "release/preflight",
+                release=self.folder,
+                environment_file=self.environment_file,
+                limit=PREFLIGHT_SECONDS,
+                trusted=False,
+                command=command,
+            )
+
+    def seal(self) -> Step:
+        """After that nothing in it changes any more, and a power cut takes nothing of it away."""
+        return self._on_the_tree("make the release read-only", "release/seal", "release/flush")
+
+    def unchanged(self) -> Iterator[Step]:
+        """Nothing in it changed since it was sealed."""
+        yield self._on_the_tree("see that the release is what was installed", "release/unchanged")
+
+    def _on_the_tree(self, title: str, *scripts: str) -> Step:
+        state = self.target.layout.state
+        return host_script(
+            title, "lib/tree", *scripts, release=self.folder, state=state, id=self.release_id, limit=300
+        )
+
+    @property
+    def _options(self) -> curl.Options:
+        return Context(self.target, "release", self.folder, "").options(curl.Options)
+
+    def _filled(self, text: str) -> str:
+        """With the names that only a release gives a value; what was asked for is taken as it is."""
+        if isinstance(text, environment.Resolved):
+            return text
+        return text.replace("%(release_path)s", self.folder).replace("%(new_release)s", self.release_id)

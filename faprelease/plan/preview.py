@@ -1,0 +1,168 @@
+"""A plan for people, before it runs: what would change on each host, and the very scripts. Pure."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from faprelease.plan.host import PASSED, REMOVAL, Host
+from faprelease.plugins import processes
+from faprelease.steps import wire as script
+from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
+
+SHOWN_MARK = "FAP"
+"""The mark in a script that is only shown; a run has a random one."""
+
+
+class PhasePreview(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of a phase, by their titles."""
+
+    phase: str
+    steps: tuple[str, ...]
+
+
+class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What would become of one host."""
+
+    host: str
+    role: str
+    batch: int
+    """Which batch publishes on it, counted from 1."""
+    release: str
+    version: str
+    previous: str
+    """The release that runs now, empty for none of ours."""
+    previous_version: str
+    links: tuple[str, ...]
+    """What is linked from shared/."""
+    processes: tuple[str, ...]
+    """How the process manager's configuration changes: lines that go and come."""
+    restarts: tuple[str, ...]
+    """What is done once `current` is swapped, by its titles."""
+    release_command: tuple[str, ...]
+    """What this host alone does for all."""
+    removes: tuple[str, ...]
+    """The releases that are removed at the end."""
+    phases: tuple[PhasePreview, ...]
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What would become of all hosts."""
+
+    title: str
+    download: int | None
+    """Bytes that a host fetches at most; None where nobody knows."""
+    hosts: tuple[HostPreview, ...]
+
+
+def preview(plan: Plan, hosts: list[Host], *, version: str = "", download: int | None = None) -> Preview:
+    """A plan as people read it; `version` is that of the artifact where it is known."""
+    found = {(host.target.host, host.target.settings.role): host for host in hosts}
+    return Preview(
+        title=plan.title,
+        download=download,
+        hosts=tuple(_host(each, found[each.host, each.role], version) for each in plan.hosts),
+    )
+
+
+def lines(shown: Preview) -> Iterator[str]:
+    """A preview for a terminal; hosts to which the same happens share their lines."""
+    yield shown.title
+    groups: dict[HostPreview, list[str]] = {}
+    for host in shown.hosts:
+        groups.setdefault(msgspec.structs.replace(host, host=""), []).append(f"{host.host} ({host.role})")
+    batches = max((host.batch for host in shown.hosts), default=1)
+    for group, labels in groups.items():
+        yield f"\n{', '.join(labels)}" + (f", batch {group.batch} of {batches}" if batches > 1 else "")
+        yield f"  from      {_named(group.previous, group.previous_version) or 'nothing'}"
+        yield f"  to        {_named(group.release, group.version)}"
+        if shown.download is not None:
+            yield f"  downloads at most {shown.download / 1e6:.1f} MB"
+        for name, value in (
+            ("links", ", ".join(group.links)),
+            ("once", ", ".join(group.release_command)),
+            ("restarts", ", ".join(group.restarts)),
+            ("removes", ", ".join(group.removes)),
+        ):
+            if value:
+                yield f"  {name:<10}{value}"
+        if group.processes:
+            yield "  processes"
+            yield from (f"    {line}" for line in group.processes)
+        for phase in group.phases:
+            yield f"  {phase.phase:<12}{'; '.join(phase.steps)}"
+
+
+def scripts(plan: Plan) -> Iterator[str]:
+    """Every script of a plan, in order, secrets masked: first what runs, then what would undo it."""
+    for host in plan.hosts:
+        parts = {
+            "": [
+                joined(leg)
+                for part in (host.prepare, host.once, host.publish, host.finish)
+                for leg in legs_of(part)
+            ],
+            " (undo, if a step fails before publishing)": host.if_unpublished,
+            " (undo, if a step fails after publishing)": host.if_published,
+        }
+        for why, phases in parts.items():
+            for phase in phases:
+                yield f"# {host.host} ({host.role}): {phase.name}{why}"
+                yield script.render(phase, SHOWN_MARK, reveal=False)
+
+
+def _forward(host: HostPlan) -> tuple[Phase, ...]:
+    return (*host.prepare, *host.once, *host.publish, *host.finish)
+
+
+def _host(plan: HostPlan, found: Host, version: str) -> HostPreview:
+    settings, state = found.target.settings, found.state
+    # What was cut off is finished, or only taken back.
+    phases = _forward(plan) or (*plan.if_published, *plan.if_unpublished)
+    goal = plan.release if _forward(plan) else plan.previous
+    return HostPreview(
+        host=plan.host,
+        role=plan.role,
+        batch=plan.batch + 1,
+        release=goal,
+        version=_version(found, goal) or version,
+        previous=state.current,
+        previous_version=_version(found, state.current),
+        links=(*settings.linked_files, *settings.linked_dirs) if plan.prepare else (),
+        processes=tuple(
+            line
+            for phase in plan.prepare
+            for step in phase.steps
+            if step.title.startswith(processes.TITLE) and isinstance(step.stdin, str)
+            for line in processes.changes(state.processes, step.stdin)
+        ),
+        restarts=tuple(
+            title
+            for title in _titles(phase for phase in plan.publish if phase.name == "published")
+            if title != PASSED
+        ),
+        release_command=_titles(plan.once),
+        removes=tuple(
+            name
+            for phase in plan.finish
+            for step in phase.steps
+            if step.title == REMOVAL and isinstance(step.stdin, str)
+            for name in step.stdin.split()
+        ),
+        phases=tuple(
+            PhasePreview(phase=phase.name, steps=tuple(step.title for step in phase.steps))
+            for phase in phases
+        ),
+    )
+
+
+def _titles(phases: "Iterator[Phase] | tuple[Phase, ...]") -> tuple[str, ...]:
+    return tuple(step.title for phase in phases for step in phase.steps)
+
+
+def _version(host: Host, release_id: str) -> str:
+    release = host.state.release(release_id)
+    return release.artifact.version if release and release.artifact else ""
+
+
+def _named(release: str, version: str) -> str:
+    return f"{release}, version {version}" if version else release

@@ -1,0 +1,62 @@
+"""`release_command`: which host runs it, once for all, and when it may not be run again. Pure."""
+
+from collections.abc import Sequence
+
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError, FapError
+from faprelease.hosts.state import HostState
+from faprelease.steps.model import Step, host_script
+
+CODE_ALONE = "only code goes back: what release_command did (to a database) stays"
+
+
+def target_of(targets: Sequence[Target]) -> Target | None:
+    """The one that runs it: the first host of the first role that names one. None if none does.
+
+    Raises ConfigError where roles name different ones: it runs once for all of them.
+    """
+    naming = [target for target in targets if target.settings.release_command]
+    for target in naming:
+        if target.settings.release_command != naming[0].settings.release_command:
+            raise ConfigError(
+                f"release_command: {naming[0].settings.role} and {target.settings.role} name different ones,"
+                " and it runs once for the whole stage",
+                hint="join them with && in one role, or at the top of deploy.yml",
+            )
+    return naming[0] if naming else None
+
+
+def refuse_unknown_outcome(hosts: Sequence[tuple[Target, HostState]], digest: str) -> None:
+    """Raise FapError if nobody knows how the last command ended, and it was of the same artifact; with an
+    empty `digest` it may have been."""
+    runs = [(state.command, target) for target, state in hosts if state.command]
+    if not runs:
+        return
+    run, target = max(runs, key=lambda found: found[0].release)
+    if run.exit is not None or (digest and run.artifact and run.artifact.digest != digest):
+        return
+    raise FapError(
+        f"{target.label}: nobody knows how release_command of {run.release} ended:"
+        f" {run.by} began it at {run.at}, and it was cut off",
+        hint=f"see in the database how far it came; then, to run it again:"
+        f" faprelease --rerun {target.settings.stage}",
+    )
+
+
+def step(target: Target, release_id: str, environment_file: str, at: str, who: str) -> Step:
+    """The step that runs it, as the user who owns the release, up to `release_command_seconds`."""
+    settings, layout = target.settings, target.layout
+    return host_script(
+        f"run release_command: {settings.release_command}",
+        "lib/in_release",
+        "release/release_command",
+        limit=settings.release_command_seconds,
+        trusted=False,
+        state=layout.state,
+        release=layout.release(release_id),
+        id=release_id,
+        environment_file=environment_file,
+        at=at,
+        who=who,
+        command=settings.release_command,
+    )

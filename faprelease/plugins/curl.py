@@ -1,0 +1,144 @@
+"""The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
+
+import re
+import shlex
+from typing import Annotated
+
+import msgspec
+
+from artifact_store.core.urls import shown_url
+from faprelease.config.keys import about
+from faprelease.errors import ConfigError
+from faprelease.steps.layout import Layout
+from faprelease.steps.model import Secret, Step, host_path, host_program
+
+FETCH_SECONDS = 3600
+"""How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
+UNPACK_SECONDS = 1900
+WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options", "curl_postinstall_output"])
+"""The keys that change nothing about what is released: the digest of its bytes says that."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of this strategy, with fapistrano's meanings."""
+
+    curl_url: Annotated[
+        str, about("release this URL, instead of what was promoted to the stage", shown="address")
+    ] = ""
+    curl_sha256: Annotated[str, about("the digest that the artifact must have")] = ""
+    curl_user: Annotated[str, about("name:password, for the URL", shown="no")] = ""
+    curl_options: Annotated[str, about("more options for curl", shown="no")] = ""
+    curl_output: Annotated[str, about("keep the file under this name in the release")] = ""
+    curl_extract_tar: Annotated[bool, about("unpack it, though curl_output is set")] = False
+    curl_extract_tgz: Annotated[bool, about("unpack it, though curl_output is set")] = False
+    curl_postinstall_script: Annotated[
+        str, about("what installs the release; default: ./install.sh, if the artifact has one")
+    ] = ""
+    curl_postinstall_output: Annotated[bool, about("show what it printed")] = False
+
+
+def what_may_be_shown(url: str) -> str:
+    """What may be shown of the URL, and whether there was more."""
+    return shown_url(url) + ("?…" if "?" in url else "")
+
+
+def check(options: Options) -> None:
+    """Raise ConfigError for a URL or digest that can't be one, before anything connects."""
+    url, sha256 = options.curl_url, options.curl_sha256
+    if not url.startswith(("http://", "https://", "file:///")) or not url.isprintable() or " " in url:
+        raise ConfigError(
+            f"{what_may_be_shown(url)!r} is no URL to download from",
+            hint="give an http://, https:// or file:/// URL",
+        )
+    if options.curl_output.startswith("/") or ".." in options.curl_output.split("/"):
+        raise ConfigError(
+            f"curl_output: {options.curl_output!r} leaves the release", hint="name a file inside the release"
+        )
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
+
+
+def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tuple[Step, ...]:
+    """The steps that bring the artifact into the (empty) release folder, with the help of what the folder
+    `cache` has of earlier ones; raises ConfigError without a URL."""
+    if not options.curl_url:
+        raise ConfigError(
+            "nothing says what to release",
+            hint="give --curl-url URL, or name the store in deploy.yml (store: s3://bucket/prefix)",
+        )
+    what, work = what_may_be_shown(options.curl_url), f"{layout.state}/{release_id}.download"
+    sha256, release = options.curl_sha256.lower(), layout.release(release_id)
+    if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
+        there = shlex.quote(f"{release}/{options.curl_output}")
+        keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
+        return (
+            _program(f"download {what}", options, cache, layout.state, work, sha256),
+            Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
+        )
+    facts = f"{layout.records}/{release_id}.artifact.json"
+    # What a command of the project's own installs from is not known.
+    state = "" if options.curl_postinstall_script else layout.state
+    words = (work, sha256, release, facts, state)
+    return (_program(f"fetch {what} and unpack it", options, cache, layout.state, *words),)
+
+
+def _program(title: str, options: Options, cache: str, state: str, *arguments: str) -> Step:
+    words = [host_path(cache), *map(shlex.quote, arguments)]
+    return host_program(
+        title,
+        "fetch",
+        "delta",
+        "unpack",
+        arguments=words,
+        state=state,
+        stdin=_curl_config(options),
+        limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
+        binding=not options.curl_sha256,
+    )
+
+
+def _curl_config(options: Options) -> Secret:
+    """curl's configuration file format (curl.1, --config): it comes on stdin, so that no argument list on
+    the host shows the URL, a password or a header."""
+    lines = [
+        'proto = "=http,https,file"',
+        'proto-redir = "=http,https"',
+        "fail",
+        "globoff",
+        "location",
+        "silent",
+        "show-error",
+        "connect-timeout = 10",
+        f"max-time = {FETCH_SECONDS}",
+        "speed-limit = 1024",
+        "speed-time = 30",
+    ]
+    url, user, extra = options.curl_url, options.curl_user, _as_config(options.curl_options)
+    _, _, query = url.partition("?")
+    _, _, password = user.partition(":")
+    real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
+    shown = [f"url = {_quoted(what_may_be_shown(url))}", *lines, *(['user = "***"'] if user else [])]
+    shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
+    # A header may hold a key; what is very short would blot out half of every output.
+    headers = [word for word in shlex.split(options.curl_options) if len(word) >= 6 and word[0] != "-"]
+    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password, *headers))))
+
+
+def _as_config(options: str) -> list[str]:
+    """Command line options as lines of curl's configuration file: an option, then its value, quoted."""
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise ConfigError(f"curl_options: {error}", hint="every quote needs its partner") from error
+    lines: list[str] = []
+    for word in words:
+        if word.startswith("-") or not lines:
+            lines.append(word)
+        else:
+            lines[-1] += f" {_quoted(word)}"
+    return lines
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -1,0 +1,111 @@
+"""What happens in a run, as values: `--json-lines` prints them, and every face is made from them."""
+
+import msgspec
+
+from artifact_store.records.release import Outcome
+from faprelease.plan.preview import Preview
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """One thing that happened; its kind is `event` in JSON."""
+
+
+class Connecting(Event, frozen=True, kw_only=True, tag="connecting"):
+    """The hosts are connected to, locked and looked at; each as `web1 (web)`."""
+
+    hosts: tuple[str, ...]
+
+
+class Planned(Event, frozen=True, kw_only=True, tag="planned"):
+    """What would be done; `scripts` are the very ones, where they were asked for."""
+
+    plan: Preview
+    scripts: tuple[str, ...] = ()
+
+
+class Began(Event, frozen=True, kw_only=True, tag="began"):
+    """A plan begins on these hosts."""
+
+    title: str
+    hosts: tuple[str, ...]
+
+
+class PhaseBegan(Event, frozen=True, kw_only=True, tag="phase"):
+    """A phase begins on all hosts of a plan, or of a batch."""
+
+    phase: str
+
+
+class PhaseEnded(Event, frozen=True, kw_only=True, tag="phase_ended"):
+    """Every host is through with it, and well."""
+
+    phase: str
+    seconds: float
+
+
+class HostBegan(Event, frozen=True, kw_only=True, tag="host"):
+    """A host begins a phase, with this step."""
+
+    host: str
+    role: str
+    phase: str
+    step: str
+
+
+class Fetched(Event, frozen=True, kw_only=True, tag="fetched"):
+    """A host is fetching, and has so many bytes by now; about once a second."""
+
+    host: str
+    role: str
+    bytes: int
+
+
+class StepEnded(Event, frozen=True, kw_only=True, tag="step"):
+    """A step ended; `output` is the end of what it printed, without secrets; `next` is the step after it."""
+
+    host: str
+    role: str
+    phase: str
+    step: str
+    code: int
+    seconds: float
+    output: str
+    shown: bool = False
+    """What it printed is shown without -v too."""
+    next: str = ""
+
+
+class HostEnded(Event, frozen=True, kw_only=True, tag="host_ended"):
+    """What became of the rollout on a host, which runs `release` now (empty: nothing, or nobody knows)."""
+
+    host: str
+    role: str
+    outcome: Outcome
+    release: str
+
+
+class Said(Event, frozen=True, kw_only=True, tag="said"):
+    """Something for people."""
+
+    text: str
+
+
+class Ended(Event, frozen=True, kw_only=True, tag="ended"):
+    """The whole run: `--json` prints this alone."""
+
+    verb: str
+    title: str
+    exit_code: int
+    error: str
+    hint: str
+    hosts: tuple[HostEnded, ...]
+    seconds: float
+    plan: Preview | None
+    """What would be done, where that was asked for."""
+    log: str
+    """Where all that was said and done is kept."""
+
+
+def where(event: HostBegan | Fetched | StepEnded | HostEnded) -> str:
+    """`web1 (web)`."""
+    return f"{event.host} ({event.role})"

@@ -1,0 +1,87 @@
+"""Tell the plugins that want to know how a run goes, beside its way: no notification fails or delays it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError, RolledBackError
+from faprelease.plan.host import Host, Order
+from faprelease.plugins.hooks import Context, Event, What
+from faprelease.steps.model import Plan
+
+WAIT_SECONDS = 5.0
+"""How long the end of a run waits for what was not sent yet."""
+
+
+@contextmanager
+def announced(
+    plan: Plan, hosts: list[Host], order: Order, verb: str, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Tell that what runs inside began, and how it ended; what could not be told is only said."""
+    listening = next((host for host in hosts if host.plugins.notified()), None)
+    if listening is None:
+        yield
+        return
+    telling = _Telling(listening, plan, order, verb, say)
+    telling.tell("started")
+    try:
+        yield
+    except FapError as error:
+        telling.tell(_ending(error), error.message)
+        raise
+    else:
+        telling.tell("finished")
+    finally:
+        telling.end()
+
+
+def _ending(error: FapError) -> What:
+    kinds: dict[type[FapError], What] = {
+        RolledBackError: "rolled back",
+        PartlyDoneError: "partly done",
+        InterruptedRunError: "interrupted",
+    }
+    return kinds.get(type(error), "failed")
+
+
+class _Telling:
+    """One thread that tells one event after another, in order."""
+
+    def __init__(
+        self, listening: Host, plan: Plan, order: Order, verb: str, say: Callable[[str], None]
+    ) -> None:
+        self._plugins, self._plan, self._order, self._verb = listening.plugins, plan, order, verb
+        self._context, self._say = Context(listening.target, verb, "", ""), say
+        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def tell(self, what: What, message: str = "") -> None:
+        plan, settings = self._plan, self._context.target.settings
+        self._events.put(
+            Event(
+                what=what,
+                verb=self._verb,
+                title=plan.title,
+                app=settings.app_name,
+                stage=settings.stage,
+                roles=tuple(dict.fromkeys(host.role for host in plan.hosts)),
+                hosts=tuple(dict.fromkeys(host.host for host in plan.hosts)),
+                release=plan.hosts[0].release,
+                who=self._order.who,
+                at=self._order.at,
+                message=message,
+            )
+        )
+
+    def end(self) -> None:
+        self._events.put(None)
+        self._thread.join(WAIT_SECONDS)
+        if self._thread.is_alive():
+            self._say(f"  warning: not everybody was told in time, after {WAIT_SECONDS:.0f} s more")
+
+    def _work(self) -> None:
+        while event := self._events.get():
+            for wrong in self._plugins.notify(self._context, event):
+                self._say(f"  warning: nobody was told that it {event.what}: {wrong}")

@@ -1,0 +1,235 @@
+"""The ways in which a run is shown: plain lines, GitHub's groups, a live terminal, JSON."""
+
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from faprelease.plan import preview
+from faprelease.report.events import (
+    Began,
+    Connecting,
+    Ended,
+    Event,
+    Fetched,
+    HostBegan,
+    HostEnded,
+    PhaseEnded,
+    Planned,
+    Said,
+    StepEnded,
+    where,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BYTES = re.compile(r"\bdownloaded (\d+) bytes\b")
+"""How a step says what it fetched."""
+
+
+class Lines:
+    """Lines on standard error, one a phase; with `verbose`, every step of every host and what it printed.
+
+    A plan is what was asked for, so it goes to standard output, unless `plans` says that JSON is there.
+    """
+
+    def __init__(self, *, verbose: bool = False, plans: bool = True) -> None:
+        self.verbose = verbose
+        self._plans = plans
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Began():
+                self.print(f"{click.style(event.title, bold=True)}\n  on {', '.join(event.hosts)}")
+            case PhaseEnded():
+                mark = click.style("✓" if _can_print("✓") else "ok", fg="green")
+                self.print(f"  {mark} {event.phase:<12}{event.seconds:6.2f} s")
+            case StepEnded():
+                self._show_step(event)
+            case Planned() if self._plans:
+                click.echo("\n".join([*preview.lines(event.plan), *event.scripts]))
+            case Said():
+                self.print(event.text)
+            case Ended(exit_code=code) if code and event.hosts:
+                self.print("\n".join(["the hosts now:", *standing(event.hosts)]))
+
+    def print(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def _show_step(self, event: StepEnded) -> None:
+        if self.verbose or event.shown:
+            self.print(f"    {where(event)}: {event.step} ({event.seconds:.2f} s)")
+            for line in event.output.splitlines():
+                self.print(f"      {line}")
+            return
+        for line in event.output.splitlines():
+            if line.startswith("warning: "):
+                self.print(f"  {click.style('!', fg='yellow')} {where(event)}: {line}")
+
+
+class Groups(Lines):
+    """GitHub Actions: what a step printed is a group of its own.
+
+    Workflow commands: docs.github.com, "Workflow commands for GitHub Actions".
+    """
+
+    def _show_step(self, event: StepEnded) -> None:
+        if event.output:
+            title = f"{where(event)}: {event.step} ({event.seconds:.2f} s)"
+            self.print(f"::group::{title}\n{without_commands(event.output.splitlines())}\n::endgroup::")
+
+
+@dataclass
+class _Row:
+    """A host as the terminal shows it."""
+
+    label: str
+    doing: str = ""
+    began: float = field(default_factory=time.monotonic)
+    bytes: int = 0
+    """What the steps that ended have fetched."""
+    coming: int = 0
+    """What the one under way has fetched."""
+    ended: bool = False
+
+
+class Terminal(Lines):
+    """Lines that stay, and below them one that moves for each host: what it does, for how long, bytes."""
+
+    def __init__(self, *, verbose: bool = False, plans: bool = True) -> None:
+        super().__init__(verbose=verbose, plans=plans)
+        from rich.console import Console
+        from rich.live import Live
+        from rich.spinner import Spinner
+
+        self._rows: dict[str, _Row] = {}
+        self._turning = Spinner("dots")
+        self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=8,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def show(self, event: Event) -> None:
+        match event:
+            case Connecting():
+                # Nothing moves here: a password for sudo may be asked for.
+                self.print(click.style(f"connecting to {', '.join(event.hosts)}", dim=True))
+            case Began():
+                self._rows = {}
+                super().show(event)
+                self._live.start()
+                return
+            case HostBegan():
+                row = self._row(event)
+                row.doing, row.began, row.ended = f"{event.phase}: {event.step}", time.monotonic(), False
+            case Fetched():
+                self._row(event).coming = event.bytes
+            case StepEnded():
+                row = self._row(event)
+                found = BYTES.search(event.output)
+                row.bytes, row.coming = row.bytes + (int(found[1]) if found else 0), 0
+                row.doing, row.ended = f"{event.phase}: {event.next or event.step}", not event.next
+            case Ended():
+                self._live.stop()
+        super().show(event)
+
+    def print(self, text: str) -> None:
+        from rich.text import Text
+
+        self._console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def _row(self, event: HostBegan | Fetched | StepEnded | HostEnded) -> _Row:
+        return self._rows.setdefault(where(event), _Row(where(event)))
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 1))
+        now = time.monotonic()
+        for row in sorted(self._rows.values(), key=lambda row: row.label):
+            mark = Text("✓" if _can_print("✓") else "ok", "green") if row.ended else self._turning
+            seconds = "" if row.ended else f"{now - row.began:.0f} s"
+            doing = Text(row.doing, no_wrap=True, overflow="ellipsis", style="dim" if row.ended else "")
+            size = in_units(row.bytes + row.coming) if row.bytes + row.coming else ""
+            table.add_row(Text("  "), mark, Text(row.label), doing, Text(seconds), Text(size))
+        return table
+
+
+class JsonLines:
+    """Every event as a JSON object a line, on standard output."""
+
+    def show(self, event: Event) -> None:
+        print_json(event)
+
+
+class JsonEnd:
+    """The last event alone, as one JSON object on standard output."""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            print_json(event)
+
+
+def print_json(value: object) -> None:
+    """A JSON object on a line of standard output; whoever read it may be gone."""
+    try:
+        click.echo(msgspec.json.encode(value).decode())
+    except OSError:
+        # What could not be written would be tried again when Python ends, which ends in exit code 120.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def standing(hosts: Iterable[HostEnded]) -> list[str]:
+    """What the hosts run now, a line for each release."""
+    groups: dict[str, list[str]] = {}
+    for each in hosts:
+        what = each.release or ("nothing" if each.outcome in ("failed", "undone") else "nobody knows")
+        note = " (failed, and kept)" if each.outcome == "unknown" and each.release else ""
+        groups.setdefault(what + note, []).append(where(each))
+    return [f"  {what}: {', '.join(labels)}" for what, labels in groups.items()]
+
+
+def without_commands(lines: Iterable[str]) -> str:
+    """The lines, of which GitHub takes none as a command, whatever a step printed."""
+    token = secrets.token_hex(16)
+    return "\n".join([f"::stop-commands::{token}", *lines, f"::{token}::"])
+
+
+def github_error(lines: Iterable[str], said: str) -> str:
+    """The lines of an error, and the command by which GitHub shows `said` on a run's page."""
+    for letter, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+        said = said.replace(letter, escaped)
+    return f"{without_commands(lines)}\n::error title=faprelease::{said}"
+
+
+def in_units(size: int) -> str:
+    """A size in bytes, for people."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.1f} GB"
+
+
+def _can_print(character: str) -> bool:
+    try:
+        character.encode(sys.stderr.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""Whom a run tells what happens: each event goes to every face, and what became of each host is kept."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol
+
+import click
+
+from artifact_store.records.release import Outcome
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError, FapError
+from faprelease.plan.preview import Preview
+from faprelease.report.events import (
+    Began,
+    Connecting,
+    Ended,
+    Event,
+    Fetched,
+    HostBegan,
+    HostEnded,
+    PhaseBegan,
+    PhaseEnded,
+    Planned,
+    Said,
+    StepEnded,
+    where,
+)
+from faprelease.report.outputs import Lines
+from faprelease.report.runlog import RunLog
+from faprelease.steps.model import HostPlan, Phase, Plan, Result
+
+Place = tuple[str, str]
+"""A host and a role."""
+
+
+class Face(Protocol):
+    """Shows a run's events in its way. Never called from two threads at once."""
+
+    def show(self, event: Event) -> None: ...
+
+
+class Report:
+    """Tells the faces; plain lines on standard error unless others are given. For any thread."""
+
+    def __init__(self, *faces: Face, verbose: bool = False, log: RunLog | None = None) -> None:
+        self._faces: list[Face] = list(faces) or [Lines(verbose=verbose)]
+        self._log = log
+        self._began = time.monotonic()
+        # A signal may interrupt the very thread that is writing a line, to say another one.
+        self._guard = threading.RLock()
+        self._title = ""
+        self._planned: Preview | None = None
+        self._now: dict[Place, HostBegan] = {}
+        self.ended: dict[Place, HostEnded] = {}
+        """What became of each host of the last plan."""
+
+    def tell(self, event: Event) -> None:
+        """Show an event on every face; one that nobody reads any more breaks nothing off."""
+        with self._guard:
+            for face in self._faces:
+                # Who read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
+                with suppress(OSError):
+                    face.show(event)
+
+    def say(self, line: str) -> None:
+        self.tell(Said(text=line))
+
+    def show_steps(self) -> None:
+        """From now on, every step and what it printed."""
+        for face in self._faces:
+            if isinstance(face, Lines):
+                face.verbose = True
+
+    def connecting(self, targets: Iterable[Target]) -> None:
+        self.tell(Connecting(hosts=tuple(target.label for target in targets)))
+
+    def begin(self, plan: Plan) -> None:
+        self._title, self._now, self.ended = plan.title, {}, {}
+        self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.host for host in plan.hosts))))
+        if self._log and self._log.refused:
+            self.say(f"warning: no log of this run is kept: {self._log.refused}")
+            self._log.refused = ""
+
+    def begin_phase(self, name: str) -> None:
+        self.tell(PhaseBegan(phase=name))
+
+    def end_phase(self, name: str, seconds: float) -> None:
+        self.tell(PhaseEnded(phase=name, seconds=seconds))
+
+    def begin_host(self, plan: HostPlan, phase: Phase) -> None:
+        event = HostBegan(host=plan.host, role=plan.role, phase=phase.name, step=phase.steps[0].title)
+        self._now[plan.host, plan.role] = event
+        self.tell(event)
+
+    def fetched(self, plan: HostPlan, count: int) -> None:
+        """What a host has fetched by now, in bytes."""
+        self.tell(Fetched(host=plan.host, role=plan.role, bytes=count))
+
+    def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
+        titles = [step.title for step in phase.steps]
+        rest = titles[titles.index(result.step.title) + 1 :] if result.step.title in titles else []
+        self.tell(
+            StepEnded(
+                host=plan.host,
+                role=plan.role,
+                phase=phase.name,
+                step=result.step.title,
+                code=result.code,
+                seconds=round(result.seconds, 3),
+                output=result.output,
+                shown=result.step.shown,
+                next=rest[0] if rest else "",
+            )
+        )
+
+    def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None:
+        """What became of the rollout on a host, and what it runs now (empty: nothing, or nobody knows)."""
+        event = HostEnded(host=plan.host, role=plan.role, outcome=outcome, release=release)
+        self.ended[plan.host, plan.role] = event
+        self.tell(event)
+
+    def end(self, plan: Plan) -> None:
+        releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
+        done = click.style("done", fg="green")
+        self.say(f"{done}: {releases} is live on all hosts, {self._seconds():.1f} s")
+
+    def whereabouts(self) -> str:
+        """What each host was doing last, a line each."""
+        return "\n".join(f"  {where(at)}: {at.phase}: {at.step}" for at in self._now.values())
+
+    def finish(self, verb: str, error: BaseException | None) -> None:
+        """The last event; an error's hint then tells where the log is."""
+        log = str(self._log.path) if self._log and self._log.path else ""
+        interrupted = isinstance(error, KeyboardInterrupt | click.Abort)
+        exit_code = int(getattr(error, "exit_code", 1)) if error else 0
+        self.tell(
+            Ended(
+                verb=verb,
+                title=self._title,
+                exit_code=130 if interrupted else exit_code,
+                error=str(getattr(error, "message", type(error).__name__)) if error else "",
+                hint=str(getattr(error, "hint", "")),
+                hosts=tuple(self.ended.values()),
+                seconds=round(self._seconds(), 3),
+                plan=self._planned,
+                log=log,
+            )
+        )
+        if isinstance(error, FapError) and log:
+            error.hint = f"{error.hint}\nall that was done and said: {log}".strip()
+
+    def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
+        """What would be done, and the very scripts, secrets masked."""
+        self._title, self._planned = shown.title, shown
+        self.tell(Planned(plan=shown, scripts=tuple(scripts)))
+
+    def confirm(self, stage: str) -> None:
+        """Have somebody at the terminal type the name of a protected stage.
+
+        Raises ConfigError if nobody is there, or typed something else.
+        """
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigError(
+                f"{stage} is protected, and nobody is at a terminal to confirm it",
+                hint="where no one is, in CI: --yes",
+            )
+        typed = click.prompt(
+            f"{stage} is protected; type its name to go on", default="", show_default=False, err=True
+        )
+        if typed.strip() != stage:
+            raise ConfigError(f"{typed!r} is not {stage!r}: nothing was done", hint="type the stage's name")
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began

@@ -1,0 +1,82 @@
+"""The log of a run: all that was done and said, in a file of its own, which only its owner can read."""
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from faprelease.report.events import (
+    Began,
+    Ended,
+    Event,
+    HostBegan,
+    HostEnded,
+    PhaseEnded,
+    Said,
+    StepEnded,
+    where,
+)
+
+KEPT = 50
+"""So many logs are kept, the newest ones."""
+
+
+def folder() -> Path:
+    """Where logs are kept: XDG Base Directory Specification, XDG_STATE_HOME."""
+    home = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()) / "fapkit" / "logs"
+
+
+class RunLog:
+    """Begins with the first plan; a command that changes nothing keeps none."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._file: TextIO | None = None
+        self.path: Path | None = None
+        self.refused = ""
+        """Why there is none, where it could not be written."""
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Began) and self.path is None:
+            try:
+                self._open()
+            except OSError as error:
+                self.refused = str(error)
+        if self._file is None:
+            return
+        for line in _lines(event):
+            self._file.write(f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f" {line}\n")
+        self._file.flush()
+
+    def _open(self) -> None:
+        place = folder()
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in sorted(place.glob("*.log"))[: -KEPT + 1]:
+            with suppress(OSError):
+                old.unlink()
+        path = place / f"{datetime.now(UTC):%y%m%d-%H%M%S}-{self._verb}-{os.getpid()}.log"
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(number, "w", encoding="utf-8", errors="replace")
+        self.path = path
+
+
+def _lines(event: Event) -> list[str]:
+    match event:
+        case Began():
+            return [f"{event.title}, on {', '.join(event.hosts)}"]
+        case HostBegan():
+            return [f"{where(event)}: {event.phase}"]
+        case StepEnded():
+            head = f"{where(event)}: {event.phase}: {event.step}: exit {event.code}, {event.seconds:.2f} s"
+            return [head, *(f"  {line}" for line in event.output.splitlines())]
+        case PhaseEnded():
+            return [f"{event.phase}: done on all hosts, {event.seconds:.2f} s"]
+        case HostEnded():
+            return [f"{where(event)}: {event.outcome}, runs {event.release or '-'}"]
+        case Said():
+            return event.text.splitlines()
+        case Ended():
+            return [f"exit {event.exit_code}", *event.error.splitlines(), *event.hint.splitlines()]
+    return []

@@ -1,0 +1,1 @@
+"""One run of a verb: connect, lock, look, execute, record."""

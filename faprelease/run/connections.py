@@ -1,0 +1,295 @@
+"""The sessions of one run: connect, take the locks, look at the hosts; let go at the end."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from faprelease import transports
+from faprelease.config.target import Target
+from faprelease.errors import FapError, FrozenError, LockedError, UnreachableError
+from faprelease.hosts import fitness
+from faprelease.hosts import state as facts
+from faprelease.hosts.state import Freeze, HostState
+from faprelease.run.execute import in_parallel
+from faprelease.steps import wire as script
+from faprelease.steps.model import (
+    CAN_NOT_CREATE,
+    FROZEN,
+    LOCK_HELD,
+    HostPlan,
+    Phase,
+    Result,
+    Step,
+    host_script,
+)
+from faprelease.transports import address
+from faprelease.transports.channel import Channel, ChannelLostError
+from faprelease.transports.passwords import Passwords
+from faprelease.transports.session import HostSession, StepFailedError
+
+Key = tuple[str, str, str, str]
+Connect = Callable[[Target, Passwords], Channel]
+BEAT_SECONDS = 15
+"""How often idle shells hear that the controller lives, so that a few lost beats end nothing."""
+WAIT_SECONDS = 2
+"""How long to wait between two tries to take locks."""
+INSIST_SECONDS = 4
+"""How long a run that was refused may take to let the locks go that it had got."""
+
+
+def connect(target: Target, passwords: Passwords) -> Channel:
+    """Open the channel that a target's settings ask for; raises UnreachableError, ConfigError."""
+    settings = target.settings
+    return transports.connect(
+        address.joined(target.address, settings.port),
+        settings.user,
+        settings.sudo_user,
+        connection=settings.connection,
+        config_file=Path("~/.ssh/config").expanduser() if settings.use_ssh_config else None,
+        passwords=passwords,
+    )
+
+
+class Connections:
+    """One session for each host and user, however many roles are there. A context manager.
+
+    `say` is told what people should know of the locks.
+    """
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        token: str,
+        who: str,
+        mark: str,
+        connect: Connect = connect,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
+        self._by_place = {(target.host, target.settings.role): target for target in self._targets}
+        self._token, self._who, self._mark, self._connect = token, who, mark, connect
+        self._passwords = Passwords()
+        self._say = say
+        self._sessions: dict[Key, HostSession] = {}
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> "Connections":
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._let_go()
+
+    def look(
+        self, *, lock: bool, lock_wait: float = 0, lost: dict[str, str] | None = None
+    ) -> dict[str, HostState]:
+        """What every target is, by its label; with `lock`, nobody else releases there until the end.
+
+        All locks are asked for at once. Of two runs that begin together each may get some: the one that has
+        that of the first host, in order of host and path, insists on the others for a moment. Who is refused
+        lets all go, and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError;
+        FrozenError at once. With `lost`, why a host can't be reached is put there, by label; the others are
+        looked at.
+        """
+        deadline, told = time.monotonic() + lock_wait, ""
+        while True:
+            try:
+                return self._look(lock, lost)
+            except FrozenError:
+                raise
+            except LockedError as held:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+                self._let_go()
+                if held.message != told:
+                    told = held.message
+                    self._say(f"{told}; waiting up to {left:.0f} s")
+                time.sleep(min(WAIT_SECONDS, left))
+
+    def _look(self, lock: bool, lost: dict[str, str] | None) -> dict[str, HostState]:
+        first, *rest = self._groups()
+        first_is_done, refused = threading.Event(), threading.Event()
+
+        def begin(targets: list[Target]) -> dict[str, HostState]:
+            try:
+                session = self._open(targets)
+                try:
+                    return self._look_at(session, targets, lock)
+                except FrozenError:
+                    raise
+                except LockedError:
+                    if targets is first or (first_is_done.wait() and refused.is_set()):
+                        raise
+                    return self._insist(session, targets)
+            except FapError as error:
+                if lost is not None and isinstance(error, UnreachableError):
+                    lost.update((target.label, error.message) for target in targets)
+                    self._drop(targets)
+                    return {}
+                if targets is first:
+                    refused.set()
+                raise
+            finally:
+                if targets is first:
+                    first_is_done.set()
+
+        states: dict[str, HostState] = {}
+        for found in in_parallel([first, *rest], begin):
+            states |= found
+        return states
+
+    def _insist(self, session: HostSession, targets: list[Target]) -> dict[str, HostState]:
+        """Lock and look where another run was in the way, which may be about to let go."""
+        ends = time.monotonic() + INSIST_SECONDS
+        while True:
+            time.sleep(INSIST_SECONDS / 20)
+            try:
+                return self._look_at(session, targets, True)
+            except LockedError:
+                if time.monotonic() >= ends:
+                    raise
+
+    def look_again(self) -> dict[str, HostState]:
+        """What every target is now, on the sessions that are open; the locks stay. Raises as `look` does."""
+        states: dict[str, HostState] = {}
+        for found in in_parallel(
+            self._groups(), lambda targets: self._look_at(self._sessions[_key(targets[0])], targets, False)
+        ):
+            states |= found
+        return states
+
+    def run(self, name: str, step_of: Callable[[Target], Step]) -> dict[str, str]:
+        """Run a step of its own on every target, outside of any plan; what each printed, by its label.
+
+        Raises FapError for the first that fails, and what `look` raises.
+        """
+
+        def work(targets: list[Target]) -> list[tuple[str, str]]:
+            results = self._run(self._sessions[_key(targets[0])], name, [(t, step_of(t)) for t in targets])
+            return [(t.label, result.output) for t, result in zip(targets, results, strict=True)]
+
+        reached = [targets for targets in self._groups() if _key(targets[0]) in self._sessions]
+        return dict(pair for pairs in in_parallel(reached, work) for pair in pairs)
+
+    def _drop(self, targets: list[Target]) -> None:
+        """Do without the session of these targets."""
+        with self._guard:
+            session = self._sessions.pop(_key(targets[0]), None)
+        if session:
+            session.close()
+
+    def _let_go(self) -> None:
+        """End all sessions, and with them their locks."""
+        with self._guard:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        in_parallel(sessions, HostSession.close)
+
+    def _beat(self) -> None:
+        """A shell that hears nothing ends itself: a connection may only look open from there."""
+        while not self._ended.wait(BEAT_SECONDS):
+            with self._guard:
+                sessions = list(self._sessions.values())
+            for session in sessions:
+                session.beat()
+
+    def _groups(self) -> list[list[Target]]:
+        """The targets of each session."""
+        groups: dict[Key, list[Target]] = {}
+        for target in self._targets:
+            groups.setdefault(_key(target), []).append(target)
+        return list(groups.values())
+
+    def of(self, plan: HostPlan) -> HostSession:
+        """The session of a plan's host."""
+        return self._sessions[_key(self._target(plan))]
+
+    def renew(self, plan: HostPlan) -> HostSession:
+        """Replace a lost session by a new one that holds the same locks; raises FapError."""
+        target = self._target(plan)
+        same = [other for other in self._targets if _key(other) == _key(target)]
+        self._sessions[_key(target)].close()
+        session = self._open(same)
+        self._run(session, "lock again", [(other, self._lock(other, again=True)) for other in same])
+        return session
+
+    def _target(self, plan: HostPlan) -> Target:
+        return self._by_place[plan.host, plan.role]
+
+    def _open(self, targets: list[Target]) -> HostSession:
+        shared = script.Session(
+            self._mark, targets[0].lock_token(self._token), tuple(target.layout.state for target in targets)
+        )
+        session = HostSession(self._connect(targets[0], self._passwords), shared)
+        with self._guard:
+            self._sessions[_key(targets[0])] = session
+        return session
+
+    def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[str, HostState]:
+        work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
+        results = self._run(session, "look", work)
+        answers = results[1::2] if lock else results
+        for target, taken in zip(targets, results[::2] if lock else (), strict=False):
+            if taken.output:
+                self._say(f"{target.label}: {taken.output}")
+        return {t.label: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
+
+    def _run(self, session: HostSession, name: str, work: list[tuple[Target, Step]]) -> list[Result]:
+        try:
+            return session.run(Phase(name, tuple(step for _, step in work)), lambda _: None)
+        except StepFailedError as failed:
+            result = failed.result
+            target = next(target for target, step in work if step is result.step)
+            if result.code == LOCK_HELD:
+                raise LockedError(
+                    f"{target.label}: another release is under way, {result.output}",
+                    hint="wait for it to end, its lock goes with its session: --lock-wait SECONDS does that",
+                ) from None
+            if result.code == FROZEN:
+                raise frozen(target, facts.read_freeze(result.output)) from None
+            if result.code == CAN_NOT_CREATE:
+                raise FapError(f"{target.label}: {result.output}", hint=fitness.how_to_own(target)) from None
+            raise FapError(
+                f"{target.label}: {result.step.title} failed (exit {result.code}): {result.output}",
+                hint=f"see {target.layout.state} on {target.host}",
+            ) from None
+        except ChannelLostError as lost:
+            raise UnreachableError(
+                f"{work[0][0].host}: {lost}", hint="release again when the host answers"
+            ) from None
+
+    def _lock(self, target: Target, *, again: bool = False) -> Step:
+        return host_script(
+            "take the lock",
+            "lib/guard",
+            "lib/process",
+            "lock/lock",
+            state=target.layout.state,
+            token=target.lock_token(self._token),
+            owner=self._who,
+            again="yes" if again else "",
+        )
+
+
+def frozen(target: Target, freeze: Freeze) -> FrozenError:
+    """The error of a host that someone froze."""
+    settings = target.settings
+    return FrozenError(
+        f"{target.label}: {freeze}",
+        hint=f"when that is over: faprelease unlock {settings.stage} {settings.role}",
+    )
+
+
+def _parsed(target: Target, answer: Result) -> HostState:
+    try:
+        return facts.parse(answer.output)
+    except FapError as error:
+        raise FapError(f"{target.label}: {error.message}", hint=error.hint) from error
+
+
+def _key(target: Target) -> Key:
+    settings = target.settings
+    return (settings.connection, target.host, settings.user, settings.sudo_user)

@@ -1,0 +1,257 @@
+"""What every verb that meets hosts has in common: read deploy.yml, connect, lock, look, end what a killed run
+left, and carry out a plan.
+
+A verb of its own reads like this:
+
+    walk = Walk.of(request, "restart", report)
+    with walk.scene(lock=True) as scene:
+        scene, _ = walk.settle(scene)
+        walk.carry_out(plan_restart(scene.hosts, scene.order), scene)
+"""
+
+import getpass
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from faprelease.config import deployfile
+from faprelease.config import target as config
+from faprelease.config.build_steps import refuse_build_steps
+from faprelease.config.deployfile import DeployFile
+from faprelease.config.keys import Key
+from faprelease.config.target import Target
+from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError
+from faprelease.hosts.state import HostState, Rollout
+from faprelease.plan import ownership as managing
+from faprelease.plan.fleet import plan_recovery
+from faprelease.plan.host import Host, Order
+from faprelease.plan.recovery import Recovery, recovery
+from faprelease.plugins import hooks
+from faprelease.plugins.hooks import Context
+from faprelease.report.notify import announced
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import execute
+from faprelease.run import store_record as released
+from faprelease.run.connections import Connections
+from faprelease.run.signals import stop_on_signals
+from faprelease.run.store_head import store_of
+from faprelease.steps.layout import next_release_id
+from faprelease.steps.model import Plan
+
+Run = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a verb decides from and acts on: the hosts as they were found, who this run is, and its open
+    sessions."""
+
+    hosts: list[Host]
+    order: Order
+    connections: Connections
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """One run of a verb on the hosts that a request names."""
+
+    request: Request
+    file: DeployFile
+    targets: list[Target]
+    verb: str
+    report: Report
+
+    @classmethod
+    def of(cls, request: Request, verb: str, report: Report) -> "Walk":
+        """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
+        file, options = load(request.file, request.flags)
+        for warning in config.unknown_names(file, options):
+            report.say(f"warning: {warning}")
+        targets = config.targets(file, request.stage, request.role, request.flags, options)
+        if verb in managing.VERBS:
+            managing.refuse_other(targets, verb, request.manager, store_of(targets[0]))
+        for target in {target.settings.role: target for target in targets}.values():
+            plugins = hooks.load(target.settings.plugins_of(verb), file)
+            plugins.check_options(Context(target, verb, "", ""))
+        return cls(request=request, file=file, targets=targets, verb=verb, report=report)
+
+    def given(self, **found: str) -> "Walk":
+        """The same with values that the run itself found out; they win over all others."""
+        request, flags = self.request, {**self.request.flags, **found}
+        options = hooks.options_of(self.file, flags)
+        return replace(self, targets=config.targets(self.file, request.stage, request.role, flags, options))
+
+    def with_environment(self) -> "Walk":
+        """The same with the values of `environment` asked for: what a release needs to know, and to tell
+        whether it is what runs already. Raises what `environment.resolve` raises."""
+        return replace(self, targets=config.with_environment(self.targets, self.request.file.parent))
+
+    @property
+    def dry_run(self) -> bool:
+        """Only show what would be done."""
+        return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
+
+    @contextmanager
+    def scene(self, *, lock: bool, lost: dict[str, str] | None = None) -> Iterator[Scene]:
+        """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
+
+        Raises LockedError, UnreachableError, FapError. With `lost`, hosts that can't be reached are left out,
+        and named there with the reason, by label.
+        """
+        if any(target.settings.show_output for target in self.targets):
+            self.report.show_steps()
+        stage = self.request.stage
+        if lock and not self.request.confirmed and any(target.settings.protected for target in self.targets):
+            self.report.confirm(stage)
+        token, who = _new_word(), _who()
+        with (
+            self._named_hints(),
+            Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
+        ):
+            self.report.connecting(self.targets)
+            hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait, lost=lost))
+            now = datetime.now(UTC)
+            taken = sorted({name for host in hosts for name in host.state.taken})
+            key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
+            order = Order(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
+            if self.verb in managing.VERBS:
+                self._note_manager(hosts, connections, lock=lock)
+            yield Scene(hosts=hosts, order=order, connections=connections)
+
+    def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
+        managing.refuse_taken(hosts, self.request)
+        manager = self.request.manager
+        if lock and managing.needs_note(hosts, manager):
+            connections.run("note who manages", lambda target: managing.note(target, manager))
+
+    def settle(self, scene: Scene) -> tuple[Scene, Literal["", "finish", "undo"]]:
+        """End what runs that were cut off left on the hosts; the scene after it, and what the last of them
+        needed. Raises FapError where only a part of its hosts is here, and what `execute` raises."""
+        done: Literal["", "finish", "undo"] = ""
+        while left := recovery(scene.hosts):
+            plan, done = self.plan_recovery(scene, left), left.action
+            self.report.begin(plan)
+            with (
+                self._recorded(plan, scene, left.rollout),
+                self._under_way(plan) as stop,
+            ):
+                if done == "undo":
+                    execute.undo(plan, scene.connections, self.report, time.monotonic)
+                else:
+                    execute.run(plan, scene.connections, self.report, time.monotonic, stop, more=True)
+            scene = replace(scene, hosts=self._hosts(scene.connections.look_again()))
+        return scene, done
+
+    def plan_recovery(self, scene: Scene, left: Recovery) -> Plan:
+        """How `settle` ends a rollout that was cut off; raises FapError where only a part of its hosts is
+        here."""
+        self._refuse_half_of(left)
+        return plan_recovery(scene.hosts, scene.order, left)
+
+    def carry_out(self, plan: Plan, scene: Scene, run: Run = execute.run) -> None:
+        """Run a plan, and say so; raises what `run` raises, and what `_under_way` does."""
+        self.report.begin(plan)
+        with (
+            announced(plan, scene.hosts, scene.order, self.verb, self.report.say),
+            self._under_way(plan) as stop,
+        ):
+            run(plan, scene.connections, self.report, time.monotonic, stop)
+        self.report.end(plan)
+
+    def _recorded(self, plan: Plan, scene: Scene, rollout: Rollout) -> AbstractContextManager[None]:
+        if self.request.manager == "converge":  # which writes down by itself where the host stands
+            return nullcontext()
+        return released.recorded(plan, scene.hosts, scene.order, rollout, self.report)
+
+    @contextmanager
+    def _named_hints(self) -> Iterator[None]:
+        """Errors from further down say STAGE and ROLE; what can be typed as it stands is better at night."""
+        stage, role = self.request.stage, self.request.role
+        try:
+            yield
+        except FapError as error:
+            error.hint = error.hint.replace("STAGE ROLE", f"{stage} {role}" if role else stage)
+            error.hint = error.hint.replace("STAGE", stage)
+            raise
+
+    @contextmanager
+    def _under_way(self, plan: Plan) -> Iterator[threading.Event]:
+        """The first Ctrl-C sets the event. After a second one, or a fault of our own, nobody has undone
+        anything: raise InterruptedRunError or PartlyDoneError, which say what is where."""
+        try:
+            with stop_on_signals(self.report.say) as stop:
+                yield stop
+        except FapError:
+            raise
+        except (KeyboardInterrupt, Exception) as error:
+            by_hand = isinstance(error, KeyboardInterrupt)
+            kind = InterruptedRunError if by_hand else PartlyDoneError
+            why = "stopped at once" if by_hand else f"broken off by a fault of fapkit, {type(error).__name__}"
+            raise kind(
+                f"{plan.title}: {why}; what each host was at:\n{self.report.whereabouts()}",
+                hint=f"the next release or rollback finishes it or takes it back; now: faprelease status"
+                f" {self.request.stage}",
+            ) from error
+
+    def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
+        names = [tuple(target.settings.plugins_of(self.verb)) for target in self.targets]
+        plugins = {each: hooks.load(each, self.file) for each in dict.fromkeys(names)}
+        return [
+            Host(target=target, state=states[target.label], plugins=plugins[each])
+            for target, each in zip(self.targets, names, strict=True)
+            if target.label in states
+        ]
+
+    def _refuse_half_of(self, left: Recovery) -> None:
+        """What was cut off is ended on all its hosts at once, but those that deploy.yml no longer names."""
+        if not left.absent:
+            return
+        # A host that converges named only itself, and no connection.
+        own = ("hosts", "connection") if self.request.manager == "converge" else ("hosts",)
+        flags = {key: value for key, value in self.request.flags.items() if key not in own}
+        stage = self.request.stage
+        known = config.targets(self.file, stage, None, flags, hooks.options_of(self.file))
+        named = {(target.host, target.settings.role) for target in known}
+        missing = [f"{host} ({role})" for host, role in left.absent if (host, role) in named]
+        if missing:
+            what = f"a {left.rollout.verb} that {left.rollout.by} began"
+            raise FapError(
+                f"{what} was cut off, also on {', '.join(missing)}",
+                hint=f"end it on all its hosts at once: name no role and no --hosts after {stage}",
+            )
+
+
+def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Key]]:
+    """A deploy.yml that was looked at as a whole, and the keys of its plugins.
+
+    Raises ConfigError: it can't be read, builds on hosts, or has keys, plugins and values that can't be; or a
+    flag is no key.
+    """
+    file = deployfile.read(path)
+    refuse_build_steps(file)
+    options = hooks.options_of(file, flags)
+    config.check(file, options, flags)
+    return file, options
+
+
+def _new_word() -> str:
+    return f"fap-{os.urandom(8).hex()}"
+
+
+def _who() -> str:
+    """Who releases, for locks and ledgers, in letters that need no quoting anywhere."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container with a user id that has no name
+        user = f"uid{os.getuid()}"
+    who = os.environ.get("FAP_WHO") or f"{user}@{socket.gethostname()}"
+    return re.sub(r"[^\w.@+-]", "_", who, flags=re.ASCII)

@@ -1,0 +1,94 @@
+"""What a stage should run, as the log of the store says it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from artifact_store.records.release import ReleaseRecord
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError, VerificationError
+
+if TYPE_CHECKING:
+    from artifact_store.store.store import Store
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The version that was last promoted to a stage, by which entry of its log, its URL and sha256."""
+
+    app: str
+    version: str
+    entry: int
+    url: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.app} {self.version}"
+
+
+def store_of(target: Target) -> str:
+    """The URL of the store that FAP_STORE or deploy.yml names, empty if neither does."""
+    return os.environ.get("FAP_STORE") or target.settings.store
+
+
+def find(target: Target, folder: Path) -> Promoted:
+    """Read the log of the target's stage in the store of FAP_STORE or deploy.yml, which lies in `folder`.
+
+    Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read;
+    VerificationError if `store_signers` demands signatures, and the log's entry or the artifact has none.
+    """
+    settings = target.settings
+    where = store_of(target)
+    if not where:
+        raise ConfigError(
+            "nothing says what to release",
+            hint="give --curl-url URL, or name the store: `store: s3://bucket/prefix` in deploy.yml",
+        )
+    app, stage = settings.project_name, settings.stage
+    store = _open(target, folder)
+    try:
+        found = store.promoted(app, stage)
+    except VerificationError as error:
+        hint = error.hint.replace("fapstore ", f"fapstore --store {where} ")
+        raise VerificationError(f"not released: {error.message}", hint=hint) from error
+    if found is None:
+        raise ConfigError(
+            f"nothing was ever promoted to {stage} of {app} in {where}",
+            hint=f"fapstore --store {where} promote {app} VERSION {stage}",
+        )
+    state, link = found
+    return Promoted(app, state.version, state.number, link.url, state.digest)
+
+
+def version(target: Target, folder: Path, name: str) -> Promoted:
+    """A version in the same store, whatever was promoted last.
+
+    Raises NotFoundError, and VerificationError if `store_signers` demands a signature that it has not.
+    """
+    app, store = target.settings.project_name, _open(target, folder)
+    return Promoted(app, name, 0, store.link(app, name).url, store.artifact(app, name).digest)
+
+
+def _open(target: Target, folder: Path) -> "Store":
+    from artifact_store.store.store import open_store
+    from artifact_store.trust import rules as trust
+
+    settings = target.settings
+    signers = folder / settings.store_signers if settings.store_signers else None
+    if signers and not signers.is_file():
+        raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
+    return open_store(store_of(target), trust.signed_by(signers) if signers else trust.NO_RULES)
+
+
+def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
+    """What the store recorded of a stage, or of one role of it; nothing without a store that can list."""
+    where = store_of(target)
+    if not where:
+        return ()
+    from artifact_store.store.store import open_store
+
+    store = open_store(where)
+    return store.releases(target.settings.project_name, target.settings.stage, role) if store.can_list else ()

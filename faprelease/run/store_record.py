@@ -1,0 +1,115 @@
+"""What a run did, for the store: a record for each role, by which `fapstore` knows what runs where."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from artifact_store.core import actor
+from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from faprelease.errors import FapError
+from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
+from faprelease.plan.host import Host, Order
+from faprelease.report.events import HostEnded
+from faprelease.report.report import Place, Report
+from faprelease.run.store_head import Promoted, store_of
+from faprelease.steps.model import HostPlan, Plan
+
+
+@contextmanager
+def recorded(
+    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
+) -> Iterator[None]:
+    """Record how what runs inside ends, if a store is named that can be written.
+
+    `what` is the version that the stage's log names; or the rollout of another run that this one ends; or
+    only what is done. The hosts are what counts: where the store can't be written, that is only said.
+    """
+    try:
+        yield
+    finally:
+        _write(plan, hosts, order, what, report)
+
+
+def _write(
+    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
+) -> None:
+    where = store_of(hosts[0].target)
+    if not where:
+        return
+    from artifact_store.store.store import open_store
+
+    try:
+        store = open_store(where)
+        if store.can_write:
+            for record in records(plan, hosts, order, what, report.ended):
+                store.record_release(record)
+    except FapError as error:
+        report.say(f"warning: the store has no record of this {_action(what)}: {error.message}")
+
+
+def records(
+    plan: Plan,
+    hosts: list[Host],
+    order: Order,
+    what: Promoted | Rollout | Verb,
+    ended: Mapping[Place, HostEnded],
+) -> list[ReleaseRecord]:
+    """One record for each role of a plan; of a host that did not end nobody knows. Pure but for the CI run's
+    name."""
+    first = hosts[0].target.settings
+    roles: dict[str, list[HostPlan]] = {}
+    for host in plan.hosts:
+        roles.setdefault(host.role, []).append(host)
+    made = []
+    for role, plans in roles.items():
+        found = _release(hosts, plans[0])
+        there = found.artifact if found and found.artifact else Unpacked(digest="")
+        configs = {found.record.config} if found else {each.config for each in plans}
+        previous = {each.previous for each in plans}
+        outcomes: dict[str, Outcome] = {
+            each.host: ended[each.host, role].outcome if (each.host, role) in ended else "unknown"
+            for each in plans
+        }
+        made.append(
+            ReleaseRecord(
+                app=first.project_name,
+                stage=first.stage,
+                role=role,
+                action=_action(what),
+                release=plans[0].release,
+                previous=previous.pop() if len(previous) == 1 else "",
+                version=what.version if isinstance(what, Promoted) else there.version,
+                digest=what.digest if isinstance(what, Promoted) else there.digest,
+                config=configs.pop() if len(configs) == 1 else "",
+                entry=what.entry if isinstance(what, Promoted | Rollout) else 0,
+                outcome=whole(outcomes.values()),
+                hosts=tuple(HostOutcome(host=host, outcome=outcome) for host, outcome in outcomes.items()),
+                who=order.who,
+                at=order.at.replace(microsecond=0),
+                ci=actor.ci_run(),
+                # A run that ends another one's rollout does its own beside it.
+                operation=f"{order.token}-{what.id}" if isinstance(what, Rollout) else order.token,
+            )
+        )
+    return made
+
+
+def whole(outcomes: Collection[Outcome]) -> Outcome:
+    """How it ended for a role whose hosts ended so: `partly` where some run the new release, or may."""
+    kinds = set(outcomes)
+    if kinds <= {"failed", "undone"}:
+        return "undone" if "undone" in kinds else "failed"
+    return kinds.pop() if len(kinds) == 1 else "partly"
+
+
+def _action(what: Promoted | Rollout | Verb) -> Verb:
+    if isinstance(what, Promoted):
+        return "release"
+    return what.verb if isinstance(what, Rollout) else what
+
+
+def _release(hosts: list[Host], plan: HostPlan) -> Release | None:
+    """The release that a plan brings, where it was there before; nothing is known of a new one from a URL."""
+    for host in hosts:
+        if (host.target.host, host.target.settings.role) == (plan.host, plan.role):
+            return host.state.release(plan.release)
+    return None

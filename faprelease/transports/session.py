@@ -1,0 +1,116 @@
+"""One open channel to a host, over which phases run one after another."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from faprelease.steps import wire as script
+from faprelease.steps.model import Phase, Result
+from faprelease.transports.channel import Channel, ChannelLostError
+
+ANSWER_SECONDS = 30
+"""How much longer than a step's own limit the answer may take before the channel counts as lost."""
+
+OnResult = Callable[[Result], None]
+OnFetched = Callable[[int], None]
+
+
+class StepFailedError(Exception):
+    """A step ended with another code than 0."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+class HostSession:
+    """A shell on a host with our preamble in it. Not to be shared by threads, but for `beat`.
+
+    A channel that was lost once stays lost: what may still come belongs to a step that was given up, and
+    would be taken for the answer to another.
+    """
+
+    def __init__(self, channel: Channel, session: script.Session) -> None:
+        self._channel = channel
+        self._session, self._mark = session, session.mark
+        self._kept: set[str] = set()
+        """The programs that are on the host."""
+        self._preamble = script.preamble(session).encode()
+        self._secrets: set[str] = set()
+        self._lost = ""
+        """Why nothing more can be run."""
+        self._busy = threading.Lock()
+
+    def run(
+        self,
+        phase: Phase,
+        on_result: OnResult,
+        *,
+        on_fetched: OnFetched = lambda _: None,
+        last: bool = False,
+    ) -> list[Result]:
+        """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once,
+        and `on_fetched`, about once a second, how many bytes the step under way has fetched. After the
+        `last` phase the shell ends and lets its locks go, without being told so once more.
+
+        Raises StepFailedError, or ChannelLostError when the connection broke, or a step outlived its limit or
+        said more than it may.
+        """
+        with self._busy:
+            if self._lost:
+                raise ChannelLostError(self._lost)
+            try:
+                return self._run(phase, on_result, on_fetched, last)
+            except StepFailedError:
+                raise
+            except BaseException as error:
+                # What is still to come would be taken for the answer to another script.
+                self._lost = str(error) or type(error).__name__
+                raise
+
+    def beat(self) -> None:
+        """Tell an idle shell that its controller lives. Never raises: the next phase tells what is wrong."""
+        if self._busy.acquire(blocking=False):
+            try:
+                with suppress(ChannelLostError, ValueError):  # ValueError: closed meanwhile
+                    if not self._lost:
+                        self._channel.send(script.BEAT)
+            finally:
+                self._busy.release()
+
+    def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
+        text = script.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
+        self._channel.send(self._preamble + text + (script.END if last else b""))
+        self._preamble, self._lost = b"", "its shell was told to end" if last else ""
+        # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
+        self._secrets |= {secret for step in phase.steps for secret in step.secrets}
+        reader = script.Reader(self._mark, tuple(self._secrets), len(phase.steps))
+        results: list[Result] = []
+        began = time.monotonic()
+        while not reader.done:
+            limit = phase.steps[len(results)].limit
+            left = began + limit + ANSWER_SECONDS - time.monotonic()
+            if left <= 0:
+                raise ChannelLostError(f"a step took longer than its limit of {limit} s")
+            data = self._channel.receive(left)
+            if not data:
+                raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
+            for number, code, output in reader.feed(data):
+                now = time.monotonic()
+                results.append(Result(phase.steps[number], code, output, now - began))
+                began = now
+                on_result(results[-1])
+            self._kept.update(self._session.kept(reader.kept))
+            if reader.fetched is not None:
+                on_fetched(reader.fetched)
+                reader.fetched = None
+            if reader.held > script.ANSWER_LIMIT:
+                raise ChannelLostError(f"the host said more than {script.ANSWER_LIMIT >> 20} MiB in one step")
+        if results and results[-1].code:
+            raise StepFailedError(results[-1])
+        return results
+
+    def close(self) -> None:
+        """End the shell, which lets its locks go."""
+        self._channel.close()

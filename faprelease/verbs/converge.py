@@ -1,0 +1,341 @@
+"""Bring this machine to what its stage should run, by the engine of a release.
+
+Read the log, look at the host, decide, act, write down where the host stands. Nothing else talks to it: the
+store is the only thing in the middle.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Literal
+
+import msgspec
+
+from artifact_store.artifact.ids import check_host
+from artifact_store.records.host import HostRecord
+from faprelease.config import target as config
+from faprelease.config.layers import HostEntry, Scope
+from faprelease.errors import (
+    ConfigError,
+    FapError,
+    HeldBackError,
+    InterruptedRunError,
+    LockedError,
+    PartlyDoneError,
+    RolledBackError,
+    UnreachableError,
+    UsageError,
+    VerificationError,
+)
+from faprelease.hosts.state import HostState
+from faprelease.plan.fleet import plan_look, plan_release
+from faprelease.plan.host import Host
+from faprelease.plan.recovery import recovery
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import execute
+from faprelease.run import store_head as promoted
+from faprelease.run.run import Scene, Walk, load
+from faprelease.run.store_head import Promoted
+from faprelease.verbs import converge_memory as remembered
+from faprelease.verbs import converge_store as hostrecords
+from faprelease.verbs.converge_memory import Memory
+
+
+class _NotWellError(HeldBackError):
+    """What runs is what should run, and its gate finds it wrong; to release it again would not mend that."""
+
+
+Outcome = Literal[
+    "healthy",
+    "unchanged",
+    "planned",
+    "held back",
+    "not well",
+    "failed",
+    "undone",
+    "unknown",
+    "stopped",
+    "locked",
+    "refused",
+    "unverified",
+    "unreachable",
+]
+_OUTCOMES: tuple[tuple[type[FapError], Outcome], ...] = (
+    (RolledBackError, "undone"),
+    (_NotWellError, "not well"),
+    (HeldBackError, "held back"),
+    (PartlyDoneError, "unknown"),
+    (InterruptedRunError, "stopped"),
+    (LockedError, "locked"),
+    (VerificationError, "unverified"),
+    (UnreachableError, "unreachable"),
+    (UsageError, "refused"),
+)
+_RECORDED: dict[Outcome, Literal["healthy", "failed", "undone", "unknown"]] = {
+    "healthy": "healthy",
+    "unchanged": "healthy",
+    "failed": "failed",
+    "unverified": "failed",
+    "undone": "undone",
+    "held back": "undone",
+    "unknown": "unknown",
+}
+_LONGEST_PROBLEM = 2000
+
+
+class Converged(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended, as it is printed: one JSON object."""
+
+    stage: str
+    role: str
+    host: str = ""
+    outcome: Outcome = "failed"
+    changed: bool = False
+    """Something was published here, also where it did not stay."""
+    was: str = ""
+    """The release that ran before, empty for none or where nobody looked."""
+    now: str = msgspec.field(default="", name="is")
+    """The one that runs now."""
+    version: str = ""
+    """What the stage should run: version, digest, and the entry of the log that says so."""
+    digest: str = ""
+    entry: int = 0
+    config: str = ""
+    """The digest of the configuration in force here."""
+    problem: str = ""
+    seconds: float = 0
+
+
+def converge(
+    request: Request, report: Report, *, host: str = "", again: bool = False
+) -> tuple[Converged, FapError | None]:
+    """Bring this machine, which is called `host` (default: its hostname), to what the stage's log names.
+
+    What was tried and went back is held back until the log or the configuration changes, or `again`. The
+    error is what kept it from ending well.
+    """
+    began = time.monotonic()
+    run = _Convergence(request, report, host, again=again)
+    error = run.caught(run.run)
+    return msgspec.structs.replace(run.told, seconds=round(time.monotonic() - began, 3)), error
+
+
+def name_in(entries: Iterable[HostEntry], hostname: str) -> str:
+    """What deploy.yml calls the machine: its hostname, or the one name that is longer by a domain. Pure."""
+    entries = list(entries)
+    if any(hostname in entry.words for entry in entries):
+        return hostname
+    longer = [entry.address for entry in entries if entry.address.startswith(f"{hostname}.")]
+    return longer[0] if len(longer) == 1 else hostname
+
+
+def went_back(
+    pair: tuple[str, str], state: HostState, records: Iterable[HostRecord | None], stopped: str
+) -> bool:
+    """Whether this artifact with this configuration, by their digests, was published here and did not stay.
+
+    The run that made the release `stopped` was stopped by someone, which says nothing about it. Pure.
+    """
+    if any(
+        release.record.state == "bad"
+        and release.id != stopped
+        and release.artifact is not None
+        and (release.artifact.digest, release.record.config) == pair
+        for release in state.releases
+    ):
+        return True
+    return any(_did_not_stay(record, pair) for record in records)
+
+
+def _did_not_stay(record: HostRecord | None, pair: tuple[str, str]) -> bool:
+    return (
+        record is not None
+        and record.outcome in ("undone", "unknown")
+        and (record.digest, record.config) == pair
+    )
+
+
+def _says(record: HostRecord) -> tuple[str, ...]:
+    """What two records must differ in, to be two."""
+    return (record.outcome, record.digest, record.config, record.release)
+
+
+def _for_entry(scene: Scene, found: Promoted) -> Scene:
+    return replace(scene, order=replace(scene.order, entry=found.entry))
+
+
+def _refuse_lower(found: Promoted, seen: int) -> None:
+    if found.entry < seen:
+        raise VerificationError(
+            f"the store's log ends with entry {found.entry} ({found.name}), and this host has seen"
+            f" entry {seen}: entries are missing",
+            hint="nothing was changed; find out who took them away, or wait for a copy that lags behind",
+        )
+
+
+class _Convergence:
+    """One run; `told` is what is known of it so far."""
+
+    def __init__(self, request: Request, report: Report, host: str, *, again: bool) -> None:
+        self._request, self._report, self._host, self._again = request, report, host, again
+        self.told = Converged(stage=request.stage, role=request.role or "", host=host)
+        self._memory = Memory()
+
+    def caught(self, work: Callable[[], None]) -> FapError | None:
+        """Do it, and tell of the error that ended it."""
+        try:
+            work()
+        except FapError as error:
+            outcome = next((each for kind, each in _OUTCOMES if isinstance(error, kind)), "failed")
+            self._tell(outcome=outcome, problem=error.message[:_LONGEST_PROBLEM])
+            return error
+        return None
+
+    def run(self) -> None:
+        walk = self._walk()
+        found = promoted.find(walk.targets[0], self._request.file.parent)
+        self._tell(version=found.version, digest=found.digest, entry=found.entry)
+        walk = walk.given(curl_url=found.url, curl_sha256=found.digest).with_environment()
+        with walk.scene(lock=not walk.dry_run) as scene:
+            state = scene.hosts[0].target.layout.state
+            self._memory = remembered.read(state)
+            _refuse_lower(found, self._memory.entry)
+            self._tell(was=scene.hosts[0].state.current, now=scene.hosts[0].state.current)
+            if walk.dry_run:
+                self._plan(scene, found)
+                return
+            self._keep(state, entry=found.entry)
+            error = self.caught(lambda: self._bring(walk, walk.settle(scene)[0], found))
+            self._write_down(scene, state)
+            if error:
+                raise error
+
+    def _walk(self) -> Walk:
+        """This machine alone, whatever `hosts` and `connection` say of it."""
+        asked = self._request
+        if not asked.role:
+            raise ConfigError(
+                "a host converges for one role", hint=f"name it: faprelease converge {asked.stage} ROLE"
+            )
+        for flag in {"hosts", "connection", "curl_url"} & asked.flags.keys():
+            raise ConfigError(
+                f"--{flag.replace('_', '-')} means nothing here: this machine is brought to what the log of"
+                f" {asked.stage} says",
+                hint="leave it out; --host NAME says what this machine is called",
+            )
+        file, options = load(asked.file, asked.flags)
+        config.roles_of(file, asked.stage, asked.role, options)
+        entries = Scope(file, {**config.CORE, **options}, asked.stage, asked.role, asked.flags).hosts()
+        name = check_host(self._host or name_in(entries, socket.gethostname()))
+        self._tell(host=name)
+        flags = {**asked.flags, "hosts": [name], "connection": "local"}
+        self._request = replace(asked, flags=flags, manager="converge", confirmed=True)
+        return Walk.of(self._request, "release", self._report)
+
+    def _plan(self, scene: Scene, found: Promoted) -> None:
+        """What a run would do, as far as can be told without the lock."""
+        scene, host = _for_entry(scene, found), scene.hosts[0]
+        self._tell(outcome="planned", config=host.config(scene.order))
+        if recovery(scene.hosts):
+            self._report.say("a run was cut off here; the next one ends it first")
+        elif plan_look(scene.hosts, scene.order, found.name):
+            self._tell(outcome="unchanged")
+        else:
+            self._hold_back(host, found)
+            self._report.say(f"would do: {plan_release(scene.hosts, scene.order, found.name).title}")
+
+    def _bring(self, walk: Walk, scene: Scene, found: Promoted) -> None:
+        scene, host = _for_entry(scene, found), scene.hosts[0]
+        self._tell(now=host.state.current, config=host.config(scene.order))
+        look = plan_look(scene.hosts, scene.order, found.name)
+        if look:
+            wrong = execute.look(look, scene.connections, self._report, time.monotonic)
+            if not wrong:
+                self._tell(outcome="unchanged")
+                return
+            if not self._again:
+                raise _NotWellError(
+                    f"{host.state.current} is what the stage names, and does not run well:\n{wrong}",
+                    hint="see what it lacks; to release it anew: the same with --again",
+                )
+        self._hold_back(host, found)
+        plan = plan_release(scene.hosts, scene.order, found.name)
+        try:
+            walk.carry_out(plan, scene)
+        finally:
+            for ended in self._report.ended.values():
+                self._tell(now=ended.release, changed=ended.outcome != "failed")
+        self._tell(outcome="healthy")
+
+    def _hold_back(self, host: Host, found: Promoted) -> None:
+        """Raise HeldBackError for what this entry of the log tried here and did not stay; VerificationError
+        for an entry lower than one that was tried here before the host was set back to a snapshot."""
+        recorded, last = hostrecords.of(host.target, self.told.host), self._memory.last
+        _refuse_lower(found, recorded.entry if recorded else 0)
+        pair = (found.digest, self.told.config)
+        if self._again or not went_back(pair, host.state, (last, recorded), self._memory.stopped):
+            return
+        tried = max(each.entry if each else 0 for each in (host.state.rollout, last, recorded))
+        if tried and hostrecords.since(host.target, found) > tried:
+            return
+        settings, store = host.target.settings, promoted.store_of(host.target)
+        raise HeldBackError(
+            f"{found.name} was tried on {self.told.host} with this configuration, and did not stay;"
+            f" {host.state.current or 'nothing'} runs on",
+            hint="to go back for all hosts: "
+            f"fapstore --store {store} rollback {settings.project_name} {settings.stage}\n"
+            "or promote another version, or change the configuration; to try it once more here: --again",
+        )
+
+    def _write_down(self, scene: Scene, state: str) -> None:
+        """Where the host stands, if that changed: here first, and then in the store."""
+        if self.told.outcome == "stopped":
+            self._keep(state, stopped=scene.order.release)
+        record, last = self._record(scene), self._memory.last
+        if record and not (last and _says(last) == _says(record)):
+            self._keep(state, last=record, recorded=False)
+        if self._memory.last and not self._memory.recorded:
+            try:
+                hostrecords.write(scene.hosts[0].target, self._memory.last)
+            except FapError as error:
+                self._report.say(f"warning: the store does not know of this yet: {error.message}")
+                return
+            self._keep(state, recorded=True)
+
+    def _record(self, scene: Scene) -> HostRecord | None:
+        """What is to be written down of this run, None for nothing."""
+        told, last = self.told, self._memory.last
+        outcome, held_back = _RECORDED.get(told.outcome), told.outcome == "held back"
+        if outcome is None or (held_back and _did_not_stay(last, (told.digest, told.config))):
+            return None
+        tried = scene.order.release if told.changed else ""
+        return HostRecord(
+            app=scene.hosts[0].target.settings.project_name,
+            stage=told.stage,
+            role=told.role,
+            host=told.host,
+            entry=told.entry,
+            version=told.version,
+            digest=told.digest,
+            config=told.config,
+            release=told.now if outcome == "healthy" else tried,
+            previous=told.was if outcome == "healthy" else told.now,
+            outcome=outcome,
+            problem=told.problem,
+            at=datetime.now(UTC).replace(microsecond=0),
+            fapkit=metadata.version("fapkit"),
+            operation=scene.order.token,
+        )
+
+    def _keep(self, state: str, **known: object) -> None:
+        memory = msgspec.structs.replace(self._memory, **known)
+        if memory != self._memory:
+            remembered.write(state, memory)
+            self._memory = memory
+
+    def _tell(self, **known: object) -> None:
+        self.told = msgspec.structs.replace(self.told, **known)

@@ -1,0 +1,117 @@
+"""What the store has of hosts that converge: where each stands, written by itself; and since when their stage
+names what it names."""
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from artifact_store.records.host import HostRecord
+from faprelease.config import target as config
+from faprelease.config.layers import Scope
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError
+from faprelease.request import Request
+from faprelease.run.run import load
+from faprelease.run.store_head import Promoted, store_of
+
+if TYPE_CHECKING:
+    from artifact_store.stages.log_rules import StageState
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one host stands by its last record, as `faprelease status --store --json` tells it."""
+
+    stage: str
+    role: str
+    host: str
+    runs: str = ""
+    """The release that it left running."""
+    outcome: Literal["", "healthy", "failed", "undone", "unknown"] = ""
+    """How it went with `version`; empty for a host of deploy.yml that never recorded anything."""
+    version: str = ""
+    digest: str = ""
+    entry: int = 0
+    at: str = ""
+    """When it last changed anything (RFC 3339, UTC)."""
+    problem: str = ""
+    lags: bool = True
+    """It does not run what the stage names."""
+
+
+def read(request: Request) -> list[Recorded]:
+    """Where all hosts of a stage or role stand that ever recorded it, and those that deploy.yml names.
+
+    No host is connected to. Raises ConfigError, and StoreError and its kin.
+    """
+    from artifact_store.store.store import open_store
+
+    file, options = load(request.file, request.flags)
+    known, found = {**config.CORE, **options}, []
+    for role in config.roles_of(file, request.stage, request.role, options):
+        scope = Scope(file, known, request.stage, role, request.flags)
+        values = scope.in_force().values
+        where = os.environ.get("FAP_STORE") or values["store"]
+        if not where:
+            raise ConfigError(
+                "no store is named", hint="add it to deploy.yml: store: s3://bucket/prefix, or set FAP_STORE"
+            )
+        store, app = open_store(where), values["project_name"]
+        head, records = store.stage(app, request.stage), store.hosts(app, request.stage, role)
+        named = [entry.address for entry in scope.hosts()] if values["manager"] == "converge" else []
+        found += standings(head, records, named, request.stage, role)
+    return found
+
+
+def standings(
+    head: "StageState | None", records: Iterable[HostRecord], named: Iterable[str], stage: str, role: str
+) -> list[Recorded]:
+    """A row for each host of a role: by its record, or because deploy.yml names it. Pure."""
+    rows = {name: Recorded(stage=stage, role=role, host=name) for name in named}
+    for record in records:
+        well = record.outcome == "healthy"
+        rows[record.host] = Recorded(
+            stage=stage,
+            role=role,
+            host=record.host,
+            runs=record.release if well else record.previous,
+            outcome=record.outcome,
+            version=record.version,
+            digest=record.digest,
+            entry=record.entry,
+            at=f"{record.at:%Y-%m-%dT%H:%M:%SZ}",
+            problem=record.problem,
+            lags=not well or head is None or record.digest != head.digest,
+        )
+    return [rows[name] for name in sorted(rows)]
+
+
+def of(target: Target, host: str) -> HostRecord | None:
+    """The last record of a host; None if it has none, or the store can't list. Raises StoreError, its kin."""
+    from artifact_store.store.store import open_store
+
+    store, settings = open_store(store_of(target)), target.settings
+    if not store.can_list:
+        return None
+    return store.host(settings.project_name, settings.stage, settings.role, host)
+
+
+def write(target: Target, record: HostRecord) -> None:
+    """Keep a record, where the store can be written; raises StoreError and its kin."""
+    from artifact_store.store.store import open_store
+
+    store = open_store(store_of(target))
+    if store.can_write:
+        store.record_host(record)
+
+
+def since(target: Target, found: Promoted) -> int:
+    """The number of the log entry that brought what the stage names: a freeze after it brings nothing new."""
+    from artifact_store.store.store import open_store
+
+    settings = target.settings
+    for entry in open_store(store_of(target)).newest_first(settings.project_name, settings.stage):
+        if entry.state.number <= found.entry and entry.state.action not in ("freeze", "unfreeze"):
+            return entry.state.number
+    return found.entry

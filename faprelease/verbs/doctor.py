@@ -1,0 +1,105 @@
+"""`faprelease doctor` and `parity`: ask every host, and leave the judgement to `diagnosis`. Read-only."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from artifact_store.artifact.manifest import Manifest
+from artifact_store.core.finding import Finding
+from faprelease.config.target import Target
+from faprelease.errors import FapError
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import store_head as promoted
+from faprelease.run.run import Walk
+from faprelease.verbs import status as inspection
+from faprelease.views import host_report as look
+from faprelease.views import parity
+from faprelease.views.diagnosis import Case, OnHosts, Patient, findings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """A stage or a role of it: what was found out, and why some hosts were not reached, by label."""
+
+    case: Case
+    lost: Mapping[str, str]
+    store: tuple[Finding, ...]
+
+
+def doctor(request: Request) -> list[OnHosts]:
+    """Everything that is right and wrong with the hosts of a stage or role.
+
+    Raises ConfigError for a deploy.yml that can't be read, FapError where a host's records can't be.
+    """
+    found = _examine(request, "doctor")
+    stage = [OnHosts(one.check, one.verdict, one.says, one.fix) for one in found.store]
+    return [*stage, *findings(found.case, found.lost)]
+
+
+def compare(request: Request, other: str) -> list[Finding]:
+    """In what the hosts of a stage differ from those of the stage `other`; raises as `doctor` does, and
+    UnreachableError."""
+    sides = []
+    for stage in (request.stage, other):
+        found = _examine(replace(request, stage=stage), "parity")
+        sides.append(parity.profiles(found.case, found.lost))
+    return parity.findings((request.stage, sides[0]), (other, sides[1]))
+
+
+def _examine(request: Request, verb: str) -> Examined:
+    walk, lost = Walk.of(request, verb, Report()), dict[str, str]()
+    store, wanted = _promoted(walk.targets, request.file.parent)
+    with walk.scene(lock=False, lost=lost) as scene:
+        began = time.time()
+        said = scene.connections.run(
+            "look for a diagnosis",
+            lambda target: look.step(
+                target, wanted.get(target.settings.project_name), _supervisor_conf(target)
+            ),
+        )
+        clock = (began, time.time())
+        health = inspection.health(scene) if verb == "doctor" else {}
+    patients = tuple(
+        Patient(
+            target=host.target,
+            state=host.state,
+            look=look.parse(said[host.target.label]),
+            clock=clock,
+            wanted=wanted.get(host.target.settings.project_name),
+            health=health.get(host.target.label, ""),
+        )
+        for host in scene.hosts
+    )
+    return Examined(case=Case(patients=patients), lost=lost, store=store)
+
+
+def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...], dict[str, Manifest]]:
+    """What each app of the stage should run, by its name in the store; and what is to be said of that."""
+    from artifact_store.artifact import peek as reading
+
+    found: list[Finding] = []
+    wanted: dict[str, Manifest] = {}
+    for target in {target.settings.project_name: target for target in targets}.values():
+        if not promoted.store_of(target):
+            fix = "in deploy.yml: store: s3://bucket/prefix, or FAP_STORE"
+            found.append(
+                Finding("store", "note", "none is named, so nobody knows what the hosts should run", fix)
+            )
+            continue
+        try:
+            what = promoted.find(target, folder)
+            with reading.opened(what.url) as source:
+                wanted[what.app] = reading.look(source).manifest
+        except FapError as error:
+            found.append(Finding("store", "wrong", error.message, error.hint))
+        else:
+            says = f"{what.name} is promoted to {target.settings.stage}, and can be read"
+            found.append(Finding("store", "right", says))
+    return tuple(found), wanted
+
+
+def _supervisor_conf(target: Target) -> str:
+    names = {name.rpartition(".")[2] for name in target.settings.plugins}
+    return str(target.plugin_values.get("supervisor_target", "")) if "supervisorctl" in names else ""

@@ -1,0 +1,87 @@
+"""Freeze a stage, so that nobody releases to it, and let go again: what outlives the session of any run.
+
+The lock of a run is another thing: it goes with its session (`connections`).
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from faprelease.config.target import Target
+from faprelease.hosts import state as facts
+from faprelease.hosts.state import Freeze
+from faprelease.run.connections import frozen
+from faprelease.run.run import Scene, Walk
+from faprelease.steps.model import Step, host_script
+
+
+def freeze(walk: Walk, why: str) -> None:
+    """Keep everybody from releasing to the hosts; what runs there now goes on.
+
+    Raises FrozenError where someone did it before, and leaves no host frozen by this call then.
+    """
+    with walk.scene(lock=False) as scene:
+        for host in scene.hosts:
+            if host.state.frozen:
+                raise frozen(host.target, host.state.frozen)
+        mark = Freeze(who=scene.order.who, at=_now(), why=why)
+        scene.connections.run("freeze", lambda target: _freeze(target, mark))
+    settings = walk.targets[0].settings
+    walk.report.say(f"{settings.stage} is frozen on {_hosts(walk)}: {why}")
+    for host in scene.hosts:
+        if host.state.locked:
+            walk.report.say(f"{host.target.label}: the run of {host.state.locked} goes on to its end")
+    walk.report.say(f"to let go: faprelease unlock {walk.request.stage} {walk.request.role or ''}".rstrip())
+
+
+def unfreeze(walk: Walk, *, force: bool) -> None:
+    """Let releases begin again; with `force`, a run that holds the lock now loses it too."""
+    with walk.scene(lock=False) as scene:
+        said = scene.connections.run("unlock", lambda target: _unfreeze(target, scene, force=force))
+    for host in scene.hosts:
+        lines = said[host.target.label].splitlines()
+        for line in lines:
+            text = f"it was {facts.read_freeze(line)}" if line.startswith("{") else line
+            walk.report.say(f"{host.target.label}: unlocked; {text}")
+        if not lines:
+            walk.report.say(f"{host.target.label}: was not frozen")
+        if host.state.locked and not force:
+            walk.report.say(
+                f"{host.target.label}: a run of {host.state.locked} is under way, and its lock goes with it;"
+                f" to break it: faprelease unlock {walk.request.stage} {host.target.settings.role} --force"
+            )
+
+
+def _freeze(target: Target, mark: Freeze) -> Step:
+    return host_script(
+        "freeze",
+        "lib/guard",
+        "lock/freeze",
+        state=target.layout.state,
+        freeze=msgspec.json.encode(mark).decode(),
+        line=_line("locked", mark.who, mark.at, why=mark.why),
+    )
+
+
+def _unfreeze(target: Target, scene: Scene, *, force: bool) -> Step:
+    return host_script(
+        "unlock",
+        "lib/guard",
+        "lib/process",
+        "lock/unfreeze",
+        state=target.layout.state,
+        force="yes" if force else "",
+        line=_line("broke the lock" if force else "unlocked", scene.order.who, _now()),
+    )
+
+
+def _line(event: str, who: str, at: str, **more: str) -> str:
+    return msgspec.json.encode({"at": at, "event": event, "who": who, **more}).decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _hosts(walk: Walk) -> str:
+    return ", ".join(dict.fromkeys(target.host for target in walk.targets))

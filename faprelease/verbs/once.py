@@ -1,0 +1,160 @@
+"""Admin processes (12factor.net, XII): one command in the very release that runs, with its environment, as
+its user; or a shell there, or the logs of what runs."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError, FapError, UsageError
+from faprelease.plan.host import Host
+from faprelease.plugins.hooks import Context
+from faprelease.run.run import Walk
+from faprelease.steps.model import Step, host_script, read_host_file
+from faprelease.transports import interactive
+
+SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """On which of a role's hosts, by name (empty: the first), and in which release (empty: the live one)."""
+
+    host: str = ""
+    everywhere: bool = False
+    release: str = ""
+
+
+def once(walk: Walk, argv: Sequence[str], where: Where, *, title: str, event: str = "once") -> int:
+    """Run a command on one host of the role, or on one after another up to the first where it fails; its exit
+    code. `title` is what the ledger calls it, as arguments may be secrets.
+
+    Raises UsageError for a host that is not there, FapError where there is no such release.
+    """
+    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
+        releases = {host.target.label: _release(host, where.release) for host in scene.hosts}
+        order = scene.order
+    for host in scene.hosts:
+        if where.everywhere:
+            walk.report.say(f"{host.target.label}:")
+        release = releases[host.target.label]
+        line = {**begun(event, order.who, title), "release": release}
+        code = run_in(host.target, release, argv, line, order.token, told=host.target.layout.state)
+        if code:
+            return code
+    return 0
+
+
+def logs(walk: Walk, where: Where, *, follow: bool) -> int:
+    """Show what the plugins say is the log of what runs; the exit code of what shows it.
+
+    Raises ConfigError if no plugin knows.
+    """
+    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
+        pass
+    for host in scene.hosts:
+        running = host.target.layout.release(host.state.current) if host.state.current else ""
+        steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
+        if not steps:
+            raise ConfigError(
+                f"{host.target.label}: none of its plugins knows the logs",
+                hint="supervisorctl and systemd do; a plugin of your own has a hook deploy_logs",
+            )
+        if where.everywhere:
+            walk.report.say(f"{host.target.label}:")
+        code = interactive.run(place_of(host.target), _together(steps), on_interrupt="")
+        if code:
+            return code
+    return 0
+
+
+def title_of(words: Sequence[str]) -> str:
+    """The first word of a command that is no assignment: `FOO=1 python manage.py` is `python`."""
+    return next((word for word in words if "=" not in word), "sh")
+
+
+def place_of(target: Target) -> interactive.Place:
+    """Where commands for a target run."""
+    settings = target.settings
+    return interactive.Place(
+        target.host,
+        settings.user,
+        settings.sudo_user,
+        settings.connection == "local",
+        Path("~/.ssh/config").expanduser() if settings.use_ssh_config else None,
+    )
+
+
+def begun(event: str, who: str, title: str) -> dict[str, object]:
+    """What the ledger says of a command that begins now, but for where it runs."""
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"at": at, "event": event, "who": who, "command": title}
+
+
+def run_in(
+    target: Target, release: str, argv: Sequence[str], line: dict[str, object], run_id: str, *, told: str
+) -> int:
+    """Run a command in a release of a target; its exit code. The ledger in the state folder `told` gets the
+    line; where that is the release's own, also what it changed in the release is looked for."""
+    layout = target.layout
+    folder = layout.release(release)
+    compare = host_script(
+        "", "lib/tree", "look/compare_tree", state=layout.state, release=folder, id=release
+    ).script
+    config = {
+        "release": folder,
+        "environment": f"{folder}/{target.settings.environment_name}",
+        "argv": list(argv),
+        "state": told,
+        "id": run_id,
+        "line": line,
+        "compare": compare if told == layout.state else "",
+    }
+    words = (
+        "python3",
+        "-I",
+        "-S",
+        "-c",
+        read_host_file("once/once.py"),
+        msgspec.json.encode(config).decode(),
+    )
+    pid = shlex.quote(f"{told}/once/{run_id}")
+    return interactive.run(
+        place_of(target),
+        f"exec {shlex.join(words)}",
+        on_interrupt=f'read -r pid <{pid} && kill -"$signal" "-$pid"',
+    )
+
+
+def _together(steps: Sequence[Step]) -> str:
+    """One script for all; those that never end run side by side."""
+    return "\n".join([*(f"(\n{step.script}\n) &" for step in steps), "wait"])
+
+
+def on_chosen_hosts(walk: Walk, where: Where) -> Walk:
+    """The walk over those hosts alone: others may be down. Raises UsageError for one that is not there."""
+    if where.everywhere:
+        return walk
+    named = [target for target in walk.targets if not where.host or target.host == where.host]
+    if not named:
+        known = ", ".join(target.host for target in walk.targets)
+        raise UsageError(f"{where.host} is no host of this role", hint=f"one of: {known}")
+    return replace(walk, targets=named[:1])
+
+
+def _release(host: Host, wanted: str) -> str:
+    state, label = host.state, host.target.label
+    if not wanted and state.current:
+        return state.current
+    found = state.release(wanted)
+    if found and found.present:
+        return found.id
+    there = ", ".join(release.id for release in state.releases if release.present) or "none"
+    raise FapError(
+        f"{label}: there is no release {wanted}" if wanted else f"{label}: nothing is released there",
+        hint=f"releases on {host.target.host}: {there}",
+    )

@@ -1,0 +1,258 @@
+"""The main path: configuration → connections → look → plan → show or execute."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from faprelease.config.target import CORE, Target
+from faprelease.errors import ConfigError, FapError
+from faprelease.hosts.state import Verb
+from faprelease.plan import preview, release_command
+from faprelease.plan import saved as planfile
+from faprelease.plan.fleet import plan_look, plan_release, plan_restart, plan_rollback
+from faprelease.plan.host import Order
+from faprelease.plan.preview import Preview
+from faprelease.plan.recovery import recovery
+from faprelease.plan.saved import Back, PlanFile
+from faprelease.plugins import curl, hooks
+from faprelease.plugins.hooks import Context
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import execute
+from faprelease.run import store_head as promoted
+from faprelease.run import store_record as released
+from faprelease.run.run import Scene, Walk
+from faprelease.run.store_head import Promoted
+from faprelease.steps.model import Plan
+
+__all__ = ["Request", "apply", "release", "restart", "rollback"]
+
+
+def release(request: Request, report: Report, planned: PlanFile | None = None) -> None:
+    """Bring the artifact of `--curl-url`, or of the stage's log, to every host of the stage or role; as it
+    was `planned`, or not at all.
+
+    Raises FapError and its kin; what was published by then is taken back.
+    """
+    walk, found = Walk.of(request, "release", report), None
+    if not walk.targets[0].plugin_values["curl_url"]:
+        found = promoted.find(walk.targets[0], request.file.parent)
+        walk = walk.given(curl_url=found.url, curl_sha256=found.digest)
+    what = found.name if found else ""
+    for target in walk.targets:
+        curl.check(Context(target, "release", "", "").options(curl.Options))
+    refuse_unreadable(walk.targets)
+    walk = walk.with_environment()
+    digest = _digest(walk, planned)
+    with walk.scene(lock=not walk.dry_run) as scene:
+        if planned:
+            planfile.refuse_changed_hosts(planned, scene.hosts)
+        if walk.dry_run and shows_recovery(walk, scene):
+            return
+        scene, _ = walk.settle(scene)
+        order = replace(scene.order, entry=found.entry if found else 0)
+        if planned and planned.release:
+            order = replace(order, release=planned.release)
+        scene = replace(scene, order=order)
+
+        def plan_of(order: Order) -> Plan:
+            return plan_release(scene.hosts, order, what, rerun=request.rerun)
+
+        look = plan_look(scene.hosts, scene.order, what, whole=True)
+        if look and _is_well(look, walk, scene):
+            _keep(walk, scene, None, None, digest=digest)
+            return
+        if planned:
+            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
+        plan = plan_of(scene.order)
+        if walk.dry_run:
+            _keep(walk, scene, plan_of, show(plan, walk, scene), digest=digest)
+            return
+        execute_and_record(plan, walk, scene, found or "release")
+
+
+def apply(planned: PlanFile, request: Request, report: Report) -> None:
+    """Carry out the plan of a file, as `planfile.request_of` asks for it; raises as `release` and `rollback`
+    do, and FapError if anything changed since."""
+    if planned.shown:
+        report.show_plan(planned.shown)
+    if planned.back:
+        back = planned.back
+        rollback(request, report, back.to, force=back.force, renew=back.renew, planned=planned)
+    else:
+        release(request, report, planned)
+
+
+def rollback(
+    request: Request,
+    report: Report,
+    to: str = "",
+    *,
+    force: bool = False,
+    renew: bool = False,
+    planned: PlanFile | None = None,
+) -> None:
+    """Go back to the last release that was good, or to the one that `to` names; nothing is downloaded. As it
+    was `planned`, or not at all.
+
+    With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
+    """
+    walk = Walk.of(request, "rollback", report)
+    if renew:
+        walk = walk.with_environment()
+    with walk.scene(lock=not walk.dry_run) as scene:
+        if planned:
+            planfile.refuse_changed_hosts(planned, scene.hosts)
+        if walk.dry_run and shows_recovery(walk, scene):
+            return
+        scene, ended = walk.settle(scene)
+        if planned:
+            scene = replace(scene, order=replace(scene.order, release=planned.release))
+
+        def plan_of(order: Order) -> Plan:
+            return plan_rollback(scene.hosts, order, to, force=force, renew=renew)
+
+        if planned:
+            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
+        if to or renew or ended != "undo":
+            # Otherwise the hosts are back where they were before the rollout that was cut off.
+            plan = plan_of(scene.order)
+            if walk.dry_run:
+                back = Back(to=to, force=force, renew=renew)
+                _keep(walk, scene, plan_of, show(plan, walk, scene), back=back)
+                return
+            execute_and_record(plan, walk, scene, "rollback")
+    if any(target.settings.release_command for target in walk.targets):
+        report.say(f"  {release_command.CODE_ALONE}")
+    store = promoted.store_of(walk.targets[0])
+    if store:
+        app = walk.targets[0].settings.project_name
+        report.say(
+            f"the log of {request.stage} still names the version that was left, and the next release\n"
+            f"takes it again; to go back there too: fapstore --store {store} rollback {app} {request.stage}"
+        )
+
+
+def restart(request: Request, report: Report) -> None:
+    """Restart what is live, batch by batch, with the gate of a release; `current` stays.
+
+    Raises PartlyDoneError where that fails: the batches after it are not touched.
+    """
+    walk = Walk.of(request, "restart", report)
+    with walk.scene(lock=True) as scene:
+        scene, _ = walk.settle(scene)
+        walk.carry_out(plan_restart(scene.hosts, scene.order), scene, execute.restart)
+
+
+def execute_and_record(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:
+    """Carry a plan out, and have the store record how it ended; raises what `execute.run` raises."""
+    with released.recorded(plan, scene.hosts, scene.order, what, walk.report):
+        walk.carry_out(plan, scene)
+
+
+def shows_recovery(walk: Walk, scene: Scene) -> bool:
+    """True if a rollout was cut off, which a dry run only shows how to end."""
+    left = recovery(scene.hosts)
+    if left and walk.request.output:
+        raise FapError(
+            f"nothing is planned while the {left.rollout.verb} that {left.rollout.by} began is cut off",
+            hint="end it first: faprelease STAGE, or faprelease rollback STAGE",
+        )
+    if left:
+        walk.report.say("a rollout was cut off; before anything else, the next run does this:")
+        show(walk.plan_recovery(scene, left), walk, scene)
+    return left is not None
+
+
+def show(plan: Plan, walk: Walk, scene: Scene) -> Preview:
+    """Say what a plan would do; the URL is asked for what it holds."""
+    fetches = walk.verb == "release" and any(host.prepare for host in plan.hosts)
+    version, size = _look_into(walk.targets[0].plugin_values["curl_url"]) if fetches else ("", None)
+    shown = preview.preview(plan, scene.hosts, version=version, download=size)
+    walk.report.show_plan(shown, preview.scripts(plan) if walk.request.scripts else ())
+    return shown
+
+
+def _look_into(url: str) -> tuple[str, int | None]:
+    """The version that a URL holds and its size in bytes, as far as this machine can tell."""
+    from artifact_store.artifact import peek as reading
+
+    try:
+        with reading.opened(url) as source:
+            try:
+                found = reading.look(source)
+            except FapError:
+                return "", source.size
+            return found.manifest.version, found.size
+    except (FapError, OSError):
+        return "", None
+
+
+def _keep(
+    walk: Walk,
+    scene: Scene,
+    plan_of: Callable[[Order], Plan] | None,
+    shown: Preview | None,
+    *,
+    digest: str = "",
+    back: Back | None = None,
+) -> None:
+    """Write the plan into the file that was asked for, if one was."""
+    file = walk.request.output
+    if file:
+        salt = os.urandom(16).hex()
+        planfile.write(
+            file,
+            planfile.made(
+                walk.request,
+                scene.hosts,
+                plan_of=plan_of,
+                order=scene.order,
+                digest=digest,
+                back=back,
+                salt=salt,
+                keys={**CORE, **hooks.options_of(walk.file, walk.request.flags)},
+                shown=shown,
+            ),
+        )
+        walk.report.say(f"to do this: faprelease apply {file}")
+
+
+def _digest(walk: Walk, planned: PlanFile | None) -> str:
+    """The sha256 of what is released, empty if nobody says; raises FapError for another than was planned, and
+    ConfigError for a plan in a file without one."""
+    digest = Context(walk.targets[0], "release", "", "").options(curl.Options).curl_sha256.lower()
+    if walk.request.output and not digest:
+        raise ConfigError(
+            "a plan in a file has to say which bytes are released", hint="give --curl-sha256 HEX too"
+        )
+    if planned and digest != planned.digest:
+        raise FapError(
+            f"not applied: the artifact was {planned.digest[:12]}… and is {digest[:12] or 'not known'}…",
+            hint="plan again: faprelease plan STAGE ROLE -o FILE",
+        )
+    return digest
+
+
+def _is_well(look: Plan, walk: Walk, scene: Scene) -> bool:
+    wrong = execute.look(look, scene.connections, walk.report, time.monotonic)
+    releases = ", ".join(dict.fromkeys(host.release for host in look.hosts))
+    if wrong:
+        walk.report.say(f"{releases} is live already, but not well, so it is released anew:\n{wrong}")
+        return False
+    walk.report.say(
+        f"nothing to do: {releases} is live and well on all hosts,"
+        " the same artifact with the same configuration"
+    )
+    return True
+
+
+def refuse_unreadable(targets: list[Target]) -> None:
+    """Raise ConfigError for a URL that only this machine can read."""
+    url = targets[0].plugin_values["curl_url"]
+    if url.startswith("file:") and any(target.settings.connection != "local" for target in targets):
+        raise ConfigError(
+            f"the hosts can't read {url}: it lies on this machine",
+            hint="use an s3:// or https:// store, or connection: local",
+        )

@@ -1,0 +1,94 @@
+"""The verbs that only read: what runs where, which releases there are, what happened. No lock is taken."""
+
+import time
+
+from artifact_store.records.release import Outcome
+from faprelease.config.target import Target
+from faprelease.plan.fleet import plan_check
+from faprelease.plan.host import Host
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import execute
+from faprelease.run import store_head as promoted
+from faprelease.run.run import Scene, Walk
+from faprelease.steps.model import HostPlan, Phase, Result
+from faprelease.views import history
+from faprelease.views import host_report as look
+from faprelease.views.history import Event
+from faprelease.views.status import Held, Standing, held, measure, parse_sizes, standings
+
+
+def status(request: Request, *, verify: bool = False) -> list[Standing]:
+    """What every host of the stage or role runs, and whether it runs well; one that can't be reached is told.
+    With `verify` also which files of what is live are not what they were when it was sealed.
+
+    Raises FapError where a host's records can't be read.
+    """
+    walk, lost = Walk.of(request, "status", Report()), dict[str, str]()
+    with walk.scene(lock=False, lost=lost) as scene:
+        well = health(scene)
+        said = scene.connections.run("verify", look.changed_files) if verify else {}
+    found = [(host.target, host.state) for host in scene.hosts]
+    changed = {label: look.parse_changed(text) for label, text in said.items()}
+    return standings(found, well, changed, _named(walk, lost))
+
+
+def releases(request: Request) -> list[Held]:
+    """Every release on every host. Raises FapError, UnreachableError."""
+    with Walk.of(request, "releases", Report()).scene(lock=False) as scene:
+        said = scene.connections.run("measure", measure)
+        return [
+            each
+            for host in scene.hosts
+            for each in held(host.target, host.state, parse_sizes(said[host.target.label]))
+        ]
+
+
+def events(request: Request) -> list[Event]:
+    """What the ledgers of the hosts say that happened, and the store of a stage where one is named.
+
+    Raises FapError, UnreachableError.
+    """
+    walk = Walk.of(request, "history", Report())
+    with walk.scene(lock=False) as scene:
+        said = scene.connections.run("read the ledgers", history.read_ledger)
+    ledgers = [(target, history.parse(said[target.label])) for target in walk.targets]
+    return history.merge(ledgers, promoted.releases(walk.targets[0], request.role))
+
+
+def health(scene: Scene) -> dict[str, str]:
+    """What the plugins' checks find of all that is live, by label: `well`, or what is wrong."""
+    live = [host for host in scene.hosts if _is_live(host)]
+    if not live:
+        return {}
+    plan = plan_check(live, scene.order)
+    wrong = execute.check(plan, scene.connections, _Silent(), time.monotonic)
+    looked_at = [f"{host.host} ({host.role})" for host in plan.hosts if host.prepare]
+    return {label: wrong.get(label, "well") for label in looked_at}
+
+
+def _is_live(host: Host) -> bool:
+    live = host.state.release(host.state.current)
+    return live is not None and live.present
+
+
+def _named(walk: Walk, lost: dict[str, str]) -> list[tuple[Target, str]]:
+    return [(target, lost[target.label]) for target in walk.targets if target.label in lost]
+
+
+class _Silent:
+    """Nobody wants to know how it goes on."""
+
+    def result(self, plan: HostPlan, phase: Phase, result: Result) -> None: ...
+
+    def begin_phase(self, name: str) -> None: ...
+
+    def begin_host(self, plan: HostPlan, phase: Phase) -> None: ...
+
+    def fetched(self, plan: HostPlan, count: int) -> None: ...
+
+    def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None: ...
+
+    def end_phase(self, name: str, seconds: float) -> None: ...
+
+    def say(self, line: str) -> None: ...

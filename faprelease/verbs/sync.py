@@ -1,0 +1,88 @@
+"""Bring new hosts, and those that lag behind, to what the stage runs; no other is touched."""
+
+from dataclasses import replace
+
+from faprelease.errors import UsageError
+from faprelease.hosts.state import Unpacked
+from faprelease.plan.fleet import is_live, plan_release
+from faprelease.plan.host import Host
+from faprelease.plugins import curl
+from faprelease.plugins.hooks import Context
+from faprelease.report.report import Report
+from faprelease.request import Request
+from faprelease.run import store_head as promoted
+from faprelease.run.run import Scene, Walk
+from faprelease.run.store_head import Promoted
+from faprelease.verbs.release import execute_and_record, show, shows_recovery
+
+
+def sync(request: Request, report: Report) -> None:
+    """Release to the hosts that do not run what the others run: one artifact, by the store or by --curl-url.
+
+    Where the hosts run several, or none, it is what the stage's log names. Raises UsageError if nothing says
+    where to get it, and what a release raises.
+    """
+    walk = Walk.of(request, "release", report)
+    with walk.scene(lock=not walk.dry_run) as scene:
+        if walk.dry_run and shows_recovery(walk, scene):
+            return
+        scene, _ = walk.settle(scene)
+        wanted = what_the_hosts_run(scene.hosts)
+        walk, found = _named(walk, wanted)
+        walk = walk.with_environment()
+        scene = _again(walk, scene, found)
+        digest = walk.targets[0].plugin_values["curl_sha256"].lower()
+        lagging = [host for host in scene.hosts if not is_live(host, scene.order, digest)]
+        name = found.name if found else (wanted.version if wanted else "") or digest[:12]
+        if not lagging:
+            report.say(f"nothing to do: all hosts run {name}, with the same configuration")
+            return
+        # What release_command does was done when the others were released to.
+        plan = plan_release(lagging, scene.order, name, command=wanted is None)
+        scene = replace(scene, hosts=lagging)
+        if walk.dry_run:
+            show(plan, walk, scene)
+            return
+        execute_and_record(plan, walk, scene, found or "release")
+
+
+def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
+    """The one artifact that is live wherever any is; None if there is none, or more than one. Pure."""
+    live = {
+        release.artifact
+        for host in hosts
+        if (release := host.state.release(host.state.current)) and release.record.state == "live"
+    }
+    return next(iter(live)) if len(live) == 1 else None
+
+
+def _named(walk: Walk, wanted: Unpacked | None) -> tuple[Walk, Promoted | None]:
+    """The walk with a URL and a sha256 for what is to be released."""
+    options = Context(walk.targets[0], "release", "", "").options(curl.Options)
+    if options.curl_url:
+        digest = options.curl_sha256 or (wanted.digest if wanted else "")
+        if not digest:
+            raise UsageError(
+                "nothing says which bytes that URL has",
+                hint="add --curl-sha256 HEX, or name a store in deploy.yml",
+            )
+        return walk.given(curl_sha256=digest), None
+    if not promoted.store_of(walk.targets[0]):
+        what = f"version {wanted.version}, sha256 {wanted.digest}" if wanted else "nothing in common"
+        raise UsageError(
+            f"nothing says where to get what the stage runs ({what})",
+            hint="give --curl-url URL, or name the store in deploy.yml: store: s3://bucket/prefix",
+        )
+    folder = walk.request.file.parent
+    found = promoted.find(walk.targets[0], folder)
+    if wanted and wanted.version and wanted.digest != found.digest:
+        # Promoted, but not yet released: new hosts get what the others run.
+        found = promoted.version(walk.targets[0], folder, wanted.version)
+    return walk.given(curl_url=found.url, curl_sha256=found.digest), found
+
+
+def _again(walk: Walk, scene: Scene, found: Promoted | None) -> Scene:
+    """The same hosts, told what is to be released."""
+    targets = {target.label: target for target in walk.targets}
+    hosts = [replace(host, target=targets[host.target.label]) for host in scene.hosts]
+    return replace(scene, hosts=hosts, order=replace(scene.order, entry=found.entry if found else 0))

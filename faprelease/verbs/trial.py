@@ -1,0 +1,163 @@
+"""A command in a release of its own: prepared as any release is, beside the others, run in, and thrown away.
+
+Nothing of the app's own releases, their records or `current` is touched, and nobody is kept from releasing.
+"""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from faprelease.errors import FapError, InterruptedRunError, UnreachableError, VerificationError
+from faprelease.hosts.fitness import refuse_unfit
+from faprelease.hosts.state import Rollout, Unpacked
+from faprelease.plan.host import Host, HostPlanner, Order
+from faprelease.plugins import curl
+from faprelease.plugins.hooks import Context, Plugins
+from faprelease.run.run import Scene, Walk
+from faprelease.run.signals import stop_on_signals
+from faprelease.steps.model import VERIFICATION_FAILED, HostPlan, Phase, Result, Step, command, host_script
+from faprelease.transports.channel import ChannelLostError
+from faprelease.transports.session import StepFailedError
+from faprelease.verbs import once
+from faprelease.verbs.release import refuse_unreadable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One host's release apart from all others: how it is made, and how it goes."""
+
+    host: Host
+    """As the trial's own layout has it."""
+    prepare: HostPlan
+    remove: Step
+    keep: Step
+    told: str
+    """The state folder of the app itself."""
+
+    @property
+    def folder(self) -> str:
+        """All of it."""
+        return self.host.target.layout.path
+
+
+def once_elsewhere(walk: Walk, argv: Sequence[str], host: str, *, keep: bool, title: str) -> int:
+    """Release the artifact of `curl_url` apart from all others on one host (empty: the first), without
+    plugins and preflight, run a command there and remove it all, unless `keep`; the command's exit code.
+
+    Raises UsageError, FapError and VerificationError, as a release does, and InterruptedRunError.
+    """
+    walk = once.on_chosen_hosts(walk, once.Where(host=host))
+    curl.check(Context(walk.targets[0], "once", "", "").options(curl.Options))
+    refuse_unreadable(walk.targets)
+    walk = walk.with_environment()
+    with walk.scene(lock=False) as scene:
+        (found,) = scene.hosts
+        refuse_unfit([(found.target, found.state)])
+        trial = trial_on(found, scene.order)
+        walk.report.say(f"{found.target.label}: preparing a release of its own in {trial.folder}")
+        with _removed(walk, scene, trial, keep=keep):
+            unpacked = _prepare(walk, scene, trial)
+            line = {**once.begun("once", scene.order.who, title), "artifact": unpacked}
+            return once.run_in(
+                trial.host.target, scene.order.release, argv, line, scene.order.token, told=trial.told
+            )
+
+
+def trial_on(host: Host, order: Order) -> Trial:
+    """What is done on a host. Pure."""
+    app = host.target.layout
+    layout = app.trial(f"{order.release}-{order.token[-8:]}")
+    settings = msgspec.structs.replace(host.target.settings, preflight="")
+    apart = replace(
+        host,
+        target=replace(host.target, layout=layout, settings=settings),
+        plugins=Plugins({}),
+    )
+    rollout = Rollout(id=order.release, verb="release", release=order.release, by=order.who)
+    begin = host_script(
+        "remove what earlier runs left, and begin",
+        "lib/process",
+        "once/sweep",
+        "once/begin",
+        trials=app.trials,
+        ours="",
+        new=layout.path,
+    )
+    facts = shlex.quote(f"{layout.records}/{order.release}.artifact.json")
+    read = Step(title="read what was unpacked", script=f"[ ! -f {facts} ] || cat {facts}", trusted=True)
+    plan = HostPlanner(apart, order, rollout).release()
+    return Trial(
+        host=apart,
+        prepare=replace(plan, prepare=(Phase("begin", (begin,)), *plan.prepare, Phase("prepared", (read,)))),
+        remove=host_script(
+            "remove it",
+            "lib/process",
+            "once/sweep",
+            limit=600,
+            ours=f"{layout.path}.holder",
+            trials=app.trials,
+        ),
+        keep=command("keep it", "rm", "-f", f"{layout.path}.holder"),
+        told=app.state,
+    )
+
+
+def _prepare(walk: Walk, scene: Scene, trial: Trial) -> Unpacked | None:
+    results: list[Result] = []
+    with stop_on_signals(walk.report.say) as stop:
+        for phase in trial.prepare.prepare:
+            results = _run(walk, scene, trial, phase)
+            if stop.is_set():
+                raise InterruptedRunError(
+                    f"stopped after {phase.name}: the command was not run", hint="nothing of it is left there"
+                )
+    said = results[-1].output
+    return msgspec.json.decode(said, type=Unpacked) if said else None
+
+
+def _run(walk: Walk, scene: Scene, trial: Trial, phase: Phase) -> list[Result]:
+    plan, label = trial.prepare, trial.host.target.label
+    try:
+        return scene.connections.of(plan).run(phase, partial(walk.report.result, plan, phase))
+    except StepFailedError as failed:
+        result = failed.result
+        kind = VerificationError if result.code == VERIFICATION_FAILED else FapError
+        raise kind(
+            f"{label}: {result.step.title} failed (exit {result.code}), and the command was not run:\n"
+            f"{result.output}",
+            hint="mend what it says; what runs there was not touched",
+        ) from None
+    except ChannelLostError as lost:
+        raise UnreachableError(
+            f"{label}: {lost}",
+            hint=f"{trial.folder} is removed by the next release there, or the next once --curl-url",
+        ) from None
+
+
+@contextmanager
+def _removed(walk: Walk, scene: Scene, trial: Trial, *, keep: bool) -> Iterator[None]:
+    """In the end it is removed, or kept if all went well; a lost connection leaves that to the next run."""
+    target = trial.host.target
+    try:
+        yield
+    except UnreachableError:
+        raise
+    except FapError:
+        _run(walk, scene, trial, Phase("remove", (trial.remove,)))
+        raise
+    last = trial.keep if keep else trial.remove
+    try:
+        _run(walk, scene, trial, Phase("remove", (last,)))
+    except FapError as error:
+        walk.report.say(f"warning: {error.message}; {error.hint}")
+        return
+    if keep:
+        path = shlex.quote(trial.folder)
+        walk.report.say(
+            f"kept: {target.layout.release(trial.prepare.release)}\nto remove it, on {target.host} as"
+            f" {target.settings.sudo_user}: find {path} -type d -exec chmod u+w {{}} + && rm -rf {path}"
+        )

@@ -1,0 +1,355 @@
+"""What is right and wrong with hosts, by factor (12factor.net): rules from facts to findings. Pure.
+
+`wrong` is what breaks the next release, or what runs now; a `note` is to be known.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from artifact_store.artifact.manifest import Manifest
+from artifact_store.core.finding import Finding
+from faprelease.config.target import Target
+from faprelease.errors import FapError
+from faprelease.hosts import fitness
+from faprelease.hosts.state import HostState
+from faprelease.views.host_report import Look, python_of
+
+FEW_INODES = 20_000
+"""A release has some thousands of files."""
+SKEW = 30
+"""Clocks may differ by so many seconds: records and ids of releases go by them."""
+SLOW_STOP = 10
+"""Seconds in which what heeds SIGTERM has stopped; supervisor's own limit, after which it sends SIGKILL."""
+_SHOWN = 4
+
+
+class OnHosts(Finding, frozen=True):
+    """A finding, and the hosts that it is about; empty for the stage as a whole."""
+
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """One role on one host, and all that was found out about it."""
+
+    target: Target
+    state: HostState
+    look: Look
+    clock: tuple[float, float]
+    """Between which times, in seconds since 1970, it was looked at."""
+    wanted: Manifest | None = None
+    """The artifact that it should run."""
+    health: str = ""
+    """`well`, what the plugins' checks found wrong, or empty where there are none."""
+
+    @property
+    def version(self) -> str:
+        """What is live, empty if nothing is."""
+        live = self.state.release(self.state.current)
+        return (live.artifact.version if live.artifact else live.id) if live else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """All hosts that were asked about."""
+
+    patients: tuple[Patient, ...]
+
+    def others(self, patient: Patient) -> list[Patient]:
+        """The hosts of the same role, itself included."""
+        role = patient.target.settings.role
+        return [each for each in self.patients if each.target.settings.role == role]
+
+
+Rule = Callable[[Patient, Case], Iterator[Finding]]
+
+
+def findings(case: Case, lost: Mapping[str, str]) -> list[OnHosts]:
+    """What every rule has to say, the same of several hosts once; `lost` are those that were not reached."""
+    found = [
+        (label, Finding("access", "wrong", why, "see that you can log in: ssh USER@HOST; docs/hosts.md"))
+        for label, why in lost.items()
+    ]
+    for rule in RULES:
+        found += [(p.target.label, finding) for p in case.patients for finding in rule(p, case)]
+    return together(found)
+
+
+def together(found: Iterable[tuple[str, Finding]]) -> list[OnHosts]:
+    """Equal findings of several hosts as one, in the order of the first."""
+    hosts: dict[Finding, list[str]] = {}
+    for label, finding in found:
+        hosts.setdefault(finding, []).append(label)
+    return [OnHosts(**msgspec.structs.asdict(finding), hosts=tuple(on)) for finding, on in hosts.items()]
+
+
+def _access(patient: Patient, case: Case) -> Iterator[Finding]:
+    settings = patient.target.settings
+    sudo = f", {settings.sudo_user} by sudo" if settings.sudo_user != settings.user else ""
+    if settings.connection == "local":
+        yield Finding("access", "right", "is this machine")
+    else:
+        yield Finding("access", "right", f"answers by {settings.connection}, as {settings.user}{sudo}")
+
+
+def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
+    before, after = patient.clock
+    skew = max(before - patient.look.time - 1, patient.look.time - after, 0)
+    if skew > SKEW:
+        says = f"its clock and this machine's are {round(skew)} s apart"
+        yield Finding("clock", "wrong", says, "on the host: sudo timedatectl set-ntp true")
+    else:
+        yield Finding("clock", "right", "agrees with this machine's")
+
+
+def _host(patient: Patient, case: Case) -> Iterator[Finding]:
+    inodes, lacking = patient.look.inodes, list(fitness.problems(patient.target, patient.state))
+    for problem in lacking:
+        yield _wrong("host", patient, problem)
+    if inodes is not None and inodes < FEW_INODES:
+        fix = "keep fewer releases (keep_releases), see: df -i"
+        yield Finding("host", "wrong", f"only {inodes} inodes are free", fix)
+    elif not lacking:
+        yield Finding("host", "right", "curl, python3, room on the disk, and a folder to write to")
+
+
+def _wrong(check: str, patient: Patient, problem: FapError) -> Finding:
+    says = problem.message.removeprefix(f"{patient.target.label}: ")
+    return Finding(check, "wrong", says, "; ".join(map(str.strip, problem.hint.splitlines())))
+
+
+def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
+    versions = {each.version for each in case.others(patient)}
+    if len(versions) > 1:
+        fix = f"faprelease {patient.target.settings.stage}"
+        yield Finding(
+            "I codebase", "wrong", f"{patient.version or 'nothing'} is live, elsewhere another", fix
+        )
+    elif patient.version:
+        yield Finding("I codebase", "right", f"{patient.version} is live")
+
+
+def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
+    if patient.wanted is None:
+        return
+    name, needs, look = patient.wanted.version, patient.wanted.target, patient.look
+    python = python_of(patient.wanted)
+    pack = f"pack for it: fapbuild pack --target {_target_of(look)}"
+    wrong = []
+    if not any(version.startswith(f"{python}.") for version in look.pythons):
+        have = ", ".join(look.pythons) or "none"
+        wrong.append(
+            (f"{name} needs Python {python}, and there is {have}", f"install python{python}, or {pack}")
+        )
+    if not needs.platform.endswith(look.machine):
+        wrong.append((f"{name} is for {needs.platform}, and this is {look.machine}", pack))
+    if needs.glibc and _numbers(look.glibc) < _numbers(needs.glibc):
+        have = look.glibc or "another C library"
+        wrong.append((f"{name} needs glibc {needs.glibc}, and there is {have}", pack))
+    if look.lacks:
+        fix = f"install them; which package has one: apt-file search {look.lacks[0]}"
+        wrong.append((f"{name} needs libraries that are not there: {', '.join(look.lacks)}", fix))
+    for says, fix in wrong:
+        yield Finding("II dependencies", "wrong", says, fix)
+    if not wrong:
+        yield Finding("II dependencies", "right", f"has what {name} needs, with Python {python}")
+
+
+def _config(patient: Patient, case: Case) -> Iterator[Finding]:
+    factor, target, look = "III config", patient.target, patient.look
+    linked = target.settings.linked_files
+    if look.readable_environment:
+        fix = f"chmod 600 {look.readable_environment}"
+        yield Finding(factor, "wrong", "every user can read the environment file", fix)
+    if look.readable:
+        places = " ".join(f"{target.layout.shared}/{name}" for name in look.readable)
+        says = f"every user can read {_some(look.readable)}"
+        yield Finding(factor, "note", says, f"if it holds secrets: chmod o= {places}")
+    if problem := next(fitness.missing_files(target, patient.state), None):
+        yield _wrong(factor, patient, problem)
+    elif linked and not look.readable:
+        yield Finding(factor, "right", f"{_some(linked)}: there, and not for every user")
+    if patient.wanted is None:
+        return
+    given = target.settings.environment.keys() | look.variables
+    if missing := [name for name in patient.wanted.requires_env if name not in given]:
+        lines = ", ".join(f"{name}: {{env: {name}}}" for name in missing)
+        says = f"{patient.wanted.version} needs variables that nothing sets: {', '.join(missing)}"
+        yield Finding(factor, "wrong", says, f"in deploy.yml: environment: {{{lines}}}")
+    elif patient.wanted.requires_env:
+        yield Finding(factor, "right", f"{', '.join(patient.wanted.requires_env)}: set")
+
+
+def _backing(patient: Patient, case: Case) -> Iterator[Finding]:
+    if patient.target.settings.preflight:
+        says = "preflight asks the backing services before a release is published"
+        yield Finding("IV backing services", "right", says)
+    else:
+        fix = "in deploy.yml: preflight: venv/bin/python manage.py check --database default"
+        yield Finding("IV backing services", "note", "nothing asks them before a release is published", fix)
+
+
+def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
+    factor, look = "V separation", patient.look
+    if not patient.version:
+        return
+    again = f"a new release seals it: faprelease {patient.target.settings.stage}"
+    fix = "sysctl user.max_user_namespaces=10000, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0"
+    if look.contained is None:
+        yield Finding(factor, "note", "nothing says how the live release was installed", again)
+    elif look.contained.open:
+        says = f"the last install was not contained: {look.contained.open}"
+        protected = patient.target.settings.protected
+        yield Finding(factor, "wrong" if protected else "note", says, fix)
+    else:
+        yield Finding(factor, "right", "the last install was contained: " + look.contained.contained)
+    if look.writable:
+        yield Finding(factor, "note", "the live release can be written to", again)
+
+
+def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
+    factor, look, stage = "VI processes", patient.look, patient.target.settings.stage
+    if look.changed:
+        says = f"{len(look.changed)} files of the live release changed: {_some(look.changed)}"
+        fix = f"see them: faprelease status {stage} --verify; make it new: faprelease {stage}"
+        yield Finding(factor, "wrong", says, fix)
+    elif patient.version and look.sealed:
+        yield Finding(factor, "right", "the live release is what was installed")
+    elif patient.version:
+        yield Finding(
+            factor, "note", "the live release was never sealed", f"the next one is: faprelease {stage}"
+        )
+    for name, pid in look.stale:
+        fix = f"faprelease restart {stage}, or on the host: ps -fp {pid}"
+        yield Finding(factor, "note", f"process {pid} still runs in {name}, which is not live", fix)
+
+
+def _port(patient: Patient, case: Case) -> Iterator[Finding]:
+    factor = "VII port binding"
+    if patient.look.port is None:
+        fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
+        yield Finding(factor, "note", "no port is declared, so a release is not seen answering", fix)
+        return
+    code, said = patient.look.port
+    if code == 0:
+        yield Finding(factor, "right", f"{said.partition(' by ')[0]} by the live release")
+    elif code == 3 and not patient.version:
+        yield Finding(factor, "right", f"{said}, so the first release can")
+    elif code in (1, 3):
+        yield Finding(
+            factor, "wrong", said, f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}"
+        )
+    else:
+        yield Finding(factor, "note", said, "on the host, as root: ss -ltnp")
+
+
+def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
+    factor = "VIII concurrency"
+    if not patient.version:
+        fix = f"faprelease {patient.target.settings.stage}, or take it out of deploy.yml"
+        yield Finding(factor, "wrong", "is in deploy.yml and serves nothing", fix)
+    elif patient.health not in ("", "well"):
+        line = (patient.health.strip().splitlines() or [""])[-1]
+        yield Finding(factor, "wrong", f"is not well: {line}", f"faprelease logs {_place(patient)}")
+    elif patient.health:
+        yield Finding(factor, "right", "runs well, as its plugins see it")
+
+
+def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
+    yield from _restarts(patient)
+    conf = patient.look.conf
+    if conf is None:
+        return
+    lacking = [key for key in ("stopasgroup", "killasgroup") if f"{key}=true" not in conf]
+    if lacking:
+        fix = f"in supervisor's program: {', '.join(f'{key}=true' for key in lacking)}"
+        yield Finding("IX disposability", "note", "a stop may leave its children running", fix)
+    else:
+        yield Finding("IX disposability", "right", "supervisor stops it with all its children")
+
+
+def _restarts(patient: Patient) -> Iterator[Finding]:
+    """How it was stopped and started last; whole seconds, so that hosts alike are told as one."""
+    if patient.look.restarted is None:
+        return
+    stop, start = map(math.ceil, patient.look.restarted)
+    if stop > SLOW_STOP:
+        fix = "let it end at SIGTERM, and begin its line of the Procfile with exec; fapbuild check"
+        says = f"took {stop} s to stop when it was last restarted: it may not hear SIGTERM"
+        yield Finding("IX disposability", "note", says, fix)
+    else:
+        says = (
+            f"stopped within {max(stop, 1)} s and started within {max(start, 1)} s when it was last restarted"
+        )
+        yield Finding("IX disposability", "right", says)
+
+
+def _parity(patient: Patient, case: Case) -> Iterator[Finding]:
+    def kind(each: Patient) -> str:
+        return f"Python {(each.look.pythons or ('none',))[0]}, glibc {each.look.glibc or 'none'}"
+
+    kinds = {kind(each) for each in case.others(patient)}
+    if len(kinds) > 1:
+        fix = "make the hosts of a role the same"
+        yield Finding("X parity", "note", f"{kind(patient)}, and others of its role differ", fix)
+    else:
+        yield Finding("X parity", "right", f"{kind(patient)}, as all of its role")
+
+
+def _logs(patient: Patient, case: Case) -> Iterator[Finding]:
+    if patient.look.logs:
+        says = f"logs lie in the release: {_some(patient.look.logs)}"
+        fix = "log to stdout, which supervisor and journald keep; or to shared/ (linked_dirs)"
+        yield Finding("XI logs", "note", says, fix)
+    elif patient.version:
+        yield Finding("XI logs", "right", "none lie in the release")
+
+
+def _admin(patient: Patient, case: Case) -> Iterator[Finding]:
+    if patient.look.run:
+        says = f"one-off commands run in the release: faprelease once {_place(patient)} -- COMMAND"
+        yield Finding("XII admin processes", "right", says)
+    elif patient.version:
+        yield Finding("XII admin processes", "note", "the release has no .fap/run", "pack it with fapbuild")
+
+
+RULES: tuple[Rule, ...] = (
+    _access,
+    _clock,
+    _host,
+    _codebase,
+    _dependencies,
+    _config,
+    _backing,
+    _separation,
+    _processes,
+    _port,
+    _concurrency,
+    _disposability,
+    _parity,
+    _logs,
+    _admin,
+)
+
+
+def _place(patient: Patient) -> str:
+    return f"{patient.target.settings.stage} {patient.target.settings.role}"
+
+
+def _target_of(look: Look) -> str:
+    python = "".join((look.pythons or ("3.12",))[0].split(".")[:2])
+    glibc = look.glibc.replace(".", "_") or "2_28"
+    return f"cp{python}-manylinux_{glibc}_{look.machine or 'x86_64'}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,89 @@
+"""Where the hosts of a role answer, for whoever shares requests out to them (12factor.net, VIII). Pure."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from faprelease.config.target import Target
+from faprelease.errors import ConfigError
+from faprelease.transports import address
+from faprelease.views import host_report as look
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """One process that answers."""
+
+    app: str
+    stage: str
+    role: str
+    host: str
+    port: int
+
+    @property
+    def group(self) -> str:
+        """The name that a balancer has for all of a role."""
+        return re.sub(r"\W", "_", f"{self.app}_{self.role}")
+
+    def __str__(self) -> str:
+        return address.joined(self.host, self.port)
+
+
+def of(targets: Iterable[Target]) -> list[Upstream]:
+    """Every process of every role that has a port, in the order of deploy.yml: those of `processes`, or the
+    one that healthcheck asks. Raises ConfigError if no role has one."""
+    targets = list(targets)
+    found = [
+        Upstream(
+            target.settings.app_name,
+            target.settings.stage,
+            target.settings.role,
+            target.address or target.host,
+            port,
+        )
+        for target in targets
+        for port in look.ports_of(target)
+    ]
+    if not found:
+        roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
+        raise ConfigError(
+            f"deploy.yml does not say on which port {roles} answers",
+            hint="processes: {web: 1} and process_port: 8000; or healthcheck_port: 8000",
+        )
+    return found
+
+
+def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:
+    """ngx_http_upstream_module."""
+    yield f"upstream {group} {{"
+    yield from (f"    server {each};" for each in members)
+    yield "}"
+
+
+def _haproxy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
+    """A backend (HAProxy configuration manual, 4.2); names of servers are unique in it."""
+    yield f"backend {group}"
+    for each in members:
+        yield f"    server {re.sub(r'[^A-Za-z0-9_.:-]', '_', each.host)}-{each.port} {each} check"
+
+
+_OF_GROUP: Mapping[str, Callable[[str, Sequence[Upstream]], Iterator[str]]] = {
+    "nginx": _nginx,
+    "haproxy": _haproxy,
+}
+FORMATS = ("lines", "json", *_OF_GROUP)
+
+
+def render(found: Sequence[Upstream], form: str) -> str:
+    """The list in one of FORMATS."""
+    if form == "lines":
+        return "\n".join(map(str, found))
+    if form == "json":
+        return json.dumps(
+            [{"stage": u.stage, "role": u.role, "host": u.host, "port": u.port} for u in found], indent=2
+        )
+    groups: dict[str, list[Upstream]] = {}
+    for each in found:
+        groups.setdefault(each.group, []).append(each)
+    return "\n".join(line for group, members in groups.items() for line in _OF_GROUP[form](group, members))

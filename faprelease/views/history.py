@@ -1,0 +1,102 @@
+"""What happened on the hosts of a stage: their ledgers as one list, with what the store recorded. Pure."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from artifact_store.records.release import ReleaseRecord
+from faprelease.config.target import Target
+from faprelease.hosts.state import Unpacked
+from faprelease.steps.model import Step, host_script
+
+LINES = 500
+"""How many lines of a host's ledger are read, from its end."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `ledger.jsonl`."""
+
+    at: str
+    event: str
+    who: str = ""
+    release: str = ""
+    leaving: str = msgspec.field(default="", name="from")
+    artifact: Unpacked | None = None
+    why: str = ""
+    command: str = ""
+    code: int | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was done, on one host or on many at once."""
+
+    at: str
+    role: str
+    event: str
+    release: str
+    version: str
+    leaving: str
+    who: str
+    hosts: tuple[str, ...]
+    more: str = ""
+    """Why, or which command and how it ended, or how a run ended as a whole."""
+
+
+def read_ledger(target: Target) -> Step:
+    """The step that prints the end of a host's ledger; it changes nothing."""
+    return host_script("read the ledger", "look/history", state=target.layout.state, lines=str(LINES))
+
+
+def parse(output: str) -> list[Line]:
+    """The lines of a ledger; one that a kill or a full disk cut short is passed over."""
+    lines = []
+    for text in output.splitlines():
+        try:
+            lines.append(msgspec.json.decode(text, type=Line))
+        except msgspec.MsgspecError:
+            continue
+    return lines
+
+
+def merge(ledgers: Iterable[tuple[Target, list[Line]]], records: Iterable[ReleaseRecord] = ()) -> list[Event]:
+    """All of it, the oldest first: what happened on several hosts of a role at once is one event.
+
+    Of the store's records only those come in which no ledger knows: of hosts that are gone.
+    """
+    places: dict[tuple[str, Line], list[str]] = {}
+    for target, lines in ledgers:
+        for line in lines:
+            places.setdefault((target.settings.role, line), []).append(target.host)
+    events = [_of_hosts(role, line, hosts) for (role, line), hosts in places.items()]
+    known = {(event.role, event.release) for event in events}
+    events += [_of_store(record) for record in records if (record.role, record.release) not in known]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _of_hosts(role: str, line: Line, hosts: list[str]) -> Event:
+    ended = "" if line.code is None else f"{line.command}: exit {line.code}"
+    return Event(
+        at=line.at,
+        role=role,
+        event=line.event,
+        release=line.release,
+        version=line.artifact.version if line.artifact else "",
+        leaving=line.leaving,
+        who=line.who,
+        hosts=tuple(hosts),
+        more=line.why or ended,
+    )
+
+
+def _of_store(record: ReleaseRecord) -> Event:
+    return Event(
+        at=record.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        role=record.role,
+        event="released" if record.action == "release" else "rolled back",
+        release=record.release,
+        version=record.version,
+        leaving=record.previous,
+        who=record.who,
+        hosts=tuple(host.host for host in record.hosts),
+        more=f"{record.outcome}, as the store says",
+    )

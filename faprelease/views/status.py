@@ -1,0 +1,172 @@
+"""What every host runs, which releases it holds, and where hosts differ from what they should be. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from faprelease.config.target import Target
+from faprelease.hosts.retention import KEEP_AS_EVIDENCE
+from faprelease.hosts.state import HostState, Release, is_good
+from faprelease.steps.model import Step, host_script
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What one role of one host runs now, as `faprelease status --json` tells it."""
+
+    stage: str
+    role: str
+    host: str
+    release: str = ""
+    state: str = ""
+    version: str = ""
+    digest: str = ""
+    since: str = ""
+    """When it went live (RFC 3339, UTC); empty for what an earlier version released."""
+    by: str = ""
+    health: str = ""
+    """`well`, what the gate found wrong, or empty: it has no gate, or nothing runs."""
+    rollback_to: str = ""
+    locked: str = ""
+    frozen: str = ""
+    drift: tuple[str, ...] = ()
+    """How it differs from the hosts of its role, or from what a finished release leaves."""
+    changed: tuple[str, ...] = ()
+    """Files of the release that are not what they were when it was sealed, where that was asked for."""
+    unreachable: str = ""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One release on one host, as `faprelease releases --json` tells it."""
+
+    stage: str
+    role: str
+    host: str
+    release: str
+    state: str
+    version: str
+    digest: str
+    since: str
+    by: str
+    kept: str
+    """Why it is there, or that it is gone."""
+    size: int | None = None
+    """The bytes its folder takes, without what its links lead to: shared/, packages. None if it is gone."""
+
+
+def standings(
+    found: Sequence[tuple[Target, HostState]],
+    health: Mapping[str, str],
+    changed: Mapping[str, tuple[str, ...]],
+    unreachable: Sequence[tuple[Target, str]],
+) -> list[Standing]:
+    """One for each host and role; `health` and `changed` are by label. What runs most often in a role is the
+    measure for its other hosts."""
+    usual = {role: _usual(found, role) for role in {target.settings.role for target, _ in found}}
+    rows = []
+    for target, state in found:
+        live = state.release(state.current)
+        last = state.last_good()
+        rows.append(
+            Standing(
+                stage=target.settings.stage,
+                role=target.settings.role,
+                host=target.host,
+                release=state.current,
+                state=live.record.state if live else "",
+                version=live.artifact.version if live and live.artifact else "",
+                digest=live.artifact.digest if live and live.artifact else "",
+                since=live.record.at if live else "",
+                by=live.record.by if live else "",
+                health=health.get(target.label, ""),
+                rollback_to=last.id if last else "",
+                locked=state.locked,
+                frozen=str(state.frozen) if state.frozen else "",
+                changed=changed.get(target.label, ()),
+                drift=tuple(_drift(state, live, usual[target.settings.role])),
+            )
+        )
+    lost = [
+        Standing(stage=target.settings.stage, role=target.settings.role, host=target.host, unreachable=why)
+        for target, why in unreachable
+    ]
+    return rows + lost
+
+
+def _usual(found: Sequence[tuple[Target, HostState]], role: str) -> Release | None:
+    """What most hosts of a role run."""
+    live = [
+        release
+        for target, state in found
+        if target.settings.role == role and (release := state.release(state.current))
+    ]
+    return max(
+        live, key=lambda release: [_digest(each) for each in live].count(_digest(release)), default=None
+    )
+
+
+def _drift(state: HostState, live: Release | None, usual: Release | None) -> list[str]:
+    reasons = []
+    if state.rollout and not state.rollout.ended:
+        reasons.append(f"the {state.rollout.verb} of {state.rollout.release} was cut off")
+    if live is None:
+        if state.link or state.blocked:
+            reasons.append(f"current names {state.link or state.blocked}, which no release of ours made")
+        elif usual:
+            reasons.append("nothing is released here")
+        return reasons
+    if live.record.state != "live":
+        reasons.append(f"{live.id} is current and {live.record.state}, not live")
+    if usual and _digest(live) != _digest(usual):
+        version = usual.artifact.version if usual.artifact else ""
+        reasons.append(f"runs another artifact than the rest, which run {version or usual.id}")
+    return reasons
+
+
+def _digest(release: Release) -> str:
+    return release.artifact.digest if release.artifact else release.id
+
+
+def measure(target: Target) -> Step:
+    """The step that tells how large each release is, for `parse_sizes`; it changes nothing."""
+    return host_script("measure the releases", "look/sizes", limit=600, releases=target.layout.releases)
+
+
+def parse_sizes(output: str) -> dict[str, int]:
+    """Bytes, by release."""
+    pairs = (line.split(" ", 1) for line in output.splitlines())
+    return {name: int(kib) * 1024 for kib, name in pairs}
+
+
+def held(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[Held]:
+    """The releases of a host, the newest first."""
+    goal = state.last_good()
+    return [
+        Held(
+            stage=target.settings.stage,
+            role=target.settings.role,
+            host=target.host,
+            release=release.id,
+            state=release.record.state,
+            version=release.artifact.version if release.artifact else "",
+            digest=release.artifact.digest if release.artifact else "",
+            since=release.record.at,
+            by=release.record.by,
+            size=sizes.get(release.id),
+            kept=_why_kept(release, state.current, goal.id if goal else "", target.settings.keep_releases),
+        )
+        for release in reversed(state.releases)
+    ]
+
+
+def _why_kept(release: Release, current: str, goal: str, keep: int) -> str:
+    if release.id == current:
+        return "runs"
+    if release.id == goal:
+        return "a rollback goes here"
+    if is_good(release):
+        return f"good; one of {keep} (keep_releases)"
+    if not release.present:
+        return "gone; its record stays"
+    if release.record.state == "bad":
+        return f"evidence; the newest {KEEP_AS_EVIDENCE} stay"
+    return "unfinished; a later release removes it"
