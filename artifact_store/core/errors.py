@@ -6,11 +6,14 @@ one and exits.
 
 from typing import ClassVar
 
+from artifact_store.core.hints import Hint
+
 
 class FapError(Exception):
     """Something failed and nothing changed: exit 1.
 
-    `message` says what failed and where, in one line where possible; `hint` is what to type next.
+    `message` says what failed and where, in one line where possible; `hint` is what to type next: plain
+    text, or a Hint with blanks.
     """
 
     exit_code: ClassVar[int] = 1
@@ -18,7 +21,7 @@ class FapError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = Hint.plain(hint)
 
 
 class UsageError(FapError):

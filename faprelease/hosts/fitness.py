@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator
 
+from artifact_store.core.hints import Hint
 from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.hosts.state import HostState
@@ -21,7 +22,7 @@ def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
     if found:
         raise FapError(
             "\n".join(problem.message for problem in found),
-            hint="\n".join(dict.fromkeys(p.hint for p in found)),
+            hint=Hint.lines(problem.hint for problem in found),
         )
 
 

@@ -30,11 +30,11 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
             )
         app, stage = settings.project_name, settings.stage
         prefix = f"fapstore --store {store}" if store else "fapstore"
-        line = "rollback {app} {stage}" if verb == "rollback" else "promote {app} VERSION {stage}"
+        words = f"rollback {app}" if verb == "rollback" else f"promote {app} VERSION"
         raise ConfigError(
             f"the hosts of {place} converge by themselves (`manager: converge`): what they run is what the"
             f" log of {stage} says",
-            hint=f"change that: {prefix} {line.format(app=app, stage=stage)}\n"
+            hint=f"change that: {prefix} {words} {stage}\n"
             f"and see them follow: faprelease status --store {place}",
         )
 

@@ -4,6 +4,7 @@ Hosts agree when they go to the same artifact. Where a host was added later, tha
 another id.
 """
 
+from artifact_store.core.hints import Hint
 from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.hosts.state import Release, is_good
@@ -27,7 +28,7 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[str, 
     if problems:
         raise FapError(
             "\n".join(problem.message for problem in problems),
-            hint="\n".join(dict.fromkeys(problem.hint for problem in problems)),
+            hint=Hint.lines(problem.hint for problem in problems),
         )
     if len({_identity(release) for release in found.values()}) > 1:
         listed = "".join(f"\n  {label}: {describe(release)}" for label, release in found.items())

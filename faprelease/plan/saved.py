@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from artifact_store.core.hints import Hint
 from faprelease.config.keys import Key
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan import preview
@@ -32,7 +33,8 @@ from faprelease.steps.model import HostPlan, Plan
 FORMAT = "fapkit plan/1"
 _CHANGING = frozenset(["free", "locked", "frozen", "key"])
 """What a host says of itself that may differ at any time, or is a secret."""
-_AGAIN = "plan again: faprelease plan STAGE ROLE -o FILE"
+_AGAIN = Hint("plan again: faprelease plan {place} -o FILE")
+_ROLLBACK_AGAIN = Hint("plan again: faprelease rollback {place} -o FILE")
 
 
 class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,7 +240,7 @@ def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
     found = list(changes)
     if found:
         listed = "\n".join(f"  {change}" for change in found)
-        again = _AGAIN.replace("plan STAGE", "rollback STAGE") if planned.back else _AGAIN
+        again = _ROLLBACK_AGAIN if planned.back else _AGAIN
         raise FapError(f"not applied, since this changed after the plan was made:\n{listed}", hint=again)
 
 

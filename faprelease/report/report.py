@@ -9,6 +9,7 @@ from typing import Protocol
 
 import click
 
+from artifact_store.core.hints import Hint
 from artifact_store.records.release import Outcome
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError
@@ -150,7 +151,7 @@ class Report:
             )
         )
         if isinstance(error, FapError) and log:
-            error.hint = f"{error.hint}\nall that was done and said: {log}".strip()
+            error.hint = Hint.lines([error.hint, f"full log: {log}"])
 
     def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
         """What would be done, and the very scripts, secrets masked."""

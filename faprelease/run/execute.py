@@ -13,6 +13,7 @@ from functools import cache
 from itertools import zip_longest
 from typing import Protocol, TypeVar
 
+from artifact_store.core.hints import Hint
 from artifact_store.records.release import Outcome
 from faprelease.errors import (
     FapError,
@@ -155,7 +156,7 @@ def restart(
             rest = _hosts_of(plan.batches[number + 1 :])
             raise kind(
                 f"{plan.title}: ended early; not restarted: {_names(rest)}\n{_told(failures)}",
-                hint="mend what it says and restart again, or go back: faprelease rollback STAGE ROLE",
+                hint=Hint("fix the problem above and restart again, or go back: faprelease rollback {place}"),
             )
 
 
@@ -172,7 +173,8 @@ def undo(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], flo
     runner.end_as("failed", [host for host in plan.hosts if host not in published], left)
     if left:
         raise PartlyDoneError(
-            f"{plan.title}: failed\n{_told(left)}", hint="see what is where: faprelease status STAGE"
+            f"{plan.title}: failed\n{_told(left)}",
+            hint=Hint("see what each host runs: faprelease status {stage}"),
         )
 
 
@@ -325,7 +327,7 @@ class _Runner:
             raise PartlyDoneError(
                 f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}"
                 f"{self._not_undone()}",
-                hint="see what is where: faprelease status STAGE",
+                hint=Hint("see what each host runs: faprelease status {stage}"),
             )
         kind = InterruptedRunError if self._stop.is_set() else RolledBackError
         raise kind(
@@ -357,7 +359,7 @@ class _Runner:
         raise PartlyDoneError(
             f"{self._plan.title}: failed, and kept as on_failure says\n{told}\n"
             f"  new and good: {_names(before)}; new, failed: {_names(failed)}; old: {_names(rest)}",
-            hint="release again, or go back: faprelease rollback STAGE ROLE",
+            hint=Hint("release again, or go back: faprelease rollback {place}"),
         )
 
     def _not_undone(self) -> str:

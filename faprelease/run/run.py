@@ -114,7 +114,7 @@ class Walk:
             self.report.confirm(stage)
         token, who = _new_word(), _who()
         with (
-            self._named_hints(),
+            self.named_hints(),
             Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
         ):
             self.report.connecting(self.targets)
@@ -173,14 +173,13 @@ class Walk:
         return released.recorded(plan, scene.hosts, scene.order, rollout, self.report)
 
     @contextmanager
-    def _named_hints(self) -> Iterator[None]:
-        """Errors from further down say STAGE and ROLE; what can be typed as it stands is better at night."""
+    def named_hints(self) -> Iterator[None]:
+        """Fill in the stage and role of this run in the hints of errors from further down."""
         stage, role = self.request.stage, self.request.role
         try:
             yield
         except FapError as error:
-            error.hint = error.hint.replace("STAGE ROLE", f"{stage} {role}" if role else stage)
-            error.hint = error.hint.replace("STAGE", stage)
+            error.hint = error.hint.filled(stage=stage, place=f"{stage} {role}" if role else stage)
             raise
 
     @contextmanager

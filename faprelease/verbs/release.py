@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from artifact_store.core.hints import Hint
 from faprelease.config.target import CORE, Target
 from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.state import Verb
@@ -44,7 +45,8 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
         curl.check(Context(target, "release", "", "").options(curl.Options))
     refuse_unreadable(walk.targets)
     walk = walk.with_environment()
-    digest = _digest(walk, planned)
+    with walk.named_hints():
+        digest = _digest(walk, planned)
     with walk.scene(lock=not walk.dry_run) as scene:
         if planned:
             planfile.refuse_changed_hosts(planned, scene.hosts)
@@ -157,7 +159,7 @@ def shows_recovery(walk: Walk, scene: Scene) -> bool:
     if left and walk.request.output:
         raise FapError(
             f"nothing is planned while the {left.rollout.verb} that {left.rollout.by} began is cut off",
-            hint="end it first: faprelease STAGE, or faprelease rollback STAGE",
+            hint=Hint("end it first: faprelease {stage}, or faprelease rollback {stage}"),
         )
     if left:
         walk.report.say("a rollout was cut off; before anything else, the next run does this:")
@@ -230,7 +232,7 @@ def _digest(walk: Walk, planned: PlanFile | None) -> str:
     if planned and digest != planned.digest:
         raise FapError(
             f"not applied: the artifact was {planned.digest[:12]}… and is {digest[:12] or 'not known'}…",
-            hint="plan again: faprelease plan STAGE ROLE -o FILE",
+            hint=Hint("plan again: faprelease plan {place} -o FILE"),
         )
     return digest
 

@@ -83,7 +83,7 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
     assert "localhost (web), updated: install, contained: exit 3" in end[3]
     assert [line.strip() for line in end[4:6]] == ["working", "no space left"]
     assert end[-2] == "hint: mend what it says, and release again"
-    assert end[-1] == f"all that was done and said: {logs(site)[-1]}"
+    assert end[-1] == f"full log: {logs(site)[-1]}"
 
 
 def test_bytes_move_while_they_are_fetched(site: Site, tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Hints: what to type next, with blanks that are filled in where the stage, role and store are known."""
+
+from collections.abc import Iterable
+from string import Formatter
+from typing import Final
+
+_WORDS: Final[dict[str, str]] = {"stage": "STAGE", "place": "STAGE ROLE", "fapstore": "fapstore"}
+"""What stands in a blank that nobody fills in."""
+
+
+class Hint(str):
+    """Text for people. `Hint("fapstore list {stage}")` has a blank; `filled(stage="production")` fills it.
+
+    `{stage}` is a stage, `{place}` a stage and maybe a role, `{fapstore}` the command with its store. Other
+    fields get their value at once, and no text that came in as a value is ever taken for a blank.
+    """
+
+    _pieces: tuple[tuple[str, str], ...]
+    """Each is a blank's name, empty for plain text, and the text that stands there."""
+
+    def __new__(cls, template: str, **values: str) -> "Hint":
+        """Raises KeyError for a field that is neither a blank nor in `values`."""
+        pieces: list[tuple[str, str]] = []
+        for text, field, _, _ in Formatter().parse(template):
+            pieces.append(("", text))
+            if field in values:
+                pieces.append(("", values[field]))
+            elif field is not None:
+                pieces.append((field, _WORDS[field]))
+        return cls._of(pieces)
+
+    @classmethod
+    def _of(cls, pieces: Iterable[tuple[str, str]]) -> "Hint":
+        kept = tuple(pieces)
+        hint = str.__new__(cls, "".join(text for _, text in kept))
+        hint._pieces = kept
+        return hint
+
+    @classmethod
+    def plain(cls, text: str) -> "Hint":
+        """Text without blanks, whatever it contains."""
+        return text if isinstance(text, Hint) else cls._of([("", text)])
+
+    @classmethod
+    def lines(cls, hints: Iterable[str]) -> "Hint":
+        """One line for each hint that is not empty, without repeats; blanks stay blanks."""
+        pieces: list[tuple[str, str]] = []
+        for hint in dict.fromkeys(filter(None, hints)):
+            pieces += [("", "\n")] if pieces else []
+            pieces += cls.plain(hint)._pieces
+        return cls._of(pieces)
+
+    def filled(self, **words: str) -> "Hint":
+        """The hint with these words in its blanks, by name; blanks without a word stay."""
+        return self._of(("", words[name]) if name in words else (name, text) for name, text in self._pieces)
