@@ -8,6 +8,7 @@ import click
 
 from faprelease.cli.group import cli
 from faprelease.cli.request import FLAGS, about_a_stage, request
+from faprelease.steps.place import Place
 
 if TYPE_CHECKING:
     from faprelease.request import Request
@@ -137,7 +138,7 @@ def _show_recorded(asked: "Request", *, as_json: bool) -> None:
 
 def _notes(found: Sequence["Standing"]) -> Iterable[str]:
     for row in found:
-        label = f"{row.host} ({row.role})"
+        label = Place(row.host, row.role)
         if row.unreachable:
             yield row.unreachable
         if row.locked:

@@ -17,6 +17,7 @@ from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
 from faprelease.config.settings import FROM_COMMAND_LINE, Settings
 from faprelease.errors import ConfigError, together
 from faprelease.steps.layout import Layout
+from faprelease.steps.place import Place
 
 VERBS = frozenset(
     [
@@ -73,9 +74,9 @@ class Target:
         return f"{run}.{self.host}"
 
     @property
-    def label(self) -> str:
-        """`web1` where one role is released, `web1 (worker)` in reports that mix roles."""
-        return f"{self.host} ({self.settings.role})"
+    def place(self) -> Place:
+        """The host and the role."""
+        return Place(self.host, self.settings.role)
 
 
 def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
 
 def problems(target: Target, state: HostState) -> Iterator[FapError]:
     """What a host lacks, but for shared files."""
-    layout, label = target.layout, target.label
+    layout, label = target.layout, target.place
     if state.unwritable:
         yield FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
     if state.blocked:
@@ -52,7 +52,7 @@ def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
     """The linked files that are not there, with the lines that put them there."""
     if state.missing and not brings_shared_files(target):
         yield FapError(
-            f"{target.label}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
+            f"{target.place}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
             hint="\n".join(_how_to_provide(target, name) for name in state.missing),
         )
 

@@ -10,6 +10,7 @@ from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.steps.layout import is_release_id
 from faprelease.steps.model import Step, host_script
+from faprelease.steps.place import Place
 
 T = TypeVar("T")
 Verb = Literal["release", "rollback"]
@@ -70,8 +71,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The release of this host that it is a rollback to, with a configuration of its own."""
     entry: int = 0
     """The number of the stage's log entry that is released; 0 for a URL, and for a rollback."""
-    hosts: tuple[tuple[str, str], ...] = ()
-    """All that take part, as host and role."""
+    hosts: tuple[Place, ...] = ()
+    """Every host and role that takes part."""
     passed: bool = False
     """The release was published on this host, and its gate was passed."""
     ended: Literal["", "finished", "undone", "kept"] = ""

@@ -12,6 +12,7 @@ from faprelease.plan.rollback_target import describe, goals
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import Context
 from faprelease.steps.model import Plan
+from faprelease.steps.place import Place
 
 
 def plan_release(
@@ -27,7 +28,7 @@ def plan_release(
     runs_command = release_command.target_of([host.target for host in hosts]) if command else None
     if runs_command and not rerun:
         release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
-    planners = _planners(hosts, order, "release", {host.target.label: order.release for host in hosts})
+    planners = _planners(hosts, order, "release", {host.place: order.release for host in hosts})
     return Plan(
         f"release {order.release} to {_stage(hosts)}: {_name(hosts, what)}",
         tuple(planner.release(runs_command=planner.target is runs_command) for planner in planners),
@@ -43,14 +44,14 @@ def plan_look(hosts: list[Host], order: Order, what: str = "", *, whole: bool = 
     wanted = _curl_options(hosts).curl_sha256.lower()
     if not wanted or not all(is_live(host, order, wanted) for host in hosts):
         return None
-    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.look(whole=whole) for planner in planners)
     return Plan(f"look at {_stage(hosts)}: {_name(hosts, what)}", plans)
 
 
 def plan_check(hosts: list[Host], order: Order) -> Plan:
     """See whether what is live on these hosts runs well, whatever it is."""
-    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
     return Plan(f"look at {_stage(hosts)}", tuple(planner.look() for planner in planners))
 
 
@@ -63,16 +64,16 @@ def plan_rollback(
     host has none, or the hosts would go to different ones.
     """
     found = goals(hosts, to, force=force)
-    moving = [host for host in hosts if host.target.label in found]
+    moving = [host for host in hosts if host.place in found]
     names = " and ".join(dict.fromkeys(map(describe, found.values())))
     title = f"roll {hosts[0].target.settings.app_name} in {_stage(hosts)} back to {names}"
     if renew:
         refuse_unfit((host.target, host.state) for host in moving)
-        sources = {label: release.id for label, release in found.items()}
+        sources = {place: release.id for place, release in found.items()}
         planners = _planners(moving, order, "release", dict.fromkeys(found, order.release), sources)
         plans, title = [planner.release() for planner in planners], f"{title}, configured as now"
     else:
-        planners = _planners(moving, order, "rollback", {label: each.id for label, each in found.items()})
+        planners = _planners(moving, order, "rollback", {place: each.id for place, each in found.items()})
         plans = [planner.rollback() for planner in planners]
     return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
 
@@ -82,10 +83,10 @@ def plan_restart(hosts: list[Host], order: Order) -> Plan:
     for host in hosts:
         if not host.state.current:
             raise FapError(
-                f"{host.target.label}: nothing is released there",
+                f"{host.place}: nothing is released there",
                 hint=f"see what runs where: faprelease status {_stage(hosts)}",
             )
-    planners = _planners(hosts, order, "release", {host.target.label: host.state.current for host in hosts})
+    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.restart() for planner in planners)
     if not any(plan.publish for plan in plans):
         raise ConfigError(
@@ -115,23 +116,23 @@ def _planners(
     hosts: list[Host],
     order: Order,
     verb: Verb,
-    wanted: Mapping[str, str],
-    sources: Mapping[str, str] | None = None,
+    wanted: Mapping[Place, str],
+    sources: Mapping[Place, str] | None = None,
 ) -> list[HostPlanner]:
-    everyone = tuple((host.target.host, host.target.settings.role) for host in hosts)
+    everyone = tuple(host.place for host in hosts)
     planners = []
     for host, batch in zip(hosts, batches_of(hosts), strict=True):
         previous, foreign = _comes_from(host.state, verb)
         rollout = Rollout(
             id=order.release,
             verb=verb,
-            release=wanted[host.target.label],
+            release=wanted[host.place],
             previous=previous,
             foreign=foreign,
             by=order.who,
             entry=order.entry,
             hosts=everyone,
-            copy_of=(sources or {}).get(host.target.label, ""),
+            copy_of=(sources or {}).get(host.place, ""),
         )
         planners.append(HostPlanner(host, order, rollout, batch))
     return planners

@@ -16,6 +16,7 @@ from faprelease.plan.config_digest import config_digest
 from faprelease.plan.prepare import Preparation
 from faprelease.plugins.hooks import Context, Plugins
 from faprelease.steps.model import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
+from faprelease.steps.place import Place
 
 REMOVAL = "remove old releases"
 PASSED = "note that all went well"
@@ -28,6 +29,11 @@ class Host:
     target: Target
     state: HostState
     plugins: Plugins
+
+    @property
+    def place(self) -> Place:
+        """The host and the role."""
+        return self.target.place
 
     def config(self, order: "Order") -> str:
         """The digest of what is configured for it."""
@@ -144,8 +150,7 @@ class HostPlanner:
 
     def _host_plan(self, **parts: tuple[Phase, ...]) -> HostPlan:
         return HostPlan(
-            role=self.settings.role,
-            host=self.target.host,
+            place=self.target.place,
             layout=self.layout,
             release=self.goal,
             previous=self.previous,

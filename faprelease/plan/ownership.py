@@ -45,7 +45,7 @@ def refuse_taken(hosts: Iterable[Host], request: Request) -> None:
         noted = host.state.manager
         if noted in ("", request.manager) or request.take_over:
             continue
-        label = host.target.label
+        label = host.place
         if request.manager == "converge":
             said = f"{label}: someone has taken it over from `converge`, and releases from a controller"
         else:

@@ -8,6 +8,7 @@ from faprelease.plan.host import PASSED, REMOVAL, Host
 from faprelease.plugins import processes
 from faprelease.steps import wire as script
 from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
+from faprelease.steps.place import Place
 
 SHOWN_MARK = "FAP"
 """The mark in a script that is only shown; a run has a random one."""
@@ -56,11 +57,11 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 def preview(plan: Plan, hosts: list[Host], *, version: str = "", download: int | None = None) -> Preview:
     """A plan as people read it; `version` is that of the artifact where it is known."""
-    found = {(host.target.host, host.target.settings.role): host for host in hosts}
+    found = {host.place: host for host in hosts}
     return Preview(
         title=plan.title,
         download=download,
-        hosts=tuple(_host(each, found[each.host, each.role], version) for each in plan.hosts),
+        hosts=tuple(_host(each, found[each.place], version) for each in plan.hosts),
     )
 
 
@@ -69,7 +70,7 @@ def lines(shown: Preview) -> Iterator[str]:
     yield shown.title
     groups: dict[HostPreview, list[str]] = {}
     for host in shown.hosts:
-        groups.setdefault(msgspec.structs.replace(host, host=""), []).append(f"{host.host} ({host.role})")
+        groups.setdefault(msgspec.structs.replace(host, host=""), []).append(str(Place(host.host, host.role)))
     batches = max((host.batch for host in shown.hosts), default=1)
     for group, labels in groups.items():
         yield f"\n{', '.join(labels)}" + (f", batch {group.batch} of {batches}" if batches > 1 else "")
@@ -106,7 +107,7 @@ def scripts(plan: Plan) -> Iterator[str]:
         }
         for why, phases in parts.items():
             for phase in phases:
-                yield f"# {host.host} ({host.role}): {phase.name}{why}"
+                yield f"# {host.place}: {phase.name}{why}"
                 yield script.render(phase, SHOWN_MARK, reveal=False)
 
 
@@ -120,8 +121,8 @@ def _host(plan: HostPlan, found: Host, version: str) -> HostPreview:
     phases = _forward(plan) or (*plan.if_published, *plan.if_unpublished)
     goal = plan.release if _forward(plan) else plan.previous
     return HostPreview(
-        host=plan.host,
-        role=plan.role,
+        host=plan.place.host,
+        role=plan.place.role,
         batch=plan.batch + 1,
         release=goal,
         version=_version(found, goal) or version,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from faprelease.hosts.state import Rollout
 from faprelease.plan.host import Host
+from faprelease.steps.place import Place
 
 
 def batch_size(size: int | str, hosts: int) -> int:
@@ -47,7 +48,7 @@ class Recovery:
     """Where it began to publish, and did not end."""
     prepared: list[Host]
     """Where its release lies, unpublished; to be undone too."""
-    absent: list[tuple[str, str]]
+    absent: list[Place]
     """Those of its hosts, with their roles, that are not looked at now."""
 
 
@@ -62,7 +63,7 @@ def recovery(hosts: Sequence[Host]) -> Recovery | None:
     if not cut_off:
         return None
     rollout = min(cut_off, key=lambda each: each.id)
-    there = {(host.target.host, host.target.settings.role): host for host in hosts}
+    there = {host.place: host for host in hosts}
     took_part = {
         place: host.state.rollout
         for place, host in there.items()

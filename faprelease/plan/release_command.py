@@ -36,7 +36,7 @@ def refuse_unknown_outcome(hosts: Sequence[tuple[Target, HostState]], digest: st
     if run.exit is not None or (digest and run.artifact and run.artifact.digest != digest):
         return
     raise FapError(
-        f"{target.label}: nobody knows how release_command of {run.release} ended:"
+        f"{target.place}: nobody knows how release_command of {run.release} ended:"
         f" {run.by} began it at {run.at}, and it was cut off",
         hint=f"see in the database how far it came; then, to run it again:"
         f" faprelease --rerun {target.settings.stage}",

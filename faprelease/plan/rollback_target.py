@@ -10,10 +10,11 @@ from faprelease.errors import FapError
 from faprelease.hosts.state import Release, is_good
 from faprelease.plan.host import Host
 from faprelease.steps.layout import is_release_id
+from faprelease.steps.place import Place
 
 
-def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[str, Release]:
-    """The release that each host goes back to, by its label; hosts that run it already are left out.
+def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[Place, Release]:
+    """The release that each host goes back to, by its place; hosts that run it already are left out.
 
     `to` names it by id or by version; otherwise it is the last good one before the current one. With `force`
     it may be one that was left as bad. Raises FapError, with the lines to type, where a host has no such
@@ -22,7 +23,7 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[str, 
     found, problems = {}, []
     for host in hosts:
         try:
-            found[host.target.label] = _named(host, to, force=force) if to else _last_good(host)
+            found[host.place] = _named(host, to, force=force) if to else _last_good(host)
         except FapError as error:
             problems.append(error)
     if problems:
@@ -31,14 +32,14 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[str, 
             hint=Hint.lines(problem.hint for problem in problems),
         )
     if len({_identity(release) for release in found.values()}) > 1:
-        listed = "".join(f"\n  {label}: {describe(release)}" for label, release in found.items())
+        listed = "".join(f"\n  {place}: {describe(release)}" for place, release in found.items())
         raise FapError(f"the hosts do not agree on what to go back to:{listed}", hint=_what_to_name(hosts))
-    moving = {host.target.label for host in hosts if found[host.target.label].id != host.state.current}
+    moving = {host.place for host in hosts if found[host.place].id != host.state.current}
     if not moving:
         raise FapError(
             f"{to} is live on all hosts", hint=f"see what else there is: faprelease releases {_words(hosts)}"
         )
-    return {label: release for label, release in found.items() if label in moving}
+    return {place: release for place, release in found.items() if place in moving}
 
 
 def describe(release: Release) -> str:
@@ -48,7 +49,7 @@ def describe(release: Release) -> str:
 
 
 def _last_good(host: Host) -> Release:
-    state, label = host.state, host.target.label
+    state, label = host.state, host.place
     if not state.current:
         raise FapError(
             f"{label}: nothing is released there", hint=f"release first: {_release_line(host.target)}"
@@ -70,7 +71,7 @@ def _named(host: Host, to: str, *, force: bool) -> Release:
     if may_be:
         live = next((each for each in may_be if each.id == state.current), None)
         return live or may_be[-1]
-    label, words = host.target.label, _words([host])
+    label, words = host.place, _words([host])
     if any(each.present and _is_bad(each) for each in named):
         raise FapError(
             f"{label}: {to} was left as bad, and can't be rolled back to",

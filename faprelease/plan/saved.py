@@ -29,6 +29,7 @@ from faprelease.plan.host import Host, Order
 from faprelease.plan.preview import Preview
 from faprelease.request import Request
 from faprelease.steps.model import HostPlan, Plan
+from faprelease.steps.place import Place
 
 FORMAT = "fapkit plan/1"
 _CHANGING = frozenset(["free", "locked", "frozen", "key"])
@@ -98,15 +99,15 @@ def neutral_order(hosts: list[Host], release: str, salt: str) -> tuple[Order, st
 
 def planned_hosts(plan: Plan | None, hosts: list[Host]) -> tuple[PlannedHost, ...]:
     """The hosts of a plan that was made with a `neutral_order`, None where there is nothing to do."""
-    digests: dict[tuple[str, str], str] = {}
+    digests: dict[Place, str] = {}
     for host in plan.hosts if plan else ():
-        digests[host.host, host.role] = _digest(plan, host) if plan else ""
+        digests[host.place] = _digest(plan, host) if plan else ""
     return tuple(
         PlannedHost(
             host=host.target.host,
             role=host.target.settings.role,
             facts=_facts(host),
-            scripts=digests.get((host.target.host, host.target.settings.role), ""),
+            scripts=digests.get(host.place, ""),
         )
         for host in hosts
     )
@@ -221,8 +222,8 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
 
 def refuse_changed_hosts(planned: PlanFile, hosts: list[Host]) -> None:
     """Raise FapError if the hosts are not those of the plan, or not as they were."""
-    then = {_label(each): each.facts for each in planned.hosts}
-    _refuse(planned, _changes(then, {_name(host): _facts(host) for host in hosts}))
+    then = {_place(each): each.facts for each in planned.hosts}
+    _refuse(planned, _changes(then, {host.place: _facts(host) for host in hosts}))
 
 
 def refuse_other_plan(planned: PlanFile, plan_of: Callable[[Order], Plan], hosts: list[Host]) -> None:
@@ -230,10 +231,10 @@ def refuse_other_plan(planned: PlanFile, plan_of: Callable[[Order], Plan], hosts
     neutral, configuration = neutral_order(hosts, planned.release, planned.salt)
     if configuration != planned.configuration:
         _refuse(planned, iter(["what is configured: deploy.yml, a flag, or a secret"]))
-    then = {_label(each): each.scripts for each in planned.hosts}
-    now = {_label(each): each.scripts for each in planned_hosts(plan_of(neutral), hosts)}
-    changed = [each for each in map(_label, planned.hosts) if now[each] != then[each]]
-    _refuse(planned, (f"{label}: what would be done" for label in changed))
+    then = {_place(each): each.scripts for each in planned.hosts}
+    now = {_place(each): each.scripts for each in planned_hosts(plan_of(neutral), hosts)}
+    changed = [each for each in map(_place, planned.hosts) if now[each] != then[each]]
+    _refuse(planned, (f"{place}: what would be done" for place in changed))
 
 
 def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
@@ -244,14 +245,14 @@ def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
         raise FapError(f"not applied, since this changed after the plan was made:\n{listed}", hint=again)
 
 
-def _changes(then: Mapping[str, dict[str, Any]], now: Mapping[str, dict[str, Any]]) -> Iterator[str]:
-    yield from (f"{label} is no longer there" for label in then if label not in now)
-    yield from (f"{label} is new" for label in now if label not in then)
-    for label, facts in now.items():
-        for name in sorted({*facts, *then.get(label, facts)}):
-            before, after = then.get(label, facts).get(name), facts.get(name)
+def _changes(then: Mapping[Place, dict[str, Any]], now: Mapping[Place, dict[str, Any]]) -> Iterator[str]:
+    yield from (f"{place} is no longer there" for place in then if place not in now)
+    yield from (f"{place} is new" for place in now if place not in then)
+    for place, facts in now.items():
+        for name in sorted({*facts, *then.get(place, facts)}):
+            before, after = then.get(place, facts).get(name), facts.get(name)
             if before != after:
-                yield f"{label}: {name} was {_short(before)}, is {_short(after)}"
+                yield f"{place}: {name} was {_short(before)}, is {_short(after)}"
 
 
 def _facts(host: Host) -> dict[str, Any]:
@@ -264,9 +265,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else "…" + text[-59:]
 
 
-def _label(host: PlannedHost) -> str:
-    return f"{host.host} ({host.role})"
-
-
-def _name(host: Host) -> str:
-    return host.target.label
+def _place(host: PlannedHost) -> Place:
+    return Place(host.host, host.role)

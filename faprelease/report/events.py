@@ -4,10 +4,23 @@ import msgspec
 
 from artifact_store.records.release import Outcome
 from faprelease.plan.preview import Preview
+from faprelease.steps.place import Place
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """One thing that happened; its kind is `event` in JSON."""
+
+
+class HostEvent(Event, frozen=True, kw_only=True):
+    """Something that happened on a host, in a role."""
+
+    host: str
+    role: str
+
+    @property
+    def place(self) -> Place:
+        """The host and the role."""
+        return Place(self.host, self.role)
 
 
 class Connecting(Event, frozen=True, kw_only=True, tag="connecting"):
@@ -43,28 +56,22 @@ class PhaseEnded(Event, frozen=True, kw_only=True, tag="phase_ended"):
     seconds: float
 
 
-class HostBegan(Event, frozen=True, kw_only=True, tag="host"):
+class HostBegan(HostEvent, frozen=True, kw_only=True, tag="host"):
     """A host begins a phase, with this step."""
 
-    host: str
-    role: str
     phase: str
     step: str
 
 
-class Fetched(Event, frozen=True, kw_only=True, tag="fetched"):
+class Fetched(HostEvent, frozen=True, kw_only=True, tag="fetched"):
     """A host is fetching, and has so many bytes by now; about once a second."""
 
-    host: str
-    role: str
     bytes: int
 
 
-class StepEnded(Event, frozen=True, kw_only=True, tag="step"):
+class StepEnded(HostEvent, frozen=True, kw_only=True, tag="step"):
     """A step ended; `output` is the end of what it printed, without secrets; `next` is the step after it."""
 
-    host: str
-    role: str
     phase: str
     step: str
     code: int
@@ -75,11 +82,9 @@ class StepEnded(Event, frozen=True, kw_only=True, tag="step"):
     next: str = ""
 
 
-class HostEnded(Event, frozen=True, kw_only=True, tag="host_ended"):
+class HostEnded(HostEvent, frozen=True, kw_only=True, tag="host_ended"):
     """What became of the rollout on a host, which runs `release` now (empty: nothing, or nobody knows)."""
 
-    host: str
-    role: str
     outcome: Outcome
     release: str
 
@@ -104,8 +109,3 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
     """What would be done, where that was asked for."""
     log: str
     """Where all that was said and done is kept."""
-
-
-def where(event: HostBegan | Fetched | StepEnded | HostEnded) -> str:
-    """`web1 (web)`."""
-    return f"{event.host} ({event.role})"

@@ -22,11 +22,11 @@ from faprelease.report.events import (
     Fetched,
     HostBegan,
     HostEnded,
+    HostEvent,
     PhaseEnded,
     Planned,
     Said,
     StepEnded,
-    where,
 )
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ class Lines:
 
     def _show_step(self, event: StepEnded) -> None:
         if self.verbose or event.shown:
-            self.print(f"    {where(event)}: {event.step} ({event.seconds:.2f} s)")
+            self.print(f"    {event.place}: {event.step} ({event.seconds:.2f} s)")
             for line in event.output.splitlines():
                 self.print(f"      {line}")
             return
         for line in event.output.splitlines():
             if line.startswith("warning: "):
-                self.print(f"  {click.style('!', fg='yellow')} {where(event)}: {line}")
+                self.print(f"  {click.style('!', fg='yellow')} {event.place}: {line}")
 
 
 class Groups(Lines):
@@ -84,7 +84,7 @@ class Groups(Lines):
 
     def _show_step(self, event: StepEnded) -> None:
         if event.output:
-            title = f"{where(event)}: {event.step} ({event.seconds:.2f} s)"
+            title = f"{event.place}: {event.step} ({event.seconds:.2f} s)"
             self.print(f"::group::{title}\n{without_commands(event.output.splitlines())}\n::endgroup::")
 
 
@@ -152,8 +152,8 @@ class Terminal(Lines):
 
         self._console.print(Text.from_ansi(text), soft_wrap=True)
 
-    def _row(self, event: HostBegan | Fetched | StepEnded | HostEnded) -> _Row:
-        return self._rows.setdefault(where(event), _Row(where(event)))
+    def _row(self, event: HostEvent) -> _Row:
+        return self._rows.setdefault(str(event.place), _Row(str(event.place)))
 
     def _table(self) -> "Table":
         from rich.table import Table
@@ -201,7 +201,7 @@ def standing(hosts: Iterable[HostEnded]) -> list[str]:
     for each in hosts:
         what = each.release or ("nothing" if each.outcome in ("failed", "undone") else "nobody knows")
         note = " (failed, and kept)" if each.outcome == "unknown" and each.release else ""
-        groups.setdefault(what + note, []).append(where(each))
+        groups.setdefault(what + note, []).append(str(each.place))
     return [f"  {what}: {', '.join(labels)}" for what, labels in groups.items()]
 
 

@@ -27,14 +27,11 @@ from faprelease.report.events import (
     Planned,
     Said,
     StepEnded,
-    where,
 )
 from faprelease.report.outputs import Lines
 from faprelease.report.runlog import RunLog
 from faprelease.steps.model import HostPlan, Phase, Plan, Result
-
-Place = tuple[str, str]
-"""A host and a role."""
+from faprelease.steps.place import Place
 
 
 class Face(Protocol):
@@ -76,11 +73,11 @@ class Report:
                 face.verbose = True
 
     def connecting(self, targets: Iterable[Target]) -> None:
-        self.tell(Connecting(hosts=tuple(target.label for target in targets)))
+        self.tell(Connecting(hosts=tuple(str(target.place) for target in targets)))
 
     def begin(self, plan: Plan) -> None:
         self._title, self._now, self.ended = plan.title, {}, {}
-        self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.host for host in plan.hosts))))
+        self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts))))
         if self._log and self._log.refused:
             self.say(f"warning: no log of this run is kept: {self._log.refused}")
             self._log.refused = ""
@@ -92,21 +89,23 @@ class Report:
         self.tell(PhaseEnded(phase=name, seconds=seconds))
 
     def begin_host(self, plan: HostPlan, phase: Phase) -> None:
-        event = HostBegan(host=plan.host, role=plan.role, phase=phase.name, step=phase.steps[0].title)
-        self._now[plan.host, plan.role] = event
+        event = HostBegan(
+            host=plan.place.host, role=plan.place.role, phase=phase.name, step=phase.steps[0].title
+        )
+        self._now[plan.place] = event
         self.tell(event)
 
     def fetched(self, plan: HostPlan, count: int) -> None:
         """What a host has fetched by now, in bytes."""
-        self.tell(Fetched(host=plan.host, role=plan.role, bytes=count))
+        self.tell(Fetched(host=plan.place.host, role=plan.place.role, bytes=count))
 
     def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
         titles = [step.title for step in phase.steps]
         rest = titles[titles.index(result.step.title) + 1 :] if result.step.title in titles else []
         self.tell(
             StepEnded(
-                host=plan.host,
-                role=plan.role,
+                host=plan.place.host,
+                role=plan.place.role,
                 phase=phase.name,
                 step=result.step.title,
                 code=result.code,
@@ -119,8 +118,8 @@ class Report:
 
     def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None:
         """What became of the rollout on a host, and what it runs now (empty: nothing, or nobody knows)."""
-        event = HostEnded(host=plan.host, role=plan.role, outcome=outcome, release=release)
-        self.ended[plan.host, plan.role] = event
+        event = HostEnded(host=plan.place.host, role=plan.place.role, outcome=outcome, release=release)
+        self.ended[plan.place] = event
         self.tell(event)
 
     def end(self, plan: Plan) -> None:
@@ -130,7 +129,7 @@ class Report:
 
     def whereabouts(self) -> str:
         """What each host was doing last, a line each."""
-        return "\n".join(f"  {where(at)}: {at.phase}: {at.step}" for at in self._now.values())
+        return "\n".join(f"  {at.place}: {at.phase}: {at.step}" for at in self._now.values())
 
     def finish(self, verb: str, error: BaseException | None) -> None:
         """The last event; an error's hint then tells where the log is."""

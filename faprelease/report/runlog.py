@@ -15,7 +15,6 @@ from faprelease.report.events import (
     PhaseEnded,
     Said,
     StepEnded,
-    where,
 )
 
 KEPT = 50
@@ -36,7 +35,7 @@ class RunLog:
         self._file: TextIO | None = None
         self.path: Path | None = None
         self.refused = ""
-        """Why there is none, where it could not be written."""
+        """Why there is none it could not be written."""
 
     def show(self, event: Event) -> None:
         if isinstance(event, Began) and self.path is None:
@@ -67,14 +66,14 @@ def _lines(event: Event) -> list[str]:
         case Began():
             return [f"{event.title}, on {', '.join(event.hosts)}"]
         case HostBegan():
-            return [f"{where(event)}: {event.phase}"]
+            return [f"{event.place}: {event.phase}"]
         case StepEnded():
-            head = f"{where(event)}: {event.phase}: {event.step}: exit {event.code}, {event.seconds:.2f} s"
+            head = f"{event.place}: {event.phase}: {event.step}: exit {event.code}, {event.seconds:.2f} s"
             return [head, *(f"  {line}" for line in event.output.splitlines())]
         case PhaseEnded():
             return [f"{event.phase}: done on all hosts, {event.seconds:.2f} s"]
         case HostEnded():
-            return [f"{where(event)}: {event.outcome}, runs {event.release or '-'}"]
+            return [f"{event.place}: {event.outcome}, runs {event.release or '-'}"]
         case Said():
             return event.text.splitlines()
         case Ended():

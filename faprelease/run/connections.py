@@ -23,6 +23,7 @@ from faprelease.steps.model import (
     Step,
     host_script,
 )
+from faprelease.steps.place import Place
 from faprelease.transports import address
 from faprelease.transports.channel import Channel, ChannelLostError
 from faprelease.transports.passwords import Passwords
@@ -67,7 +68,7 @@ class Connections:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._targets = sorted(targets, key=lambda target: (target.host, target.layout.path))
-        self._by_place = {(target.host, target.settings.role): target for target in self._targets}
+        self._by_place = {target.place: target for target in self._targets}
         self._token, self._who, self._mark, self._connect = token, who, mark, connect
         self._passwords = Passwords()
         self._say = say
@@ -84,14 +85,14 @@ class Connections:
         self._let_go()
 
     def look(
-        self, *, lock: bool, lock_wait: float = 0, lost: dict[str, str] | None = None
-    ) -> dict[str, HostState]:
-        """What every target is, by its label; with `lock`, nobody else releases there until the end.
+        self, *, lock: bool, lock_wait: float = 0, lost: dict[Place, str] | None = None
+    ) -> dict[Place, HostState]:
+        """What every target is, by its place; with `lock`, nobody else releases there until the end.
 
         All locks are asked for at once. Of two runs that begin together each may get some: the one that has
         that of the first host, in order of host and path, insists on the others for a moment. Who is refused
         lets all go, and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError;
-        FrozenError at once. With `lost`, why a host can't be reached is put there, by label; the others are
+        FrozenError at once. With `lost`, why a host can't be reached is put there, by place; the others are
         looked at.
         """
         deadline, told = time.monotonic() + lock_wait, ""
@@ -110,11 +111,11 @@ class Connections:
                     self._say(f"{told}; waiting up to {left:.0f} s")
                 time.sleep(min(WAIT_SECONDS, left))
 
-    def _look(self, lock: bool, lost: dict[str, str] | None) -> dict[str, HostState]:
+    def _look(self, lock: bool, lost: dict[Place, str] | None) -> dict[Place, HostState]:
         first, *rest = self._groups()
         first_is_done, refused = threading.Event(), threading.Event()
 
-        def begin(targets: list[Target]) -> dict[str, HostState]:
+        def begin(targets: list[Target]) -> dict[Place, HostState]:
             try:
                 session = self._open(targets)
                 try:
@@ -127,7 +128,7 @@ class Connections:
                     return self._insist(session, targets)
             except FapError as error:
                 if lost is not None and isinstance(error, UnreachableError):
-                    lost.update((target.label, error.message) for target in targets)
+                    lost.update((target.place, error.message) for target in targets)
                     self._drop(targets)
                     return {}
                 if targets is first:
@@ -137,12 +138,12 @@ class Connections:
                 if targets is first:
                     first_is_done.set()
 
-        states: dict[str, HostState] = {}
+        states: dict[Place, HostState] = {}
         for found in in_parallel([first, *rest], begin):
             states |= found
         return states
 
-    def _insist(self, session: HostSession, targets: list[Target]) -> dict[str, HostState]:
+    def _insist(self, session: HostSession, targets: list[Target]) -> dict[Place, HostState]:
         """Lock and look where another run was in the way, which may be about to let go."""
         ends = time.monotonic() + INSIST_SECONDS
         while True:
@@ -153,24 +154,24 @@ class Connections:
                 if time.monotonic() >= ends:
                     raise
 
-    def look_again(self) -> dict[str, HostState]:
+    def look_again(self) -> dict[Place, HostState]:
         """What every target is now, on the sessions that are open; the locks stay. Raises as `look` does."""
-        states: dict[str, HostState] = {}
+        states: dict[Place, HostState] = {}
         for found in in_parallel(
             self._groups(), lambda targets: self._look_at(self._sessions[_key(targets[0])], targets, False)
         ):
             states |= found
         return states
 
-    def run(self, name: str, step_of: Callable[[Target], Step]) -> dict[str, str]:
-        """Run a step of its own on every target, outside of any plan; what each printed, by its label.
+    def run(self, name: str, step_of: Callable[[Target], Step]) -> dict[Place, str]:
+        """Run a step of its own on every target, outside of any plan; what each printed, by its place.
 
         Raises FapError for the first that fails, and what `look` raises.
         """
 
-        def work(targets: list[Target]) -> list[tuple[str, str]]:
+        def work(targets: list[Target]) -> list[tuple[Place, str]]:
             results = self._run(self._sessions[_key(targets[0])], name, [(t, step_of(t)) for t in targets])
-            return [(t.label, result.output) for t, result in zip(targets, results, strict=True)]
+            return [(t.place, result.output) for t, result in zip(targets, results, strict=True)]
 
         reached = [targets for targets in self._groups() if _key(targets[0]) in self._sessions]
         return dict(pair for pairs in in_parallel(reached, work) for pair in pairs)
@@ -217,7 +218,7 @@ class Connections:
         return session
 
     def _target(self, plan: HostPlan) -> Target:
-        return self._by_place[plan.host, plan.role]
+        return self._by_place[plan.place]
 
     def _open(self, targets: list[Target]) -> HostSession:
         shared = script.Session(
@@ -228,14 +229,14 @@ class Connections:
             self._sessions[_key(targets[0])] = session
         return session
 
-    def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[str, HostState]:
+    def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[Place, HostState]:
         work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
         results = self._run(session, "look", work)
         answers = results[1::2] if lock else results
         for target, taken in zip(targets, results[::2] if lock else (), strict=False):
             if taken.output:
-                self._say(f"{target.label}: {taken.output}")
-        return {t.label: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
+                self._say(f"{target.place}: {taken.output}")
+        return {t.place: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
 
     def _run(self, session: HostSession, name: str, work: list[tuple[Target, Step]]) -> list[Result]:
         try:
@@ -245,15 +246,15 @@ class Connections:
             target = next(target for target, step in work if step is result.step)
             if result.code == LOCK_HELD:
                 raise LockedError(
-                    f"{target.label}: another release is under way, {result.output}",
+                    f"{target.place}: another release is under way, {result.output}",
                     hint="wait for it to end, its lock goes with its session: --lock-wait SECONDS does that",
                 ) from None
             if result.code == FROZEN:
                 raise frozen(target, facts.read_freeze(result.output)) from None
             if result.code == CAN_NOT_CREATE:
-                raise FapError(f"{target.label}: {result.output}", hint=fitness.how_to_own(target)) from None
+                raise FapError(f"{target.place}: {result.output}", hint=fitness.how_to_own(target)) from None
             raise FapError(
-                f"{target.label}: {result.step.title} failed (exit {result.code}): {result.output}",
+                f"{target.place}: {result.step.title} failed (exit {result.code}): {result.output}",
                 hint=f"see {target.layout.state} on {target.host}",
             ) from None
         except ChannelLostError as lost:
@@ -278,7 +279,7 @@ def frozen(target: Target, freeze: Freeze) -> FrozenError:
     """The error of a host that someone froze."""
     settings = target.settings
     return FrozenError(
-        f"{target.label}: {freeze}",
+        f"{target.place}: {freeze}",
         hint=f"when that is over: faprelease unlock {settings.stage} {settings.role}",
     )
 
@@ -287,7 +288,7 @@ def _parsed(target: Target, answer: Result) -> HostState:
     try:
         return facts.parse(answer.output)
     except FapError as error:
-        raise FapError(f"{target.label}: {error.message}", hint=error.hint) from error
+        raise FapError(f"{target.place}: {error.message}", hint=error.hint) from error
 
 
 def _key(target: Target) -> Key:

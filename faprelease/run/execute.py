@@ -25,6 +25,7 @@ from faprelease.errors import (
 )
 from faprelease.plan import release_command
 from faprelease.steps.model import VERIFICATION_FAILED, HostPlan, Phase, Plan, Result, joined, legs_of
+from faprelease.steps.place import Place
 from faprelease.transports.channel import ChannelLostError
 from faprelease.transports.session import HostSession, StepFailedError
 
@@ -133,12 +134,12 @@ def look(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], flo
     return "\n".join(check(plan, sessions, report, clock).values())
 
 
-def check(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> dict[str, str]:
-    """Carry out a plan that only looks; what is wrong, by host and role as `web1 (web)`."""
+def check(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> dict[Place, str]:
+    """Carry out a plan that only looks; what is wrong, by place."""
     failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
         plan.hosts, lambda host: host.prepare, until_the_end=True
     )
-    return {f"{failure.plan.host} ({failure.plan.role})": _told([failure]) for failure in failures}
+    return {failure.plan.place: _told([failure]) for failure in failures}
 
 
 def restart(
@@ -194,7 +195,7 @@ class _Runner:
             clock,
             stop,
         )
-        self._bound: dict[tuple[str, str], str] = {}
+        self._bound: dict[Place, str] = {}
         self._seconds: defaultdict[str, dict[int, float]] = defaultdict(dict)
         """How long each phase took, by name and host."""
         self._ran_command = False
@@ -244,7 +245,7 @@ class _Runner:
                 VERIFICATION_FAILED,
             )
             for host in self._plan.hosts
-            if (own := self._bound.get((host.host, host.role), first)) != first
+            if (own := self._bound.get(host.place, first)) != first
         ]
 
     def _interruption(self, phase: str) -> list[Failure]:
@@ -295,9 +296,9 @@ class _Runner:
 
     def end_as(self, outcome: Outcome, hosts: Sequence[HostPlan], left: Sequence[Failure] = ()) -> None:
         """Tell what became of hosts; of those that could not be undone nobody knows."""
-        lost = {(failure.plan.host, failure.plan.role) for failure in left}
+        lost = {failure.plan.place for failure in left}
         for host in hosts:
-            unknown = (host.host, host.role) in lost
+            unknown = host.place in lost
             release = "" if unknown else host.release if outcome == "healthy" else host.previous
             self._report.end_host(host, "unknown" if unknown else outcome, release)
 
@@ -414,7 +415,7 @@ class _Runner:
                 joined(phases), tell, on_fetched=lambda count: self._report.fetched(host, count), last=last
             ):
                 if result.step.binding:
-                    self._bound[host.host, host.role] = result.output.rpartition("\n")[2]
+                    self._bound[host.place] = result.output.rpartition("\n")[2]
         except StepFailedError as failed:
             phase, step = work[len(ended) - 1]
             return [Failure(host, phase.name, step.title, failed.result.output, failed.result.code)]
@@ -433,14 +434,14 @@ def _hosts_of(batches: Sequence[Sequence[HostPlan]]) -> list[HostPlan]:
 
 
 def _names(hosts: Sequence[HostPlan]) -> str:
-    return ", ".join(f"{host.host} ({host.role})" for host in hosts) or "none"
+    return ", ".join(str(host.place) for host in hosts) or "none"
 
 
 def _told(failures: list[Failure]) -> str:
     lines = []
     for failure in failures:
         ended = "connection lost" if failure.code is None else f"exit {failure.code}"
-        lines.append(f"  {failure.plan.host} ({failure.plan.role}), {failure.phase}: {failure.step}: {ended}")
+        lines.append(f"  {failure.plan.place}, {failure.phase}: {failure.step}: {ended}")
         lines += [f"    {line}" for line in failure.reason.splitlines()[-20:]]
         lines += [f"    | {line}" for line in failure.log.splitlines()[-20:]]
     return "\n".join(lines)

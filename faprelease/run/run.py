@@ -46,6 +46,7 @@ from faprelease.run.signals import stop_on_signals
 from faprelease.run.store_head import store_of
 from faprelease.steps.layout import next_release_id
 from faprelease.steps.model import Plan
+from faprelease.steps.place import Place
 
 Run = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
 
@@ -101,11 +102,11 @@ class Walk:
         return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
 
     @contextmanager
-    def scene(self, *, lock: bool, lost: dict[str, str] | None = None) -> Iterator[Scene]:
+    def scene(self, *, lock: bool, lost: dict[Place, str] | None = None) -> Iterator[Scene]:
         """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
 
         Raises LockedError, UnreachableError, FapError. With `lost`, hosts that can't be reached are left out,
-        and named there with the reason, by label.
+        and named there with the reason, by place.
         """
         if any(target.settings.show_output for target in self.targets):
             self.report.show_steps()
@@ -201,13 +202,13 @@ class Walk:
                 f" {self.request.stage}",
             ) from error
 
-    def _hosts(self, states: Mapping[str, HostState]) -> list[Host]:
+    def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:
         names = [tuple(target.settings.plugins_of(self.verb)) for target in self.targets]
         plugins = {each: hooks.load(each, self.file) for each in dict.fromkeys(names)}
         return [
-            Host(target=target, state=states[target.label], plugins=plugins[each])
+            Host(target=target, state=states[target.place], plugins=plugins[each])
             for target, each in zip(self.targets, names, strict=True)
-            if target.label in states
+            if target.place in states
         ]
 
     def _refuse_half_of(self, left: Recovery) -> None:
@@ -219,8 +220,8 @@ class Walk:
         flags = {key: value for key, value in self.request.flags.items() if key not in own}
         stage = self.request.stage
         known = config.targets(self.file, stage, None, flags, hooks.options_of(self.file))
-        named = {(target.host, target.settings.role) for target in known}
-        missing = [f"{host} ({role})" for host, role in left.absent if (host, role) in named]
+        named = {target.place for target in known}
+        missing = [str(place) for place in left.absent if place in named]
         if missing:
             what = f"a {left.rollout.verb} that {left.rollout.by} began"
             raise FapError(

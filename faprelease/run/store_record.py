@@ -9,9 +9,10 @@ from faprelease.errors import FapError
 from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
 from faprelease.plan.host import Host, Order
 from faprelease.report.events import HostEnded
-from faprelease.report.report import Place, Report
+from faprelease.report.report import Report
 from faprelease.run.store_head import Promoted, store_of
 from faprelease.steps.model import HostPlan, Plan
+from faprelease.steps.place import Place
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def records(
     first = hosts[0].target.settings
     roles: dict[str, list[HostPlan]] = {}
     for host in plan.hosts:
-        roles.setdefault(host.role, []).append(host)
+        roles.setdefault(host.place.role, []).append(host)
     made = []
     for role, plans in roles.items():
         found = _release(hosts, plans[0])
@@ -66,8 +67,7 @@ def records(
         configs = {found.record.config} if found else {each.config for each in plans}
         previous = {each.previous for each in plans}
         outcomes: dict[str, Outcome] = {
-            each.host: ended[each.host, role].outcome if (each.host, role) in ended else "unknown"
-            for each in plans
+            each.place.host: ended[each.place].outcome if each.place in ended else "unknown" for each in plans
         }
         made.append(
             ReleaseRecord(
@@ -110,6 +110,6 @@ def _action(what: Promoted | Rollout | Verb) -> Verb:
 def _release(hosts: list[Host], plan: HostPlan) -> Release | None:
     """The release that a plan brings, where it was there before; nothing is known of a new one from a URL."""
     for host in hosts:
-        if (host.target.host, host.target.settings.role) == (plan.host, plan.role):
+        if host.place == plan.place:
             return host.state.release(plan.release)
     return None

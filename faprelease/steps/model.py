@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from faprelease.steps.layout import Layout
+from faprelease.steps.place import Place
 
 VERIFICATION_FAILED = 65
 """A step that exits with this (EX_DATAERR of sysexits.h) found bytes that are not what they should be."""
@@ -103,8 +104,7 @@ class HostPlan:
     `finish` tidies up.
     """
 
-    role: str
-    host: str
+    place: Place
     layout: Layout
     release: str
     previous: str

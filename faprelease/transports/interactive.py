@@ -20,7 +20,7 @@ SIGNAL_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Place:
+class Login:
     """Where commands run: as `sudo_user`, on a host of deploy.yml that is logged in to as `user`, or here."""
 
     host: str
@@ -42,7 +42,7 @@ class Place:
         ]
 
 
-def run(place: Place, script: str, *, on_interrupt: str) -> int:
+def run(login: Login, script: str, *, on_interrupt: str) -> int:
     """Run a script there until it ends; its exit code, 255 if there is no way to the host.
 
     On a terminal, keys and Ctrl-C go to it. Otherwise Ctrl-C, TERM and HUP run `on_interrupt` there, with
@@ -51,20 +51,20 @@ def run(place: Place, script: str, *, on_interrupt: str) -> int:
     """
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        process = subprocess.Popen(place.argv(script, tty=tty), start_new_session=not tty)
+        process = subprocess.Popen(login.argv(script, tty=tty), start_new_session=not tty)
     except OSError as error:
         raise ConfigError(
             f"the system's ssh can't be started: {error}",
             hint="install OpenSSH's client: sudo apt-get install openssh-client",
         ) from error
-    with _passed_on(process, place, on_interrupt, tty=tty):
+    with _passed_on(process, login, on_interrupt, tty=tty):
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
 @contextmanager
 def _passed_on(
-    process: "subprocess.Popen[bytes]", place: Place, on_interrupt: str, *, tty: bool
+    process: "subprocess.Popen[bytes]", login: Login, on_interrupt: str, *, tty: bool
 ) -> Iterator[None]:
     """While this holds, no signal ends this process before the command has ended."""
 
@@ -78,7 +78,7 @@ def _passed_on(
             process.terminate()
         else:
             subprocess.run(
-                place.argv(f"signal={name}\n{on_interrupt}", tty=False),
+                login.argv(f"signal={name}\n{on_interrupt}", tty=False),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 timeout=SIGNAL_SECONDS,

@@ -13,6 +13,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import store_head as promoted
 from faprelease.run.run import Walk
+from faprelease.steps.place import Place
 from faprelease.verbs import status as inspection
 from faprelease.views import host_report as look
 from faprelease.views import parity
@@ -21,10 +22,10 @@ from faprelease.views.diagnosis import Case, OnHosts, Patient, findings
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """A stage or a role of it: what was found out, and why some hosts were not reached, by label."""
+    """A stage or a role of it: what was found out, and why some hosts were not reached, by place."""
 
     case: Case
-    lost: Mapping[str, str]
+    lost: Mapping[Place, str]
     store: tuple[Finding, ...]
 
 
@@ -49,7 +50,7 @@ def compare(request: Request, other: str) -> list[Finding]:
 
 
 def _examine(request: Request, verb: str) -> Examined:
-    walk, lost = Walk.of(request, verb, Report()), dict[str, str]()
+    walk, lost = Walk.of(request, verb, Report()), dict[Place, str]()
     store, wanted = _promoted(walk.targets, request.file.parent)
     with walk.scene(lock=False, lost=lost) as scene:
         began = time.time()
@@ -65,10 +66,10 @@ def _examine(request: Request, verb: str) -> Examined:
         Patient(
             target=host.target,
             state=host.state,
-            look=look.parse(said[host.target.label]),
+            look=look.parse(said[host.place]),
             clock=clock,
             wanted=wanted.get(host.target.settings.project_name),
-            health=health.get(host.target.label, ""),
+            health=health.get(host.place, ""),
         )
         for host in scene.hosts
     )

@@ -30,7 +30,7 @@ def freeze(walk: Walk, why: str) -> None:
     walk.report.say(f"{settings.stage} is frozen on {_hosts(walk)}: {why}")
     for host in scene.hosts:
         if host.state.locked:
-            walk.report.say(f"{host.target.label}: the run of {host.state.locked} goes on to its end")
+            walk.report.say(f"{host.place}: the run of {host.state.locked} goes on to its end")
     walk.report.say(f"to let go: faprelease unlock {walk.request.stage} {walk.request.role or ''}".rstrip())
 
 
@@ -39,15 +39,15 @@ def unfreeze(walk: Walk, *, force: bool) -> None:
     with walk.scene(lock=False) as scene:
         said = scene.connections.run("unlock", lambda target: _unfreeze(target, scene, force=force))
     for host in scene.hosts:
-        lines = said[host.target.label].splitlines()
+        lines = said[host.place].splitlines()
         for line in lines:
             text = f"it was {facts.read_freeze(line)}" if line.startswith("{") else line
-            walk.report.say(f"{host.target.label}: unlocked; {text}")
+            walk.report.say(f"{host.place}: unlocked; {text}")
         if not lines:
-            walk.report.say(f"{host.target.label}: was not frozen")
+            walk.report.say(f"{host.place}: was not frozen")
         if host.state.locked and not force:
             walk.report.say(
-                f"{host.target.label}: a run of {host.state.locked} is under way, and its lock goes with it;"
+                f"{host.place}: a run of {host.state.locked} is under way, and its lock goes with it;"
                 f" to break it: faprelease unlock {walk.request.stage} {host.target.settings.role} --force"
             )
 

@@ -36,12 +36,12 @@ def once(walk: Walk, argv: Sequence[str], where: Where, *, title: str, event: st
     Raises UsageError for a host that is not there, FapError where there is no such release.
     """
     with on_chosen_hosts(walk, where).scene(lock=False) as scene:
-        releases = {host.target.label: _release(host, where.release) for host in scene.hosts}
+        releases = {host.place: _release(host, where.release) for host in scene.hosts}
         order = scene.order
     for host in scene.hosts:
         if where.everywhere:
-            walk.report.say(f"{host.target.label}:")
-        release = releases[host.target.label]
+            walk.report.say(f"{host.place}:")
+        release = releases[host.place]
         line = {**begun(event, order.who, title), "release": release}
         code = run_in(host.target, release, argv, line, order.token, told=host.target.layout.state)
         if code:
@@ -61,12 +61,12 @@ def logs(walk: Walk, where: Where, *, follow: bool) -> int:
         steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
         if not steps:
             raise ConfigError(
-                f"{host.target.label}: none of its plugins knows the logs",
+                f"{host.place}: none of its plugins knows the logs",
                 hint="supervisorctl and systemd do; a plugin of your own has a hook deploy_logs",
             )
         if where.everywhere:
-            walk.report.say(f"{host.target.label}:")
-        code = interactive.run(place_of(host.target), _together(steps), on_interrupt="")
+            walk.report.say(f"{host.place}:")
+        code = interactive.run(login_of(host.target), _together(steps), on_interrupt="")
         if code:
             return code
     return 0
@@ -77,10 +77,10 @@ def title_of(words: Sequence[str]) -> str:
     return next((word for word in words if "=" not in word), "sh")
 
 
-def place_of(target: Target) -> interactive.Place:
+def login_of(target: Target) -> interactive.Login:
     """Where commands for a target run."""
     settings = target.settings
-    return interactive.Place(
+    return interactive.Login(
         target.host,
         settings.user,
         settings.sudo_user,
@@ -124,7 +124,7 @@ def run_in(
     )
     pid = shlex.quote(f"{told}/once/{run_id}")
     return interactive.run(
-        place_of(target),
+        login_of(target),
         f"exec {shlex.join(words)}",
         on_interrupt=f'read -r pid <{pid} && kill -"$signal" "-$pid"',
     )
@@ -147,7 +147,7 @@ def on_chosen_hosts(walk: Walk, where: Where) -> Walk:
 
 
 def _release(host: Host, wanted: str) -> str:
-    state, label = host.state, host.target.label
+    state, label = host.state, host.place
     if not wanted and state.current:
         return state.current
     found = state.release(wanted)

@@ -12,6 +12,7 @@ from faprelease.run import execute
 from faprelease.run import store_head as promoted
 from faprelease.run.run import Scene, Walk
 from faprelease.steps.model import HostPlan, Phase, Result
+from faprelease.steps.place import Place
 from faprelease.views import history
 from faprelease.views import host_report as look
 from faprelease.views.history import Event
@@ -24,12 +25,12 @@ def status(request: Request, *, verify: bool = False) -> list[Standing]:
 
     Raises FapError where a host's records can't be read.
     """
-    walk, lost = Walk.of(request, "status", Report()), dict[str, str]()
+    walk, lost = Walk.of(request, "status", Report()), dict[Place, str]()
     with walk.scene(lock=False, lost=lost) as scene:
         well = health(scene)
         said = scene.connections.run("verify", look.changed_files) if verify else {}
     found = [(host.target, host.state) for host in scene.hosts]
-    changed = {label: look.parse_changed(text) for label, text in said.items()}
+    changed = {place: look.parse_changed(text) for place, text in said.items()}
     return standings(found, well, changed, _named(walk, lost))
 
 
@@ -40,7 +41,7 @@ def releases(request: Request) -> list[Held]:
         return [
             each
             for host in scene.hosts
-            for each in held(host.target, host.state, parse_sizes(said[host.target.label]))
+            for each in held(host.target, host.state, parse_sizes(said[host.place]))
         ]
 
 
@@ -52,19 +53,19 @@ def events(request: Request) -> list[Event]:
     walk = Walk.of(request, "history", Report())
     with walk.scene(lock=False) as scene:
         said = scene.connections.run("read the ledgers", history.read_ledger)
-    ledgers = [(target, history.parse(said[target.label])) for target in walk.targets]
+    ledgers = [(target, history.parse(said[target.place])) for target in walk.targets]
     return history.merge(ledgers, promoted.releases(walk.targets[0], request.role))
 
 
-def health(scene: Scene) -> dict[str, str]:
-    """What the plugins' checks find of all that is live, by label: `well`, or what is wrong."""
+def health(scene: Scene) -> dict[Place, str]:
+    """What the plugins' checks find of all that is live, by place: `well`, or what is wrong."""
     live = [host for host in scene.hosts if _is_live(host)]
     if not live:
         return {}
     plan = plan_check(live, scene.order)
     wrong = execute.check(plan, scene.connections, _Silent(), time.monotonic)
-    looked_at = [f"{host.host} ({host.role})" for host in plan.hosts if host.prepare]
-    return {label: wrong.get(label, "well") for label in looked_at}
+    looked_at = [host.place for host in plan.hosts if host.prepare]
+    return {place: wrong.get(place, "well") for place in looked_at}
 
 
 def _is_live(host: Host) -> bool:
@@ -72,8 +73,8 @@ def _is_live(host: Host) -> bool:
     return live is not None and live.present
 
 
-def _named(walk: Walk, lost: dict[str, str]) -> list[tuple[Target, str]]:
-    return [(target, lost[target.label]) for target in walk.targets if target.label in lost]
+def _named(walk: Walk, lost: dict[Place, str]) -> list[tuple[Target, str]]:
+    return [(target, lost[target.place]) for target in walk.targets if target.place in lost]
 
 
 class _Silent:

@@ -83,6 +83,6 @@ def _named(walk: Walk, wanted: Unpacked | None) -> tuple[Walk, Promoted | None]:
 
 def _again(walk: Walk, scene: Scene, found: Promoted | None) -> Scene:
     """The same hosts, told what is to be released."""
-    targets = {target.label: target for target in walk.targets}
-    hosts = [replace(host, target=targets[host.target.label]) for host in scene.hosts]
+    targets = {target.place: target for target in walk.targets}
+    hosts = [replace(host, target=targets[host.place]) for host in scene.hosts]
     return replace(scene, hosts=hosts, order=replace(scene.order, entry=found.entry if found else 0))

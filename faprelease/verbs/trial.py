@@ -58,7 +58,7 @@ def once_elsewhere(walk: Walk, argv: Sequence[str], host: str, *, keep: bool, ti
         (found,) = scene.hosts
         refuse_unfit([(found.target, found.state)])
         trial = trial_on(found, scene.order)
-        walk.report.say(f"{found.target.label}: preparing a release of its own in {trial.folder}")
+        walk.report.say(f"{found.target.place}: preparing a release of its own in {trial.folder}")
         with _removed(walk, scene, trial, keep=keep):
             unpacked = _prepare(walk, scene, trial)
             line = {**once.begun("once", scene.order.who, title), "artifact": unpacked}
@@ -120,7 +120,7 @@ def _prepare(walk: Walk, scene: Scene, trial: Trial) -> Unpacked | None:
 
 
 def _run(walk: Walk, scene: Scene, trial: Trial, phase: Phase) -> list[Result]:
-    plan, label = trial.prepare, trial.host.target.label
+    plan, label = trial.prepare, trial.host.place
     try:
         return scene.connections.of(plan).run(phase, partial(walk.report.result, plan, phase))
     except StepFailedError as failed:

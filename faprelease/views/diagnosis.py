@@ -15,6 +15,7 @@ from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.hosts import fitness
 from faprelease.hosts.state import HostState
+from faprelease.steps.place import Place
 from faprelease.views.host_report import Look, python_of
 
 FEW_INODES = 20_000
@@ -68,22 +69,22 @@ class Case:
 Rule = Callable[[Patient, Case], Iterator[Finding]]
 
 
-def findings(case: Case, lost: Mapping[str, str]) -> list[OnHosts]:
+def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
     """What every rule has to say, the same of several hosts once; `lost` are those that were not reached."""
     found = [
-        (label, Finding("access", "wrong", why, "see that you can log in: ssh USER@HOST; docs/hosts.md"))
-        for label, why in lost.items()
+        (place, Finding("access", "wrong", why, "see that you can log in: ssh USER@HOST; docs/hosts.md"))
+        for place, why in lost.items()
     ]
     for rule in RULES:
-        found += [(p.target.label, finding) for p in case.patients for finding in rule(p, case)]
+        found += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
     return together(found)
 
 
-def together(found: Iterable[tuple[str, Finding]]) -> list[OnHosts]:
+def together(found: Iterable[tuple[Place, Finding]]) -> list[OnHosts]:
     """Equal findings of several hosts as one, in the order of the first."""
     hosts: dict[Finding, list[str]] = {}
-    for label, finding in found:
-        hosts.setdefault(finding, []).append(label)
+    for place, finding in found:
+        hosts.setdefault(finding, []).append(str(place))
     return [OnHosts(**msgspec.structs.asdict(finding), hosts=tuple(on)) for finding, on in hosts.items()]
 
 
@@ -118,7 +119,7 @@ def _host(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _wrong(check: str, patient: Patient, problem: FapError) -> Finding:
-    says = problem.message.removeprefix(f"{patient.target.label}: ")
+    says = problem.message.removeprefix(f"{patient.target.place}: ")
     return Finding(check, "wrong", says, "; ".join(map(str.strip, problem.hint.splitlines())))
 
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from artifact_store.core.finding import Finding
 from faprelease.errors import UnreachableError
+from faprelease.steps.place import Place
 from faprelease.views.diagnosis import Case, Patient
 
 Profile: TypeAlias = Mapping[str, frozenset[str]]
@@ -23,7 +24,7 @@ _SIDES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 }
 
 
-def profiles(case: Case, lost: Mapping[str, str]) -> dict[str, Profile]:
+def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
     """What each role of a stage is; UnreachableError if a host of it was not reached."""
     if lost:
         raise UnreachableError("\n".join(lost.values()), hint="compare again when all hosts answer")

@@ -8,6 +8,7 @@ from faprelease.config.target import Target
 from faprelease.hosts.retention import KEEP_AS_EVIDENCE
 from faprelease.hosts.state import HostState, Release, is_good
 from faprelease.steps.model import Step, host_script
+from faprelease.steps.place import Place
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +56,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 def standings(
     found: Sequence[tuple[Target, HostState]],
-    health: Mapping[str, str],
-    changed: Mapping[str, tuple[str, ...]],
+    health: Mapping[Place, str],
+    changed: Mapping[Place, tuple[str, ...]],
     unreachable: Sequence[tuple[Target, str]],
 ) -> list[Standing]:
-    """One for each host and role; `health` and `changed` are by label. What runs most often in a role is the
+    """One for each host and role; `health` and `changed` are by place. What runs most often in a role is the
     measure for its other hosts."""
     usual = {role: _usual(found, role) for role in {target.settings.role for target, _ in found}}
     rows = []
@@ -77,11 +78,11 @@ def standings(
                 digest=live.artifact.digest if live and live.artifact else "",
                 since=live.record.at if live else "",
                 by=live.record.by if live else "",
-                health=health.get(target.label, ""),
+                health=health.get(target.place, ""),
                 rollback_to=last.id if last else "",
                 locked=state.locked,
                 frozen=str(state.frozen) if state.frozen else "",
-                changed=changed.get(target.label, ()),
+                changed=changed.get(target.place, ()),
                 drift=tuple(_drift(state, live, usual[target.settings.role])),
             )
         )

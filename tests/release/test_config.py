@@ -76,7 +76,7 @@ def test_flag_over_stage_role_over_top_over_default(
 
 def test_a_stage_is_all_its_roles_in_the_files_order(deploy_yml: Write) -> None:
     targets = load(deploy_yml(LAYERS), role=None)
-    assert [target.label for target in targets] == ["web1 (web)", "web1 (worker)"]
+    assert [str(target.place) for target in targets] == ["web1 (web)", "web1 (worker)"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from artifact_store.store.store import open_store
 from faprelease.hosts.state import parse
 from faprelease.report.report import Report
 from faprelease.run.run import Walk
+from faprelease.steps.place import Place
 from faprelease.verbs.doctor import compare, doctor
 from faprelease.views import endpoints as upstreams
 from faprelease.views import host_report as look
@@ -118,7 +119,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         wanted=msgspec.structs.replace(wanted, target=needs),
         health="no answer\nconnection refused",
     )
-    found = findings(Case(patients=(patient,)), {"web2 (web)": "no route"})
+    found = findings(Case(patients=(patient,)), {Place("web2", "web"): "no route"})
     assert [one.says for one in found if one.verdict == "wrong"] == [
         "no route",
         "its clock and this machine's are 999 s apart",

@@ -5,6 +5,7 @@ import pytest
 from faprelease.errors import FapError
 from faprelease.hosts.state import Record, Release, Unpacked
 from faprelease.plan.rollback_target import goals
+from faprelease.steps.place import Place
 from tests.release.test_plan import host_state, hosts
 
 A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))
@@ -40,7 +41,7 @@ def test_a_version_names_its_newest_good_release() -> None:
 def test_hosts_that_run_it_already_stay_as_they_are() -> None:
     """As after a release that was kept, or failed to go back: --to brings all to one."""
     left = host_state(release(A, "1", "live"), current=A)
-    assert goals(hosts(ON_2, left), "1") == {"web1 (web)": ON_2.releases[0]}
+    assert goals(hosts(ON_2, left), "1") == {Place("web1", "web"): ON_2.releases[0]}
 
 
 def test_hosts_that_differ_are_told_the_version_that_all_have() -> None:

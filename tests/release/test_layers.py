@@ -46,7 +46,7 @@ def targets(path: Path, stage: str = "production", role: str | None = None, **fl
 
 
 def test_host_over_role_over_stage_over_top(deploy_yml: Write) -> None:
-    found = {target.label: target for target in targets(deploy_yml(SHOP))}
+    found = {str(target.place): target for target in targets(deploy_yml(SHOP))}
     assert {
         label: (t.settings.user, t.settings.sudo_user, t.settings.keep_releases, t.settings.port, t.address)
         for label, t in found.items()
@@ -76,7 +76,7 @@ def test_host_over_role_over_stage_over_top(deploy_yml: Write) -> None:
     ],
 )
 def test_each_value_knows_where_it_was_said(label: str, key: str, line: str, deploy_yml: Write) -> None:
-    found = {target.label: target for target in targets(deploy_yml(SHOP), show_output="true")}
+    found = {str(target.place): target for target in targets(deploy_yml(SHOP), show_output="true")}
     assert found[label].origins[key].endswith(line)
 
 
@@ -96,8 +96,8 @@ def test_hosts_are_chosen_among_those_of_the_file_or_are_new(
     role: str | None, words: list[str], expected: list[str], deploy_yml: Write
 ) -> None:
     found = targets(deploy_yml(SHOP), role=role, hosts=words)
-    assert [target.label for target in found] == expected
-    values = {target.label: target.settings.keep_releases for target in found}
+    assert [str(target.place) for target in found] == expected
+    values = {str(target.place): target.settings.keep_releases for target in found}
     assert values.get("web2 (web)", 2) == 2  # what is chosen keeps its own values
 
 
