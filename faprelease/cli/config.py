@@ -23,14 +23,14 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     """Show what is in force for STAGE and ROLE on each host, and where each value was said; or all keys."""
     from faprelease.config import explain
     from faprelease.config import target as config
-    from faprelease.run import run as walk
+    from faprelease.run import run
 
     if list_keys:
         rows = explain.all_keys(_keys_of(file))
         lines = explain.keys_as_text(rows)
     else:
         asked = request(words, file, stage, role)
-        read, keys = walk.load(asked.file, asked.flags)
+        read, keys = run.load(asked.file, asked.flags)
         for warning in config.unknown_names(read, keys):
             click.echo(f"warning: {warning}", err=True)
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)

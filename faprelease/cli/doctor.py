@@ -73,10 +73,10 @@ def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) 
     Ports are those of `processes` (its `web`), or healthcheck_port.
     """
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.views import endpoints as upstreams
 
-    targets = Walk.of(request(words, file, stage, role), "hosts", Report()).targets
+    targets = Run.of(request(words, file, stage, role), "hosts", Report()).targets
     click.echo(upstreams.render(upstreams.of(targets), form))
 
 

@@ -17,10 +17,10 @@ def lock(words: tuple[str, ...], file: Path, stage: str, role: str, why: str) ->
     It lies on the hosts, and outlives a reboot. A release that is under way goes on to its end.
     """
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.verbs import freeze as locking
 
-    locking.freeze(Walk.of(request(words, file, stage, role), "lock", Report()), why)
+    locking.freeze(Run.of(request(words, file, stage, role), "lock", Report()), why)
 
 
 @cli.command(context_settings=FLAGS)
@@ -34,7 +34,7 @@ def unlock(words: tuple[str, ...], file: Path, stage: str, role: str, force: boo
     The lock of a run needs no unlocking: it goes with its session, and the next run takes a stale one over.
     """
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.verbs import freeze as locking
 
-    locking.unfreeze(Walk.of(request(words, file, stage, role), "unlock", Report()), force=force)
+    locking.unfreeze(Run.of(request(words, file, stage, role), "unlock", Report()), force=force)

@@ -22,7 +22,7 @@ def migrate(file: Path, output: Path, as_json: bool) -> None:
 
     from faprelease import migrate
     from faprelease.config import target as config
-    from faprelease.run import run as walk
+    from faprelease.run import run
 
     found = migrate.migrate(file)
     written = migrate.write(found, output)
@@ -34,7 +34,7 @@ def migrate(file: Path, output: Path, as_json: bool) -> None:
         why = f": {each.why}" if each.why else ""
         click.echo(f"{each.where}: {each.what}  {click.style(each.verdict, fg=colour)}{why}")
     click.echo(f"written: {', '.join(map(str, written))}", err=True)
-    deploy, options = walk.load(written[0], {})
+    deploy, options = run.load(written[0], {})
     for stage in deploy.values.get("stage_role_configs") or {}:
         config.targets(deploy, str(stage), None, {}, options)
     click.echo(f"see what is in force: faprelease -f {written[0]} --dry-run STAGE", err=True)

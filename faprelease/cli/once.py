@@ -81,12 +81,12 @@ def once(
     if everywhere or release:
         raise click.UsageError("a --curl-url is released on one host, apart from its other releases")
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.verbs.trial import once_elsewhere
 
     words = (*words, "--curl-url", curl_url, *(("--curl-sha256", curl_sha256) if curl_sha256 else ()))
-    walk = Walk.of(_of_a_role(words, file, stage, role), "once", Report())
-    sys.exit(once_elsewhere(walk, argv, on, keep=keep, title=title))
+    run = Run.of(_of_a_role(words, file, stage, role), "once", Report())
+    sys.exit(once_elsewhere(run, argv, on, keep=keep, title=title))
 
 
 @cli.command(context_settings=FLAGS)
@@ -113,13 +113,13 @@ def logs(
 ) -> None:
     """Show what runs on STAGE ROLE has logged, as its process manager (a plugin) has it."""
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.verbs import once as admin
 
     if follow and everywhere:
         raise click.UsageError("--follow shows one host: name it with --on HOST")
-    walk = Walk.of(_of_a_role(words, file, stage, role), "logs", Report())
-    sys.exit(admin.logs(walk, admin.Where(host=on, everywhere=everywhere), follow=follow))
+    run = Run.of(_of_a_role(words, file, stage, role), "logs", Report())
+    sys.exit(admin.logs(run, admin.Where(host=on, everywhere=everywhere), follow=follow))
 
 
 @cli.command(context_settings=FLAGS)
@@ -139,10 +139,10 @@ def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait
 
 def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> NoReturn:
     from faprelease.report.report import Report
-    from faprelease.run.run import Walk
+    from faprelease.run.run import Run
     from faprelease.verbs import once as admin
 
-    sys.exit(admin.once(Walk.of(asked, event, Report()), argv, where, title=title, event=event))
+    sys.exit(admin.once(Run.of(asked, event, Report()), argv, where, title=title, event=event))
 
 
 def _of_a_role(words: tuple[str, ...], file: Path, stage: str, role: str) -> "Request":

@@ -20,7 +20,7 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
     """64 hexadecimal digits for all that makes a release of the same artifact another one: environment,
     links, plugins and what they are told. `key` is hexadecimal too.
 
-    What says where bytes come from does not count, nor what only concerns the walk (`batch`,
+    What says where bytes come from does not count, nor what only concerns the run (`batch`,
     `keep_releases`). Empty while values of the environment have not been asked for: a rollback goes without.
     """
     settings = target.settings

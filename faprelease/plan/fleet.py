@@ -6,7 +6,7 @@ from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import HostState, Rollout, Verb, is_good
 from faprelease.plan import release_command
-from faprelease.plan.host import Host, HostPlanner, Order
+from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plan.recovery import Recovery, batches_of
 from faprelease.plan.rollback_target import describe, goals
 from faprelease.plugins import curl
@@ -16,7 +16,7 @@ from faprelease.steps.place import Place
 
 
 def plan_release(
-    hosts: list[Host], order: Order, what: str = "", *, rerun: bool = False, command: bool = True
+    hosts: list[Host], info: RunInfo, what: str = "", *, rerun: bool = False, command: bool = True
 ) -> Plan:
     """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
     With `rerun` a release_command of it whose end nobody knows is run again; without `command` it is not run.
@@ -28,35 +28,35 @@ def plan_release(
     runs_command = release_command.target_of([host.target for host in hosts]) if command else None
     if runs_command and not rerun:
         release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
-    planners = _planners(hosts, order, "release", {host.place: order.release for host in hosts})
+    planners = _planners(hosts, info, "release", {host.place: info.release for host in hosts})
     return Plan(
-        f"release {order.release} to {_stage(hosts)}: {_name(hosts, what)}",
+        f"release {info.release} to {_stage(hosts)}: {_name(hosts, what)}",
         tuple(planner.release(runs_command=planner.target is runs_command) for planner in planners),
         batch_wait=_batch_wait(hosts),
         keep=_keeps(hosts),
     )
 
 
-def plan_look(hosts: list[Host], order: Order, what: str = "", *, whole: bool = False) -> Plan | None:
+def plan_look(hosts: list[Host], info: RunInfo, what: str = "", *, whole: bool = False) -> Plan | None:
     """See whether what the settings name runs well already: None unless every host has it live, the same
     artifact with the same configuration. Without a sha256 nobody knows what a URL holds. With `whole`, a
     release whose files changed is not well."""
     wanted = _curl_options(hosts).curl_sha256.lower()
-    if not wanted or not all(is_live(host, order, wanted) for host in hosts):
+    if not wanted or not all(is_live(host, info, wanted) for host in hosts):
         return None
-    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
+    planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.look(whole=whole) for planner in planners)
     return Plan(f"look at {_stage(hosts)}: {_name(hosts, what)}", plans)
 
 
-def plan_check(hosts: list[Host], order: Order) -> Plan:
+def plan_check(hosts: list[Host], info: RunInfo) -> Plan:
     """See whether what is live on these hosts runs well, whatever it is."""
-    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
+    planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     return Plan(f"look at {_stage(hosts)}", tuple(planner.look() for planner in planners))
 
 
 def plan_rollback(
-    hosts: list[Host], order: Order, to: str = "", *, force: bool = False, renew: bool = False
+    hosts: list[Host], info: RunInfo, to: str = "", *, force: bool = False, renew: bool = False
 ) -> Plan:
     """Go back to the last release that was live before the current one, or to the one that `to` names.
 
@@ -70,15 +70,15 @@ def plan_rollback(
     if renew:
         refuse_unfit((host.target, host.state) for host in moving)
         sources = {place: release.id for place, release in found.items()}
-        planners = _planners(moving, order, "release", dict.fromkeys(found, order.release), sources)
+        planners = _planners(moving, info, "release", dict.fromkeys(found, info.release), sources)
         plans, title = [planner.release() for planner in planners], f"{title}, configured as now"
     else:
-        planners = _planners(moving, order, "rollback", {place: each.id for place, each in found.items()})
+        planners = _planners(moving, info, "rollback", {place: each.id for place, each in found.items()})
         plans = [planner.rollback() for planner in planners]
     return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
 
 
-def plan_restart(hosts: list[Host], order: Order) -> Plan:
+def plan_restart(hosts: list[Host], info: RunInfo) -> Plan:
     """Restart what is live on every host. Raises FapError where nothing is; ConfigError if no plugin does."""
     for host in hosts:
         if not host.state.current:
@@ -86,7 +86,7 @@ def plan_restart(hosts: list[Host], order: Order) -> Plan:
                 f"{host.place}: nothing is released there",
                 hint=f"see what runs where: faprelease status {_stage(hosts)}",
             )
-    planners = _planners(hosts, order, "release", {host.place: host.state.current for host in hosts})
+    planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.restart() for planner in planners)
     if not any(plan.publish for plan in plans):
         raise ConfigError(
@@ -96,25 +96,25 @@ def plan_restart(hosts: list[Host], order: Order) -> Plan:
     return Plan(title, plans, batch_wait=_batch_wait(hosts))
 
 
-def plan_recovery(hosts: list[Host], order: Order, found: Recovery) -> Plan:
+def plan_recovery(hosts: list[Host], info: RunInfo, found: Recovery) -> Plan:
     """End a rollout that was cut off: finish it, or (in `if_published`) take it back."""
     cut_off = found.rollout
     name = f"{cut_off.verb} {cut_off.release} in {_stage(hosts)}, which {cut_off.by or 'someone'} began"
     if found.action == "finish":
-        planners = [HostPlanner(host, order, host.state.rollout or cut_off) for host in found.published]
+        planners = [HostPlanner(host, info, host.state.rollout or cut_off) for host in found.published]
         return Plan(f"finish the {name}", tuple(planner.finish() for planner in planners))
     numbers = batches_of(found.published)
     plans = [
-        HostPlanner(host, order, host.state.rollout or cut_off, number).go_back()
+        HostPlanner(host, info, host.state.rollout or cut_off, number).go_back()
         for host, number in zip(found.published, numbers, strict=True)
     ]
-    plans += [HostPlanner(host, order, cut_off, max(numbers) + 1).discard() for host in found.prepared]
+    plans += [HostPlanner(host, info, cut_off, max(numbers) + 1).discard() for host in found.prepared]
     return Plan(f"take back the {name}", tuple(plans))
 
 
 def _planners(
     hosts: list[Host],
-    order: Order,
+    info: RunInfo,
     verb: Verb,
     wanted: Mapping[Place, str],
     sources: Mapping[Place, str] | None = None,
@@ -124,17 +124,17 @@ def _planners(
     for host, batch in zip(hosts, batches_of(hosts), strict=True):
         previous, foreign = _comes_from(host.state, verb)
         rollout = Rollout(
-            id=order.release,
+            id=info.release,
             verb=verb,
             release=wanted[host.place],
             previous=previous,
             foreign=foreign,
-            by=order.who,
-            entry=order.entry,
+            by=info.who,
+            entry=info.entry,
             hosts=everyone,
             copy_of=(sources or {}).get(host.place, ""),
         )
-        planners.append(HostPlanner(host, order, rollout, batch))
+        planners.append(HostPlanner(host, info, rollout, batch))
     return planners
 
 
@@ -151,12 +151,12 @@ def _comes_from(state: HostState, verb: Verb) -> tuple[str, str]:
     return state.current, "" if state.current else state.link
 
 
-def is_live(host: Host, order: Order, digest: str) -> bool:
+def is_live(host: Host, info: RunInfo, digest: str) -> bool:
     """The host runs the artifact of that digest, with the configuration of now, and its gate was passed."""
     live = host.state.release(host.state.current)
     if live is None or live.artifact is None or live.record.state != "live" or not live.present:
         return False
-    return live.artifact.digest == digest and live.record.config == host.config(order)
+    return live.artifact.digest == digest and live.record.config == host.config(info)
 
 
 def _curl_options(hosts: list[Host]) -> curl.Options:

@@ -35,13 +35,13 @@ class Host:
         """The host and the role."""
         return self.target.place
 
-    def config(self, order: "Order") -> str:
+    def config(self, info: "RunInfo") -> str:
         """The digest of what is configured for it."""
-        return config_digest(self.target, self.plugins, self.state.key or order.key)
+        return config_digest(self.target, self.plugins, self.state.key or info.key)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class RunInfo:
     """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
     release's id, which also names the rollout, and the key for digests of configurations where a host has
     none yet; and which entry of the stage's log is released, 0 for none."""
@@ -57,16 +57,16 @@ class Order:
 class HostPlanner:
     """Makes the plan of one host; the methods stand in the order in which their steps run."""
 
-    def __init__(self, host: Host, order: Order, rollout: Rollout, batch: int = 0) -> None:
+    def __init__(self, host: Host, info: RunInfo, rollout: Rollout, batch: int = 0) -> None:
         self.target, self.state, self.plugins = host.target, host.state, host.plugins
         self.settings, self.layout = host.target.settings, host.target.layout
-        self.order, self.rollout, self.batch = order, rollout, batch
+        self.info, self.rollout, self.batch = info, rollout, batch
         self.verb: str = rollout.verb
         self.goal = rollout.release
         self.previous, self.foreign = rollout.previous, rollout.foreign
         self.made = Preparation(host.target, self.goal)
-        self.key = host.state.key or order.key
-        self.config = host.config(order)
+        self.key = host.state.key or info.key
+        self.config = host.config(info)
 
     def release(self, *, runs_command: bool = False) -> HostPlan:
         """Fetch (or copy), install, publish; one host of all runs the release's own command between them."""
@@ -216,7 +216,7 @@ class HostPlanner:
 
     def _command(self) -> Iterator[Step]:
         yield release_command.step(
-            self.target, self.goal, self.made.environment_file, self._now(), self.order.who
+            self.target, self.goal, self.made.environment_file, self._now(), self.info.who
         )
 
     def _swap(self) -> Iterator[Step]:
@@ -267,7 +267,7 @@ class HostPlanner:
                 "lib/point",
                 "release/unpublish",
                 state=self.layout.state,
-                token=self.target.lock_token(self.order.token),
+                token=self.target.lock_token(self.info.token),
                 current=self.layout.current,
                 before=self.foreign,
             )
@@ -300,7 +300,7 @@ class HostPlanner:
             "lib/point",
             "release/swap",
             state=self.layout.state,
-            token=self.target.lock_token(self.order.token),
+            token=self.target.lock_token(self.info.token),
             current=self.layout.current,
             target=link_target(self.layout.current, release),
             release=release,
@@ -313,7 +313,7 @@ class HostPlanner:
         if found:
             return self._changed(found, state)
         return Record(
-            state=state, previous=self.previous, by=self.order.who, at=self._now(), config=self.config
+            state=state, previous=self.previous, by=self.info.who, at=self._now(), config=self.config
         )
 
     def _changed(self, release: Release, state: str) -> Record:
@@ -340,12 +340,12 @@ class HostPlanner:
             event=event,
             at=self._now(),
             leaving=leaving,
-            who=self.order.who,
+            who=self.info.who,
             note=self._note({"ended": ended}),
         )
 
     def _now(self) -> str:
-        return self.order.at.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.info.at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _note(self, said: dict[str, str | bool]) -> str:
         return msgspec.json.encode({"id": self.rollout.id, **said}).decode()

@@ -25,7 +25,7 @@ from faprelease.config.keys import Key
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan import preview
 from faprelease.plan.config_digest import config_digest
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.request import Request
 from faprelease.steps.model import HostPlan, Plan
@@ -88,13 +88,13 @@ class _Envelope(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def neutral_order(hosts: list[Host], release: str, salt: str) -> tuple[Order, str]:
-    """The order that a plan is made with for its digests, in which nothing is of one run alone, and a digest
-    of the configuration."""
+def neutral_info(hosts: list[Host], release: str, salt: str) -> tuple[RunInfo, str]:
+    """The run info that a plan's digests are made with, the same for every run, and a digest of the
+    configuration."""
     told = "".join(config_digest(host.target, host.plugins, salt) for host in hosts)
     key = hashlib.scrypt(told.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=32).hex()
-    order = Order(who="", at=datetime(2000, 1, 1, tzinfo=UTC), token="", release=release, key=key)
-    return order, hashlib.sha256(key.encode()).hexdigest()
+    info = RunInfo(who="", at=datetime(2000, 1, 1, tzinfo=UTC), token="", release=release, key=key)
+    return info, hashlib.sha256(key.encode()).hexdigest()
 
 
 def planned_hosts(plan: Plan | None, hosts: list[Host]) -> tuple[PlannedHost, ...]:
@@ -134,24 +134,24 @@ def made(
     request: Request,
     hosts: list[Host],
     *,
-    plan_of: Callable[[Order], Plan] | None,
-    order: Order,
+    plan_of: Callable[[RunInfo], Plan] | None,
+    info: RunInfo,
     digest: str,
     back: Back | None,
     salt: str,
     keys: Mapping[str, Key],
     shown: Preview | None,
 ) -> PlanFile:
-    """The file of a plan that `plan_of` makes of an order; None where there is nothing to do. `keys` are all
+    """The file of a plan that `plan_of` makes for a run; None where there is nothing to do. `keys` are all
     that can be flags."""
-    release = order.release if plan_of else ""
-    neutral, configuration = neutral_order(hosts, release, salt)
+    release = info.release if plan_of else ""
+    neutral, configuration = neutral_info(hosts, release, salt)
     flags, again = flags_to_keep(request.flags, keys)
     return PlanFile(
         format=FORMAT,
         fapkit=version("fapkit"),
-        made=order.at.replace(microsecond=0),
-        by=order.who,
+        made=info.at.replace(microsecond=0),
+        by=info.who,
         file=str(request.file),
         stage=request.stage,
         role=request.role,
@@ -226,9 +226,9 @@ def refuse_changed_hosts(planned: PlanFile, hosts: list[Host]) -> None:
     _refuse(planned, _changes(then, {host.place: _facts(host) for host in hosts}))
 
 
-def refuse_other_plan(planned: PlanFile, plan_of: Callable[[Order], Plan], hosts: list[Host]) -> None:
+def refuse_other_plan(planned: PlanFile, plan_of: Callable[[RunInfo], Plan], hosts: list[Host]) -> None:
     """Raise FapError if what is to be done now is not what was planned."""
-    neutral, configuration = neutral_order(hosts, planned.release, planned.salt)
+    neutral, configuration = neutral_info(hosts, planned.release, planned.salt)
     if configuration != planned.configuration:
         _refuse(planned, iter(["what is configured: deploy.yml, a flag, or a secret"]))
     then = {_place(each): each.scripts for each in planned.hosts}

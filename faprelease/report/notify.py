@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 
 from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError, RolledBackError
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.plugins.hooks import Context, Event, What
 from faprelease.steps.model import Plan
 
@@ -16,14 +16,14 @@ WAIT_SECONDS = 5.0
 
 @contextmanager
 def announced(
-    plan: Plan, hosts: list[Host], order: Order, verb: str, say: Callable[[str], None]
+    plan: Plan, hosts: list[Host], info: RunInfo, verb: str, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Tell that what runs inside began, and how it ended; what could not be told is only said."""
     listening = next((host for host in hosts if host.plugins.notified()), None)
     if listening is None:
         yield
         return
-    telling = _Telling(listening, plan, order, verb, say)
+    telling = _Telling(listening, plan, info, verb, say)
     telling.tell("started")
     try:
         yield
@@ -49,9 +49,9 @@ class _Telling:
     """One thread that tells one event after another, in order."""
 
     def __init__(
-        self, listening: Host, plan: Plan, order: Order, verb: str, say: Callable[[str], None]
+        self, listening: Host, plan: Plan, info: RunInfo, verb: str, say: Callable[[str], None]
     ) -> None:
-        self._plugins, self._plan, self._order, self._verb = listening.plugins, plan, order, verb
+        self._plugins, self._plan, self._order, self._verb = listening.plugins, plan, info, verb
         self._context, self._say = Context(listening.target, verb, "", ""), say
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)

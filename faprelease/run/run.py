@@ -1,12 +1,11 @@
-"""What every verb that meets hosts has in common: read deploy.yml, connect, lock, look, end what a killed run
-left, and carry out a plan.
+"""One run of a verb: read deploy.yml, connect, lock, read the hosts, recover, and execute a plan.
 
-A verb of its own reads like this:
+A verb reads like this:
 
-    walk = Walk.of(request, "restart", report)
-    with walk.scene(lock=True) as scene:
-        scene, _ = walk.settle(scene)
-        walk.carry_out(plan_restart(scene.hosts, scene.order), scene)
+    run = Run.of(request, "restart", report)
+    with run.connect(lock=True) as connected:
+        connected, _ = run.recover(connected)
+        run.execute(plan_restart(connected.hosts, connected.info), connected, execute.restart)
 """
 
 import getpass
@@ -32,7 +31,7 @@ from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError
 from faprelease.hosts.state import HostState, Rollout
 from faprelease.plan import ownership as managing
 from faprelease.plan.fleet import plan_recovery
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.recovery import Recovery, recovery
 from faprelease.plugins import hooks
 from faprelease.plugins.hooks import Context
@@ -48,21 +47,20 @@ from faprelease.steps.layout import next_release_id
 from faprelease.steps.model import Plan
 from faprelease.steps.place import Place
 
-Run = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
+Executor = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """What a verb decides from and acts on: the hosts as they were found, who this run is, and its open
-    sessions."""
+class ConnectedHosts:
+    """What a verb decides from and acts on: the state of each host, who runs it, and the open sessions."""
 
     hosts: list[Host]
-    order: Order
+    info: RunInfo
     connections: Connections
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk:
+class Run:
     """One run of a verb on the hosts that a request names."""
 
     request: Request
@@ -72,7 +70,7 @@ class Walk:
     report: Report
 
     @classmethod
-    def of(cls, request: Request, verb: str, report: Report) -> "Walk":
+    def of(cls, request: Request, verb: str, report: Report) -> "Run":
         """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
         file, options = load(request.file, request.flags)
         for warning in config.unknown_names(file, options):
@@ -85,13 +83,13 @@ class Walk:
             plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
-    def given(self, **found: str) -> "Walk":
+    def with_flags(self, **found: str) -> "Run":
         """The same with values that the run itself found out; they win over all others."""
         request, flags = self.request, {**self.request.flags, **found}
         options = hooks.options_of(self.file, flags)
         return replace(self, targets=config.targets(self.file, request.stage, request.role, flags, options))
 
-    def with_environment(self) -> "Walk":
+    def with_environment(self) -> "Run":
         """The same with the values of `environment` asked for: what a release needs to know, and to tell
         whether it is what runs already. Raises what `environment.resolve` raises."""
         return replace(self, targets=config.with_environment(self.targets, self.request.file.parent))
@@ -102,7 +100,7 @@ class Walk:
         return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
 
     @contextmanager
-    def scene(self, *, lock: bool, lost: dict[Place, str] | None = None) -> Iterator[Scene]:
+    def connect(self, *, lock: bool, lost: dict[Place, str] | None = None) -> Iterator[ConnectedHosts]:
         """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
 
         Raises LockedError, UnreachableError, FapError. With `lost`, hosts that can't be reached are left out,
@@ -123,10 +121,10 @@ class Walk:
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
-            order = Order(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
+            info = RunInfo(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
             if self.verb in managing.VERBS:
                 self._note_manager(hosts, connections, lock=lock)
-            yield Scene(hosts=hosts, order=order, connections=connections)
+            yield ConnectedHosts(hosts=hosts, info=info, connections=connections)
 
     def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
         managing.refuse_taken(hosts, self.request)
@@ -134,44 +132,46 @@ class Walk:
         if lock and managing.needs_note(hosts, manager):
             connections.run("note who manages", lambda target: managing.note(target, manager))
 
-    def settle(self, scene: Scene) -> tuple[Scene, Literal["", "finish", "undo"]]:
-        """End what runs that were cut off left on the hosts; the scene after it, and what the last of them
+    def recover(self, connected: ConnectedHosts) -> tuple[ConnectedHosts, Literal["", "finish", "undo"]]:
+        """Finish or undo rollouts that were cut off; return the hosts after it, and what the last of them
         needed. Raises FapError where only a part of its hosts is here, and what `execute` raises."""
         done: Literal["", "finish", "undo"] = ""
-        while left := recovery(scene.hosts):
-            plan, done = self.plan_recovery(scene, left), left.action
+        while left := recovery(connected.hosts):
+            plan, done = self.plan_recovery(connected, left), left.action
             self.report.begin(plan)
             with (
-                self._recorded(plan, scene, left.rollout),
+                self._recorded(plan, connected, left.rollout),
                 self._under_way(plan) as stop,
             ):
                 if done == "undo":
-                    execute.undo(plan, scene.connections, self.report, time.monotonic)
+                    execute.undo(plan, connected.connections, self.report, time.monotonic)
                 else:
-                    execute.run(plan, scene.connections, self.report, time.monotonic, stop, more=True)
-            scene = replace(scene, hosts=self._hosts(scene.connections.look_again()))
-        return scene, done
+                    execute.run(plan, connected.connections, self.report, time.monotonic, stop, more=True)
+            connected = replace(connected, hosts=self._hosts(connected.connections.look_again()))
+        return connected, done
 
-    def plan_recovery(self, scene: Scene, left: Recovery) -> Plan:
-        """How `settle` ends a rollout that was cut off; raises FapError where only a part of its hosts is
+    def plan_recovery(self, connected: ConnectedHosts, left: Recovery) -> Plan:
+        """How `recover` ends a rollout that was cut off; raises FapError where only a part of its hosts is
         here."""
         self._refuse_half_of(left)
-        return plan_recovery(scene.hosts, scene.order, left)
+        return plan_recovery(connected.hosts, connected.info, left)
 
-    def carry_out(self, plan: Plan, scene: Scene, run: Run = execute.run) -> None:
+    def execute(self, plan: Plan, connected: ConnectedHosts, how: Executor = execute.run) -> None:
         """Run a plan, and say so; raises what `run` raises, and what `_under_way` does."""
         self.report.begin(plan)
         with (
-            announced(plan, scene.hosts, scene.order, self.verb, self.report.say),
+            announced(plan, connected.hosts, connected.info, self.verb, self.report.say),
             self._under_way(plan) as stop,
         ):
-            run(plan, scene.connections, self.report, time.monotonic, stop)
+            how(plan, connected.connections, self.report, time.monotonic, stop)
         self.report.end(plan)
 
-    def _recorded(self, plan: Plan, scene: Scene, rollout: Rollout) -> AbstractContextManager[None]:
+    def _recorded(
+        self, plan: Plan, connected: ConnectedHosts, rollout: Rollout
+    ) -> AbstractContextManager[None]:
         if self.request.manager == "converge":  # which writes down by itself where the host stands
             return nullcontext()
-        return released.recorded(plan, scene.hosts, scene.order, rollout, self.report)
+        return released.recorded(plan, connected.hosts, connected.info, rollout, self.report)
 
     @contextmanager
     def named_hints(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from artifact_store.core import actor
 from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
 from faprelease.errors import FapError
 from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.report.events import HostEnded
 from faprelease.report.report import Report
 from faprelease.run.store_head import Promoted, store_of
@@ -17,7 +17,7 @@ from faprelease.steps.place import Place
 
 @contextmanager
 def recorded(
-    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
+    plan: Plan, hosts: list[Host], info: RunInfo, what: Promoted | Rollout | Verb, report: Report
 ) -> Iterator[None]:
     """Record how what runs inside ends, if a store is named that can be written.
 
@@ -27,11 +27,11 @@ def recorded(
     try:
         yield
     finally:
-        _write(plan, hosts, order, what, report)
+        _write(plan, hosts, info, what, report)
 
 
 def _write(
-    plan: Plan, hosts: list[Host], order: Order, what: Promoted | Rollout | Verb, report: Report
+    plan: Plan, hosts: list[Host], info: RunInfo, what: Promoted | Rollout | Verb, report: Report
 ) -> None:
     where = store_of(hosts[0].target)
     if not where:
@@ -41,7 +41,7 @@ def _write(
     try:
         store = open_store(where)
         if store.can_write:
-            for record in records(plan, hosts, order, what, report.ended):
+            for record in records(plan, hosts, info, what, report.ended):
                 store.record_release(record)
     except FapError as error:
         report.say(f"warning: the store has no record of this {_action(what)}: {error.message}")
@@ -50,7 +50,7 @@ def _write(
 def records(
     plan: Plan,
     hosts: list[Host],
-    order: Order,
+    info: RunInfo,
     what: Promoted | Rollout | Verb,
     ended: Mapping[Place, HostEnded],
 ) -> list[ReleaseRecord]:
@@ -83,11 +83,11 @@ def records(
                 entry=what.entry if isinstance(what, Promoted | Rollout) else 0,
                 outcome=whole(outcomes.values()),
                 hosts=tuple(HostOutcome(host=host, outcome=outcome) for host, outcome in outcomes.items()),
-                who=order.who,
-                at=order.at.replace(microsecond=0),
+                who=info.who,
+                at=info.at.replace(microsecond=0),
                 ci=actor.ci_run(),
                 # A run that ends another one's rollout does its own beside it.
-                operation=f"{order.token}-{what.id}" if isinstance(what, Rollout) else order.token,
+                operation=f"{info.token}-{what.id}" if isinstance(what, Rollout) else info.token,
             )
         )
     return made

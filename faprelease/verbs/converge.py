@@ -38,7 +38,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute
 from faprelease.run import store_head as promoted
-from faprelease.run.run import Scene, Walk, load
+from faprelease.run.run import ConnectedHosts, Run, load
 from faprelease.run.store_head import Promoted
 from faprelease.verbs import converge_memory as remembered
 from faprelease.verbs import converge_store as hostrecords
@@ -164,8 +164,8 @@ def _says(record: HostRecord) -> tuple[str, ...]:
     return (record.outcome, record.digest, record.config, record.release)
 
 
-def _for_entry(scene: Scene, found: Promoted) -> Scene:
-    return replace(scene, order=replace(scene.order, entry=found.entry))
+def _for_entry(connected: ConnectedHosts, found: Promoted) -> ConnectedHosts:
+    return replace(connected, info=replace(connected.info, entry=found.entry))
 
 
 def _refuse_lower(found: Promoted, seen: int) -> None:
@@ -196,25 +196,25 @@ class _Convergence:
         return None
 
     def run(self) -> None:
-        walk = self._walk()
-        found = promoted.find(walk.targets[0], self._request.file.parent)
+        run = self._run()
+        found = promoted.find(run.targets[0], self._request.file.parent)
         self._tell(version=found.version, digest=found.digest, entry=found.entry)
-        walk = walk.given(curl_url=found.url, curl_sha256=found.digest).with_environment()
-        with walk.scene(lock=not walk.dry_run) as scene:
-            state = scene.hosts[0].target.layout.state
+        run = run.with_flags(curl_url=found.url, curl_sha256=found.digest).with_environment()
+        with run.connect(lock=not run.dry_run) as connected:
+            state = connected.hosts[0].target.layout.state
             self._memory = remembered.read(state)
             _refuse_lower(found, self._memory.entry)
-            self._tell(was=scene.hosts[0].state.current, now=scene.hosts[0].state.current)
-            if walk.dry_run:
-                self._plan(scene, found)
+            self._tell(was=connected.hosts[0].state.current, now=connected.hosts[0].state.current)
+            if run.dry_run:
+                self._plan(connected, found)
                 return
             self._keep(state, entry=found.entry)
-            error = self.caught(lambda: self._bring(walk, walk.settle(scene)[0], found))
-            self._write_down(scene, state)
+            error = self.caught(lambda: self._bring(run, run.recover(connected)[0], found))
+            self._write_down(connected, state)
             if error:
                 raise error
 
-    def _walk(self) -> Walk:
+    def _run(self) -> Run:
         """This machine alone, whatever `hosts` and `connection` say of it."""
         asked = self._request
         if not asked.role:
@@ -234,26 +234,26 @@ class _Convergence:
         self._tell(host=name)
         flags = {**asked.flags, "hosts": [name], "connection": "local"}
         self._request = replace(asked, flags=flags, manager="converge", confirmed=True)
-        return Walk.of(self._request, "release", self._report)
+        return Run.of(self._request, "release", self._report)
 
-    def _plan(self, scene: Scene, found: Promoted) -> None:
+    def _plan(self, connected: ConnectedHosts, found: Promoted) -> None:
         """What a run would do, as far as can be told without the lock."""
-        scene, host = _for_entry(scene, found), scene.hosts[0]
-        self._tell(outcome="planned", config=host.config(scene.order))
-        if recovery(scene.hosts):
+        connected, host = _for_entry(connected, found), connected.hosts[0]
+        self._tell(outcome="planned", config=host.config(connected.info))
+        if recovery(connected.hosts):
             self._report.say("a run was cut off here; the next one ends it first")
-        elif plan_look(scene.hosts, scene.order, found.name):
+        elif plan_look(connected.hosts, connected.info, found.name):
             self._tell(outcome="unchanged")
         else:
             self._hold_back(host, found)
-            self._report.say(f"would do: {plan_release(scene.hosts, scene.order, found.name).title}")
+            self._report.say(f"would do: {plan_release(connected.hosts, connected.info, found.name).title}")
 
-    def _bring(self, walk: Walk, scene: Scene, found: Promoted) -> None:
-        scene, host = _for_entry(scene, found), scene.hosts[0]
-        self._tell(now=host.state.current, config=host.config(scene.order))
-        look = plan_look(scene.hosts, scene.order, found.name)
+    def _bring(self, run: Run, connected: ConnectedHosts, found: Promoted) -> None:
+        connected, host = _for_entry(connected, found), connected.hosts[0]
+        self._tell(now=host.state.current, config=host.config(connected.info))
+        look = plan_look(connected.hosts, connected.info, found.name)
         if look:
-            wrong = execute.look(look, scene.connections, self._report, time.monotonic)
+            wrong = execute.look(look, connected.connections, self._report, time.monotonic)
             if not wrong:
                 self._tell(outcome="unchanged")
                 return
@@ -263,9 +263,9 @@ class _Convergence:
                     hint="see what it lacks; to release it anew: the same with --again",
                 )
         self._hold_back(host, found)
-        plan = plan_release(scene.hosts, scene.order, found.name)
+        plan = plan_release(connected.hosts, connected.info, found.name)
         try:
-            walk.carry_out(plan, scene)
+            run.execute(plan, connected)
         finally:
             for ended in self._report.ended.values():
                 self._tell(now=ended.release, changed=ended.outcome != "failed")
@@ -291,30 +291,30 @@ class _Convergence:
             "or promote another version, or change the configuration; to try it once more here: --again",
         )
 
-    def _write_down(self, scene: Scene, state: str) -> None:
+    def _write_down(self, connected: ConnectedHosts, state: str) -> None:
         """Where the host stands, if that changed: here first, and then in the store."""
         if self.told.outcome == "stopped":
-            self._keep(state, stopped=scene.order.release)
-        record, last = self._record(scene), self._memory.last
+            self._keep(state, stopped=connected.info.release)
+        record, last = self._record(connected), self._memory.last
         if record and not (last and _says(last) == _says(record)):
             self._keep(state, last=record, recorded=False)
         if self._memory.last and not self._memory.recorded:
             try:
-                hostrecords.write(scene.hosts[0].target, self._memory.last)
+                hostrecords.write(connected.hosts[0].target, self._memory.last)
             except FapError as error:
                 self._report.say(f"warning: the store does not know of this yet: {error.message}")
                 return
             self._keep(state, recorded=True)
 
-    def _record(self, scene: Scene) -> HostRecord | None:
+    def _record(self, connected: ConnectedHosts) -> HostRecord | None:
         """What is to be written down of this run, None for nothing."""
         told, last = self.told, self._memory.last
         outcome, held_back = _RECORDED.get(told.outcome), told.outcome == "held back"
         if outcome is None or (held_back and _did_not_stay(last, (told.digest, told.config))):
             return None
-        tried = scene.order.release if told.changed else ""
+        tried = connected.info.release if told.changed else ""
         return HostRecord(
-            app=scene.hosts[0].target.settings.project_name,
+            app=connected.hosts[0].target.settings.project_name,
             stage=told.stage,
             role=told.role,
             host=told.host,
@@ -328,7 +328,7 @@ class _Convergence:
             problem=told.problem,
             at=datetime.now(UTC).replace(microsecond=0),
             fapkit=metadata.version("fapkit"),
-            operation=scene.order.token,
+            operation=connected.info.token,
         )
 
     def _keep(self, state: str, **known: object) -> None:

@@ -12,7 +12,7 @@ from faprelease.errors import FapError
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import store_head as promoted
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs import status as inspection
 from faprelease.views import host_report as look
@@ -50,18 +50,18 @@ def compare(request: Request, other: str) -> list[Finding]:
 
 
 def _examine(request: Request, verb: str) -> Examined:
-    walk, lost = Walk.of(request, verb, Report()), dict[Place, str]()
-    store, wanted = _promoted(walk.targets, request.file.parent)
-    with walk.scene(lock=False, lost=lost) as scene:
+    run, lost = Run.of(request, verb, Report()), dict[Place, str]()
+    store, wanted = _promoted(run.targets, request.file.parent)
+    with run.connect(lock=False, lost=lost) as connected:
         began = time.time()
-        said = scene.connections.run(
+        said = connected.connections.run(
             "look for a diagnosis",
             lambda target: look.step(
                 target, wanted.get(target.settings.project_name), _supervisor_conf(target)
             ),
         )
         clock = (began, time.time())
-        health = inspection.health(scene) if verb == "doctor" else {}
+        health = inspection.health(connected) if verb == "doctor" else {}
     patients = tuple(
         Patient(
             target=host.target,
@@ -71,7 +71,7 @@ def _examine(request: Request, verb: str) -> Examined:
             wanted=wanted.get(host.target.settings.project_name),
             health=health.get(host.place, ""),
         )
-        for host in scene.hosts
+        for host in connected.hosts
     )
     return Examined(case=Case(patients=patients), lost=lost, store=store)
 

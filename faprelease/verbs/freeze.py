@@ -11,44 +11,44 @@ from faprelease.config.target import Target
 from faprelease.hosts import state as facts
 from faprelease.hosts.state import Freeze
 from faprelease.run.connections import frozen
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import Step, host_script
 
 
-def freeze(walk: Walk, why: str) -> None:
+def freeze(run: Run, why: str) -> None:
     """Keep everybody from releasing to the hosts; what runs there now goes on.
 
     Raises FrozenError where someone did it before, and leaves no host frozen by this call then.
     """
-    with walk.scene(lock=False) as scene:
-        for host in scene.hosts:
+    with run.connect(lock=False) as connected:
+        for host in connected.hosts:
             if host.state.frozen:
                 raise frozen(host.target, host.state.frozen)
-        mark = Freeze(who=scene.order.who, at=_now(), why=why)
-        scene.connections.run("freeze", lambda target: _freeze(target, mark))
-    settings = walk.targets[0].settings
-    walk.report.say(f"{settings.stage} is frozen on {_hosts(walk)}: {why}")
-    for host in scene.hosts:
+        mark = Freeze(who=connected.info.who, at=_now(), why=why)
+        connected.connections.run("freeze", lambda target: _freeze(target, mark))
+    settings = run.targets[0].settings
+    run.report.say(f"{settings.stage} is frozen on {_hosts(run)}: {why}")
+    for host in connected.hosts:
         if host.state.locked:
-            walk.report.say(f"{host.place}: the run of {host.state.locked} goes on to its end")
-    walk.report.say(f"to let go: faprelease unlock {walk.request.stage} {walk.request.role or ''}".rstrip())
+            run.report.say(f"{host.place}: the run of {host.state.locked} goes on to its end")
+    run.report.say(f"to let go: faprelease unlock {run.request.stage} {run.request.role or ''}".rstrip())
 
 
-def unfreeze(walk: Walk, *, force: bool) -> None:
+def unfreeze(run: Run, *, force: bool) -> None:
     """Let releases begin again; with `force`, a run that holds the lock now loses it too."""
-    with walk.scene(lock=False) as scene:
-        said = scene.connections.run("unlock", lambda target: _unfreeze(target, scene, force=force))
-    for host in scene.hosts:
+    with run.connect(lock=False) as connected:
+        said = connected.connections.run("unlock", lambda target: _unfreeze(target, connected, force=force))
+    for host in connected.hosts:
         lines = said[host.place].splitlines()
         for line in lines:
             text = f"it was {facts.read_freeze(line)}" if line.startswith("{") else line
-            walk.report.say(f"{host.place}: unlocked; {text}")
+            run.report.say(f"{host.place}: unlocked; {text}")
         if not lines:
-            walk.report.say(f"{host.place}: was not frozen")
+            run.report.say(f"{host.place}: was not frozen")
         if host.state.locked and not force:
-            walk.report.say(
+            run.report.say(
                 f"{host.place}: a run of {host.state.locked} is under way, and its lock goes with it;"
-                f" to break it: faprelease unlock {walk.request.stage} {host.target.settings.role} --force"
+                f" to break it: faprelease unlock {run.request.stage} {host.target.settings.role} --force"
             )
 
 
@@ -63,7 +63,7 @@ def _freeze(target: Target, mark: Freeze) -> Step:
     )
 
 
-def _unfreeze(target: Target, scene: Scene, *, force: bool) -> Step:
+def _unfreeze(target: Target, connected: ConnectedHosts, *, force: bool) -> Step:
     return host_script(
         "unlock",
         "lib/guard",
@@ -71,7 +71,7 @@ def _unfreeze(target: Target, scene: Scene, *, force: bool) -> Step:
         "lock/unfreeze",
         state=target.layout.state,
         force="yes" if force else "",
-        line=_line("broke the lock" if force else "unlocked", scene.order.who, _now()),
+        line=_line("broke the lock" if force else "unlocked", connected.info.who, _now()),
     )
 
 
@@ -83,5 +83,5 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _hosts(walk: Walk) -> str:
-    return ", ".join(dict.fromkeys(target.host for target in walk.targets))
+def _hosts(run: Run) -> str:
+    return ", ".join(dict.fromkeys(target.host for target in run.targets))

@@ -13,7 +13,7 @@ from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.plan.host import Host
 from faprelease.plugins.hooks import Context
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from faprelease.steps.model import Step, host_script, read_host_file
 from faprelease.transports import interactive
 
@@ -29,34 +29,34 @@ class Where:
     release: str = ""
 
 
-def once(walk: Walk, argv: Sequence[str], where: Where, *, title: str, event: str = "once") -> int:
+def once(run: Run, argv: Sequence[str], where: Where, *, title: str, event: str = "once") -> int:
     """Run a command on one host of the role, or on one after another up to the first where it fails; its exit
     code. `title` is what the ledger calls it, as arguments may be secrets.
 
     Raises UsageError for a host that is not there, FapError where there is no such release.
     """
-    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
-        releases = {host.place: _release(host, where.release) for host in scene.hosts}
-        order = scene.order
-    for host in scene.hosts:
+    with on_chosen_hosts(run, where).connect(lock=False) as connected:
+        releases = {host.place: _release(host, where.release) for host in connected.hosts}
+        info = connected.info
+    for host in connected.hosts:
         if where.everywhere:
-            walk.report.say(f"{host.place}:")
+            run.report.say(f"{host.place}:")
         release = releases[host.place]
-        line = {**begun(event, order.who, title), "release": release}
-        code = run_in(host.target, release, argv, line, order.token, told=host.target.layout.state)
+        line = {**begun(event, info.who, title), "release": release}
+        code = run_in(host.target, release, argv, line, info.token, told=host.target.layout.state)
         if code:
             return code
     return 0
 
 
-def logs(walk: Walk, where: Where, *, follow: bool) -> int:
+def logs(run: Run, where: Where, *, follow: bool) -> int:
     """Show what the plugins say is the log of what runs; the exit code of what shows it.
 
     Raises ConfigError if no plugin knows.
     """
-    with on_chosen_hosts(walk, where).scene(lock=False) as scene:
+    with on_chosen_hosts(run, where).connect(lock=False) as connected:
         pass
-    for host in scene.hosts:
+    for host in connected.hosts:
         running = host.target.layout.release(host.state.current) if host.state.current else ""
         steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
         if not steps:
@@ -65,7 +65,7 @@ def logs(walk: Walk, where: Where, *, follow: bool) -> int:
                 hint="supervisorctl and systemd do; a plugin of your own has a hook deploy_logs",
             )
         if where.everywhere:
-            walk.report.say(f"{host.place}:")
+            run.report.say(f"{host.place}:")
         code = interactive.run(login_of(host.target), _together(steps), on_interrupt="")
         if code:
             return code
@@ -135,15 +135,15 @@ def _together(steps: Sequence[Step]) -> str:
     return "\n".join([*(f"(\n{step.script}\n) &" for step in steps), "wait"])
 
 
-def on_chosen_hosts(walk: Walk, where: Where) -> Walk:
-    """The walk over those hosts alone: others may be down. Raises UsageError for one that is not there."""
+def on_chosen_hosts(run: Run, where: Where) -> Run:
+    """The run on those hosts alone: others may be down. Raises UsageError for one that is not there."""
     if where.everywhere:
-        return walk
-    named = [target for target in walk.targets if not where.host or target.host == where.host]
+        return run
+    named = [target for target in run.targets if not where.host or target.host == where.host]
     if not named:
-        known = ", ".join(target.host for target in walk.targets)
+        known = ", ".join(target.host for target in run.targets)
         raise UsageError(f"{where.host} is no host of this role", hint=f"one of: {known}")
-    return replace(walk, targets=named[:1])
+    return replace(run, targets=named[:1])
 
 
 def _release(host: Host, wanted: str) -> str:

@@ -12,7 +12,7 @@ from faprelease.hosts.state import Verb
 from faprelease.plan import preview, release_command
 from faprelease.plan import saved as planfile
 from faprelease.plan.fleet import plan_look, plan_release, plan_restart, plan_rollback
-from faprelease.plan.host import Order
+from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
 from faprelease.plan.saved import Back, PlanFile
@@ -23,7 +23,7 @@ from faprelease.request import Request
 from faprelease.run import execute
 from faprelease.run import store_head as promoted
 from faprelease.run import store_record as released
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.run.store_head import Promoted
 from faprelease.steps.model import Plan
 
@@ -36,42 +36,42 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
 
     Raises FapError and its kin; what was published by then is taken back.
     """
-    walk, found = Walk.of(request, "release", report), None
-    if not walk.targets[0].plugin_values["curl_url"]:
-        found = promoted.find(walk.targets[0], request.file.parent)
-        walk = walk.given(curl_url=found.url, curl_sha256=found.digest)
+    run, found = Run.of(request, "release", report), None
+    if not run.targets[0].plugin_values["curl_url"]:
+        found = promoted.find(run.targets[0], request.file.parent)
+        run = run.with_flags(curl_url=found.url, curl_sha256=found.digest)
     what = found.name if found else ""
-    for target in walk.targets:
+    for target in run.targets:
         curl.check(Context(target, "release", "", "").options(curl.Options))
-    refuse_unreadable(walk.targets)
-    walk = walk.with_environment()
-    with walk.named_hints():
-        digest = _digest(walk, planned)
-    with walk.scene(lock=not walk.dry_run) as scene:
+    refuse_unreadable(run.targets)
+    run = run.with_environment()
+    with run.named_hints():
+        digest = _digest(run, planned)
+    with run.connect(lock=not run.dry_run) as connected:
         if planned:
-            planfile.refuse_changed_hosts(planned, scene.hosts)
-        if walk.dry_run and shows_recovery(walk, scene):
+            planfile.refuse_changed_hosts(planned, connected.hosts)
+        if run.dry_run and shows_recovery(run, connected):
             return
-        scene, _ = walk.settle(scene)
-        order = replace(scene.order, entry=found.entry if found else 0)
+        connected, _ = run.recover(connected)
+        info = replace(connected.info, entry=found.entry if found else 0)
         if planned and planned.release:
-            order = replace(order, release=planned.release)
-        scene = replace(scene, order=order)
+            info = replace(info, release=planned.release)
+        connected = replace(connected, info=info)
 
-        def plan_of(order: Order) -> Plan:
-            return plan_release(scene.hosts, order, what, rerun=request.rerun)
+        def plan_of(info: RunInfo) -> Plan:
+            return plan_release(connected.hosts, info, what, rerun=request.rerun)
 
-        look = plan_look(scene.hosts, scene.order, what, whole=True)
-        if look and _is_well(look, walk, scene):
-            _keep(walk, scene, None, None, digest=digest)
+        look = plan_look(connected.hosts, connected.info, what, whole=True)
+        if look and _is_well(look, run, connected):
+            _keep(run, connected, None, None, digest=digest)
             return
         if planned:
-            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
-        plan = plan_of(scene.order)
-        if walk.dry_run:
-            _keep(walk, scene, plan_of, show(plan, walk, scene), digest=digest)
+            planfile.refuse_other_plan(planned, plan_of, connected.hosts)
+        plan = plan_of(connected.info)
+        if run.dry_run:
+            _keep(run, connected, plan_of, show(plan, run, connected), digest=digest)
             return
-        execute_and_record(plan, walk, scene, found or "release")
+        execute_and_record(plan, run, connected, found or "release")
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
@@ -100,36 +100,36 @@ def rollback(
 
     With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
     """
-    walk = Walk.of(request, "rollback", report)
+    run = Run.of(request, "rollback", report)
     if renew:
-        walk = walk.with_environment()
-    with walk.scene(lock=not walk.dry_run) as scene:
+        run = run.with_environment()
+    with run.connect(lock=not run.dry_run) as connected:
         if planned:
-            planfile.refuse_changed_hosts(planned, scene.hosts)
-        if walk.dry_run and shows_recovery(walk, scene):
+            planfile.refuse_changed_hosts(planned, connected.hosts)
+        if run.dry_run and shows_recovery(run, connected):
             return
-        scene, ended = walk.settle(scene)
+        connected, ended = run.recover(connected)
         if planned:
-            scene = replace(scene, order=replace(scene.order, release=planned.release))
+            connected = replace(connected, info=replace(connected.info, release=planned.release))
 
-        def plan_of(order: Order) -> Plan:
-            return plan_rollback(scene.hosts, order, to, force=force, renew=renew)
+        def plan_of(info: RunInfo) -> Plan:
+            return plan_rollback(connected.hosts, info, to, force=force, renew=renew)
 
         if planned:
-            planfile.refuse_other_plan(planned, plan_of, scene.hosts)
+            planfile.refuse_other_plan(planned, plan_of, connected.hosts)
         if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
-            plan = plan_of(scene.order)
-            if walk.dry_run:
+            plan = plan_of(connected.info)
+            if run.dry_run:
                 back = Back(to=to, force=force, renew=renew)
-                _keep(walk, scene, plan_of, show(plan, walk, scene), back=back)
+                _keep(run, connected, plan_of, show(plan, run, connected), back=back)
                 return
-            execute_and_record(plan, walk, scene, "rollback")
-    if any(target.settings.release_command for target in walk.targets):
+            execute_and_record(plan, run, connected, "rollback")
+    if any(target.settings.release_command for target in run.targets):
         report.say(f"  {release_command.CODE_ALONE}")
-    store = promoted.store_of(walk.targets[0])
+    store = promoted.store_of(run.targets[0])
     if store:
-        app = walk.targets[0].settings.project_name
+        app = run.targets[0].settings.project_name
         report.say(
             f"the log of {request.stage} still names the version that was left, and the next release\n"
             f"takes it again; to go back there too: fapstore --store {store} rollback {app} {request.stage}"
@@ -141,38 +141,38 @@ def restart(request: Request, report: Report) -> None:
 
     Raises PartlyDoneError where that fails: the batches after it are not touched.
     """
-    walk = Walk.of(request, "restart", report)
-    with walk.scene(lock=True) as scene:
-        scene, _ = walk.settle(scene)
-        walk.carry_out(plan_restart(scene.hosts, scene.order), scene, execute.restart)
+    run = Run.of(request, "restart", report)
+    with run.connect(lock=True) as connected:
+        connected, _ = run.recover(connected)
+        run.execute(plan_restart(connected.hosts, connected.info), connected, execute.restart)
 
 
-def execute_and_record(plan: Plan, walk: Walk, scene: Scene, what: Promoted | Verb) -> None:
+def execute_and_record(plan: Plan, run: Run, connected: ConnectedHosts, what: Promoted | Verb) -> None:
     """Carry a plan out, and have the store record how it ended; raises what `execute.run` raises."""
-    with released.recorded(plan, scene.hosts, scene.order, what, walk.report):
-        walk.carry_out(plan, scene)
+    with released.recorded(plan, connected.hosts, connected.info, what, run.report):
+        run.execute(plan, connected)
 
 
-def shows_recovery(walk: Walk, scene: Scene) -> bool:
+def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:
     """True if a rollout was cut off, which a dry run only shows how to end."""
-    left = recovery(scene.hosts)
-    if left and walk.request.output:
+    left = recovery(connected.hosts)
+    if left and run.request.output:
         raise FapError(
             f"nothing is planned while the {left.rollout.verb} that {left.rollout.by} began is cut off",
             hint=Hint("end it first: faprelease {stage}, or faprelease rollback {stage}"),
         )
     if left:
-        walk.report.say("a rollout was cut off; before anything else, the next run does this:")
-        show(walk.plan_recovery(scene, left), walk, scene)
+        run.report.say("a rollout was cut off; before anything else, the next run does this:")
+        show(run.plan_recovery(connected, left), run, connected)
     return left is not None
 
 
-def show(plan: Plan, walk: Walk, scene: Scene) -> Preview:
+def show(plan: Plan, run: Run, connected: ConnectedHosts) -> Preview:
     """Say what a plan would do; the URL is asked for what it holds."""
-    fetches = walk.verb == "release" and any(host.prepare for host in plan.hosts)
-    version, size = _look_into(walk.targets[0].plugin_values["curl_url"]) if fetches else ("", None)
-    shown = preview.preview(plan, scene.hosts, version=version, download=size)
-    walk.report.show_plan(shown, preview.scripts(plan) if walk.request.scripts else ())
+    fetches = run.verb == "release" and any(host.prepare for host in plan.hosts)
+    version, size = _look_into(run.targets[0].plugin_values["curl_url"]) if fetches else ("", None)
+    shown = preview.preview(plan, connected.hosts, version=version, download=size)
+    run.report.show_plan(shown, preview.scripts(plan) if run.request.scripts else ())
     return shown
 
 
@@ -192,40 +192,40 @@ def _look_into(url: str) -> tuple[str, int | None]:
 
 
 def _keep(
-    walk: Walk,
-    scene: Scene,
-    plan_of: Callable[[Order], Plan] | None,
+    run: Run,
+    connected: ConnectedHosts,
+    plan_of: Callable[[RunInfo], Plan] | None,
     shown: Preview | None,
     *,
     digest: str = "",
     back: Back | None = None,
 ) -> None:
     """Write the plan into the file that was asked for, if one was."""
-    file = walk.request.output
+    file = run.request.output
     if file:
         salt = os.urandom(16).hex()
         planfile.write(
             file,
             planfile.made(
-                walk.request,
-                scene.hosts,
+                run.request,
+                connected.hosts,
                 plan_of=plan_of,
-                order=scene.order,
+                info=connected.info,
                 digest=digest,
                 back=back,
                 salt=salt,
-                keys={**CORE, **hooks.options_of(walk.file, walk.request.flags)},
+                keys={**CORE, **hooks.options_of(run.file, run.request.flags)},
                 shown=shown,
             ),
         )
-        walk.report.say(f"to do this: faprelease apply {file}")
+        run.report.say(f"to do this: faprelease apply {file}")
 
 
-def _digest(walk: Walk, planned: PlanFile | None) -> str:
+def _digest(run: Run, planned: PlanFile | None) -> str:
     """The sha256 of what is released, empty if nobody says; raises FapError for another than was planned, and
     ConfigError for a plan in a file without one."""
-    digest = Context(walk.targets[0], "release", "", "").options(curl.Options).curl_sha256.lower()
-    if walk.request.output and not digest:
+    digest = Context(run.targets[0], "release", "", "").options(curl.Options).curl_sha256.lower()
+    if run.request.output and not digest:
         raise ConfigError(
             "a plan in a file has to say which bytes are released", hint="give --curl-sha256 HEX too"
         )
@@ -237,13 +237,13 @@ def _digest(walk: Walk, planned: PlanFile | None) -> str:
     return digest
 
 
-def _is_well(look: Plan, walk: Walk, scene: Scene) -> bool:
-    wrong = execute.look(look, scene.connections, walk.report, time.monotonic)
+def _is_well(look: Plan, run: Run, connected: ConnectedHosts) -> bool:
+    wrong = execute.look(look, connected.connections, run.report, time.monotonic)
     releases = ", ".join(dict.fromkeys(host.release for host in look.hosts))
     if wrong:
-        walk.report.say(f"{releases} is live already, but not well, so it is released anew:\n{wrong}")
+        run.report.say(f"{releases} is live already, but not well, so it is released anew:\n{wrong}")
         return False
-    walk.report.say(
+    run.report.say(
         f"nothing to do: {releases} is live and well on all hosts,"
         " the same artifact with the same configuration"
     )

@@ -10,7 +10,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute
 from faprelease.run import store_head as promoted
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import HostPlan, Phase, Result
 from faprelease.steps.place import Place
 from faprelease.views import history
@@ -25,22 +25,22 @@ def status(request: Request, *, verify: bool = False) -> list[Standing]:
 
     Raises FapError where a host's records can't be read.
     """
-    walk, lost = Walk.of(request, "status", Report()), dict[Place, str]()
-    with walk.scene(lock=False, lost=lost) as scene:
-        well = health(scene)
-        said = scene.connections.run("verify", look.changed_files) if verify else {}
-    found = [(host.target, host.state) for host in scene.hosts]
+    run, lost = Run.of(request, "status", Report()), dict[Place, str]()
+    with run.connect(lock=False, lost=lost) as connected:
+        well = health(connected)
+        said = connected.connections.run("verify", look.changed_files) if verify else {}
+    found = [(host.target, host.state) for host in connected.hosts]
     changed = {place: look.parse_changed(text) for place, text in said.items()}
-    return standings(found, well, changed, _named(walk, lost))
+    return standings(found, well, changed, _named(run, lost))
 
 
 def releases(request: Request) -> list[Held]:
     """Every release on every host. Raises FapError, UnreachableError."""
-    with Walk.of(request, "releases", Report()).scene(lock=False) as scene:
-        said = scene.connections.run("measure", measure)
+    with Run.of(request, "releases", Report()).connect(lock=False) as connected:
+        said = connected.connections.run("measure", measure)
         return [
             each
-            for host in scene.hosts
+            for host in connected.hosts
             for each in held(host.target, host.state, parse_sizes(said[host.place]))
         ]
 
@@ -50,20 +50,20 @@ def events(request: Request) -> list[Event]:
 
     Raises FapError, UnreachableError.
     """
-    walk = Walk.of(request, "history", Report())
-    with walk.scene(lock=False) as scene:
-        said = scene.connections.run("read the ledgers", history.read_ledger)
-    ledgers = [(target, history.parse(said[target.place])) for target in walk.targets]
-    return history.merge(ledgers, promoted.releases(walk.targets[0], request.role))
+    run = Run.of(request, "history", Report())
+    with run.connect(lock=False) as connected:
+        said = connected.connections.run("read the ledgers", history.read_ledger)
+    ledgers = [(target, history.parse(said[target.place])) for target in run.targets]
+    return history.merge(ledgers, promoted.releases(run.targets[0], request.role))
 
 
-def health(scene: Scene) -> dict[Place, str]:
+def health(connected: ConnectedHosts) -> dict[Place, str]:
     """What the plugins' checks find of all that is live, by place: `well`, or what is wrong."""
-    live = [host for host in scene.hosts if _is_live(host)]
+    live = [host for host in connected.hosts if _is_live(host)]
     if not live:
         return {}
-    plan = plan_check(live, scene.order)
-    wrong = execute.check(plan, scene.connections, _Silent(), time.monotonic)
+    plan = plan_check(live, connected.info)
+    wrong = execute.check(plan, connected.connections, _Silent(), time.monotonic)
     looked_at = [host.place for host in plan.hosts if host.prepare]
     return {place: wrong.get(place, "well") for place in looked_at}
 
@@ -73,8 +73,8 @@ def _is_live(host: Host) -> bool:
     return live is not None and live.present
 
 
-def _named(walk: Walk, lost: dict[Place, str]) -> list[tuple[Target, str]]:
-    return [(target, lost[target.place]) for target in walk.targets if target.place in lost]
+def _named(run: Run, lost: dict[Place, str]) -> list[tuple[Target, str]]:
+    return [(target, lost[target.place]) for target in run.targets if target.place in lost]
 
 
 class _Silent:

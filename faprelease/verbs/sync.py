@@ -11,7 +11,7 @@ from faprelease.plugins.hooks import Context
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import store_head as promoted
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.run.store_head import Promoted
 from faprelease.verbs.release import execute_and_record, show, shows_recovery
 
@@ -22,28 +22,28 @@ def sync(request: Request, report: Report) -> None:
     Where the hosts run several, or none, it is what the stage's log names. Raises UsageError if nothing says
     where to get it, and what a release raises.
     """
-    walk = Walk.of(request, "release", report)
-    with walk.scene(lock=not walk.dry_run) as scene:
-        if walk.dry_run and shows_recovery(walk, scene):
+    run = Run.of(request, "release", report)
+    with run.connect(lock=not run.dry_run) as connected:
+        if run.dry_run and shows_recovery(run, connected):
             return
-        scene, _ = walk.settle(scene)
-        wanted = what_the_hosts_run(scene.hosts)
-        walk, found = _named(walk, wanted)
-        walk = walk.with_environment()
-        scene = _again(walk, scene, found)
-        digest = walk.targets[0].plugin_values["curl_sha256"].lower()
-        lagging = [host for host in scene.hosts if not is_live(host, scene.order, digest)]
+        connected, _ = run.recover(connected)
+        wanted = what_the_hosts_run(connected.hosts)
+        run, found = _named(run, wanted)
+        run = run.with_environment()
+        connected = _again(run, connected, found)
+        digest = run.targets[0].plugin_values["curl_sha256"].lower()
+        lagging = [host for host in connected.hosts if not is_live(host, connected.info, digest)]
         name = found.name if found else (wanted.version if wanted else "") or digest[:12]
         if not lagging:
             report.say(f"nothing to do: all hosts run {name}, with the same configuration")
             return
         # What release_command does was done when the others were released to.
-        plan = plan_release(lagging, scene.order, name, command=wanted is None)
-        scene = replace(scene, hosts=lagging)
-        if walk.dry_run:
-            show(plan, walk, scene)
+        plan = plan_release(lagging, connected.info, name, command=wanted is None)
+        connected = replace(connected, hosts=lagging)
+        if run.dry_run:
+            show(plan, run, connected)
             return
-        execute_and_record(plan, walk, scene, found or "release")
+        execute_and_record(plan, run, connected, found or "release")
 
 
 def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
@@ -56,9 +56,9 @@ def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
     return next(iter(live)) if len(live) == 1 else None
 
 
-def _named(walk: Walk, wanted: Unpacked | None) -> tuple[Walk, Promoted | None]:
-    """The walk with a URL and a sha256 for what is to be released."""
-    options = Context(walk.targets[0], "release", "", "").options(curl.Options)
+def _named(run: Run, wanted: Unpacked | None) -> tuple[Run, Promoted | None]:
+    """The run with a URL and a sha256 for what is to be released."""
+    options = Context(run.targets[0], "release", "", "").options(curl.Options)
     if options.curl_url:
         digest = options.curl_sha256 or (wanted.digest if wanted else "")
         if not digest:
@@ -66,23 +66,23 @@ def _named(walk: Walk, wanted: Unpacked | None) -> tuple[Walk, Promoted | None]:
                 "nothing says which bytes that URL has",
                 hint="add --curl-sha256 HEX, or name a store in deploy.yml",
             )
-        return walk.given(curl_sha256=digest), None
-    if not promoted.store_of(walk.targets[0]):
+        return run.with_flags(curl_sha256=digest), None
+    if not promoted.store_of(run.targets[0]):
         what = f"version {wanted.version}, sha256 {wanted.digest}" if wanted else "nothing in common"
         raise UsageError(
             f"nothing says where to get what the stage runs ({what})",
             hint="give --curl-url URL, or name the store in deploy.yml: store: s3://bucket/prefix",
         )
-    folder = walk.request.file.parent
-    found = promoted.find(walk.targets[0], folder)
+    folder = run.request.file.parent
+    found = promoted.find(run.targets[0], folder)
     if wanted and wanted.version and wanted.digest != found.digest:
         # Promoted, but not yet released: new hosts get what the others run.
-        found = promoted.version(walk.targets[0], folder, wanted.version)
-    return walk.given(curl_url=found.url, curl_sha256=found.digest), found
+        found = promoted.version(run.targets[0], folder, wanted.version)
+    return run.with_flags(curl_url=found.url, curl_sha256=found.digest), found
 
 
-def _again(walk: Walk, scene: Scene, found: Promoted | None) -> Scene:
+def _again(run: Run, connected: ConnectedHosts, found: Promoted | None) -> ConnectedHosts:
     """The same hosts, told what is to be released."""
-    targets = {target.place: target for target in walk.targets}
-    hosts = [replace(host, target=targets[host.place]) for host in scene.hosts]
-    return replace(scene, hosts=hosts, order=replace(scene.order, entry=found.entry if found else 0))
+    targets = {target.place: target for target in run.targets}
+    hosts = [replace(host, target=targets[host.place]) for host in connected.hosts]
+    return replace(connected, hosts=hosts, info=replace(connected.info, entry=found.entry if found else 0))

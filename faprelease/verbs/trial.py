@@ -14,10 +14,10 @@ import msgspec
 from faprelease.errors import FapError, InterruptedRunError, UnreachableError, VerificationError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import Rollout, Unpacked
-from faprelease.plan.host import Host, HostPlanner, Order
+from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import Context, Plugins
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.run.signals import stop_on_signals
 from faprelease.steps.model import VERIFICATION_FAILED, HostPlan, Phase, Result, Step, command, host_script
 from faprelease.transports.channel import ChannelLostError
@@ -44,40 +44,40 @@ class Trial:
         return self.host.target.layout.path
 
 
-def once_elsewhere(walk: Walk, argv: Sequence[str], host: str, *, keep: bool, title: str) -> int:
+def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, title: str) -> int:
     """Release the artifact of `curl_url` apart from all others on one host (empty: the first), without
     plugins and preflight, run a command there and remove it all, unless `keep`; the command's exit code.
 
     Raises UsageError, FapError and VerificationError, as a release does, and InterruptedRunError.
     """
-    walk = once.on_chosen_hosts(walk, once.Where(host=host))
-    curl.check(Context(walk.targets[0], "once", "", "").options(curl.Options))
-    refuse_unreadable(walk.targets)
-    walk = walk.with_environment()
-    with walk.scene(lock=False) as scene:
-        (found,) = scene.hosts
+    run = once.on_chosen_hosts(run, once.Where(host=host))
+    curl.check(Context(run.targets[0], "once", "", "").options(curl.Options))
+    refuse_unreadable(run.targets)
+    run = run.with_environment()
+    with run.connect(lock=False) as connected:
+        (found,) = connected.hosts
         refuse_unfit([(found.target, found.state)])
-        trial = trial_on(found, scene.order)
-        walk.report.say(f"{found.target.place}: preparing a release of its own in {trial.folder}")
-        with _removed(walk, scene, trial, keep=keep):
-            unpacked = _prepare(walk, scene, trial)
-            line = {**once.begun("once", scene.order.who, title), "artifact": unpacked}
+        trial = trial_on(found, connected.info)
+        run.report.say(f"{found.target.place}: preparing a release of its own in {trial.folder}")
+        with _removed(run, connected, trial, keep=keep):
+            unpacked = _prepare(run, connected, trial)
+            line = {**once.begun("once", connected.info.who, title), "artifact": unpacked}
             return once.run_in(
-                trial.host.target, scene.order.release, argv, line, scene.order.token, told=trial.told
+                trial.host.target, connected.info.release, argv, line, connected.info.token, told=trial.told
             )
 
 
-def trial_on(host: Host, order: Order) -> Trial:
+def trial_on(host: Host, info: RunInfo) -> Trial:
     """What is done on a host. Pure."""
     app = host.target.layout
-    layout = app.trial(f"{order.release}-{order.token[-8:]}")
+    layout = app.trial(f"{info.release}-{info.token[-8:]}")
     settings = msgspec.structs.replace(host.target.settings, preflight="")
     apart = replace(
         host,
         target=replace(host.target, layout=layout, settings=settings),
         plugins=Plugins({}),
     )
-    rollout = Rollout(id=order.release, verb="release", release=order.release, by=order.who)
+    rollout = Rollout(id=info.release, verb="release", release=info.release, by=info.who)
     begin = host_script(
         "remove what earlier runs left, and begin",
         "lib/process",
@@ -87,9 +87,9 @@ def trial_on(host: Host, order: Order) -> Trial:
         ours="",
         new=layout.path,
     )
-    facts = shlex.quote(f"{layout.records}/{order.release}.artifact.json")
+    facts = shlex.quote(f"{layout.records}/{info.release}.artifact.json")
     read = Step(title="read what was unpacked", script=f"[ ! -f {facts} ] || cat {facts}", trusted=True)
-    plan = HostPlanner(apart, order, rollout).release()
+    plan = HostPlanner(apart, info, rollout).release()
     return Trial(
         host=apart,
         prepare=replace(plan, prepare=(Phase("begin", (begin,)), *plan.prepare, Phase("prepared", (read,)))),
@@ -106,11 +106,11 @@ def trial_on(host: Host, order: Order) -> Trial:
     )
 
 
-def _prepare(walk: Walk, scene: Scene, trial: Trial) -> Unpacked | None:
+def _prepare(run: Run, connected: ConnectedHosts, trial: Trial) -> Unpacked | None:
     results: list[Result] = []
-    with stop_on_signals(walk.report.say) as stop:
+    with stop_on_signals(run.report.say) as stop:
         for phase in trial.prepare.prepare:
-            results = _run(walk, scene, trial, phase)
+            results = _run(run, connected, trial, phase)
             if stop.is_set():
                 raise InterruptedRunError(
                     f"stopped after {phase.name}: the command was not run", hint="nothing of it is left there"
@@ -119,10 +119,10 @@ def _prepare(walk: Walk, scene: Scene, trial: Trial) -> Unpacked | None:
     return msgspec.json.decode(said, type=Unpacked) if said else None
 
 
-def _run(walk: Walk, scene: Scene, trial: Trial, phase: Phase) -> list[Result]:
+def _run(run: Run, connected: ConnectedHosts, trial: Trial, phase: Phase) -> list[Result]:
     plan, label = trial.prepare, trial.host.place
     try:
-        return scene.connections.of(plan).run(phase, partial(walk.report.result, plan, phase))
+        return connected.connections.of(plan).run(phase, partial(run.report.result, plan, phase))
     except StepFailedError as failed:
         result = failed.result
         kind = VerificationError if result.code == VERIFICATION_FAILED else FapError
@@ -139,7 +139,7 @@ def _run(walk: Walk, scene: Scene, trial: Trial, phase: Phase) -> list[Result]:
 
 
 @contextmanager
-def _removed(walk: Walk, scene: Scene, trial: Trial, *, keep: bool) -> Iterator[None]:
+def _removed(run: Run, connected: ConnectedHosts, trial: Trial, *, keep: bool) -> Iterator[None]:
     """In the end it is removed, or kept if all went well; a lost connection leaves that to the next run."""
     target = trial.host.target
     try:
@@ -147,17 +147,17 @@ def _removed(walk: Walk, scene: Scene, trial: Trial, *, keep: bool) -> Iterator[
     except UnreachableError:
         raise
     except FapError:
-        _run(walk, scene, trial, Phase("remove", (trial.remove,)))
+        _run(run, connected, trial, Phase("remove", (trial.remove,)))
         raise
     last = trial.keep if keep else trial.remove
     try:
-        _run(walk, scene, trial, Phase("remove", (last,)))
+        _run(run, connected, trial, Phase("remove", (last,)))
     except FapError as error:
-        walk.report.say(f"warning: {error.message}; {error.hint}")
+        run.report.say(f"warning: {error.message}; {error.hint}")
         return
     if keep:
         path = shlex.quote(trial.folder)
-        walk.report.say(
+        run.report.say(
             f"kept: {target.layout.release(trial.prepare.release)}\nto remove it, on {target.host} as"
             f" {target.settings.sudo_user}: find {path} -type d -exec chmod u+w {{}} + && rm -rf {path}"
         )

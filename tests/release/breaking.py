@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from faprelease import cli
-from faprelease.run.run import Scene, Walk
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import HostPlan, Phase, Plan, Step
 from faprelease.transports import session
 
@@ -69,7 +69,7 @@ def breaking(plan: Plan, host: str, number: int, fault: Fault) -> Plan:
     """The plan with the fault in one step of one host."""
 
     def changed(each: HostPlan) -> HostPlan:
-        if each.host != host:
+        if each.place.host != host:
             return each
         count, parts = -1, {}
         for part in PARTS:
@@ -90,12 +90,12 @@ def main() -> None:
     """Run the command that is named in the arguments."""
     host, number, name = sys.argv[1:4]
     del sys.argv[1:4]
-    fault, carry_out = FAULTS[name], Walk.carry_out
+    fault, execute = FAULTS[name], Run.execute
     if fault.limit:
         session.ANSWER_SECONDS = HANG_SECONDS
 
-    def carry_out_broken(walk: Walk, plan: Plan, scene: Scene, *rest: Any) -> None:
-        carry_out(walk, breaking(plan, host, int(number), fault), scene, *rest)
+    def carry_out_broken(run: Run, plan: Plan, connected: ConnectedHosts, *rest: Any) -> None:
+        execute(run, breaking(plan, host, int(number), fault), connected, *rest)
 
-    Walk.carry_out = carry_out_broken  # type: ignore[method-assign]
+    Run.execute = carry_out_broken  # type: ignore[method-assign]
     cli.main()

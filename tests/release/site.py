@@ -13,7 +13,7 @@ from typing import Any
 from faprelease.config import deployfile
 from faprelease.config import target as config
 from faprelease.plan.fleet import plan_release
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.plugins import hooks
 from faprelease.report.report import Report
 from faprelease.run import execute
@@ -123,7 +123,7 @@ class Site:
             (state,) = states.values()
             now = datetime.now(UTC)
             new = next_release_id(now, list(state.taken))
-            order = Order(who="tests", at=now, token="token-1", release=new, key="5e" * 32)
+            info = RunInfo(who="tests", at=now, token="token-1", release=new, key="5e" * 32)
             plugins = hooks.load(targets[0].settings.plugins, file)
-            plan = plan_release([Host(target=targets[0], state=state, plugins=plugins)], order)
+            plan = plan_release([Host(target=targets[0], state=state, plugins=plugins)], info)
             execute.run(change(plan), connections, Report(), time.monotonic, threading.Event())

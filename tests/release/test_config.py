@@ -9,14 +9,14 @@ import pytest
 from faprelease.config import target as config
 from faprelease.config.target import VERBS, Target
 from faprelease.errors import ConfigError
-from faprelease.run import run as walk
+from faprelease.run import run
 from tests.release.conftest import Write
 
 WEB = "app_name: shop\nstage_role_configs:\n  production:\n    web: {hosts: [web1]}\n"
 
 
 def load(path: Path, stage: str = "production", role: str | None = "web", **flags: Any) -> list[Target]:
-    file, options = walk.load(path, flags)
+    file, options = run.load(path, flags)
     return config.targets(file, stage, role, flags, options)
 
 

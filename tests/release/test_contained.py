@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError
-from faprelease.host import contain
+from faprelease.host.programs import contain
 from tests.release.site import Site, artifact
 
 SLEEP = "424242.5"

@@ -14,7 +14,7 @@ from artifact_store.artifact import peek as reading
 from artifact_store.store.store import open_store
 from faprelease.hosts.state import parse
 from faprelease.report.report import Report
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs.doctor import compare, doctor
 from faprelease.views import endpoints as upstreams
@@ -104,7 +104,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         wanted = reading.look(source).manifest
     needs = msgspec.structs.replace(wanted.target, python="cp311", platform="linux_x86_64", glibc="2.28")
     site.configure("protected: true")
-    (target,) = Walk.of(site.request(), "doctor", Report()).targets
+    (target,) = Run.of(site.request(), "doctor", Report()).targets
     state = parse("free 9999999\ntool curl\ntool python3\ncurrent 260101-000000\nfolder 260101-000000\n")
     answer = (
         "time 1000\nmachine aarch64\nlibc glibc 2.17\npython 3.9.2\nlacks libpq.so.5\ninodes 5\n"

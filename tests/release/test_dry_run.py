@@ -16,7 +16,7 @@ from faprelease.config import deployfile
 from faprelease.config import target as config
 from faprelease.plan import preview
 from faprelease.plan.fleet import plan_release
-from faprelease.plan.host import Host, Order
+from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.preview import SHOWN_MARK
 from faprelease.plugins import hooks
 from faprelease.report.report import Report
@@ -76,7 +76,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
         (state,) = opened.look(lock=True).values()
         host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
         plan = plan_release(
-            [host], Order(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32)
+            [host], RunInfo(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32)
         )
         shown = list(preview.scripts(plan))
         before = len(recorder.sent)

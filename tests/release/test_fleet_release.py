@@ -16,7 +16,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import connections
 from faprelease.run.execute import MOST_THREADS
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from tests.fleet import Host, wait_until
 from tests.release.fleet_site import FleetSite, builds, hosts, site
 
@@ -227,8 +227,8 @@ def test_a_freeze_of_one_host_alone_is_told_at_once(site: FleetSite, monkeypatch
     request = Request(
         file=site.folder / "deploy.yml", stage="production", role="web", flags={"curl_url": site.add("2")}
     )
-    walk = Walk.of(request, "release", Report())
-    with pytest.raises(FrozenError, match="frozen by ada"), walk.scene(lock=True):
+    run = Run.of(request, "release", Report())
+    with pytest.raises(FrozenError, match="frozen by ada"), run.connect(lock=True):
         pass
     assert not insisted
     assert not site.locked()

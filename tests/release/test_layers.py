@@ -8,7 +8,7 @@ import pytest
 from faprelease.config import target as config
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
-from faprelease.run import run as walk
+from faprelease.run import run
 from tests.release.conftest import Write
 
 SHOP = """\
@@ -41,7 +41,7 @@ stage_role_configs:
 
 
 def targets(path: Path, stage: str = "production", role: str | None = None, **flags: Any) -> list[Target]:
-    file, options = walk.load(path, flags)
+    file, options = run.load(path, flags)
     return config.targets(file, stage, role, flags, options)
 
 
@@ -141,7 +141,7 @@ stage_role_configs:
 
 def test_all_that_is_wrong_is_told_at_once_whatever_was_asked_for(deploy_yml: Write) -> None:
     with pytest.raises(ConfigError) as refused:
-        walk.load(deploy_yml(WRONG), {"keep_release": "3"})
+        run.load(deploy_yml(WRONG), {"keep_release": "3"})
     told = [line.rpartition("deploy.yml, ")[2] for line in refused.value.message.splitlines()]
     for expected in (
         "command line: unknown flag 'keep-release' (did you mean 'keep-releases'?)",
@@ -181,7 +181,7 @@ def test_all_that_is_wrong_is_told_at_once_whatever_was_asked_for(deploy_yml: Wr
 )
 def test_values_of_variables_that_can_not_be_meant(value: str, said: str, deploy_yml: Write) -> None:
     with pytest.raises(ConfigError) as refused:
-        walk.load(deploy_yml(f"app_name: shop\nenvironment:\n  A: {value}\n"), {})
+        run.load(deploy_yml(f"app_name: shop\nenvironment:\n  A: {value}\n"), {})
     assert said in refused.value.message
     assert refused.value.hint
 
@@ -194,7 +194,7 @@ def test_plain_numbers_and_true_are_taken_as_written(deploy_yml: Write) -> None:
 
 def test_names_that_no_key_has_are_told(deploy_yml: Write) -> None:
     text = SHOP + 'environment: {A: "%(stag)s", B: "50%", C: "%(release_path)s"}\nx-a: "%(mine)s"\n'
-    file, options = walk.load(deploy_yml(text), {})
+    file, options = run.load(deploy_yml(text), {})
     (told,) = config.unknown_names(file, options)
     assert "line 26: %(stag)s is no key and stays as it is; did you mean %(stage)s?" in told
 
@@ -202,10 +202,10 @@ def test_names_that_no_key_has_are_told(deploy_yml: Write) -> None:
 def test_a_plugin_of_a_role_or_a_command_brings_its_keys(deploy_yml: Write) -> None:
     text = "app_name: shop\nfail_at: published\nstage_role_configs:\n  here:\n    web:\n      hosts: [a]\n"
     with pytest.raises(ConfigError, match="unknown key 'fail_at'"):
-        walk.load(deploy_yml(text), {})
+        run.load(deploy_yml(text), {})
     (target,) = targets(deploy_yml(f"{text}      rollback_plugins: [tests.release.plugins]\n"), "here")
     assert target.plugin_values["fail_at"] == "published"
-    walk.load(deploy_yml(text), {"plugins": ["tests.release.plugins"]})
+    run.load(deploy_yml(text), {"plugins": ["tests.release.plugins"]})
 
 
 def test_a_mapping_below_a_stage_is_a_role_also_if_it_is_called_like_a_key(deploy_yml: Write) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from faprelease.errors import FrozenError, LockedError
 from faprelease.report.report import Report
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from faprelease.verbs import freeze as locking
 from faprelease.verbs import release
 from faprelease.verbs import status as inspection
@@ -27,11 +27,11 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def freeze(site: Site, why: str) -> None:
-    locking.freeze(Walk.of(site.request(), "lock", Report()), why)
+    locking.freeze(Run.of(site.request(), "lock", Report()), why)
 
 
 def unlock(site: Site, *, force: bool = False) -> None:
-    locking.unfreeze(Walk.of(site.request(), "unlock", Report()), force=force)
+    locking.unfreeze(Run.of(site.request(), "unlock", Report()), force=force)
 
 
 def test_a_freeze_outlives_its_session_and_tells_who_and_why(

@@ -21,7 +21,7 @@ import pytest
 from faprelease.plan.fleet import plan_release
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from tests.fleet import Host, fleet, wait_until
 from tests.release.breaking import FAULTS, HELD, Fault, steps_of
 from tests.release.fleet_site import FleetSite, builds, site
@@ -149,9 +149,9 @@ def test_the_number_of_steps_is_right(part: Part, monkeypatch: pytest.MonkeyPatc
         role="web",
         flags={"curl_url": part.site.add("2")},
     )
-    walk = Walk.of(request, "release", Report()).with_environment()
-    with walk.scene(lock=False) as scene:
-        plan = plan_release(scene.hosts, scene.order)
+    run = Run.of(request, "release", Report()).with_environment()
+    with run.connect(lock=False) as connected:
+        plan = plan_release(connected.hosts, connected.info)
     titles = [step.title for step in steps_of(plan.hosts[0])]
     assert len(titles) == STEPS, titles
 

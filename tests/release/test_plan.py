@@ -15,7 +15,7 @@ from faprelease.hosts import state as facts
 from faprelease.hosts.retention import KEEP_AS_EVIDENCE, outdated_releases
 from faprelease.hosts.state import HostState, Record, Release, Unpacked
 from faprelease.plan.fleet import plan_release, plan_rollback
-from faprelease.plan.host import Host, Order, link_target
+from faprelease.plan.host import Host, RunInfo, link_target
 from faprelease.plugins import hooks
 from faprelease.steps.layout import is_release_id, next_release_id
 
@@ -62,8 +62,8 @@ def hosts(
     return [Host(target=t, state=s, plugins=plugins) for t, s in zip(targets, states, strict=True)]
 
 
-def order() -> Order:
-    return Order(who="ada", at=NOON, token="token", release=NEW, key="5e" * 32)
+def info() -> RunInfo:
+    return RunInfo(who="ada", at=NOON, token="token", release=NEW, key="5e" * 32)
 
 
 IDS = st.integers(0, 40).map(lambda n: (NOON - timedelta(hours=n + 1)).strftime("%y%m%d-%H%M%S"))
@@ -118,7 +118,7 @@ A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))
 def test_a_rollback_goes_to_the_last_release_that_was_good(
     releases: list[Release], current: str, goal: str
 ) -> None:
-    (planned,) = plan_rollback(hosts(host_state(*releases, current=current)), order()).hosts
+    (planned,) = plan_rollback(hosts(host_state(*releases, current=current)), info()).hosts
     assert (planned.release, planned.previous) == (goal, current)
     assert not any("curl" in step.script for phase in planned.prepare for step in phase.steps)
 
@@ -136,7 +136,7 @@ def test_a_rollback_goes_to_the_last_release_that_was_good(
 )
 def test_a_rollback_without_a_goal_changes_nothing(releases: list[Release], current: str, said: str) -> None:
     with pytest.raises(FapError, match=said) as refused:
-        plan_rollback(hosts(host_state(*releases, current=current)), order())
+        plan_rollback(hosts(host_state(*releases, current=current)), info())
     assert refused.value.hint
 
 
@@ -146,16 +146,16 @@ def test_hosts_that_would_go_to_different_releases_are_refused() -> None:
     with pytest.raises(
         FapError, match=rf"do not agree.*\n  web1 \(web\): {B}\n  web2 \(web\): {A}"
     ) as refused:
-        plan_rollback(hosts(one, two), order())
+        plan_rollback(hosts(one, two), info())
     assert f"faprelease rollback production web --hosts web1 --to {B}" in refused.value.hint
-    assert {host.release for host in plan_rollback(hosts(one, two), order(), B).hosts} == {B}
+    assert {host.release for host in plan_rollback(hosts(one, two), info(), B).hosts} == {B}
 
 
 def test_a_role_is_never_rolled_back_to_the_release_of_another() -> None:
     web = host_state(release(A), release(B, "live", A), current=B)
     worker = host_state(release(B, "live"), current=B)
     with pytest.raises(FapError, match=r"web1 \(worker\): there is no release to go back to"):
-        plan_rollback(hosts(web, worker, roles=("web", "worker")), order())
+        plan_rollback(hosts(web, worker, roles=("web", "worker")), info())
 
 
 @pytest.mark.parametrize(
@@ -176,18 +176,18 @@ def test_an_unfit_host_is_told_before_anything_is_planned(
     change: dict[str, Any], said: str, hint: str
 ) -> None:
     with pytest.raises(FapError, match=said) as refused:
-        plan_release(hosts(host_state(**change)), order())
+        plan_release(hosts(host_state(**change)), info())
     assert hint in refused.value.hint
 
 
 def test_a_release_that_never_was_live_is_nothing_to_come_back_to() -> None:
     state = host_state(release(A, "live"), release(B, "ready", A), current=B)
-    (planned,) = plan_release(hosts(state), order()).hosts
+    (planned,) = plan_release(hosts(state), info()).hosts
     assert planned.previous == A
 
 
 def test_all_hosts_get_one_plan() -> None:
-    planned = plan_release(hosts(host_state(), host_state(), host_state()), order()).hosts
+    planned = plan_release(hosts(host_state(), host_state(), host_state()), info()).hosts
     assert len({re.sub(r"web[123]", "HOST", repr(host)) for host in planned}) == 1
     assert [phase.name for phase in planned[0].publish] == ["publishing"]
 
@@ -263,7 +263,7 @@ def test_a_release_that_fails_goes_back_to_the_best_there_is(
     releases: list[Release], previous: str, retired: str | None
 ) -> None:
     current = releases[-1].id if releases else ""
-    (planned,) = plan_release(hosts(host_state(*releases, current=current)), order()).hosts
+    (planned,) = plan_release(hosts(host_state(*releases, current=current)), info()).hosts
     assert planned.previous == previous
     finishing = "\n".join(step.title for phase in planned.finish for step in phase.steps)
     assert f"record {NEW} as live" in finishing
@@ -275,14 +275,14 @@ def test_what_another_tool_made_current_is_taken_over() -> None:
     output = f"folder {A}\ncurrent {A}\nfree 1000000\n"
     state = facts.parse(output)
     assert [(each.id, each.record.state) for each in state.releases] == [(A, "live")]
-    (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), order()).hosts
+    (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), info()).hosts
     assert planned.previous == A
 
 
 def test_every_unfit_host_is_named_at_once() -> None:
     states = (host_state(missing=("settings.toml",)), host_state(), host_state(missing=("settings.toml",)))
     with pytest.raises(FapError) as refused:
-        plan_release(hosts(*states), order())
+        plan_release(hosts(*states), info())
     assert "web1 (web): linked files are missing" in refused.value.message
     assert "web3 (web): linked files are missing" in refused.value.message
     assert "web2" not in refused.value.message
@@ -292,7 +292,7 @@ def test_every_unfit_host_is_named_at_once() -> None:
 def test_a_missing_file_is_put_there_as_its_owner_by_the_port_of_the_host() -> None:
     more = {"user": "ops", "port": 2222}
     with pytest.raises(FapError) as refused:
-        plan_release(hosts(host_state(missing=("a b",)), more=more), order())
+        plan_release(hosts(host_state(missing=("a b",)), more=more), info())
     login, shared = "ssh -p 2222 ops@web1", "/srv/shop-web/shared"
     make = f"{login} 'sudo -u deploy mkdir -p {shared}'"
     file = f"'\"'\"'{shared}/a b'\"'\"'"

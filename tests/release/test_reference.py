@@ -10,7 +10,7 @@ from faprelease.config import target as config
 from faprelease.config.target import Settings
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import BUILT_IN
-from faprelease.run import run as walk
+from faprelease.run import run
 
 REFERENCE = Path(__file__).parent.parent.parent / "docs" / "deploy.yml"
 # Shown by an example, because their defaults are empty.
@@ -57,5 +57,5 @@ def test_its_values_are_the_defaults() -> None:
 
 @pytest.mark.parametrize(("stage", "hosts"), [("staging", 1), ("production", 4)])
 def test_it_loads(stage: str, hosts: int) -> None:
-    file, options = walk.load(REFERENCE, {})
+    file, options = run.load(REFERENCE, {})
     assert len(config.targets(file, stage, None, {}, options)) == hosts

@@ -8,7 +8,7 @@ import pytest
 
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, UsageError
 from faprelease.report.report import Report
-from faprelease.run.run import Walk
+from faprelease.run.run import Run
 from faprelease.verbs import once
 from tests.release.site import Site, artifact
 from tests.supervisord import Supervisord, supervisord_in
@@ -132,8 +132,8 @@ def test_the_logs_of_each_process_are_shown(
     release = site.release(build(site, "1", TALKS, conf=both + "[group:shop]\nprograms=web,worker\n"))
     folder = site.path / "releases" / release
     capfd.readouterr()
-    walk = Walk.of(site.request(), "logs", Report())
-    assert once.logs(walk, once.Where(), follow=False) == 0
+    run = Run.of(site.request(), "logs", Report())
+    assert once.logs(run, once.Where(), follow=False) == 0
     shown = [line for line in capfd.readouterr().out.splitlines() if line]
     assert shown == [
         line
@@ -146,10 +146,10 @@ def test_the_logs_of_each_process_are_shown(
         )
     ]
     with pytest.raises(UsageError, match="web9 is no host of this role"):
-        once.logs(walk, once.Where(host="web9"), follow=False)
+        once.logs(run, once.Where(host="web9"), follow=False)
     site.configure()
     with pytest.raises(ConfigError, match="none of its plugins knows the logs"):
-        once.logs(Walk.of(site.request(), "logs", Report()), once.Where(), follow=False)
+        once.logs(Run.of(site.request(), "logs", Report()), once.Where(), follow=False)
 
 
 GRACEFUL = b"""\
