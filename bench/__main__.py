@@ -15,7 +15,7 @@ from bench import pack as packing
 from bench import release as releasing
 from bench import store as storing
 from bench.processes import BenchError
-from tests.fleet import FleetError
+from tests.parts.fleet import FleetError
 
 HALF_ROUND_TRIP = 0.025  # in seconds
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from artifact_store.store.store import open_store
 from bench import machine
 from bench.processes import BIN
-from tests.release.site import INSTALL
-from tests.seaweed import seaweed
-from tests.store.tgz import tgz
+from tests.parts.seaweed import seaweed
+from tests.parts.site import INSTALL
+from tests.parts.tgz import tgz
 
 _REQUEST = re.compile(rb"(?:^|\r\n|\})((?:GET|PUT|HEAD|POST|DELETE) [^ \r\n]+) HTTP/1\.1\r\n")
 SIZE = 4 << 20

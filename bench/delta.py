@@ -16,7 +16,7 @@ from bench import hundred
 from bench.install import PYTHON
 from bench.link import Link, link
 from bench.processes import BIN, BenchError, output
-from tests.build.webserver import serve
+from tests.parts.webserver import serve
 
 SLOW = 20_000_000 // 8
 PIP = "curl, tar, venv, pip"

@@ -12,7 +12,7 @@ from bench import fabric_release
 from bench.delay import far
 from bench.processes import BIN, BenchError, output
 from bench.trivial import Artifact
-from tests.fleet import Host, fleet
+from tests.parts.fleet import Host, fleet
 
 DEPLOY = """\
 app_name: trivial

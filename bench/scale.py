@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.processes import BIN, Used, used
 from bench.trivial import Artifact
-from tests.fleet import Host, fleet
+from tests.parts.fleet import Host, fleet
 
 PORT = 2299
 HEAD = """\

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from artifact_store.store.store import open_store
 from bench.processes import BIN, BenchError, used
-from tests.seaweed import seaweed
-from tests.store.tgz import tgz
+from tests.parts.seaweed import seaweed
+from tests.parts.tgz import tgz
 
 BUCKET = "bench"
 WHEEL = 4 << 20  # in bytes; the artifact has as many as make its size

@@ -22,9 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.fleet import FleetError, Host, fleet  # noqa: E402
-from tests.seaweed import seaweed  # noqa: E402
-from tests.supervisord import supervisord_in, supervisord_on  # noqa: E402
+from tests.parts.fleet import FleetError, Host, fleet  # noqa: E402
+from tests.parts.seaweed import seaweed  # noqa: E402
+from tests.parts.supervisord import supervisord_in, supervisord_on  # noqa: E402
 
 WORK = ROOT / ".demo"
 BIN = Path(sys.executable).parent

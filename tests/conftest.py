@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.seaweed import Server, seaweed
+from tests.parts.seaweed import Server, seaweed
 
 BUCKET = "fapkit"
 

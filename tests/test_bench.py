@@ -3,13 +3,13 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
+
+from tests.parts.repository import ROOT
 
 
 def test_one_turn_on_one_host_prints_a_row() -> None:
     argv = [sys.executable, "-m", "bench", "release", "--hosts", "1", "--far", "", "--runs", "1"]
-    folder = Path(__file__).resolve().parent.parent
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     cells = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
     assert [re.sub(r"[\d.]+", "N", cell) for cell in cells[1:5]] == ["N s", "N s", "N", "N to N"]

@@ -4,11 +4,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.parts.repository import ROOT
+
 ANSWER = re.compile(r'"version":"(\d)"')
 
 

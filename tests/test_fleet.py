@@ -8,8 +8,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tests.fleet import Host, fleet, make_key, wait_until
-from tests.supervisord import supervisord_in, supervisord_on
+from tests.parts.fleet import Host, fleet, make_key, wait_until
+from tests.parts.supervisord import supervisord_in, supervisord_on
 
 PROGRAM = """\
 [program:sleeper]

@@ -1,6 +1,8 @@
 """The project as a whole: its workflows, its distribution, and the walls between its packages."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,8 +12,8 @@ import msgspec
 import pytest
 
 from artifact_store.artifact.manifest import Manifest
+from tests.parts.repository import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"boto3", "botocore", "paramiko", "httpx", "cryptography", "yaml", "rich", "deflate"}
 
 
@@ -124,3 +126,35 @@ def test_an_extra_brings_what_it_names_and_nothing_of_the_others(
     found = {item["metadata"]["name"].lower() for item in json.loads(report.read_text())["install"]}
     assert brings <= found
     assert leaves_out.isdisjoint(found)
+
+
+def imported(module: Path) -> set[str]:
+    """The names of all that a module imports, each `from x import y` as `x` and as `x.y`."""
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: imports here are absolute"
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_no_module_imports_a_test_module() -> None:
+    modules = [path for folder in ("tests", "bench", "examples") for path in (ROOT / folder).rglob("*.py")]
+    guilty = {
+        str(module.relative_to(ROOT)): sorted(names)
+        for module in modules
+        if (names := {name for name in imported(module) if re.search(r"\btests\b.*\.test_", name)})
+    }
+    assert guilty == {}, "what tests share lies in tests/parts"
+
+
+@pytest.mark.parametrize(
+    ("folder", "package"), [("build", "fapbuild"), ("release", "faprelease"), ("store", "artifact_store")]
+)
+def test_folders_of_tests_are_named_after_those_they_test(folder: str, package: str) -> None:
+    tests = ROOT / "tests" / folder
+    below = {path.parent.relative_to(tests) for path in tests.rglob("*.py")}
+    assert len(below) > 1
+    assert [str(path) for path in sorted(below) if not (ROOT / package / path).is_dir()] == []

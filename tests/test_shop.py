@@ -5,13 +5,14 @@ import json
 import re
 import tomllib
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-SHOP = Path(__file__).resolve().parent.parent / "examples" / "shop"
+from tests.parts.repository import ROOT
+
+SHOP = ROOT / "examples" / "shop"
 STAGES = ("staging", "production")
 ROLES = ("web", "worker", "cron")
 

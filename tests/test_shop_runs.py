@@ -16,9 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fleet import wait_until
+from tests.parts.fleet import wait_until
+from tests.parts.repository import ROOT
 
-SHOP = Path(__file__).resolve().parent.parent / "examples" / "shop"
+SHOP = ROOT / "examples" / "shop"
 BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.xdist_group("shop")

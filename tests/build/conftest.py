@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.project import PYPROJECT, Project
-from tests.build.wheelhouse import make_wheel, pin
+from tests.parts.project import PYPROJECT, Project
+from tests.parts.wheelhouse import make_wheel, pin
 
 PROCFILE = """\
 web: python show.py web

@@ -13,7 +13,7 @@ import pytest
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.core.errors import FapError, UnreachableError, UsageError, VerificationError
 from artifact_store.store.store import open_store
-from tests.build.project import PYPROJECT, Project
+from tests.parts.project import PYPROJECT, Project
 
 HEAVY = ("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "pathspec", "packaging", "rich")
 

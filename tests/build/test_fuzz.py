@@ -18,9 +18,8 @@ from fapbuild.locks import parse_lock, pylock, requirements_file
 from fapbuild.onboarding import detection, init
 from fapbuild.project import config
 from fapbuild.wheels import facts as wheel_facts
-from tests.build.test_foreign_locks import PYLOCK
-from tests.build.test_locks import LOCK
-from tests.build.wheelhouse import make_wheel
+from tests.parts.lock_texts import LOCK, PYLOCK
+from tests.parts.wheelhouse import make_wheel
 
 HERE = {key: str(value) for key, value in default_environment().items()}
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,7 +12,7 @@ import termios
 from pathlib import Path
 
 from fapbuild.report import GroupedReport, write_outputs
-from tests.build.project import PYPROJECT, Project
+from tests.parts.project import PYPROJECT, Project
 
 STEP = '[[tool.fapbuild.assets]]\nname = "front"\nrun = ["%s"]\noutputs = ["x"]\n'
 

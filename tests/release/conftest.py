@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.release.site import Site
+from tests.parts.site import Site
 
 Write = Callable[[str], Path]
 

@@ -12,7 +12,7 @@ import pytest
 from faprelease.config import target as config
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
-from faprelease.run import run as walk
+from faprelease.run import run
 
 HERE = Path(__file__).parent
 STAGE = "stage_role_configs: {production: {web: {}}}\n"
@@ -59,7 +59,7 @@ def load(name: str, folder: Path, stage: str, role: str) -> list[Target]:
     flags: dict[str, Any] = {} if "app_name" in text else {"app_name": "shop"}
     if "hosts:" not in text:
         flags["hosts"] = ["web1"]
-    file, options = walk.load(complete, flags)
+    file, options = run.load(complete, flags)
     return config.targets(file, stage, role, flags, options)
 
 

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.store.tgz import tgz
+from tests.parts.tgz import tgz
 
 
 @pytest.fixture(scope="session")

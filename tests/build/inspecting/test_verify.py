@@ -1,0 +1,89 @@
+"""What `fapbuild verify` finds wrong."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from artifact_store.artifact.archive import read_manifest
+from artifact_store.core.errors import UsageError, VerificationError
+from fapbuild.inspecting.verify import verify
+from tests.parts.artifacts import CLICK, artifact, lock_of
+from tests.parts.project import Project
+
+TWO = {**CLICK, "flask-3.0-py3-none-any.whl": b"not really a wheel either"}
+
+
+def test_what_was_packed_is_right(packed: Path, project: Project) -> None:
+    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
+    done = project.run("verify", str(packed))
+    assert (done.returncode, done.stdout) == (0, f"{packed} {digest}\n")
+    assert " is as it was packed: " in done.stderr
+    found = verify(packed)
+    assert (found.digest, found.size) == (digest, packed.stat().st_size)
+    told = msgspec.json.decode(project.run("verify", "--json", str(packed)).stdout)
+    assert (told["app"], told["digest"]) == ("shop", digest)
+
+
+@pytest.mark.parametrize(
+    ("lock", "words"),
+    [
+        (lock_of(TWO), "names flask, and wheels/ has none"),
+        (b"# nothing\n", r"wheels/click-8\.0-py3-none-any\.whl is not in requirements\.lock"),
+        (lock_of(CLICK).replace(b"8.0", b"8.1"), r"is not the click 8\.1 of requirements\.lock"),
+        (lock_of({"click-8.0-py3-none-any.whl": b"other"}), r"is not the click 8\.0 of requirements\.lock"),
+        (lock_of(CLICK) * 2, "pins click more than once"),
+        (b"click\n", "is not pinned"),
+        (b"\xff", r"requirements\.lock can't be read"),
+        (b"", r"has no requirements\.lock"),
+    ],
+)
+def test_a_lock_that_is_not_of_the_wheels(tmp_path: Path, lock: bytes, words: str) -> None:
+    with pytest.raises(VerificationError, match=words):
+        verify(artifact(tmp_path / "a.tgz", {"app.py": b""}, lock=lock))
+
+
+def test_a_lock_that_the_manifest_does_not_name(tmp_path: Path) -> None:
+    path = artifact(tmp_path / "a.tgz", {"app.py": b""}, said={"lock_digest": "0" * 64})
+    with pytest.raises(VerificationError, match="is not the one that the manifest names"):
+        verify(path)
+
+
+@pytest.mark.parametrize(
+    "file", ["click-8.1-py3-none-any.whl", "clack-8.0-py3-none-any.whl", "click-8.0.zip"]
+)
+def test_a_wheel_that_is_listed_as_another(tmp_path: Path, file: str) -> None:
+    data = b"not really a wheel"
+    right = read_manifest(artifact(tmp_path / "right.tgz", {}, CLICK)).wheels[0]
+    path = artifact(
+        tmp_path / "a.tgz",
+        {},
+        {file: data},
+        lock=lock_of(CLICK),
+        said={"wheels": (msgspec.structs.replace(right, file=file),)},
+    )
+    with pytest.raises(VerificationError, match=r"is listed as click 8\.0"):
+        verify(path)
+
+
+def test_names_and_versions_are_compared_as_python_does(tmp_path: Path) -> None:
+    wheels = {"Zope.Interface-1.0.0-py3-none-any.whl": b"z"}
+    lock = lock_of(wheels).replace(b"Zope.Interface==1.0.0", b"zope-interface==1.0")
+    assert verify(artifact(tmp_path / "a.tgz", {}, wheels, lock=lock)).manifest.app == "shop"
+
+
+def test_any_other_byte_is_found(packed: Path, tmp_path: Path, project: Project) -> None:
+    data = bytearray(packed.read_bytes())
+    data[len(data) // 2] ^= 1
+    path = tmp_path / "shop.tgz"
+    path.write_bytes(data)
+    done = project.run("verify", str(path))
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "fapbuild: shop.tgz: gzip member " in done.stderr
+    assert "hint: fetch it again" in done.stderr
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        verify(tmp_path / "absent.tgz")

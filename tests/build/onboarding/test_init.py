@@ -1,0 +1,241 @@
+"""`fapbuild init`: what it sees in a tree, and settings that pack it."""
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from fapbuild.onboarding.detection import Django, Frontend, detect, workspace_lock
+from fapbuild.onboarding.init import render, told
+from fapbuild.project import config
+from tests.parts.project import Project
+
+HASHED = "flask==3.0 --hash=sha256:" + "1" * 64
+SETTINGS = "import os\nfrom pathlib import Path\nBASE_DIR = Path(__file__).parent.parent\n"
+MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "requirements", "lock", "locked"),
+    [
+        ({}, "", "", False),
+        ({"requirements.in": "flask"}, "requirements.in", "requirements.txt", False),
+        ({"requirements.in": "", "requirements.txt": HASHED}, "requirements.in", "requirements.txt", True),
+        ({"requirements.txt": HASHED}, "", "requirements.txt", True),
+        ({"requirements.txt": "flask==3.0"}, "requirements.txt", "requirements-lock.txt", False),
+        ({"requirements/prod.txt": "flask"}, "requirements/prod.txt", "requirements/prod-lock.txt", False),
+        ({"requirements/base.in": "flask"}, "requirements/base.in", "requirements/base.txt", False),
+        ({"uv.lock": "", "requirements.txt": "flask"}, "", "uv.lock", True),
+        ({"poetry.lock": "", "pyproject.toml": ""}, "", "poetry.lock", True),
+        ({"pylock.toml": "", "uv.lock": ""}, "", "pylock.toml", True),
+        ({"pyproject.toml": "[tool.poetry]\nname = 'x'"}, "", "poetry.lock", False),
+        ({"pyproject.toml": "[project]\ndependencies = ['flask']"}, "", "requirements.txt", False),
+    ],
+)  # fmt: skip
+def test_the_lock_that_fits(files: dict[str, str], requirements: str, lock: str, locked: bool) -> None:
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert (found.requirements, found.lock, found.lock_is_there) == (requirements, lock, locked)
+
+
+def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
+    member = tmp_path / "apps" / "web"
+    member.mkdir(parents=True)
+    (tmp_path / "uv.lock").write_text("")
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["apps/*"]\n')
+    assert workspace_lock(member, [member.parent, tmp_path]) == "../../uv.lock"
+    assert workspace_lock(tmp_path / "libs", [tmp_path]) == ""
+    assert detect([], lambda name: "", "web", "../../uv.lock").lock == "../../uv.lock"
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "outputs"),
+    [
+        ("vite build", {}, ("web/dist",)),
+        ("vite build", {"web/vite.config.ts": "build: { outDir: '../static/app' }"}, ("static/app",)),
+        ("rollup -c", {"web/rollup.config.mjs": "output: { file: 'out/bundle.js' }"}, ("web/out/bundle.js",)),
+        (
+            "rollup -c",
+            {"web/rollup.config.mjs": "output: { sourcemap: true, file: 'a.js' }"},
+            ("web/a.js", "web/a.js.map"),
+        ),
+        ("npm run css && npm run js", {}, ("web/a.css", "web/js")),
+        ("esbuild app.js --bundle --outfile=static/app.js", {}, ("web/static/app.js",)),
+        ("react-scripts build", {}, ("web/build",)),
+        ("make", {}, ("web/dist",)),
+        ("webpack -o ../../outside", {}, ()),
+    ],
+)
+def test_what_a_front_end_writes(script: str, more: dict[str, str], outputs: tuple[str, ...]) -> None:
+    files = {
+        "web/package.json": json.dumps(
+            {"scripts": {"build": script, "css": "postcss -o a.css b.css", "js": "tsc --outDir js"}}
+        ),
+        "web/package-lock.json": "{}",
+        "docs/package.json": '{"scripts": {"build": "docusaurus"}}',
+        **more,
+    }
+    (frontend,) = detect(sorted(files), lambda name: files[name], "shop").frontends
+    assert frontend == Frontend("web", ("npm ci", "npm run build"), outputs, locked=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "static"),
+    [
+        ('STATIC_ROOT = BASE_DIR / "collected"', "site/collected"),
+        ('STATIC_ROOT = os.path.join(BASE_DIR, "a/b")', "site/a/b"),
+        ("STATIC_ROOT = str(BASE_DIR / 'static')", "site/static"),
+        ("STATIC_ROOT = BASE_DIR + '/static'", "site/static"),
+        ('STATIC_ROOT = os.environ["STATIC"]', ""),
+    ],
+)
+@pytest.mark.parametrize("file", ["site/shop/settings.py", "site/shop/settings/base.py"])
+def test_where_django_collects(line: str, static: str, file: str) -> None:
+    files = {"site/manage.py": MANAGE, file: SETTINGS + line, "site/shop/wsgi.py": ""}
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert found.django == Django("site", static)
+    assert found.wsgi == "site.shop.wsgi"
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"app.py": ""}, "gunicorn app:app"),
+        (
+            {"app.py": "", "requirements.txt": "uvicorn[standard]==1\n"},
+            "uvicorn --host 0.0.0.0 --port $PORT app:app",
+        ),
+        ({"app.py": "", "requirements.txt": "uvicorn-worker==1\n"}, "gunicorn app:app"),
+        ({"app.py": "", "uv.lock": 'name = "waitress"\n'}, "waitress-serve --port=$PORT app:app"),
+        (
+            {"pyproject.toml": '[project]\nname = "a"\ndependencies = [\n  "daphne>=4",\n]\n', "asgi.py": ""},
+            "daphne -b 0.0.0.0 -p $PORT asgi",
+        ),
+        (
+            {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": ""},
+            "cd site && exec gunicorn shop.wsgi",
+        ),
+    ],
+)
+def test_the_web_server_that_is_suggested(files: dict[str, str], command: str) -> None:
+    seen = detect(sorted(files), lambda name: files[name], "shop")
+    assert f"  printf 'web: {command}\\n' > Procfile" in told(seen, "fapbuild.toml")
+
+
+def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> None:
+    """As those of linkding: folders that are not committed, and settings of developers that win."""
+    text = SETTINGS + (
+        'STATIC_ROOT = BASE_DIR / "static"\nA = os.path.join(BASE_DIR, "data", "queue", "tasks.sqlite3")\n'
+        'B = BASE_DIR / "var" / "db.sqlite3"\nC = BASE_DIR / "shop" / "dictionary.txt"\n'
+        'FOLDER = BASE_DIR / "media" / "pictures"\nD = BASE_DIR / "db.sqlite3"\n'
+    )
+    files = {
+        ".dockerignore": "*\n!shop\n # no\n/shop/settings/dev.py\ntests.py\nREADME.md\n",
+        "README.md": "",
+        "shop/tests/.env": "",
+        "site/manage.py": MANAGE,
+        "site/shop/dictionary.txt": "",
+        "site/shop/settings.py": text,
+        "shop/settings/dev.py": "",
+    }
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert found.django == Django("site", "site/static", ("data/queue", "var"))
+    (tmp_path / "fapbuild.toml").write_text(render(found, ""))
+    settings = config.load(tmp_path).settings
+    assert settings.exclude == ("/shop/settings/dev.py", "/shop/tests/.env")
+    (static,) = settings.assets
+    assert static.run == ("mkdir -p data/queue var", "python manage.py collectstatic --noinput")
+    assert static.inputs == ("*", "!/shop/settings/dev.py")
+    assert static.scratch == ("/site/data/queue/", "/site/var/")
+
+
+@pytest.mark.parametrize("prefix", ["", "tool.fapbuild"])
+def test_what_is_written_is_read_again(tmp_path: Path, prefix: str) -> None:
+    """All that can be seen at once, with names that need quoting."""
+    files = {
+        "pyproject.toml": (
+            '[build-system]\nrequires = []\n[project]\nname = "shop"\nrequires-python = ">=3.11"\n'
+            '[project.optional-dependencies]\n"a\\"b" = []\n[dependency-groups]\nworker = []\ndev = []\n'
+        ),
+        "uv.lock": "",
+        "src/shop/__init__.py": "",
+        "install.sh": "",
+        "we b/package.json": '{"scripts": {"build": "x -o \\"o u t\\" && y -o äé.css"}}',
+        "manage.py": MANAGE,
+        "shop/settings.py": SETTINGS + 'STATIC_ROOT = BASE_DIR / "static"',
+    }
+    found = detect(sorted(files), lambda name: files[name], "folder")
+    text = render(found, prefix)
+    if prefix:
+        (tmp_path / "pyproject.toml").write_text(files["pyproject.toml"] + text)
+    else:
+        (tmp_path / "fapbuild.toml").write_text(text)
+    settings = config.load(tmp_path).settings
+    assert (settings.app, settings.lock, settings.package) == ("shop", "uv.lock", True)
+    assert settings.exclude == ("/install.sh",)
+    assert [(step.name, step.directory, step.venv) for step in settings.assets] == [
+        ("we b", "we b", False),
+        ("static", ".", True),
+    ]
+    assert "# groups = " in text
+    assert "dev" not in tomllib.loads(text)
+
+
+def test_a_project_is_packed_with_what_init_writes(project: Project, local_lock: str) -> None:
+    (project.folder / "pyproject.toml").unlink()
+    project.write(
+        {
+            "requirements.in": "greet\n",
+            "requirements.txt": local_lock,
+            "package.json": '{"scripts": {"build": "cp app.js built.js # -o built.js"}}',
+            "package-lock.json": '{"lockfileVersion": 3, "packages": {"": {}}}',
+            "app.js": "1",
+        }
+    )
+    done = project.run("init")
+    assert (done.returncode, done.stdout) == (0, f"{project.folder / 'fapbuild.toml'}\n")
+    assert "dependencies: requirements.in, locked in requirements.txt\n" in done.stderr
+    assert "  fapbuild pack\n" in done.stderr
+    path = project.commit().pack()["path"]
+    assert "built.js" in project.run("inspect", "--json", path).stdout
+    again = project.run("init")
+    assert again.returncode == 2
+    assert "fapbuild.toml is there already" in again.stderr
+
+
+def test_pyproject_is_added_to_and_never_overwritten(project: Project) -> None:
+    before = '[project]\nname = "Shop"\ndependencies = ["greet"]\n# the end, without a newline'
+    project.write({"pyproject.toml": before})
+    (project.folder / "pyproject.toml").chmod(0o600)
+    assert project.run("init").returncode == 0
+    after = (project.folder / "pyproject.toml").read_text()
+    assert after.startswith(f"{before}\n\n[tool.fapbuild]\n")
+    assert (project.folder / "pyproject.toml").stat().st_mode & 0o777 == 0o600
+    assert project.run("init").returncode == 2
+    assert (project.folder / "pyproject.toml").read_text() == after
+    assert project.run("lock").returncode == 0
+    assert "warning" not in project.commit().pack()["talk"]
+
+
+def test_a_pyproject_that_can_not_be_added_to(project: Project) -> None:
+    text = "tool = {black = {}}\n"
+    project.write({"pyproject.toml": text})
+    done = project.run("init")
+    assert done.stdout == f"{project.folder / 'fapbuild.toml'}\n"
+    assert (project.folder / "pyproject.toml").read_text() == text
+    assert config.load(project.folder).settings.app == "project"
+
+
+def test_a_broken_pyproject_is_left_alone(project: Project) -> None:
+    project.write({"pyproject.toml": "[tool"})
+    done = project.run("init")
+    assert done.returncode == 2
+    assert "pyproject.toml: " in done.stderr
+
+
+def test_outside_of_git(tmp_path: Path, project: Project) -> None:
+    shutil.rmtree(project.folder / ".git")
+    done = project.run("init")
+    assert done.returncode == 1
+    assert "hint: fapbuild packs what is committed: git init" in done.stderr

@@ -1,0 +1,1 @@
+"""What several tests share: real servers, hosts and artifacts, and the values that they begin with."""

@@ -1,0 +1,53 @@
+"""What hosts hold, made up for the pure tests of plans, and the hosts that hold it."""
+
+from typing import Any
+
+from faprelease.config import target as config
+from faprelease.config.deployfile import DeployFile
+from faprelease.hosts.state import HostState, Record, Release, Unpacked
+from faprelease.plan.host import Host
+from faprelease.plugins import hooks
+
+GIB = 1024**3
+
+
+def host_state(*releases: Release, current: str = "", **more: Any) -> HostState:
+    values: dict[str, Any] = {
+        "current": current,
+        "link": "",
+        "blocked": "",
+        "releases": tuple(sorted(releases, key=lambda each: each.id)),
+        "taken": tuple(sorted(each.id for each in releases)),
+        "tools": frozenset({"curl", "python3"}),
+        "missing": (),
+        "free": GIB,
+        "unwritable": "",
+        "locked": "",
+    }
+    return HostState(**values | more)
+
+
+def hosts(
+    *states: HostState, more: dict[str, Any] | None = None, roles: tuple[str, ...] = ("web",)
+) -> list[Host]:
+    names = [f"web{number}" for number in range(1, len(states) // len(roles) + 1)]
+    values = {
+        "app_name": "shop",
+        "path": "/srv/%(app_name)s-%(role)s",
+        "curl_url": "https://x.example/a.tgz?key=1",
+        "stage_role_configs": {"production": {role: {"hosts": names} for role in roles}},
+        **(more or {}),
+    }
+    file = DeployFile("deploy.yml", values, {})
+    targets = config.targets(file, "production", None, {}, hooks.options_of(file))
+    plugins = hooks.load([], file)
+    return [Host(target=t, state=s, plugins=plugins) for t, s in zip(targets, states, strict=True)]
+
+
+A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))
+
+
+def release(name: str, version: str, state: str = "retired", previous: str = "") -> Release:
+    return Release(
+        name, Record(state=state, previous=previous), Unpacked(digest=f"d{version}", version=version), True
+    )

@@ -1,0 +1,237 @@
+"""Only what a host lacks of an artifact is fetched; whatever goes wrong, it has the right bytes or none."""
+
+import hashlib
+import json
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts.place import Place
+from tests.parts.tgz import tgz
+from tests.parts.webserver import Site, serve
+
+URL = "/shop.tgz"
+FILES = {f"part{number:02}.bin": random.Random(number).randbytes(70_000) for number in range(40)}
+EDITED = {**FILES, "part07.bin": b"edited" * 1000, "part31.bin": random.Random("new").randbytes(90_000)}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "host")
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """Two builds in a row."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    return tuple(
+        tgz(folder, version=str(number), files=files, wheels={}).read_bytes()
+        for number, files in enumerate((FILES, EDITED), 1)
+    )
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def release(place: Place, site: Site, data: bytes, *, digest: str | None = None) -> str:
+    """Release the bytes to a new folder; what the step said."""
+    site.files[URL] = data
+    done = place.fetch(f"{site.url}{URL}?secret", sha256(data) if digest is None else digest)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def another(place: Place, name: str) -> Place:
+    """Another app on the same host, with the same cache."""
+    return Place(place.root.with_name(name))
+
+
+def holds(place: Place, files: dict[str, bytes]) -> bool:
+    return all((place.release / name).read_bytes() == data for name, data in files.items())
+
+
+@pytest.fixture
+def warm(place: Place, site: Site, artifacts: tuple[bytes, bytes]) -> Place:
+    """Where the first build was released; an app that is to get the second."""
+    said = release(place, site, artifacts[0])
+    total = len(artifacts[0])
+    assert said.splitlines()[0] == f"downloaded {total} bytes of {total}"
+    assert [path for path, _ in site.asked] == [f"{URL}?secret"]
+    site.asked.clear()
+    site.sent = 0
+    return another(place, "second")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+def test_what_changed_is_all_that_moves(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], known: bool
+) -> None:
+    _, new = artifacts
+    said = release(warm, site, new, digest=None if known else "")
+    assert holds(warm, EDITED)
+    assert said.splitlines() == [
+        f"downloaded {site.sent} bytes of {len(new)}",
+        "shop 2",
+        f"sha256 {sha256(new)}",
+    ]
+    assert site.sent < 90_000 + 5_000 + (32 << 10)
+    assert len(site.asked) == 3
+    assert json.loads(warm.facts.read_text())["digest"] == sha256(new)
+    kept = warm.cache / "artifacts" / "shop"
+    assert {path.name for path in kept.iterdir()} == {f"{sha256(data)}.tgz" for data in artifacts}
+    assert (kept / f"{sha256(new)}.tgz").read_bytes() == new
+    assert warm.cache.stat().st_mode & 0o077 == 0
+    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases", "code"}
+
+
+def test_a_second_role_downloads_nothing(warm: Place, site: Site, artifacts: tuple[bytes, bytes]) -> None:
+    said = release(warm, site, artifacts[0])
+    assert said.splitlines()[0] == f"downloaded 0 bytes of {len(artifacts[0])}"
+    assert site.asked == []
+    assert holds(warm, FILES)
+
+
+def whole(site: Site) -> None:
+    site.ranges = False
+
+
+def cut(site: Site) -> None:
+    site.cuts += [1000, 20_000, 1 << 20, 3000, 0]
+
+
+def short(site: Site) -> None:
+    site.largest = 20_000
+
+
+def moved(site: Site) -> None:
+    site.files["/moved.tgz"] = site.files.pop(URL)
+    site.redirects[URL] = f"{site.url}/moved.tgz?signed"
+
+
+def weak(site: Site) -> None:
+    site.etags = True
+    site.headers["ETag"] = 'W/"1"'
+
+
+def tagged(site: Site) -> None:
+    site.etags = True
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("kind", [whole, cut, short, moved, weak, tagged], ids=lambda kind: kind.__name__)
+def test_any_server_will_do(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], kind: Callable[[Site], None], known: bool
+) -> None:
+    _, new = artifacts
+    site.files[URL] = new
+    kind(site)
+    done = warm.fetch(f"{site.url}{URL}?secret", sha256(new) if known else "")
+    assert done.returncode == 0, done.stdout
+    assert holds(warm, EDITED)
+    assert done.stdout.splitlines()[-1] == f"sha256 {sha256(new)}"
+    assert "secret" not in done.stdout
+    if kind is not whole:
+        assert site.sent < 300_000
+
+
+@pytest.mark.parametrize("etags", [True, False])
+@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+def test_an_object_that_is_replaced_in_between(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], known: bool, etags: bool, tmp_path: Path
+) -> None:
+    """The manifest is of one artifact, the members of another one of the same size."""
+    _, new = artifacts
+    twisted = tgz(tmp_path, version="2", files={**EDITED, "part31.bin": FILES["part31.bin"] + bytes(20_000)})
+    other = twisted.read_bytes()
+    site.files[URL], site.then, site.etags = new, {URL: other}, etags
+    done = warm.fetch(f"{site.url}{URL}", sha256(new) if known else "")
+    if known:
+        assert done.returncode == 65, done
+        assert not warm.tree() & {"releases/new/part31.bin"}
+        assert f"expected {sha256(new)}" in done.stdout
+    else:
+        assert done.returncode == 0, done
+        assert done.stdout.splitlines()[-1] == f"sha256 {sha256(other)}"
+    assert "fetching it whole" in done.stdout
+
+
+def flipped(data: bytes, seed: int) -> bytes:
+    where = random.Random(seed).randrange(len(data))
+    return data[:where] + bytes([data[where] ^ 0x40]) + data[where + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    **{f"flipped {seed}": lambda data, seed=seed: flipped(data, seed) for seed in range(3)},  # type: ignore[misc]
+    "flipped in the manifest": lambda data: flipped(data[:3000], 1) + data[3000:],
+    "half written": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: bytes(len(data)),
+}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_in_the_cache_costs_a_download(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], damage: Callable[[bytes], bytes], known: bool
+) -> None:
+    old, new = artifacts
+    (kept,) = (warm.cache / "artifacts" / "shop").iterdir()
+    kept.write_bytes(damage(old))
+    release(warm, site, new, digest=None if known else "")
+    assert holds(warm, EDITED)
+    again = another(warm, "third")
+    kept.write_bytes(damage(old))
+    release(again, site, old)
+    assert holds(again, FILES)
+    assert kept.read_bytes() == old
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_the_server_refuses_is_told(warm: Place, site: Site, status: int) -> None:
+    site.status = status
+    done = warm.fetch(f"{site.url}{URL}?secret", "")
+    assert done.returncode == 22, done
+    assert str(status) in done.stdout
+    assert warm.tree() == {"releases", "releases/new"}
+    assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases", "code"}
+
+
+def test_a_full_disk_drops_what_was_kept_first(
+    place: Place, site: Site, artifacts: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    """On a file system of 10 MB: the second release finds room only if the cache gives way."""
+    old, new = artifacts
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        release(place, site, old)
+        second = another(place, "second")
+        said = release(second, site, new, digest="")
+        assert "warning: the disk is full: kept artifacts are dropped, and it begins anew" in said
+        assert holds(second, EDITED)
+        third = another(place, "third")
+        site.files[URL] = old
+        done = third.fetch(f"{site.url}{URL}", sha256(old))
+        assert done.returncode not in (0, 65), done
+        assert "free here" in done.stdout or "No space left" in done.stdout
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_without_json_or_a_cache_it_is_fetched_whole(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes]
+) -> None:
+    (warm.cache.parent / "file").write_text("")
+    site.files[URL] = artifacts[1]
+    done = warm.fetch(f"{site.url}{URL}", "", cache=str(warm.cache.parent / "file" / "cache"))
+    assert done.returncode == 0, done.stdout
+    assert "this artifact is not kept for the next release: " in done.stdout
+    assert holds(warm, EDITED)

@@ -1,0 +1,106 @@
+"""The scripts that run on hosts, one at a time, where a host is unwell."""
+
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from faprelease.steps.model import Phase, Result, Step, host_script
+from faprelease.steps.wire import Session
+from faprelease.transports import local
+from faprelease.transports.channel import ChannelLostError
+from faprelease.transports.session import HostSession, StepFailedError
+from tests.parts.fleet import wait_until
+
+MARK = "fap-0123456789abcdef"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """The folder of an app with two releases, the first of which is current."""
+    for name in ("260101-000000", "260102-000000"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/260101-000000")
+    return tmp_path
+
+
+@pytest.fixture(params=[signal.SIG_DFL])
+def sessions(app: Path, request: pytest.FixtureRequest) -> Iterator[tuple[HostSession, HostSession]]:
+    """Two sessions of one run, with one token. What HUP does to their shells is the parameter."""
+    before = signal.signal(signal.SIGHUP, request.param)
+    opened = [HostSession(local.connect(), Session(MARK, "token", (f"{app}/.fap",))) for _ in range(2)]
+    signal.signal(signal.SIGHUP, before)
+    yield opened[0], opened[1]
+    for session in opened:
+        session.close()
+
+
+def run(session: HostSession, *steps: Step) -> list[Result]:
+    return session.run(Phase("test", steps), lambda _: None)
+
+
+def lock(app: Path) -> Step:
+    return host_script(
+        "lock", "lib/guard", "lib/process", "lock/lock", state=f"{app}/.fap", token="token", owner="ada@ci"
+    )
+
+
+def swap(app: Path, name: str) -> Step:
+    return host_script(
+        "swap",
+        "lib/guard",
+        "lib/point",
+        "release/swap",
+        state=f"{app}/.fap",
+        token="token",
+        current=f"{app}/current",
+        target=f"releases/{name}",
+        release=f"{app}/releases/{name}",
+    )
+
+
+def test_a_session_that_was_given_up_ends_with_the_step_it_is_at(
+    app: Path, sessions: tuple[HostSession, HostSession]
+) -> None:
+    silent, second = sessions
+    run(silent, lock(app))
+    first, then = f"touch {app}/begun; sleep 1", f"touch {app}/on"
+    steps = [Step(title=script, script=script, trusted=True) for script in (first, then)]
+    with ThreadPoolExecutor() as threads:
+        under_way = threads.submit(run, silent, *steps)
+        wait_until((app / "begun").exists, "the first step has begun", 10)
+        run(second, lock(app))
+        with pytest.raises(ChannelLostError):
+            under_way.result()
+    assert not (app / "on").exists()
+    run(second, swap(app, "260102-000000"))
+
+
+@pytest.mark.parametrize("sessions", [signal.SIG_IGN], indirect=True)  # as nohup has it: it can't be told
+def test_a_session_that_was_given_up_swaps_nothing_any_more(
+    app: Path, sessions: tuple[HostSession, HostSession]
+) -> None:
+    """It fell silent, and another one of the same run went back; then it goes on where it was."""
+    silent, second = sessions
+    run(silent, lock(app))
+    run(second, lock(app), swap(app, "260101-000000"))
+    with pytest.raises(StepFailedError, match="not ours any more"):
+        run(silent, swap(app, "260102-000000"))
+    silent.close()
+    assert (app / "current").readlink() == Path("releases/260101-000000")
+    assert (app / ".fap/lock").is_file()
+    run(second, swap(app, "260102-000000"))
+    assert (app / "current").readlink() == Path("releases/260102-000000")
+    second.close()
+    assert not (app / ".fap/lock").exists()
+
+
+def test_a_login_banner_without_a_newline_hides_no_answer() -> None:
+    channel = local.connect()
+    channel.send(b"printf '\\033]0;title\\007'\n")
+    session = HostSession(channel, Session(MARK, "token", ()))
+    (result,) = run(session, Step(title="say", script="echo here", trusted=True))
+    session.close()
+    assert result.output == "here"

@@ -1,0 +1,186 @@
+"""faprelease doctor, parity and hosts: what is told of real hosts, and that nothing is changed by it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from artifact_store.artifact import peek as reading
+from artifact_store.store.store import open_store
+from faprelease.hosts.state import parse
+from faprelease.report.report import Report
+from faprelease.run.run import Run
+from faprelease.steps.place import Place
+from faprelease.verbs.doctor import compare, doctor
+from faprelease.views import endpoints as upstreams
+from faprelease.views import host_report as look
+from faprelease.views.diagnosis import Case, Patient, findings
+from faprelease.views.endpoints import Upstream
+from tests.parts.site import Site, artifact
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    made = Site(tmp_path)
+    made.configure("linked_files: [settings.toml]")
+    (made.path / "shared").mkdir(parents=True)
+    (made.path / "shared/settings.toml").write_text("x = 1\n")
+    return made
+
+
+def _found(site: Site) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for one in doctor(site.request()):
+        assert one.fix or one.verdict == "right", one
+        found.setdefault(one.check.split()[0], []).append((one.verdict, one.says))
+    return found
+
+
+def _tree(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
+    before = _found(site)
+    assert before["VIII"] == [("wrong", "is in deploy.yml and serves nothing")]
+    assert before["III"] == [("note", "every user can read settings.toml")]
+    live = site.release(artifact(site.folder / "store", "1"))
+    (site.path / "shared/settings.toml").chmod(0o640)
+    tree = _tree(site.path)
+    well = _found(site)
+    assert _tree(site.path) == tree
+    assert not site.locked()
+    assert not [says for found in well.values() for verdict, says in found if verdict == "wrong"], well
+    assert well["I"] == [("right", "1 is live")]
+    assert well["III"] == [("right", "settings.toml: there, and not for every user")]
+    assert ("right", "the live release is what was installed") in well["VI"]
+    assert well["VII"][0][0] == "note"
+    release = site.path / "releases" / live
+    release.chmod(0o755)
+    (release / "app.py").chmod(0o644)
+    (release / "app.py").write_text("VERSION = '1' # changed\n")
+    (release / "web.log").write_text("")
+    (site.path / "releases/260101-000000").mkdir()
+    sleeper = subprocess.Popen(["sleep", "600"], cwd=site.path / "releases/260101-000000")
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            site.configure(f"healthcheck_port: {other.getsockname()[1]}")
+            ((verdict, held),) = _found(site)["VII"]
+            assert verdict == "wrong"
+            assert f"is held by process {os.getpid()}, which runs in" in held
+            port = other.getsockname()[1]
+        assert _found(site)["VII"] == [("wrong", f"nothing listens on port {port}")]
+        ill = _found(site)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert ("wrong", "2 files of the live release changed: app.py, web.log") in ill["VI"]
+    stale = f"process {sleeper.pid} still runs in 260101-000000, which is not live"
+    assert ("note", stale) in ill["VI"]
+    assert ill["XI"] == [("note", "logs lie in the release: web.log")]
+    assert ("note", "the live release can be written to") in ill["V"]
+
+
+def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(site: Site) -> None:
+    store = site.folder / "store"
+    url = artifact(site.folder / "packed", "7", requires_env=("DATABASE_URL",))
+    opened = open_store(store.as_uri())
+    opened.publish(Path(url.removeprefix("file://")), who="ann")
+    opened.promote("shop", "7", "production", who="ann")
+    site.configure(f"store: {store.as_uri()}\nplugins: [curl]")
+    found = _found(site)
+    assert found["store"] == [("right", "shop 7 is promoted to production, and can be read")]
+    assert ("wrong", "7 needs variables that nothing sets: DATABASE_URL") in found["III"]
+
+
+def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
+    url = artifact(site.folder / "packed", "7")
+    with reading.opened(url) as source:
+        wanted = reading.look(source).manifest
+    needs = msgspec.structs.replace(wanted.target, python="cp311", platform="linux_x86_64", glibc="2.28")
+    site.configure("protected: true")
+    (target,) = Run.of(site.request(), "doctor", Report()).targets
+    state = parse("free 9999999\ntool curl\ntool python3\ncurrent 260101-000000\nfolder 260101-000000\n")
+    answer = (
+        "time 1000\nmachine aarch64\nlibc glibc 2.17\npython 3.9.2\nlacks libpq.so.5\ninodes 5\n"
+        'contained {"contained":"network","open":"files"}\nconf startsecs=1\nrestarted 3004 7\n'
+        "readable_environment /x/.env\n"
+    )
+    patient = Patient(
+        target=target,
+        state=state,
+        look=look.parse(answer),
+        clock=(2000.0, 2001.0),
+        wanted=msgspec.structs.replace(wanted, target=needs),
+        health="no answer\nconnection refused",
+    )
+    found = findings(Case(patients=(patient,)), {Place("web2", "web"): "no route"})
+    assert [one.says for one in found if one.verdict == "wrong"] == [
+        "no route",
+        "its clock and this machine's are 999 s apart",
+        "only 5 inodes are free",
+        "7 needs Python 3.11, and there is 3.9.2",
+        "7 is for linux_x86_64, and this is aarch64",
+        "7 needs glibc 2.28, and there is 2.17",
+        "7 needs libraries that are not there: libpq.so.5",
+        "every user can read the environment file",
+        "the last install was not contained: files",
+        "is not well: connection refused",
+    ]
+    assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
+    assert [one.says for one in found if one.check == "IX disposability"] == [
+        "took 31 s to stop when it was last restarted: it may not hear SIGTERM",
+        "a stop may leave its children running",
+    ]
+
+
+def test_hosts_that_do_not_answer_are_told_and_equal_findings_stand_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.deploy_yml.write_text(
+        "app_name: shop\nuse_ssh_config: false\n"
+        "stage_role_configs: {production: {web: {hosts: [127.0.0.1:1, 'localhost:1']}}}\n"
+    )
+    found = [one for one in doctor(site.request()) if one.check == "access"]
+    assert {one.verdict for one in found} == {"wrong"}
+    assert sorted(host for one in found for host in one.hosts) == ["127.0.0.1:1 (web)", "localhost:1 (web)"]
+
+
+def test_stages_are_compared(site: Site) -> None:
+    site.deploy_yml.write_text(
+        "app_name: shop\nconnection: local\nplugins: [curl]\nstage_role_configs:\n"
+        f"  staging:\n    web: {{path: {site.folder}/staging, linked_files: [staging.py], "
+        "environment: {A: '1'}}\n"
+        f"  production:\n    web: {{path: {site.folder}/www, linked_files: [production.py]}}\n"
+    )
+    found = {one.says: one.verdict for one in compare(site.request(), "staging")}
+    assert found.pop("variables: production none, staging A") == "wrong"
+    assert set(found.values()) == {"right"}
+    assert "linked files: STAGE.py" in found
+
+
+def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
+    (tmp_path / "deploy.yml").write_text(
+        "app_name: my-shop\nplugins: [curl, healthcheck]\nstage_role_configs:\n  production:\n"
+        "    web: {hosts: [app1, 'deploy@app2:2222', '2001:db8::1'], processes: {web: 2, worker: 1}}\n"
+        "    api: {hosts: [app1], healthcheck_port: 9000, path: /srv/api}\n"
+    )
+
+    def shown(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-c", "from faprelease.cli import main; main()", "hosts", *words]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    nginx = shown("production", "--format", "nginx")
+    assert nginx.stdout == (
+        "upstream my_shop_web {\n    server app1:8000;\n    server app1:8001;\n    server app2:8000;\n"
+        "    server app2:8001;\n    server [2001:db8::1]:8000;\n    server [2001:db8::1]:8001;\n}\n"
+        "upstream my_shop_api {\n    server app1:9000;\n}\n"
+    ), nginx.stderr
+    found = [Upstream("my-shop", "production", "api", "app1", 9000)]
+    assert upstreams.render(found, "haproxy") == "backend my_shop_api\n    server app1-9000 app1:9000 check"
+    assert upstreams.render(found, "lines") == "app1:9000"
+    assert json.loads(upstreams.render(found, "json"))[0]["port"] == 9000

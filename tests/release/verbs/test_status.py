@@ -1,0 +1,112 @@
+"""status, releases and history: what real hosts say, and what is made of it."""
+
+import json
+
+import pytest
+
+from faprelease.hosts.state import Freeze, Rollout
+from faprelease.views import history
+from faprelease.views.status import held, standings
+from tests.parts.fleet_site import FleetSite, builds, hosts, site
+from tests.parts.host_states import A, B, C, D, host_state, release
+from tests.parts.host_states import hosts as planned_hosts
+
+__all__ = ["builds", "hosts", "site"]
+pytestmark = pytest.mark.xdist_group("fleet")
+
+
+def drifts(*states: object) -> list[tuple[str, ...]]:
+    found = [(host.target, host.state) for host in planned_hosts(*states)]  # type: ignore[arg-type]
+    return [row.drift for row in standings(found, {}, {}, [])]
+
+
+def test_what_differs_is_told_where_it_differs() -> None:
+    one = host_state(release(A, "1"), release(B, "2", "live", A), current=B)
+    same = host_state(release(C, "1"), release(D, "2", "live", C), current=D)
+    old = host_state(release(A, "1", "live"), current=A)
+    unborn = host_state(release(A, "1"), release(B, "2", "ready", A), current=B)
+    foreign = host_state(link="releases/20260101")
+    assert drifts(one, same) == [(), ()]
+    assert drifts(one, same, old) == [(), (), ("runs another artifact than the rest, which run 2",)]
+    assert drifts(host_state(), host_state()) == [(), ()]
+    assert drifts(one, host_state()) == [(), ("nothing is released here",)]
+    assert drifts(one, unborn) == [(), (f"{B} is current and ready, not live",)]
+    assert drifts(foreign) == [("current names releases/20260101, which no release of ours made",)]
+    cut = host_state(
+        release(A, "1", "live"), current=A, rollout=Rollout(id=B, verb="release", release=B, previous=A)
+    )
+    assert drifts(cut) == [(f"the release of {B} was cut off",)]
+
+
+def test_every_release_says_why_it_is_there() -> None:
+    state = host_state(
+        release(A, "1"), release(B, "2"), release(C, "3", "bad", B), release(D, "4", "live", B), current=D
+    )
+    (host,) = planned_hosts(state)
+    assert [(row.release, row.kept) for row in held(host.target, host.state, {})] == [
+        (D, "runs"),
+        (C, "evidence; the newest 2 stay"),
+        (B, "a rollback goes here"),
+        (A, "good; one of 5 (keep_releases)"),
+    ]
+
+
+def test_ledgers_of_hosts_become_one_list_and_damaged_lines_are_passed_over() -> None:
+    line = (
+        '{"at":"2026-01-02T00:00:00Z","event":"released","release":"r","from":"","who":"ada","artifact":null}'
+    )
+    earlier = '{"at":"2026-01-01T00:00:00Z","event":"locked","who":"bob","why":"x"}'
+    one, two = (host.target for host in planned_hosts(host_state(), host_state()))
+    ledgers = [
+        (one, history.parse(f'{line}\n{line[:40]}\n[]\n{{"at":1}}\n')),
+        (two, history.parse(f"{earlier}\n{line}\n")),
+    ]
+    assert [(event.event, event.hosts, event.more) for event in history.merge(ledgers)] == [
+        ("locked", ("web2",), "x"),
+        ("released", ("web1", "web2"), ""),
+    ]
+    assert str(Freeze(who="bob", at="now", why="x")) == "frozen by bob at now: x"
+
+
+def test_what_a_fleet_is_told(site: FleetSite) -> None:
+    more = "plugins: [tests.parts.plugins]\nchecking_script: test ! -e /home/deploy/ill"
+    site.configure(more)
+    for version in ("1", "2"):
+        assert site.release(site.add(version)).returncode == 0
+    done = site.run("status", "production")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" live ") == 3
+    rows = [json.loads(line) for line in site.run("status", "--json", "production").stdout.splitlines()]
+    assert [(row["version"], row["health"], row["by"], row["drift"]) for row in rows] == [
+        ("2", "well", "ada@ci", [])
+    ] * 3
+    assert all(row["since"].startswith("20") for row in rows)
+    held_now = [json.loads(line) for line in site.run("releases", "--json", "production").stdout.splitlines()]
+    assert [row["kept"] for row in held_now] == ["runs", "a rollback goes here"] * 3
+    assert site.run("releases", "production").stdout.count(" kB ") == 6
+    assert all(4096 <= row["size"] < 1 << 20 for row in held_now)
+    site.hosts[1].run(["touch", "/home/deploy/ill"], check=True)
+    done = site.run("status", "production")
+    site.hosts[1].run(["rm", "/home/deploy/ill"], check=True)
+    assert done.returncode == 3
+    assert "web2 (web): not well" in done.stderr
+    assert site.run("rollback", "--hosts", "web3", "production").returncode == 0
+    assert site.run("lock", "--hosts", "web1", "--why", "noon", "production").returncode == 0
+    with (site.home / ".ssh/config").open("a") as config:
+        config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
+    site.configure(more, roles="    web: {hosts: [web1, web2, web3, dead]}\n")
+    done = site.run("status", "production")
+    site.configure(more)
+    assert done.returncode == 7
+    assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
+    assert "web1 (web): frozen by ada@ci" in done.stderr
+    assert "web3 (web): runs another artifact than the rest, which run 2" in done.stderr
+    events = [json.loads(line) for line in site.run("history", "--json", "production").stdout.splitlines()]
+    told = [(event["event"], event["version"], event["hosts"]) for event in events]
+    assert told[:2] == [
+        ("released", "1", ["web1", "web2", "web3"]),
+        ("released", "2", ["web1", "web2", "web3"]),
+    ]
+    # These may fall into one second, and come from two ledgers.
+    assert sorted(told[2:]) == [("locked", "", ["web1"]), ("rolled back", "1", ["web3"])]
+    assert "rolled back" in site.run("history", "production").stdout

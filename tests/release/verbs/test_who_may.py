@@ -1,0 +1,43 @@
+"""Who may do what, on a server that asks whose key it is: docs/who-may-do-what.md."""
+
+from pathlib import Path
+
+import pytest
+
+from artifact_store.core.errors import StoreError
+from artifact_store.store.store import Store, open_store
+from faprelease.report.report import Report
+from faprelease.verbs import release
+from tests.parts.seaweed import SHARED, Server
+from tests.parts.site import Site, artifact
+
+pytestmark = pytest.mark.xdist_group("s3")
+
+
+def test_a_releaser_needs_a_key_that_reads_and_one_prefix_for_its_records(
+    s3_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act_as(env: dict[str, str]) -> Store:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        return open_store(f"s3://{SHARED}")
+
+    s3_server.make_bucket(SHARED)
+    one, two = (Path(artifact(tmp_path, name).removeprefix("file://")) for name in ("1", "2"))
+    builder = act_as(s3_server.env_of("builder"))
+    builder.publish(one, who="ci")
+    with pytest.raises(StoreError, match="AccessDenied"):
+        builder.promote("shop", "1", "production", who="ci")
+    act_as(s3_server.env).promote("shop", "1", "production", who="ann")
+
+    releaser = act_as(s3_server.env_of("releaser"))
+    site = Site(tmp_path)
+    site.configure(f"store: s3://{SHARED}")
+    release.release(site.request(), Report())
+    assert site.version() == "1"
+    (record,) = releaser.releases("shop", "production")
+    assert (record.version, record.outcome) == ("1", "healthy")
+    with pytest.raises(StoreError, match="AccessDenied"):
+        releaser.publish(two, who="rel")
+    with pytest.raises(StoreError, match="AccessDenied"):
+        releaser.promote("shop", "1", "staging", who="rel")

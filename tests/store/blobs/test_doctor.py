@@ -1,0 +1,188 @@
+"""What `fapstore doctor` finds out: on real stores, and on ones that do wrong what a store can do wrong."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import boto3
+import pytest
+
+from artifact_store.blobs import doctor
+from artifact_store.blobs.bucket_rules import Settings, findings
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.protocol import Blob, Blobs
+from artifact_store.core.errors import StoreError
+from artifact_store.store.store import Store
+from tests.parts.tgz import tgz
+
+FAPSTORE = str(Path(sys.executable).with_name("fapstore"))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def verdicts(blobs: Blobs) -> dict[str, str]:
+    return {found.check: found.verdict for found in doctor.examine(blobs, now)}
+
+
+class Overwriting(MemoryBlobs):
+    """A store that knows no conditions, as some S3 servers do."""
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        self.delete(key)
+        super().create(key, body, sha256)
+
+
+class OverwritingLarge(MemoryBlobs):
+    """A store that knows no conditions on multipart uploads, as Ceph RGW 16."""
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        if not isinstance(body, bytes):
+            self.delete(key)
+        super().create(key, body, sha256)
+
+
+class Undeletable(MemoryBlobs):
+    def delete(self, key: str) -> None:
+        raise StoreError(f"{key}: refused (AccessDenied)")
+
+
+class ReadOnly(MemoryBlobs):
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        raise StoreError(f"{key}: refused (AccessDenied)", hint="check the credentials")
+
+
+class Late(MemoryBlobs):
+    """A store whose clock is an hour behind."""
+
+    def listing(self, prefix: str, after: str = "") -> Any:
+        for blob in super().listing(prefix, after):
+            yield Blob(blob.key, blob.size, blob.modified - timedelta(hours=1))
+
+
+def test_a_good_store() -> None:
+    blobs = MemoryBlobs()
+    assert set(verdicts(blobs).values()) == {"right"}
+    assert list(blobs.keys("")) == []
+
+
+@pytest.mark.parametrize(
+    ("blobs", "wrong"),
+    [
+        (Overwriting(), {"create-only", "create-only, at once", "create-only, large"}),
+        (OverwritingLarge(), {"create-only, large"}),
+        (ReadOnly(), {"access"}),
+        (Late(), {"clock"}),
+        (Undeletable(), set()),
+    ],
+)
+def test_what_is_wrong_is_found(blobs: Blobs, wrong: set[str]) -> None:
+    found = list(doctor.examine(blobs, now))
+    assert {finding.check for finding in found if finding.verdict == "wrong"} == wrong
+    assert all(finding.fix for finding in found if finding.verdict == "wrong")
+
+
+def test_probes_that_stay_are_told() -> None:
+    (found,) = (found for found in doctor.examine(Undeletable(), now) if found.check == "deleting")
+    assert found.verdict == "note"
+    assert "stay in _doctor/" in found.says
+
+
+@pytest.mark.xdist_group("s3")
+def test_a_real_s3_server_and_a_rule_that_removes_objects(s3_url: str) -> None:
+    blobs = open_blobs(s3_url)
+    found = verdicts(blobs)
+    assert {check for check, verdict in found.items() if verdict != "right"} == {"versioning"}
+    assert list(blobs.keys("")) == []
+    bucket, prefix = s3_url.removeprefix("s3://").split("/")
+    client = boto3.session.Session().client("s3")
+    rule = {"ID": "tidy", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": 30}}
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    try:
+        done = subprocess.run(
+            [FAPSTORE, "--store", s3_url, "doctor"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert "wrong  lifecycle: rule 'tidy' removes objects by age, be they live or not -> " in done.stdout
+        assert verdicts(open_blobs(f"s3://{bucket}/elsewhere"))["lifecycle"] == "right"
+    finally:
+        client.delete_bucket_lifecycle(Bucket=bucket)
+
+
+def test_a_folder_that_everyone_can_write(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    store.chmod(0o777)
+    done = subprocess.run(
+        [FAPSTORE, "--store", store, "doctor", "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    wrong = [found for found in json.loads(done.stdout) if found["verdict"] == "wrong"]
+    assert [(found["check"], found["fix"]) for found in wrong] == [("access", "chmod -R o-w it")]
+    assert [path for path in store.rglob("*") if path.is_file()] == []
+    store.chmod(0o755)
+    assert set(verdicts(open_blobs(str(store))).values()) == {"right"}
+
+
+EVERYONE = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}]})
+ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+
+
+@pytest.mark.parametrize(
+    ("settings", "check", "verdict"),
+    [
+        (Settings(blocked=True, policy=EVERYONE), "public access", "right"),
+        (Settings(blocked=False, policy=EVERYONE, grants=()), "public access", "wrong"),
+        (Settings(policy="", grants=("", ALL_USERS)), "public access", "wrong"),
+        (Settings(policy="", grants=("",)), "public access", "right"),
+        (Settings(), "public access", "note"),
+        (Settings(), "lifecycle", "note"),
+        (Settings(lifecycle=()), "lifecycle", "right"),
+        (
+            Settings(
+                lifecycle=({"Status": "Enabled", "Prefix": "", "Expiration": {"Days": 9}},), prefix="x/"
+            ),
+            "lifecycle",
+            "wrong",
+        ),
+        (
+            Settings(lifecycle=({"Status": "Disabled", "Expiration": {"Days": 9}},)),
+            "lifecycle",
+            "right",
+        ),
+        (
+            Settings(
+                lifecycle=(
+                    {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
+                )
+            ),
+            "lifecycle",
+            "right",
+        ),
+        (Settings(checks_bytes=False), "checksums", "note"),
+        (Settings(versioned=True), "versioning", "right"),
+    ],
+)
+def test_what_settings_mean(settings: Settings, check: str, verdict: str) -> None:
+    assert {found.verdict for found in findings(settings) if found.check == check} == {verdict}
+
+
+def test_nothing_is_promoted_in_a_store_that_overwrites(tmp_path: Path) -> None:
+    blobs = Overwriting()
+    first = Store(blobs, unsafe=True)
+    for version in "12":
+        first.publish(tgz(tmp_path, version=version), who="ann")
+    first.promote("shop", "1", "staging", who="ann")
+    with pytest.raises(StoreError, match="overwrites what is there") as error:
+        Store(blobs).promote("shop", "2", "staging", who="bob")
+    assert "--unsafe-store" in error.value.hint
+    assert [state.version for state in first.history("shop", "staging")] == ["1"]
+    with pytest.raises(StoreError, match="overwrites what is there"):
+        Store(blobs).promote("shop", "2", "production", who="bob")
+    Store(blobs, unsafe=True).promote("shop", "2", "staging", who="bob")
+    assert [state.version for state in first.history("shop", "staging")] == ["1", "2"]

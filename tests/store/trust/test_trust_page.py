@@ -1,0 +1,42 @@
+"""docs/trust.md: its commands work as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.parts.repository import ROOT
+from tests.parts.signers import Signers
+
+PAGE = ROOT / "docs" / "trust.md"
+
+
+def test_its_commands_work_in_their_order(tmp_path: Path, one: Path) -> None:
+    home = tmp_path / "home" / ".ssh"
+    home.mkdir(parents=True)
+    Signers(home).key("id_ed25519")
+    script = "".join(
+        line.removeprefix("    ") for line in re.findall(r"^(?:    .*)?\n", PAGE.read_text(), re.M)
+    )
+    assert script.count("fapstore ") > 6
+    done = subprocess.run(
+        ["sh", "-euxc", script],
+        cwd=one.parent,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith(("FAP_", "GITHUB_"))},
+            "HOME": str(home.parent),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "FAP_STORE": f"file://{tmp_path}/store",
+            "FAP_WHO": "ann@desk",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "1  ann@desk promoted 1 from staging just now, approved by ann@example.com, signed by ann@example.com"
+        in done.stdout
+    )
+    assert "BAD" not in done.stdout
+    assert "ok  shop 1: 0." in done.stdout
