@@ -113,7 +113,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
     return _step(
         context,
         title,
-        "stopwatch",
+        "lib/stopwatch",
         "systemd/restart",
         limit=300,
         restart=_verb(context),
