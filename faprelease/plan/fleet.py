@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import HostState, Rollout, Verb, is_good
@@ -9,16 +10,20 @@ from faprelease.plan import release_command
 from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plan.recovery import Recovery, batches_of
 from faprelease.plan.rollback_target import describe, goals
-from faprelease.plugins import curl
-from faprelease.plugins.hooks import Context
 from faprelease.steps.model import Plan
 from faprelease.steps.place import Place
 
 
 def plan_release(
-    hosts: list[Host], info: RunInfo, what: str = "", *, rerun: bool = False, command: bool = True
+    hosts: list[Host],
+    info: RunInfo,
+    source: ArtifactSource,
+    *,
+    rerun: bool = False,
+    command: bool = True,
 ) -> Plan:
-    """Bring the artifact that the settings name to every host; `what` is its name where the store told it.
+    """Bring an artifact to every host.
+
     With `rerun` a release_command of it whose end nobody knows is run again; without `command` it is not run.
 
     Raises FapError if a host can't take a release, with a hint for each thing that is missing.
@@ -27,26 +32,28 @@ def plan_release(
     refuse_unfit(found)
     runs_command = release_command.target_of([host.target for host in hosts]) if command else None
     if runs_command and not rerun:
-        release_command.refuse_unknown_outcome(found, _curl_options(hosts).curl_sha256.lower())
-    planners = _planners(hosts, info, "release", {host.place: info.release for host in hosts})
+        release_command.refuse_unknown_outcome(found, source.digest)
+    wanted = {host.place: info.release for host in hosts}
+    planners = _planners(hosts, info, "release", wanted, entry=source.entry)
     return Plan(
-        f"release {info.release} to {_stage(hosts)}: {_name(hosts, what)}",
-        tuple(planner.release(runs_command=planner.target is runs_command) for planner in planners),
+        f"release {info.release} to {_stage(hosts)}: {source.name}",
+        tuple(planner.release(source, runs_command=planner.target is runs_command) for planner in planners),
         batch_wait=_batch_wait(hosts),
         keep=_keeps(hosts),
     )
 
 
-def plan_look(hosts: list[Host], info: RunInfo, what: str = "", *, whole: bool = False) -> Plan | None:
-    """See whether what the settings name runs well already: None unless every host has it live, the same
+def plan_look(
+    hosts: list[Host], info: RunInfo, source: ArtifactSource, *, whole: bool = False
+) -> Plan | None:
+    """See whether the artifact runs well already: None unless every host has it live, the same
     artifact with the same configuration. Without a sha256 nobody knows what a URL holds. With `whole`, a
     release whose files changed is not well."""
-    wanted = _curl_options(hosts).curl_sha256.lower()
-    if not wanted or not all(is_live(host, info, wanted) for host in hosts):
+    if not source.digest or not all(is_live(host, info, source.digest) for host in hosts):
         return None
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.look(whole=whole) for planner in planners)
-    return Plan(f"look at {_stage(hosts)}: {_name(hosts, what)}", plans)
+    return Plan(f"look at {_stage(hosts)}: {source.name}", plans)
 
 
 def plan_check(hosts: list[Host], info: RunInfo) -> Plan:
@@ -71,7 +78,7 @@ def plan_rollback(
         refuse_unfit((host.target, host.state) for host in moving)
         sources = {place: release.id for place, release in found.items()}
         planners = _planners(moving, info, "release", dict.fromkeys(found, info.release), sources)
-        plans, title = [planner.release() for planner in planners], f"{title}, configured as now"
+        plans, title = [planner.copy() for planner in planners], f"{title}, configured as now"
     else:
         planners = _planners(moving, info, "rollback", {place: each.id for place, each in found.items()})
         plans = [planner.rollback() for planner in planners]
@@ -118,6 +125,7 @@ def _planners(
     verb: Verb,
     wanted: Mapping[Place, str],
     sources: Mapping[Place, str] | None = None,
+    entry: int = 0,
 ) -> list[HostPlanner]:
     everyone = tuple(host.place for host in hosts)
     planners = []
@@ -130,7 +138,7 @@ def _planners(
             previous=previous,
             foreign=foreign,
             by=info.who,
-            entry=info.entry,
+            entry=entry,
             hosts=everyone,
             copy_of=(sources or {}).get(host.place, ""),
         )
@@ -157,14 +165,6 @@ def is_live(host: Host, info: RunInfo, digest: str) -> bool:
     if live is None or live.artifact is None or live.record.state != "live" or not live.present:
         return False
     return live.artifact.digest == digest and live.record.config == host.config(info)
-
-
-def _curl_options(hosts: list[Host]) -> curl.Options:
-    return Context(hosts[0].target, "release", "", "").options(curl.Options)
-
-
-def _name(hosts: list[Host], what: str) -> str:
-    return what or curl.what_may_be_shown(_curl_options(hosts).curl_url)
 
 
 def _batch_wait(hosts: list[Host]) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 
 import msgspec
 
+from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.hosts.retention import outdated_releases
 from faprelease.hosts.state import HostState, Record, Release, Rollout, is_good
@@ -44,14 +45,13 @@ class Host:
 class RunInfo:
     """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
     release's id, which also names the rollout, and the key for digests of configurations where a host has
-    none yet; and which entry of the stage's log is released, 0 for none."""
+    none yet."""
 
     who: str
     at: datetime
     token: str
     release: str = ""
     key: str = ""
-    entry: int = 0
 
 
 class HostPlanner:
@@ -68,13 +68,19 @@ class HostPlanner:
         self.key = host.state.key or info.key
         self.config = host.config(info)
 
-    def release(self, *, runs_command: bool = False) -> HostPlan:
-        """Fetch (or copy), install, publish; one host of all runs the release's own command between them."""
-        old = self.rollout.copy_of
+    def release(self, source: ArtifactSource, *, runs_command: bool = False) -> HostPlan:
+        """Fetch, install, publish; one host of all runs the release's own command between them."""
+        return self._release(partial(self.made.fetch, source), runs_command=runs_command)
+
+    def copy(self) -> HostPlan:
+        """Copy an older release, install it with the configuration of now, publish."""
+        return self._release(partial(self.made.copy, self.rollout.copy_of))
+
+    def _release(self, files: Callable[[], Iterator[Step]], *, runs_command: bool = False) -> HostPlan:
         prepare = self._phases(
             ("starting", self._make_folder),
             ("started", None),
-            ("updating", partial(self.made.copy, old) if old else self.made.fetch),
+            ("updating", files),
             ("updated", self.made.install),
         )
         *_, last = prepare

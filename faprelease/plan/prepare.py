@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faprelease.config import environment
+from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import Context
@@ -33,10 +34,10 @@ class Preparation:
         """Where its variables lie."""
         return f"{self.folder}/{self.target.settings.environment_name}"
 
-    def fetch(self) -> Iterator[Step]:
-        """The artifact's files, by the strategy."""
+    def fetch(self, source: ArtifactSource) -> Iterator[Step]:
+        """The artifact's files, by curl."""
         settings, layout = self.target.settings, self.target.layout
-        yield from curl.fetch(self._options, settings.cache_path, layout, self.release_id)
+        yield from curl.fetch(source, self._options, settings.cache_path, layout, self.release_id)
 
     def copy(self, old: str) -> Iterator[Step]:
         """What the artifact of an older release brought, without what was made of it on the host."""

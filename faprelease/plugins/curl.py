@@ -8,6 +8,7 @@ import msgspec
 
 from artifact_store.core.urls import shown_url
 from faprelease.config.keys import about
+from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Secret, Step, host_path, host_program
@@ -42,10 +43,19 @@ def what_may_be_shown(url: str) -> str:
     return shown_url(url) + ("?…" if "?" in url else "")
 
 
+def given_source(options: Options) -> ArtifactSource | None:
+    """The artifact that `curl_url` names; None without one."""
+    if not options.curl_url:
+        return None
+    name = what_may_be_shown(options.curl_url)
+    return ArtifactSource(url=options.curl_url, digest=options.curl_sha256.lower(), name=name)
+
+
 def check(options: Options) -> None:
-    """Raise ConfigError for a URL or digest that can't be one, before anything connects."""
+    """Raise ConfigError for a URL, digest or file name that can't be one, before anything connects."""
     url, sha256 = options.curl_url, options.curl_sha256
-    if not url.startswith(("http://", "https://", "file:///")) or not url.isprintable() or " " in url:
+    is_url = url.startswith(("http://", "https://", "file:///")) and url.isprintable() and " " not in url
+    if url and not is_url:
         raise ConfigError(
             f"{what_may_be_shown(url)!r} is no URL to download from",
             hint="give an http://, https:// or file:/// URL",
@@ -58,31 +68,30 @@ def check(options: Options) -> None:
         raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
 
 
-def fetch(options: Options, cache: str, layout: Layout, release_id: str) -> tuple[Step, ...]:
+def fetch(
+    source: ArtifactSource, options: Options, cache: str, layout: Layout, release_id: str
+) -> tuple[Step, ...]:
     """The steps that bring the artifact into the (empty) release folder, with the help of what the folder
-    `cache` has of earlier ones; raises ConfigError without a URL."""
-    if not options.curl_url:
-        raise ConfigError(
-            "nothing says what to release",
-            hint="give --curl-url URL, or name the store in deploy.yml (store: s3://bucket/prefix)",
-        )
-    what, work = what_may_be_shown(options.curl_url), f"{layout.state}/{release_id}.download"
-    sha256, release = options.curl_sha256.lower(), layout.release(release_id)
+    `cache` has of earlier ones."""
+    what, work = what_may_be_shown(source.url), f"{layout.state}/{release_id}.download"
+    release = layout.release(release_id)
     if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
         there = shlex.quote(f"{release}/{options.curl_output}")
         keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
         return (
-            _program(f"download {what}", options, cache, layout.state, work, sha256),
+            _program(f"download {what}", source, options, cache, layout.state, work, source.digest),
             Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
     # What a command of the project's own installs from is not known.
     state = "" if options.curl_postinstall_script else layout.state
-    words = (work, sha256, release, facts, state)
-    return (_program(f"fetch {what} and unpack it", options, cache, layout.state, *words),)
+    words = (work, source.digest, release, facts, state)
+    return (_program(f"fetch {what} and unpack it", source, options, cache, layout.state, *words),)
 
 
-def _program(title: str, options: Options, cache: str, state: str, *arguments: str) -> Step:
+def _program(
+    title: str, source: ArtifactSource, options: Options, cache: str, state: str, *arguments: str
+) -> Step:
     words = [host_path(cache), *map(shlex.quote, arguments)]
     return host_program(
         title,
@@ -91,13 +100,13 @@ def _program(title: str, options: Options, cache: str, state: str, *arguments: s
         "unpack",
         arguments=words,
         state=state,
-        stdin=_curl_config(options),
+        stdin=_curl_config(source.url, options),
         limit=FETCH_SECONDS + 600 + UNPACK_SECONDS,
-        binding=not options.curl_sha256,
+        binding=not source.digest,
     )
 
 
-def _curl_config(options: Options) -> Secret:
+def _curl_config(url: str, options: Options) -> Secret:
     """curl's configuration file format (curl.1, --config): it comes on stdin, so that no argument list on
     the host shows the URL, a password or a header."""
     lines = [
@@ -113,7 +122,7 @@ def _curl_config(options: Options) -> Secret:
         "speed-limit = 1024",
         "speed-time = 30",
     ]
-    url, user, extra = options.curl_url, options.curl_user, _as_config(options.curl_options)
+    user, extra = options.curl_user, _as_config(options.curl_options)
     _, _, query = url.partition("?")
     _, _, password = user.partition(":")
     real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]

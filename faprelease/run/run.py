@@ -21,28 +21,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from artifact_store.core.hints import Hint
 from faprelease.config import deployfile
 from faprelease.config import target as config
 from faprelease.config.build_steps import refuse_build_steps
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
+from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
-from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError
+from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError
 from faprelease.hosts.state import HostState, Rollout
 from faprelease.plan import ownership as managing
 from faprelease.plan.fleet import plan_recovery
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.recovery import Recovery, recovery
-from faprelease.plugins import hooks
+from faprelease.plugins import curl, hooks
 from faprelease.plugins.hooks import Context
 from faprelease.report.notify import announced
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import execute
-from faprelease.run import store_record as released
+from faprelease.run import execute, store_head, store_record
 from faprelease.run.connections import Connections
 from faprelease.run.signals import stop_on_signals
-from faprelease.run.store_head import store_of
 from faprelease.steps.layout import next_release_id
 from faprelease.steps.model import Plan
 from faprelease.steps.place import Place
@@ -77,17 +77,39 @@ class Run:
             report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
         if verb in managing.VERBS:
-            managing.refuse_other(targets, verb, request.manager, store_of(targets[0]))
+            managing.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
             plugins = hooks.load(target.settings.plugins_of(verb), file)
             plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
-    def with_flags(self, **found: str) -> "Run":
-        """The same with values that the run itself found out; they win over all others."""
-        request, flags = self.request, {**self.request.flags, **found}
-        options = hooks.options_of(self.file, flags)
-        return replace(self, targets=config.targets(self.file, request.stage, request.role, flags, options))
+    def source(self) -> ArtifactSource:
+        """The artifact of this run: what `curl_url` names, or else what was promoted to the stage.
+
+        Raises ConfigError if roles name different ones, if a value is wrong, or if nothing names one; and
+        what `store_head.find` raises.
+        """
+        return self.given_source() or store_head.find(self.targets[0], self.request.file.parent)
+
+    def given_source(self) -> ArtifactSource | None:
+        """What `curl_url` names, None without one; raises ConfigError as `source` does."""
+        options = [Context(target, self.verb, "", "").options(curl.Options) for target in self.targets]
+        for each in options:
+            curl.check(each)
+        sources = [curl.given_source(each) for each in options]
+        source = sources[0]
+        if any(each != source for each in sources):
+            raise ConfigError(
+                "the roles name different artifacts (curl_url, curl_sha256), and a release has one for all",
+                hint=Hint("release them one by one: faprelease {stage} ROLE, or name one: --curl-url URL"),
+            )
+        is_local = all(target.settings.connection == "local" for target in self.targets)
+        if source and source.url.startswith("file:") and not is_local:
+            raise ConfigError(
+                f"the hosts can't read {source.url}: it lies on this machine",
+                hint="use an s3:// or https:// store, or connection: local",
+            )
+        return source
 
     def with_environment(self) -> "Run":
         """The same with the values of `environment` asked for: what a release needs to know, and to tell
@@ -171,7 +193,7 @@ class Run:
     ) -> AbstractContextManager[None]:
         if self.request.manager == "converge":  # which writes down by itself where the host stands
             return nullcontext()
-        return released.recorded(plan, connected.hosts, connected.info, rollout, self.report)
+        return store_record.recorded(plan, connected.hosts, connected.info, self.report, rollout=rollout)
 
     @contextmanager
     def named_hints(self) -> Iterator[None]:

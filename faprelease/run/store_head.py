@@ -1,11 +1,11 @@
 """What a stage should run, as the log of the store says it."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifact_store.records.release import ReleaseRecord
+from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, VerificationError
 
@@ -13,28 +13,12 @@ if TYPE_CHECKING:
     from artifact_store.store.store import Store
 
 
-@dataclass(frozen=True)
-class Promoted:
-    """The version that was last promoted to a stage, by which entry of its log, its URL and sha256."""
-
-    app: str
-    version: str
-    entry: int
-    url: str
-    digest: str
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.app} {self.version}"
-
-
 def store_of(target: Target) -> str:
     """The URL of the store that FAP_STORE or deploy.yml names, empty if neither does."""
     return os.environ.get("FAP_STORE") or target.settings.store
 
 
-def find(target: Target, folder: Path) -> Promoted:
+def find(target: Target, folder: Path) -> ArtifactSource:
     """Read the log of the target's stage in the store of FAP_STORE or deploy.yml, which lies in `folder`.
 
     Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read;
@@ -60,16 +44,29 @@ def find(target: Target, folder: Path) -> Promoted:
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
     state, link = found
-    return Promoted(app, state.version, state.number, link.url, state.digest)
+    return ArtifactSource(
+        url=link.url,
+        digest=state.digest,
+        name=f"{app} {state.version}",
+        app=app,
+        version=state.version,
+        entry=state.number,
+    )
 
 
-def version(target: Target, folder: Path, name: str) -> Promoted:
+def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     """A version in the same store, whatever was promoted last.
 
     Raises NotFoundError, and VerificationError if `store_signers` demands a signature that it has not.
     """
     app, store = target.settings.project_name, _open(target, folder)
-    return Promoted(app, name, 0, store.link(app, name).url, store.artifact(app, name).digest)
+    return ArtifactSource(
+        url=store.link(app, name).url,
+        digest=store.artifact(app, name).digest,
+        name=f"{app} {name}",
+        app=app,
+        version=name,
+    )
 
 
 def _open(target: Target, folder: Path) -> "Store":

@@ -5,33 +5,45 @@ from contextlib import contextmanager
 
 from artifact_store.core import actor
 from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from faprelease.config.source import ArtifactSource
 from faprelease.errors import FapError
 from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
 from faprelease.plan.host import Host, RunInfo
 from faprelease.report.events import HostEnded
 from faprelease.report.report import Report
-from faprelease.run.store_head import Promoted, store_of
+from faprelease.run.store_head import store_of
 from faprelease.steps.model import HostPlan, Plan
 from faprelease.steps.place import Place
 
 
 @contextmanager
 def recorded(
-    plan: Plan, hosts: list[Host], info: RunInfo, what: Promoted | Rollout | Verb, report: Report
+    plan: Plan,
+    hosts: list[Host],
+    info: RunInfo,
+    report: Report,
+    *,
+    source: ArtifactSource | None = None,
+    rollout: Rollout | None = None,
 ) -> Iterator[None]:
     """Record how what runs inside ends, if a store is named that can be written.
 
-    `what` is the version that the stage's log names; or the rollout of another run that this one ends; or
-    only what is done. The hosts are what counts: where the store can't be written, that is only said.
+    It is a release of `source`, the end of another run's `rollout`, or else a rollback. A store that can't
+    be written is only a warning.
     """
     try:
         yield
     finally:
-        _write(plan, hosts, info, what, report)
+        _write(plan, hosts, info, report, source, rollout)
 
 
 def _write(
-    plan: Plan, hosts: list[Host], info: RunInfo, what: Promoted | Rollout | Verb, report: Report
+    plan: Plan,
+    hosts: list[Host],
+    info: RunInfo,
+    report: Report,
+    source: ArtifactSource | None,
+    rollout: Rollout | None,
 ) -> None:
     where = store_of(hosts[0].target)
     if not where:
@@ -41,18 +53,20 @@ def _write(
     try:
         store = open_store(where)
         if store.can_write:
-            for record in records(plan, hosts, info, what, report.ended):
+            for record in records(plan, hosts, info, report.ended, source=source, rollout=rollout):
                 store.record_release(record)
     except FapError as error:
-        report.say(f"warning: the store has no record of this {_action(what)}: {error.message}")
+        report.say(f"warning: the store has no record of this {_verb(source, rollout)}: {error.message}")
 
 
 def records(
     plan: Plan,
     hosts: list[Host],
     info: RunInfo,
-    what: Promoted | Rollout | Verb,
     ended: Mapping[Place, HostEnded],
+    *,
+    source: ArtifactSource | None = None,
+    rollout: Rollout | None = None,
 ) -> list[ReleaseRecord]:
     """One record for each role of a plan; of a host that did not end nobody knows. Pure but for the CI run's
     name."""
@@ -74,20 +88,20 @@ def records(
                 app=first.project_name,
                 stage=first.stage,
                 role=role,
-                action=_action(what),
+                action=_verb(source, rollout),
                 release=plans[0].release,
                 previous=previous.pop() if len(previous) == 1 else "",
-                version=what.version if isinstance(what, Promoted) else there.version,
-                digest=what.digest if isinstance(what, Promoted) else there.digest,
+                version=(source.version if source else "") or there.version,
+                digest=(source.digest if source else "") or there.digest,
                 config=configs.pop() if len(configs) == 1 else "",
-                entry=what.entry if isinstance(what, Promoted | Rollout) else 0,
+                entry=named.entry if (named := rollout or source) else 0,
                 outcome=whole(outcomes.values()),
                 hosts=tuple(HostOutcome(host=host, outcome=outcome) for host, outcome in outcomes.items()),
                 who=info.who,
                 at=info.at.replace(microsecond=0),
                 ci=actor.ci_run(),
                 # A run that ends another one's rollout does its own beside it.
-                operation=f"{info.token}-{what.id}" if isinstance(what, Rollout) else info.token,
+                operation=f"{info.token}-{rollout.id}" if rollout else info.token,
             )
         )
     return made
@@ -101,10 +115,8 @@ def whole(outcomes: Collection[Outcome]) -> Outcome:
     return kinds.pop() if len(kinds) == 1 else "partly"
 
 
-def _action(what: Promoted | Rollout | Verb) -> Verb:
-    if isinstance(what, Promoted):
-        return "release"
-    return what.verb if isinstance(what, Rollout) else what
+def _verb(source: ArtifactSource | None, rollout: Rollout | None) -> Verb:
+    return rollout.verb if rollout else "release" if source else "rollback"
 
 
 def _release(hosts: list[Host], plan: HostPlan) -> Release | None:

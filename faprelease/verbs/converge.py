@@ -18,6 +18,7 @@ from artifact_store.artifact.ids import check_host
 from artifact_store.records.host import HostRecord
 from faprelease.config import target as config
 from faprelease.config.layers import HostEntry, Scope
+from faprelease.config.source import ArtifactSource
 from faprelease.errors import (
     ConfigError,
     FapError,
@@ -36,10 +37,8 @@ from faprelease.plan.host import Host
 from faprelease.plan.recovery import recovery
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import execute
-from faprelease.run import store_head as promoted
+from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run, load
-from faprelease.run.store_head import Promoted
 from faprelease.verbs import converge_memory as remembered
 from faprelease.verbs import converge_store as hostrecords
 from faprelease.verbs.converge_memory import Memory
@@ -164,14 +163,10 @@ def _says(record: HostRecord) -> tuple[str, ...]:
     return (record.outcome, record.digest, record.config, record.release)
 
 
-def _for_entry(connected: ConnectedHosts, found: Promoted) -> ConnectedHosts:
-    return replace(connected, info=replace(connected.info, entry=found.entry))
-
-
-def _refuse_lower(found: Promoted, seen: int) -> None:
-    if found.entry < seen:
+def _refuse_lower(source: ArtifactSource, seen: int) -> None:
+    if source.entry < seen:
         raise VerificationError(
-            f"the store's log ends with entry {found.entry} ({found.name}), and this host has seen"
+            f"the store's log ends with entry {source.entry} ({source.name}), and this host has seen"
             f" entry {seen}: entries are missing",
             hint="nothing was changed; find out who took them away, or wait for a copy that lags behind",
         )
@@ -197,19 +192,19 @@ class _Convergence:
 
     def run(self) -> None:
         run = self._run()
-        found = promoted.find(run.targets[0], self._request.file.parent)
-        self._tell(version=found.version, digest=found.digest, entry=found.entry)
-        run = run.with_flags(curl_url=found.url, curl_sha256=found.digest).with_environment()
+        source = store_head.find(run.targets[0], self._request.file.parent)
+        self._tell(version=source.version, digest=source.digest, entry=source.entry)
+        run = run.with_environment()
         with run.connect(lock=not run.dry_run) as connected:
             state = connected.hosts[0].target.layout.state
             self._memory = remembered.read(state)
-            _refuse_lower(found, self._memory.entry)
+            _refuse_lower(source, self._memory.entry)
             self._tell(was=connected.hosts[0].state.current, now=connected.hosts[0].state.current)
             if run.dry_run:
-                self._plan(connected, found)
+                self._plan(connected, source)
                 return
-            self._keep(state, entry=found.entry)
-            error = self.caught(lambda: self._bring(run, run.recover(connected)[0], found))
+            self._keep(state, entry=source.entry)
+            error = self.caught(lambda: self._bring(run, run.recover(connected)[0], source))
             self._write_down(connected, state)
             if error:
                 raise error
@@ -236,22 +231,22 @@ class _Convergence:
         self._request = replace(asked, flags=flags, manager="converge", confirmed=True)
         return Run.of(self._request, "release", self._report)
 
-    def _plan(self, connected: ConnectedHosts, found: Promoted) -> None:
+    def _plan(self, connected: ConnectedHosts, source: ArtifactSource) -> None:
         """What a run would do, as far as can be told without the lock."""
-        connected, host = _for_entry(connected, found), connected.hosts[0]
+        host = connected.hosts[0]
         self._tell(outcome="planned", config=host.config(connected.info))
         if recovery(connected.hosts):
             self._report.say("a run was cut off here; the next one ends it first")
-        elif plan_look(connected.hosts, connected.info, found.name):
+        elif plan_look(connected.hosts, connected.info, source):
             self._tell(outcome="unchanged")
         else:
-            self._hold_back(host, found)
-            self._report.say(f"would do: {plan_release(connected.hosts, connected.info, found.name).title}")
+            self._hold_back(host, source)
+            self._report.say(f"would do: {plan_release(connected.hosts, connected.info, source).title}")
 
-    def _bring(self, run: Run, connected: ConnectedHosts, found: Promoted) -> None:
-        connected, host = _for_entry(connected, found), connected.hosts[0]
+    def _bring(self, run: Run, connected: ConnectedHosts, source: ArtifactSource) -> None:
+        host = connected.hosts[0]
         self._tell(now=host.state.current, config=host.config(connected.info))
-        look = plan_look(connected.hosts, connected.info, found.name)
+        look = plan_look(connected.hosts, connected.info, source)
         if look:
             wrong = execute.look(look, connected.connections, self._report, time.monotonic)
             if not wrong:
@@ -262,8 +257,8 @@ class _Convergence:
                     f"{host.state.current} is what the stage names, and does not run well:\n{wrong}",
                     hint="see what it lacks; to release it anew: the same with --again",
                 )
-        self._hold_back(host, found)
-        plan = plan_release(connected.hosts, connected.info, found.name)
+        self._hold_back(host, source)
+        plan = plan_release(connected.hosts, connected.info, source)
         try:
             run.execute(plan, connected)
         finally:
@@ -271,20 +266,20 @@ class _Convergence:
                 self._tell(now=ended.release, changed=ended.outcome != "failed")
         self._tell(outcome="healthy")
 
-    def _hold_back(self, host: Host, found: Promoted) -> None:
+    def _hold_back(self, host: Host, source: ArtifactSource) -> None:
         """Raise HeldBackError for what this entry of the log tried here and did not stay; VerificationError
         for an entry lower than one that was tried here before the host was set back to a snapshot."""
         recorded, last = hostrecords.of(host.target, self.told.host), self._memory.last
-        _refuse_lower(found, recorded.entry if recorded else 0)
-        pair = (found.digest, self.told.config)
+        _refuse_lower(source, recorded.entry if recorded else 0)
+        pair = (source.digest, self.told.config)
         if self._again or not went_back(pair, host.state, (last, recorded), self._memory.stopped):
             return
         tried = max(each.entry if each else 0 for each in (host.state.rollout, last, recorded))
-        if tried and hostrecords.since(host.target, found) > tried:
+        if tried and hostrecords.since(host.target, source) > tried:
             return
-        settings, store = host.target.settings, promoted.store_of(host.target)
+        settings, store = host.target.settings, store_head.store_of(host.target)
         raise HeldBackError(
-            f"{found.name} was tried on {self.told.host} with this configuration, and did not stay;"
+            f"{source.name} was tried on {self.told.host} with this configuration, and did not stay;"
             f" {host.state.current or 'nothing'} runs on",
             hint="to go back for all hosts: "
             f"fapstore --store {store} rollback {settings.project_name} {settings.stage}\n"

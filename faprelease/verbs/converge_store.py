@@ -10,11 +10,12 @@ import msgspec
 from artifact_store.records.host import HostRecord
 from faprelease.config import target as config
 from faprelease.config.layers import Scope
+from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.request import Request
 from faprelease.run.run import load
-from faprelease.run.store_head import Promoted, store_of
+from faprelease.run.store_head import store_of
 
 if TYPE_CHECKING:
     from artifact_store.stages.log_rules import StageState
@@ -106,12 +107,12 @@ def write(target: Target, record: HostRecord) -> None:
         store.record_host(record)
 
 
-def since(target: Target, found: Promoted) -> int:
+def since(target: Target, source: ArtifactSource) -> int:
     """The number of the log entry that brought what the stage names: a freeze after it brings nothing new."""
     from artifact_store.store.store import open_store
 
     settings = target.settings
     for entry in open_store(store_of(target)).newest_first(settings.project_name, settings.stage):
-        if entry.state.number <= found.entry and entry.state.action not in ("freeze", "unfreeze"):
+        if entry.state.number <= source.entry and entry.state.action not in ("freeze", "unfreeze"):
             return entry.state.number
-    return found.entry
+    return source.entry

@@ -11,7 +11,7 @@ from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import store_head as promoted
+from faprelease.run import store_head
 from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs import status as inspection
@@ -83,14 +83,14 @@ def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...],
     found: list[Finding] = []
     wanted: dict[str, Manifest] = {}
     for target in {target.settings.project_name: target for target in targets}.values():
-        if not promoted.store_of(target):
+        if not store_head.store_of(target):
             fix = "in deploy.yml: store: s3://bucket/prefix, or FAP_STORE"
             found.append(
                 Finding("store", "note", "none is named, so nobody knows what the hosts should run", fix)
             )
             continue
         try:
-            what = promoted.find(target, folder)
+            what = store_head.find(target, folder)
             with reading.opened(what.url) as source:
                 wanted[what.app] = reading.look(source).manifest
         except FapError as error:

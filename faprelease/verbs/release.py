@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from artifact_store.core.hints import Hint
-from faprelease.config.target import CORE, Target
+from faprelease.config.source import ArtifactSource
+from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError
-from faprelease.hosts.state import Verb
 from faprelease.plan import preview, release_command
 from faprelease.plan import saved as planfile
 from faprelease.plan.fleet import plan_look, plan_release, plan_restart, plan_rollback
@@ -16,15 +16,11 @@ from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
 from faprelease.plan.saved import Back, PlanFile
-from faprelease.plugins import curl, hooks
-from faprelease.plugins.hooks import Context
+from faprelease.plugins import hooks
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import execute
-from faprelease.run import store_head as promoted
-from faprelease.run import store_record as released
+from faprelease.run import execute, store_head, store_record
 from faprelease.run.run import ConnectedHosts, Run
-from faprelease.run.store_head import Promoted
 from faprelease.steps.model import Plan
 
 __all__ = ["Request", "apply", "release", "restart", "rollback"]
@@ -36,42 +32,34 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
 
     Raises FapError and its kin; what was published by then is taken back.
     """
-    run, found = Run.of(request, "release", report), None
-    if not run.targets[0].plugin_values["curl_url"]:
-        found = promoted.find(run.targets[0], request.file.parent)
-        run = run.with_flags(curl_url=found.url, curl_sha256=found.digest)
-    what = found.name if found else ""
-    for target in run.targets:
-        curl.check(Context(target, "release", "", "").options(curl.Options))
-    refuse_unreadable(run.targets)
-    run = run.with_environment()
+    run = Run.of(request, "release", report)
     with run.named_hints():
-        digest = _digest(run, planned)
+        source = run.source()
+        _refuse_other_artifact(source, request, planned)
+        run = run.with_environment()
     with run.connect(lock=not run.dry_run) as connected:
         if planned:
             planfile.refuse_changed_hosts(planned, connected.hosts)
         if run.dry_run and shows_recovery(run, connected):
             return
         connected, _ = run.recover(connected)
-        info = replace(connected.info, entry=found.entry if found else 0)
         if planned and planned.release:
-            info = replace(info, release=planned.release)
-        connected = replace(connected, info=info)
+            connected = replace(connected, info=replace(connected.info, release=planned.release))
 
         def plan_of(info: RunInfo) -> Plan:
-            return plan_release(connected.hosts, info, what, rerun=request.rerun)
+            return plan_release(connected.hosts, info, source, rerun=request.rerun)
 
-        look = plan_look(connected.hosts, connected.info, what, whole=True)
+        look = plan_look(connected.hosts, connected.info, source, whole=True)
         if look and _is_well(look, run, connected):
-            _keep(run, connected, None, None, digest=digest)
+            _keep(run, connected, None, None, source=source)
             return
         if planned:
             planfile.refuse_other_plan(planned, plan_of, connected.hosts)
         plan = plan_of(connected.info)
         if run.dry_run:
-            _keep(run, connected, plan_of, show(plan, run, connected), digest=digest)
+            _keep(run, connected, plan_of, show(plan, run, connected, source), source=source)
             return
-        execute_and_record(plan, run, connected, found or "release")
+        execute_and_record(plan, run, connected, source)
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
@@ -124,10 +112,10 @@ def rollback(
                 back = Back(to=to, force=force, renew=renew)
                 _keep(run, connected, plan_of, show(plan, run, connected), back=back)
                 return
-            execute_and_record(plan, run, connected, "rollback")
+            execute_and_record(plan, run, connected)
     if any(target.settings.release_command for target in run.targets):
         report.say(f"  {release_command.CODE_ALONE}")
-    store = promoted.store_of(run.targets[0])
+    store = store_head.store_of(run.targets[0])
     if store:
         app = run.targets[0].settings.project_name
         report.say(
@@ -147,9 +135,11 @@ def restart(request: Request, report: Report) -> None:
         run.execute(plan_restart(connected.hosts, connected.info), connected, execute.restart)
 
 
-def execute_and_record(plan: Plan, run: Run, connected: ConnectedHosts, what: Promoted | Verb) -> None:
+def execute_and_record(
+    plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource | None = None
+) -> None:
     """Carry a plan out, and have the store record how it ended; raises what `execute.run` raises."""
-    with released.recorded(plan, connected.hosts, connected.info, what, run.report):
+    with store_record.recorded(plan, connected.hosts, connected.info, run.report, source=source):
         run.execute(plan, connected)
 
 
@@ -167,10 +157,9 @@ def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:
     return left is not None
 
 
-def show(plan: Plan, run: Run, connected: ConnectedHosts) -> Preview:
-    """Say what a plan would do; the URL is asked for what it holds."""
-    fetches = run.verb == "release" and any(host.prepare for host in plan.hosts)
-    version, size = _look_into(run.targets[0].plugin_values["curl_url"]) if fetches else ("", None)
+def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource | None = None) -> Preview:
+    """Show what a plan would do; the URL of the `source` is asked for its version and size."""
+    version, size = _look_into(source.url) if source else ("", None)
     shown = preview.preview(plan, connected.hosts, version=version, download=size)
     run.report.show_plan(shown, preview.scripts(plan) if run.request.scripts else ())
     return shown
@@ -197,7 +186,7 @@ def _keep(
     plan_of: Callable[[RunInfo], Plan] | None,
     shown: Preview | None,
     *,
-    digest: str = "",
+    source: ArtifactSource | None = None,
     back: Back | None = None,
 ) -> None:
     """Write the plan into the file that was asked for, if one was."""
@@ -211,7 +200,7 @@ def _keep(
                 connected.hosts,
                 plan_of=plan_of,
                 info=connected.info,
-                digest=digest,
+                digest=source.digest if source else "",
                 back=back,
                 salt=salt,
                 keys={**CORE, **hooks.options_of(run.file, run.request.flags)},
@@ -221,20 +210,18 @@ def _keep(
         run.report.say(f"to do this: faprelease apply {file}")
 
 
-def _digest(run: Run, planned: PlanFile | None) -> str:
-    """The sha256 of what is released, empty if nobody says; raises FapError for another than was planned, and
-    ConfigError for a plan in a file without one."""
-    digest = Context(run.targets[0], "release", "", "").options(curl.Options).curl_sha256.lower()
-    if run.request.output and not digest:
+def _refuse_other_artifact(source: ArtifactSource, request: Request, planned: PlanFile | None) -> None:
+    """Raise ConfigError for a plan in a file without a sha256, and FapError for another artifact than was
+    planned."""
+    if request.output and not source.digest:
         raise ConfigError(
             "a plan in a file has to say which bytes are released", hint="give --curl-sha256 HEX too"
         )
-    if planned and digest != planned.digest:
+    if planned and source.digest != planned.digest:
         raise FapError(
-            f"not applied: the artifact was {planned.digest[:12]}… and is {digest[:12] or 'not known'}…",
+            f"not applied: the artifact was {planned.digest[:12]}… and is {source.digest[:12] or 'unknown'}…",
             hint=Hint("plan again: faprelease plan {place} -o FILE"),
         )
-    return digest
 
 
 def _is_well(look: Plan, run: Run, connected: ConnectedHosts) -> bool:
@@ -248,13 +235,3 @@ def _is_well(look: Plan, run: Run, connected: ConnectedHosts) -> bool:
         " the same artifact with the same configuration"
     )
     return True
-
-
-def refuse_unreadable(targets: list[Target]) -> None:
-    """Raise ConfigError for a URL that only this machine can read."""
-    url = targets[0].plugin_values["curl_url"]
-    if url.startswith("file:") and any(target.settings.connection != "local" for target in targets):
-        raise ConfigError(
-            f"the hosts can't read {url}: it lies on this machine",
-            hint="use an s3:// or https:// store, or connection: local",
-        )

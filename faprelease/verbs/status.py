@@ -8,8 +8,7 @@ from faprelease.plan.fleet import plan_check
 from faprelease.plan.host import Host
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import execute
-from faprelease.run import store_head as promoted
+from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import HostPlan, Phase, Result
 from faprelease.steps.place import Place
@@ -54,7 +53,7 @@ def events(request: Request) -> list[Event]:
     with run.connect(lock=False) as connected:
         said = connected.connections.run("read the ledgers", history.read_ledger)
     ledgers = [(target, history.parse(said[target.place])) for target in run.targets]
-    return history.merge(ledgers, promoted.releases(run.targets[0], request.role))
+    return history.merge(ledgers, store_head.releases(run.targets[0], request.role))
 
 
 def health(connected: ConnectedHosts) -> dict[Place, str]:

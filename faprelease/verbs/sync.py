@@ -2,17 +2,16 @@
 
 from dataclasses import replace
 
+from faprelease.config.source import ArtifactSource
+from faprelease.config.target import Target
 from faprelease.errors import UsageError
 from faprelease.hosts.state import Unpacked
 from faprelease.plan.fleet import is_live, plan_release
 from faprelease.plan.host import Host
-from faprelease.plugins import curl
-from faprelease.plugins.hooks import Context
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import store_head as promoted
+from faprelease.run import store_head
 from faprelease.run.run import ConnectedHosts, Run
-from faprelease.run.store_head import Promoted
 from faprelease.verbs.release import execute_and_record, show, shows_recovery
 
 
@@ -28,22 +27,20 @@ def sync(request: Request, report: Report) -> None:
             return
         connected, _ = run.recover(connected)
         wanted = what_the_hosts_run(connected.hosts)
-        run, found = _named(run, wanted)
+        source = _source(run, wanted)
         run = run.with_environment()
-        connected = _again(run, connected, found)
-        digest = run.targets[0].plugin_values["curl_sha256"].lower()
-        lagging = [host for host in connected.hosts if not is_live(host, connected.info, digest)]
-        name = found.name if found else (wanted.version if wanted else "") or digest[:12]
+        connected = _with_targets(connected, run.targets)
+        lagging = [host for host in connected.hosts if not is_live(host, connected.info, source.digest)]
         if not lagging:
-            report.say(f"nothing to do: all hosts run {name}, with the same configuration")
+            report.say(f"nothing to do: all hosts run {source.name}, with the same configuration")
             return
         # What release_command does was done when the others were released to.
-        plan = plan_release(lagging, connected.info, name, command=wanted is None)
+        plan = plan_release(lagging, connected.info, source, command=wanted is None)
         connected = replace(connected, hosts=lagging)
         if run.dry_run:
-            show(plan, run, connected)
+            show(plan, run, connected, source)
             return
-        execute_and_record(plan, run, connected, found or "release")
+        execute_and_record(plan, run, connected, source)
 
 
 def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
@@ -56,33 +53,33 @@ def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
     return next(iter(live)) if len(live) == 1 else None
 
 
-def _named(run: Run, wanted: Unpacked | None) -> tuple[Run, Promoted | None]:
-    """The run with a URL and a sha256 for what is to be released."""
-    options = Context(run.targets[0], "release", "", "").options(curl.Options)
-    if options.curl_url:
-        digest = options.curl_sha256 or (wanted.digest if wanted else "")
+def _source(run: Run, wanted: Unpacked | None) -> ArtifactSource:
+    """Where to get the artifact that the hosts run, and which bytes that is."""
+    given = run.given_source()
+    if given:
+        digest = given.digest or (wanted.digest if wanted else "")
         if not digest:
             raise UsageError(
                 "nothing says which bytes that URL has",
                 hint="add --curl-sha256 HEX, or name a store in deploy.yml",
             )
-        return run.with_flags(curl_sha256=digest), None
-    if not promoted.store_of(run.targets[0]):
+        return replace(given, digest=digest, name=(wanted.version if wanted else "") or digest[:12])
+    if not store_head.store_of(run.targets[0]):
         what = f"version {wanted.version}, sha256 {wanted.digest}" if wanted else "nothing in common"
         raise UsageError(
             f"nothing says where to get what the stage runs ({what})",
             hint="give --curl-url URL, or name the store in deploy.yml: store: s3://bucket/prefix",
         )
     folder = run.request.file.parent
-    found = promoted.find(run.targets[0], folder)
-    if wanted and wanted.version and wanted.digest != found.digest:
+    promoted = store_head.find(run.targets[0], folder)
+    if wanted and wanted.version and wanted.digest != promoted.digest:
         # Promoted, but not yet released: new hosts get what the others run.
-        found = promoted.version(run.targets[0], folder, wanted.version)
-    return run.with_flags(curl_url=found.url, curl_sha256=found.digest), found
+        return store_head.version(run.targets[0], folder, wanted.version)
+    return promoted
 
 
-def _again(run: Run, connected: ConnectedHosts, found: Promoted | None) -> ConnectedHosts:
-    """The same hosts, told what is to be released."""
-    targets = {target.place: target for target in run.targets}
-    hosts = [replace(host, target=targets[host.place]) for host in connected.hosts]
-    return replace(connected, hosts=hosts, info=replace(connected.info, entry=found.entry if found else 0))
+def _with_targets(connected: ConnectedHosts, targets: list[Target]) -> ConnectedHosts:
+    """The same hosts, with targets whose environment has its values."""
+    by_place = {target.place: target for target in targets}
+    hosts = [replace(host, target=by_place[host.place]) for host in connected.hosts]
+    return replace(connected, hosts=hosts)

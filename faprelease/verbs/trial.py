@@ -11,19 +11,18 @@ from functools import partial
 
 import msgspec
 
+from faprelease.config.source import ArtifactSource
 from faprelease.errors import FapError, InterruptedRunError, UnreachableError, VerificationError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import Rollout, Unpacked
 from faprelease.plan.host import Host, HostPlanner, RunInfo
-from faprelease.plugins import curl
-from faprelease.plugins.hooks import Context, Plugins
+from faprelease.plugins.hooks import Plugins
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.run.signals import stop_on_signals
 from faprelease.steps.model import VERIFICATION_FAILED, HostPlan, Phase, Result, Step, command, host_script
 from faprelease.transports.channel import ChannelLostError
 from faprelease.transports.session import StepFailedError
 from faprelease.verbs import once
-from faprelease.verbs.release import refuse_unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +50,12 @@ def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, titl
     Raises UsageError, FapError and VerificationError, as a release does, and InterruptedRunError.
     """
     run = once.on_chosen_hosts(run, once.Where(host=host))
-    curl.check(Context(run.targets[0], "once", "", "").options(curl.Options))
-    refuse_unreadable(run.targets)
+    source = run.source()
     run = run.with_environment()
     with run.connect(lock=False) as connected:
         (found,) = connected.hosts
         refuse_unfit([(found.target, found.state)])
-        trial = trial_on(found, connected.info)
+        trial = trial_on(found, connected.info, source)
         run.report.say(f"{found.target.place}: preparing a release of its own in {trial.folder}")
         with _removed(run, connected, trial, keep=keep):
             unpacked = _prepare(run, connected, trial)
@@ -67,7 +65,7 @@ def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, titl
             )
 
 
-def trial_on(host: Host, info: RunInfo) -> Trial:
+def trial_on(host: Host, info: RunInfo, source: ArtifactSource) -> Trial:
     """What is done on a host. Pure."""
     app = host.target.layout
     layout = app.trial(f"{info.release}-{info.token[-8:]}")
@@ -89,7 +87,7 @@ def trial_on(host: Host, info: RunInfo) -> Trial:
     )
     facts = shlex.quote(f"{layout.records}/{info.release}.artifact.json")
     read = Step(title="read what was unpacked", script=f"[ ! -f {facts} ] || cat {facts}", trusted=True)
-    plan = HostPlanner(apart, info, rollout).release()
+    plan = HostPlanner(apart, info, rollout).release(source)
     return Trial(
         host=apart,
         prepare=replace(plan, prepare=(Phase("begin", (begin,)), *plan.prepare, Phase("prepared", (read,)))),

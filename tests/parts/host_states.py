@@ -4,11 +4,13 @@ from typing import Any
 
 from faprelease.config import target as config
 from faprelease.config.deployfile import DeployFile
+from faprelease.config.source import ArtifactSource
 from faprelease.hosts.state import HostState, Record, Release, Unpacked
 from faprelease.plan.host import Host
 from faprelease.plugins import hooks
 
 GIB = 1024**3
+SOURCE = ArtifactSource(url="https://x.example/a.tgz?key=1", name="https://x.example/a.tgz?…")
 
 
 def host_state(*releases: Release, current: str = "", **more: Any) -> HostState:
@@ -34,7 +36,6 @@ def hosts(
     values = {
         "app_name": "shop",
         "path": "/srv/%(app_name)s-%(role)s",
-        "curl_url": "https://x.example/a.tgz?key=1",
         "stage_role_configs": {"production": {role: {"hosts": names} for role in roles}},
         **(more or {}),
     }

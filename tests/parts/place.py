@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from faprelease.config.source import ArtifactSource
 from faprelease.plugins import curl
 from faprelease.steps import wire as script
 from faprelease.steps.layout import Layout
@@ -42,8 +43,11 @@ class Place:
         self.facts.parent.mkdir(parents=True, exist_ok=True)
         root = str(self.root)
         layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
-        options = curl.Options(curl_url=url, curl_sha256=sha256, curl_extract_tgz=True)
-        (step,) = curl.fetch(options, str(self.cache) if cache is None else cache, layout, "new")
+        source, options = (
+            ArtifactSource(url=url, digest=sha256, name=url),
+            curl.Options(curl_extract_tgz=True),
+        )
+        (step,) = curl.fetch(source, options, str(self.cache) if cache is None else cache, layout, "new")
         return subprocess.run(
             [*wrapper, "sh", "-c", f"{step.script} 2>&1"],
             input=script.stdin_of(step, reveal=True),

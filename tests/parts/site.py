@@ -12,6 +12,7 @@ from typing import Any
 
 from faprelease.config import deployfile
 from faprelease.config import target as config
+from faprelease.config.source import ArtifactSource
 from faprelease.plan.fleet import plan_release
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plugins import hooks
@@ -117,7 +118,7 @@ class Site:
         """Release `url` by the plan that `change` makes of the real one."""
         file = deployfile.read(self.deploy_yml)
         options = hooks.options_of(file)
-        targets = config.targets(file, "production", "web", {"curl_url": url}, options)
+        targets = config.targets(file, "production", "web", {}, options)
         with Connections(targets, "token-1", "tests", "mark-1") as connections:
             states = connections.look(lock=True)
             (state,) = states.values()
@@ -125,5 +126,6 @@ class Site:
             new = next_release_id(now, list(state.taken))
             info = RunInfo(who="tests", at=now, token="token-1", release=new, key="5e" * 32)
             plugins = hooks.load(targets[0].settings.plugins, file)
-            plan = plan_release([Host(target=targets[0], state=state, plugins=plugins)], info)
+            host = Host(target=targets[0], state=state, plugins=plugins)
+            plan = plan_release([host], info, ArtifactSource(url=url, name=url))
             execute.run(change(plan), connections, Report(), time.monotonic, threading.Event())

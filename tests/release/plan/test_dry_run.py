@@ -14,6 +14,7 @@ import pytest
 
 from faprelease.config import deployfile
 from faprelease.config import target as config
+from faprelease.config.source import ArtifactSource
 from faprelease.plan import preview
 from faprelease.plan.fleet import plan_release
 from faprelease.plan.host import Host, RunInfo
@@ -67,8 +68,8 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
         site.configure(MORE + "fail_at: published\n")
     file = deployfile.read(site.deploy_yml)
     options = hooks.options_of(file)
-    flags = {"curl_url": artifact(tmp_path, "2") + "?key=hunter23"}
-    (target,) = config.targets(file, "production", "web", flags, options)
+    url = artifact(tmp_path, "2") + "?key=hunter23"
+    (target,) = config.targets(file, "production", "web", {}, options)
     shutil.rmtree(site.path / ".fap/code")  # a plan shows the programs, also where a host keeps them
     recorder = Recorder(local.connect())
     now = datetime(2040, 1, 1, tzinfo=UTC)
@@ -76,7 +77,9 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
         (state,) = opened.look(lock=True).values()
         host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
         plan = plan_release(
-            [host], RunInfo(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32)
+            [host],
+            RunInfo(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32),
+            ArtifactSource(url=url, name="2"),
         )
         shown = list(preview.scripts(plan))
         before = len(recorder.sent)

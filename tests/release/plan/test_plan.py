@@ -15,7 +15,7 @@ from faprelease.hosts.state import Record, Release, Unpacked
 from faprelease.plan.fleet import plan_release, plan_rollback
 from faprelease.plan.host import RunInfo, link_target
 from faprelease.steps.layout import is_release_id, next_release_id
-from tests.parts.host_states import host_state, hosts
+from tests.parts.host_states import SOURCE, host_state, hosts
 
 NEW = "261122-120000"
 STATES = ("preparing", "ready", "live", "retired", "failed", "bad")
@@ -140,18 +140,18 @@ def test_an_unfit_host_is_told_before_anything_is_planned(
     change: dict[str, Any], said: str, hint: str
 ) -> None:
     with pytest.raises(FapError, match=said) as refused:
-        plan_release(hosts(host_state(**change)), info())
+        plan_release(hosts(host_state(**change)), info(), SOURCE)
     assert hint in refused.value.hint
 
 
 def test_a_release_that_never_was_live_is_nothing_to_come_back_to() -> None:
     state = host_state(release(A, "live"), release(B, "ready", A), current=B)
-    (planned,) = plan_release(hosts(state), info()).hosts
+    (planned,) = plan_release(hosts(state), info(), SOURCE).hosts
     assert planned.previous == A
 
 
 def test_all_hosts_get_one_plan() -> None:
-    planned = plan_release(hosts(host_state(), host_state(), host_state()), info()).hosts
+    planned = plan_release(hosts(host_state(), host_state(), host_state()), info(), SOURCE).hosts
     assert len({re.sub(r"web[123]", "HOST", repr(host)) for host in planned}) == 1
     assert [phase.name for phase in planned[0].publish] == ["publishing"]
 
@@ -227,7 +227,7 @@ def test_a_release_that_fails_goes_back_to_the_best_there_is(
     releases: list[Release], previous: str, retired: str | None
 ) -> None:
     current = releases[-1].id if releases else ""
-    (planned,) = plan_release(hosts(host_state(*releases, current=current)), info()).hosts
+    (planned,) = plan_release(hosts(host_state(*releases, current=current)), info(), SOURCE).hosts
     assert planned.previous == previous
     finishing = "\n".join(step.title for phase in planned.finish for step in phase.steps)
     assert f"record {NEW} as live" in finishing
@@ -239,14 +239,14 @@ def test_what_another_tool_made_current_is_taken_over() -> None:
     output = f"folder {A}\ncurrent {A}\nfree 1000000\n"
     state = facts.parse(output)
     assert [(each.id, each.record.state) for each in state.releases] == [(A, "live")]
-    (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), info()).hosts
+    (planned,) = plan_release(hosts(host_state(*state.releases, current=A)), info(), SOURCE).hosts
     assert planned.previous == A
 
 
 def test_every_unfit_host_is_named_at_once() -> None:
     states = (host_state(missing=("settings.toml",)), host_state(), host_state(missing=("settings.toml",)))
     with pytest.raises(FapError) as refused:
-        plan_release(hosts(*states), info())
+        plan_release(hosts(*states), info(), SOURCE)
     assert "web1 (web): linked files are missing" in refused.value.message
     assert "web3 (web): linked files are missing" in refused.value.message
     assert "web2" not in refused.value.message
@@ -256,7 +256,7 @@ def test_every_unfit_host_is_named_at_once() -> None:
 def test_a_missing_file_is_put_there_as_its_owner_by_the_port_of_the_host() -> None:
     more = {"user": "ops", "port": 2222}
     with pytest.raises(FapError) as refused:
-        plan_release(hosts(host_state(missing=("a b",)), more=more), info())
+        plan_release(hosts(host_state(missing=("a b",)), more=more), info(), SOURCE)
     login, shared = "ssh -p 2222 ops@web1", "/srv/shop-web/shared"
     make = f"{login} 'sudo -u deploy mkdir -p {shared}'"
     file = f"'\"'\"'{shared}/a b'\"'\"'"

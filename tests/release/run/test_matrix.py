@@ -151,7 +151,7 @@ def test_the_number_of_steps_is_right(part: Part, monkeypatch: pytest.MonkeyPatc
     )
     run = Run.of(request, "release", Report()).with_environment()
     with run.connect(lock=False) as connected:
-        plan = plan_release(connected.hosts, connected.info)
+        plan = plan_release(connected.hosts, connected.info, run.source())
     titles = [step.title for step in steps_of(plan.hosts[0])]
     assert len(titles) == STEPS, titles
 

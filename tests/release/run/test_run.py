@@ -1,12 +1,13 @@
-"""What an error tells to type next names this run's stage and role, and changes no name of the user's."""
+"""What all verbs share: one artifact for a run, and errors that name its stage and role."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from faprelease.errors import ConfigError, FapError
 from faprelease.report.report import Report
-from faprelease.verbs import sync
+from faprelease.verbs import release, sync
 from tests.parts.site import Site, artifact
 
 
@@ -28,3 +29,15 @@ def test_the_next_line_names_the_stage_and_role_of_this_run(site: Site, tmp_path
     with pytest.raises(FapError) as failed:
         site.release(artifact(tmp_path / "builds", "1"))
     assert failed.value.hint == "release again, or go back: faprelease rollback production web"
+
+
+def test_roles_that_name_different_artifacts_are_refused(site: Site, tmp_path: Path) -> None:
+    one, two = artifact(tmp_path / "one", "1"), artifact(tmp_path / "two", "2")
+    site.deploy_yml.write_text(
+        f"app_name: shop\nconnection: local\npath: {site.path}-%(role)s\nstage_role_configs:\n"
+        f"  production: {{web: {{curl_url: '{one}'}}, worker: {{curl_url: '{two}'}}}}\n"
+    )
+    with pytest.raises(ConfigError, match="roles name different artifacts") as refused:
+        release.release(replace(site.request(), role=None), Report())
+    assert "faprelease production ROLE" in refused.value.hint
+    assert not (tmp_path / "www-web").exists()
