@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from artifact_store.core.actor import Actor
 from artifact_store.store.store import open_store
 from bench import machine
 from bench.processes import BIN
@@ -106,12 +107,12 @@ def main(hosts: int) -> None:
         parts = {f"data/{n:02}": data[n << 16 : n + 1 << 16] for n in range(SIZE >> 16)}
         for version in ("1", "2"):
             files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL, **parts}
-            store.publish(tgz(folder, version=version, files=files, wheels={}), who="bench")
+            store.artifacts.publish(tgz(folder, version=version, files=files, wheels={}), by=Actor("bench"))
         for what in ("first release", "nothing to do", "code-only release", "nothing to do, again"):
             if what == "first release":
-                store.promote("shop", "1", "production", who="bench")
+                store.stages.promote("shop", "1", "production", by=Actor("bench"))
             if what == "code-only release":
-                store.promote("shop", "2", "production", who="bench")
+                store.stages.promote("shop", "2", "production", by=Actor("bench"))
             _measure(what, hosts, folder, env, meter)
 
 

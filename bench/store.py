@@ -73,7 +73,7 @@ def measure(folder: Path, megabytes: int, runs: int) -> list[Row]:
             ),
         ]
         _turns(uploads, runs, environment, folder)
-        url = open_store(_store(0)).link("shop", "1").url
+        url = open_store(_store(0)).artifacts.link("shop", "1").url
         target = folder / "fetched.tgz"
         downloads = [
             Way(

@@ -134,7 +134,8 @@ def pack(
     Beside it lie its bill of materials and its provenance. In GitHub Actions, app, version, digest, size
     and path become outputs of the step.
     """
-    from artifact_store.core import actor, text
+    from artifact_store.core import text
+    from artifact_store.core.actor import Actor
     from fapbuild import report
     from fapbuild.packing.pack import Request, dry_run_lines
     from fapbuild.packing.pack import pack as run
@@ -153,7 +154,7 @@ def pack(
         shown.say(f"packed {text.size(written.size)} in {time.monotonic() - start:.1f} s")
         if store:
             with shown.task(f"pushing to {store.name}", "pushed"):
-                record = store.publish(written.path, actor.who(), actor.ci_run())
+                record = store.artifacts.publish(written.path, Actor.current())
             shown.say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
     facts: dict[str, object] = {
         "app": written.manifest.app,
@@ -175,12 +176,12 @@ def inspect(artifact: str, as_json: bool) -> None:
     Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
     on standard input, as `-`.
     """
-    from artifact_store.artifact import peek as reading
+    from artifact_store.artifact.peek import open_source, peek
     from fapbuild.inspecting import single_file as inside
     from fapbuild.inspecting import summary as inspection
 
-    with reading.opened(artifact) as source:
-        found = reading.look(source)
+    with open_source(artifact) as source:
+        found = peek(source)
         settings = inside.settings(source, found)
     _print(inspection.facts(found, settings), inspection.lines(found, settings), as_json)
 
@@ -194,13 +195,13 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
     """
-    from artifact_store.artifact import peek as reading
+    from artifact_store.artifact.peek import open_source, peek
     from fapbuild.inspecting import diff as difference
 
     found = []
     for where in (before, after):
-        with reading.opened(where) as source:
-            found.append(reading.look(source))
+        with open_source(where) as source:
+            found.append(peek(source))
     _print(difference.facts(*found), difference.lines(*found), as_json)
 
 

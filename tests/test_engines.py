@@ -15,6 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from artifact_store.core.actor import Actor
 from artifact_store.store.store import Store, open_store
 from tests.parts.fleet import Host, fleet
 from tests.parts.repository import ROOT
@@ -119,8 +120,8 @@ def _give_command(host: Host, packages: Path, env: dict[str, str]) -> None:
 
 def _promote(store: Store, folder: Path, version: str) -> None:
     files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
-    store.publish(tgz(folder, version=version, files=files, wheels={}), who="ci")
-    store.promote("shop", version, "production", who="ci")
+    store.artifacts.publish(tgz(folder, version=version, files=files, wheels={}), by=Actor("ci"))
+    store.stages.promote("shop", version, "production", by=Actor("ci"))
 
 
 @pytest.mark.xdist_group("fleet")
@@ -146,7 +147,7 @@ def test_ansible_converges_hosts_one_after_another_and_ends_at_the_first_that_fa
         _promote(store, tmp_path, "1")
         done = _play(tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
-        records = store.hosts("shop", "production", "web")
+        records = store.records.hosts("shop", "production", "web")
         assert [(each.host, each.version, each.outcome) for each in records] == [
             (f"web{number}", "1", "healthy") for number in (1, 2, 3)
         ]
@@ -154,7 +155,7 @@ def test_ansible_converges_hosts_one_after_another_and_ends_at_the_first_that_fa
         _promote(store, tmp_path, "2")
         done = _play(tmp_path)
         assert done.returncode != 0
-        records = store.hosts("shop", "production", "web")
+        records = store.records.hosts("shop", "production", "web")
         assert [(each.version, each.outcome) for each in records] == [
             ("2", "failed"),
             ("1", "healthy"),

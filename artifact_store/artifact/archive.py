@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from artifact_store.artifact import manifest as fap
-from artifact_store.artifact.manifest import File, Manifest, Wheel
+from artifact_store.artifact.manifest import MANIFEST_PATH, File, Manifest, Wheel, decode
 from artifact_store.core.errors import UsageError, VerificationError
 
 _CHUNK = 1 << 20
@@ -114,7 +113,7 @@ def verify(path: Path) -> Manifest:
 def _check_entries(tar: tarfile.TarFile, manifest: Manifest, name: str) -> None:
     files = {file.path: file for file in manifest.files}
     wheels = {f"wheels/{wheel.file}": wheel for wheel in manifest.wheels}
-    missing = files.keys() | wheels.keys() | {fap.PATH}
+    missing = files.keys() | wheels.keys() | {MANIFEST_PATH}
     for entry in tar:
         if entry.name not in missing:
             raise VerificationError(
@@ -166,10 +165,12 @@ def _manifest(file: BinaryIO, name: str) -> tuple[Manifest, int]:
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
             entry = tar.next()
-            content = tar.extractfile(entry) if entry and entry.name == fap.PATH and entry.isreg() else None
+            content = (
+                tar.extractfile(entry) if entry and entry.name == MANIFEST_PATH and entry.isreg() else None
+            )
             if content is None:
                 raise NoManifestError(
-                    f"{name} is a tgz, but its first entry is not {fap.PATH}",
+                    f"{name} is a tgz, but its first entry is not {MANIFEST_PATH}",
                     hint="make artifacts with `fapbuild pack`",
                 )
             data = content.read()
@@ -178,7 +179,7 @@ def _manifest(file: BinaryIO, name: str) -> tuple[Manifest, int]:
             f"{name} is compressed by gzip, but holds no tar ({error})",
             hint="make artifacts with `fapbuild pack`",
         ) from error
-    return fap.decode(data), length
+    return decode(data), length
 
 
 def _first_member(file: BinaryIO, name: str) -> tuple[bytes, int]:

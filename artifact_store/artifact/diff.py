@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from artifact_store.artifact.manifest import Manifest
-from artifact_store.artifact.peek import Found
+from artifact_store.artifact.peek import Outline
 from artifact_store.core import text
 
 
 @dataclass(frozen=True)
-class Moved:
+class Upgrade:
     """A wheel in both, in other versions."""
 
     name: str
@@ -17,31 +17,31 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Wheels:
+class WheelChanges:
     """`added` and `removed` are `name version`; `rebuilt` have the same version and other bytes."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    upgraded: tuple[Moved, ...]
+    upgraded: tuple[Upgrade, ...]
     rebuilt: tuple[str, ...]
 
 
-def download(before: Found, after: Found) -> int:
+def download(before: Outline, after: Outline) -> int:
     """How many bytes of `after` a host that has `before` lacks, the first member included."""
     had = {member.sha256 for member in before.manifest.members}
     return after.first + sum(member.length for member in after.manifest.members if member.sha256 not in had)
 
 
-def wheels(before: Manifest, after: Manifest) -> Wheels:
+def wheels(before: Manifest, after: Manifest) -> WheelChanges:
     """The dependencies that came, went and moved, by name."""
     old = {wheel.name: wheel for wheel in before.wheels}
     new = {wheel.name: wheel for wheel in after.wheels}
     both = sorted(old.keys() & new.keys())
-    return Wheels(
+    return WheelChanges(
         added=tuple(f"{name} {new[name].version}" for name in sorted(new.keys() - old.keys())),
         removed=tuple(f"{name} {old[name].version}" for name in sorted(old.keys() - new.keys())),
         upgraded=tuple(
-            Moved(name, old[name].version, new[name].version)
+            Upgrade(name, old[name].version, new[name].version)
             for name in both
             if old[name].version != new[name].version
         ),
@@ -53,7 +53,7 @@ def wheels(before: Manifest, after: Manifest) -> Wheels:
     )
 
 
-def lines(before: Found, after: Found) -> list[str]:
+def lines(before: Outline, after: Outline) -> list[str]:
     """Size, download, target and wheels, for people."""
     old, new = before.manifest, after.manifest
     found = wheels(old, new)

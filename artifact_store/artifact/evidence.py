@@ -10,8 +10,8 @@ import msgspec
 
 from artifact_store.core.errors import VerificationError
 
-SBOM = ".sbom.cdx.json"
-PROVENANCE = ".provenance.json"
+SBOM_SUFFIX = ".sbom.cdx.json"
+PROVENANCE_SUFFIX = ".provenance.json"
 
 
 class _Subject(msgspec.Struct):
@@ -23,7 +23,7 @@ class _Statement(msgspec.Struct):
 
 
 def path_of(artifact: Path, kind: str) -> Path:
-    """Where the `kind` (SBOM, PROVENANCE) of the artifact's file lies: `shop-1.provenance.json`."""
+    """The path of the evidence with this suffix (SBOM_SUFFIX, PROVENANCE_SUFFIX) beside an artifact."""
     return artifact.with_name(artifact.name.removesuffix(".tgz") + kind)
 
 
@@ -33,13 +33,15 @@ def read(artifact: Path, digest: str) -> dict[str, bytes]:
     Raises VerificationError if the provenance is about other bytes.
     """
     found = {
-        kind: path.read_bytes() for kind in (SBOM, PROVENANCE) if (path := path_of(artifact, kind)).is_file()
+        kind: path.read_bytes()
+        for kind in (SBOM_SUFFIX, PROVENANCE_SUFFIX)
+        if (path := path_of(artifact, kind)).is_file()
     }
-    if PROVENANCE in found:
-        name = path_of(artifact, PROVENANCE).name
+    if PROVENANCE_SUFFIX in found:
+        name = path_of(artifact, PROVENANCE_SUFFIX).name
         hint = f"remove it, or pack {artifact.name} again"
         try:
-            statement = msgspec.json.decode(found[PROVENANCE], type=_Statement)
+            statement = msgspec.json.decode(found[PROVENANCE_SUFFIX], type=_Statement)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise VerificationError(f"{name} is no in-toto statement: {error}", hint=hint) from error
         if digest not in {subject.digest.get("sha256") for subject in statement.subject}:

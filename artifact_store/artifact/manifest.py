@@ -9,7 +9,7 @@ import msgspec
 from artifact_store.core.errors import VerificationError
 
 FORMAT = "fap/1"
-PATH = ".fap/manifest.json"
+MANIFEST_PATH = ".fap/manifest.json"
 MTIME = 315532800
 """The mtime of every tar entry, in seconds since the epoch (1980-01-01, the oldest a zip can hold)."""
 
@@ -96,9 +96,12 @@ def decode(data: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise VerificationError(f"{PATH}: {error}", hint="was this file made by `fapbuild pack`?") from error
+        raise VerificationError(
+            f"{MANIFEST_PATH}: {error}", hint="was this file made by `fapbuild pack`?"
+        ) from error
     if manifest.format != FORMAT:
         raise VerificationError(
-            f"{PATH}: format {manifest.format!r} is not {FORMAT!r}", hint="use the fapkit that packed it"
+            f"{MANIFEST_PATH}: format {manifest.format!r} is not {FORMAT!r}",
+            hint="use the fapkit that packed it",
         )
     return manifest

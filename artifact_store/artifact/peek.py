@@ -22,7 +22,7 @@ _REPACK = "fetch it again, or pack it again with `fapbuild pack`"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+ -]")
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Where an artifact's bytes come from."""
 
     name: str
@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class Outline:
     """An artifact as its manifest tells it; sizes are in bytes."""
 
     manifest: Manifest
@@ -53,7 +53,7 @@ class Found:
 
 
 @contextmanager
-def opened(where: str) -> Iterator[Source]:
+def open_source(where: str) -> Iterator[ByteSource]:
     """The artifact at a path or an `http(s)://` or `file://` URL, to be read in pieces.
 
     Raises UsageError for other URLs and for a file that can't be opened.
@@ -77,7 +77,7 @@ def opened(where: str) -> Iterator[Source]:
         yield _LocalFile(path, file)
 
 
-def look(source: Source) -> Found:
+def peek(source: ByteSource) -> Outline:
     """Read the manifest, and check that the file is as long as it says.
 
     Raises VerificationError if it is no artifact, cut short or too long, and what the source raises.
@@ -87,7 +87,7 @@ def look(source: Source) -> Found:
     with tempfile.TemporaryDirectory(prefix="fapkit-") as folder:
         path = Path(folder) / (_UNSAFE.sub("_", source.file_name)[:80].lstrip(".") or "artifact")
         path.write_bytes(head)
-        found = Found(archive.read_manifest(path), len(head))
+        found = Outline(archive.read_manifest(path), len(head))
     end = 0
     for member in found.manifest.members:
         if member.offset != end or member.length <= 0:

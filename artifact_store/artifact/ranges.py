@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import httpx
 
 from artifact_store.core.errors import FapError, NotFoundError, StoreError, UnreachableError
-from artifact_store.core.urls import shown_url
+from artifact_store.core.urls import redact_url
 
 _FIRST = 32 << 10
 _LARGEST = 4 << 20
@@ -26,7 +26,7 @@ class WebFile:
     """
 
     def __init__(self, url: str, client: httpx.Client) -> None:
-        self.name = shown_url(url)
+        self.name = redact_url(url)
         self.file_name = unquote(self.name.rpartition("/")[2])
         self.size: int | None = None
         self._url = url

@@ -9,7 +9,7 @@ import msgspec
 from artifact_store.core.finding import Finding
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How a place is set up, as the S3 API tells it; None is what can't be told or is not known there."""
 
     lifecycle: tuple[dict[str, Any], ...] | None = None
@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Of a folder: whether every user of the machine can write there."""
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
+def findings(settings: StorageSettings) -> Iterator[Finding]:
     """What is right and wrong with them."""
     if settings.open_to_all is not None:
         yield _folder(settings.open_to_all)
@@ -81,7 +81,7 @@ def _touches(rule: dict[str, Any], prefix: str) -> bool:
     return bool(wanted.startswith(prefix) or prefix.startswith(wanted))
 
 
-def _public(settings: Settings) -> Finding:
+def _public(settings: StorageSettings) -> Finding:
     fix = "turn on Block Public Access of the bucket; hosts download with presigned URLs"
     if settings.blocked:
         return Finding("public access", "right", "is blocked")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
-from artifact_store.blobs import bucket_rules as bucket
+from artifact_store.blobs import bucket_rules
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, FapError, StoreError
 from artifact_store.core.finding import Finding
@@ -44,7 +44,7 @@ def examine(blobs: Blobs, now: Callable[[], datetime]) -> Iterator[Finding]:
         gone = _clean(blobs, prefix)
     yield gone
     yield from _unfinished(blobs, now())
-    yield from bucket.findings(blobs.settings())
+    yield from bucket_rules.findings(blobs.settings())
 
 
 def _probes(blobs: Blobs, prefix: str, now: Callable[[], datetime]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import checked, pieces
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
@@ -119,10 +119,10 @@ class FolderBlobs:
         with self._writing(unfinished.key):
             (self._root / unfinished.key).unlink(missing_ok=True)
 
-    def settings(self) -> Settings:
+    def settings(self) -> StorageSettings:
         """See Blobs."""
         with self._reading(""):
-            return Settings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
+            return StorageSettings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. A file's URL doesn't end."""

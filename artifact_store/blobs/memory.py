@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import BinaryIO
 
-from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import checked, pieces
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import ConflictError, NotFoundError
@@ -73,9 +73,9 @@ class MemoryBlobs:
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
 
-    def settings(self) -> Settings:
+    def settings(self) -> StorageSettings:
         """See Blobs."""
-        return Settings(open_to_all=False)
+        return StorageSettings(open_to_all=False)
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
-from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.core.errors import ConflictError
 
 
@@ -113,7 +113,7 @@ class Blobs(Protocol):
     def abort(self, unfinished: Unfinished) -> None:
         """Remove what an unfinished create left; one that ended meanwhile is no error and loses nothing."""
 
-    def settings(self) -> Settings:
+    def settings(self) -> StorageSettings:
         """How the place is set up, as far as its credentials may know; looks at no key of an app."""
 
     def link(self, key: str, expires: timedelta) -> Link:

@@ -39,7 +39,7 @@ from botocore.exceptions import (
 )
 from botocore.utils import parse_timestamp
 
-from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, checked, pieces, resumed
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
@@ -158,7 +158,7 @@ class S3Blobs:
             return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
         return 0
 
-    def settings(self) -> Settings:
+    def settings(self) -> StorageSettings:
         """See Blobs."""
         with self._speaking():
             lifecycle = self._ask("get_bucket_lifecycle_configuration")
@@ -167,7 +167,7 @@ class S3Blobs:
             versioning = self._ask("get_bucket_versioning")
             block = self._ask("get_public_access_block")
             blocked = block and block.get("PublicAccessBlockConfiguration")
-            return Settings(
+            return StorageSettings(
                 lifecycle=None if lifecycle is None else tuple(lifecycle.get("Rules", ())),
                 prefix=self._prefix,
                 policy=None if policy is None else policy.get("Policy", ""),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
-from artifact_store.blobs.bucket_rules import Settings
+from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, resumed
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
@@ -74,9 +74,9 @@ class WebBlobs:
         """A web server is read-only: raises StoreError."""
         raise self._no_write()
 
-    def settings(self) -> Settings:
+    def settings(self) -> StorageSettings:
         """See Blobs. A web server tells nothing."""
-        return Settings()
+        return StorageSettings()
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. It doesn't end."""

@@ -8,9 +8,9 @@ import click
 import msgspec
 
 from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
-from artifact_store.core import actor
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
-from artifact_store.store import publish as publishing
+from artifact_store.store.publish import open_upload
 from artifact_store.views import wording
 
 
@@ -20,8 +20,8 @@ from artifact_store.views import wording
 @click.pass_obj
 def push(opened: Opener, artifact: Path, as_json: bool) -> None:
     """Store an artifact under the version its manifest names."""
-    with publishing.begun(artifact) as upload:  # the file is read while the store is opened
-        record = opened().publish(upload, actor.who(), actor.ci_run())
+    with open_upload(artifact) as upload:  # the file is read while the store is opened
+        record = opened().artifacts.publish(upload, Actor.current())
     say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
     tell(record, as_json, f"{record.app} {record.version} {record.digest}")
 
@@ -41,13 +41,13 @@ def list_(opened: Opener, app: str | None, last: int | None, every: bool, as_jso
     """List the last versions of an app, or the apps."""
     store = opened()
     if app is None:
-        apps = store.apps()
+        apps = store.artifacts.apps()
         tell(apps, as_json, *apps)
         if not apps:
             say(f"{store.name} holds no app yet")
         return
     shown = None if every or (as_json and last is None) else last or 50
-    records = store.list(app, shown and shown + 1)
+    records = store.artifacts.list(app, shown and shown + 1)
     if shown and len(records) > shown:
         records = records[1:]
         say("there are older ones: --all")
@@ -67,7 +67,7 @@ def list_(opened: Opener, app: str | None, last: int | None, every: bool, as_jso
 @click.pass_obj
 def show(opened: Opener, app: str, version: str, as_json: bool) -> None:
     """Show what is known of a version."""
-    record = opened().artifact(app, version)
+    record = opened().artifacts.get(app, version)
     fields = msgspec.to_builtins(record)
     tell(record, as_json, *(f"{name:<10} {value}" for name, value in fields.items() if value))
 
@@ -80,7 +80,7 @@ def show(opened: Opener, app: str, version: str, as_json: bool) -> None:
 @click.pass_obj
 def fetch(opened: Opener, app: str, version: str, output: Path, as_json: bool) -> None:
     """Download a version; the file appears once its sha256 is right."""
-    path = opened().fetch(app, version, output)
+    path = opened().artifacts.fetch(app, version, output)
     tell({"path": str(path)}, as_json, str(path))
 
 
@@ -104,8 +104,8 @@ def url(opened: Opener, app: str, version: str, expires: timedelta, as_command: 
     When it ends is told on stderr: a URL signed with a session's credentials ends with the session.
     """
     store = opened()
-    link = store.link(app, version, expires)
-    digest = store.artifact(app, version).digest
+    link = store.artifacts.link(app, version, expires)
+    digest = store.artifacts.get(app, version).digest
     command = f"faprelease --curl-url {shlex.quote(link.url)} --curl-sha256 {digest}"
     say(wording.until(link, now()))
     if as_command:

@@ -10,7 +10,7 @@ import msgspec
 
 from artifact_store.core import text
 from artifact_store.store.store import Store, open_store
-from artifact_store.trust import rules as trust
+from artifact_store.trust import rules
 from artifact_store.trust.rules import Trust
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -91,7 +91,7 @@ class Opener:
 
     def trust(self, key: Path | None = None) -> Trust:
         """The rules that are in force here."""
-        return trust.load(Path(), self.config, self.signers, key)
+        return rules.load(Path(), self.config, self.signers, key)
 
 
 def now() -> datetime:

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from artifact_store.cli.group import Opener, fapstore, json_option, key_option, tell, why_option
-from artifact_store.core import actor, text
+from artifact_store.core import text
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import UsageError, VerificationError
-from artifact_store.trust.signatures import Signed
+from artifact_store.trust.signatures import SignedStatement
 
 
 @fapstore.command()
@@ -21,7 +22,7 @@ from artifact_store.trust.signatures import Signed
 @click.pass_obj
 def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
     """Sign a version: that it is these bytes."""
-    signed = opened(key).sign(app, version, who=actor.who(), digest=digest)
+    signed = opened(key).artifacts.sign(app, version, Actor.current(), digest)
     tell(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
 
 
@@ -37,7 +38,7 @@ def approve(
     opened: Opener, app: str, version: str, stage: str, why: str, key: Path | None, as_json: bool
 ) -> None:
     """Sign that a version may go to a stage."""
-    signed = opened(key).approve(app, version, stage, who=actor.who(), why=why)
+    signed = opened(key).stages.approve(app, version, stage, Actor.current(), why)
     tell(signed, as_json, f"approved {app} {version} for {stage}{_by(signed)}")
 
 
@@ -74,5 +75,5 @@ def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: 
         )
 
 
-def _by(signed: Signed) -> str:
+def _by(signed: SignedStatement) -> str:
     return f", as {signed.by}" if signed.by else ""

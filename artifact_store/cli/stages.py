@@ -17,10 +17,10 @@ from artifact_store.cli.group import (
     tell,
     why_option,
 )
-from artifact_store.core import actor
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, UsageError
-from artifact_store.stages.log_rules import Entry
-from artifact_store.store.promote import Change
+from artifact_store.stages.log_rules import LogEntry
+from artifact_store.store.promote import StageChange
 from artifact_store.store.store import Store
 from artifact_store.views import wording
 
@@ -53,15 +53,15 @@ def promote(
     APP VERSION STAGE, or APP --from STAGE --to STAGE.
     """
     store = opened(key)
-    who, ci = actor.who(), actor.ci_run()
+    by = Actor.current()
     if version and stage and not (source or target):
-        change = store.promote(app, version, stage, who=who, why=why, ci=ci, reason=reason)
+        change = store.stages.promote(app, version, stage, by, why=why, override=reason)
     elif source and target and not version:
-        at_source = store.stage(app, source)
+        at_source = store.stages.head(app, source)
         if at_source is None:
             raise NotFoundError(f"{app} {source} runs nothing yet", hint=f"fapstore stages {app}")
-        change = store.promote(
-            app, at_source.version, target, who=who, why=why, source=source, ci=ci, reason=reason
+        change = store.stages.promote(
+            app, at_source.version, target, by, why=why, source=source, override=reason
         )
     else:
         raise UsageError(
@@ -96,9 +96,7 @@ def rollback(
 
     The emergency: no approvals are asked for, and not where the version was before.
     """
-    change = opened(key).rollback(
-        app, stage, who=actor.who(), why=why, to=version, ci=actor.ci_run(), reason=reason
-    )
+    change = opened(key).stages.rollback(app, stage, Actor.current(), to=version, why=why, override=reason)
     _report(change, as_json)
 
 
@@ -111,7 +109,7 @@ def rollback(
 @click.pass_obj
 def freeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Refuse promotions and rollbacks of a stage."""
-    _report(opened(key).freeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+    _report(opened(key).stages.freeze(app, stage, Actor.current(), why), as_json)
 
 
 @fapstore.command()
@@ -123,7 +121,7 @@ def freeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_
 @click.pass_obj
 def unfreeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Allow them again."""
-    _report(opened(key).unfreeze(app, stage, who=actor.who(), why=why, ci=actor.ci_run()), as_json)
+    _report(opened(key).stages.unfreeze(app, stage, Actor.current(), why), as_json)
 
 
 @fapstore.command()
@@ -133,7 +131,7 @@ def unfreeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, a
 def stages(opened: Opener, app: str, as_json: bool) -> None:
     """Show what each stage of an app should run."""
     store = opened()
-    entries = store.heads(app)
+    entries = store.stages.last_entries(app)
     if not entries:
         raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
     told = list(zip(entries, _signatures(opened, store, entries), strict=True))
@@ -156,7 +154,7 @@ def stages(opened: Opener, app: str, as_json: bool) -> None:
 def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
     """Tell a stage's history, the newest entry first."""
     store = opened()
-    entries = store.entries(app, stage)[::-1]
+    entries = store.stages.history(app, stage)[::-1]
     if not entries:
         raise NotFoundError(
             f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
@@ -188,10 +186,10 @@ def diff(opened: Opener, app: str, source: str, target: str, repository: Path, a
     Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
     the manifests are read.
     """
-    from artifact_store.views import stage_diff as stagediff
+    from artifact_store.views import stage_diff
 
-    found = stagediff.look(opened(), app, source, target, repository)
-    tell(stagediff.facts(found), as_json, *stagediff.lines(found, now()))
+    found = stage_diff.compare(opened(), app, source, target, repository)
+    tell(stage_diff.facts(found), as_json, *stage_diff.lines(found, now()))
 
 
 @fapstore.command()
@@ -211,41 +209,43 @@ def board(opened: Opener, app: str, output: Path | None, repository: Path, as_js
     One HTML file that needs nothing else: put it on any web server. It tells names, versions and reasons;
     it holds no secret and no URL of an artifact.
     """
-    from artifact_store.views import board as boards
+    from artifact_store.views.board import load, page
 
     trust = opened.trust()
-    found = boards.look(opened(), trust.policy, app, repository, check=trust.signers is not None)
+    found = load(opened(), trust.policy, app, repository, check=trust.signers is not None)
     if as_json:
         tell(found, as_json)
     elif output is None:
-        click.echo(boards.page(found, now()))
+        click.echo(page(found, now()))
     else:
         part = output.with_name(f".{output.name}.part")
-        part.write_text(boards.page(found, now()), encoding="utf-8")
+        part.write_text(page(found, now()), encoding="utf-8")
         part.replace(output)
         say(f"wrote {output}")
 
 
-def _signatures(opened: Opener, store: Store, entries: Sequence[Entry]) -> Sequence[tuple[str, ...] | None]:
+def _signatures(
+    opened: Opener, store: Store, entries: Sequence[LogEntry]
+) -> Sequence[tuple[str, ...] | None]:
     """Who signed each entry; None if no allowed signers are named."""
     return store.notary.all_signed_by(entries) if opened.trust().signers else [None] * len(entries)
 
 
-def _signed(entry: Entry, by: tuple[str, ...] | None) -> str:
+def _signed(entry: LogEntry, by: tuple[str, ...] | None) -> str:
     return wording.signature(by, len(entry.sealed.signatures))
 
 
-def _entry(entry: Entry, by: tuple[str, ...] | None) -> dict[str, object]:
+def _entry(entry: LogEntry, by: tuple[str, ...] | None) -> dict[str, object]:
     return {**msgspec.structs.asdict(entry.state), "signed_by": by}
 
 
-def _demand(store: Store, entries: Sequence[Entry]) -> None:
+def _demand(store: Store, entries: Sequence[LogEntry]) -> None:
     """Raise VerificationError, after all was told, for an entry that lacks a demanded signature."""
     for entry in entries:
         store.notary.check_entry(entry)
 
 
-def _report(change: Change, as_json: bool) -> None:
+def _report(change: StageChange, as_json: bool) -> None:
     against = f", against the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
     say(f"done{against}" if change.changed else "nothing to do: it is so already")
     tell(change, as_json, f"{change.state.stage} {wording.state(change.state, now())}")

@@ -6,7 +6,8 @@ from datetime import timedelta
 import click
 
 from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
-from artifact_store.core import actor, text
+from artifact_store.core import text
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, StoreError
 
 
@@ -19,8 +20,10 @@ def doctor(opened: Opener, as_json: bool) -> None:
     Whether anything can be overwritten, by several writers at once too; permissions, clocks, lifecycle rules,
     public access. Exit code 1 if something is wrong.
     """
+    from artifact_store.store.maintenance import examine
+
     found = []
-    for finding in opened().examine():
+    for finding in examine(opened()):
         found.append(finding)
         if not as_json:
             tell(finding, False, text.finding(finding))
@@ -75,10 +78,11 @@ def gc(
     kept too. Who promoted, pushed and signed a removed version stays on record; its name is never free again.
     """
     from artifact_store.gc import collect
-    from artifact_store.gc.references import Rules
+    from artifact_store.gc.references import Retention
+    from artifact_store.store.maintenance import plan_gc, run_gc
 
     store = opened()
-    plan = store.plan_gc(app, Rules(keep=keep, grace=grace))
+    plan = plan_gc(store, app, Retention(keep=keep, grace=grace))
     if plan.is_empty and not plan.kept:
         raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
     for version in plan.missing:
@@ -92,7 +96,7 @@ def gc(
     for line in lines:
         say(text.printable(line))
     say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
-    done = store.gc(plan, who=actor.who(), ci=actor.ci_run(), wait=lambda: time.sleep(wait.total_seconds()))
+    done = run_gc(store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()))
     for version in done.spared:
         say(f"kept after all, as something came to refer to it: {app} {version}")
     tell(collect.facts(plan, done), as_json, f"removed {text.size(done.size)}")

@@ -1,9 +1,39 @@
-"""Who acts, and in which CI run: what records and log entries say about their writer."""
+"""Who acts, and in which CI run: what records and log entries state about their writer."""
 
 import getpass
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person or program that changes a store."""
+
+    who: str
+    ci: str = ""
+    """The URL of the CI run, or empty."""
+
+    @classmethod
+    def current(cls, environ: Mapping[str, str] = os.environ) -> "Actor":
+        """The user and the CI run of this process."""
+        return cls(who(environ), ci_run(environ))
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """Who writes something, when, and under which id."""
+
+    who: str
+    at: datetime
+    """In UTC, by the writer's clock."""
+    ci: str
+    """The URL of the CI run, or empty."""
+    operation: str
+    """A new random id: by it a writer whose reply was lost recognises its own object."""
 
 
 def who(environ: Mapping[str, str] = os.environ) -> str:
@@ -18,7 +48,7 @@ def who(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def ci_run(environ: Mapping[str, str] = os.environ) -> str:
-    """The URL of the GitHub Actions run we are in, or empty.
+    """The URL of the GitHub Actions run of this process, or empty.
 
     The three variables are GitHub's: docs.github.com, "Variables reference".
     """

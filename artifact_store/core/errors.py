@@ -48,7 +48,7 @@ class ConflictError(StoreError):
     """Someone else was first: a version has other bytes, or the next number of a stage log is taken."""
 
 
-class RefusedError(StoreError):
+class PolicyViolationError(StoreError):
     """The app's rules don't let a version onto a stage."""
 
 

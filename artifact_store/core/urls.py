@@ -3,7 +3,7 @@
 import re
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without user, password, query and fragment, which may be secrets: a presigned URL is a key."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     scheme, separator, rest = bare.partition("://")

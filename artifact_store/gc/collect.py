@@ -13,11 +13,10 @@ from datetime import datetime
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blob, Blobs, Unfinished
 from artifact_store.core import text
-from artifact_store.gc.references import Rules, Trusts, references
-from artifact_store.records import artifact as record
-from artifact_store.records import keys as layout
-from artifact_store.records import removal
-from artifact_store.records.removal import By, Removal
+from artifact_store.core.actor import Stamp
+from artifact_store.gc.references import IsTrusted, Retention, references
+from artifact_store.records import artifacts, keys, removals
+from artifact_store.records.removals import Removal
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -33,11 +32,11 @@ class Unused:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GcPlan:
     """All that a run of gc will remove, unless something refers to it by then; nothing else."""
 
     app: str
-    rules: Rules
+    rules: Retention
     unused: tuple[Unused, ...]
     leftovers: tuple[Blob, ...]
     """Of pushes that were killed, or lost against other bytes of the same version."""
@@ -62,7 +61,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Done:
+class GcResult:
     """What a run of gc did."""
 
     removed: tuple[str, ...]
@@ -80,7 +79,7 @@ class _Version:
     marks: tuple[Blob, ...]
 
 
-def plan(blobs: Blobs, app: str, rules: Rules, now: datetime, trusts: Trusts) -> Plan:
+def plan(blobs: Blobs, app: str, rules: Retention, now: datetime, trusts: IsTrusted) -> GcPlan:
     """Read what there is and what refers to it; decide what goes. Changes nothing.
 
     Raises what reading raises: a log or record that can't be read ends it here.
@@ -96,14 +95,14 @@ def plan(blobs: Blobs, app: str, rules: Rules, now: datetime, trusts: Trusts) ->
             marks += _old(found.marks, rules, now) if found.archives else []
             missing += [] if found.archives or found.marks else [name]
         elif found.archives and _old([found.record], rules, now):
-            keys = tuple(blob.key for blob in found.archives)
+            paths = tuple(blob.key for blob in found.archives)
             size = sum(blob.size for blob in found.archives)
-            unused.append(Unused(name, found.record.modified, keys, size))
+            unused.append(Unused(name, found.record.modified, paths, size))
         else:
             leftovers += _old(_strays(blobs, ArtifactId(app, name), found), rules, now)
     recorded = [found for found in versions.values() if found.record and found.archives]
     uploads = (upload for upload in blobs.unfinished(f"{app}/") if now - upload.started > rules.grace)
-    return Plan(
+    return GcPlan(
         app,
         rules,
         tuple(sorted(unused, key=lambda version: (version.pushed, version.version))),
@@ -115,7 +114,7 @@ def plan(blobs: Blobs, app: str, rules: Rules, now: datetime, trusts: Trusts) ->
     )
 
 
-def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None], trusts: Trusts) -> Done:
+def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], trusts: IsTrusted) -> GcResult:
     """Remove what `plan` lists and nothing refers to by then.
 
     All versions are marked, then `wait` gives time to whoever looked for marks just before (and to slow
@@ -125,13 +124,13 @@ def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None], trusts
     for blob in plan.marks:
         blobs.delete(blob.key)
     marks = {
-        found.version: layout.removal(ArtifactId(plan.app, found.version), by.operation)
+        found.version: keys.removal(ArtifactId(plan.app, found.version), by.operation)
         for found in plan.unused
     }
     spared = []
     try:
         for version, key in marks.items():
-            blobs.create(key, removal.encode(Removal(app=plan.app, version=version, by=by)))
+            blobs.create(key, removals.encode(Removal(app=plan.app, version=version, by=by)))
         if marks:
             wait()
         wanted = references(blobs, plan.app, plan.rules, by.at, trusts) if marks else frozenset()
@@ -155,13 +154,13 @@ def carry_out(blobs: Blobs, plan: Plan, by: By, wait: Callable[[], None], trusts
     for upload in plan.uploads:
         blobs.abort(upload)
         size += upload.size
-    return Done(removed, tuple(spared), size)
+    return GcResult(removed, tuple(spared), size)
 
 
 def _versions(blobs: Blobs, app: str) -> dict[str, _Version]:
     """The keys of each version, by what they are."""
     grouped: dict[str, list[Blob]] = defaultdict(list)
-    prefix = layout.artifacts(app)
+    prefix = keys.artifacts(app)
     for blob in blobs.listing(prefix):
         grouped[blob.key.removeprefix(prefix).split("/")[0]].append(blob)
     return {name: _sorted_out(blobs_) for name, blobs_ in grouped.items()}
@@ -192,14 +191,14 @@ def _strays(blobs: Blobs, artifact: ArtifactId, found: _Version) -> list[Blob]:
     held = (*found.archives, *found.evidence)
     if len({_folder(blob.key) for blob in held}) < 2:
         return []
-    made = record.decode(blobs.get(layout.record(artifact)), artifact)
-    return [blob for blob in held if _folder(blob.key) != _folder(record.key(made))]
+    made = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
+    return [blob for blob in held if _folder(blob.key) != _folder(artifacts.archive_key(made))]
 
 
 def _is_leftover(blobs: Blobs, app: str, blob: Blob) -> bool:
     """Whether still no record names these bytes: the push may have finished meanwhile."""
-    found = record.find(blobs, ArtifactId(app, blob.key.split("/")[2]))
-    return found is None or _folder(record.key(found)) != _folder(blob.key)
+    found = artifacts.find(blobs, ArtifactId(app, blob.key.split("/")[2]))
+    return found is None or _folder(artifacts.archive_key(found)) != _folder(blob.key)
 
 
 def _folder(key: str) -> str:
@@ -210,11 +209,11 @@ def _digest(key: str) -> str:
     return key.split("/")[3]
 
 
-def _old(blobs: Iterable[Blob], rules: Rules, now: datetime) -> list[Blob]:
+def _old(blobs: Iterable[Blob], rules: Retention, now: datetime) -> list[Blob]:
     return [blob for blob in blobs if now - blob.modified > rules.grace]
 
 
-def facts(found: Plan, done: Done | None) -> dict[str, object]:
+def facts(found: GcPlan, done: GcResult | None) -> dict[str, object]:
     """One object for programs; sizes in bytes. `done` is None after a dry run."""
     return {
         "app": found.app,
@@ -229,7 +228,7 @@ def facts(found: Plan, done: Done | None) -> dict[str, object]:
     }
 
 
-def lines(found: Plan, now: datetime) -> list[str]:
+def lines(found: GcPlan, now: datetime) -> list[str]:
     """What is to go, for people, a line each."""
     return [
         *(

@@ -1,12 +1,32 @@
-"""Read and extend a stage's log in a store."""
+"""Read and extend the logs of stages in a store."""
 
 from collections.abc import Iterator
 
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
-from artifact_store.records import keys as layout
-from artifact_store.stages import log_rules as promotion
-from artifact_store.stages.log_rules import Entry, StageState
+from artifact_store.records import keys
+from artifact_store.stages import log_rules
+from artifact_store.stages.log_rules import LogEntry, StageState
+
+
+class StageLogs:
+    """The logs of all stages; asked again for one, it returns the same object."""
+
+    def __init__(self, blobs: Blobs, *, unsafe: bool = False) -> None:
+        """With `unsafe`, entries are written even where the place would overwrite them."""
+        self._blobs = blobs
+        self._unsafe = unsafe
+        self._logs: dict[tuple[str, str], StageLog] = {}
+
+    def names(self, app: str) -> tuple[str, ...]:
+        """The stages that an app has a log or an approval of."""
+        return tuple(self._blobs.folders(keys.stages(app)))
+
+    def of(self, app: str, stage: str) -> "StageLog":
+        """The log of a stage."""
+        if (app, stage) not in self._logs:
+            self._logs[app, stage] = StageLog(self._blobs, app, stage, unsafe=self._unsafe)
+        return self._logs[app, stage]
 
 
 class StageLog:
@@ -18,24 +38,24 @@ class StageLog:
         self._proven = unsafe
         self._app = app
         self._stage = stage
-        self._seen: Entry | None = None
+        self._seen: LogEntry | None = None
 
-    def last(self) -> Entry | None:
+    def last(self) -> LogEntry | None:
         """The entry that holds the stage's state, or None if nothing was ever promoted to it."""
         seen = self._seen.state.number if self._seen else 0
         self._seen = self._listed(seen) if self._blobs.can_list else self._bisected(seen)
         return self._seen
 
-    def all(self) -> list[Entry]:
+    def all(self) -> list[LogEntry]:
         """Every entry, the first one first; raises VerificationError if the chain is broken."""
         last = self.last()
         if last is None:
             return []
         entries = [self._existing(number) for number in range(1, last.state.number)] + [last]
-        promotion.check_chain(entries)
+        log_rules.check_chain(entries)
         return entries
 
-    def newest_first(self) -> Iterator[Entry]:
+    def newest_first(self) -> Iterator[LogEntry]:
         """Every entry, the last one first, each read when it is asked for.
 
         The chain is not checked: an entry that someone forged must not keep others from going back.
@@ -51,11 +71,11 @@ class StageLog:
 
         Raises StoreError if the place overwrites what is there: then two could both be first.
         """
-        key = layout.entry(self._app, self._stage, state.number)
+        key = keys.entry(self._app, self._stage, state.number)
         if state.number > 1:
             self._prove(state.number - 1)
         try:
-            self._blobs.create(key, promotion.encode(state, signatures))
+            self._blobs.create(key, log_rules.encode(state, signatures))
         except ConflictError:
             winner = self._existing(state.number).state
             if winner.operation == state.operation:
@@ -72,7 +92,7 @@ class StageLog:
         """Write an entry that is there once more, as it is: it does no harm, and must be refused."""
         if self._proven:
             return
-        key = layout.entry(self._app, self._stage, number)
+        key = keys.entry(self._app, self._stage, number)
         try:
             self._blobs.create(key, self._blobs.get(key))
         except ConflictError:
@@ -84,18 +104,18 @@ class StageLog:
             "`fapstore --unsafe-store`",
         )
 
-    def _listed(self, seen: int) -> Entry | None:
+    def _listed(self, seen: int) -> LogEntry | None:
         """A listing may lag behind: page it to its end, then ask for numbers until one is not there."""
-        prefix = layout.log(self._app, self._stage)
-        after = layout.entry(self._app, self._stage, seen) if seen else ""
-        numbers = (layout.entry_number(key) for key in self._blobs.keys(prefix, after))
+        prefix = keys.log(self._app, self._stage)
+        after = keys.entry(self._app, self._stage, seen) if seen else ""
+        numbers = (keys.entry_number(key) for key in self._blobs.keys(prefix, after))
         highest = max((number for number in numbers if number), default=seen)
         found = self._seen if highest == seen else self._existing(highest)
         while further := self._find(highest + 1):
             highest, found = highest + 1, further
         return found
 
-    def _bisected(self, seen: int) -> Entry | None:
+    def _bisected(self, seen: int) -> LogEntry | None:
         """Without a listing: ask for the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
         found, low, step = self._seen, seen, 1
         while further := self._find(low + step):
@@ -109,14 +129,14 @@ class StageLog:
                 high = middle
         return found
 
-    def _find(self, number: int) -> Entry | None:
+    def _find(self, number: int) -> LogEntry | None:
         try:
-            data = self._blobs.get(layout.entry(self._app, self._stage, number))
+            data = self._blobs.get(keys.entry(self._app, self._stage, number))
         except NotFoundError:
             return None
-        return promotion.decode(data, self._app, self._stage, number)
+        return log_rules.decode(data, self._app, self._stage, number)
 
-    def _existing(self, number: int) -> Entry:
+    def _existing(self, number: int) -> LogEntry:
         entry = self._find(number)
         if entry is None:
             raise StoreError(

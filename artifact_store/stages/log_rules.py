@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from artifact_store.artifact.ids import check_digest, check_version
+from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
@@ -60,7 +61,7 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """An entry as it was read."""
 
     state: StageState
@@ -71,18 +72,15 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class StageRequest:
     """What someone wants of a stage; version and digest are empty for freeze and unfreeze."""
 
     action: Action
     version: str = ""
     digest: str = ""
     source: str = ""
-    who: str
     why: str
-    at: datetime
-    operation: str
-    ci: str = ""
+    by: Stamp
 
 
 def statement(state: StageState) -> bytes:
@@ -95,7 +93,7 @@ def encode(state: StageState, signatures: tuple[str, ...] = ()) -> bytes:
     return envelope.seal(statement(state), signatures)
 
 
-def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
+def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
     """Read entry `number` of a stage's log.
 
     Raises VerificationError if it is no entry, or the entry of another place: a statement names its app,
@@ -114,11 +112,11 @@ def decode(data: bytes, app: str, stage: str, number: int) -> Entry:
             f"{place} states entry {state.number} of {state.app} {state.stage}",
             hint="someone copied it there: find out who can write to the store",
         )
-    return Entry(state, hashlib.sha256(data).hexdigest(), sealed)
+    return LogEntry(state, hashlib.sha256(data).hexdigest(), sealed)
 
 
 def decide(
-    current: Entry | None, app: str, stage: str, request: Request, *, last: Entry | None = None
+    current: LogEntry | None, app: str, stage: str, request: StageRequest, *, last: LogEntry | None = None
 ) -> StageState:
     """The next state of a stage, or the current one itself if it is as requested already.
 
@@ -151,22 +149,22 @@ def decide(
         digest=digest,
         frozen=request.action == "freeze",
         source=request.source,
-        who=request.who,
+        who=request.by.who,
         why=request.why,
-        at=request.at,
-        operation=request.operation,
+        at=request.by.at,
+        operation=request.by.operation,
         previous=last.sha256 if last else "",
-        ci=request.ci,
+        ci=request.by.ci,
         signature=state.signature if state and state.digest == digest else "",
     )
 
 
-def last_stay(newest_first: Iterable[Entry], digest: str) -> tuple[Entry, ...]:
+def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, ...]:
     """The entries of the last time that the artifact was what the stage should run, the newest first.
 
     Reads no further back than that.
     """
-    stay: list[Entry] = []
+    stay: list[LogEntry] = []
     for entry in newest_first:
         if entry.state.digest == digest:
             stay.append(entry)
@@ -175,13 +173,13 @@ def last_stay(newest_first: Iterable[Entry], digest: str) -> tuple[Entry, ...]:
     return tuple(stay)
 
 
-def _is_so(state: StageState, request: Request) -> bool:
+def _is_so(state: StageState, request: StageRequest) -> bool:
     if request.action in ("freeze", "unfreeze"):
         return state.frozen == (request.action == "freeze")
     return (state.version, state.digest) == (request.version, request.digest)
 
 
-def check_chain(entries: Iterable[Entry]) -> None:
+def check_chain(entries: Iterable[LogEntry]) -> None:
     """Raise VerificationError if an entry does not name the bytes of the entry before it."""
     before = ""
     for entry in entries:

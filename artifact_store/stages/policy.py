@@ -31,7 +31,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class Candidate:
     """What is known of a version that someone wants on a stage, as far as the rules ask for it."""
 
     version: str
@@ -72,49 +72,49 @@ def check_place(policy: Policy, app: str, stage: str) -> None:
         )
 
 
-def counted(policy: Policy, standing: Standing) -> tuple[str, ...]:
+def counted(policy: Policy, candidate: Candidate) -> tuple[str, ...]:
     """The approvals that count, one for each person."""
     return tuple(
         name
-        for name in dict.fromkeys(standing.approved_by)
+        for name in dict.fromkeys(candidate.approved_by)
         if not policy.approvers or name in policy.approvers
     )
 
 
-def judge(policy: Policy, app: str, stage: str, action: str, standing: Standing) -> tuple[Refusal, ...]:
+def judge(policy: Policy, app: str, stage: str, action: str, candidate: Candidate) -> tuple[Refusal, ...]:
     """The rules that refuse this version; none if it may go to the stage.
 
     Going back is the emergency: a rollback needs no approvals, and is not asked where the version was
     before. It came to the stage by these rules once.
     """
-    return tuple(_refusals(policy, app, stage, action, standing))
+    return tuple(_refusals(policy, app, stage, action, candidate))
 
 
-def _refusals(policy: Policy, app: str, stage: str, action: str, standing: Standing) -> Iterator[Refusal]:
-    version, protected, forward = standing.version, stage in policy.protected, action == "promote"
+def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Candidate) -> Iterator[Refusal]:
+    version, protected, forward = candidate.version, stage in policy.protected, action == "promote"
     before = policy.before(stage)
-    if protected and standing.dirty:
+    if protected and candidate.dirty:
         yield Refusal(
             "clean", f"{version} was packed from a tree with changes", "commit, pack and push a new version"
         )
-    if policy.require_signatures and not standing.signature:
+    if policy.require_signatures and not candidate.signature:
         yield Refusal(
             "signed", f"{version} has no valid signature", f"fapstore sign {app} {version} --key KEY"
         )
-    elif policy.require_signatures and not forward and not standing.past_is_signed:
+    elif policy.require_signatures and not forward and not candidate.past_is_signed:
         yield Refusal(
             "signed",
             f"no entry that put {version} on {stage} has a valid signature",
             f"fapstore history {app} {stage}",
         )
-    if forward and before and not standing.was_before:
+    if forward and before and not candidate.was_before:
         yield Refusal(
             "order", f"{version} was never on {before}", f"fapstore promote {app} {version} {before}"
         )
-    elif forward and before and protected and policy.require_released and standing.not_released:
-        yield Refusal("released", standing.not_released, f"faprelease {before}")
+    elif forward and before and protected and policy.require_released and candidate.not_released:
+        yield Refusal("released", candidate.not_released, f"faprelease {before}")
     if forward and protected:
-        who = counted(policy, standing)
+        who = counted(policy, candidate)
         if len(who) < policy.approvals:
             by = f" ({', '.join(who)})" if who else ""
             yield Refusal(

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +15,10 @@ from artifact_store.artifact import archive, evidence
 from artifact_store.artifact.archive import Scan
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import ConflictError
-from artifact_store.records import artifact as record
-from artifact_store.records import keys as layout
-from artifact_store.records import removal
-from artifact_store.records.artifact import ArtifactRecord, Published
+from artifact_store.records import artifacts, keys, removals
+from artifact_store.records.artifacts import ArtifactRecord, Published
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Upload:
 
 
 @contextmanager
-def begun(path: Path) -> Iterator[Upload]:
+def open_upload(path: Path) -> Iterator[Upload]:
     """Open the artifact at `path`, and read it on a thread: meanwhile the store can be opened.
 
     Raises UsageError if it can't be opened.
@@ -42,8 +40,8 @@ def begun(path: Path) -> Iterator[Upload]:
         yield Upload(path, file, pool.submit(archive.scan, file, path.name))
 
 
-def publish(blobs: Blobs, upload: Upload, *, who: str, ci: str, at: datetime, operation: str) -> Published:
-    """Store an artifact, and the evidence beside it: see `Store.publish`. `operation` is a new random id."""
+def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
+    """Store an artifact, and the evidence beside it: see `Artifacts.publish`."""
     scan = upload.scan.result()
     mine = ArtifactRecord(
         app=scan.manifest.app,
@@ -51,37 +49,37 @@ def publish(blobs: Blobs, upload: Upload, *, who: str, ci: str, at: datetime, op
         digest=scan.digest,
         size=scan.size,
         commit=scan.manifest.commit,
-        who=who,
-        at=at,
-        ci=ci,
-        operation=operation,
+        who=stamp.who,
+        at=stamp.at,
+        ci=stamp.ci,
+        operation=stamp.operation,
         dirty=scan.manifest.dirty,
     )
     artifact = ArtifactId(mine.app, mine.version)
-    if there := record.find(blobs, artifact):
-        if removed := removal.find(blobs, artifact):
-            raise removal.refusal(removed)
+    if there := artifacts.find(blobs, artifact):
+        if removed := removals.find(blobs, artifact):
+            raise removals.refusal(removed)
         same = _same_bytes(there, mine)
-        if blobs.size(record.key(there)) is None:  # someone removed them by hand
+        if blobs.size(artifacts.archive_key(there)) is None:  # someone removed them by hand
             _put(blobs, there, upload.file)
         return same
     beside = evidence.read(upload.path, scan.digest)
     _put(blobs, mine, upload.file)
     for kind, content in beside.items():
         with suppress(ConflictError):
-            blobs.create(layout.evidence(record.key(mine), kind), content)
+            blobs.create(keys.evidence(artifacts.archive_key(mine), kind), content)
     try:
-        blobs.create(layout.record(artifact), record.encode(mine))
+        blobs.create(keys.record(artifact), artifacts.encode(mine))
     except ConflictError:
-        there = record.decode(blobs.get(layout.record(artifact)), artifact)
+        there = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
         return _same_bytes(there, mine)
-    return record.published(mine, created=True)
+    return artifacts.published(mine, created=True)
 
 
 def _put(blobs: Blobs, found: ArtifactRecord, file: BinaryIO) -> None:
     """Have the bytes of `file` where the record says that they are: a conflict is with the same ones."""
     with suppress(ConflictError):
-        blobs.create(record.key(found), file, found.digest)
+        blobs.create(artifacts.archive_key(found), file, found.digest)
 
 
 def _same_bytes(there: ArtifactRecord, mine: ArtifactRecord) -> Published:
@@ -92,4 +90,4 @@ def _same_bytes(there: ArtifactRecord, mine: ArtifactRecord) -> Published:
             f"at {there.at:%Y-%m-%d %H:%M} UTC; these are {mine.digest}",
             hint="a version is never reused: pack this under another --version",
         )
-    return record.published(there, created=there.operation == mine.operation)
+    return artifacts.published(there, created=there.operation == mine.operation)

@@ -22,12 +22,11 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, NotFoundError, UsageError, VerificationError
-from artifact_store.records import envelope
-from artifact_store.records import keys as layout
-from artifact_store.records.artifact import ArtifactRecord
-from artifact_store.stages import log_rules as promotion
-from artifact_store.stages.log_rules import Entry, StageState
-from artifact_store.trust import ssh_keygen as signing
+from artifact_store.records import envelope, keys
+from artifact_store.records.artifacts import ArtifactRecord
+from artifact_store.stages import log_rules
+from artifact_store.stages.log_rules import LogEntry, StageState
+from artifact_store.trust import ssh_keygen
 from artifact_store.trust.rules import Trust
 
 
@@ -54,7 +53,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Attested:
+class CheckedSignature:
     """A stored statement, and who of the allowed signers signed it; else what is wrong with it."""
 
     key: str
@@ -68,7 +67,7 @@ class Attested:
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedStatement:
     """A statement that was signed and stored, and whose signature it is, if allowed signers are known."""
 
     statement: Signature | Approval
@@ -82,7 +81,7 @@ class Notary:
         self._blobs = blobs
         self._trust = trust
 
-    def attest(self, statement: Signature | Approval) -> Signed:
+    def attest(self, statement: Signature | Approval) -> SignedStatement:
         """Sign and store a statement.
 
         Raises UsageError if there is no key, or it can't sign; VerificationError, storing nothing, if no
@@ -93,28 +92,28 @@ class Notary:
         name = hashlib.sha256(made.encode()).hexdigest()
         with suppress(ConflictError):  # the name is that of this very signature: it is there
             self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (made,)))
-        return Signed(statement, by)
+        return SignedStatement(statement, by)
 
     def sign_entry(self, state: StageState) -> tuple[str, ...]:
         """The signatures of a new entry: one, if there is a key or signatures are demanded; as `attest`."""
         if self._trust.key is None and not self._trust.policy.require_signatures:
             return ()
-        made, _ = self._sign(promotion.statement(state), signing.STAGE, state.at)
+        made, _ = self._sign(log_rules.statement(state), ssh_keygen.STAGE, state.at)
         return (made,)
 
-    def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[Attested]:
+    def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[CheckedSignature]:
         """The signatures of a version, good and bad, the one named `first` before the others.
 
         There are none if no allowed signers are known.
         """
         wanted = {"app": record.app, "version": record.version, "digest": record.digest}
-        prefix = layout.signatures(ArtifactId(record.app, record.version))
+        prefix = keys.signatures(ArtifactId(record.app, record.version))
         yield from self._read(prefix, Signature, wanted, first)
 
-    def approvals(self, record: ArtifactRecord, stage: str) -> Iterator[Attested]:
+    def approvals(self, record: ArtifactRecord, stage: str) -> Iterator[CheckedSignature]:
         """The approvals of a version for a stage, good and bad; none if no allowed signers are known."""
         wanted = {"app": record.app, "stage": stage, "version": record.version, "digest": record.digest}
-        yield from self._read(layout.approvals(record.app, stage, record.digest), Approval, wanted)
+        yield from self._read(keys.approvals(record.app, stage, record.digest), Approval, wanted)
 
     def signature(self, record: ArtifactRecord) -> str:
         """The name of a valid signature of a version; empty if there is none, or no signers are known."""
@@ -124,22 +123,22 @@ class Notary:
         """The allowed signers who approved a version for a stage, each once."""
         return tuple(sorted({given.by for given in self.approvals(record, stage) if given.by}))
 
-    def entry_signed_by(self, entry: Entry) -> tuple[str, ...]:
+    def entry_signed_by(self, entry: LogEntry) -> tuple[str, ...]:
         """The allowed signers who signed an entry; none if no allowed signers are known."""
         if not self._trust.signers:
             return ()
-        return signing.signed_by(entry.sealed, signing.STAGE, self._trust.signers, entry.state.at)
+        return ssh_keygen.signed_by(entry.sealed, ssh_keygen.STAGE, self._trust.signers, entry.state.at)
 
-    def all_signed_by(self, entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    def all_signed_by(self, entries: Sequence[LogEntry]) -> list[tuple[str, ...]]:
         """Who signed each of many entries, several checked at a time."""
         with ThreadPoolExecutor(max_workers=8) as pool:
             return list(pool.map(self.entry_signed_by, entries))
 
-    def trusts(self, entry: Entry) -> bool:
+    def trusts(self, entry: LogEntry) -> bool:
         """Whether an entry has a valid signature, or none is demanded."""
         return not self._trust.policy.require_signatures or bool(self.entry_signed_by(entry))
 
-    def check_entry(self, entry: Entry) -> None:
+    def check_entry(self, entry: LogEntry) -> None:
         """Raise VerificationError if signatures are demanded and an entry has no valid one."""
         if not self.trusts(entry):
             state = entry.state
@@ -174,20 +173,20 @@ class Notary:
                 "this has to be signed, and no key is named",
                 hint="--key ~/.ssh/id_ed25519, or FAP_SIGNING_KEY; a .pub names a key of ssh-agent",
             )
-        return signing.sign_as_allowed(text, namespace, self._trust.key, self._trust.signers, at)
+        return ssh_keygen.sign_as_allowed(text, namespace, self._trust.key, self._trust.signers, at)
 
     def _read(
         self, prefix: str, kind: type[Signature] | type[Approval], wanted: dict[str, str], first: str = ""
-    ) -> Iterator[Attested]:
+    ) -> Iterator[CheckedSignature]:
         signers = self._trust.signers
         if not signers:
             return
         named = [f"{prefix}{first}.sig"] if first else []
         for key in chain(named, self._blobs.keys(prefix) if self._blobs.can_list or not named else ()):
             try:
-                yield Attested(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
+                yield CheckedSignature(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
             except (VerificationError, NotFoundError) as error:
-                yield Attested(key, "", error.message)
+                yield CheckedSignature(key, "", error.message)
 
 
 def _checked(
@@ -201,14 +200,14 @@ def _checked(
     if len(sealed.signatures) != 1:
         raise VerificationError(f"{key} has {len(sealed.signatures)} signatures, not one")
     text, namespace = bytes(sealed.statement), _namespace(statement)
-    return signing.signer(text, sealed.signatures[0], namespace, signers, statement.at)
+    return ssh_keygen.signer(text, sealed.signatures[0], namespace, signers, statement.at)
 
 
 def _namespace(statement: Signature | Approval) -> str:
-    return signing.ARTIFACT if isinstance(statement, Signature) else signing.APPROVAL
+    return ssh_keygen.ARTIFACT if isinstance(statement, Signature) else ssh_keygen.APPROVAL
 
 
 def _folder(statement: Signature | Approval) -> str:
     if isinstance(statement, Signature):
-        return layout.signatures(ArtifactId(statement.app, statement.version))
-    return layout.approvals(statement.app, statement.stage, statement.digest)
+        return keys.signatures(ArtifactId(statement.app, statement.version))
+    return keys.approvals(statement.app, statement.stage, statement.digest)

@@ -17,8 +17,8 @@ from artifact_store.core.errors import (
     UnreachableError,
     VerificationError,
 )
-from artifact_store.records.artifact import ArtifactRecord
-from artifact_store.stages.log_rules import Entry
+from artifact_store.records.artifacts import ArtifactRecord
+from artifact_store.stages.log_rules import LogEntry
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import Trust
 
@@ -53,18 +53,18 @@ def everything(
     Raises NotFoundError if the store holds nothing of the app.
     """
     if only is not None:
-        store.artifact(app, only)
+        store.artifacts.get(app, only)
         yield version(store, trust, app, only)
         return
-    names = store.version_names(app)
+    names = store.artifacts.versions(app)
     if not names:
         raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
     running: set[str] = set()
-    for stage_name in store.stage_names(app):
+    for stage_name in store.stages.names(app):
         yield stage(store, trust, app, stage_name)
         yield releases(store, app, stage_name)
         with suppress(VerificationError, StoreError):  # the check of the stage tells it
-            running |= {entry.state.version for entry in store.entries(app, stage_name)[-1:]}
+            running |= {entry.state.version for entry in store.stages.history(app, stage_name)[-1:]}
     for name in names:
         if every or name in running:
             yield version(store, trust, app, name)
@@ -81,13 +81,13 @@ def version(store: Store, trust: Trust, app: str, name: str) -> Check:
     """Read all bytes of a version, and its signatures. Raises UnreachableError."""
     what = f"{app} {name}"
     try:
-        record = store.artifact(app, name)
+        record = store.artifacts.get(app, name)
         stored = _Bytes()
-        store.read(record, stored)
+        store.artifacts.read(record, stored)
     except UnreachableError:
         raise
     except FapError as error:
-        if isinstance(error, NotFoundError) and (removed := store.removed(app, name)):
+        if isinstance(error, NotFoundError) and (removed := store.artifacts.removal(app, name)):
             return Check(what, f"removed by gc of {removed.by.who} at {removed.by.at:%Y-%m-%d %H:%M} UTC")
         return Check(what, "", (error.message,))
     problems: list[str] = []
@@ -111,14 +111,14 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     """Read a stage's whole log: its chain, its signatures, and what it says of digests."""
     what = f"{app} {name}"
     try:
-        entries = store.entries(app, name)
+        entries = store.stages.history(app, name)
     except UnreachableError:
         raise
     except FapError as error:
         return Check(what, "", (error.message,))
     problems = [problem for entry in entries if (problem := _digest_problem(store, entry))]
     last = entries[-1].state if entries else None
-    if last and not last.is_empty and store.removed(app, last.version):
+    if last and not last.is_empty and store.artifacts.removal(app, last.version):
         problems.append(f"it should run {last.version}, which gc removed: promote another version")
     notes = list(_rules(entries, trust.policy_digest))
     if trust.signers:
@@ -143,8 +143,8 @@ def releases(store: Store, app: str, stage_name: str) -> Check:
     """Read the release records of a stage and hold them against its log and the artifacts."""
     what = f"{app} {stage_name} releases"
     try:
-        records = store.releases(app, stage_name)
-        states = {entry.state.number: entry.state for entry in store.entries(app, stage_name)}
+        records = store.records.releases(app, stage_name)
+        states = {entry.state.number: entry.state for entry in store.stages.history(app, stage_name)}
     except UnreachableError:
         raise
     except FapError as error:
@@ -161,12 +161,12 @@ def releases(store: Store, app: str, stage_name: str) -> Check:
     return Check(what, text.count(len(records), "record", "records"), tuple(problems))
 
 
-def _digest_problem(store: Store, entry: Entry) -> str:
+def _digest_problem(store: Store, entry: LogEntry) -> str:
     state = entry.state
     if state.is_empty:
         return ""
     try:
-        record: ArtifactRecord = store.artifact(state.app, state.version)
+        record: ArtifactRecord = store.artifacts.get(state.app, state.version)
     except NotFoundError:
         return f"entry {state.number} names {state.version}, which is not stored"
     if record.digest != state.digest:
@@ -174,7 +174,7 @@ def _digest_problem(store: Store, entry: Entry) -> str:
     return ""
 
 
-def _rules(entries: Iterable[Entry], today: str) -> Iterator[str]:
+def _rules(entries: Iterable[LogEntry], today: str) -> Iterator[str]:
     states = [entry.state for entry in entries]
     without = [state.number for state in states if not state.policy]
     if today and without:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from artifact_store.core import text
 from artifact_store.core.errors import NotFoundError
-from artifact_store.records.artifact import ArtifactRecord
-from artifact_store.records.release import ReleaseRecord
-from artifact_store.stages.log_rules import Entry, StageState
+from artifact_store.records.artifacts import ArtifactRecord
+from artifact_store.records.releases import ReleaseRecord
+from artifact_store.stages.log_rules import LogEntry, StageState
 from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store
 from artifact_store.views import commits, wording
-from artifact_store.views.commits import Between
+from artifact_store.views.commits import Divergence
 
 _ENTRIES = 30
 """How much of each stage's log is told."""
@@ -24,7 +24,7 @@ _VERSIONS = 40
 
 
 @dataclass(frozen=True)
-class Told:
+class SignedState:
     """An entry of a stage's log, and who signed it in words, if anyone did."""
 
     state: StageState
@@ -35,19 +35,19 @@ class Told:
 class Waiting:
     """What could be promoted to a stage from the one before it, or, for the first, of what was pushed."""
 
-    commits: Between | None
+    commits: Divergence | None
     """From what the stage has; None if the repository is not at hand, or one of the two has nothing."""
     versions: int
     """How many versions were pushed after that of the stage, up to that of the one before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class StageCard:
     """A stage with what it should run now."""
 
     name: str
     protected: bool
-    entries: tuple[Told, ...]
+    entries: tuple[SignedState, ...]
     """The last ones, the newest first; empty if nothing was ever promoted to it."""
     arrival: StageState | None
     """The entry by which it came to the version it has: a freeze since then is no arrival."""
@@ -68,7 +68,7 @@ class Board:
 
     app: str
     store: str
-    stages: tuple[Stage, ...]
+    stages: tuple[StageCard, ...]
     versions: tuple[ArtifactRecord, ...]
     """The last ones, the newest first."""
     more: int
@@ -79,16 +79,19 @@ class Board:
         return tuple(stage.name for stage in self.stages if stage.state and stage.state.version == version)
 
 
-def look(store: Store, policy: Policy, app: str, repository: Path, *, check: bool) -> Board:
+def load(store: Store, policy: Policy, app: str, repository: Path, *, check: bool) -> Board:
     """Read the stages and versions of an app, and ask git in `repository` what lies between them.
 
     With `check`, signatures are checked. Raises NotFoundError for an app that has no version; else as the
     methods of Store.
     """
-    records = store.list(app)
+    records = store.artifacts.list(app)
     if not records:
         raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
-    logs = {name: tuple(islice(store.newest_first(app, name), _ENTRIES)) for name in store.stage_names(app)}
+    logs = {
+        name: tuple(islice(store.stages.log(app, name).newest_first(), _ENTRIES))
+        for name in store.stages.names(app)
+    }
     names = _in_order({name: log for name, log in logs.items() if log}, policy.stages)
     known = {record.version: record for record in records}
     stages = []
@@ -133,7 +136,7 @@ def page(board: Board, now: datetime) -> str:
     return environment.get_template("board.html.j2").render(board=board, now=now, largest=largest)
 
 
-def waits(stage: Stage) -> str:
+def waits(stage: StageCard) -> str:
     """What waits before a stage, in a few words; empty if nothing does, or nothing is there to compare."""
     waiting = stage.waiting
     if waiting.commits is None:
@@ -143,7 +146,7 @@ def waits(stage: Stage) -> str:
     return ", ".join(filter(None, (told, f"{behind} not in the stage before" if behind else "")))
 
 
-def _in_order(logs: dict[str, tuple[Entry, ...]], ruled: Sequence[str]) -> list[str]:
+def _in_order(logs: dict[str, tuple[LogEntry, ...]], ruled: Sequence[str]) -> list[str]:
     """The stages as the rules order them; those they don't know as they are promoted from one another."""
     sources = {
         name: {entry.state.source for entry in log if entry.state.source in logs}
@@ -161,19 +164,19 @@ def _stage(
     policy: Policy,
     app: str,
     name: str,
-    log: tuple[Entry, ...],
+    log: tuple[LogEntry, ...],
     record: ArtifactRecord | None,
     waiting: Waiting,
     *,
     check: bool,
-) -> Stage:
+) -> StageCard:
     signers = store.notary.all_signed_by(log) if check else [None] * len(log)
     told = tuple(
-        Told(entry.state, wording.signature(by, len(entry.sealed.signatures)))
+        SignedState(entry.state, wording.signature(by, len(entry.sealed.signatures)))
         for entry, by in zip(log, signers, strict=True)
     )
     stay = [*takewhile(lambda each: each.digest == told[0].state.digest, (each.state for each in told))]
-    return Stage(
+    return StageCard(
         name=name,
         protected=name in policy.protected,
         entries=told,
@@ -186,7 +189,7 @@ def _stage(
 
 def _last_runs(store: Store, app: str, stage: str, stay: list[StageState]) -> tuple[ReleaseRecord, ...]:
     """The last run for each role that brought this stay's artifact to its hosts."""
-    runs = store.releases(app, stage, entries={0, *(state.number for state in stay)})
+    runs = store.records.releases(app, stage, entries={0, *(state.number for state in stay)})
     last = {run.role: run for run in sorted(runs, key=lambda run: run.at) if run.digest == stay[0].digest}
     return tuple(last[role] for role in sorted(last))
 

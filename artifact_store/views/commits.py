@@ -23,7 +23,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Between:
+class Divergence:
     """Two commits seen from each other; the newest first."""
 
     ahead: tuple[Commit, ...]
@@ -32,7 +32,7 @@ class Between:
     """In the first, not in the second."""
 
 
-def between(first: str, second: str, folder: Path) -> Between | None:
+def between(first: str, second: str, folder: Path) -> Divergence | None:
     """What `git log` in `folder` knows of two commit ids.
 
     None if git is not installed, `folder` is in no repository, or that lacks one of the commits.
@@ -40,7 +40,7 @@ def between(first: str, second: str, folder: Path) -> Between | None:
     if not (_COMMIT.fullmatch(first) and _COMMIT.fullmatch(second)):
         return None
     ahead, behind = _log(first, second, folder), _log(second, first, folder)
-    return None if ahead is None or behind is None else Between(ahead, behind)
+    return None if ahead is None or behind is None else Divergence(ahead, behind)
 
 
 def _log(without: str, of: str, folder: Path) -> tuple[Commit, ...] | None:

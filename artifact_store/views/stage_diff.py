@@ -5,16 +5,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from artifact_store.artifact import diff as changes
-from artifact_store.artifact import peek as reading
-from artifact_store.artifact.peek import Found
+from artifact_store.artifact import diff
+from artifact_store.artifact.peek import Outline, open_source, peek
 from artifact_store.core import text
 from artifact_store.core.errors import NotFoundError, VerificationError
-from artifact_store.records.artifact import ArtifactRecord
+from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import StageState
 from artifact_store.store.store import Store
 from artifact_store.views import commits, wording
-from artifact_store.views.commits import Between, Commit
+from artifact_store.views.commits import Commit, Divergence
 
 _SHOWN = 20
 _LOOK = timedelta(minutes=15)
@@ -26,7 +25,7 @@ class Side:
 
     state: StageState
     record: ArtifactRecord
-    found: Found
+    found: Outline
     repository: str
 
 
@@ -37,13 +36,13 @@ class StageDiff:
     source: Side
     """The stage that is promoted from."""
     target: Side
-    commits: Between | None
+    commits: Divergence | None
     """From the target's to the source's; None if the repository is not at hand."""
     stored: tuple[str, ...] | None
     """The versions pushed after the target's, up to the source's; None if the store can't be listed."""
 
 
-def look(store: Store, app: str, source: str, target: str, repository: Path) -> StageDiff:
+def compare(store: Store, app: str, source: str, target: str, repository: Path) -> StageDiff:
     """Read both stages and the two manifests (no more of the artifacts), and ask git in `repository`.
 
     Raises NotFoundError if nothing was promoted to one of them or its bytes are gone.
@@ -54,19 +53,19 @@ def look(store: Store, app: str, source: str, target: str, repository: Path) -> 
         here,
         there,
         commits.between(first.commit, second.commit, repository),
-        _stored(store.list(app), first, second) if store.can_list else None,
+        _stored(store.artifacts.list(app), first, second) if store.can_list else None,
     )
 
 
 def _side(store: Store, app: str, stage: str) -> Side:
-    state = store.stage(app, stage)
+    state = store.stages.head(app, stage)
     if state is None:
         raise NotFoundError(
             f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
         )
-    record = store.artifact(app, state.version)
-    with reading.opened(store.link(app, state.version, _LOOK).url) as artifact:
-        found = reading.look(artifact)
+    record = store.artifacts.get(app, state.version)
+    with open_source(store.artifacts.link(app, state.version, _LOOK).url) as artifact:
+        found = peek(artifact)
     manifest = found.manifest
     if (manifest.app, manifest.version, found.size) != (app, state.version, record.size):
         raise VerificationError(
@@ -83,16 +82,16 @@ def _stored(
     return tuple(found.version for found in records if after < (found.at, found.version) <= until)
 
 
-def facts(diff: StageDiff) -> dict[str, object]:
+def facts(stages: StageDiff) -> dict[str, object]:
     """One object for programs; sizes in bytes."""
-    before, after = diff.target.found, diff.source.found
+    before, after = stages.target.found, stages.source.found
     return {
-        "source": _named(diff.source),
-        "target": _named(diff.target),
-        "commits": asdict(diff.commits) if diff.commits else None,
-        "stored": diff.stored,
-        "wheels": asdict(changes.wheels(before.manifest, after.manifest)),
-        "download": changes.download(before, after),
+        "source": _named(stages.source),
+        "target": _named(stages.target),
+        "commits": asdict(stages.commits) if stages.commits else None,
+        "stored": stages.stored,
+        "wheels": asdict(diff.wheels(before.manifest, after.manifest)),
+        "download": diff.download(before, after),
     }
 
 
@@ -102,26 +101,26 @@ def _named(side: Side) -> dict[str, object]:
     return {**named, "commit": side.record.commit, "size": side.record.size}
 
 
-def lines(diff: StageDiff, now: datetime) -> list[str]:
+def lines(stages: StageDiff, now: datetime) -> list[str]:
     """The same for people."""
-    source, target = diff.source.state, diff.target.state
+    source, target = stages.source.state, stages.target.state
     width = max(len(source.stage), len(target.stage))
     shown = [f"{state.stage:<{width}}  {wording.state(state, now)}" for state in (source, target)]
     if source.digest == target.digest:
         return [*shown, f"{source.stage} and {target.stage} run the same"]
-    sizes = changes.lines(diff.target.found, diff.source.found)
-    return [*shown, *_commits(diff, now), *_versions(diff), *sizes]
+    sizes = diff.lines(stages.target.found, stages.source.found)
+    return [*shown, *_commits(stages, now), *_versions(stages), *sizes]
 
 
-def _commits(diff: StageDiff, now: datetime) -> list[str]:
-    first, second = diff.target.record.commit, diff.source.record.commit
+def _commits(stages: StageDiff, now: datetime) -> list[str]:
+    first, second = stages.target.record.commit, stages.source.record.commit
     if first == second:
         return ["commits    the same"]
-    if diff.commits is None:
-        where = diff.source.repository or "its repository"
+    if stages.commits is None:
+        where = stages.source.repository or "its repository"
         return [f"commits    {first[:12]} -> {second[:12]}; run this in a clone of {where} to see them"]
-    source, target = diff.source.state.stage, diff.target.state.stage
-    ahead, behind = diff.commits.ahead, diff.commits.behind
+    source, target = stages.source.state.stage, stages.target.state.stage
+    ahead, behind = stages.commits.ahead, stages.commits.behind
     found = [f"commits    {len(ahead)} on {source} and not on {target}", *_listed("+", ahead, now)]
     if behind:
         found += [f"           {len(behind)} on {target} and not on {source}", *_listed("-", behind, now)]
@@ -137,6 +136,6 @@ def _listed(sign: str, found: tuple[Commit, ...], now: datetime) -> list[str]:
     return [*shown, f"  {sign} and {more} more (--json names them)"] if more > 0 else shown
 
 
-def _versions(diff: StageDiff) -> list[str]:
-    between = len(diff.stored) - 1 if diff.stored else 0
+def _versions(stages: StageDiff) -> list[str]:
+    between = len(stages.stored) - 1 if stages.stored else 0
     return [f"versions   {between} more pushed between them"] if between > 0 else []

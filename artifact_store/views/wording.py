@@ -4,7 +4,7 @@ from datetime import datetime
 
 from artifact_store.blobs.protocol import Link
 from artifact_store.core import text
-from artifact_store.records.artifact import ArtifactRecord
+from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import StageState
 
 _DONE = {

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_store.artifact.manifest import PATH as MANIFEST
-from artifact_store.artifact.manifest import Manifest
+from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest
 from artifact_store.core.errors import FapError
 
 PIECE = 4 * 1024 * 1024
@@ -100,8 +99,8 @@ def cut_after(path: str, size: int) -> bool:
 def check_paths(ordered: list[Entry]) -> None:
     """Raise FapError unless each path can be extracted beside all the others."""
     paths = {entry.path for entry in ordered}
-    if len(paths) != len(ordered) or MANIFEST in paths:
-        seen: set[str] = {MANIFEST}
+    if len(paths) != len(ordered) or MANIFEST_PATH in paths:
+        seen: set[str] = {MANIFEST_PATH}
         twice = next(entry.path for entry in ordered if entry.path in seen or seen.add(entry.path))  # type: ignore[func-returns-value]
         raise FapError(f"{twice} would be in the artifact twice")
     for path in paths:

@@ -19,7 +19,7 @@ from typing import IO
 
 import deflate
 
-from artifact_store.artifact.manifest import MTIME, PATH, Manifest, Member, encode
+from artifact_store.artifact.manifest import MANIFEST_PATH, MTIME, Manifest, Member, encode
 from artifact_store.core.errors import FapError
 from fapbuild.archive.members import Entry, MemberPlan
 from fapbuild.cache import Cache
@@ -76,7 +76,7 @@ def write(
                 fresh.write(made.data)
         manifest = complete(tuple(index))
         text = encode(manifest)
-        first = compress(tar_bytes(Entry(PATH, 0o644, len(text), text)))
+        first = compress(tar_bytes(Entry(MANIFEST_PATH, 0o644, len(text), text)))
         fresh.seek(0)
         body = (_Part(member.length, where) for member, where in zip(index, kept, strict=True))
         digest = _publish(path, first, body, fresh)

@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from artifact_store.artifact import diff as changes
-from artifact_store.artifact.diff import Wheels
+from artifact_store.artifact import diff
+from artifact_store.artifact.diff import WheelChanges
 from artifact_store.artifact.manifest import Manifest
-from artifact_store.artifact.peek import Found
+from artifact_store.artifact.peek import Outline
 from artifact_store.core import text
 from fapbuild.archive.members import members_of
 
@@ -48,17 +48,17 @@ class Files:
 class Difference:
     """`download`: the bytes of the second that a host with the first lacks, the first member included."""
 
-    wheels: Wheels
+    wheels: WheelChanges
     files: Files
     download: int
 
 
-def compare(before: Found, after: Found) -> Difference:
+def compare(before: Outline, after: Outline) -> Difference:
     """What a host gets that has `before` and is given `after`."""
     return Difference(
-        changes.wheels(before.manifest, after.manifest),
+        diff.wheels(before.manifest, after.manifest),
         _files(before.manifest, after.manifest),
-        changes.download(before, after),
+        diff.download(before, after),
     )
 
 
@@ -88,19 +88,19 @@ def _held_by(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     }
 
 
-def facts(before: Found, after: Found) -> dict[str, object]:
+def facts(before: Outline, after: Outline) -> dict[str, object]:
     """One object for programs; sizes in bytes."""
     return {"before": _named(before), "after": _named(after), **asdict(compare(before, after))}
 
 
-def lines(before: Found, after: Found) -> list[str]:
+def lines(before: Outline, after: Outline) -> list[str]:
     """The same for people; of the files that may have changed only some."""
     files = _files(before.manifest, after.manifest)
     old, new = before.manifest, after.manifest
     other_builder = old.builder != new.builder
     return [
         f"{old.app} {old.version} -> {new.app} {new.version}",
-        *changes.lines(before, after),
+        *diff.lines(before, after),
         f"files      {len(files.added)} added, {len(files.removed)} removed, {len(files.changed)} changed, "
         f"{len(files.perhaps)} may have changed",
         *(f"  + {file.path}  {text.size(file.size)}" for file in files.added),
@@ -125,5 +125,5 @@ def _perhaps(paths: tuple[str, ...]) -> list[str]:
     return [f"  ? {path}  the same size, packed beside something that changed" for path in paths]
 
 
-def _named(found: Found) -> dict[str, Any]:
+def _named(found: Outline) -> dict[str, Any]:
     return {"app": found.manifest.app, "version": found.manifest.version, "size": found.size}

@@ -7,7 +7,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
-from artifact_store.artifact.peek import Found, Source
+from artifact_store.artifact.peek import ByteSource, Outline
 from artifact_store.core.errors import UsageError, VerificationError
 from fapbuild.archive.members import members_of
 from fapbuild.project import config
@@ -16,7 +16,7 @@ _MEMBER_LIMIT = 16 << 20
 _REPACK = "fetch it again, or pack it again with `fapbuild pack`"
 
 
-def settings(source: Source, found: Found) -> config.Settings | None:
+def settings(source: ByteSource, found: Outline) -> config.Settings | None:
     """The settings it was packed with, from the pyproject.toml or fapbuild.toml inside it.
 
     None if it holds neither, they can't be reached without reading the whole, or they are not understood.
@@ -35,7 +35,7 @@ def settings(source: Source, found: Found) -> config.Settings | None:
             return None
 
 
-def content(source: Source, found: Found, path: str) -> bytes | None:
+def content(source: ByteSource, found: Outline, path: str) -> bytes | None:
     """The bytes of one small file of the artifact; fetches the gzip member that it is in, and no more.
 
     None if the manifest does not tell which one that is, or the source can't give a piece. Raises

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import msgspec
 
 from artifact_store.artifact.manifest import Manifest
-from artifact_store.artifact.peek import Found
+from artifact_store.artifact.peek import Outline
 from artifact_store.core import text
 from fapbuild.packing.contents import LOCK
 from fapbuild.project.config import Settings
@@ -51,7 +51,7 @@ def biggest(manifest: Manifest) -> list[tuple[str, int]]:
     return sorted(sizes, key=lambda item: (-item[1], item[0]))[:_BIGGEST]
 
 
-def facts(found: Found, settings: Settings | None) -> dict[str, object]:
+def facts(found: Outline, settings: Settings | None) -> dict[str, object]:
     """The manifest's fields, and beside them `size`, `manifest_size`, `parts` and `biggest`, in bytes."""
     fields: dict[str, object] = msgspec.to_builtins(found.manifest)
     return {
@@ -63,7 +63,7 @@ def facts(found: Found, settings: Settings | None) -> dict[str, object]:
     }
 
 
-def lines(found: Found, settings: Settings | None) -> list[str]:
+def lines(found: Outline, settings: Settings | None) -> list[str]:
     """The same for people."""
     manifest = found.manifest
     needs = f", glibc {manifest.target.glibc}" if manifest.target.glibc else ""

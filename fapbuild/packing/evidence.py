@@ -16,8 +16,7 @@ from importlib import metadata
 
 import msgspec
 
-from artifact_store.artifact.evidence import PROVENANCE, path_of
-from artifact_store.artifact.evidence import SBOM as BESIDE
+from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX, path_of
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.artifact.manifest import Manifest
 from artifact_store.core import actor
@@ -125,7 +124,7 @@ def provenance(
     run = actor.ci_run(environ)
     details: dict[str, object] = {
         "builder": {"id": _builder(environ), "version": _tools(manifest)},
-        "byproducts": [{"name": path_of(written.path, BESIDE).name, "digest": _sha256(bill)}],
+        "byproducts": [{"name": path_of(written.path, SBOM_SUFFIX).name, "digest": _sha256(bill)}],
     }
     if run:
         details["metadata"] = {"invocationId": f"{run}/attempts/{environ.get('GITHUB_RUN_ATTEMPT', '1')}"}
@@ -161,7 +160,7 @@ def bill_in(entries: Sequence[Entry]) -> bytes:
 
 def attach(written: Written, bill: bytes, statement: bytes) -> None:
     """Lay both beside the artifact; each appears whole."""
-    for kind, content in ((BESIDE, bill), (PROVENANCE, statement)):
+    for kind, content in ((SBOM_SUFFIX, bill), (PROVENANCE_SUFFIX, statement)):
         path = path_of(written.path, kind)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from artifact_store.artifact.manifest import PATH as MANIFEST
-from artifact_store.artifact.manifest import Manifest, encode
+from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, encode
 from artifact_store.core.errors import UsageError
 from fapbuild import command
 from fapbuild.assets import StepVenv
@@ -67,6 +66,6 @@ def _install(wheels: Wheels, manifest: Manifest, root: Path) -> None:
             shutil.copyfile(entry.content, target)
         elif isinstance(entry.content, bytes):
             target.write_bytes(entry.content)
-    (root / MANIFEST).write_bytes(encode(described))
+    (root / MANIFEST_PATH).write_bytes(encode(described))
     (root / contents.LOCK).write_bytes(lock_text(wheels.vendored))
     command.run(["sh", "./install.sh"], cwd=root, env={"FAP_PYTHON": sys.executable})

@@ -16,7 +16,7 @@ import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from artifact_store.core.errors import ConflictError, NotFoundError, UsageError, VerificationError
-from artifact_store.records import keys as layout
+from artifact_store.records import keys
 
 if TYPE_CHECKING:  # most packs use no such store
     from artifact_store.blobs.protocol import Blobs
@@ -55,11 +55,11 @@ class WheelStore:
                 entry = _Entry(wheel.name, hashlib.file_digest(file, "sha256").hexdigest())
                 with contextlib.suppress(ConflictError):
                     self._blobs.create(
-                        layout.shared_wheel(source, target, number, entry.sha256, entry.file), file
+                        keys.shared_wheel(source, target, number, entry.sha256, entry.file), file
                     )
             try:
                 self._blobs.create(
-                    layout.shared_wheel_entry(source, target, number), msgspec.json.encode(entry)
+                    keys.shared_wheel_entry(source, target, number), msgspec.json.encode(entry)
                 )
             except ConflictError:
                 continue
@@ -72,7 +72,7 @@ class WheelStore:
         number = 1
         while True:
             try:
-                raw = self._blobs.get(layout.shared_wheel_entry(source, target, number))
+                raw = self._blobs.get(keys.shared_wheel_entry(source, target, number))
             except NotFoundError:
                 return None, number
             with contextlib.suppress(NotFoundError, VerificationError, UsageError, msgspec.MsgspecError):
@@ -80,7 +80,7 @@ class WheelStore:
                 _check_name(entry.file, name)
                 path = folder / entry.file
                 path.unlink(missing_ok=True)
-                key = layout.shared_wheel(source, target, number, entry.sha256, entry.file)
+                key = keys.shared_wheel(source, target, number, entry.sha256, entry.file)
                 download(self._blobs, key, entry.sha256, path)
                 return path, number
             number += 1

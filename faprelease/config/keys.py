@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from artifact_store.core.urls import shown_url
+from artifact_store.core.urls import redact_url
 from faprelease.errors import ConfigError
 
 Shown = Literal["yes", "no", "address"]
@@ -97,7 +97,7 @@ class Key:
         if self.shown == "yes" or not value:
             return value
         if self.shown == "address":
-            return shown_url(value) + ("?…" if "?" in value else "")
+            return redact_url(value) + ("?…" if "?" in value else "")
         return dict.fromkeys(value, "***") if isinstance(value, dict) else "***"
 
 

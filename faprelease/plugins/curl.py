@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from artifact_store.core.urls import shown_url
+from artifact_store.core.urls import redact_url
 from faprelease.config.keys import about
 from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError
@@ -40,7 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def what_may_be_shown(url: str) -> str:
     """What may be shown of the URL, and whether there was more."""
-    return shown_url(url) + ("?…" if "?" in url else "")
+    return redact_url(url) + ("?…" if "?" in url else "")
 
 
 def given_source(options: Options) -> ArtifactSource | None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from artifact_store.records.release import Outcome
+from artifact_store.records.releases import Outcome
 from faprelease.plan.preview import Preview
 from faprelease.steps.place import Place
 

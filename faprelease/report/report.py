@@ -10,7 +10,7 @@ from typing import Protocol
 import click
 
 from artifact_store.core.hints import Hint
-from artifact_store.records.release import Outcome
+from artifact_store.records.releases import Outcome
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan.preview import Preview

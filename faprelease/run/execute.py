@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Protocol, TypeVar
 
 from artifact_store.core.hints import Hint
-from artifact_store.records.release import Outcome
+from artifact_store.records.releases import Outcome
 from faprelease.errors import (
     FapError,
     InterruptedRunError,

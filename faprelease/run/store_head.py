@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifact_store.records.release import ReleaseRecord
+from artifact_store.records.releases import ReleaseRecord
 from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, VerificationError
@@ -34,7 +34,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     app, stage = settings.project_name, settings.stage
     store = _open(target, folder)
     try:
-        found = store.promoted(app, stage)
+        found = store.stages.head_with_link(app, stage)
     except VerificationError as error:
         hint = error.hint.replace("fapstore ", f"fapstore --store {where} ")
         raise VerificationError(f"not released: {error.message}", hint=hint) from error
@@ -61,8 +61,8 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     """
     app, store = target.settings.project_name, _open(target, folder)
     return ArtifactSource(
-        url=store.link(app, name).url,
-        digest=store.artifact(app, name).digest,
+        url=store.artifacts.link(app, name).url,
+        digest=store.artifacts.get(app, name).digest,
         name=f"{app} {name}",
         app=app,
         version=name,
@@ -71,13 +71,13 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
 
 def _open(target: Target, folder: Path) -> "Store":
     from artifact_store.store.store import open_store
-    from artifact_store.trust import rules as trust
+    from artifact_store.trust import rules
 
     settings = target.settings
     signers = folder / settings.store_signers if settings.store_signers else None
     if signers and not signers.is_file():
         raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
-    return open_store(store_of(target), trust.signed_by(signers) if signers else trust.NO_RULES)
+    return open_store(store_of(target), rules.signed_by(signers) if signers else rules.NO_RULES)
 
 
 def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
@@ -88,4 +88,6 @@ def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
     from artifact_store.store.store import open_store
 
     store = open_store(where)
-    return store.releases(target.settings.project_name, target.settings.stage, role) if store.can_list else ()
+    if not store.can_list:
+        return ()
+    return store.records.releases(target.settings.project_name, target.settings.stage, role)

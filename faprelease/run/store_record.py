@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from artifact_store.core import actor
-from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from artifact_store.records.releases import HostOutcome, Outcome, ReleaseRecord
 from faprelease.config.source import ArtifactSource
 from faprelease.errors import FapError
 from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
@@ -54,7 +54,7 @@ def _write(
         store = open_store(where)
         if store.can_write:
             for record in records(plan, hosts, info, report.ended, source=source, rollout=rollout):
-                store.record_release(record)
+                store.records.add_release(record)
     except FapError as error:
         report.say(f"warning: the store has no record of this {_verb(source, rollout)}: {error.message}")
 

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from artifact_store.artifact.ids import check_host
-from artifact_store.records.host import HostRecord
+from artifact_store.records.hosts import HostRecord
 from faprelease.config import target as config
 from faprelease.config.layers import HostEntry, Scope
 from faprelease.config.source import ArtifactSource

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from artifact_store.records.host import HostRecord
+from artifact_store.records.hosts import HostRecord
 from faprelease.errors import FapError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from artifact_store.records.host import HostRecord
+from artifact_store.records.hosts import HostRecord
 from faprelease.config import target as config
 from faprelease.config.layers import Scope
 from faprelease.config.source import ArtifactSource
@@ -59,7 +59,7 @@ def read(request: Request) -> list[Recorded]:
                 "no store is named", hint="add it to deploy.yml: store: s3://bucket/prefix, or set FAP_STORE"
             )
         store, app = open_store(where), values["project_name"]
-        head, records = store.stage(app, request.stage), store.hosts(app, request.stage, role)
+        head, records = store.stages.head(app, request.stage), store.records.hosts(app, request.stage, role)
         named = [entry.address for entry in scope.hosts()] if values["manager"] == "converge" else []
         found += standings(head, records, named, request.stage, role)
     return found
@@ -95,7 +95,7 @@ def of(target: Target, host: str) -> HostRecord | None:
     store, settings = open_store(store_of(target)), target.settings
     if not store.can_list:
         return None
-    return store.host(settings.project_name, settings.stage, settings.role, host)
+    return store.records.host(settings.project_name, settings.stage, settings.role, host)
 
 
 def write(target: Target, record: HostRecord) -> None:
@@ -104,15 +104,15 @@ def write(target: Target, record: HostRecord) -> None:
 
     store = open_store(store_of(target))
     if store.can_write:
-        store.record_host(record)
+        store.records.add_host(record)
 
 
 def since(target: Target, source: ArtifactSource) -> int:
     """The number of the log entry that brought what the stage names: a freeze after it brings nothing new."""
     from artifact_store.store.store import open_store
 
-    settings = target.settings
-    for entry in open_store(store_of(target)).newest_first(settings.project_name, settings.stage):
+    settings, store = target.settings, open_store(store_of(target))
+    for entry in store.stages.log(settings.project_name, settings.stage).newest_first():
         if entry.state.number <= source.entry and entry.state.action not in ("freeze", "unfreeze"):
             return entry.state.number
     return source.entry

@@ -78,7 +78,7 @@ def _examine(request: Request, verb: str) -> Examined:
 
 def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...], dict[str, Manifest]]:
     """What each app of the stage should run, by its name in the store; and what is to be said of that."""
-    from artifact_store.artifact import peek as reading
+    from artifact_store.artifact.peek import open_source, peek
 
     found: list[Finding] = []
     wanted: dict[str, Manifest] = {}
@@ -91,8 +91,8 @@ def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...],
             continue
         try:
             what = store_head.find(target, folder)
-            with reading.opened(what.url) as source:
-                wanted[what.app] = reading.look(source).manifest
+            with open_source(what.url) as source:
+                wanted[what.app] = peek(source).manifest
         except FapError as error:
             found.append(Finding("store", "wrong", error.message, error.hint))
         else:

@@ -167,12 +167,12 @@ def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource
 
 def _look_into(url: str) -> tuple[str, int | None]:
     """The version that a URL holds and its size in bytes, as far as this machine can tell."""
-    from artifact_store.artifact import peek as reading
+    from artifact_store.artifact.peek import open_source, peek
 
     try:
-        with reading.opened(url) as source:
+        with open_source(url) as source:
             try:
-                found = reading.look(source)
+                found = peek(source)
             except FapError:
                 return "", source.size
             return found.manifest.version, found.size

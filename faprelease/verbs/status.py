@@ -2,7 +2,7 @@
 
 import time
 
-from artifact_store.records.release import Outcome
+from artifact_store.records.releases import Outcome
 from faprelease.config.target import Target
 from faprelease.plan.fleet import plan_check
 from faprelease.plan.host import Host

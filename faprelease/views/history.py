@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from artifact_store.records.release import ReleaseRecord
+from artifact_store.records.releases import ReleaseRecord
 from faprelease.config.target import Target
 from faprelease.hosts.state import Unpacked
 from faprelease.steps.model import Step, host_script

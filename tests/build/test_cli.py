@@ -74,7 +74,7 @@ def test_a_dry_run_shows_what_it_would_pack_and_writes_nothing(project: Project,
 def test_push_stores_the_artifact_once(project: Project, tmp_path: Path) -> None:
     url = f"file://{tmp_path / 'store'}"
     facts = project.pack("--push", url, "--version=1", FAP_WHO="ci@example.org")
-    record = open_store(url).artifact("shop", "1")
+    record = open_store(url).artifacts.get("shop", "1")
     assert (record.digest, record.who) == (facts["digest"], "ci@example.org")
     assert "pushed: shop 1" in facts["talk"]
     assert "already there: shop 1" in project.pack("--push", url, "--version=1")["talk"]

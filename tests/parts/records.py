@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from artifact_store.records.host import HostRecord
-from artifact_store.records.release import HostOutcome, ReleaseRecord
+from artifact_store.records.hosts import HostRecord
+from artifact_store.records.releases import HostOutcome, ReleaseRecord
 
 RELEASE_RECORD = ReleaseRecord(
     app="shop",

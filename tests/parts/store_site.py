@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from artifact_store.records.release import ReleaseRecord
+from artifact_store.core.actor import Actor
+from artifact_store.records.releases import ReleaseRecord
 from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store, open_store
 from artifact_store.trust.rules import Trust
@@ -26,11 +27,13 @@ class Shop:
 
     def push(self, version: str, install: bytes = INSTALL) -> None:
         files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": install}
-        self.store.publish(tgz(self.site.folder, version=version, files=files, wheels={}), "ci")
-        self.store.promote("shop", version, "production", who="ann")
+        self.store.artifacts.publish(
+            tgz(self.site.folder, version=version, files=files, wheels={}), by=Actor("ci")
+        )
+        self.store.stages.promote("shop", version, "production", by=Actor("ann"))
 
     def release(self) -> None:
         release.release(self.site.request(), Report())
 
     def records(self) -> tuple[ReleaseRecord, ...]:
-        return self.store.releases("shop", "production")
+        return self.store.records.releases("shop", "production")

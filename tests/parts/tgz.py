@@ -9,43 +9,54 @@ from pathlib import Path
 
 import msgspec
 
-from artifact_store.artifact import manifest as fap
+from artifact_store.artifact.manifest import (
+    FORMAT,
+    MANIFEST_PATH,
+    MTIME,
+    Builder,
+    File,
+    Manifest,
+    Member,
+    Target,
+    Wheel,
+    encode,
+)
 
 
 def entry(path: str, data: bytes, mode: int = 0o644) -> bytes:
     """A tar entry: header, data and padding."""
     info = tarfile.TarInfo(path)
-    info.size, info.mode, info.mtime = len(data), mode, fap.MTIME
+    info.size, info.mode, info.mtime = len(data), mode, MTIME
     return info.tobuf(tarfile.PAX_FORMAT) + data + b"\0" * (-len(data) % 512)
 
 
 def symlink(path: str, target: str) -> bytes:
     """A tar entry of a symbolic link."""
     info = tarfile.TarInfo(path)
-    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, fap.MTIME
+    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, MTIME
     return info.tobuf(tarfile.PAX_FORMAT)
 
 
 def manifest_of(
     files: Mapping[str, bytes], wheels: Mapping[str, bytes], *, app: str, version: str, members: list[bytes]
-) -> fap.Manifest:
+) -> Manifest:
     """The manifest that lists these files (path to content), wheels (file name to content) and members."""
     offsets = [sum(map(len, members[:number])) for number in range(len(members))]
-    return fap.Manifest(
-        format=fap.FORMAT,
+    return Manifest(
+        format=FORMAT,
         app=app,
         version=version,
         commit="a" * 40,
         repository="https://example.com/shop.git",
         dirty=False,
         epoch=1_700_000_000,
-        target=fap.Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc=""),
+        target=Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc=""),
         lock_digest="b" * 64,
-        builder=fap.Builder(name="tests", version="1", compressor="zlib", level=9),
+        builder=Builder(name="tests", version="1", compressor="zlib", level=9),
         processes={"web": "gunicorn shop"},
         requires_env=(),
         wheels=tuple(
-            fap.Wheel(
+            Wheel(
                 name=file.split("-")[0],
                 version=file.split("-")[1],
                 file=file,
@@ -54,9 +65,9 @@ def manifest_of(
             )
             for file, data in wheels.items()
         ),
-        files=tuple(fap.File(path, 0o644, len(data)) for path, data in files.items()),
+        files=tuple(File(path, 0o644, len(data)) for path, data in files.items()),
         members=tuple(
-            fap.Member(offset, len(member), hashlib.sha256(member).hexdigest())
+            Member(offset, len(member), hashlib.sha256(member).hexdigest())
             for offset, member in zip(offsets, members, strict=True)
         ),
     )
@@ -92,7 +103,7 @@ def tgz(
     manifest = manifest_of(files, wheels, app=app, version=version, members=members)
     manifest = msgspec.structs.replace(manifest, commit=commit, dirty=dirty, requires_env=requires_env)
     out = io.BytesIO()
-    out.write(squeeze(entry(fap.PATH, fap.encode(manifest))))
+    out.write(squeeze(entry(MANIFEST_PATH, encode(manifest))))
     for member in members:
         out.write(member)
     path = folder / f"{app}-{version}.tgz"

@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.artifact import peek as reading
-from artifact_store.artifact.diff import Moved, Wheels
+from artifact_store.artifact.diff import Upgrade, WheelChanges
 from artifact_store.artifact.manifest import Builder
+from artifact_store.artifact.peek import open_source, peek
 from fapbuild.inspecting import diff as difference
 from fapbuild.inspecting.diff import Difference, Resized, Sized
 from tests.parts.artifacts import artifact
@@ -36,8 +36,8 @@ trees = st.dictionaries(
 def compared(before: Path, after: Path) -> Difference:
     found = []
     for path in (before, after):
-        with reading.opened(str(path)) as source:
-            found.append(reading.look(source))
+        with open_source(str(path)) as source:
+            found.append(peek(source))
     return difference.compare(*found)
 
 
@@ -55,7 +55,7 @@ def test_what_changed(tmp_path: Path) -> None:
     old = artifact(tmp_path / "1.tgz", BEFORE, OLD_WHEELS)
     new = artifact(tmp_path / "2.tgz", AFTER, NEW_WHEELS, version="2")
     found = compared(old, new)
-    assert found.wheels == Wheels(("e 2.0",), ("a 1.0",), (Moved("c", "1.0", "1.1"),), ("d 1.0",))
+    assert found.wheels == WheelChanges(("e 2.0",), ("a 1.0",), (Upgrade("c", "1.0", "1.1"),), ("d 1.0",))
     assert found.files.added == (Sized("new.py", 3),)
     assert found.files.removed == (Sized("gone.py", 4),)
     assert found.files.changed == (Resized("app.py", 3, 6),)
@@ -66,7 +66,7 @@ def test_what_changed(tmp_path: Path) -> None:
 
 def test_nothing_changed(packed: Path) -> None:
     found = compared(packed, packed)
-    assert found.wheels == Wheels((), (), (), ())
+    assert found.wheels == WheelChanges((), (), (), ())
     assert found.files == difference.Files((), (), (), ())
     assert found.download == len(members_of(packed)[0])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.artifact import peek as reading
+from artifact_store.artifact.peek import open_source, peek
 from artifact_store.core.errors import (
     FapError,
     NotFoundError,
@@ -14,7 +14,7 @@ from artifact_store.core.errors import (
     UnreachableError,
     VerificationError,
 )
-from artifact_store.core.urls import shown_url
+from artifact_store.core.urls import redact_url
 from fapbuild.inspecting import single_file as inside
 from fapbuild.inspecting import summary as inspection
 from tests.parts.artifacts import artifact, project_file
@@ -50,8 +50,8 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def facts(where: str) -> dict[str, object]:
-    with reading.opened(where) as source:
-        found = reading.look(source)
+    with open_source(where) as source:
+        found = peek(source)
         return inspection.facts(found, inside.settings(source, found))
 
 
@@ -70,8 +70,8 @@ def test_only_the_manifest_and_the_settings_are_fetched(site: Site, large: Path)
 def test_a_long_manifest_takes_a_few_ranges_more(site: Site, wide: Path, largest: int) -> None:
     site.files["/shop-1.tgz"] = wide.read_bytes()
     site.largest = largest
-    with reading.opened(f"{site.url}/shop-1.tgz") as source:
-        found = reading.look(source)
+    with open_source(f"{site.url}/shop-1.tgz") as source:
+        found = peek(source)
     assert len(found.manifest.files) == 6001
     assert found.first > 100_000
     assert 3 <= len(site.asked) <= 8
@@ -91,8 +91,8 @@ def test_without_ranges_the_stream_is_cut_after_the_manifest(site: Site, large: 
 def test_a_length_that_is_not_told_is_reckoned(site: Site, large: Path) -> None:
     site.files["/shop-1.tgz"] = data = large.read_bytes()
     site.headers = {"Content-Range": "bytes 0-32767/*"}
-    with reading.opened(f"{site.url}/shop-1.tgz") as source:
-        assert reading.look(source).size == len(data)
+    with open_source(f"{site.url}/shop-1.tgz") as source:
+        assert peek(source).size == len(data)
 
 
 def test_a_redirect_is_followed(site: Site, large: Path, project: Project) -> None:
@@ -142,8 +142,8 @@ def test_a_file_that_was_cut(site: Site, large: Path, wide: Path) -> None:
 
 
 def test_a_damaged_member_tells_nothing_of_the_assets(site: Site, large: Path) -> None:
-    with reading.opened(str(large)) as source:
-        found = reading.look(source)
+    with open_source(str(large)) as source:
+        found = peek(source)
     data = bytearray(large.read_bytes())
     for member in found.manifest.members:
         data[found.first + member.offset + 20] ^= 1
@@ -201,5 +201,5 @@ def test_urls_that_name_nothing(project: Project, where: str, said: str) -> None
 
 
 def test_a_url_is_shown_without_what_may_be_secret() -> None:
-    assert shown_url("https://me:pw@host:8/a/b.tgz?sig=1#part") == "https://host:8/a/b.tgz"
-    assert shown_url("https://host/a@b.tgz") == "https://host/a@b.tgz"
+    assert redact_url("https://me:pw@host:8/a/b.tgz?sig=1#part") == "https://host:8/a/b.tgz"
+    assert redact_url("https://host/a@b.tgz") == "https://host/a@b.tgz"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.artifact import peek as reading
 from artifact_store.artifact.manifest import File
+from artifact_store.artifact.peek import open_source, peek
 from artifact_store.core.errors import UsageError, VerificationError
 from fapbuild.archive.members import PIECE, members_of
 from fapbuild.inspecting import single_file as inside
@@ -28,8 +28,8 @@ FILES = {
 
 
 def parts(path: Path) -> dict[str, Part]:
-    with reading.opened(str(path)) as source:
-        found = reading.look(source)
+    with open_source(str(path)) as source:
+        found = peek(source)
         return inspection.parts(found.manifest, inside.settings(source, found))
 
 
@@ -72,8 +72,8 @@ def test_members_of_another_packer_are_not_understood(tmp_path: Path) -> None:
 
 def test_every_path_has_its_members(tmp_path: Path) -> None:
     path = artifact(tmp_path / "a.tgz", {**FILES, "video": os.urandom(2 * PIECE + 1)})
-    with reading.opened(str(path)) as source:
-        found = reading.look(source)
+    with open_source(str(path)) as source:
+        found = peek(source)
         held = members_of(found.manifest)
         assert len(held["video"]) == 3
         assert sorted({number for numbers in held.values() for number in numbers}) == list(
@@ -88,8 +88,8 @@ def test_sizes_that_nobody_can_have_are_no_trouble(tmp_path: Path) -> None:
     path = artifact(
         tmp_path / "a.tgz", FILES, said={"files": (File("a", 0o644, 1 << 60), File("b", 0o644, -5))}
     )
-    with reading.opened(str(path)) as source:
-        assert members_of(reading.look(source).manifest) == {}
+    with open_source(str(path)) as source:
+        assert members_of(peek(source).manifest) == {}
 
 
 def test_it_is_printed_for_people_and_programs(packed: Path, project: Project) -> None:

@@ -16,8 +16,7 @@ from in_toto_attestation.v1.statement import Statement
 from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 from artifact_store.artifact.archive import read_manifest
-from artifact_store.artifact.evidence import PROVENANCE, path_of
-from artifact_store.artifact.evidence import SBOM as BESIDE
+from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX, path_of
 from artifact_store.artifact.ids import ArtifactId
 from fapbuild.archive.writer import Written
 from fapbuild.cache import Cache
@@ -57,7 +56,7 @@ def test_it_lists_exactly_what_is_inside(packed: Path) -> None:
     assert {part["hashes"][0]["content"] for part in parts.values()} == set(digests.values())
     assert parts["installer"]["licenses"], "its METADATA names one"
     assert parts["greet"]["purl"] == "pkg:pypi/greet@1.0"
-    assert path_of(packed, BESIDE).read_bytes() == text
+    assert path_of(packed, SBOM_SUFFIX).read_bytes() == text
 
 
 def test_its_serial_number_follows_from_its_contents(tmp_path: Path) -> None:
@@ -138,7 +137,7 @@ def checked(path: Path) -> dict[str, object]:
 
 def test_provenance_names_commit_packages_lock_and_tools(packed: Path) -> None:
     manifest = read_manifest(packed)
-    statement = checked(path_of(packed, PROVENANCE))
+    statement = checked(path_of(packed, PROVENANCE_SUFFIX))
     digest = hashlib.sha256(packed.read_bytes()).hexdigest()
     assert statement["subject"] == [{"name": packed.name, "digest": {"sha256": digest}}]
     build = statement["predicate"]["buildDefinition"]  # type: ignore[index]
@@ -155,8 +154,8 @@ def test_provenance_names_commit_packages_lock_and_tools(packed: Path) -> None:
     assert source == {"name": "source", "digest": {"gitCommit": manifest.commit}}
     assert [part["uri"] for part in packages] == ["pkg:pypi/greet@1.0", "pkg:pypi/left-pad@1.0"]
     details = statement["predicate"]["runDetails"]  # type: ignore[index]
-    bill = hashlib.sha256(path_of(packed, BESIDE).read_bytes()).hexdigest()
-    assert details["byproducts"] == [{"name": path_of(packed, BESIDE).name, "digest": {"sha256": bill}}]
+    bill = hashlib.sha256(path_of(packed, SBOM_SUFFIX).read_bytes()).hexdigest()
+    assert details["byproducts"] == [{"name": path_of(packed, SBOM_SUFFIX).name, "digest": {"sha256": bill}}]
     assert "metadata" not in details
 
 
@@ -164,7 +163,7 @@ def test_provenance_is_the_same_each_time_and_names_the_run_in_ci(project: Proje
     project.git("remote", "add", "origin", "https://me:secret@example.org/shop.git")
     project.git("update-ref", "refs/remotes/origin/main", "HEAD")
     first = Path(project.pack()["path"])
-    statement = path_of(first, PROVENANCE)
+    statement = path_of(first, PROVENANCE_SUFFIX)
     text = statement.read_bytes()
     assert statement.stat().st_mode & 0o777 == 0o644
     assert b"secret" not in text
@@ -186,7 +185,7 @@ def test_provenance_is_the_same_each_time_and_names_the_run_in_ci(project: Proje
 def test_provenance_of_a_dirty_tree_names_the_tree(project: Project) -> None:
     project.write({"new.py": ""})
     path = Path(project.pack("--allow-dirty")["path"])
-    statement = checked(path_of(path, PROVENANCE))
+    statement = checked(path_of(path, PROVENANCE_SUFFIX))
     source = statement["predicate"]["buildDefinition"]["resolvedDependencies"][0]  # type: ignore[index]
     assert list(source["digest"]) == ["gitTree"]
     assert source["annotations"] == {"dirty": True}
@@ -210,7 +209,7 @@ def test_provenance_names_the_sdist_that_a_wheel_was_built_from(project: Project
     project.commit(files)
     for _ in range(2):
         path = Path(project.pack(PIP_FIND_LINKS=str(tmp_path))["path"])
-        statement = checked(path_of(path, PROVENANCE))
+        statement = checked(path_of(path, PROVENANCE_SUFFIX))
         _, package = statement["predicate"]["buildDefinition"]["resolvedDependencies"]  # type: ignore[index]
         (wheel,) = read_manifest(path).wheels
         assert package["digest"] == {"sha256": digest}

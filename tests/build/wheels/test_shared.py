@@ -12,7 +12,7 @@ from artifact_store.blobs.folder import FolderBlobs
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.core.errors import FapError, StoreError
-from artifact_store.records import keys as layout
+from artifact_store.records import keys
 from artifact_store.store.store import open_store
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin, parse_lock
@@ -60,7 +60,7 @@ def build(tmp_path: Path, pins: tuple[Pin, ...]) -> Build:
     return built
 
 
-def keys(folder: Path, suffix: str) -> list[Path]:
+def files(folder: Path, suffix: str) -> list[Path]:
     return sorted(folder.rglob(f"*{suffix}"))
 
 
@@ -94,8 +94,8 @@ def test_a_damaged_entry_is_passed_over_and_replaced(tmp_path: Path, how: str) -
     into = tmp_path / "into"
     into.mkdir()
     assert shared.offer("thing", SOURCE, HOSTS, first, into) == first
-    (entry,) = keys(tmp_path / "store", ".json")
-    (wheel,) = keys(tmp_path / "store", ".whl")
+    (entry,) = files(tmp_path / "store", ".json")
+    (wheel,) = files(tmp_path / "store", ".whl")
     for path in (entry, wheel):
         path.chmod(0o644)
     if how == "changed":
@@ -111,7 +111,7 @@ def test_a_damaged_entry_is_passed_over_and_replaced(tmp_path: Path, how: str) -
     taken = shared.take("thing", SOURCE, HOSTS, into)
     assert taken is not None
     assert taken.read_bytes() == second.read_bytes()
-    assert [path.name for path in keys(tmp_path / "store", ".json")] == ["00000001.json", "00000002.json"]
+    assert [path.name for path in files(tmp_path / "store", ".json")] == ["00000001.json", "00000002.json"]
 
 
 def test_of_two_at_once_one_decides(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_store_that_cannot_be_read_is_an_error(build: Build, log: Path) -> Non
 def test_shared_wheels_are_no_app(tmp_path: Path) -> None:
     wheel = make_wheel(tmp_path / "mine", "thing")
     WheelStore(FolderBlobs(tmp_path / "store")).offer("thing", SOURCE, HOSTS, wheel, tmp_path)
-    assert open_store(f"file://{tmp_path}/store").apps() == ()
-    assert layout.shared_wheel_entry(SOURCE, HOSTS, 1) == f"_wheels/{SOURCE}/{HOSTS}/00000001.json"
+    assert open_store(f"file://{tmp_path}/store").artifacts.apps() == ()
+    assert keys.shared_wheel_entry(SOURCE, HOSTS, 1) == f"_wheels/{SOURCE}/{HOSTS}/00000001.json"
 
 
 @pytest.mark.xdist_group("s3")

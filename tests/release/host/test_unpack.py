@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.artifact import manifest as fap
+from artifact_store.artifact.manifest import MANIFEST_PATH
 from tests.parts.place import Place
 from tests.parts.tgz import entry, squeeze, symlink, tgz
 
@@ -167,7 +167,7 @@ MANIFESTS = {
 
 @pytest.mark.parametrize("text", MANIFESTS.values(), ids=MANIFESTS.keys())
 def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
-    done = place.unpack(squeeze(tar(entry(fap.PATH, text))))
+    done = place.unpack(squeeze(tar(entry(MANIFEST_PATH, text))))
     assert done.returncode == 65, done
     assert done.stderr == ""
     assert place.tree() == {"releases", "releases/new"}
@@ -175,7 +175,7 @@ def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
 
 def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
     text = b'{"format":"fap/1","app":"a","version":"1","commit":"c"' + b" " * 150_000_000
-    done = place.unpack(squeeze(tar(entry(fap.PATH, text))), "prlimit", "--as=120000000")
+    done = place.unpack(squeeze(tar(entry(MANIFEST_PATH, text))), "prlimit", "--as=120000000")
     assert done.returncode == 0, done
     assert json.loads(place.facts.read_text())["version"] == "1"
 

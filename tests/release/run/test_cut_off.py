@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from artifact_store.records.release import ReleaseRecord
+from artifact_store.records.releases import ReleaseRecord
 from artifact_store.store.store import open_store
 from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
@@ -34,8 +34,10 @@ def states(site: FleetSite, host: Host) -> dict[str, str]:
 
 def recorded(site: FleetSite) -> list[tuple[str, str, dict[str, str]]]:
     """What the store says of the site's runs, in order: what was done, how it ended, and on each host."""
-    records = sorted(open_store(f"file://{site.folder}/store").releases("shop", "production"), key=_at)
-    return [(r.action, r.outcome, {host.host: host.outcome for host in r.hosts}) for r in records]
+    records = sorted(
+        open_store(f"file://{site.folder}/store").records.releases("shop", "production"), key=_at
+    )
+    return [(r.action, r.outcome, {host.records.host: host.outcome for host in r.hosts}) for r in records]
 
 
 def _at(record: ReleaseRecord) -> tuple[datetime, str]:

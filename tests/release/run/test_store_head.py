@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store, open_store
@@ -26,7 +27,7 @@ class Signed:
         self.site.configure(f"store: {self.url}\nstore_signers: allowed_signers")
         self.signers = Signers(folder)
         self.key = self.signers.allow("ann")
-        self.store().publish(self.artifact("1"), who="ann")
+        self.store().artifacts.publish(self.artifact("1"), by=Actor("ann"))
 
     def artifact(self, version: str) -> Path:
         files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
@@ -48,18 +49,18 @@ def signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Signed:
 
 def test_a_signed_artifact_by_a_signed_entry_is_released(signed: Signed) -> None:
     store = signed.store(signed.key)
-    store.sign("shop", "1", who="ann")
-    store.promote("shop", "1", "production", who="ann")
+    store.artifacts.sign("shop", "1", by=Actor("ann"))
+    store.stages.promote("shop", "1", "production", by=Actor("ann"))
     assert signed.release() == "1"
 
 
 def test_what_nobody_signed_is_not_released(signed: Signed) -> None:
-    signed.store().promote("shop", "1", "production", who="ann")
+    signed.store().stages.promote("shop", "1", "production", by=Actor("ann"))
     with pytest.raises(VerificationError, match="not released: entry 1 of shop production") as error:
         signed.release()
     assert error.value.exit_code == 6
     assert f"fapstore --store {signed.url} promote shop 1 production --key KEY" in error.value.hint
-    signed.store(signed.key).freeze("shop", "production", who="ann", why="sale")
+    signed.store(signed.key).stages.freeze("shop", "production", by=Actor("ann"), why="sale")
     with pytest.raises(VerificationError, match=r"shop 1 in .* has no valid signature") as error:
         signed.release()
     assert error.value.hint == f"fapstore --store {signed.url} sign shop 1 --key KEY"
@@ -68,8 +69,8 @@ def test_what_nobody_signed_is_not_released(signed: Signed) -> None:
 
 def test_another_keys_signatures_are_none(signed: Signed) -> None:
     store = signed.store(signed.signers.key("eve"))
-    store.sign("shop", "1", who="ann")
-    store.promote("shop", "1", "production", who="ann")
+    store.artifacts.sign("shop", "1", by=Actor("ann"))
+    store.stages.promote("shop", "1", "production", by=Actor("ann"))
     with pytest.raises(VerificationError, match="entry 1 of shop production"):
         signed.release()
 
@@ -87,14 +88,14 @@ def test_through_a_web_server_the_entry_names_the_signature(
     store = open_store(signed.url, Trust(policy=Policy(), signers=signed.signers.path, key=signed.key))
     with serve_builds() as builds:
         monkeypatch.setenv("FAP_STORE", builds.url)
-        store.promote("shop", "1", "production", who="ann")
+        store.stages.promote("shop", "1", "production", by=Actor("ann"))
         _serve(builds, folder)
         with pytest.raises(StoreError, match="can't be listed"):
             signed.release()
-        store.publish(signed.artifact("2"), who="ann")
-        store.sign("shop", "2", who="ann")
-        store.promote("shop", "2", "production", who="ann")
-        store.freeze("shop", "production", who="ann", why="sale")
+        store.artifacts.publish(signed.artifact("2"), by=Actor("ann"))
+        store.artifacts.sign("shop", "2", by=Actor("ann"))
+        store.stages.promote("shop", "2", "production", by=Actor("ann"))
+        store.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
         _serve(builds, folder)
         assert signed.release() == "2"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from artifact_store.core.errors import RefusedError
+from artifact_store.core.actor import Actor
+from artifact_store.core.errors import PolicyViolationError
 from faprelease.errors import ReleaseFailedError
 from faprelease.verbs import status as inspection
 from tests.parts.site import Site, artifact
@@ -21,8 +22,8 @@ def shop(tmp_path: Path) -> Shop:
 
 def test_a_release_from_the_store_is_recorded_and_counts(shop: Shop) -> None:
     shop.push("1")
-    with pytest.raises(RefusedError, match="never released there"):
-        shop.store.promote("shop", "1", "world", who="ann")
+    with pytest.raises(PolicyViolationError, match="never released there"):
+        shop.store.stages.promote("shop", "1", "world", by=Actor("ann"))
     shop.release()
     (record,) = shop.records()
     assert (record.role, record.action, record.version, record.entry) == ("web", "release", "1", 1)
@@ -32,8 +33,8 @@ def test_a_release_from_the_store_is_recorded_and_counts(shop: Shop) -> None:
         (shop.site.path / f".fap/releases/{record.release}.jsonl").read_text().splitlines()[-1]
     )
     assert record.config == config["config"] != ""
-    assert record.digest == shop.store.artifact("shop", "1").digest
-    assert shop.store.promote("shop", "1", "world", who="ann").changed
+    assert record.digest == shop.store.artifacts.get("shop", "1").digest
+    assert shop.store.stages.promote("shop", "1", "world", by=Actor("ann")).changed
 
 
 def test_a_failed_release_does_not_count(shop: Shop) -> None:
@@ -41,8 +42,8 @@ def test_a_failed_release_does_not_count(shop: Shop) -> None:
     with pytest.raises(ReleaseFailedError):
         shop.release()
     assert [record.outcome for record in shop.records()] == ["failed"]
-    with pytest.raises(RefusedError, match="not healthy as web"):
-        shop.store.promote("shop", "1", "world", who="ann")
+    with pytest.raises(PolicyViolationError, match="not healthy as web"):
+        shop.store.stages.promote("shop", "1", "world", by=Actor("ann"))
 
 
 def test_what_a_rollback_left_no_longer_counts(shop: Shop) -> None:
@@ -55,8 +56,8 @@ def test_what_a_rollback_left_no_longer_counts(shop: Shop) -> None:
     back = next(record for record in shop.records() if record.action == "rollback")
     assert (back.version, back.entry, back.outcome) == ("1", 0, "healthy")
     assert (back.release, back.previous) == (shop.site.current(), left)
-    with pytest.raises(RefusedError, match="not healthy as web"):
-        shop.store.promote("shop", "2", "world", who="ann")
+    with pytest.raises(PolicyViolationError, match="not healthy as web"):
+        shop.store.stages.promote("shop", "2", "world", by=Actor("ann"))
 
 
 def test_a_release_by_url_is_recorded_without_an_entry(shop: Shop, tmp_path: Path) -> None:

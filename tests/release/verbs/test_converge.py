@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
-from artifact_store.records.host import HostRecord
+from artifact_store.records.hosts import HostRecord
 from artifact_store.store.store import Store, open_store
 from faprelease.cli import cli
 from faprelease.config.layers import host_entry
@@ -53,10 +54,12 @@ class Machine(Site):
         return open_store(f"file://{self.folder}/store")
 
     def promote(self, version: str) -> None:
-        if version not in self.store.version_names("shop"):
+        if version not in self.store.artifacts.versions("shop"):
             files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
-            self.store.publish(tgz(self.folder, version=version, files=files, wheels={}), who="ann")
-        self.store.promote("shop", version, "production", who="ann")
+            self.store.artifacts.publish(
+                tgz(self.folder, version=version, files=files, wheels={}), by=Actor("ann")
+            )
+        self.store.stages.promote("shop", version, "production", by=Actor("ann"))
 
     def converge(self, *, again: bool = False, **more: Any) -> tuple[Converged, FapError | None]:
         asked = Request(file=self.deploy_yml, stage="production", role="web", flags={}, **more)
@@ -80,7 +83,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def last_record(machine: Machine) -> HostRecord:
-    (found,) = machine.store.hosts("shop", "production")
+    (found,) = machine.store.records.hosts("shop", "production")
     return found
 
 
@@ -95,10 +98,10 @@ def test_a_host_follows_its_stage_and_writes_down_what_changed(machine: Machine)
     assert (told.outcome, told.changed, told.was, told.now, error) == (
         "unchanged", False, record.release, record.release, None,
     )  # fmt: skip
-    machine.store.freeze("shop", "production", who="ann", why="sale")
+    machine.store.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
     assert machine.outcome() == ("unchanged", 0)
     assert last_record(machine) == record, "nothing changed, so nothing is written"
-    machine.store.unfreeze("shop", "production", who="ann", why="over")
+    machine.store.stages.unfreeze("shop", "production", by=Actor("ann"), why="over")
     machine.promote("3")
     told, _ = machine.converge(dry_run=True)
     assert (told.outcome, machine.version()) == ("planned", "1")
@@ -119,7 +122,7 @@ def test_what_went_back_is_tried_once_for_each_entry_and_configuration(machine: 
     assert error is not None
     assert (told.outcome, error.exit_code, told.now) == ("held back", 3, machine.current())
     assert f"fapstore --store file://{machine.folder}/store rollback shop production" in error.hint
-    machine.store.freeze("shop", "production", who="ann", why="it is bad")
+    machine.store.stages.freeze("shop", "production", by=Actor("ann"), why="it is bad")
     assert machine.outcome() == ("held back", 3), "a freeze promotes nothing"
     (machine.path / ".fap/converge.json").unlink()
     assert machine.outcome() == ("held back", 3)
@@ -128,8 +131,8 @@ def test_what_went_back_is_tried_once_for_each_entry_and_configuration(machine: 
     machine.describe("environment: {WORD: other}")
     assert machine.outcome() == ("undone", 4), "another configuration may do"
     assert machine.outcome() == ("held back", 3)
-    machine.store.unfreeze("shop", "production", who="ann", why="go on")
-    machine.store.rollback("shop", "production", who="ann")
+    machine.store.stages.unfreeze("shop", "production", by=Actor("ann"), why="go on")
+    machine.store.stages.rollback("shop", "production", by=Actor("ann"))
     assert machine.outcome() == ("healthy", 0), "the same artifact, configured anew"
     machine.promote(BAD)
     assert machine.outcome() == ("undone", 4), "someone promoted it once more"

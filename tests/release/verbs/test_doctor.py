@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifact_store.artifact import peek as reading
+from artifact_store.artifact.peek import open_source, peek
+from artifact_store.core.actor import Actor
 from artifact_store.store.store import open_store
 from faprelease.hosts.state import parse
 from faprelease.report.report import Report
@@ -90,8 +91,8 @@ def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(s
     store = site.folder / "store"
     url = artifact(site.folder / "packed", "7", requires_env=("DATABASE_URL",))
     opened = open_store(store.as_uri())
-    opened.publish(Path(url.removeprefix("file://")), who="ann")
-    opened.promote("shop", "7", "production", who="ann")
+    opened.artifacts.publish(Path(url.removeprefix("file://")), by=Actor("ann"))
+    opened.stages.promote("shop", "7", "production", by=Actor("ann"))
     site.configure(f"store: {store.as_uri()}\nplugins: [curl]")
     found = _found(site)
     assert found["store"] == [("right", "shop 7 is promoted to production, and can be read")]
@@ -100,8 +101,8 @@ def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(s
 
 def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     url = artifact(site.folder / "packed", "7")
-    with reading.opened(url) as source:
-        wanted = reading.look(source).manifest
+    with open_source(url) as source:
+        wanted = peek(source).manifest
     needs = msgspec.structs.replace(wanted.target, python="cp311", platform="linux_x86_64", glibc="2.28")
     site.configure("protected: true")
     (target,) = Run.of(site.request(), "doctor", Report()).targets

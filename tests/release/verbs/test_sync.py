@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.store.store import open_store
 from artifact_store.trust.rules import NO_RULES
 from faprelease.hosts.state import Unpacked
@@ -60,8 +61,8 @@ def test_what_was_promoted_but_is_only_on_some_hosts_gets_to_the_rest(site: Flee
 
     def push(version: str) -> None:
         files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
-        store.publish(tgz(site.folder, version=version, files=files, wheels={}), "ci")
-        store.promote("shop", version, "production", who="ann")
+        store.artifacts.publish(tgz(site.folder, version=version, files=files, wheels={}), by=Actor("ci"))
+        store.stages.promote("shop", version, "production", by=Actor("ann"))
         for path in folder.rglob("*"):
             if path.is_file():
                 site.builds.bodies[f"/store/{path.relative_to(folder)}"] = [path.read_bytes()]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.store.store import Store, open_store
 from faprelease.report.report import Report
@@ -25,19 +26,19 @@ def test_a_releaser_needs_a_key_that_reads_and_one_prefix_for_its_records(
     s3_server.make_bucket(SHARED)
     one, two = (Path(artifact(tmp_path, name).removeprefix("file://")) for name in ("1", "2"))
     builder = act_as(s3_server.env_of("builder"))
-    builder.publish(one, who="ci")
+    builder.artifacts.publish(one, by=Actor("ci"))
     with pytest.raises(StoreError, match="AccessDenied"):
-        builder.promote("shop", "1", "production", who="ci")
-    act_as(s3_server.env).promote("shop", "1", "production", who="ann")
+        builder.stages.promote("shop", "1", "production", by=Actor("ci"))
+    act_as(s3_server.env).stages.promote("shop", "1", "production", by=Actor("ann"))
 
     releaser = act_as(s3_server.env_of("releaser"))
     site = Site(tmp_path)
     site.configure(f"store: s3://{SHARED}")
     release.release(site.request(), Report())
     assert site.version() == "1"
-    (record,) = releaser.releases("shop", "production")
+    (record,) = releaser.records.releases("shop", "production")
     assert (record.version, record.outcome) == ("1", "healthy")
     with pytest.raises(StoreError, match="AccessDenied"):
-        releaser.publish(two, who="rel")
+        releaser.artifacts.publish(two, by=Actor("rel"))
     with pytest.raises(StoreError, match="AccessDenied"):
-        releaser.promote("shop", "1", "staging", who="rel")
+        releaser.stages.promote("shop", "1", "staging", by=Actor("rel"))

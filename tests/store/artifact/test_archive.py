@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_store.artifact import archive
-from artifact_store.artifact import manifest as fap
 from artifact_store.artifact.archive import NoManifestError, read_manifest, verify
+from artifact_store.artifact.manifest import MANIFEST_PATH, File, Member, encode
 from artifact_store.core.errors import UsageError, VerificationError
 from tests.parts.tgz import entry, squeeze, symlink, tgz
 
@@ -26,7 +26,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_manifest_is_read(artifact: Path) -> None:
     manifest = read_manifest(artifact)
     assert (manifest.app, manifest.version) == ("shop", "1")
-    assert manifest.files[0] == fap.File("app.py", 0o644, 3000)
+    assert manifest.files[0] == File("app.py", 0o644, 3000)
 
 
 def test_a_whole_artifact_passes(artifact: Path) -> None:
@@ -81,7 +81,7 @@ def test_gzip_without_a_tar(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"{}", b"not json", b'{"format": "fap/1"}', b"\xff"])
 def test_a_manifest_that_is_none(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "shop-1.tgz"
-    path.write_bytes(squeeze(entry(fap.PATH, text)))
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, text)))
     with pytest.raises(VerificationError):
         read_manifest(path)
 
@@ -131,10 +131,10 @@ def with_link(folder: Path, mode: int, target: str) -> Path:
     member = squeeze(symlink("web/x", target) + bytes(1024))
     forged = msgspec.structs.replace(
         manifest,
-        files=(fap.File("web/x", mode, 0),),
-        members=(fap.Member(0, len(member), hashlib.sha256(member).hexdigest()),),
+        files=(File("web/x", mode, 0),),
+        members=(Member(0, len(member), hashlib.sha256(member).hexdigest()),),
     )
-    path.write_bytes(squeeze(entry(fap.PATH, fap.encode(forged))) + member)
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(forged))) + member)
     return path
 
 
@@ -188,7 +188,7 @@ def test_a_changed_byte_behind_the_manifest_is_refused(
     content=st.one_of(
         st.binary(max_size=2000),
         st.binary(max_size=2000).map(squeeze),
-        st.binary(max_size=512).map(lambda data: squeeze(entry(fap.PATH, data))),
+        st.binary(max_size=512).map(lambda data: squeeze(entry(MANIFEST_PATH, data))),
         st.tuples(st.integers(0, 511), st.integers(1, 255)).map(
             lambda change: squeeze(_with_changed_header(*change))
         ),
@@ -203,6 +203,6 @@ def test_nothing_else_is_raised_whatever_the_bytes(tmp_path: Path, content: byte
 
 
 def _with_changed_header(place: int, change: int) -> bytes:
-    header = bytearray(entry(fap.PATH, b"{}"))
+    header = bytearray(entry(MANIFEST_PATH, b"{}"))
     header[place] ^= change
     return bytes(header)

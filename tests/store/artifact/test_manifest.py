@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.artifact import archive
-from artifact_store.artifact.manifest import PATH, Manifest, decode, encode
+from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, decode, encode
 from artifact_store.core.errors import VerificationError
 from tests.parts.tgz import manifest_of
 
@@ -29,7 +29,7 @@ def read(data: bytes) -> Manifest | None:
     try:
         return decode(data)
     except VerificationError as error:
-        assert error.message.startswith(PATH)  # noqa: PT017 (either is right)
+        assert error.message.startswith(MANIFEST_PATH)  # noqa: PT017 (either is right)
         return None
 
 
@@ -69,7 +69,7 @@ def test_deep_nesting_is_no_crash(part: bytes) -> None:
 
 
 def first_member(manifest: bytes) -> bytes:
-    info = tarfile.TarInfo(PATH)
+    info = tarfile.TarInfo(MANIFEST_PATH)
     info.size = len(manifest)
     return gzip.compress(info.tobuf() + manifest + bytes(-len(manifest) % 512))
 
@@ -90,7 +90,7 @@ def test_any_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None
 def test_a_bomb_is_given_up(tmp_path: Path) -> None:
     """600 MB of zeros in 3 MB: reading ends at the limit, in bounded memory."""
     bomb = tmp_path / "bomb.tgz"
-    info = tarfile.TarInfo(PATH)
+    info = tarfile.TarInfo(MANIFEST_PATH)
     info.size = 600 << 20
     with gzip.open(bomb, "wb", compresslevel=1) as out:
         out.write(info.tobuf())

@@ -14,6 +14,7 @@ import pytest
 
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import ConflictError, StoreError
 from artifact_store.store.store import Store, open_store
 from tests.parts.seaweed import Server
@@ -164,12 +165,16 @@ def test_pushes_and_promotions_tell_the_truth(
     s3_server: Server, s3_url: str, proxy: type[Proxy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(s3_url)
-    digests = [store.publish(tgz(tmp_path, version=version), who="ann").digest for version in "12"]
-    states = [store.promote("shop", "12"[turn % 2], "staging", who="ann").state for turn in range(20)]
+    digests = [
+        store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ann")).digest for version in "12"
+    ]
+    states = [
+        store.stages.promote("shop", "12"[turn % 2], "staging", by=Actor("ann")).state for turn in range(20)
+    ]
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     straight: Store = open_store(s3_url)
-    assert [straight.artifact("shop", version).digest for version in "12"] == digests
-    assert list(straight.history("shop", "staging")) == states
+    assert [straight.artifacts.get("shop", version).digest for version in "12"] == digests
+    assert [entry.state for entry in straight.stages.history("shop", "staging")] == states
     assert [state.number for state in states] == list(range(1, 21))
 
 

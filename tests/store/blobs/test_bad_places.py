@@ -12,8 +12,10 @@ import pytest
 from botocore import compat
 
 from artifact_store.blobs.open import open_blobs
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
-from artifact_store.gc.references import Rules
+from artifact_store.gc.references import Retention
+from artifact_store.store.maintenance import plan_gc
 from artifact_store.store.store import Store, open_store
 from tests.parts.tgz import tgz
 
@@ -84,21 +86,21 @@ def test_wrong_credentials_are_told_and_change_nothing(
     s3_url: str, one: Path, two: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     right = open_store(s3_url)
-    right.publish(one, who="ann")
+    right.artifacts.publish(one, by=Actor("ann"))
     monkeypatch.setenv(name, "wrong")
     wrong = open_store(s3_url)
     for use in (
-        lambda: wrong.publish(two, who="eve"),
-        lambda: wrong.promote("shop", "1", "production", who="eve"),
-        lambda: wrong.list("shop"),
-        lambda: wrong.stage("shop", "production"),
+        lambda: wrong.artifacts.publish(two, by=Actor("eve")),
+        lambda: wrong.stages.promote("shop", "1", "production", by=Actor("eve")),
+        lambda: wrong.artifacts.list("shop"),
+        lambda: wrong.stages.head("shop", "production"),
     ):
         with pytest.raises(StoreError, match="refused") as error:
             use()
         assert error.value.hint.startswith("check the AWS credentials")
         assert "wrong" not in error.value.message
-    assert [record.version for record in right.list("shop")] == ["1"]
-    assert right.stage("shop", "production") is None
+    assert [record.version for record in right.artifacts.list("shop")] == ["1"]
+    assert right.stages.head("shop", "production") is None
 
 
 OFF = [timedelta(hours=1), timedelta(hours=-1)]
@@ -114,22 +116,22 @@ def test_a_clock_that_s3_refuses_is_told(
     with monkeypatch.context() as wrong:
         wrong.setattr("botocore.auth.get_current_datetime", lambda *rest: true_time(*rest) + off)
         with pytest.raises(StoreError, match="this clock is wrong, it says") as error:
-            open_store(s3_url).publish(one, who="ann")
+            open_store(s3_url).artifacts.publish(one, by=Actor("ann"))
     assert "timedatectl" in error.value.hint
-    assert right.apps() == ()
+    assert right.artifacts.apps() == ()
 
 
 @pytest.mark.parametrize("off", OFF)
 def test_a_clock_that_is_wrong_changes_no_order(tmp_path: Path, one: Path, two: Path, off: timedelta) -> None:
     blobs = open_blobs(f"file://{tmp_path}/store")
     right, wrong = Store(blobs), Store(blobs, clock=lambda: datetime.now(UTC) + off)
-    right.publish(one, who="ann")
-    right.promote("shop", "1", "production", who="ann")
-    wrong.publish(two, who="bob")
-    wrong.promote("shop", "2", "production", who="bob")
-    assert [state.version for state in right.history("shop", "production")] == ["1", "2"]
-    assert right.rollback("shop", "production", who="ann").state.version == "1"
-    assert right.plan_gc("shop", Rules(grace=timedelta())).is_empty
+    right.artifacts.publish(one, by=Actor("ann"))
+    right.stages.promote("shop", "1", "production", by=Actor("ann"))
+    wrong.artifacts.publish(two, by=Actor("bob"))
+    wrong.stages.promote("shop", "2", "production", by=Actor("bob"))
+    assert [entry.state.version for entry in right.stages.history("shop", "production")] == ["1", "2"]
+    assert right.stages.rollback("shop", "production", by=Actor("ann")).state.version == "1"
+    assert plan_gc(right, "shop", Retention(grace=timedelta())).is_empty
 
 
 @pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
@@ -138,13 +140,13 @@ def test_a_store_whose_name_is_in_another_alphabet(
 ) -> None:
     where = request.getfixturevalue("s3_url") if kind == "s3" else f"file://{tmp_path}"
     store: Store = open_store(f"{where}/läden und 店+1")
-    store.publish(one, who="Ånn")
-    store.promote("shop", "1", "production", who="Ånn", why="für alle 店")
-    assert store.apps() == ("shop",)
-    assert [(state.who, state.why) for state in store.history("shop", "production")] == [
+    store.artifacts.publish(one, by=Actor("Ånn"))
+    store.stages.promote("shop", "1", "production", by=Actor("Ånn"), why="für alle 店")
+    assert store.artifacts.apps() == ("shop",)
+    assert [(entry.state.who, entry.state.why) for entry in store.stages.history("shop", "production")] == [
         ("Ånn", "für alle 店")
     ]
-    assert store.fetch("shop", "1", tmp_path / "got.tgz").read_bytes() == one.read_bytes()
-    url = store.link("shop", "1").url
+    assert store.artifacts.fetch("shop", "1", tmp_path / "got.tgz").read_bytes() == one.read_bytes()
+    url = store.artifacts.link("shop", "1").url
     content = httpx.get(url).content if kind == "s3" else Path(httpx.URL(url).path).read_bytes()
     assert content == one.read_bytes()

@@ -11,10 +11,11 @@ import boto3
 import pytest
 
 from artifact_store.blobs import doctor
-from artifact_store.blobs.bucket_rules import Settings, findings
+from artifact_store.blobs.bucket_rules import StorageSettings, findings
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blob, Blobs
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.store.store import Store
 from tests.parts.tgz import tgz
@@ -136,27 +137,27 @@ ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 @pytest.mark.parametrize(
     ("settings", "check", "verdict"),
     [
-        (Settings(blocked=True, policy=EVERYONE), "public access", "right"),
-        (Settings(blocked=False, policy=EVERYONE, grants=()), "public access", "wrong"),
-        (Settings(policy="", grants=("", ALL_USERS)), "public access", "wrong"),
-        (Settings(policy="", grants=("",)), "public access", "right"),
-        (Settings(), "public access", "note"),
-        (Settings(), "lifecycle", "note"),
-        (Settings(lifecycle=()), "lifecycle", "right"),
+        (StorageSettings(blocked=True, policy=EVERYONE), "public access", "right"),
+        (StorageSettings(blocked=False, policy=EVERYONE, grants=()), "public access", "wrong"),
+        (StorageSettings(policy="", grants=("", ALL_USERS)), "public access", "wrong"),
+        (StorageSettings(policy="", grants=("",)), "public access", "right"),
+        (StorageSettings(), "public access", "note"),
+        (StorageSettings(), "lifecycle", "note"),
+        (StorageSettings(lifecycle=()), "lifecycle", "right"),
         (
-            Settings(
+            StorageSettings(
                 lifecycle=({"Status": "Enabled", "Prefix": "", "Expiration": {"Days": 9}},), prefix="x/"
             ),
             "lifecycle",
             "wrong",
         ),
         (
-            Settings(lifecycle=({"Status": "Disabled", "Expiration": {"Days": 9}},)),
+            StorageSettings(lifecycle=({"Status": "Disabled", "Expiration": {"Days": 9}},)),
             "lifecycle",
             "right",
         ),
         (
-            Settings(
+            StorageSettings(
                 lifecycle=(
                     {"Status": "Enabled", "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}},
                 )
@@ -164,11 +165,11 @@ ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
             "lifecycle",
             "right",
         ),
-        (Settings(checks_bytes=False), "checksums", "note"),
-        (Settings(versioned=True), "versioning", "right"),
+        (StorageSettings(checks_bytes=False), "checksums", "note"),
+        (StorageSettings(versioned=True), "versioning", "right"),
     ],
 )
-def test_what_settings_mean(settings: Settings, check: str, verdict: str) -> None:
+def test_what_settings_mean(settings: StorageSettings, check: str, verdict: str) -> None:
     assert {found.verdict for found in findings(settings) if found.check == check} == {verdict}
 
 
@@ -176,13 +177,13 @@ def test_nothing_is_promoted_in_a_store_that_overwrites(tmp_path: Path) -> None:
     blobs = Overwriting()
     first = Store(blobs, unsafe=True)
     for version in "12":
-        first.publish(tgz(tmp_path, version=version), who="ann")
-    first.promote("shop", "1", "staging", who="ann")
+        first.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ann"))
+    first.stages.promote("shop", "1", "staging", by=Actor("ann"))
     with pytest.raises(StoreError, match="overwrites what is there") as error:
-        Store(blobs).promote("shop", "2", "staging", who="bob")
+        Store(blobs).stages.promote("shop", "2", "staging", by=Actor("bob"))
     assert "--unsafe-store" in error.value.hint
-    assert [state.version for state in first.history("shop", "staging")] == ["1"]
+    assert [entry.state.version for entry in first.stages.history("shop", "staging")] == ["1"]
     with pytest.raises(StoreError, match="overwrites what is there"):
-        Store(blobs).promote("shop", "2", "production", who="bob")
-    Store(blobs, unsafe=True).promote("shop", "2", "staging", who="bob")
-    assert [state.version for state in first.history("shop", "staging")] == ["1", "2"]
+        Store(blobs).stages.promote("shop", "2", "production", by=Actor("bob"))
+    Store(blobs, unsafe=True).stages.promote("shop", "2", "staging", by=Actor("bob"))
+    assert [entry.state.version for entry in first.stages.history("shop", "staging")] == ["1", "2"]

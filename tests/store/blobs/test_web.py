@@ -13,6 +13,7 @@ import pytest
 
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Link, Unfinished
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
 from artifact_store.store.store import Store, open_store
 from tests.parts.tgz import tgz
@@ -76,21 +77,21 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def shop(site: Site, tmp_path: Path) -> Site:
     for version in ("1+dirty.0a", "2"):
-        site.behind.publish(tgz(tmp_path, version=version), who="ann")
+        site.behind.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ann"))
     return site
 
 
 def test_a_version_is_found_and_fetched(shop: Site, tmp_path: Path) -> None:
-    record = shop.store.artifact("shop", "1+dirty.0a")
-    assert record == shop.behind.artifact("shop", "1+dirty.0a")
-    fetched = shop.store.fetch("shop", "1+dirty.0a", tmp_path / "fetched.tgz")
+    record = shop.store.artifacts.get("shop", "1+dirty.0a")
+    assert record == shop.behind.artifacts.get("shop", "1+dirty.0a")
+    fetched = shop.store.artifacts.fetch("shop", "1+dirty.0a", tmp_path / "fetched.tgz")
     assert fetched.read_bytes() == (tmp_path / "shop-1+dirty.0a.tgz").read_bytes()
 
 
 def test_its_url_is_plain(shop: Site) -> None:
-    record = shop.behind.artifact("shop", "1+dirty.0a")
+    record = shop.behind.artifacts.get("shop", "1+dirty.0a")
     folder = f"{record.digest}/{record.operation}"
-    url = shop.store.link("shop", "1+dirty.0a", timedelta(hours=1))
+    url = shop.store.artifacts.link("shop", "1+dirty.0a", timedelta(hours=1))
     path = f"my%20store/shop/artifacts/1%2Bdirty.0a/{folder}/shop-1%2Bdirty.0a.tgz"
     assert url == Link(f"{shop.url}/{path}")
 
@@ -98,19 +99,19 @@ def test_its_url_is_plain(shop: Site) -> None:
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 8, 21])
 def test_the_log_is_read_without_a_listing(shop: Site, length: int) -> None:
     for number in range(length):
-        shop.behind.promote("shop", ("2", "1+dirty.0a")[number % 2], "staging", who="ann")
-    assert shop.store.stage("shop", "staging") == shop.behind.stage("shop", "staging")
+        shop.behind.stages.promote("shop", ("2", "1+dirty.0a")[number % 2], "staging", by=Actor("ann"))
+    assert shop.store.stages.head("shop", "staging") == shop.behind.stages.head("shop", "staging")
     assert len(shop.handler.asked) <= 2 * length.bit_length() + 1
-    assert shop.store.history("shop", "staging") == shop.behind.history("shop", "staging")
+    assert shop.store.stages.history("shop", "staging") == shop.behind.stages.history("shop", "staging")
 
 
 def test_a_reader_asks_on_from_what_it_has_seen(shop: Site) -> None:
     for number in range(9):
-        shop.behind.promote("shop", ("2", "1+dirty.0a")[number % 2], "staging", who="ann")
+        shop.behind.stages.promote("shop", ("2", "1+dirty.0a")[number % 2], "staging", by=Actor("ann"))
     store = shop.store
-    store.stage("shop", "staging")
+    store.stages.head("shop", "staging")
     shop.handler.asked.clear()
-    state = store.stage("shop", "staging")
+    state = store.stages.head("shop", "staging")
     assert state is not None
     assert state.number == 9
     assert [path.rsplit("/", 1)[1] for path in shop.handler.asked] == ["00000010.json"]
@@ -119,29 +120,29 @@ def test_a_reader_asks_on_from_what_it_has_seen(shop: Site) -> None:
 def test_forbidden_is_not_missing(shop: Site) -> None:
     shop.handler.refused = {"stages": 403, "artifacts": 401}
     with pytest.raises(StoreError, match="answers 403, which may hide a missing file") as error:
-        shop.store.stage("shop", "staging")
+        shop.store.stages.head("shop", "staging")
     assert not isinstance(error.value, NotFoundError)
     with pytest.raises(StoreError, match="answers 401"):
-        shop.store.artifact("shop", "2")
+        shop.store.artifacts.get("shop", "2")
 
 
 def test_gone_is_missing_and_a_broken_server_is_an_error(shop: Site) -> None:
     shop.handler.refused = {"stages/a": 410, "stages/b": 502}
-    assert shop.store.stage("shop", "a") is None
+    assert shop.store.stages.head("shop", "a") is None
     with pytest.raises(StoreError, match="answers 502"):
-        shop.store.stage("shop", "b")
+        shop.store.stages.head("shop", "b")
 
 
 def test_a_version_that_is_not_there(shop: Site) -> None:
     with pytest.raises(NotFoundError, match="holds no shop 3"):
-        shop.store.artifact("shop", "3")
+        shop.store.artifacts.get("shop", "3")
 
 
 def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
     with pytest.raises(StoreError, match="is read-only"):
-        shop.store.publish(one, who="ann")
+        shop.store.artifacts.publish(one, by=Actor("ann"))
     with pytest.raises(StoreError, match="is read-only"):
-        shop.store.promote("shop", "2", "staging", who="ann")
+        shop.store.stages.promote("shop", "2", "staging", by=Actor("ann"))
     blobs = open_blobs(shop.url)
     for refused in (
         lambda: blobs.delete("a"),
@@ -152,7 +153,11 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
     for call in (lambda: blobs.listing(""), lambda: blobs.unfinished("")):
         with pytest.raises(StoreError, match="can't be listed"):
             call()
-    for call in (shop.store.apps, lambda: shop.store.list("shop"), lambda: shop.store.stages("shop")):
+    for call in (
+        shop.store.artifacts.apps,
+        lambda: shop.store.artifacts.list("shop"),
+        lambda: (entry.state for entry in shop.store.stages.last_entries("shop")),
+    ):
         with pytest.raises(StoreError, match="can't be listed"):
             call()
 
@@ -162,22 +167,24 @@ def test_a_download_that_is_cut_is_not_seen_and_goes_on_later(shop: Site, tmp_pa
     target.mkdir()
     shop.handler.cut = {".tgz": 100}
     with pytest.raises(UnreachableError):
-        shop.store.fetch("shop", "2", target)
+        shop.store.artifacts.fetch("shop", "2", target)
     (part,) = target.iterdir()
     assert part.name.startswith(".shop-2.tgz.")
     assert part.stat().st_size == (tmp_path / "shop-2.tgz").stat().st_size - 100
     shop.handler.cut = {}
-    assert shop.store.fetch("shop", "2", target).read_bytes() == (tmp_path / "shop-2.tgz").read_bytes()
+    assert (
+        shop.store.artifacts.fetch("shop", "2", target).read_bytes() == (tmp_path / "shop-2.tgz").read_bytes()
+    )
     assert [path.name for path in target.iterdir()] == ["shop-2.tgz"]
 
 
 def test_what_is_left_of_a_download_is_not_trusted(shop: Site, tmp_path: Path) -> None:
-    digest = shop.behind.artifact("shop", "2").digest
+    digest = shop.behind.artifacts.get("shop", "2").digest
     target = tmp_path / "fetched"
     target.mkdir()
     for left in (b"rubbish", b"longer than it should be" * 1000):
         (target / f".shop-2.tgz.{digest[:16]}.part").write_bytes(left)
-        fetched = shop.store.fetch("shop", "2", target)
+        fetched = shop.store.artifacts.fetch("shop", "2", target)
         assert fetched.read_bytes() == (tmp_path / "shop-2.tgz").read_bytes()
         fetched.unlink()
 
@@ -218,10 +225,10 @@ class Expiring(Handler):
 
 def test_a_download_goes_on_where_it_was_cut_by_a_url_asked_for_anew(shop: Site, tmp_path: Path) -> None:
     artifact = tgz(tmp_path, version="3", files={"data": os.urandom(250_000)})
-    shop.behind.publish(artifact, who="ann")
+    shop.behind.artifacts.publish(artifact, by=Actor("ann"))
     expiring = type("E", (Expiring,), {"asked": [], "refused": {}, "cut": {}, "used": [], "ranges": []})
     shop.server.RequestHandlerClass = partial(expiring, directory=str(tmp_path))
-    fetched = shop.store.fetch("shop", "3", tmp_path / "fetched.tgz")
+    fetched = shop.store.artifacts.fetch("shop", "3", tmp_path / "fetched.tgz")
     assert fetched.read_bytes() == artifact.read_bytes()
     assert expiring.ranges == [None, "bytes=100000-", "bytes=200000-"]
     assert len(expiring.used) == 3
@@ -231,5 +238,5 @@ def test_nobody_answers(site: Site) -> None:
     store = site.store
     site.server.socket.close()
     with pytest.raises(UnreachableError, match=re.escape("127.0.0.1")) as error:
-        store.artifact("shop", "1")
+        store.artifacts.get("shop", "1")
     assert error.value.exit_code == 7

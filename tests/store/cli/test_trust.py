@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.store.store import open_store
 from tests.parts.fapstore_command import Cli
 from tests.parts.signers import Signers
@@ -32,7 +33,7 @@ def shop(tmp_path: Path, signers: Signers, one: Path, two: Path) -> Cli:
     cli = Cli(tmp_path, f"file://{tmp_path}/store")
     cli.env.pop("FAP_SIGNING_KEY", None)
     for artifact in (one, two):
-        open_store(cli.env["FAP_STORE"]).publish(artifact, who="ann@desk")
+        open_store(cli.env["FAP_STORE"]).artifacts.publish(artifact, by=Actor("ann@desk"))
     return cli
 
 

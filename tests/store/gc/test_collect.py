@@ -19,15 +19,15 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import FapError, NotFoundError, StoreError
-from artifact_store.gc.collect import Done, Plan
-from artifact_store.gc.references import Rules
-from artifact_store.records import artifact as record
-from artifact_store.records import keys as layout
-from artifact_store.records import removal
-from artifact_store.records.artifact import ArtifactRecord, Published
-from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from artifact_store.gc.collect import GcPlan, GcResult
+from artifact_store.gc.references import Retention
+from artifact_store.records import artifacts, keys, removals
+from artifact_store.records.artifacts import ArtifactRecord, Published
+from artifact_store.records.releases import HostOutcome, Outcome, ReleaseRecord
 from artifact_store.stages.policy import Policy
+from artifact_store.store.maintenance import plan_gc, run_gc
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import NO_RULES
 from artifact_store.views import audit, board, wording
@@ -41,14 +41,14 @@ DIGESTS = {str(number): f"{number:064x}" for number in range(10_000)}
 
 def archive_key(version: str, operation: str | None = None) -> str:
     """Where `push`, or another push, has put the bytes of a version."""
-    return layout.archive(ArtifactId("shop", version), DIGESTS[version], operation or version)
+    return keys.archive(ArtifactId("shop", version), DIGESTS[version], operation or version)
 
 
 def push(blobs: Blobs, version: str, size: int = 10) -> None:
     """A version without the work of packing it."""
     artifact = ArtifactId("shop", version)
     blobs.create(archive_key(version), b"x" * size)
-    blobs.create(layout.evidence(archive_key(version), ".sbom.cdx.json"), b"{}")
+    blobs.create(keys.evidence(archive_key(version), ".sbom.cdx.json"), b"{}")
     said = ArtifactRecord(
         app="shop",
         version=version,
@@ -60,7 +60,7 @@ def push(blobs: Blobs, version: str, size: int = 10) -> None:
         ci="",
         operation=version,
     )
-    blobs.create(layout.record(artifact), record.encode(said))
+    blobs.create(keys.record(artifact), artifacts.encode(said))
 
 
 def store_on(blobs: Blobs, at: datetime = LATER) -> Store:
@@ -76,11 +76,11 @@ def filled(versions: int) -> MemoryBlobs:
 
 def promoted(blobs: Blobs, *versions: str, stage: str = "production") -> None:
     for version in versions:
-        store_on(blobs).promote("shop", version, stage, who="ann")
+        store_on(blobs).stages.promote("shop", version, stage, by=Actor("ann"))
 
 
 def released(blobs: Blobs, version: str, outcome: Outcome = "healthy", *, minute: int = 0) -> None:
-    store_on(blobs).record_release(
+    store_on(blobs).records.add_release(
         ReleaseRecord(
             app="shop",
             stage="production",
@@ -102,13 +102,13 @@ def released(blobs: Blobs, version: str, outcome: Outcome = "healthy", *, minute
     )
 
 
-def gc(blobs: Blobs, rules: Rules | None = None, wait: Callable[[], None] = lambda: None) -> Done:
+def gc(blobs: Blobs, rules: Retention | None = None, wait: Callable[[], None] = lambda: None) -> GcResult:
     store = store_on(blobs)
-    return store.gc(store.plan_gc("shop", rules or Rules(keep=2)), who="gc", wait=wait)
+    return run_gc(store, plan_gc(store, "shop", rules or Retention(keep=2)), by=Actor("gc"), wait=wait)
 
 
-def planned(blobs: Blobs, at: datetime = LATER, **rules: Any) -> Plan:
-    return store_on(blobs, at).plan_gc("shop", Rules(**{"keep": 2, **rules}))
+def planned(blobs: Blobs, at: datetime = LATER, **rules: Any) -> GcPlan:
+    return plan_gc(store_on(blobs, at), "shop", Retention(**{"keep": 2, **rules}))
 
 
 def there(blobs: Blobs) -> set[str]:
@@ -123,8 +123,8 @@ def test_what_nothing_refers_to_is_removed_and_stays_on_record() -> None:
     assert (done.removed, done.spared, done.size) == (("1", "3"), (), 20)
     assert there(blobs) == {"2"}
     store = store_on(blobs)
-    assert [found.version for found in store.list("shop")] == ["1", "2", "3"]
-    assert blobs.size(layout.evidence(archive_key("1"), ".sbom.cdx.json")) == 2
+    assert [found.version for found in store.artifacts.list("shop")] == ["1", "2", "3"]
+    assert blobs.size(keys.evidence(archive_key("1"), ".sbom.cdx.json")) == 2
     assert planned(blobs).is_empty
 
 
@@ -148,12 +148,12 @@ def test_the_last_versions_of_a_stage_and_the_one_to_go_back_to_are_kept(
     store = store_on(blobs)
     for step in log:
         if step == "back":
-            store.rollback("shop", "production", who="ann")
+            store.stages.rollback("shop", "production", by=Actor("ann"))
         elif step == "freeze":
-            store.freeze("shop", "production", who="ann", why="sale")
+            store.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
         else:
             promoted(blobs, step)
-    gc(blobs, Rules(keep=keep))
+    gc(blobs, Retention(keep=keep))
     assert there(blobs) == kept
 
 
@@ -164,16 +164,16 @@ def test_after_gc_a_stage_can_go_back(log: list[str], keep: int) -> None:
     for step in log:
         try:
             if step == "back":
-                store_on(blobs).rollback("shop", "production", who="ann")
+                store_on(blobs).stages.rollback("shop", "production", by=Actor("ann"))
             else:
                 promoted(blobs, step)
         except NotFoundError:
             continue
-    gc(blobs, Rules(keep=keep))
-    state = store_on(blobs).stage("shop", "production")
+    gc(blobs, Retention(keep=keep))
+    state = store_on(blobs).stages.head("shop", "production")
     assert (state.version if state else None) in {*there(blobs), None}
     with suppress(NotFoundError):  # nothing was ever before
-        store_on(blobs).rollback("shop", "production", who="ann")
+        store_on(blobs).stages.rollback("shop", "production", by=Actor("ann"))
 
 
 def test_what_was_released_is_kept_back_to_the_last_healthy_one() -> None:
@@ -192,7 +192,7 @@ def test_what_was_approved_lately_is_kept(tmp_path: Path) -> None:
     push(blobs, "2")
     for path in (tmp_path / "shop").rglob("*.*"):
         os.utime(path, (0, 0))
-    blobs.create(f"{layout.all_approvals('shop', 'production')}{DIGESTS['2']}/{'0' * 64}.sig", b"signed")
+    blobs.create(f"{keys.all_approvals('shop', 'production')}{DIGESTS['2']}/{'0' * 64}.sig", b"signed")
     assert [found.version for found in planned(blobs, at=NOW).unused] == ["1"]
     assert [found.version for found in planned(blobs, at=LATER).unused] == ["1", "2"]
 
@@ -208,7 +208,7 @@ def test_leftovers_of_killed_pushes_are_removed_after_the_grace_period() -> None
     promoted(blobs, "1")
     whole = ArtifactId("shop", "1")
     lone = ArtifactId("shop", "2")
-    lost = layout.archive(whole, DIGESTS["9"], "lost")
+    lost = keys.archive(whole, DIGESTS["9"], "lost")
     killed = archive_key("1", "killed")
     orphan = archive_key("2", "1")
     for key in (lost, killed, orphan):
@@ -216,16 +216,16 @@ def test_leftovers_of_killed_pushes_are_removed_after_the_grace_period() -> None
     assert planned(blobs, at=NOW).is_empty
     plan = planned(blobs)
     assert {blob.key for blob in plan.leftovers} == {lost, killed, orphan}
-    push_meanwhile = record.encode(
-        record.decode(
-            blobs.get(layout.record(whole))
+    push_meanwhile = artifacts.encode(
+        artifacts.decode(
+            blobs.get(keys.record(whole))
             .replace(b'"version":"1"', b'"version":"2"')
             .replace(DIGESTS["1"].encode(), DIGESTS["2"].encode()),
             lone,
         )
     )
-    blobs.create(layout.record(lone), push_meanwhile)
-    done = store_on(blobs).gc(plan, who="gc", wait=lambda: None)
+    blobs.create(keys.record(lone), push_meanwhile)
+    done = run_gc(store_on(blobs), plan, by=Actor("gc"), wait=lambda: None)
     assert done.size == 10
     assert blobs.size(lost) is None
     assert blobs.size(killed) is None
@@ -249,17 +249,17 @@ def test_a_removed_version_is_refused_everywhere(tmp_path: Path) -> None:
     artifact = tgz(tmp_path, version="1")
     blobs = MemoryBlobs()
     store = store_on(blobs)
-    store.publish(artifact, who="ann")
+    store.artifacts.publish(artifact, by=Actor("ann"))
     gc(blobs)
     for use in (
-        lambda: store.promote("shop", "1", "production", who="ann"),
-        lambda: store.fetch("shop", "1", tmp_path / "got.tgz"),
-        lambda: store.publish(artifact, who="ann"),
+        lambda: store.stages.promote("shop", "1", "production", by=Actor("ann")),
+        lambda: store.artifacts.fetch("shop", "1", tmp_path / "got.tgz"),
+        lambda: store.artifacts.publish(artifact, by=Actor("ann")),
     ):
         with pytest.raises(StoreError, match="was removed by `fapstore gc` of gc at 20") as error:
             use()
         assert "another --version" in error.value.hint
-    assert store.stage("shop", "production") is None
+    assert store.stages.head("shop", "production") is None
 
 
 def test_a_removed_version_is_no_problem_to_an_auditor() -> None:
@@ -284,7 +284,7 @@ def test_a_reference_without_bytes_is_told() -> None:
 def test_a_log_that_cannot_be_read_stops_it() -> None:
     blobs = filled(2)
     promoted(blobs, "1")
-    blobs.create(layout.entry("shop", "production", 2), b"{}")
+    blobs.create(keys.entry("shop", "production", 2), b"{}")
     with pytest.raises(FapError, match="can't be read"):
         gc(blobs)
     assert there(blobs) == {"1", "2"}
@@ -395,17 +395,17 @@ def race(order: Iterator[str], *, collectors: int) -> tuple[Hooked, dict[str, ob
     blobs.written_at = LATER  # by the clock of these gcs a mark of another one is new, and no killed one's
     turns = Turns(blobs, order)
     actors: dict[str, Callable[[], object]] = {
-        f"gc{number}": lambda: gc(blobs, Rules(keep=2)) for number in range(collectors)
+        f"gc{number}": lambda: gc(blobs, Retention(keep=2)) for number in range(collectors)
     }
     results = turns.run(
-        promoter=lambda: store_on(blobs).promote("shop", "3", "production", who="ann"), **actors
+        promoter=lambda: store_on(blobs).stages.promote("shop", "3", "production", by=Actor("ann")), **actors
     )
     blobs.before = lambda what: None
     return blobs, results
 
 
 def check(blobs: Hooked, results: dict[str, object]) -> None:
-    state = store_on(blobs).stage("shop", "production")
+    state = store_on(blobs).stages.head("shop", "production")
     assert state
     assert state.version in there(blobs)
     if isinstance(results["promoter"], FapError):
@@ -413,9 +413,9 @@ def check(blobs: Hooked, results: dict[str, object]) -> None:
         assert "was removed by `fapstore gc`" in results["promoter"].message
     else:
         assert state.version == "3"
-        assert not list(blobs.keys(layout.removals(ArtifactId("shop", "3"))))
+        assert not list(blobs.keys(keys.removals(ArtifactId("shop", "3"))))
     for name, done in results.items():
-        assert name == "promoter" or isinstance(done, Done)
+        assert name == "promoter" or isinstance(done, GcResult)
 
 
 @pytest.mark.parametrize("first", range(26))
@@ -447,19 +447,19 @@ def test_a_first_promotion_that_loses_against_gc_is_taken_back_to_nothing(first:
         push(blobs, "1")
         order = iter(["gc0"] * first + ["promoter"] * some + ["gc0"] * 100)
         results = Turns(blobs, order).run(
-            promoter=lambda: store_on(blobs).promote("shop", "1", "production", who="ann"),  # noqa: B023
+            promoter=lambda: store_on(blobs).stages.promote("shop", "1", "production", by=Actor("ann")),  # noqa: B023
             gc0=lambda: gc(blobs),  # noqa: B023
         )
         blobs.before = lambda what: None
-        assert isinstance(results["gc0"], Done)
+        assert isinstance(results["gc0"], GcResult)
         store = store_on(blobs)
         if isinstance(results["promoter"], FapError):
             assert "was removed by `fapstore gc`" in results["promoter"].message
-            assert store.stage("shop", "production") is None
-            assert store.promoted("shop", "production") is None
+            assert store.stages.head("shop", "production") is None
+            assert store.stages.head_with_link("shop", "production") is None
         else:
             assert there(blobs) == {"1"}
-            assert not list(blobs.keys(layout.removals(ArtifactId("shop", "1"))))
+            assert not list(blobs.keys(keys.removals(ArtifactId("shop", "1"))))
         assert planned(blobs).missing == ()
 
 
@@ -467,42 +467,42 @@ def test_a_stage_that_was_taken_back_to_nothing_goes_on(tmp_path: Path) -> None:
     blobs = Hooked()
     push(blobs, "1")
     push(blobs, "2")
-    blobs.hooks[f"create {layout.entry('shop', 'production', 1)}"] = lambda: gc(blobs)
+    blobs.hooks[f"create {keys.entry('shop', 'production', 1)}"] = lambda: gc(blobs)
     store = store_on(blobs)
     with pytest.raises(StoreError, match="was removed"):
-        store.promote("shop", "1", "production", who="ann")
-    says = [wording.sentence(state, LATER) for state in store.history("shop", "production")]
+        store.stages.promote("shop", "1", "production", by=Actor("ann"))
+    says = [wording.sentence(entry.state, LATER) for entry in store.stages.history("shop", "production")]
     assert says == [
         "ann promoted 1 just now",
         "ann rolled back to nothing just now: gc of gc was removing 1 at the same moment",
     ]
-    assert wording.state(store.heads("shop")[0].state, LATER).startswith("nothing  ")
+    assert wording.state(store.stages.last_entries("shop")[0].state, LATER).startswith("nothing  ")
     with pytest.raises(NotFoundError, match="nothing was promoted to shop production"):
-        store.freeze("shop", "production", who="ann", why="sale")
+        store.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
     with pytest.raises(NotFoundError, match="has no version to go back to"):
-        store.rollback("shop", "production", who="ann")
-    shown = board.page(board.look(store, Policy(), "shop", tmp_path, check=False), LATER)
+        store.stages.rollback("shop", "production", by=Actor("ann"))
+    shown = board.page(board.load(store, Policy(), "shop", tmp_path, check=False), LATER)
     assert ">nothing</span>" in shown
     assert not [check for check in audit.everything(store, NO_RULES, "shop") if check.problems]
     push(blobs, "3")
-    assert store.promote("shop", "3", "production", who="ann").state.number == 3
+    assert store.stages.promote("shop", "3", "production", by=Actor("ann")).state.number == 3
     with pytest.raises(NotFoundError, match="has no version to go back to"):
-        store.rollback("shop", "production", who="ann")
+        store.stages.rollback("shop", "production", by=Actor("ann"))
 
 
 def test_an_auditor_is_told_of_a_stage_whose_version_was_removed() -> None:
     """As a promoter leaves it that is killed between its entry and its look for marks."""
     blobs = filled(1)
     promoted(blobs, "1")
-    by = removal.By(who="gc", at=NOW, ci="", operation="f" * 32)
-    mark = removal.encode(removal.Removal(app="shop", version="1", by=by))
-    blobs.create(layout.removal(ArtifactId("shop", "1"), "f" * 32), mark)
+    by = Stamp(who="gc", at=NOW, ci="", operation="f" * 32)
+    mark = removals.encode(removals.Removal(app="shop", version="1", by=by))
+    blobs.create(keys.removal(ArtifactId("shop", "1"), "f" * 32), mark)
     blobs.delete(archive_key("1"))
     store = store_on(blobs)
     found = [problem for check in audit.everything(store, NO_RULES, "shop") for problem in check.problems]
     assert found == ["it should run 1, which gc removed: promote another version"]
     with pytest.raises(StoreError, match="was removed"):
-        store.promoted("shop", "production")
+        store.stages.head_with_link("shop", "production")
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -518,20 +518,20 @@ def test_a_push_of_what_a_killed_one_left_loses_nothing_to_gc(one: Path, seed: i
 
     blobs = Hooked()
     store = store_on(blobs, NOW)
-    digest = store.publish(one, who="ann").digest
-    blobs.delete(layout.record(ArtifactId("shop", "1")))
+    digest = store.artifacts.publish(one, by=Actor("ann")).digest
+    blobs.delete(keys.record(ArtifactId("shop", "1")))
     (left,) = blobs.keys("shop/")
     blobs.back_to(left, NOW - timedelta(days=60))
-    collector = lambda: store.gc(store.plan_gc("shop", Rules()), who="gc", wait=lambda: None)  # noqa: E731
+    collector = lambda: run_gc(store, plan_gc(store, "shop", Retention()), by=Actor("gc"), wait=lambda: None)  # noqa: E731
     results = Turns(blobs, order()).run(
-        pusher=lambda: store.publish(one, who="bob"),
+        pusher=lambda: store.artifacts.publish(one, by=Actor("bob")),
         **{f"gc{number}": collector for number in range(collectors)},
     )
     blobs.before = lambda what: None
     pushed = results["pusher"]
     assert isinstance(pushed, Published)
     assert pushed.created
-    assert blobs.get(record.key(pushed)) == one.read_bytes()
+    assert blobs.get(artifacts.archive_key(pushed)) == one.read_bytes()
     assert pushed.digest == digest
     collector()
     assert there(blobs) == {"1"}
@@ -565,7 +565,7 @@ def test_gc_killed_at_any_step_is_finished_by_the_next() -> None:
             push(blobs, version)
         promoted(blobs, "1", "2")
         was_killed = killed_after(blobs, steps, lambda: gc(blobs))  # noqa: B023
-        state = store_on(blobs).stage("shop", "production")
+        state = store_on(blobs).stages.head("shop", "production")
         assert state
         assert state.version in there(blobs)
         if was_killed:
@@ -581,7 +581,7 @@ def test_gc_killed_at_any_step_is_finished_by_the_next() -> None:
 def test_a_mark_of_a_killed_gc_on_a_version_in_use_is_taken_away_in_time() -> None:
     blobs = filled(2)
     promoted(blobs, "1")
-    mark = layout.removal(ArtifactId("shop", "1"), "0" * 32)
+    mark = keys.removal(ArtifactId("shop", "1"), "0" * 32)
     blobs.create(mark, b"{}")
     assert planned(blobs, at=NOW).is_empty
     assert [blob.key for blob in planned(blobs).marks] == [mark]
@@ -607,7 +607,7 @@ def test_five_thousand_versions_take_less_than_a_second_of_cpu_each() -> None:
     blobs = filled(5000)
     promoted(blobs, *(str(number) for number in range(4000, 4050)))
     start = time.process_time()
-    assert len(store_on(blobs).list("shop")) == 5000
+    assert len(store_on(blobs).artifacts.list("shop")) == 5000
     listed = time.process_time() - start
     plan = planned(blobs)
     assert len(plan.unused) == 4998

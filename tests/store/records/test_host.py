@@ -10,7 +10,7 @@ from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, UsageError, VerificationError
-from artifact_store.records import host as hosts
+from artifact_store.records import hosts
 from artifact_store.store.store import Store
 from tests.parts.records import HOST_RECORD as RECORD
 
@@ -29,22 +29,22 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 
 def test_a_host_stands_where_its_highest_entry_left_it_whatever_its_clock_says(blobs: Blobs) -> None:
     store = Store(blobs)
-    assert store.host("shop", "production", "web", "web1.example.com") is None
+    assert store.records.host("shop", "production", "web", "web1.example.com") is None
     again = msgspec.structs.replace(RECORD, outcome="undone", at=AT + timedelta(seconds=1), operation="run-2")
     higher = msgspec.structs.replace(RECORD, entry=10, at=AT - timedelta(days=400), operation="run-3")
     other = msgspec.structs.replace(RECORD, host="web1.example.com-b", entry=9, operation="run-4")
     worker = msgspec.structs.replace(RECORD, role="worker", operation="run-5")
     for record, stands in ((RECORD, RECORD), (again, again), (higher, higher), (other, higher)):
-        store.record_host(record)
-        store.record_host(record)
-        assert store.host("shop", "production", "web", "web1.example.com") == stands
-    store.record_host(worker)
+        store.records.add_host(record)
+        store.records.add_host(record)
+        assert store.records.host("shop", "production", "web", "web1.example.com") == stands
+    store.records.add_host(worker)
     assert KEY in set(blobs.keys("shop/"))
-    assert store.hosts("shop", "production", "web") == (higher, other)
-    assert store.hosts("shop", "production") == (higher, other, worker)
-    assert store.hosts("shop", "staging") == ()
+    assert store.records.hosts("shop", "production", "web") == (higher, other)
+    assert store.records.hosts("shop", "production") == (higher, other, worker)
+    assert store.records.hosts("shop", "staging") == ()
     with pytest.raises(ConflictError):
-        store.record_host(msgspec.structs.replace(RECORD, outcome="failed"))
+        store.records.add_host(msgspec.structs.replace(RECORD, outcome="failed"))
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,17 @@ def test_a_name_that_could_lead_elsewhere_is_refused(fields: dict[str, str]) -> 
 
 def test_a_record_counts_in_its_own_place_only() -> None:
     blobs = MemoryBlobs()
-    Store(blobs).record_host(RECORD)
+    Store(blobs).records.add_host(RECORD)
     blobs.create(KEY.replace("web1", "web2"), blobs.get(KEY))
     with pytest.raises(VerificationError, match="another host or run"):
-        Store(blobs).hosts("shop", "production")
+        Store(blobs).records.hosts("shop", "production")
 
 
 def test_what_is_no_record_is_refused_and_what_is_no_key_of_one_passed_over() -> None:
     blobs = MemoryBlobs()
-    Store(blobs).record_host(RECORD)
+    Store(blobs).records.add_host(RECORD)
     blobs.create("shop/hosts/production/web/web1.example.com/zzz", b"")
-    assert Store(blobs).hosts("shop", "production") == (RECORD,)
+    assert Store(blobs).records.hosts("shop", "production") == (RECORD,)
     blobs.create(KEY.replace("00000007", "00000008"), b"<html>")
     with pytest.raises(VerificationError, match="can't be read"):
-        Store(blobs).host("shop", "production", "web", "web1.example.com")
+        Store(blobs).records.host("shop", "production", "web", "web1.example.com")

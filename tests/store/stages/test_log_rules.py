@@ -9,31 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core import text
+from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
 from artifact_store.records.envelope import Envelope
-from artifact_store.stages import log_rules as promotion
-from artifact_store.stages.log_rules import Action, Entry, Request, StageState, decide, version_before
+from artifact_store.stages import log_rules
+from artifact_store.stages.log_rules import Action, LogEntry, StageRequest, StageState, decide, version_before
 from artifact_store.views import wording
 
 AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 
 
-def request(action: Action, version: str = "", **fields: str) -> Request:
+def request(
+    action: Action, version: str = "", *, source: str = "", who: str = "ann", why: str = "", ci: str = ""
+) -> StageRequest:
     digest = hashlib.sha256(version.encode()).hexdigest() if version else ""
-    return Request(
+    return StageRequest(
         action=action,
         version=version,
         digest=digest,
-        at=AT,
-        **{"who": "ann", "why": "", "operation": "op", **fields},
+        source=source,
+        why=why,
+        by=Stamp(who=who, at=AT, ci=ci, operation="op"),
     )
 
 
-def after(*requests: Request) -> list[Entry]:
-    entries: list[Entry] = []
+def after(*requests: StageRequest) -> list[LogEntry]:
+    entries: list[LogEntry] = []
     for wanted in requests:
         state = decide(entries[-1] if entries else None, "shop", "production", wanted)
-        entries.append(promotion.decode(promotion.encode(state), "shop", "production", len(entries) + 1))
+        entries.append(log_rules.decode(log_rules.encode(state), "shop", "production", len(entries) + 1))
     return entries
 
 
@@ -61,7 +65,7 @@ def test_the_next_entry_names_the_bytes_of_the_one_before() -> None:
     first, second = after(request("promote", "1"), request("promote", "2"))
     assert second.state.number == 2
     assert second.state.previous == first.sha256
-    assert first.sha256 == hashlib.sha256(promotion.encode(first.state)).hexdigest()
+    assert first.sha256 == hashlib.sha256(log_rules.encode(first.state)).hexdigest()
 
 
 def test_what_is_so_already_stays_the_same_state() -> None:
@@ -96,7 +100,7 @@ def test_there_is_nothing_to_freeze() -> None:
 
 def test_an_entry_is_an_envelope_that_keeps_the_bytes_of_its_statement() -> None:
     state = decide(None, "shop", "production", request("promote", "1"))
-    data = promotion.encode(state)
+    data = log_rules.encode(state)
     envelope = msgspec.json.decode(data, type=Envelope)
     assert bytes(envelope.statement) in data
     assert msgspec.json.decode(envelope.statement, type=StageState) == state
@@ -105,18 +109,18 @@ def test_an_entry_is_an_envelope_that_keeps_the_bytes_of_its_statement() -> None
 
 
 def test_a_later_version_may_state_more() -> None:
-    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    data = log_rules.encode(decide(None, "shop", "production", request("promote", "1")))
     more = data.replace(b'"frozen"', b'"approvals":["bob"],"frozen"')
-    assert promotion.decode(more, "shop", "production", 1).sha256 == hashlib.sha256(more).hexdigest()
+    assert log_rules.decode(more, "shop", "production", 1).sha256 == hashlib.sha256(more).hexdigest()
 
 
 @pytest.mark.parametrize(
     "place", [("blog", "production", 1), ("shop", "staging", 1), ("shop", "production", 2)]
 )
 def test_an_entry_is_of_one_place(place: tuple[str, str, int]) -> None:
-    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    data = log_rules.encode(decide(None, "shop", "production", request("promote", "1")))
     with pytest.raises(VerificationError, match="states entry 1 of shop production"):
-        promotion.decode(data, *place)
+        log_rules.decode(data, *place)
 
 
 @pytest.mark.parametrize(
@@ -128,23 +132,23 @@ def test_an_entry_is_of_one_place(place: tuple[str, str, int]) -> None:
     ],
 )
 def test_an_entry_names_nothing_that_could_be_typed_to_harm(before: bytes, after: bytes) -> None:
-    data = promotion.encode(decide(None, "shop", "production", request("promote", "1")))
+    data = log_rules.encode(decide(None, "shop", "production", request("promote", "1")))
     assert before in data
     with pytest.raises(VerificationError, match="entry 1 of shop production: "):
-        promotion.decode(data.replace(before, after), "shop", "production", 1)
+        log_rules.decode(data.replace(before, after), "shop", "production", 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"statement": {}}', b"<html>", b'{"statement": 1}'])
 def test_what_is_no_entry(data: bytes) -> None:
     with pytest.raises(VerificationError, match="can't be read"):
-        promotion.decode(data, "shop", "production", 1)
+        log_rules.decode(data, "shop", "production", 1)
 
 
 def test_a_changed_entry_breaks_the_chain() -> None:
     first, second = after(request("promote", "1"), request("promote", "2"))
-    promotion.check_chain([first, second])
+    log_rules.check_chain([first, second])
     with pytest.raises(VerificationError, match="before 2 was changed"):
-        promotion.check_chain([Entry(first.state, "0" * 64, first.sealed), second])
+        log_rules.check_chain([LogEntry(first.state, "0" * 64, first.sealed), second])
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core.errors import UsageError
-from artifact_store.records.release import Outcome, ReleaseRecord, not_healthy
-from artifact_store.stages.policy import Policy, Standing, check_place, judge
-from artifact_store.trust import rules as trust
+from artifact_store.records.releases import Outcome, ReleaseRecord, not_healthy
+from artifact_store.stages.policy import Candidate, Policy, check_place, judge
+from artifact_store.trust import rules
 from tests.parts.records import RELEASE_RECORD as RECORD
 from tests.parts.repository import ROOT
 from tests.parts.signers import Signers
@@ -70,18 +70,18 @@ GOOD: dict[str, Any] = {"version": "2", "signature": "5" * 64, "approved_by": ("
     ],
 )
 def test_what_the_rules_refuse(stage: str, action: str, facts: dict[str, Any], refused: str) -> None:
-    refusals = judge(RULES, "shop", stage, action, Standing(**{**GOOD, **facts}))
+    refusals = judge(RULES, "shop", stage, action, Candidate(**{**GOOD, **facts}))
     assert [refusal.rule for refusal in refusals] == refused.split()
     assert all(refusal.message and refusal.hint for refusal in refusals)
 
 
 def test_without_rules_everything_goes_anywhere() -> None:
-    worst = Standing(version="2", dirty=True, was_before=False, not_released="no")
+    worst = Candidate(version="2", dirty=True, was_before=False, not_released="no")
     assert judge(Policy(), "shop", "production", "promote", worst) == ()
 
 
 def test_a_refusal_tells_what_is_there_and_what_to_type() -> None:
-    (refusal,) = judge(RULES, "shop", "production", "promote", Standing(**{**GOOD, "approved_by": ("ann",)}))
+    (refusal,) = judge(RULES, "shop", "production", "promote", Candidate(**{**GOOD, "approved_by": ("ann",)}))
     assert refusal.message == "2 has 1 of 2 approvals (ann)"
     assert refusal.hint == "fapstore approve shop 2 production --key KEY"
 
@@ -142,7 +142,7 @@ def folder(tmp_path: Path) -> Path:
 def test_every_key_is_in_the_reference_and_it_loads(folder: Path) -> None:
     assert set(tomllib.loads(REFERENCE.read_text())) == set(Policy.__struct_fields__)
     shutil.copy(REFERENCE, folder)
-    loaded = trust.load(folder)
+    loaded = rules.load(folder)
     assert loaded.policy.before("production") == "staging"
     assert loaded.signers == folder / "allowed_signers"
 
@@ -151,26 +151,26 @@ def test_rules_in_pyproject_are_the_same_rules(folder: Path) -> None:
     (folder / "pyproject.toml").write_text('[tool.fapstore]\nstages = ["a", "b"]\n')
     (folder / "mine.toml").write_text('stages = ["a", "b"]\n')
     (folder / "none").mkdir()
-    here, named = trust.load(folder), trust.load(folder / "none", folder / "mine.toml")
+    here, named = rules.load(folder), rules.load(folder / "none", folder / "mine.toml")
     assert here == named
     assert len(here.policy_digest) == 64
-    assert trust.load(folder / "none") == trust.NO_RULES
+    assert rules.load(folder / "none") == rules.NO_RULES
 
 
 def test_the_digest_covers_rules_and_signers(folder: Path) -> None:
     (folder / "fapstore.toml").write_text('signers = "allowed_signers"\n')
-    digests = {trust.load(folder).policy_digest}
+    digests = {rules.load(folder).policy_digest}
     Signers(folder).allow("ann")
-    digests.add(trust.load(folder).policy_digest)
+    digests.add(rules.load(folder).policy_digest)
     (folder / "fapstore.toml").write_text('signers = "allowed_signers"\nstages = ["a"]\n')
-    digests.add(trust.load(folder).policy_digest)
+    digests.add(rules.load(folder).policy_digest)
     assert len(digests) == 3
 
 
 def test_signers_of_the_command_line_are_demanded(folder: Path) -> None:
     other = folder / "others"
     other.touch()
-    loaded = trust.load(folder, signers=other)
+    loaded = rules.load(folder, signers=other)
     assert (loaded.signers, loaded.policy.require_signatures) == (other, True)
 
 
@@ -200,7 +200,7 @@ def test_signers_of_the_command_line_are_demanded(folder: Path) -> None:
 def test_rules_that_can_not_be(folder: Path, text: str, says: str) -> None:
     (folder / "fapstore.toml").write_text(text)
     with pytest.raises(UsageError) as error:
-        trust.load(folder)
+        rules.load(folder)
     assert says in error.value.message
     assert error.value.hint
 
@@ -209,16 +209,16 @@ def test_two_files_of_rules_are_one_too_many(folder: Path) -> None:
     (folder / "fapstore.toml").write_text("")
     (folder / "pyproject.toml").write_text("[tool.fapstore]\n")
     with pytest.raises(UsageError, match="both"):
-        trust.load(folder)
+        rules.load(folder)
     (folder / "pyproject.toml").write_text("[project]\n")
-    assert trust.load(folder).policy == Policy()
+    assert rules.load(folder).policy == Policy()
 
 
 def test_a_file_that_is_named_has_to_be_there(folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[project]\n")
     for name, says in (("none.toml", "can't be read: No such file"), ("pyproject.toml", r"has no \[tool")):
         with pytest.raises(UsageError, match=says):
-            trust.load(folder, folder / name)
+            rules.load(folder, folder / name)
 
 
 KEYS = st.sampled_from([*Policy.__struct_fields__, "tool", "tool.fapstore", "x"])
@@ -255,5 +255,5 @@ def test_any_file_gives_rules_or_says_what_is_wrong(folder: Path, text: str) -> 
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, errors="surrogateescape" if text.isascii() else "replace")
         with suppress(UsageError):
-            assert isinstance(trust.load(file.parent).policy, Policy)
+            assert isinstance(rules.load(file.parent).policy, Policy)
         file.unlink()

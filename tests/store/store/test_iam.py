@@ -19,12 +19,13 @@ import pytest
 
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.open import open_blobs
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
-from artifact_store.gc.references import Rules
-from artifact_store.records import host as hosts
-from artifact_store.records import keys as layout
-from artifact_store.records.artifact import key as archive_key
-from artifact_store.records.release import ReleaseRecord
+from artifact_store.gc.references import Retention
+from artifact_store.records import hosts, keys
+from artifact_store.records.artifacts import archive_key
+from artifact_store.records.releases import ReleaseRecord
+from artifact_store.store.maintenance import plan_gc, run_gc
 from artifact_store.store.store import Store, open_store
 from tests.parts.records import HOST_RECORD as HOST
 from tests.parts.records import RELEASE_RECORD as RECORD
@@ -90,53 +91,53 @@ def refused(work: Callable[[], object]) -> None:
 def test_each_role_does_its_own_work_alone(aws: Aws, tmp_path: Path) -> None:
     one, two = tgz(tmp_path, version="1"), tgz(tmp_path, version="2")
     ci = aws.act_as("ci")
-    digest = ci.publish(one, "ci").digest
-    refused(lambda: ci.promote("shop", "1", "production", who="ci"))
-    refused(lambda: ci.record_release(record(digest)))
+    digest = ci.artifacts.publish(one, by=Actor("ci")).digest
+    refused(lambda: ci.stages.promote("shop", "1", "production", by=Actor("ci")))
+    refused(lambda: ci.records.add_release(record(digest)))
 
     promoter = aws.act_as("promoter")
-    assert promoter.promote("shop", "1", "production", who="ann").changed
-    assert [state.version for state in promoter.history("shop", "production")] == ["1"]
-    refused(lambda: promoter.publish(two, "ann"))
-    refused(lambda: promoter.record_release(record(digest)))
+    assert promoter.stages.promote("shop", "1", "production", by=Actor("ann")).changed
+    assert [entry.state.version for entry in promoter.stages.history("shop", "production")] == ["1"]
+    refused(lambda: promoter.artifacts.publish(two, by=Actor("ann")))
+    refused(lambda: promoter.records.add_release(record(digest)))
 
     releaser = aws.act_as("releaser")
-    found = releaser.promoted("shop", "production")
+    found = releaser.stages.head_with_link("shop", "production")
     assert found
     state = found[0]
     # a presigned URL is more than moto's IAM understands
-    assert releaser.fetch("shop", "1", tmp_path / "fetched.tgz").read_bytes() == one.read_bytes()
-    releaser.record_release(record(state.digest))
-    assert len(releaser.releases("shop", "production")) == 1
-    refused(lambda: releaser.publish(two, "rel"))
-    refused(lambda: releaser.promote("shop", "1", "staging", who="rel"))
+    assert releaser.artifacts.fetch("shop", "1", tmp_path / "fetched.tgz").read_bytes() == one.read_bytes()
+    releaser.records.add_release(record(state.digest))
+    assert len(releaser.records.releases("shop", "production")) == 1
+    refused(lambda: releaser.artifacts.publish(two, by=Actor("rel")))
+    refused(lambda: releaser.stages.promote("shop", "1", "staging", by=Actor("rel")))
 
     host = aws.act_as("host")
-    assert host.stage("shop", "production") == state
-    host.record_host(HOST)
-    assert host.host("shop", "production", HOST.role, HOST.host) == HOST
-    refused(lambda: host.record_host(msgspec.structs.replace(HOST, stage="staging")))
-    refused(lambda: host.record_release(record(digest)))
-    refused(lambda: host.freeze("shop", "production", who="web1", why="ours"))
+    assert host.stages.head("shop", "production") == state
+    host.records.add_host(HOST)
+    assert host.records.host("shop", "production", HOST.role, HOST.host) == HOST
+    refused(lambda: host.records.add_host(msgspec.structs.replace(HOST, stage="staging")))
+    refused(lambda: host.records.add_release(record(digest)))
+    refused(lambda: host.stages.freeze("shop", "production", by=Actor("web1"), why="ours"))
 
 
 def test_only_gc_deletes_and_only_artifacts(aws: Aws, tmp_path: Path) -> None:
-    archive = archive_key(aws.act_as("ci").publish(tgz(tmp_path, version="1"), "ci"))
-    aws.act_as("promoter").promote("shop", "1", "production", who="ann")
+    archive = archive_key(aws.act_as("ci").artifacts.publish(tgz(tmp_path, version="1"), by=Actor("ci")))
+    aws.act_as("promoter").stages.promote("shop", "1", "production", by=Actor("ann"))
     for role in ("ci", "promoter", "releaser", "host"):
         aws.act_as(role)
         blobs = open_blobs(f"s3://{BUCKET}")
         refused(lambda: blobs.delete(archive))  # noqa: B023
     gc = aws.act_as("gc")
     blobs = open_blobs(f"s3://{BUCKET}")
-    refused(lambda: blobs.delete(layout.entry("shop", "production", 1)))
-    refused(lambda: gc.promote("shop", "1", "staging", who="gc"))
+    refused(lambda: blobs.delete(keys.entry("shop", "production", 1)))
+    refused(lambda: gc.stages.promote("shop", "1", "staging", by=Actor("gc")))
     blobs.delete(archive)
     assert blobs.size(archive) is None
 
 
 def test_a_host_without_a_key_reads_nothing(aws: Aws, tmp_path: Path) -> None:
-    pushed = aws.act_as("ci").publish(tgz(tmp_path, version="1"), "ci")
+    pushed = aws.act_as("ci").artifacts.publish(tgz(tmp_path, version="1"), by=Actor("ci"))
     assert httpx.get(f"{aws.url}/{BUCKET}/{archive_key(pushed)}").status_code == 403
 
 
@@ -148,15 +149,17 @@ def test_under_the_bucket_policy_all_goes_on_and_records_and_logs_stay(
     text = (DOCS / "iam" / "bucket.json").read_text()
     boto3.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=text)
     store, blobs = open_store(f"s3://{BUCKET}"), open_blobs(f"s3://{BUCKET}")
-    pushed = [store.publish(tgz(tmp_path, version=version), "ci") for version in "12"]
-    store.promote("shop", "1", "production", who="ann")
-    store.record_release(record(pushed[0].digest))
-    store.record_host(HOST)
+    pushed = [store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ci")) for version in "12"]
+    store.stages.promote("shop", "1", "production", by=Actor("ann"))
+    store.records.add_release(record(pushed[0].digest))
+    store.records.add_host(HOST)
     for kept in [name for name in blobs.keys("") if not name.endswith(".tgz")]:
         refused(lambda: blobs.delete(kept))  # noqa: B023
-    assert [state.version for state in store.history("shop", "production")] == ["1"]
+    assert [entry.state.version for entry in store.stages.history("shop", "production")] == ["1"]
     time.sleep(1.1)
-    done = store.gc(store.plan_gc("shop", Rules(grace=timedelta())), who="gc", wait=lambda: None)
+    done = run_gc(
+        store, plan_gc(store, "shop", Retention(grace=timedelta())), by=Actor("gc"), wait=lambda: None
+    )
     assert done.removed == ("2",)
     assert blobs.size(archive_key(pushed[1])) is None
 
@@ -169,10 +172,10 @@ def test_the_bucket_policy_names_what_lies_there() -> None:
     }
     one = ArtifactId("shop", "1")
     kept = [
-        layout.record(one),
-        f"{layout.signatures(one)}a.sig",
-        layout.entry("shop", "production", 1),
-        f"{layout.releases('shop', 'production')}web/x.json",
+        keys.record(one),
+        f"{keys.signatures(one)}a.sig",
+        keys.entry("shop", "production", 1),
+        f"{keys.releases('shop', 'production')}web/x.json",
         hosts.key(HOST),
     ]
     resources = delete["Resource"]
@@ -180,7 +183,7 @@ def test_the_bucket_policy_names_what_lies_there() -> None:
     patterns = [re.escape(text.partition(":::")[2]).replace(r"\*", ".*") for text in resources]
     for key in kept:
         assert any(re.fullmatch(pattern, f"{BUCKET}/{key}") for pattern in patterns), key
-    archive = layout.archive(one, "a" * 64, "b" * 32)
+    archive = keys.archive(one, "a" * 64, "b" * 32)
     assert not any(re.fullmatch(pattern, f"{BUCKET}/{archive}") for pattern in patterns)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
 from artifact_store.store.store import open_store
 from tests.parts.tgz import tgz
@@ -29,10 +30,10 @@ from artifact_store.store.store import open_store
 url, who, wanted = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = open_store(url)
 while wanted:
-    state = store.stage("shop", "staging")
+    state = store.stages.head("shop", "staging")
     other = "2" if state and state.version == "1" else "1"
     try:
-        change = store.promote("shop", other, "staging", who=who)
+        change = store.stages.promote("shop", other, "staging", by=Actor(who))
     except ConflictError:
         continue
     if change.changed:
@@ -50,14 +51,14 @@ def start(*argv: object) -> "subprocess.Popen[str]":
 def race_promoters(url: str, folder: Path, processes: int, rounds: int) -> None:
     store = open_store(url)
     for version in "12":
-        store.publish(tgz(folder, version=version), who="ann")
+        store.artifacts.publish(tgz(folder, version=version), by=Actor("ann"))
     running = [start(sys.executable, "-c", PROMOTER, url, f"p{n}", rounds) for n in range(processes)]
     acknowledged = []
     for process in running:
         said, wrong = process.communicate(timeout=300)
         assert (process.returncode, wrong) == (0, "")
         acknowledged += [(int(line.split()[0]), line.split()[1]) for line in said.splitlines()]
-    history = store.history("shop", "staging")
+    history = [entry.state for entry in store.stages.history("shop", "staging")]
     assert [state.number for state in history] == list(range(1, processes * rounds + 1))
     assert sorted(acknowledged) == [(state.number, state.operation) for state in history]
 
@@ -70,7 +71,7 @@ def race_pushers(url: str, folder: Path, processes: int) -> None:
     running = [start(FAPSTORE, "--store", url, "push", artifact) for artifact in artifacts]
     results = [(*process.communicate(timeout=300), process.returncode) for process in running]
     (won,) = (number for number, (_, _, code) in enumerate(results) if code == 0)
-    digest = open_store(url).artifact("shop", "1").digest
+    digest = open_store(url).artifacts.get("shop", "1").digest
     assert results[won][0] == f"shop 1 {digest}\n"
     for said, talk, code in results[:won] + results[won + 1 :]:
         assert (said, code) == ("", 1)
@@ -125,10 +126,10 @@ def kill_pushes(url: str, folder: Path, kills: int) -> None:
         process.communicate(timeout=60)
         store = open_store(place)
         try:
-            fetched = store.fetch("shop", "1", folder / f"fetched-{kill}.tgz")
+            fetched = store.artifacts.fetch("shop", "1", folder / f"fetched-{kill}.tgz")
         except NotFoundError:
-            assert store.publish(artifact, who="ann").created
-            fetched = store.fetch("shop", "1", folder / f"fetched-{kill}.tgz")
+            assert store.artifacts.publish(artifact, by=Actor("ann")).created
+            fetched = store.artifacts.fetch("shop", "1", folder / f"fetched-{kill}.tgz")
         else:
             assert kill > 0, "the first kill comes before a push can be done"
         assert fetched.read_bytes() == artifact.read_bytes()
@@ -147,7 +148,7 @@ def test_a_killed_push_to_s3_is_no_version(s3_url: str, tmp_path: Path) -> None:
 def test_a_killed_fetch_leaves_no_file_under_its_name(tmp_path: Path) -> None:
     artifact = tgz(tmp_path, files={"data": os.urandom(24 << 20)})
     url = f"file://{tmp_path}/store"
-    open_store(url).publish(artifact, who="ann")
+    open_store(url).artifacts.publish(artifact, by=Actor("ann"))
     target = tmp_path / "fetched"
     target.mkdir()
     process = start(FAPSTORE, "--store", url, "fetch", "shop", "1", "-o", target)
@@ -157,14 +158,14 @@ def test_a_killed_fetch_leaves_no_file_under_its_name(tmp_path: Path) -> None:
     process.communicate()
     names = [path.name for path in target.iterdir()]
     assert all(re.fullmatch(r"\.shop-1\.tgz\.[0-9a-f]{16}\.part|shop-1\.tgz", name) for name in names)
-    assert open_store(url).fetch("shop", "1", target).read_bytes() == artifact.read_bytes()
+    assert open_store(url).artifacts.fetch("shop", "1", target).read_bytes() == artifact.read_bytes()
     assert [path.name for path in target.iterdir()] == ["shop-1.tgz"]
 
 
 def test_two_fetches_at_once_into_one_folder(tmp_path: Path) -> None:
     artifact = tgz(tmp_path, files={"data": os.urandom(24 << 20)})
     url = f"file://{tmp_path}/store"
-    open_store(url).publish(artifact, who="ann")
+    open_store(url).artifacts.publish(artifact, by=Actor("ann"))
     target = tmp_path / "fetched"
     target.mkdir()
     for process in [start(FAPSTORE, "--store", url, "fetch", "shop", "1", "-o", target) for _ in range(4)]:

@@ -11,22 +11,23 @@ import pytest
 
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import (
     ConflictError,
     FapError,
     NotFoundError,
-    RefusedError,
+    PolicyViolationError,
     StoreError,
     UsageError,
     VerificationError,
 )
-from artifact_store.gc.references import Rules
-from artifact_store.records import keys as layout
-from artifact_store.records import removal
-from artifact_store.records.artifact import key as archive_key
+from artifact_store.gc.references import Retention
+from artifact_store.records import keys, removals
+from artifact_store.records.artifacts import archive_key
 from artifact_store.records.envelope import seal
-from artifact_store.stages import log_rules as promotion
+from artifact_store.stages import log_rules
 from artifact_store.stages.policy import Policy
+from artifact_store.store.maintenance import plan_gc, run_gc
 from artifact_store.store.store import Store, open_store
 from artifact_store.trust.rules import NO_RULES, Trust
 from artifact_store.views import audit
@@ -97,131 +98,131 @@ def place(signers: Signers, policy: Policy, *artifacts: Path) -> Place:
     made = Place(signers, policy)
     store = made.store(signers.allow("ci", 'namespaces="fapkit-artifact"'))
     for number, artifact in enumerate(artifacts, start=1):
-        store.publish(artifact, who="ci")
-        assert store.sign("shop", str(number), who="ci").by == "ci@example.com"
+        store.artifacts.publish(artifact, by=Actor("ci"))
+        assert store.artifacts.sign("shop", str(number), by=Actor("ci")).by == "ci@example.com"
     signers.allow("ann")
     return made
 
 
 def released(store: Store, version: str, stage: str, **more: Any) -> None:
     """Tell the store that the stage's version was released and is healthy."""
-    state = store.stage("shop", stage)
+    state = store.stages.head("shop", stage)
     assert state is not None
     record = msgspec.structs.replace(
         RECORD, stage=stage, version=version, digest=state.digest, entry=state.number, operation=version
     )
-    store.record_release(msgspec.structs.replace(record, **more))
+    store.records.add_release(msgspec.structs.replace(record, **more))
 
 
 def test_a_signed_promotion_is_read_where_signatures_are_demanded(signed: Place, tmp_path: Path) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
-    state = signed.store().stage("shop", "staging")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    state = signed.store().stages.head("shop", "staging")
     assert state is not None
     assert (state.version, state.policy, state.overrode) == ("1", "d" * 64, ())
-    (entry,) = signed.store().entries("shop", "staging")
+    (entry,) = signed.store().stages.history("shop", "staging")
     assert signed.store().notary.entry_signed_by(entry) == ("ann@example.com",)
-    assert signed.store().fetch("shop", "1", tmp_path / "got.tgz").is_file()
+    assert signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz").is_file()
 
 
 def test_the_very_bytes_of_the_statement_are_signed(signed: Place) -> None:
-    signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
-    key = layout.entry("shop", "staging", 1)
+    signed.store(signed.signers.key("ann")).stages.promote("shop", "1", "staging", by=Actor("ann"))
+    key = keys.entry("shop", "staging", 1)
     data = signed.blobs.get(key)
     for before, after in ((b'"who":"ann"', b'"who": "ann"'), (b'"who":"ann"', b'"who":"eve"')):
         assert before in data
         signed.replace(key, data.replace(before, after))
         with pytest.raises(VerificationError, match="entry 1 of shop staging in memory has no valid"):
-            signed.store().stage("shop", "staging")
+            signed.store().stages.head("shop", "staging")
     signed.replace(key, data)
-    assert signed.store().stage("shop", "staging")
+    assert signed.store().stages.head("shop", "staging")
 
 
 def test_an_entry_without_a_key_or_by_an_unknown_one_is_not_written(signed: Place) -> None:
     with pytest.raises(UsageError, match="has to be signed, and no key is named"):
-        signed.store().promote("shop", "1", "staging", who="ann")
+        signed.store().stages.promote("shop", "1", "staging", by=Actor("ann"))
     with pytest.raises(VerificationError, match="readers would not accept"):
-        signed.store(signed.signers.key("eve")).promote("shop", "1", "staging", who="eve")
-    assert signed.store().stage("shop", "staging") is None
+        signed.store(signed.signers.key("eve")).stages.promote("shop", "1", "staging", by=Actor("eve"))
+    assert signed.store().stages.head("shop", "staging") is None
 
 
 def test_what_eve_writes_is_not_read(signed: Place) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "2", "staging", who="ann")
-    signed.without_rules().promote("shop", "1", "staging", who="ann")
+    ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    signed.without_rules().stages.promote("shop", "1", "staging", by=Actor("ann"))
     with pytest.raises(VerificationError, match="entry 2 of shop staging") as error:
-        signed.store().stage("shop", "staging")
+        signed.store().stages.head("shop", "staging")
     assert "fapstore promote shop 1 staging --key KEY" in error.value.hint
     eve = Store(signed.blobs, trust=Trust(policy=Policy(), key=signed.signers.key("eve")))
-    eve.promote("shop", "2", "staging", who="ann")
+    eve.stages.promote("shop", "2", "staging", by=Actor("ann"))
     with pytest.raises(VerificationError, match="entry 3 of shop staging"):
-        signed.store().stage("shop", "staging")
+        signed.store().stages.head("shop", "staging")
 
 
 def test_an_unsigned_entry_is_signed_by_promoting_again(signed: Place) -> None:
-    signed.without_rules().promote("shop", "1", "staging", who="ann")
+    signed.without_rules().stages.promote("shop", "1", "staging", by=Actor("ann"))
     ann = signed.store(signed.signers.key("ann"))
-    assert ann.promote("shop", "1", "staging", who="ann").state.number == 2
-    assert not ann.promote("shop", "1", "staging", who="ann").changed
-    assert signed.store().stage("shop", "staging")
+    assert ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state.number == 2
+    assert not ann.stages.promote("shop", "1", "staging", by=Actor("ann")).changed
+    assert signed.store().stages.head("shop", "staging")
 
 
 def test_what_eve_states_is_never_signed_by_others(signed: Place) -> None:
     ann, eve = signed.store(signed.signers.key("ann")), signed.without_rules()
-    ann.promote("shop", "2", "staging", who="ann")
-    eve.promote("shop", "1", "staging", who="eve")
-    frozen = ann.freeze("shop", "staging", who="ann", why="sale").state
+    ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    eve.stages.promote("shop", "1", "staging", by=Actor("eve"))
+    frozen = ann.stages.freeze("shop", "staging", by=Actor("ann"), why="sale").state
     assert (frozen.number, frozen.version, frozen.frozen) == (3, "2", True)
-    eve.unfreeze("shop", "staging", who="eve", why="")
+    eve.stages.unfreeze("shop", "staging", by=Actor("eve"), why="")
     with pytest.raises(StoreError, match="frozen by ann: sale"):
-        ann.promote("shop", "1", "staging", who="ann")
-    again = ann.freeze("shop", "staging", who="ann", why="sale").state
+        ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    again = ann.stages.freeze("shop", "staging", by=Actor("ann"), why="sale").state
     assert (again.number, again.version) == (5, "2")
-    assert ann.freeze("shop", "staging", who="ann", why="sale").changed is False
-    assert len(signed.store().entries("shop", "staging")) == 5
+    assert ann.stages.freeze("shop", "staging", by=Actor("ann"), why="sale").changed is False
+    assert len(signed.store().stages.history("shop", "staging")) == 5
 
 
 def test_eve_freezes_nothing(signed: Place) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
-    signed.without_rules().freeze("shop", "staging", who="eve", why="for ever")
-    assert ann.promote("shop", "2", "staging", who="ann").state.number == 3
-    signed.without_rules().promote("shop", "1", "production", who="eve")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    signed.without_rules().stages.freeze("shop", "staging", by=Actor("eve"), why="for ever")
+    assert ann.stages.promote("shop", "2", "staging", by=Actor("ann")).state.number == 3
+    signed.without_rules().stages.promote("shop", "1", "production", by=Actor("eve"))
     with pytest.raises(NotFoundError, match="nothing was promoted to shop production"):
-        ann.freeze("shop", "production", who="ann", why="sale")
+        ann.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
 
 
 @pytest.mark.parametrize("to", [("staging", 2), ("production", 1), ("staging", 3)])
 def test_an_entry_replayed_in_another_place_is_refused(signed: Place, to: tuple[str, int]) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
     if to[1] == 3:
-        ann.promote("shop", "2", "staging", who="ann")
-    signed.blobs.create(layout.entry("shop", *to), signed.blobs.get(layout.entry("shop", "staging", 1)))
+        ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    signed.blobs.create(keys.entry("shop", *to), signed.blobs.get(keys.entry("shop", "staging", 1)))
     with pytest.raises(VerificationError, match="states entry 1 of shop staging"):
-        signed.store().stage("shop", to[0])
+        signed.store().stages.head("shop", to[0])
 
 
 def test_an_entry_replayed_for_another_app_is_refused(signed: Place) -> None:
-    signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
-    data = signed.blobs.get(layout.entry("shop", "staging", 1))
-    signed.blobs.create(layout.entry("blog", "staging", 1), data)
+    signed.store(signed.signers.key("ann")).stages.promote("shop", "1", "staging", by=Actor("ann"))
+    data = signed.blobs.get(keys.entry("shop", "staging", 1))
+    signed.blobs.create(keys.entry("blog", "staging", 1), data)
     with pytest.raises(VerificationError, match="states entry 1 of shop staging"):
-        signed.store().stage("blog", "staging")
-    signed.replace(layout.entry("blog", "staging", 1), data.replace(b'"shop"', b'"blog"'))
+        signed.store().stages.head("blog", "staging")
+    signed.replace(keys.entry("blog", "staging", 1), data.replace(b'"shop"', b'"blog"'))
     with pytest.raises(VerificationError, match="no valid signature"):
-        signed.store().stage("blog", "staging")
+        signed.store().stages.head("blog", "staging")
 
 
 def test_a_signature_of_an_entry_does_not_fit_another_statement(signed: Place) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
-    (entry,) = ann.entries("shop", "staging")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    (entry,) = ann.stages.history("shop", "staging")
     forged = msgspec.structs.replace(entry.state, number=2, version="2", previous=entry.sha256)
-    data = seal(promotion.statement(forged), entry.sealed.signatures)
-    signed.blobs.create(layout.entry("shop", "staging", 2), data)
+    data = seal(log_rules.statement(forged), entry.sealed.signatures)
+    signed.blobs.create(keys.entry("shop", "staging", 2), data)
     with pytest.raises(VerificationError, match="entry 2 of shop staging"):
-        signed.store().stage("shop", "staging")
+        signed.store().stages.head("shop", "staging")
 
 
 def test_a_swapped_artifact_is_neither_fetched_nor_promoted(signed: Place, tmp_path: Path) -> None:
@@ -229,25 +230,25 @@ def test_a_swapped_artifact_is_neither_fetched_nor_promoted(signed: Place, tmp_p
     digest = hashlib.sha256(evil.read_bytes()).hexdigest()
     artifact = ArtifactId("shop", "1")
     record = msgspec.structs.replace(
-        signed.store().artifact("shop", "1"), digest=digest, size=evil.stat().st_size
+        signed.store().artifacts.get("shop", "1"), digest=digest, size=evil.stat().st_size
     )
     signed.blobs.create(archive_key(record), evil.read_bytes())
-    signed.replace(layout.record(artifact), msgspec.json.encode(record))
+    signed.replace(keys.record(artifact), msgspec.json.encode(record))
     for call in (
-        lambda: signed.store().fetch("shop", "1", tmp_path / "got.tgz"),
-        lambda: signed.store().link("shop", "1"),
+        lambda: signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz"),
+        lambda: signed.store().artifacts.link("shop", "1"),
     ):
         with pytest.raises(
             VerificationError, match=r"shop 1 in memory has no valid signature; .*another digest"
         ):
             call()
-    with pytest.raises(RefusedError, match="1 has no valid signature"):
-        signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
+    with pytest.raises(PolicyViolationError, match="1 has no valid signature"):
+        signed.store(signed.signers.key("ann")).stages.promote("shop", "1", "staging", by=Actor("ann"))
     assert not (tmp_path / "got.tgz").exists()
     (check,) = audit.everything(signed.store(), trust_of(signed), "shop", "1")
     assert check.problems == ("no valid signature",)
     with pytest.raises(VerificationError, match="says that shop 1 has sha256"):
-        signed.store(signed.signers.key("ci")).sign("shop", "1", who="ci", digest="a" * 64)
+        signed.store(signed.signers.key("ci")).artifacts.sign("shop", "1", by=Actor("ci"), digest="a" * 64)
 
 
 def trust_of(place: Place) -> Trust:
@@ -257,28 +258,28 @@ def trust_of(place: Place) -> Trust:
 @pytest.mark.parametrize(("line", "counts"), [("20261122", False), ("20261123", True)])
 def test_an_expired_key_signs_nothing(signers: Signers, one: Path, line: str, counts: bool) -> None:
     made = Place(signers, SIGNED)
-    made.without_rules().publish(one, who="ci")
+    made.without_rules().artifacts.publish(one, by=Actor("ci"))
     store = made.store(signers.allow("ci", f'valid-before="{line}"'))
     if counts:
-        assert store.sign("shop", "1", who="ci").by == "ci@example.com"
+        assert store.artifacts.sign("shop", "1", by=Actor("ci")).by == "ci@example.com"
     else:
         with pytest.raises(VerificationError, match="its key had expired"):
-            store.sign("shop", "1", who="ci")
+            store.artifacts.sign("shop", "1", by=Actor("ci"))
 
 
 def test_a_signature_whose_key_was_taken_out_is_none(signed: Place, tmp_path: Path) -> None:
     lines = signed.signers.path.read_text().splitlines(keepends=True)
     signed.signers.path.write_text("".join(line for line in lines if not line.startswith("ci@")))
     with pytest.raises(VerificationError, match="has no such key"):
-        signed.store().fetch("shop", "1", tmp_path / "got.tgz")
+        signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz")
 
 
 def test_a_second_signature_helps(signed: Place, tmp_path: Path) -> None:
     lines = signed.signers.path.read_text().splitlines(keepends=True)
     signed.signers.path.write_text("".join(line for line in lines if not line.startswith("ci@")))
-    signed.blobs.create(f"{layout.signatures(ArtifactId('shop', '1'))}junk.sig", b"junk")
-    signed.store(signed.signers.key("ann")).sign("shop", "1", who="ann")
-    assert signed.store().fetch("shop", "1", tmp_path / "got.tgz").is_file()
+    signed.blobs.create(f"{keys.signatures(ArtifactId('shop', '1'))}junk.sig", b"junk")
+    signed.store(signed.signers.key("ann")).artifacts.sign("shop", "1", by=Actor("ann"))
+    assert signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz").is_file()
 
 
 class Forgetful(MemoryBlobs):
@@ -293,36 +294,36 @@ def test_who_signs_and_loses_the_reply_has_signed(signers: Signers, one: Path) -
     made = Place(signers, SIGNED)
     made.blobs = Forgetful()
     store = made.store(signers.allow("ann"))
-    store.publish(one, who="ann")
-    assert store.sign("shop", "1", who="ann").by == "ann@example.com"
-    assert store.notary.signature(store.artifact("shop", "1"))
-    assert store.promote("shop", "1", "staging", who="ann").changed
+    store.artifacts.publish(one, by=Actor("ann"))
+    assert store.artifacts.sign("shop", "1", by=Actor("ann")).by == "ann@example.com"
+    assert store.notary.signature(store.artifacts.get("shop", "1"))
+    assert store.stages.promote("shop", "1", "staging", by=Actor("ann")).changed
 
 
 def test_a_signature_of_another_version_is_none(signed: Place, tmp_path: Path) -> None:
-    first, second = (layout.signatures(ArtifactId("shop", version)) for version in "12")
+    first, second = (keys.signatures(ArtifactId("shop", version)) for version in "12")
     for key in list(signed.blobs.keys(first)):
         signed.blobs.delete(key)
     for key in list(signed.blobs.keys(second)):
         signed.blobs.create(key.replace(second, first), signed.blobs.get(key))
     with pytest.raises(VerificationError, match="about another version: 2"):
-        signed.store().fetch("shop", "1", tmp_path / "got.tgz")
+        signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz")
 
 
 def test_a_key_for_artifacts_promotes_nothing(signed: Place) -> None:
     with pytest.raises(VerificationError, match="another purpose"):
-        signed.store(signed.signers.key("ci")).promote("shop", "1", "staging", who="ci")
+        signed.store(signed.signers.key("ci")).stages.promote("shop", "1", "staging", by=Actor("ci"))
 
 
 def approve(place: Place, *names: str, stage: str = "production") -> None:
     for name in names:
         key = place.signers.key(name)
-        place.store(key).approve("shop", "1", stage, who=name)
+        place.store(key).stages.approve("shop", "1", stage, by=Actor(name))
 
 
 def on_staging(ruled: Place) -> Store:
     ann = ruled.store(ruled.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
     released(ann, "1", "staging")
     ruled.signers.allow("bob")
     return ann
@@ -333,7 +334,7 @@ def test_the_way_to_production(ruled: Place) -> None:
     refused = [
         (
             "1 was never on staging; 1 has 0 of 2 approvals",
-            lambda: ann.promote("shop", "1", "staging", who="ann"),
+            lambda: ann.stages.promote("shop", "1", "staging", by=Actor("ann")),
         ),
         ("never released there", lambda: released(ann, "1", "staging", outcome="undone", operation="first")),
         ("not healthy as web", lambda: released(ann, "1", "staging")),
@@ -342,11 +343,11 @@ def test_the_way_to_production(ruled: Place) -> None:
         (r"1 has 1 of 2 approvals", lambda: (ruled.signers.allow("bob"), approve(ruled, "bob"))),
     ]
     for says, then in refused:
-        with pytest.raises(RefusedError, match=says) as error:
-            ann.promote("shop", "1", "production", who="ann")
+        with pytest.raises(PolicyViolationError, match=says) as error:
+            ann.stages.promote("shop", "1", "production", by=Actor("ann"))
         assert "--reason" in error.value.hint
         then()
-    assert ann.promote("shop", "1", "production", who="ann").state.overrode == ()
+    assert ann.stages.promote("shop", "1", "production", by=Actor("ann")).state.overrode == ()
 
 
 def walk(url: str, signers: Signers, one: Path) -> None:
@@ -354,14 +355,14 @@ def walk(url: str, signers: Signers, one: Path) -> None:
     policy = msgspec.structs.replace(RULES, require_released=False, approvals=1)
     trust = Trust(policy=policy, policy_digest="d" * 64, signers=signers.path, key=signers.allow("ann"))
     ann, reader = open_store(url, trust), open_store(url, Trust(policy=policy, signers=signers.path))
-    ann.publish(one, who="ann")
-    ann.sign("shop", "1", who="ann")
-    ann.promote("shop", "1", "staging", who="ann")
-    with pytest.raises(RefusedError, match="0 of 1 approvals"):
-        ann.promote("shop", "1", "production", who="ann")
-    ann.approve("shop", "1", "production", who="ann")
-    ann.promote("shop", "1", "production", who="ann")
-    found = reader.promoted("shop", "production")
+    ann.artifacts.publish(one, by=Actor("ann"))
+    ann.artifacts.sign("shop", "1", by=Actor("ann"))
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    with pytest.raises(PolicyViolationError, match="0 of 1 approvals"):
+        ann.stages.promote("shop", "1", "production", by=Actor("ann"))
+    ann.stages.approve("shop", "1", "production", by=Actor("ann"))
+    ann.stages.promote("shop", "1", "production", by=Actor("ann"))
+    found = reader.stages.head_with_link("shop", "production")
     assert found is not None
     assert found[0].approved_by == ("ann@example.com",)
     checks = list(audit.everything(reader, trust, "shop", every=True))
@@ -379,31 +380,33 @@ def test_the_way_to_production_on_s3(signers: Signers, one: Path, s3_url: str) -
 
 
 def test_a_record_that_names_other_bytes_than_the_stage_is_noticed(signed: Place) -> None:
-    signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
-    record = signed.store().artifact("shop", "1")
-    other = msgspec.structs.replace(record, digest=signed.store().artifact("shop", "2").digest)
-    signed.replace(layout.record(ArtifactId("shop", "1")), msgspec.json.encode(other))
+    signed.store(signed.signers.key("ann")).stages.promote("shop", "1", "staging", by=Actor("ann"))
+    record = signed.store().artifacts.get("shop", "1")
+    other = msgspec.structs.replace(record, digest=signed.store().artifacts.get("shop", "2").digest)
+    signed.replace(keys.record(ArtifactId("shop", "1")), msgspec.json.encode(other))
     with pytest.raises(VerificationError, match=f"says that 1 is {record.digest}, its record {other.digest}"):
-        signed.without_rules().promoted("shop", "staging")
+        signed.without_rules().stages.head_with_link("shop", "staging")
 
 
 def test_two_keys_of_one_person_are_one_approval(ruled: Place) -> None:
     ann = on_staging(ruled)
     approve(ruled, "ann")
-    ruled.store(ruled.signers.allow("ann", key="second")).approve("shop", "1", "production", who="ann")
-    with pytest.raises(RefusedError, match="1 of 2 approvals"):
-        ann.promote("shop", "1", "production", who="ann")
+    ruled.store(ruled.signers.allow("ann", key="second")).stages.approve(
+        "shop", "1", "production", by=Actor("ann")
+    )
+    with pytest.raises(PolicyViolationError, match="1 of 2 approvals"):
+        ann.stages.promote("shop", "1", "production", by=Actor("ann"))
 
 
 def test_an_approval_is_for_one_stage_and_one_version(ruled: Place) -> None:
     ann = on_staging(ruled)
     approve(ruled, "ann", "bob", stage="staging")
-    digest = ann.artifact("shop", "1").digest
-    source, target = (layout.approvals("shop", stage, digest) for stage in ("staging", "production"))
+    digest = ann.artifacts.get("shop", "1").digest
+    source, target = (keys.approvals("shop", stage, digest) for stage in ("staging", "production"))
     for key in list(ruled.blobs.keys(source)):
         ruled.blobs.create(key.replace(source, target), ruled.blobs.get(key))
-    with pytest.raises(RefusedError, match="0 of 2 approvals"):
-        ann.promote("shop", "1", "production", who="ann")
+    with pytest.raises(PolicyViolationError, match="0 of 2 approvals"):
+        ann.stages.promote("shop", "1", "production", by=Actor("ann"))
 
 
 def test_an_approval_by_an_unknown_key_is_not_stored_and_not_counted(ruled: Place) -> None:
@@ -412,14 +415,14 @@ def test_an_approval_by_an_unknown_key_is_not_stored_and_not_counted(ruled: Plac
         approve(ruled, "eve")
     eve = Store(ruled.blobs, trust=Trust(policy=Policy(), key=ruled.signers.key("eve")))
     for who in ("ann", "bob"):
-        eve.approve("shop", "1", "production", who=who)
-    with pytest.raises(RefusedError, match="0 of 2 approvals"):
-        ann.promote("shop", "1", "production", who="ann")
+        eve.stages.approve("shop", "1", "production", by=Actor(who))
+    with pytest.raises(PolicyViolationError, match="0 of 2 approvals"):
+        ann.stages.promote("shop", "1", "production", by=Actor("ann"))
 
 
 def test_an_override_is_recorded(ruled: Place) -> None:
     ann = ruled.store(ruled.signers.key("ann"))
-    change = ann.promote("shop", "1", "production", who="ann", reason="the site is down")
+    change = ann.stages.promote("shop", "1", "production", by=Actor("ann"), override="the site is down")
     assert (change.state.overrode, change.state.reason) == (("order", "approvals"), "the site is down")
     checks = audit.everything(ruled.store(), trust_of(ruled), "shop")
     notes = [note for check in checks for note in check.notes]
@@ -430,59 +433,61 @@ def test_a_reason_overrides_only_what_refuses(ruled: Place) -> None:
     on_staging(ruled)
     approve(ruled, "ann", "bob")
     ann = ruled.store(ruled.signers.key("ann"))
-    state = ann.promote("shop", "1", "production", who="ann", reason="to be sure").state
+    state = ann.stages.promote("shop", "1", "production", by=Actor("ann"), override="to be sure").state
     assert (state.overrode, state.reason) == ((), "")
 
 
 def test_no_reason_replaces_the_signature_of_the_entry(ruled: Place) -> None:
     with pytest.raises(UsageError, match="no key is named"):
-        ruled.store().promote("shop", "1", "production", who="ann", reason="the site is down")
+        ruled.store().stages.promote("shop", "1", "production", by=Actor("ann"), override="the site is down")
 
 
 def test_a_rollback_needs_no_approvals(ruled: Place) -> None:
     ann = ruled.store(ruled.signers.key("ann"))
     for version in "12":
-        ann.promote("shop", version, "production", who="ann", reason="no time")
-    state = ann.rollback("shop", "production", who="ann", why="500s").state
+        ann.stages.promote("shop", version, "production", by=Actor("ann"), override="no time")
+    state = ann.stages.rollback("shop", "production", by=Actor("ann"), why="500s").state
     assert (state.version, state.overrode) == ("1", ())
 
 
 def test_a_rollback_goes_to_nothing_that_only_eve_put_there(ruled: Place) -> None:
-    ruled.without_rules().promote("shop", "1", "production", who="ann")
+    ruled.without_rules().stages.promote("shop", "1", "production", by=Actor("ann"))
     ann = ruled.store(ruled.signers.key("ann"))
-    ann.promote("shop", "2", "production", who="ann", reason="no time")
-    with pytest.raises(RefusedError, match="no entry that put 1 on production has a valid signature"):
-        ann.rollback("shop", "production", who="ann")
-    assert ann.rollback("shop", "production", who="ann", reason="it was me").state.overrode == ("signed",)
+    ann.stages.promote("shop", "2", "production", by=Actor("ann"), override="no time")
+    with pytest.raises(PolicyViolationError, match="no entry that put 1 on production has a valid signature"):
+        ann.stages.rollback("shop", "production", by=Actor("ann"))
+    assert ann.stages.rollback(
+        "shop", "production", by=Actor("ann"), override="it was me"
+    ).state.overrode == ("signed",)
 
 
 def test_a_dirty_version_reaches_no_protected_stage(ruled: Place, tmp_path: Path) -> None:
     ann = ruled.store(ruled.signers.key("ann"))
-    ann.publish(tgz(tmp_path, version="3+dirty.1"), who="ann")
-    ann.sign("shop", "3+dirty.1", who="ann")
-    assert ann.promote("shop", "3+dirty.1", "staging", who="ann").changed
-    with pytest.raises(RefusedError, match="packed from a tree with changes"):
-        ann.promote("shop", "3+dirty.1", "production", who="ann")
+    ann.artifacts.publish(tgz(tmp_path, version="3+dirty.1"), by=Actor("ann"))
+    ann.artifacts.sign("shop", "3+dirty.1", by=Actor("ann"))
+    assert ann.stages.promote("shop", "3+dirty.1", "staging", by=Actor("ann")).changed
+    with pytest.raises(PolicyViolationError, match="packed from a tree with changes"):
+        ann.stages.promote("shop", "3+dirty.1", "production", by=Actor("ann"))
 
 
 def test_a_tree_with_changes_is_known_from_the_manifest_too(ruled: Place, tmp_path: Path) -> None:
     ann = ruled.store(ruled.signers.key("ann"))
-    ann.publish(tgz(tmp_path, version="3", dirty=True), who="ann")
-    assert ann.artifact("shop", "3").dirty
-    with pytest.raises(RefusedError, match="packed from a tree with changes"):
-        ann.promote("shop", "3", "production", who="ann")
+    ann.artifacts.publish(tgz(tmp_path, version="3", dirty=True), by=Actor("ann"))
+    assert ann.artifacts.get("shop", "3").dirty
+    with pytest.raises(PolicyViolationError, match="packed from a tree with changes"):
+        ann.stages.promote("shop", "3", "production", by=Actor("ann"))
 
 
 def test_the_policy_asks_about_the_last_stay_on_the_stage_before(ruled: Place) -> None:
     ann = on_staging(ruled)
     approve(ruled, "ann", "bob")
-    ann.promote("shop", "2", "staging", who="ann")
-    ann.rollback("shop", "staging", who="ann")
-    with pytest.raises(RefusedError, match="it was never released there"):
-        ann.promote("shop", "1", "production", who="ann")
-    ann.freeze("shop", "staging", who="ann", why="sale")
+    ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    ann.stages.rollback("shop", "staging", by=Actor("ann"))
+    with pytest.raises(PolicyViolationError, match="it was never released there"):
+        ann.stages.promote("shop", "1", "production", by=Actor("ann"))
+    ann.stages.freeze("shop", "staging", by=Actor("ann"), why="sale")
     released(ann, "1", "staging", operation="again", release="r2")
-    assert ann.promote("shop", "1", "production", who="ann").changed
+    assert ann.stages.promote("shop", "1", "production", by=Actor("ann")).changed
 
 
 @pytest.mark.parametrize("policy", [Policy(), RULES])
@@ -490,10 +495,10 @@ def test_an_unknown_stage_is_refused_where_the_stages_are_named(ruled: Place, po
     store = ruled.store(ruled.signers.key("ann"), policy)
     if policy.stages:
         with pytest.raises(UsageError, match="prodution is not among") as error:
-            store.promote("shop", "1", "prodution", who="ann", reason="really")
+            store.stages.promote("shop", "1", "prodution", by=Actor("ann"), override="really")
         assert error.value.hint == "did you mean production?"
     else:
-        assert store.promote("shop", "1", "prodution", who="ann").changed
+        assert store.stages.promote("shop", "1", "prodution", by=Actor("ann")).changed
 
 
 def problems(place: Place, *, every: bool = True) -> list[str]:
@@ -504,7 +509,7 @@ def problems(place: Place, *, every: bool = True) -> list[str]:
 def test_an_audit_of_what_is_right(ruled: Place) -> None:
     ann = on_staging(ruled)
     approve(ruled, "ann", "bob")
-    ann.promote("shop", "1", "production", who="ann")
+    ann.stages.promote("shop", "1", "production", by=Actor("ann"))
     checks = list(audit.everything(ruled.store(), trust_of(ruled), "shop", every=True))
     assert [check.what for check in checks] == [
         "shop production",
@@ -522,8 +527,8 @@ def test_an_audit_of_what_is_right(ruled: Place) -> None:
 
 def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
     ann = on_staging(ruled)
-    ruled.replace(archive_key(ann.artifact("shop", "2")), b"evil")
-    ruled.without_rules().promote("shop", "2", "staging", who="eve")
+    ruled.replace(archive_key(ann.artifacts.get("shop", "2")), b"evil")
+    ruled.without_rules().stages.promote("shop", "2", "staging", by=Actor("eve"))
     released(ruled.without_rules(), "2", "staging", digest="e" * 64, operation="eve")
     found = "\n".join(problems(ruled))
     for part in (
@@ -536,9 +541,9 @@ def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
 
 def test_an_audit_of_damage_goes_on(ruled: Place) -> None:
     on_staging(ruled)
-    ruled.replace(layout.record(ArtifactId("shop", "2")), b"junk")
-    ruled.blobs.delete(archive_key(ruled.store().artifact("shop", "1")))
-    ruled.replace(layout.entry("shop", "staging", 1), b"junk")
+    ruled.replace(keys.record(ArtifactId("shop", "2")), b"junk")
+    ruled.blobs.delete(archive_key(ruled.store().artifacts.get("shop", "1")))
+    ruled.replace(keys.entry("shop", "staging", 1), b"junk")
     found = "\n".join(problems(ruled))
     for part in (
         "entry 1 of shop staging can't be read",
@@ -549,9 +554,9 @@ def test_an_audit_of_damage_goes_on(ruled: Place) -> None:
 
 
 def test_an_audit_tells_what_was_done_before_there_were_rules(signed: Place) -> None:
-    signed.without_rules().promote("shop", "1", "staging", who="ann")
-    signed.without_rules().promote("shop", "2", "staging", who="ann")
-    signed.store(signed.signers.key("ann")).promote("shop", "1", "staging", who="ann")
+    signed.without_rules().stages.promote("shop", "1", "staging", by=Actor("ann"))
+    signed.without_rules().stages.promote("shop", "2", "staging", by=Actor("ann"))
+    signed.store(signed.signers.key("ann")).stages.promote("shop", "1", "staging", by=Actor("ann"))
     checks = audit.everything(signed.store(), trust_of(signed), "shop")
     notes = [note for check in checks for note in check.notes]
     assert notes == ["entries 1-2 made without rules", "entries 1-2 from before the first valid signature"]
@@ -564,9 +569,9 @@ def test_reading_needs_no_key_and_never_writes(ruled: Place) -> None:
     on_staging(ruled)
     before = sorted(ruled.blobs.keys("shop/"))
     problems(ruled)
-    ruled.store().stage("shop", "staging")
+    ruled.store().stages.head("shop", "staging")
     with pytest.raises(FapError):
-        ruled.store().promote("shop", "1", "production", who="ann")
+        ruled.store().stages.promote("shop", "1", "production", by=Actor("ann"))
     assert sorted(ruled.blobs.keys("shop/")) == before
 
 
@@ -574,56 +579,58 @@ def test_a_promotion_that_loses_against_gc_is_taken_back_by_a_signed_entry(
     signed: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
     create = signed.blobs.create
-    mark = layout.removal(ArtifactId("shop", "2"), "f" * 32)
+    mark = keys.removal(ArtifactId("shop", "2"), "f" * 32)
 
     def marked_at_the_same_moment(key: str, *content: Any) -> None:
         create(key, *content)
-        if key == layout.entry("shop", "staging", 2):
-            by = removal.By(who="gc", at=START, ci="", operation="f" * 32)
-            create(mark, removal.encode(removal.Removal(app="shop", version="2", by=by)))
+        if key == keys.entry("shop", "staging", 2):
+            by = Stamp(who="gc", at=START, ci="", operation="f" * 32)
+            create(mark, removals.encode(removals.Removal(app="shop", version="2", by=by)))
 
     monkeypatch.setattr(signed.blobs, "create", marked_at_the_same_moment)
     with pytest.raises(StoreError, match="was removed by `fapstore gc` of gc"):
-        ann.promote("shop", "2", "staging", who="ann")
-    last = next(signed.store().newest_first("shop", "staging"))
+        ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    last = next(signed.store().stages.log("shop", "staging").newest_first())
     assert (last.state.number, last.state.action, last.state.version) == (3, "rollback", "1")
     assert last.state.policy == "d" * 64
     assert signed.store().notary.entry_signed_by(last) == ("ann@example.com",)
-    found = signed.store().promoted("shop", "staging")
+    found = signed.store().stages.head_with_link("shop", "staging")
     assert found
     assert found[0].version == "1"
 
 
 def test_entries_without_a_key_do_not_make_gc_remove_what_a_stage_runs(signed: Place, tmp_path: Path) -> None:
     for version in "3456":
-        signed.without_rules().publish(tgz(tmp_path, version=version), who="ci")
+        signed.without_rules().artifacts.publish(tgz(tmp_path, version=version), by=Actor("ci"))
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
-    ann.promote("shop", "2", "staging", who="ann")
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
     for version in "3456" * 2:
-        signed.without_rules().promote("shop", version, "staging", who="eve")
+        signed.without_rules().stages.promote("shop", version, "staging", by=Actor("eve"))
     collector = Store(
         signed.blobs, trust=trust_of(signed), clock=lambda: datetime.now(UTC) + timedelta(days=99)
     )
-    done = collector.gc(collector.plan_gc("shop", Rules(keep=2)), who="gc", wait=lambda: None)
+    done = run_gc(collector, plan_gc(collector, "shop", Retention(keep=2)), by=Actor("gc"), wait=lambda: None)
     assert done.removed == ("3", "4")
-    assert ann.rollback("shop", "staging", to="1", who="ann").changed
-    assert ann.promoted("shop", "staging") is not None
-    ann.fetch("shop", "2", tmp_path / "got.tgz")
+    assert ann.stages.rollback("shop", "staging", to="1", by=Actor("ann")).changed
+    assert ann.stages.head_with_link("shop", "staging") is not None
+    ann.artifacts.fetch("shop", "2", tmp_path / "got.tgz")
 
 
 def test_a_forged_entry_that_breaks_the_chain_keeps_nobody_from_going_back(
     signed: Place,
 ) -> None:
     ann = signed.store(signed.signers.key("ann"))
-    ann.promote("shop", "1", "staging", who="ann")
-    ann.promote("shop", "2", "staging", who="ann")
-    forged = msgspec.structs.replace(ann.stage("shop", "staging"), number=3, previous="0" * 64, version="1")
-    signed.blobs.create(layout.entry("shop", "staging", 3), promotion.encode(forged))
-    assert ann.rollback("shop", "staging", to="1", who="ann").state.number == 4
-    assert ann.promote("shop", "2", "staging", who="ann").state.number == 5
-    assert ann.stage("shop", "staging") is not None
+    ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    forged = msgspec.structs.replace(
+        ann.stages.head("shop", "staging"), number=3, previous="0" * 64, version="1"
+    )
+    signed.blobs.create(keys.entry("shop", "staging", 3), log_rules.encode(forged))
+    assert ann.stages.rollback("shop", "staging", to="1", by=Actor("ann")).state.number == 4
+    assert ann.stages.promote("shop", "2", "staging", by=Actor("ann")).state.number == 5
+    assert ann.stages.head("shop", "staging") is not None
     with pytest.raises(VerificationError, match="the entry before 3 was changed"):
-        ann.history("shop", "staging")
+        ann.stages.history("shop", "staging")

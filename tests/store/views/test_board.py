@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
-from artifact_store.records.release import HostOutcome, Outcome, ReleaseRecord
+from artifact_store.records.releases import HostOutcome, Outcome, ReleaseRecord
 from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store
 from artifact_store.views import board
-from artifact_store.views.board import Board, Stage
+from artifact_store.views.board import Board, StageCard
 from tests.parts.fapstore_command import Cli
 from tests.parts.git_clone import clone, commit
 from tests.parts.tgz import tgz
@@ -41,14 +42,14 @@ class Shop:
 
     def push(self, version: str, commit: str = "a" * 40, who: str = "ci", ci: str = "") -> None:
         self.at += timedelta(hours=1)
-        self.store.publish(tgz(self.folder, version=version, commit=commit), who, ci)
+        self.store.artifacts.publish(tgz(self.folder, version=version, commit=commit), by=Actor(who, ci))
 
     def promote(self, version: str, stage: str, source: str = "", why: str = "", who: str = "ann") -> None:
         self.at += timedelta(hours=1)
-        self.store.promote("shop", version, stage, who=who, source=source, why=why)
+        self.store.stages.promote("shop", version, stage, by=Actor(who), source=source, why=why)
 
     def released(self, stage: str, role: str, outcome: Outcome, release: str) -> None:
-        state = self.store.stage("shop", stage)
+        state = self.store.stages.head("shop", stage)
         assert state
         self.at += timedelta(minutes=1)
         record = ReleaseRecord(
@@ -69,10 +70,10 @@ class Shop:
             ci="",
             operation=release.replace("-", "0") * 2,
         )
-        self.store.record_release(record)
+        self.store.records.add_release(record)
 
     def board(self, policy: Policy | None = None, repository: Path = Path("/")) -> Board:
-        return board.look(self.store, policy or Policy(), "shop", repository, check=False)
+        return board.load(self.store, policy or Policy(), "shop", repository, check=False)
 
     def page(self) -> str:
         return board.page(self.board(), NOW)
@@ -102,7 +103,7 @@ class Page(HTMLParser):
         return [attrs[name] for found, attrs in self.elements if found == tag and name in attrs]
 
 
-def named(found: Board, name: str) -> Stage:
+def named(found: Board, name: str) -> StageCard:
     return next(stage for stage in found.stages if stage.name == name)
 
 
@@ -129,7 +130,7 @@ def test_a_freeze_is_no_arrival(shop: Shop) -> None:
     shop.promote("1", "production")
     arrived = shop.at
     shop.at += timedelta(hours=3)
-    shop.store.freeze("shop", "production", who="bob", why="until monday")
+    shop.store.stages.freeze("shop", "production", by=Actor("bob"), why="until monday")
     found = named(shop.board(), "production")
     assert found.arrival
     assert found.arrival.at == arrived
@@ -209,7 +210,7 @@ def hostile(shop: Shop) -> Iterator[str]:
     shop.push("1", who=HOSTILE, ci="javascript:alert(1)")
     shop.promote("1", "staging", why=HOSTILE, who=HOSTILE)
     yield shop.page()
-    shop.store.freeze("shop", "staging", who=HOSTILE, why=HOSTILE, ci="javascript:alert(1)")
+    shop.store.stages.freeze("shop", "staging", by=Actor(HOSTILE, "javascript:alert(1)"), why=HOSTILE)
     yield shop.page()
 
 

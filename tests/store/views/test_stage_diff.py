@@ -115,4 +115,4 @@ def test_what_is_no_commit_here_is_not_asked_of_git(clone: Path, id_: str) -> No
     there = commit(clone, "One")
     assert commits.between(id_, there, clone) is None
     assert commits.between(there, id_, clone) is None
-    assert commits.between(there, there, clone) == commits.Between((), ())
+    assert commits.between(there, there, clone) == commits.Divergence((), ())

@@ -13,8 +13,7 @@ from typing import Literal
 import msgspec
 
 from artifact_store.core.errors import VerificationError
-from artifact_store.records import envelope
-from artifact_store.records import keys as layout
+from artifact_store.records import envelope, keys
 
 Outcome = Literal["healthy", "failed", "undone", "partly", "unknown"]
 """`healthy`: published, and its gate passed; `failed`: not published, the old release runs on; `undone`:
@@ -76,7 +75,7 @@ def not_healthy(records: Iterable[ReleaseRecord], digest: str, entries: Collecti
 
 def key(record: ReleaseRecord) -> str:
     """Where the record lies; raises UsageError if a name in it can't be part of a key."""
-    return layout.release(record.app, record.stage, record.role, record.at, record.entry, record.operation)
+    return keys.release(record.app, record.stage, record.role, record.at, record.entry, record.operation)
 
 
 def encode(record: ReleaseRecord) -> bytes:

@@ -5,26 +5,13 @@ Whoever makes a stage refer to a version looks for marks after having written th
 logs after having written its marks: one of the two sees the other.
 """
 
-from datetime import datetime
-
 import msgspec
 
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
-from artifact_store.records import keys as layout
-
-
-class By(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of gc."""
-
-    who: str
-    at: datetime
-    """When it began, in UTC, by its own clock."""
-    ci: str
-    """The URL of the CI run, or empty."""
-    operation: str
-    """Its random id."""
+from artifact_store.records import keys
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +19,8 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
     app: str
     version: str
-    by: By
+    by: Stamp
+    """Of that run; its time is when it began."""
 
 
 def encode(removal: Removal) -> bytes:
@@ -47,7 +35,7 @@ def find(blobs: Blobs, artifact: ArtifactId) -> Removal | None:
     """
     if not blobs.can_list:
         return None
-    for key in blobs.keys(layout.removals(artifact)):
+    for key in blobs.keys(keys.removals(artifact)):
         try:
             data = blobs.get(key)
         except NotFoundError:

@@ -15,8 +15,7 @@ import msgspec
 
 from artifact_store.blobs.protocol import Blobs, keep
 from artifact_store.core.errors import VerificationError
-from artifact_store.records import envelope
-from artifact_store.records import keys as layout
+from artifact_store.records import envelope, keys
 
 _THREADS = 4
 
@@ -64,26 +63,26 @@ def latest(blobs: Blobs, app: str, stage: str, role: str, host: str) -> HostReco
 
     Raises VerificationError for what is no record.
     """
-    found = _last_of_each(blobs, layout.host(app, stage, role, host))
+    found = _last_of_each(blobs, keys.host(app, stage, role, host))
     return found[0] if found else None
 
 
 def all_latest(blobs: Blobs, app: str, stage: str, role: str | None = None) -> tuple[HostRecord, ...]:
     """Where each host of a stage, or of one of its roles, stands; by role and host. Raises as `latest`."""
-    found = _last_of_each(blobs, layout.hosts(app, stage, role))
+    found = _last_of_each(blobs, keys.hosts(app, stage, role))
     return tuple(sorted(found, key=lambda record: (record.role, record.host)))
 
 
 def key(record: HostRecord) -> str:
     """Where the record lies; raises UsageError if a name in it can't be part of a key."""
-    folder = layout.host(record.app, record.stage, record.role, record.host)
-    return layout.host_record(folder, record.entry, record.at, record.operation)
+    folder = keys.host(record.app, record.stage, record.role, record.host)
+    return keys.host_record(folder, record.entry, record.at, record.operation)
 
 
 def _last_of_each(blobs: Blobs, prefix: str) -> list[HostRecord]:
     last: dict[str, str] = {}
     for found in blobs.keys(prefix):
-        if folder := layout.host_folder(found):
+        if folder := keys.host_folder(found):
             last[folder] = max(found, last.get(folder, ""))
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda found: _decode(blobs.get(found), found), last.values()))

@@ -7,7 +7,7 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId, check_digest, check_operation
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
-from artifact_store.records import keys as layout
+from artifact_store.records import keys
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,15 +47,15 @@ def published(record: ArtifactRecord, *, created: bool) -> Published:
 def find(blobs: Blobs, artifact: ArtifactId) -> ArtifactRecord | None:
     """The record of a version, or None if there is none; raises as `decode`."""
     try:
-        data = blobs.get(layout.record(artifact))
+        data = blobs.get(keys.record(artifact))
     except NotFoundError:
         return None
     return decode(data, artifact)
 
 
-def key(record: ArtifactRecord) -> str:
+def archive_key(record: ArtifactRecord) -> str:
     """Where the bytes of a version lie."""
-    return layout.archive(ArtifactId(record.app, record.version), record.digest, record.operation)
+    return keys.archive(ArtifactId(record.app, record.version), record.digest, record.operation)
 
 
 def encode(record: ArtifactRecord) -> bytes:

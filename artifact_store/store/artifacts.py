@@ -1,0 +1,140 @@
+"""The versions in a store: publish, find, download and sign them."""
+
+import difflib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.download import download
+from artifact_store.blobs.protocol import Blobs, Link, Sink
+from artifact_store.core.actor import Actor, Stamp
+from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.records import artifacts, keys, removals
+from artifact_store.records.artifacts import ArtifactRecord, Published
+from artifact_store.records.removals import Removal
+from artifact_store.store import publish
+from artifact_store.store.publish import Upload
+from artifact_store.trust.signatures import Notary, Signature, SignedStatement
+
+_EXPIRES = timedelta(hours=1)
+
+
+class Artifacts:
+    """The versions of all apps in a store."""
+
+    def __init__(self, blobs: Blobs, notary: Notary, stamp: Callable[[Actor], Stamp]) -> None:
+        self._blobs = blobs
+        self._notary = notary
+        self._stamp = stamp
+
+    def publish(self, artifact: Path | Upload, by: Actor) -> Published:
+        """Store an artifact, and the evidence beside its file, under the app and version it names.
+
+        The record is written last: until then the version does not exist, and a killed push leaves only
+        bytes that gc removes. The same bytes again are no error. Raises VerificationError if the
+        file is no whole artifact, or the provenance is another's; ConflictError if the version has other
+        bytes.
+        """
+        if isinstance(artifact, Path):
+            with publish.open_upload(artifact) as upload:
+                return self.publish(upload, by)
+        return publish.publish(self._blobs, artifact, self._stamp(by))
+
+    def get(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version; raises NotFoundError, naming versions like it, if there is none."""
+        record = artifacts.find(self._blobs, ArtifactId(app, version))
+        if record is None:
+            raise self._no_version(app, version)
+        return record
+
+    def usable(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version that gc has not removed; raises NotFoundError, or StoreError if it has."""
+        record = self.get(app, version)
+        if removal := self.removal(app, version):
+            raise removals.refusal(removal)
+        return record
+
+    def removal(self, app: str, version: str) -> Removal | None:
+        """Which run of gc removed, or is about to remove, the bytes of a version; None where none did."""
+        return removals.find(self._blobs, ArtifactId(app, version))
+
+    def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
+        """The records of all versions of an app, or of the `last` ones, the oldest push first.
+
+        Each is read with a request of its own, four at a time.
+        """
+        pushed = sorted(
+            (blob.modified, version)
+            for blob in self._blobs.listing(keys.artifacts(app))
+            if (version := keys.recorded_version(blob.key))
+        )
+        with ThreadPoolExecutor(4) as pool:
+            wanted = pushed if last is None else pushed[-last:]
+            records = pool.map(lambda each: artifacts.find(self._blobs, ArtifactId(app, each[1])), wanted)
+            present = [record for record in records if record]
+        return tuple(sorted(present, key=lambda record: (record.at, record.version)))
+
+    def versions(self, app: str) -> tuple[str, ...]:
+        """The names of all versions of an app, in no order."""
+        below = self._blobs.keys(keys.artifacts(app))
+        return tuple(version for version in map(keys.recorded_version, below) if version)
+
+    def apps(self) -> tuple[str, ...]:
+        """The names of all apps."""
+        return tuple(name for name in self._blobs.folders("") if keys.is_app(name))
+
+    def fetch(self, app: str, version: str, to: Path) -> Path:
+        """Download a version to the file `to`, or into the folder `to`; return the file's path.
+
+        Nobody sees the file before its sha256 was checked. A file that is there with the same bytes is
+        left as it is; one with other bytes is an error (UsageError). Raises VerificationError if signatures
+        are demanded and it has no valid one.
+        """
+        record = self.usable(app, version)
+        self._notary.check_artifact(record)
+        target = to / ArtifactId(app, version).file_name if to.is_dir() else to
+        download(self._blobs, artifacts.archive_key(record), record.digest, target)
+        return target
+
+    def read(self, record: ArtifactRecord, sink: Sink) -> None:
+        """Write the bytes that are stored as a version to `sink`, unchecked; NotFoundError if none are."""
+        self._blobs.get_to(artifacts.archive_key(record), sink)
+
+    def link(self, app: str, version: str, expires: timedelta = _EXPIRES) -> Link:
+        """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL.
+
+        Raises VerificationError if signatures are demanded and it has no valid one.
+        """
+        return self.link_to(self.usable(app, version), expires)
+
+    def link_to(self, record: ArtifactRecord, expires: timedelta = _EXPIRES, signature: str = "") -> Link:
+        """As `link`; the signature of that name is tried first."""
+        self._notary.check_artifact(record, signature)
+        return self._blobs.link(artifacts.archive_key(record), expires)
+
+    def sign(self, app: str, version: str, by: Actor, digest: str = "") -> SignedStatement:
+        """Sign that a version is the bytes the store says it is, or those with sha256 `digest`.
+
+        Raises VerificationError if the store names other bytes, or nobody would accept the key; UsageError
+        if there is no key, or it can't sign.
+        """
+        record = self.usable(app, version)
+        if digest and digest != record.digest:
+            raise VerificationError(
+                f"{self._blobs.name} says that {app} {version} has sha256 {record.digest}, not {digest}",
+                hint=f"find out who pushed it: fapstore show {app} {version}",
+            )
+        stamp = self._stamp(by)
+        return self._notary.attest(
+            Signature(app=app, version=version, digest=record.digest, who=stamp.who, at=stamp.at)
+        )
+
+    def _no_version(self, app: str, version: str) -> NotFoundError:
+        versions = self.versions(app) if self._blobs.can_list else ()
+        near = difflib.get_close_matches(version, versions, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"fapstore list {app}"
+        if self._blobs.can_list and not versions:
+            return NotFoundError(f"{self._blobs.name} holds no version of {app}", hint="fapstore list")
+        return NotFoundError(f"{self._blobs.name} holds no {app} {version}", hint=hint)
