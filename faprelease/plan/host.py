@@ -19,9 +19,6 @@ from faprelease.plugins.hooks import Context, Plugins
 from faprelease.steps.model import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
 from faprelease.steps.place import Place
 
-REMOVAL = "remove old releases"
-PASSED = "note that all went well"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
@@ -151,7 +148,9 @@ class HostPlanner:
             ("undraining", None),
         )
         note = self._note({"passed": True})
-        step = host_script(PASSED, "release/note", state=self.layout.state, note=note)
+        step = host_script(
+            "note that its checks passed", "release/note", kind="note", state=self.layout.state, note=note
+        )
         return (*phases, Phase(last.name, (*last.steps, step)))
 
     def _host_plan(self, **parts: tuple[Phase, ...]) -> HostPlan:
@@ -238,7 +237,7 @@ class HostPlanner:
         yield self._record(records, event, new, self.previous, "finished")
         outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
         if outdated:
-            yield self._remove(REMOVAL, outdated, forget=True)
+            yield self._remove("remove old releases", outdated, forget=True)
             if self.settings.cache_path:
                 yield self._sweep()
 
@@ -366,6 +365,7 @@ class HostPlanner:
         return host_script(
             title,
             "release/remove",
+            kind="remove",
             stdin="\n".join(releases),
             releases=self.layout.releases,
             records=self.layout.records,

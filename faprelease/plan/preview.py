@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from faprelease.plan.host import PASSED, REMOVAL, Host
+from faprelease.plan.host import Host
 from faprelease.plugins import processes
 from faprelease.steps import wire as script
 from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
@@ -133,20 +133,22 @@ def _host(plan: HostPlan, found: Host, version: str) -> HostPreview:
             line
             for phase in plan.prepare
             for step in phase.steps
-            if step.title.startswith(processes.TITLE) and isinstance(step.stdin, str)
+            if step.kind == "processes" and isinstance(step.stdin, str)
             for line in processes.changes(state.processes, step.stdin)
         ),
         restarts=tuple(
-            title
-            for title in _titles(phase for phase in plan.publish if phase.name == "published")
-            if title != PASSED
+            step.title
+            for phase in plan.publish
+            if phase.name == "published"
+            for step in phase.steps
+            if step.kind != "note"
         ),
         release_command=_titles(plan.once),
         removes=tuple(
             name
             for phase in plan.finish
             for step in phase.steps
-            if step.title == REMOVAL and isinstance(step.stdin, str)
+            if step.kind == "remove" and isinstance(step.stdin, str)
             for name in step.stdin.split()
         ),
         phases=tuple(

@@ -7,7 +7,6 @@ from faprelease.config.settings import Settings
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_script
 
-TITLE = "write what the process manager runs"
 """How the title of a step begins whose standard input is the new configuration."""
 STRIDE = 100
 """How far apart the ports of two process types begin, as foreman has it."""
@@ -61,8 +60,9 @@ def write(settings: Settings, release: str, files: Mapping[str, str]) -> Step:
     """The step that puts `files` (their paths in the release, their texts) into a release, which has to know
     these processes."""
     return host_script(
-        f"{TITLE}: {counted(settings)}",
+        f"write what the process manager runs: {counted(settings)}",
         "release/processes",
+        kind="processes",
         stdin="".join(f"==> {path}\n{files[path]}" for path in sorted(files)),
         release=release,
         names=" ".join(name for name, _, _ in ports(settings)),

@@ -140,7 +140,7 @@ def _step(context: Context, title: str, *scripts: str, limit: int = 60, **variab
         *scripts,
         limit=limit,
         trusted=False,
-        binding=False,
+        kind="other",
         shown=False,
         **whose,
         **variables,

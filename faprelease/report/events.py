@@ -80,6 +80,8 @@ class StepEnded(HostEvent, frozen=True, kw_only=True, tag="step"):
     shown: bool = False
     """What it printed is shown without -v too."""
     next: str = ""
+    fetched: int = 0
+    """How many bytes it fetched."""
 
 
 class HostEnded(HostEvent, frozen=True, kw_only=True, tag="host_ended"):

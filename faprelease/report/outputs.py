@@ -1,7 +1,6 @@
 """The ways in which a run is shown: plain lines, GitHub's groups, a live terminal, JSON."""
 
 import os
-import re
 import secrets
 import sys
 import time
@@ -31,9 +30,6 @@ from faprelease.report.events import (
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-BYTES = re.compile(r"\bdownloaded (\d+) bytes\b")
-"""How a step says what it fetched."""
 
 
 class Lines:
@@ -140,8 +136,7 @@ class Terminal(Lines):
                 self._row(event).coming = event.bytes
             case StepEnded():
                 row = self._row(event)
-                found = BYTES.search(event.output)
-                row.bytes, row.coming = row.bytes + (int(found[1]) if found else 0), 0
+                row.bytes, row.coming = row.bytes + event.fetched, 0
                 row.doing, row.ended = f"{event.phase}: {event.next or event.step}", not event.next
             case Ended():
                 self._live.stop()

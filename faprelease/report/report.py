@@ -99,9 +99,8 @@ class Report:
         """What a host has fetched by now, in bytes."""
         self.tell(Fetched(host=plan.place.host, role=plan.place.role, bytes=count))
 
-    def result(self, plan: HostPlan, phase: Phase, result: Result) -> None:
-        titles = [step.title for step in phase.steps]
-        rest = titles[titles.index(result.step.title) + 1 :] if result.step.title in titles else []
+    def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None:
+        fetched = result.facts.get("fetched", "")
         self.tell(
             StepEnded(
                 host=plan.place.host,
@@ -112,7 +111,8 @@ class Report:
                 seconds=round(result.seconds, 3),
                 output=result.output,
                 shown=result.step.shown,
-                next=rest[0] if rest else "",
+                next=next_step,
+                fetched=int(fetched) if fetched.isdecimal() else 0,
             )
         )
 

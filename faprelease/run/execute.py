@@ -39,7 +39,7 @@ INTERRUPTED = 130
 class Report(Protocol):
     """Who is told what happens, as it happens; called from several threads."""
 
-    def result(self, plan: HostPlan, phase: Phase, result: Result) -> None: ...
+    def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None: ...
 
     def begin_phase(self, name: str) -> None: ...
 
@@ -234,7 +234,7 @@ class _Runner:
         return self._on_all(hosts, lambda host: self._run_host(host, phases[id(host)], last=id(host) in ends))
 
     def _differences(self) -> list[Failure]:
-        """The hosts whose binding step printed something else than the first host's."""
+        """The hosts whose binding step handed over another digest than the first host's."""
         first = next(iter(self._bound.values()), "")
         return [
             Failure(
@@ -405,9 +405,11 @@ class _Runner:
             ended.append(result)
             seconds = self._seconds[phase.name]
             seconds[id(host)] = seconds.get(id(host), 0) + result.seconds
-            self._report.result(host, phase, result)
-            if result.code == 0 and len(ended) < len(work) and work[len(ended)][0] is not phase:
-                self._report.begin_host(host, work[len(ended)][0])
+            following, step = work[len(ended)] if len(ended) < len(work) else (phase, None)
+            next_step = step.title if step and following is phase else ""
+            self._report.result(host, phase, result, next_step=next_step)
+            if result.code == 0 and following is not phase:
+                self._report.begin_host(host, following)
 
         session = self._sessions.of(host)
         try:
@@ -415,7 +417,7 @@ class _Runner:
                 joined(phases), tell, on_fetched=lambda count: self._report.fetched(host, count), last=last
             ):
                 if result.step.binding:
-                    self._bound[host.place] = result.output.rpartition("\n")[2]
+                    self._bound[host.place] = result.facts.get("digest", "")
         except StepFailedError as failed:
             phase, step = work[len(ended) - 1]
             return [Failure(host, phase.name, step.title, failed.result.output, failed.result.code)]

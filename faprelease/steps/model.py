@@ -2,10 +2,11 @@
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from faprelease.steps.layout import Layout
 from faprelease.steps.place import Place
@@ -44,6 +45,11 @@ class Program:
     place: str
 
 
+Kind = Literal["other", "processes", "remove", "note"]
+"""What a step is to those who show a plan: it writes what the process manager runs (as text on its stdin),
+removes releases (an id a line on its stdin), only notes something on the host, or any other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One POSIX sh script on one host, run as a process of its own, with `stdin` as its standard input.
@@ -59,8 +65,9 @@ class Step:
     program: Program | None = None
     limit: int = 60
     trusted: bool = False
+    kind: Kind = "other"
     binding: bool = False
-    """The last line it prints must be the same on all hosts, or nothing is published."""
+    """The `digest` that it hands over must be the same on all hosts, or nothing is published."""
     shown: bool = False
     """What it prints is shown without -v too."""
 
@@ -152,6 +159,8 @@ class Result:
     code: int
     output: str
     seconds: float
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What a trusted step handed over beside its output: `fetched` (bytes), `digest` (sha256)."""
 
 
 def command(title: str, *argv: str, cwd: str = "", limit: int = 60) -> Step:
@@ -166,7 +175,7 @@ def host_script(
     stdin: str | Secret = "",
     limit: int = 60,
     trusted: bool = True,
-    binding: bool = False,
+    kind: Kind = "other",
     shown: bool = False,
     **variables: str,
 ) -> Step:
@@ -177,9 +186,7 @@ def host_script(
     lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
     texts = [read_host_file(f"{name}.sh") for name in names]
     script = "\n".join([*lines, *texts])
-    return Step(
-        title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, binding=binding, shown=shown
-    )
+    return Step(title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, kind=kind, shown=shown)
 
 
 def host_program(

@@ -27,8 +27,8 @@ IDLE_SECONDS = 60
 """After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
 END = b"exit\n"
 """A script that ends the shell."""
-SO_FAR = re.compile(rb"\r(\d{1,15}) bytes so far")
-"""How a step says what it has fetched by now (host/fetch.py): a line for the moment, and no output."""
+FACT = re.compile(rb"\r(fetched|digest) (\w{1,64})")
+"""A line by which a program hands over a value (host/programs/fetch.py); it is no part of the output."""
 BEAT = b":\n"
 """A script that does nothing: its sender lives."""
 
@@ -106,7 +106,9 @@ class Reader:
     steps: int
     done: bool = False
     fetched: int | None = None
-    """How many bytes the step under way says it has fetched; whoever takes notice sets it to None."""
+    """How many bytes the step under way says it has fetched; the reader's owner sets it to None."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What the step under way has handed over by now; at its end, all of it."""
     kept: tuple[str, ...] = ()
     """What the host says of the programs it keeps, in the first phase of a session."""
     stray: bytes = b""
@@ -127,21 +129,25 @@ class Reader:
             if words[0] != self.mark.encode():
                 self._keep(line)
             elif words[1:2] == [b"begin"]:
-                self._output, self._inside = bytearray(), True
+                self._output, self._inside, self.facts = bytearray(), True, {}
                 self.kept = tuple(word.decode(errors="replace") for word in words[2:])
             elif words[1:2] == [b"end"]:
                 number, code, text = int(words[2]), int(words[3]), self._text()
                 self.done = code != 0 or number == self.steps - 1
                 self._output, self._inside = bytearray(), not self.done
                 yield number, code, text
+                self.facts = {}
 
     def said_outside(self) -> str:
         """What `stray` says, for people."""
         return mask(self.stray.decode(errors="replace").strip(), self.secrets)
 
     def _keep(self, line: bytes) -> None:
-        if self._inside and (said := SO_FAR.fullmatch(line)):
-            self.fetched = int(said[1])
+        if self._inside and (fact := FACT.fullmatch(line)):
+            name, value = fact[1].decode(), fact[2].decode()
+            self.facts[name] = value
+            if name == "fetched" and value.isdecimal():
+                self.fetched = int(value)
         elif self._inside:
             self._output += line + b"\n"
         else:

@@ -98,7 +98,9 @@ class HostSession:
                 raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
             for number, code, output in reader.feed(data):
                 now = time.monotonic()
-                results.append(Result(phase.steps[number], code, output, now - began))
+                step = phase.steps[number]
+                facts = reader.facts if step.trusted else {}
+                results.append(Result(step, code, output, now - began, facts))
                 began = now
                 on_result(results[-1])
             self._kept.update(self._session.kept(reader.kept))

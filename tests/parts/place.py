@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faprelease.config.source import ArtifactSource
 from faprelease.plugins import curl
-from faprelease.steps import wire as script
+from faprelease.steps import wire
 from faprelease.steps.layout import Layout
 
 
@@ -38,23 +38,22 @@ class Place:
     def fetch(
         self, url: str, sha256: str, *wrapper: str, cache: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Fetch what is behind the URL, and unpack it."""
+        """Fetch what is behind the URL, and unpack it; its output holds the facts that it hands over too."""
         self.release.mkdir(parents=True)
         self.facts.parent.mkdir(parents=True, exist_ok=True)
         root = str(self.root)
         layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
-        source, options = (
-            ArtifactSource(url=url, digest=sha256, name=url),
-            curl.Options(curl_extract_tgz=True),
-        )
+        source = ArtifactSource(url=url, digest=sha256, name=url)
+        options = curl.Options(curl_extract_tgz=True)
         (step,) = curl.fetch(source, options, str(self.cache) if cache is None else cache, layout, "new")
-        return subprocess.run(
+        done = subprocess.run(
             [*wrapper, "sh", "-c", f"{step.script} 2>&1"],
-            input=script.stdin_of(step, reveal=True),
+            input=wire.stdin_of(step, reveal=True).encode(),
             capture_output=True,
-            text=True,
             env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
         )
+        said = done.stdout.decode().replace("\r", "")
+        return subprocess.CompletedProcess(done.args, done.returncode, said, done.stderr.decode())
 
     def tree(self) -> set[str]:
         """Everything below the root that is not of the download."""

@@ -21,7 +21,7 @@ AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for a network that may be better a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
-SO_FAR = "\r%d bytes so far\n"
+FACT = "\r%s %s\n"
 """A line that is only for the moment: the controller shows it, and keeps it nowhere."""
 
 
@@ -62,7 +62,7 @@ class Curl:
 
         def tell(*_):
             try:
-                os.write(1, (SO_FAR % (self.moved + self._there() - before)).encode())
+                os.write(1, (FACT % ("fetched", self.moved + self._there() - before)).encode())
             except OSError:  # whoever listened is gone: then the shell ends this, and curl with it
                 pass
 
@@ -295,6 +295,7 @@ def run(load, curl, kept, sha256, folder, facts, state):
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, kept, sha256, output)
     print("downloaded %d bytes of %d" % (curl.moved, size(output)))
+    sys.stdout.write(FACT % ("fetched", curl.moved))
     if folder:
         unpack = load("unpack")
         sets = unpack.Sets(state, kept.cache, lambda: load("delta").ends(output))
@@ -303,7 +304,7 @@ def run(load, curl, kept, sha256, folder, facts, state):
             raise FetchError(code)
         if app:
             kept.add(output, app, digest)
-    print("sha256 " + digest)
+    sys.stdout.write(FACT % ("digest", digest))
 
 
 def attempt(*arguments):

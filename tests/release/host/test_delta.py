@@ -81,8 +81,9 @@ def test_what_changed_is_all_that_moves(
     assert holds(warm, EDITED)
     assert said.splitlines() == [
         f"downloaded {site.sent} bytes of {len(new)}",
+        f"fetched {site.sent}",
         "shop 2",
-        f"sha256 {sha256(new)}",
+        f"digest {sha256(new)}",
     ]
     assert site.sent < 90_000 + 5_000 + (32 << 10)
     assert len(site.asked) == 3
@@ -138,7 +139,7 @@ def test_any_server_will_do(
     done = warm.fetch(f"{site.url}{URL}?secret", sha256(new) if known else "")
     assert done.returncode == 0, done.stdout
     assert holds(warm, EDITED)
-    assert done.stdout.splitlines()[-1] == f"sha256 {sha256(new)}"
+    assert done.stdout.splitlines()[-1] == f"digest {sha256(new)}"
     assert "secret" not in done.stdout
     if kind is not whole:
         assert site.sent < 300_000
@@ -161,7 +162,7 @@ def test_an_object_that_is_replaced_in_between(
         assert f"expected {sha256(new)}" in done.stdout
     else:
         assert done.returncode == 0, done
-        assert done.stdout.splitlines()[-1] == f"sha256 {sha256(other)}"
+        assert done.stdout.splitlines()[-1] == f"digest {sha256(other)}"
     assert "fetching it whole" in done.stdout
 
 

@@ -96,8 +96,8 @@ def test_hostile_entries_are_refused_and_leave_nothing(
 ) -> None:
     done = place.unpack(pack(tar(entry("first", b"x"), *entries)))
     assert done.returncode == 65, done
-    assert done.stdout.splitlines()[1].startswith("not an artifact: ")
-    assert done.stdout.count("\n") == 2
+    assert done.stdout.splitlines()[2].startswith("not an artifact: ")
+    assert done.stdout.count("\n") == 3
     assert done.stderr == ""
     assert place.tree() == {"releases", "releases/new"}
     assert not place.facts.exists()
@@ -145,7 +145,7 @@ def test_damage_is_refused_and_leaves_nothing(
 ) -> None:
     done = place.unpack(damage(good(tmp_path)))
     assert done.returncode == 65, done
-    assert done.stdout.splitlines()[1].startswith("not an artifact: ")
+    assert done.stdout.splitlines()[2].startswith("not an artifact: ")
     assert done.stderr == ""
     assert place.tree() == {"releases", "releases/new"}
     assert not place.facts.exists()
@@ -212,7 +212,7 @@ def test_an_artifact_is_unpacked_whole(place: Place, tmp_path: Path) -> None:
     data = good(tmp_path)
     done = place.unpack(data)
     assert done.returncode == 0, done
-    assert done.stdout.splitlines()[1:] == ["shop 1", f"sha256 {sha256(data).hexdigest()}"]
+    assert done.stdout.splitlines()[2:] == ["shop 1", f"digest {sha256(data).hexdigest()}"]
     assert place.tree() >= {"releases/new/app.py", "releases/new/.fap/manifest.json"}
     assert (place.release / "app.py").read_bytes() == b"print('hello')\n" * 5000
     digest = sha256(data).hexdigest()

@@ -102,7 +102,7 @@ def test_bytes_move_while_they_are_fetched(site: Site, tmp_path: Path) -> None:
     (step,) = [event for event in events if event["event"] == "step" and "fetch" in event["step"]]
     assert step["output"].startswith(f"downloaded {len(big)} bytes"), "what was for the moment is gone"
     assert re.search(r"updating: fetch http\S+ and .* [12] s +\d+\.\d kB", said)
-    assert "so far" not in said
+    assert "\rfetched" not in said
 
 
 def test_the_log_holds_everything_and_is_its_owners_alone(site: Site, tmp_path: Path) -> None:

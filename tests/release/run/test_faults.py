@@ -29,7 +29,7 @@ STEPS = [
     ("prepare", "record … as ready"),
     ("publish", "publish: current → …"),
     ("publish", "published"),
-    ("publish", "note that all went well"),
+    ("publish", "note that its checks passed"),
     ("finish", "record …"),
     ("finish", "remove old releases"),
     ("finish", "make room in the cache"),

@@ -268,7 +268,7 @@ class Talkative:
 
     def receive(self, seconds: float) -> bytes:
         time.sleep(0.1)
-        return f"{MARK} begin\n\r7 bytes so far\n".encode()
+        return f"{MARK} begin\n\rfetched 7\n".encode()
 
     def close(self) -> None:
         self.sent = b""
@@ -289,10 +289,12 @@ def test_a_session_that_was_left_in_the_middle_is_lost(session: HostSession) -> 
 
 def test_what_is_for_the_moment_is_no_output() -> None:
     reader = Reader(MARK, (), 1)
-    long = "\r" + "9" * 5000 + " bytes so far"
-    said = f"{MARK} begin\none\n\r123456 bytes so far\n{long}\ntwo\n{MARK} end 0 0\n".encode()
+    long = "\rfetched " + "9" * 5000
+    said = f"{MARK} begin\none\n\rfetched 123456\n{long}\ntwo\n{MARK} end 0 0\n".encode()
     assert [output for _, _, output in reader.feed(said)] == [f"one\n{long}\ntwo"]
-    assert reader.fetched == 123456
+    assert reader.facts == {}
+    assert list(reader.feed(f"{MARK} begin\n\rfetched 123456\n".encode())) == []
+    assert reader.facts == {"fetched": "123456"}
 
 
 OUTPUTS = st.lists(
