@@ -1,4 +1,4 @@
-"""Blobs in an S3 bucket. The only file that knows boto3; none of its errors leave it.
+"""Blobs in an S3 bucket, through boto3; its errors become those of `core.errors`.
 
 Create-only is `If-None-Match: *` on PutObject and CompleteMultipartUpload (Amazon S3 API Reference,
 "How to prevent object overwrites with conditional writes"): 412 means the key is taken, 409 that another
@@ -193,11 +193,7 @@ class S3Blobs:
         try:
             self._client.put_object(**at, Body=b"x", ChecksumSHA256=_base64(bytes(32)), IfNoneMatch="*")
         except ClientError as error:
-            return (
-                True
-                if _code(error) in ("BadDigest", "InvalidRequest", "XAmzContentChecksumMismatch")
-                else None
-            )
+            return True if _code(error) in _DAMAGED else None
         with suppress(ClientError):
             self._client.delete_object(**at)
         return False

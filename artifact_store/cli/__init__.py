@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FapError as error:
         say(f"fapstore: {error.message}")
         if error.hint:
-            hint = _with_store(error.hint, sys.argv[1:] if arguments is None else arguments)
-            for line in f"hint: {hint}".split("\n"):
+            command = _command(sys.argv[1:] if arguments is None else arguments)
+            for line in f"hint: {error.hint.filled(fapstore=command)}".split("\n"):
                 say(line)
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def _with_store(hint: str, arguments: Sequence[str]) -> str:
-    """The hint as it can be typed: with the store, if that was named by the option, and the rules."""
-    given: list[str] = []
+def _command(arguments: Sequence[str]) -> str:
+    """`fapstore` as it can be typed in a hint: with the store and the rules that options name."""
+    command = ["fapstore"]
     words = iter(arguments)
     for word in words:
-        option, is_there, value = word.partition("=")
+        option, has_value, value = word.partition("=")
         if option not in ("--store", "--config", "--signers"):
             break
-        given += [option, shlex.quote(value if is_there else next(words, ""))]
-    return hint.replace("fapstore ", " ".join(["fapstore", *given, ""]))
+        command += [option, shlex.quote(value if has_value else next(words, ""))]
+    return " ".join(command)

@@ -10,6 +10,7 @@ import msgspec
 from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
+from artifact_store.core.hints import Hint
 from artifact_store.store.publish import open_upload
 from artifact_store.views import wording
 
@@ -52,7 +53,7 @@ def list_(opened: Opener, app: str | None, last: int | None, every: bool, as_jso
         records = records[1:]
         say("there are older ones: --all")
     if not records:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
+        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
     tell(
         records,
         as_json,

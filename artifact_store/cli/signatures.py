@@ -8,6 +8,7 @@ from artifact_store.cli.group import Opener, fapstore, json_option, key_option, 
 from artifact_store.core import text
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import UsageError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.trust.signatures import SignedStatement
 
 
@@ -59,7 +60,7 @@ def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: 
     from artifact_store.views import audit
 
     if version and every:
-        raise UsageError("a version, or --all?", hint=f"fapstore verify {app} --all")
+        raise UsageError("a version, or --all?", hint=Hint("{fapstore} verify {app} --all", app=app))
     checks = []
     for check in audit.everything(opened(), opened.trust(), app, version, every=every):
         checks.append(check)

@@ -19,6 +19,7 @@ from artifact_store.cli.group import (
 )
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, UsageError
+from artifact_store.core.hints import Hint
 from artifact_store.stages.log_rules import LogEntry
 from artifact_store.store.promote import StageChange
 from artifact_store.store.store import Store
@@ -59,14 +60,18 @@ def promote(
     elif source and target and not version:
         at_source = store.stages.head(app, source)
         if at_source is None:
-            raise NotFoundError(f"{app} {source} runs nothing yet", hint=f"fapstore stages {app}")
+            raise NotFoundError(
+                f"{app} {source} runs nothing yet", hint=Hint("{fapstore} stages {app}", app=app)
+            )
         change = store.stages.promote(
             app, at_source.version, target, by, why=why, source=source, override=reason
         )
     else:
         raise UsageError(
             "promote what, to which stage?",
-            hint="fapstore promote APP VERSION STAGE, or: fapstore promote APP --from STAGE --to STAGE",
+            hint=Hint(
+                "{fapstore} promote APP VERSION STAGE, or: {fapstore} promote APP --from STAGE --to STAGE"
+            ),
         )
     _report(change, as_json)
 
@@ -133,7 +138,9 @@ def stages(opened: Opener, app: str, as_json: bool) -> None:
     store = opened()
     entries = store.stages.last_entries(app)
     if not entries:
-        raise NotFoundError(f"{store.name}: nothing was promoted to a stage of {app}", hint="fapstore list")
+        raise NotFoundError(
+            f"{store.name}: nothing was promoted to a stage of {app}", hint=Hint("{fapstore} list")
+        )
     told = list(zip(entries, _signatures(opened, store, entries), strict=True))
     tell(
         [_entry(*each) for each in told],
@@ -157,7 +164,8 @@ def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
     entries = store.stages.history(app, stage)[::-1]
     if not entries:
         raise NotFoundError(
-            f"{store.name}: nothing was ever promoted to {app} {stage}", hint=f"fapstore stages {app}"
+            f"{store.name}: nothing was ever promoted to {app} {stage}",
+            hint=Hint("{fapstore} stages {app}", app=app),
         )
     told = list(zip(entries, _signatures(opened, store, entries), strict=True))
     tell(

@@ -9,6 +9,7 @@ from artifact_store.cli.group import Opener, duration, fapstore, json_option, no
 from artifact_store.core import text
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, StoreError
+from artifact_store.core.hints import Hint
 
 
 @fapstore.command()
@@ -84,7 +85,7 @@ def gc(
     store = opened()
     plan = plan_gc(store, app, Retention(keep=keep, grace=grace))
     if plan.is_empty and not plan.kept:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
+        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
     for version in plan.missing:
         say(f"warning: a stage or release refers to {app} {version}, and its bytes are not there")
     total = f"{text.size(plan.size)} of {app}; kept versions: {plan.kept}"

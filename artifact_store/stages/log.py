@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.core.hints import Hint
 from artifact_store.records import keys
 from artifact_store.stages import log_rules
 from artifact_store.stages.log_rules import LogEntry, StageState
@@ -83,7 +84,11 @@ class StageLog:
             raise ConflictError(
                 f"{self._app} {self._stage}: {winner.who} was first, "
                 f"{winner.action} of {winner.version} is entry {winner.number}",
-                hint=f"look at `fapstore history {self._app} {self._stage}`, then decide again",
+                hint=Hint(
+                    "look at `{fapstore} history {app} {stage}`, then decide again",
+                    app=self._app,
+                    stage=self._stage,
+                ),
             ) from None
         if state.number == 1:
             self._prove(1)
@@ -100,8 +105,10 @@ class StageLog:
             return
         raise StoreError(
             f"{self._blobs.name} overwrites what is there, so of two promotions at once one could be lost",
-            hint="see `fapstore doctor`; if nobody else promotes now: the same with "
-            "`fapstore --unsafe-store`",
+            hint=Hint(
+                "see `{fapstore} doctor`; if nobody else promotes now: the same with "
+                "`{fapstore} --unsafe-store`"
+            ),
         )
 
     def _listed(self, seen: int) -> LogEntry | None:

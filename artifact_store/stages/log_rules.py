@@ -14,6 +14,7 @@ import msgspec
 from artifact_store.artifact.ids import check_digest, check_version
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
 
@@ -130,13 +131,15 @@ def decide(
     if request.action in ("freeze", "unfreeze"):
         if not state or state.is_empty:
             raise NotFoundError(
-                f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
+                f"nothing was promoted to {app} {stage} yet",
+                hint=Hint("{fapstore} promote {app} VERSION {stage}", app=app, stage=stage),
             )
         version, digest = state.version, state.digest
     elif state and state.frozen:
         reason = f": {state.why}" if state.why else ""
         raise StoreError(
-            f"{app} {stage} is frozen by {state.who}{reason}", hint=f"fapstore unfreeze {app} {stage} --why …"
+            f"{app} {stage} is frozen by {state.who}{reason}",
+            hint=Hint("{fapstore} unfreeze {app} {stage} --why …", app=app, stage=stage),
         )
     else:
         version, digest = request.version, request.digest

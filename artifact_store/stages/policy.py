@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from artifact_store.core.errors import UsageError
+from artifact_store.core.hints import Hint
 
 Rule = Literal["clean", "order", "released", "approvals", "signed"]
 
@@ -54,7 +55,7 @@ class Refusal:
 
     rule: Rule
     message: str
-    hint: str
+    hint: Hint
 
 
 def check_place(policy: Policy, app: str, stage: str) -> None:
@@ -95,24 +96,30 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Cand
     before = policy.before(stage)
     if protected and candidate.dirty:
         yield Refusal(
-            "clean", f"{version} was packed from a tree with changes", "commit, pack and push a new version"
+            "clean",
+            f"{version} was packed from a tree with changes",
+            Hint("commit, pack and push a new version"),
         )
     if policy.require_signatures and not candidate.signature:
         yield Refusal(
-            "signed", f"{version} has no valid signature", f"fapstore sign {app} {version} --key KEY"
+            "signed",
+            f"{version} has no valid signature",
+            Hint("{fapstore} sign {app} {version} --key KEY", app=app, version=version),
         )
     elif policy.require_signatures and not forward and not candidate.past_is_signed:
         yield Refusal(
             "signed",
             f"no entry that put {version} on {stage} has a valid signature",
-            f"fapstore history {app} {stage}",
+            Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
         )
     if forward and before and not candidate.was_before:
         yield Refusal(
-            "order", f"{version} was never on {before}", f"fapstore promote {app} {version} {before}"
+            "order",
+            f"{version} was never on {before}",
+            Hint("{fapstore} promote {app} {version} {stage}", app=app, version=version, stage=before),
         )
     elif forward and before and protected and policy.require_released and candidate.not_released:
-        yield Refusal("released", candidate.not_released, f"faprelease {before}")
+        yield Refusal("released", candidate.not_released, Hint("faprelease {stage}", stage=before))
     if forward and protected:
         who = counted(policy, candidate)
         if len(who) < policy.approvals:
@@ -120,5 +127,10 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Cand
             yield Refusal(
                 "approvals",
                 f"{version} has {len(who)} of {policy.approvals} approvals{by}",
-                f"fapstore approve {app} {version} {stage} --key KEY",
+                Hint(
+                    "{fapstore} approve {app} {version} {stage} --key KEY",
+                    app=app,
+                    version=version,
+                    stage=stage,
+                ),
             )

@@ -11,6 +11,7 @@ from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import Blobs, Link, Sink
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
 from artifact_store.records.removals import Removal
@@ -124,7 +125,9 @@ class Artifacts:
         if digest and digest != record.digest:
             raise VerificationError(
                 f"{self._blobs.name} says that {app} {version} has sha256 {record.digest}, not {digest}",
-                hint=f"find out who pushed it: fapstore show {app} {version}",
+                hint=Hint(
+                    "find out who pushed it: {fapstore} show {app} {version}", app=app, version=version
+                ),
             )
         stamp = self._stamp(by)
         return self._notary.attest(
@@ -134,7 +137,10 @@ class Artifacts:
     def _no_version(self, app: str, version: str) -> NotFoundError:
         versions = self.versions(app) if self._blobs.can_list else ()
         near = difflib.get_close_matches(version, versions, n=3, cutoff=0.6)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"fapstore list {app}"
+        matches = " or ".join(near)
+        hint = f"did you mean {matches}?" if near else Hint("{fapstore} list {app}", app=app)
         if self._blobs.can_list and not versions:
-            return NotFoundError(f"{self._blobs.name} holds no version of {app}", hint="fapstore list")
+            return NotFoundError(
+                f"{self._blobs.name} holds no version of {app}", hint=Hint("{fapstore} list")
+            )
         return NotFoundError(f"{self._blobs.name} holds no {app} {version}", hint=hint)

@@ -7,6 +7,7 @@ import msgspec
 
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import ConflictError, PolicyViolationError
+from artifact_store.core.hints import Hint
 from artifact_store.records import removals
 from artifact_store.records.removals import Removal
 from artifact_store.stages import log_rules, policy
@@ -17,6 +18,8 @@ from artifact_store.store.policy_facts import PolicyFacts
 from artifact_store.store.records import Records
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Notary
+
+_OVERRIDE = "in an emergency: the same command with --reason 'WHY', which is recorded"
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,7 @@ class StageWriter:
             raise PolicyViolationError(
                 f"{state.app} {state.version} may not go to {state.stage}: "
                 + "; ".join(refusal.message for refusal in refusals),
-                hint="\n".join(refusal.hint for refusal in refusals)
-                + "\nin an emergency: the same command with --reason 'WHY', which is recorded",
+                hint=Hint.lines([*(refusal.hint for refusal in refusals), _OVERRIDE]),
             )
         return msgspec.structs.replace(
             state,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.stages import log_rules, policy
 from artifact_store.stages.log import StageLog, StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
@@ -65,7 +66,7 @@ class Stages:
             raise VerificationError(
                 f"entry {state.number} of {app} {stage} says that {state.version} is {state.digest}, "
                 f"its record {record.digest}",
-                hint=f"find out what happened: fapstore verify {app}",
+                hint=Hint("find out what happened: {fapstore} verify {app}", app=app),
             )
         return state, self._artifacts.link_to(record, signature=state.signature)
 
@@ -130,11 +131,15 @@ class Stages:
         version = to or log_rules.version_before(entry.state for entry in log.newest_first())
         if version is None:
             raise NotFoundError(
-                f"{app} {stage} has no version to go back to", hint=f"fapstore history {app} {stage}"
+                f"{app} {stage} has no version to go back to",
+                hint=Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
             )
         if to and not any(entry.state.version == to for entry in log.newest_first()):
             raise NotFoundError(
-                f"{app} {version} was never on {stage}", hint=f"fapstore promote {app} {version} {stage}"
+                f"{app} {version} was never on {stage}",
+                hint=Hint(
+                    "{fapstore} promote {app} {version} {stage}", app=app, version=version, stage=stage
+                ),
             )
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(action="rollback", version=version, digest=digest, why=why, by=self._stamp(by))

@@ -22,6 +22,7 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, NotFoundError, UsageError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records import envelope, keys
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules
@@ -145,8 +146,13 @@ class Notary:
             raise VerificationError(
                 f"entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
                 "has no valid signature",
-                hint=f"see who wrote it: fapstore history {state.app} {state.stage}\n"
-                f"if it is right: fapstore promote {state.app} {state.version} {state.stage} --key KEY",
+                hint=Hint(
+                    "see who wrote it: {fapstore} history {app} {stage}\n"
+                    "if it is right: {fapstore} promote {app} {version} {stage} --key KEY",
+                    app=state.app,
+                    version=state.version,
+                    stage=state.stage,
+                ),
             )
 
     def check_artifact(self, record: ArtifactRecord, first: str = "") -> None:
@@ -164,7 +170,7 @@ class Notary:
         raise VerificationError(
             f"{record.app} {record.version} in {self._blobs.name} has no valid signature"
             + "".join(f"; {problem}" for problem in list(problems)[:3]),
-            hint=f"fapstore sign {record.app} {record.version} --key KEY",
+            hint=Hint("{fapstore} sign {app} {version} --key KEY", app=record.app, version=record.version),
         )
 
     def _sign(self, text: bytes, namespace: str, at: datetime) -> tuple[str, str]:

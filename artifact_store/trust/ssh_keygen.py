@@ -1,4 +1,4 @@
-"""OpenSSH's signatures, made and checked by `ssh-keygen -Y`: the one place here that runs a command.
+"""OpenSSH signatures, made and checked by `ssh-keygen -Y`.
 
 A signature is made for a namespace, so what was signed for one purpose is worth nothing for another, and an
 allowed-signers file can limit a key to some (`namespaces="fapkit-artifact"`). The formats: PROTOCOL.sshsig of
@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from artifact_store.core.errors import FapError, UsageError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records.envelope import Envelope
 
 ARTIFACT = "fapkit-artifact"
@@ -73,7 +74,7 @@ def signer(statement: bytes, signature: str, namespace: str, signers: Path, at: 
     if not signers.is_file():
         raise UsageError(f"there is no file {signers}", hint="name the allowed signers with --signers")
     if len(signature) > _LONGEST_SIGNATURE:
-        raise VerificationError("the signature is too long for one", hint="fapstore verify APP")
+        raise VerificationError("the signature is too long for one", hint=Hint("{fapstore} verify APP"))
     moment = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
     with TemporaryDirectory() as folder:
         file = Path(folder, "signature")

@@ -17,6 +17,7 @@ from artifact_store.core.errors import (
     UnreachableError,
     VerificationError,
 )
+from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import LogEntry
 from artifact_store.store.store import Store
@@ -58,7 +59,7 @@ def everything(
         return
     names = store.artifacts.versions(app)
     if not names:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
+        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
     running: set[str] = set()
     for stage_name in store.stages.names(app):
         yield stage(store, trust, app, stage_name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from artifact_store.core import text
 from artifact_store.core.errors import NotFoundError
+from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.records.releases import ReleaseRecord
 from artifact_store.stages.log_rules import LogEntry, StageState
@@ -87,7 +88,7 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     """
     records = store.artifacts.list(app)
     if not records:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint="fapstore list")
+        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
     logs = {
         name: tuple(islice(store.stages.log(app, name).newest_first(), _ENTRIES))
         for name in store.stages.names(app)

@@ -9,6 +9,7 @@ from artifact_store.artifact import diff
 from artifact_store.artifact.peek import Outline, open_source, peek
 from artifact_store.core import text
 from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import StageState
 from artifact_store.store.store import Store
@@ -61,7 +62,8 @@ def _side(store: Store, app: str, stage: str) -> Side:
     state = store.stages.head(app, stage)
     if state is None:
         raise NotFoundError(
-            f"nothing was promoted to {app} {stage} yet", hint=f"fapstore promote {app} VERSION {stage}"
+            f"nothing was promoted to {app} {stage} yet",
+            hint=Hint("{fapstore} promote {app} VERSION {stage}", app=app, stage=stage),
         )
     record = store.artifacts.get(app, state.version)
     with open_source(store.artifacts.link(app, state.version, _LOOK).url) as artifact:
@@ -70,7 +72,7 @@ def _side(store: Store, app: str, stage: str) -> Side:
     if (manifest.app, manifest.version, found.size) != (app, state.version, record.size):
         raise VerificationError(
             f"{store.name}: the bytes of {app} {state.version} are not those that were pushed",
-            hint=f"fapstore fetch {app} {state.version}",
+            hint=Hint("{fapstore} fetch {app} {version}", app=app, version=state.version),
         )
     return Side(state, record, found, manifest.repository)
 

@@ -36,7 +36,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     try:
         found = store.stages.head_with_link(app, stage)
     except VerificationError as error:
-        hint = error.hint.replace("fapstore ", f"fapstore --store {where} ")
+        hint = error.hint.filled(fapstore=f"fapstore --store {where}")
         raise VerificationError(f"not released: {error.message}", hint=hint) from error
     if found is None:
         raise ConfigError(

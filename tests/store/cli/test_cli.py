@@ -104,6 +104,11 @@ def test_a_freeze_tells_its_reason(shop: Cli) -> None:
     assert "done" in shop("promote", "shop", "2", "production").stderr
 
 
+def test_a_hint_names_the_store_and_changes_no_name(cli: Cli) -> None:
+    done = cli("--store", "./my store", "history", "fapstore", "fapstore")
+    assert done.stderr.endswith("hint: fapstore --store './my store' stages fapstore\n")
+
+
 def test_the_ci_run_is_recorded(cli: Cli, one: Path) -> None:
     cli.env |= {
         "GITHUB_SERVER_URL": "https://github.com",
