@@ -164,7 +164,6 @@ def probe(target: Target) -> Step:
     layout = target.layout
     return host_script(
         "look at the host",
-        "lib/process",
         "look/probe",
         stdin="\n".join(target.settings.linked_files),
         path=layout.path,

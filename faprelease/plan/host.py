@@ -191,7 +191,6 @@ class HostPlanner:
         new = self.goal
         yield host_script(
             "make the release folder",
-            "lib/process",
             "once/sweep",
             "release/prepare",
             "release/record",
@@ -268,8 +267,6 @@ class HostPlanner:
                 f"publish again what was there: {self.foreign}"
                 if self.foreign
                 else "unpublish: there was no release before",
-                "lib/guard",
-                "lib/point",
                 "release/unpublish",
                 state=self.layout.state,
                 token=self.target.lock_token(self.info.token),
@@ -301,8 +298,6 @@ class HostPlanner:
         release = self.layout.release(release_id)
         return host_script(
             f"publish: current → {release_id}",
-            "lib/guard",
-            "lib/point",
             "release/swap",
             state=self.layout.state,
             token=self.target.lock_token(self.info.token),
@@ -335,18 +330,28 @@ class HostPlanner:
         """One step for all that is written down: states, a line of the ledger for `event`, and how the
         rollout `ended` on this host."""
         states = ", ".join(f"{name} as {record.state}" for name, record in records.items())
-        parts = {"record": records, "ledger": event, "note": ended}
-        return host_script(
-            f"record {states}" if states else f"record: {event}",
-            *(f"release/{name}" for name, wanted in parts.items() if wanted),
-            state=self.layout.state,
-            records=_lines(records),
-            release=release_id,
-            event=event,
-            at=self._now(),
-            leaving=leaving,
-            who=self.info.who,
-            note=self._note({"ended": ended}),
+        state, scripts = self.layout.state, []
+        if records:
+            scripts.append(host_script("", "release/record", state=state, records=_lines(records)))
+        if event:
+            scripts.append(
+                host_script(
+                    "",
+                    "release/ledger",
+                    state=state,
+                    at=self._now(),
+                    release=release_id,
+                    event=event,
+                    leaving=leaving,
+                    who=self.info.who,
+                )
+            )
+        if ended:
+            scripts.append(host_script("", "release/note", state=state, note=self._note({"ended": ended})))
+        return Step(
+            title=f"record {states}" if states else f"record: {event}",
+            script="\n".join(step.script for step in scripts),
+            trusted=True,
         )
 
     def _now(self) -> str:

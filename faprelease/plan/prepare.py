@@ -9,12 +9,15 @@ from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import Context
-from faprelease.steps.model import Secret, Step, host_path, host_program, host_script, read_host_file
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Step, host_path, host_program, host_script
 
 INSTALL_SECONDS = 900
 """How long an artifact's own installer may take, in seconds."""
 PREFLIGHT_SECONDS = 120
 """How long a preflight command may take, in seconds."""
+TREE_SECONDS = 300
+"""How long it may take to read every file of a release, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,19 @@ class Preparation:
         variables = environment.values_of(self.target.settings.environment)
         if variables is None:
             raise RuntimeError("the values of the environment were not asked for")
-        if variables:
-            title, files = "write the environment file", ["release/environment", "release/requires"]
-            stdin: str | Secret = environment.render(
-                {name: self._filled(variables[name]) for name in variables}
+        folder, file = self.folder, self.environment_file
+        if not variables:
+            return host_script(
+                "see that no variable is missing", "release/requires", release=folder, file=file
             )
-        else:
-            title, files, stdin = "see that no variable is missing", ["release/requires"], ""
-        return host_script(title, *files, stdin=stdin, release=self.folder, file=self.environment_file)
+        return host_script(
+            "write the environment file",
+            "release/environment",
+            "release/requires",
+            stdin=environment.render({name: self._filled(variables[name]) for name in variables}),
+            release=folder,
+            file=file,
+        )
 
     def _installer(self) -> Step:
         settings, options = self.target.settings, self._options
@@ -120,7 +128,6 @@ class Preparation:
         if command:
             yield host_script(
                 f"preflight: {command}",
-                "lib/in_release",
                 "release/preflight",
                 release=self.folder,
                 environment_file=self.environment_file,
@@ -131,16 +138,25 @@ class Preparation:
 
     def seal(self) -> Step:
         """After that nothing in it changes any more, and a power cut takes nothing of it away."""
-        return self._on_the_tree("make the release read-only", "release/seal", "release/flush")
+        return host_script(
+            "make the release read-only",
+            "release/seal",
+            "release/flush",
+            limit=TREE_SECONDS,
+            release=self.folder,
+            state=self.target.layout.state,
+            id=self.release_id,
+        )
 
     def unchanged(self) -> Iterator[Step]:
         """Nothing in it changed since it was sealed."""
-        yield self._on_the_tree("see that the release is what was installed", "release/unchanged")
-
-    def _on_the_tree(self, title: str, *scripts: str) -> Step:
-        state = self.target.layout.state
-        return host_script(
-            title, "lib/tree", *scripts, release=self.folder, state=state, id=self.release_id, limit=300
+        yield host_script(
+            "see that the release is what was installed",
+            "release/unchanged",
+            limit=TREE_SECONDS,
+            release=self.folder,
+            state=self.target.layout.state,
+            id=self.release_id,
         )
 
     @property

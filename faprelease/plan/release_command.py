@@ -48,7 +48,6 @@ def step(target: Target, release_id: str, environment_file: str, at: str, who: s
     settings, layout = target.settings, target.layout
     return host_script(
         f"run release_command: {settings.release_command}",
-        "lib/in_release",
         "release/release_command",
         limit=settings.release_command_seconds,
         trusted=False,

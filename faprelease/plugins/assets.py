@@ -9,7 +9,8 @@ import msgspec
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Step, read_host_file
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Step
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ import msgspec
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Secret, Step, host_script, read_host_file
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Secret, Step, host_script
 
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")
 _MANAGERS = frozenset(["supervisorctl", "systemd"])

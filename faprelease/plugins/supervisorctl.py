@@ -68,7 +68,6 @@ def deploy_published(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     yield host_script(
         f"restart {options.supervisor_program}",
-        "lib/stopwatch",
         "supervisor/restart",
         limit=180,
         trusted=False,

@@ -14,7 +14,7 @@ from faprelease.errors import ConfigError
 from faprelease.plugins import processes
 from faprelease.plugins import systemd_units as units
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Step, host_script
+from faprelease.steps.model import Step, host_program, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +41,8 @@ def deploy_starting(context: Context) -> Iterator[Step]:
     yield _step(
         context,
         "see that systemd may be used",
-        "systemd/ask",
-        restart=_verb(context),
+        "ask",
+        verb=_verb(context),
         release=context.release,
         before=context.previous,
         brings=" ".join(sorted(rendered)) or options.systemd_unit,
@@ -77,7 +77,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
         yield _step(
             context,
             f"see {_name(context)} running from the release",
-            "systemd/check",
+            "check",
             limit=2 * options.systemd_seconds + 60,
             release=context.release,
             seconds=str(options.systemd_seconds),
@@ -87,17 +87,19 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
-    yield _step(
-        context, f"the last lines of {_name(context)}", "systemd/log", limit=20, release=context.release
-    )
+    yield _step(context, f"the last lines of {_name(context)}", "log", limit=20, release=context.release)
 
 
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
-    yield _step(
-        context,
+    options = context.options(Options)
+    yield host_script(
         f"the log of {_name(context)}",
         "systemd/logs",
+        trusted=False,
+        unit=_unit(context),
+        conf=options.systemd_conf,
+        user="yes" if options.systemd_user else "",
         release=context.release,
         follow="yes" if follow else "",
     )
@@ -113,38 +115,39 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
     return _step(
         context,
         title,
-        "lib/stopwatch",
-        "systemd/restart",
+        "restart",
         limit=300,
-        restart=_verb(context),
+        verb=_verb(context),
         release=release,
         before=before,
         state=context.target.layout.state,
     )
 
 
-def _step(context: Context, title: str, *scripts: str, limit: int = 60, **variables: str) -> Step:
+def _step(context: Context, title: str, action: str, *, limit: int = 60, **more: str) -> Step:
+    """An action of host/programs/systemd.py."""
     options = context.options(Options)
-    if not re.fullmatch(r"[A-Za-z0-9@_.:\\-]+\.[a-z]+", options.systemd_unit):
-        raise ConfigError(
-            f"systemd_unit: {options.systemd_unit!r} is no unit", hint="for example: shop.service"
-        )
-    whose = {
-        "unit": options.systemd_unit,
+    words = {
+        "unit": _unit(context),
         "conf": options.systemd_conf,
         "user": "yes" if options.systemd_user else "",
+        **more,
     }
-    return host_script(
+    return host_program(
         title,
-        "lib/systemd",
-        *scripts,
+        "systemd",
+        arguments=[action, *(shlex.quote(f"{name}={value}") for name, value in words.items())],
+        state=context.target.layout.state,
         limit=limit,
         trusted=False,
-        kind="other",
-        shown=False,
-        **whose,
-        **variables,
     )
+
+
+def _unit(context: Context) -> str:
+    unit = context.options(Options).systemd_unit
+    if not re.fullmatch(r"[A-Za-z0-9@_.:\\-]+\.[a-z]+", unit):
+        raise ConfigError(f"systemd_unit: {unit!r} is no unit", hint="for example: shop.service")
+    return unit
 
 
 def _rendered(context: Context) -> dict[str, str]:

@@ -265,8 +265,6 @@ class Connections:
     def _lock(self, target: Target, *, again: bool = False) -> Step:
         return host_script(
             "take the lock",
-            "lib/guard",
-            "lib/process",
             "lock/lock",
             state=target.layout.state,
             token=target.lock_token(self._token),

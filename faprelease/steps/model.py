@@ -4,10 +4,9 @@ import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Literal
 
+from faprelease.steps.host_files import needs_of, read_host_file, with_libraries
 from faprelease.steps.layout import Layout
 from faprelease.steps.place import Place
 
@@ -19,9 +18,6 @@ LOCK_HELD = 75
 """A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
 FROZEN = 77
 """A step that exits with this (EX_NOPERM) found that someone keeps everybody from releasing."""
-
-
-_HOST_FILES = Path(__file__).parent.parent / "host"
 
 
 @dataclass(frozen=True)
@@ -179,13 +175,18 @@ def host_script(
     shown: bool = False,
     **variables: str,
 ) -> Step:
-    """A step that runs the named files of `faprelease/host/`, in order, with `variables` set before them.
+    """A step that runs the named scripts of `faprelease/host/`, in order, with `variables` set before them.
 
-    They are trusted unless they run code that is not ours.
+    They are trusted unless they run code that is not ours. Raises TypeError unless the variables are exactly
+    those that the scripts need.
     """
+    scripts = with_libraries(names)
+    needed = needs_of(scripts)
+    if needed != variables.keys():
+        missing, unused = needed - variables.keys(), variables.keys() - needed
+        raise TypeError(f"{', '.join(names)}: missing {sorted(missing)}, unused {sorted(unused)}")
     lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
-    texts = [read_host_file(f"{name}.sh") for name in names]
-    script = "\n".join([*lines, *texts])
+    script = "\n".join([*lines, *(script.text for script in scripts)])
     return Step(title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, kind=kind, shown=shown)
 
 
@@ -227,9 +228,3 @@ def host_program(
 def host_path(path: str) -> str:
     """A path on a host as a word of sh; `~/` is the home of the user there."""
     return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)
-
-
-@cache
-def read_host_file(name: str) -> str:
-    """The text of a file in `faprelease/host/`."""
-    return (_HOST_FILES / name).read_text()

@@ -15,7 +15,8 @@ import shlex
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from faprelease.steps.model import Phase, Step, read_host_file
+from faprelease.steps.host_files import with_libraries
+from faprelease.steps.model import Phase, Step
 from faprelease.steps.redaction import mask
 
 OUTPUT_LIMIT = 65536
@@ -61,7 +62,7 @@ def preamble(session: Session) -> str:
         "  :",
         "}",
     ]
-    return "\n".join([*lines, read_host_file("session/session.sh")])
+    return "\n".join([*lines, *(script.text for script in with_libraries(["session/session"]))])
 
 
 def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) -> str:
@@ -110,7 +111,7 @@ class Reader:
     facts: dict[str, str] = field(default_factory=dict)
     """What the step under way has handed over by now; at its end, all of it."""
     kept: tuple[str, ...] = ()
-    """What the host says of the programs it keeps, in the first phase of a session."""
+    """What the host says of the programs it keeps, before the first step."""
     stray: bytes = b""
     """What was said outside of any step: the shell's own complaints, a login banner."""
     _pending: bytes = b""

@@ -55,7 +55,6 @@ def unfreeze(run: Run, *, force: bool) -> None:
 def _freeze(target: Target, mark: Freeze) -> Step:
     return host_script(
         "freeze",
-        "lib/guard",
         "lock/freeze",
         state=target.layout.state,
         freeze=msgspec.json.encode(mark).decode(),
@@ -66,8 +65,6 @@ def _freeze(target: Target, mark: Freeze) -> Step:
 def _unfreeze(target: Target, connected: ConnectedHosts, *, force: bool) -> Step:
     return host_script(
         "unlock",
-        "lib/guard",
-        "lib/process",
         "lock/unfreeze",
         state=target.layout.state,
         force="yes" if force else "",

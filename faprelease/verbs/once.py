@@ -14,7 +14,8 @@ from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.plan.host import Host
 from faprelease.plugins.hooks import Context
 from faprelease.run.run import Run
-from faprelease.steps.model import Step, host_script, read_host_file
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Step, host_script
 from faprelease.transports import interactive
 
 SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}"')
@@ -102,9 +103,7 @@ def run_in(
     line; where that is the release's own, also what it changed in the release is looked for."""
     layout = target.layout
     folder = layout.release(release)
-    compare = host_script(
-        "", "lib/tree", "look/compare_tree", state=layout.state, release=folder, id=release
-    ).script
+    compare = host_script("", "look/compare_tree", state=layout.state, release=folder, id=release).script
     config = {
         "release": folder,
         "environment": f"{folder}/{target.settings.environment_name}",

@@ -78,7 +78,6 @@ def trial_on(host: Host, info: RunInfo, source: ArtifactSource) -> Trial:
     rollout = Rollout(id=info.release, verb="release", release=info.release, by=info.who)
     begin = host_script(
         "remove what earlier runs left, and begin",
-        "lib/process",
         "once/sweep",
         "once/begin",
         trials=app.trials,
@@ -93,7 +92,6 @@ def trial_on(host: Host, info: RunInfo, source: ArtifactSource) -> Trial:
         prepare=replace(plan, prepare=(Phase("begin", (begin,)), *plan.prepare, Phase("prepared", (read,)))),
         remove=host_script(
             "remove it",
-            "lib/process",
             "once/sweep",
             limit=600,
             ours=f"{layout.path}.holder",

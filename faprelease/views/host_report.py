@@ -8,7 +8,8 @@ import msgspec
 from artifact_store.artifact.manifest import Manifest
 from faprelease.config.target import Target
 from faprelease.plugins import processes
-from faprelease.steps.model import Step, host_script, read_host_file
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Step, host_script
 
 WEB = "web"
 """The process type that gets requests, as everywhere where there are Procfiles."""
@@ -66,7 +67,6 @@ def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
     return host_script(
         "look at the host for a diagnosis",
         "look/doctor",
-        "lib/tree",
         "look/changed",
         "look/compare_tree",
         stdin="\n".join(target.settings.linked_files),
@@ -90,7 +90,6 @@ def changed_files(target: Target) -> Step:
     """The step that tells which files of the live release changed, for `parse_changed`."""
     return host_script(
         "compare the release with what it was",
-        "lib/tree",
         "look/changed",
         "look/compare_tree",
         limit=LOOK_SECONDS,

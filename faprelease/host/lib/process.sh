@@ -1,3 +1,4 @@
+# Gives: process.
 # process_of PID: sets $process to what stays the same as long as this process lives, empty if it is gone.
 process_of() {
   process= boot= stat=

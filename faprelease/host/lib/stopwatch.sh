@@ -1,4 +1,6 @@
-# How long a stop and a start took, for `faprelease doctor`. Needs: state.
+# How long a stop and a start took, for `faprelease doctor`.
+# Needs: state.
+# Gives: now.
 # now: sets $now, in hundredths of a second, by a clock that nobody sets.
 now() {
   read -r now _ </proc/uptime

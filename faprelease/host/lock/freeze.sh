@@ -1,6 +1,6 @@
 # Keep everybody from releasing until someone unlocks: a file, so that it outlives its session and a reboot. A run
 # that holds the lock already goes on. Exit 77: frozen before; the line of JSON says by whom and why.
-# Needs: state, freeze, line (both one line of JSON, for the file and for the ledger).
+# Needs: lib/guard.sh, state, freeze (for the file), line (for the ledger; both are one line of JSON).
 [ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
 fap_guard "$state" || exit 1
 [ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }

@@ -1,6 +1,7 @@
 # Take the release lock of one app folder, or say who holds it and exit 75.
 # Exit 73: the state folder can't be made. Exit 77: frozen; the last line of JSON says by whom and why.
-# Needs: state (the .fap folder), token, owner (one line for people), again (yes: after a broken connection).
+# Needs: lib/guard.sh, lib/process.sh, state (the .fap folder), token, owner (one line for people),
+#   again (yes: after a broken connection).
 # The lock is a file of three lines: token, holder, owner. The holder is the shell of a session on this host, known by
 # its process id, start time and boot. When that process is gone, the lock is stale, and the next session takes it over.
 # A lock with our own token is that of our own broken connection, and a freeze that came later does not stop a run; but

@@ -1,5 +1,6 @@
-# Let releases begin again. Needs: state, force (yes: the lock of a run goes too; its session is told to end, and
-# publishes nothing any more), line (one line of JSON, for the ledger).
+# Let releases begin again.
+# Needs: lib/guard.sh, lib/process.sh, state, line (one line of JSON, for the ledger),
+#   force (yes: the lock of a run goes too; its session is told to end, and publishes nothing any more).
 [ -d "$state" ] || exit 0
 fap_guard "$state" || exit 1
 done=

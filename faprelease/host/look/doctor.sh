@@ -1,6 +1,7 @@
 # One read-only look at what a host offers and what became of the release that is live: one fact a line, a word and a value.
-# Needs: path, current, releases, shared, state, environment_file, port (empty for none), listeners (listeners.py), python (as 3.11,
-# empty for any), libraries (their names), conf (of supervisor's program, empty for none); linked files on stdin, one a line.
+# On stdin: linked files, one a line.
+# Needs: path, current, releases, shared, state, environment_file, port (empty for none), listeners (listeners.py),
+#   python (as 3.11, empty for any), libraries (their names), conf (of supervisor's program, empty for none).
 say() { printf '%s %s\n' "$1" "$2"; }
 say time "$(date +%s)"
 say machine "$(uname -m)"

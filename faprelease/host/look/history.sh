@@ -1,2 +1,3 @@
-# Print the end of the ledger. Needs: state, lines.
+# Print the end of the ledger.
+# Needs: state, lines.
 [ ! -f "$state/ledger.jsonl" ] || tail -n "$lines" "$state/ledger.jsonl"

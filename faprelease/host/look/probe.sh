@@ -1,6 +1,6 @@
 # One read-only look at a host, one fact a line: a word, then its value.
-# Needs: path, current, releases, shared, state; the linked files come on stdin, one a line.
-# It is all said at once, as each piece that is written costs both sides a packet.
+# It is all said at once, as each piece that is written costs both sides a packet. On stdin: linked files, one a line.
+# Needs: lib/process.sh, path, current, releases, shared, state.
 said=
 say() {
   said="$said$1 $2

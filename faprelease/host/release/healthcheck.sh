@@ -1,7 +1,8 @@
 # See the new release answer on the host's own port, $good times in a row, before $seconds are over.
-# Needs: release, port, status, good, seconds, shows (what the answer must contain: version, commit or release;
-# may be empty), artifact (the file that knows the first two), listeners (its Python source), managed (yes: a
-# process manager has shown that the release runs). On stdin: curl's configuration.
+# On stdin: curl's configuration.
+# Needs: release, port, status, good, seconds, artifact (the file that knows version and commit),
+#   shows (what the answer must contain: version, commit or release; may be empty), listeners (its Python source),
+#   managed (yes: a process manager has shown that the release runs).
 config=$(cat)
 folder=$(cd "$release" && pwd -P) || exit 1
 # Of what another tool released nobody knows a version.

@@ -1,3 +1,4 @@
-# Keep the key under which digests of configurations are made. Needs: state. On stdin: the key.
+# Keep the key under which digests of configurations are made. On stdin: the key.
+# Needs: state.
 umask 077
 read -r key && printf '%s\n' "$key" >"$state/key"

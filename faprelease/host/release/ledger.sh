@@ -1,4 +1,5 @@
-# Add one line to the ledger. Needs: state, at (RFC 3339), release, event, leaving (a release, may be empty), who.
+# Add one line to the ledger.
+# Needs: state, at (RFC 3339), release, event, leaving (a release, may be empty), who.
 read -r artifact 2>/dev/null <"$state/releases/$release.artifact.json" || artifact=null
 printf '{"at":"%s","event":"%s","release":"%s","from":"%s","who":"%s","artifact":%s}\n' \
   "$at" "$event" "$release" "$leaving" "$who" "$artifact" >>"$state/ledger.jsonl" || exit 1

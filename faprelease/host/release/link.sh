@@ -1,5 +1,5 @@
-# Link shared files and folders into a release, after it was unpacked.
-# Needs: release, shared. On stdin: one relative path a line.
+# Link shared files and folders into a release, after it was unpacked. On stdin: one relative path a line.
+# Needs: release, shared.
 set --
 while read -r name; do
   [ -e "$shared/$name" ] || { echo "$shared/$name is missing"; exit 1; }

@@ -1,6 +1,6 @@
 # Bring linked files and folders from a folder of this host into shared/. Nothing is ever removed there.
-# Needs: source, shared, act (add: what shared/ lacks; copy: what differs too; compare: only say what differs).
 # On stdin: one name a line.
+# Needs: source, shared, act (add: what shared/ lacks; copy: what differs too; compare: only say what differs).
 cd "$source" || exit 1
 while read -r name; do
   name=${name%/}

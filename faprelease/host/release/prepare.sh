@@ -1,5 +1,5 @@
-# Make the folder of a new release, and the shared folders it will link to.
-# Needs: release, current, shared, shared_writable (yes or empty); linked folders come on stdin, one a line.
+# Make the folder of a new release, and the shared folders it will link to. On stdin: linked folders, one a line.
+# Needs: release, current, shared, shared_writable (yes or empty).
 if [ ! -d "$shared" ]; then
   mkdir -p "${release%/*}" "$shared" || exit 1
   [ -z "$shared_writable" ] || chmod g+w "$shared" || exit 1

@@ -1,5 +1,6 @@
-# Write the configuration of a process manager into a release. Needs: release, names (of its processes). On stdin, each
-# file (in the release) begins with a line `==> FILE`.
+# Write the configuration of a process manager into a release. On stdin, each file (in the release) begins
+# with a line `==> FILE`.
+# Needs: release, names (of its processes).
 for name in $names; do
   grep -q "^[[:space:]]*$name:" "$release/Procfile" 2>/dev/null || {
     echo "the artifact's Procfile has no process $name; it has: $(sed -n 's/^[[:space:]]*\([A-Za-z0-9_-]*\):.*/\1/p' "$release/Procfile" 2>&1 | tr '\n' ' ')"

@@ -1,5 +1,5 @@
-# Remove releases: rename first, so that a half-removed one is never taken for a release.
-# Needs: releases, records, state, current, forget (yes: the records go too). On stdin: one id a line.
+# Remove releases: rename first, so that a half-removed one is never taken for a release. On stdin: one id a line.
+# Needs: releases, records, state, current, forget (yes: the records go too).
 
 # Where the processes of this user run. `cd` asks the kernel, and costs no process for each of them.
 folders='

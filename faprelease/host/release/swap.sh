@@ -1,6 +1,6 @@
 # Publish: `current` names another release from one moment to the next. Safe to run twice.
-# Needs: state, token, current, target (a path as seen from the folder of current), release, rollout (one line
-# of JSON that says what is about to happen; empty when going back).
+# Needs: lib/guard.sh, lib/point.sh, state, token, current, target (a path as seen from the folder of current), release,
+#   rollout (one line of JSON that says what is about to happen; empty when going back).
 fap_guard "$state" && fap_is_ours "$state" "$token" || exit 1
 [ -d "$release" ] || { echo "$release is missing"; exit 1; }
 [ ! -e "$current" ] || [ -L "$current" ] || { echo "$current is not a link: move it away first"; exit 1; }

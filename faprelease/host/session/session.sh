@@ -1,5 +1,5 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
-# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder.
+# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder (a function).
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file that takes what an untrusted step prints. `set -C` makes a new one, whatever stands there already.
@@ -90,15 +90,14 @@ fap_is_fed() {
 ) &
 fap_watcher=$!
 
-# Which of our programs are here already, and need not be sent (start.py): the number of the folder, and the name.
-fap_kept= fap_folder=0
+# fap_look_for_programs FOLDER: which of our programs are here already, and need not be sent (start.py): the number of
+# the folder, and the name.
 fap_look_for_programs() {
   for fap_file in "$1"/code/*.txt; do
     [ ! -O "$fap_file" ] || fap_kept="$fap_kept $fap_folder/${fap_file##*/}"
   done
   fap_folder=$((fap_folder + 1))
 }
-fap_for_each_folder fap_look_for_programs
 
 # fap_step NUMBER SECONDS: the script is on descriptor 3, its input on 4. With 0 SECONDS it is a
 # trusted one, which ends by itself, says little and leaves no job behind.
@@ -106,8 +105,9 @@ fap_step() {
   # Where one step ends the next begins: each line costs both sides a packet. A login banner may have ended without
   # a newline.
   if [ "$1" = 0 ]; then
+    fap_kept= fap_folder=0
+    fap_for_each_folder fap_look_for_programs
     printf '\n%s begin%s\n' "$fap_mark" "$fap_kept"
-    fap_kept=
   fi
   if [ "$2" = 0 ]; then
     (

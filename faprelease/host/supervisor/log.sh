@@ -1,4 +1,5 @@
-# What the processes of a program printed last. Needs: program.
+# What the processes of a program printed last.
+# Needs: program.
 case $(supervisorctl status "$program" 2>&1) in
   *'no such process'* | *'no such group'*) program="$program:*" ;;
 esac

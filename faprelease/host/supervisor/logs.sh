@@ -1,4 +1,5 @@
-# Print the logs of a program's processes, standard output and error. Needs: program, follow (yes or empty).
+# Print the logs of a program's processes, standard output and error.
+# Needs: program, follow (yes or empty).
 case $(supervisorctl status "$program" 2>&1) in
   *'no such process'* | *'no such group'*) program="$program:*" ;;
 esac

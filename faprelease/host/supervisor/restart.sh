@@ -1,5 +1,6 @@
 # Make supervisord run a program from the release that `current` names now.
-# Needs: lib/stopwatch.sh, state, program, conf, rendered (what `processes` became), target, restart, refresh, signal (to send instead of a restart, may be empty).
+# Needs: lib/stopwatch.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
+#   signal (to send instead of a restart, may be empty).
 # `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
 # conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
 # A release that goes by `processes` does so whatever deploy.yml says by now.

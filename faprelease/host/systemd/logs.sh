@@ -1,8 +1,12 @@
-# Print what a release's units logged, and with follow (yes or empty) go on. Needs: lib/systemd.sh, release.
-units_of "$release"
+# Print what a release's services logged, and go on as they log more.
+# Needs: unit, conf (the unit's file in a release; empty: the unit is not ours to write), user (yes: ask the manager of
+#   this user), release, follow (yes or empty: print what there is).
+services=$unit target=
+[ -z "$conf" ] || for target in "$release"/.fap/systemd/*.target; do
+  [ ! -f "$target" ] || services=$(sed -n 's/^Wants=//p' "$target")
+done
 set --
 for service in $services; do
   set -- "$@" -u "$service"
 done
-[ $# -gt 0 ] || exit 0
 exec journalctl ${user:+--user} --no-pager -q -n 100 "$@" ${follow:+-f}

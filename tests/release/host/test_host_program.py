@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faprelease.steps.model import read_host_file
+from faprelease.steps.host_files import read_host_file
 
 TEXT = """
 #### greet

@@ -42,22 +42,19 @@ def run(session: HostSession, *steps: Step) -> list[Result]:
 
 
 def lock(app: Path) -> Step:
-    return host_script(
-        "lock", "lib/guard", "lib/process", "lock/lock", state=f"{app}/.fap", token="token", owner="ada@ci"
-    )
+    return host_script("lock", "lock/lock", state=f"{app}/.fap", token="token", owner="ada@ci", again="")
 
 
 def swap(app: Path, name: str) -> Step:
     return host_script(
         "swap",
-        "lib/guard",
-        "lib/point",
         "release/swap",
         state=f"{app}/.fap",
         token="token",
         current=f"{app}/current",
         target=f"releases/{name}",
         release=f"{app}/releases/{name}",
+        rollout="",
     )
 
 

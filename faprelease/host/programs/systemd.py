@@ -1,0 +1,345 @@
+"""Have systemd run what a release brings, and see that it does.
+
+`main` gets an action and its options, each as NAME=VALUE. All actions have the options `unit`, `conf` (its
+file in a release; empty: the unit is not ours to write) and `user` (yes: the manager of this user, else the
+system's, by sudo).
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+
+GOOD, WAIT, FAILED = range(3)
+"""What a service is: as it should be; not there yet; and it won't be."""
+
+
+class RefusedError(Exception):
+    """Why it can't be done; without a message where a command has said it."""
+
+
+class Manager:
+    """The systemd of this user, or the system's; its units are in `folder`."""
+
+    def __init__(self, user):
+        self.scope, self.folder, self.sudo = [], "/etc/systemd/system", []
+        if user:
+            runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+            os.environ["XDG_RUNTIME_DIR"] = runtime
+            home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+            self.scope, self.folder = ["--user"], f"{home}/systemd/user"
+        elif os.geteuid():
+            self.sudo = ["sudo", "-n"]
+
+    def path(self, unit):
+        return f"{self.folder}/{unit}"
+
+    def has(self, unit):
+        return os.path.isfile(self.path(unit))
+
+    def ask(self, *words, **streams):
+        """What systemctl prints, once it has ended."""
+        return run(["systemctl", *self.scope, "--no-pager", *words], stdout=subprocess.PIPE, **streams)
+
+    def facts(self, unit, *names):
+        """Some of a unit's properties, by name (org.freedesktop.systemd1(5))."""
+        lines = self.ask("show", "-p", ",".join(names), unit).stdout.splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def change(self, *words):
+        self._as_owner(["systemctl", *self.scope, *words])
+
+    def put(self, unit, source):
+        """Make the unit's file a copy of `source`."""
+        if is_same(source, self.path(unit)):
+            return
+        if self.scope:
+            os.makedirs(self.folder, exist_ok=True)
+            copy(source, self.path(unit))
+        else:
+            with open(source, "rb") as file:
+                self._as_owner(["tee", self.path(unit)], stdin=file, stdout=subprocess.DEVNULL)
+
+    def remove(self, unit):
+        self._as_owner(["rm", "-f", self.path(unit)])
+
+    def _as_owner(self, words, **streams):
+        if run([*self.sudo, *words], **streams).returncode:
+            raise RefusedError
+
+
+class Units:
+    """What a release brings: `files` by the names of the units, `entry`, the unit that starts all, and the
+    `services` that run then. A release that brings no files is another tool's, which has the unit too."""
+
+    def __init__(self, release, unit, conf):
+        self.files, self.entry, self.services = {}, "", [unit]
+        folder = f"{release}/.fap/systemd"
+        if not conf:
+            self.entry = unit
+        elif release and os.path.isdir(folder):
+            # They were made of `processes`, whatever deploy.yml says by now.
+            self.files = {name: f"{folder}/{name}" for name in sorted(os.listdir(folder))}
+            self.entry = next((name for name in self.files if name.endswith(".target")), "")
+            self.services = wanted_by(self.files.get(self.entry, os.devnull))
+        elif release and os.path.isfile(f"{release}/{conf}"):
+            self.files, self.entry = {unit: f"{release}/{conf}"}, unit
+
+
+def wanted_by(target):
+    """The units that the file of a target names."""
+    with open(target) as file:
+        lines = [line[len("Wants=") :] for line in file if line.startswith("Wants=")]
+    return " ".join(lines).split()
+
+
+def run(words, **streams):
+    sys.stdout.flush()
+    return subprocess.run(words, encoding="utf-8", errors="replace", **streams)
+
+
+def is_same(one, other):
+    try:
+        with open(one, "rb") as a, open(other, "rb") as b:
+            return a.read() == b.read()
+    except OSError:
+        return False
+
+
+def copy(source, target):
+    """`target` is never there by halves."""
+    remove(f"{target}.new")
+    shutil.copyfile(source, f"{target}.new")
+    os.replace(f"{target}.new", target)
+
+
+def remove(path):
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def ask(manager, unit, conf, verb, release, before, brings, owner):
+    """See that this user may do all that the release needs, before anything changes.
+
+    `before` is the release that runs (may be empty). `release` may have nothing in it yet: it will bring the
+    units `brings`, and their processes run as `owner` (empty: they don't say).
+    """
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if not shutil.which("systemctl"):
+        raise RefusedError("this host has no systemctl")
+    if manager.scope:
+        answer = manager.ask("show-environment", stderr=subprocess.STDOUT)
+        if answer.returncode:
+            raise RefusedError(
+                f"{me} has no systemd of its own: {answer.stdout.strip()}\n"
+                f"once, on this host: sudo loginctl enable-linger {me}"
+            )
+    elif owner not in ("", me):
+        raise RefusedError(
+            f"the units would run as {owner}, and the release is {me}'s; in deploy.yml: sudo_user: {me}"
+        )
+    elif manager.sudo:
+        commands = [f"systemctl {verb} {unit}"]
+        if conf:
+            brought = list(Units(release, unit, conf).files) or brings.split()
+            commands = list(commands_of(manager, unit, verb, Units(before, unit, conf), brought))
+        ask_sudo(me, unit, commands)
+
+
+def ask_sudo(me, unit, commands):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
+        paths = [f"{shutil.which(command.split()[0])} {command.split(' ', 1)[1]}" for command in commands]
+        raise RefusedError(
+            f"sudo does not let {me} do all of this; once, on this host,"
+            f" by visudo -f /etc/sudoers.d/fapkit-{unit}:\n  {me} ALL=(root) NOPASSWD: {', '.join(paths)}"
+        )
+
+
+def commands_of(manager, unit, verb, old, brought):
+    """What `restart` may run as root, in this release and in going back from it."""
+    units, entries = list(old.files), [old.entry] if old.files else []
+    if not units and manager.has(unit):
+        # What is there before our first release makes room for ours.
+        units, entries = [unit], [unit]
+    units += [name for name in brought if name not in units]
+    entries += [name for name in brought if name not in entries and not name.endswith("@.service")]
+    for name in units:
+        yield f"tee {manager.path(name)}"
+        yield f"rm -f {manager.path(name)}"
+    yield "systemctl daemon-reload"
+    for name in entries:
+        yield f"systemctl enable {name}"
+        for each in ("stop", "start") if name.endswith(".target") else (verb,):
+            yield f"systemctl {each} {name}"
+        yield f"systemctl disable --now {name}"
+
+
+def restart(manager, unit, conf, verb, release, before, state):
+    """Make systemd run what `release` brings (empty: nothing of ours) in place of what `before` brought (may
+    be empty). It can be done again, however far it came.
+
+    What was there before our first release is kept in `state`, and comes back with what ran then.
+    """
+    if not conf:
+        restart_one(manager, unit, verb, state)
+        return
+    new, old = Units(release, unit, conf), Units(before, unit, conf)
+    files, entry = new.files, new.entry
+    old_names, old_entry = list(old.files), old.entry
+    if not files:
+        files = kept_in(state, [*old_names, unit])
+        entry = ([""] + [name for name in files if name in (unit, old_entry)])[-1]
+        if not files:
+            print(f"there was no {old_entry or unit} before: it is stopped and removed")
+    elif not old_names:
+        keep(manager, files, unit, state)
+        if manager.has(unit):
+            old_names, old_entry = [unit], unit
+    for name, file in files.items():
+        manager.put(name, file)
+    manager.change("daemon-reload")
+    if entry:
+        manager.change("enable", entry)
+    # All stop while their files are there, which say what belongs to what.
+    if old_entry not in ("", entry) and manager.has(old_entry):
+        manager.change("disable", "--now", old_entry)
+    start(manager, entry, verb, state, [name for name in old_names if name not in files])
+
+
+def kept_in(state, names):
+    files = {name: f"{state}/{name}" for name in names}
+    return {name: file for name, file in files.items() if os.path.isfile(file)}
+
+
+def keep(manager, files, unit, state):
+    """Keep in `state` what is there before our first release, in the places of its `files` and the `unit`."""
+    for name in {**files, unit: ""}:
+        if not manager.has(name):
+            remove(f"{state}/{name}")
+        elif not is_same(files.get(name, ""), manager.path(name)):
+            copy(manager.path(name), f"{state}/{name}")
+
+
+def start(manager, entry, verb, state, outdated):
+    """Start `entry` anew (empty: nothing), and remove the files of the units that are `outdated`."""
+    begun = time.monotonic()
+    if entry.endswith(".target"):
+        manager.change("stop", entry)
+    stopped = time.monotonic()
+    outdated = [name for name in outdated if manager.has(name)]
+    for name in outdated:
+        manager.remove(name)
+    if entry.endswith(".target"):
+        manager.change("start", entry)
+        note_times(state, stopped - begun, time.monotonic() - stopped)
+    elif entry:
+        restart_one(manager, entry, verb, state)
+    if outdated:
+        manager.change("daemon-reload")
+
+
+def restart_one(manager, unit, verb, state):
+    begun = time.monotonic()
+    manager.change(verb, unit)
+    if verb == "restart":
+        took = time.monotonic() - begun
+        names = ("ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic")  # in microseconds
+        facts = manager.facts(unit, *names)
+        left, stopped = (int(facts.get(name) or 0) / 1e6 for name in names)
+        # One that did not run was not stopped.
+        if 0 <= stopped - left <= took:
+            note_times(state, stopped - left, took - (stopped - left))
+
+
+def note_times(state, stop, start):
+    """For `faprelease doctor`: how long a stop and a start took, in hundredths of a second."""
+    with open(f"{state}/restarted", "w") as file:
+        file.write(f"{int(stop * 100)} {int(start * 100)}\n")
+
+
+def check(manager, unit, conf, release, seconds, reload):
+    """See all services of a release active, twice with the same main processes, and running in the release.
+
+    They may take `seconds` to start. `reload`: the main process may stay, and one of its others is new.
+    """
+    folder = os.path.realpath(release)
+    services, before = Units(release, unit, conf).services, []
+    for left in range(int(seconds), -1, -1):
+        looks = []
+        for service in services:
+            looks.append(look(manager, service, folder, reload))
+            if looks[-1][0] != GOOD:
+                break
+        verdict, said, _ = looks[-1] if looks else (GOOD, "", ())
+        if verdict == GOOD:
+            seen = [each[2] for each in looks]
+            if seen == before:
+                print("\n".join(each[1] for each in looks))
+                return
+            before = seen
+            said = f"{services[-1]} does not stay up: it was started {seen[-1][1]} times"
+        if verdict == FAILED or not left:
+            raise RefusedError(said)
+        time.sleep(1)
+
+
+def look(manager, unit, folder, reload):
+    """(what it is, in words, its main process and how often systemd started it again)."""
+    facts = manager.facts(unit, "ActiveState", "SubState", "Job", "MainPID", "NRestarts", "ControlGroup")
+    state, main = facts.get("ActiveState", ""), facts.get("MainPID") or "0"
+    if state != "active":
+        waits = state in ("activating", "reloading") or facts.get("Job", "").strip("0")
+        return (WAIT if waits else FAILED), f"{unit} is {state} ({facts.get('SubState', '')})", ()
+    if main == "0":
+        return FAILED, f"{unit} has no main process", ()
+    seen, said = (main, facts.get("NRestarts", "")), f"{unit} has no main process"
+    for pid in processes_of(facts.get("ControlGroup", "")) if reload else [main]:
+        try:
+            cwd = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            if os.path.isdir(f"/proc/{pid}"):
+                return GOOD, f"process {pid} is another user's: can't see from where it runs", seen
+            continue
+        if f"{cwd}/".startswith(f"{folder}/"):
+            return GOOD, f"{unit} runs in the release, process {main}", seen
+        said = f"{unit} (process {pid}) runs in {cwd}, not in {folder}"
+    return WAIT, said, ()
+
+
+def processes_of(group):
+    """The ids of all processes in a control group, of either hierarchy (cgroups(7))."""
+    for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd"):
+        try:
+            with open(f"{root}{group}/cgroup.procs") as file:
+                yield from file.read().split()
+        except OSError:
+            pass
+
+
+def log(manager, unit, conf, release):
+    """Print what a release's services logged last, or at least how they ended."""
+    for service in Units(release, unit, conf).services[:3]:
+        said = ""
+        if shutil.which("journalctl"):
+            words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", service]
+            said = run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        said = said or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
+        print(f"{service}:\n{said.rstrip()}")
+
+
+def main(load, parts, action, *words):
+    """Exit codes: 0, or 1 and why."""
+    options = dict(word.split("=", 1) for word in words)
+    manager = Manager(options.pop("user"))
+    try:
+        {"ask": ask, "restart": restart, "check": check, "log": log}[action](manager, **options)
+    except RefusedError as error:
+        print(error, end="\n" if str(error) else "")
+        sys.exit(1)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}")
+        sys.exit(1)
+    sys.exit(0)

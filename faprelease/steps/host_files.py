@@ -1,0 +1,80 @@
+"""The files of `faprelease/host/`: their text, and what the header of a script says that it needs.
+
+    # Needs: state, again (yes: after a broken connection), lib/guard.sh.
+    # Gives: holder.
+
+A script needs variables that are set before it runs, and libraries that are put before it. It gives variables
+that it sets for the scripts after it. A header ends with a full stop; lines that continue it are indented.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent.parent / "host"
+_HEADER = re.compile(r"^# (Needs|Gives): ((?:.*\n#   +)*.*)\.\n", re.MULTILINE)
+_REMARK = re.compile(r" \([^()]*\)")
+_CONTINUED = re.compile(r"\n# +")
+_NAME = re.compile(r"[a-z_]+|lib/[a-z_]+\.sh")
+
+
+@dataclass(frozen=True)
+class HostScript:
+    """A script for hosts: its text without the headers, and what they say."""
+
+    name: str
+    text: str
+    needs: frozenset[str]
+    """Variables."""
+    gives: frozenset[str]
+    """Variables that it sets for the scripts after it."""
+    libraries: tuple[str, ...]
+    """Names of scripts that come before it."""
+
+
+@cache
+def read_host_file(name: str) -> str:
+    """The text of a file in `faprelease/host/`."""
+    return (_FOLDER / name).read_text()
+
+
+@cache
+def read_script(name: str) -> HostScript:
+    """The script of a name without its suffix, as `lock/lock`. Raises ValueError for a malformed header."""
+    return parse(name, read_host_file(f"{name}.sh"))
+
+
+def parse(name: str, text: str) -> HostScript:
+    """The script with this text. Raises ValueError for a malformed header."""
+    found: dict[str, list[str]] = {"Needs": [], "Gives": []}
+    for header, value in _HEADER.findall(text):
+        found[header] += _REMARK.sub("", _CONTINUED.sub(" ", value)).split(", ")
+    rest = _HEADER.sub("", text)
+    wrong = [item for items in found.values() for item in items if not _NAME.fullmatch(item)]
+    if wrong or re.search("^# (Needs|Gives):", rest, re.MULTILINE):
+        raise ValueError(f"{name}.sh has a header that can't be read: {', '.join(wrong) or 'no full stop'}")
+    needs = [item for item in found["Needs"] if "/" not in item]
+    libraries = [item.removesuffix(".sh") for item in found["Needs"] if "/" in item]
+    return HostScript(name, rest, frozenset(needs), frozenset(found["Gives"]), tuple(libraries))
+
+
+def with_libraries(names: Iterable[str]) -> list[HostScript]:
+    """The scripts of these names, in order, each library once before all that need it."""
+    scripts: dict[str, HostScript] = {}
+    for name in names:
+        script = read_script(name)
+        for each in (*with_libraries(script.libraries), script):
+            scripts.setdefault(each.name, each)
+    return list(scripts.values())
+
+
+def needs_of(scripts: Iterable[HostScript]) -> frozenset[str]:
+    """The variables that have to be set before these scripts run one after another."""
+    needs: set[str] = set()
+    given: set[str] = set()
+    for script in scripts:
+        needs |= script.needs - given
+        given |= script.gives
+    return frozenset(needs)
