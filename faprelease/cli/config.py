@@ -23,6 +23,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     """Show what is in force for STAGE and ROLE on each host, and where each value was said; or all keys."""
     from faprelease.config import explain
     from faprelease.config import target as config
+    from faprelease.plugins import hooks
     from faprelease.run import run
 
     if list_keys:
@@ -34,7 +35,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
         for warning in config.unknown_names(read, keys):
             click.echo(f"warning: {warning}", err=True)
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
-        rows = [explain.in_force(target, keys) for target in targets]
+        rows = [explain.in_force(target, keys, hooks.ALWAYS) for target in targets]
         lines = explain.as_text(rows)
     for line in map(json.dumps, rows) if as_json else lines:
         click.echo(line)

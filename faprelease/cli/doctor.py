@@ -70,14 +70,14 @@ def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) 
     \b
       faprelease hosts production web --format nginx >/etc/nginx/conf.d/shop_upstream.conf
 
-    Ports are those of `processes` (its `web`), or healthcheck_port.
+    Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks.
     """
     from faprelease.report.report import Report
     from faprelease.run.run import Run
-    from faprelease.views import endpoints as upstreams
+    from faprelease.views import endpoints
 
-    targets = Run.of(request(words, file, stage, role), "hosts", Report()).targets
-    click.echo(upstreams.render(upstreams.of(targets), form))
+    run = Run.of(request(words, file, stage, role), "hosts", Report())
+    click.echo(endpoints.render(endpoints.of(run.targets, run.plugins()), form))
 
 
 def _show(found: "Sequence[tuple[Finding, str]]", *, as_json: bool) -> int:

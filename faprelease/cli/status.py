@@ -12,7 +12,7 @@ from faprelease.steps.place import Place
 
 if TYPE_CHECKING:
     from faprelease.request import Request
-    from faprelease.views.status import Standing
+    from faprelease.views.status import HostStatus
 
 _json = click.option("--json", "as_json", is_flag=True, help="a JSON object a line on standard output")
 
@@ -136,7 +136,7 @@ def _show_recorded(asked: "Request", *, as_json: bool) -> None:
         raise SystemExit(3)
 
 
-def _notes(found: Sequence["Standing"]) -> Iterable[str]:
+def _notes(found: Sequence["HostStatus"]) -> Iterable[str]:
     for row in found:
         label = Place(row.host, row.role)
         if row.unreachable:

@@ -1,6 +1,6 @@
 """deploy.yml explained: all its keys, and what is in force where, and where each value was said. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -27,16 +27,16 @@ def all_keys(plugin_keys: Mapping[str, Key]) -> list[Row]:
     ]
 
 
-def in_force(target: Target, plugin_keys: Mapping[str, Key]) -> Row:
+def in_force(target: Target, plugin_keys: Mapping[str, Key], always: Collection[str]) -> Row:
     """What is in force for one host of one role: `{"values": {key: {"value": …, "from": …}}}`.
 
     Values of the environment, and what opens a URL, are masked. Keys of plugins that the role does not name
-    are left out unless they are set.
+    are left out unless they are set or the plugin is one that every role has (`always`).
     """
     values: dict[str, Row] = {}
     for name, key in {**CORE, **plugin_keys}.items():
         origin = target.origins.get(name, "default")
-        if origin == "default" and key.owner and not _names(target, key.owner):
+        if origin == "default" and key.owner not in ("", *always) and not _names(target, key.owner):
             continue
         found = getattr(target.settings, name) if name in CORE else target.plugin_values[name]
         if key.is_mapping:
@@ -53,7 +53,7 @@ def in_force(target: Target, plugin_keys: Mapping[str, Key]) -> Row:
 def _names(target: Target, plugin: str) -> bool:
     settings = target.settings
     lists = [settings.plugins, *(getattr(settings, name) or [] for name in CORE if name.endswith("_plugins"))]
-    return plugin == "curl" or any(name.rpartition(".")[2] == plugin for names in lists for name in names)
+    return any(name.rpartition(".")[2] == plugin for names in lists for name in names)
 
 
 def _shown(key: Key, value: Any) -> Any:

@@ -50,16 +50,11 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
 
 def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
     """The linked files that are not there, with the lines that put them there."""
-    if state.missing and not brings_shared_files(target):
+    if state.missing:
         yield FapError(
             f"{target.place}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
             hint="\n".join(_how_to_provide(target, name) for name in state.missing),
         )
-
-
-def brings_shared_files(target: Target) -> bool:
-    """The plugin localshared looks for them itself."""
-    return any(name.rpartition(".")[2] == "localshared" for name in target.settings.plugins)
 
 
 def how_to_own(target: Target) -> str:

@@ -13,7 +13,7 @@ from faprelease.config.settings import Settings
 from faprelease.config.target import PLACES
 from faprelease.errors import ConfigError
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
-from faprelease.plugins.hooks import BUILT_IN, STRATEGIES
+from faprelease.plugins.hooks import ALWAYS, BUILT_IN
 
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
@@ -193,7 +193,7 @@ def _line(finding: Finding) -> int:
 
 
 def _known_keys() -> set[str]:
-    modules = [import_module(f"faprelease.plugins.{name}") for name in STRATEGIES]
+    modules = [import_module(f"faprelease.plugins.{name}") for name in ALWAYS]
     modules += [import_module(f"faprelease.plugins.{name}") for name in BUILT_IN]
     kinds: list[type[msgspec.Struct]] = [Settings, *(m.Options for m in modules if hasattr(m, "Options"))]
     return {"stage_role_configs", *PLACES} | {name for kind in kinds for name in kind.__struct_fields__}
@@ -258,7 +258,7 @@ def _plugins(lines: _Text, entry: _Entry) -> list[Finding]:
 
 def _plugin(name: str) -> tuple[Verdict, str]:
     bare = _PREFIX.sub("", name)
-    if bare in BUILT_IN or bare in STRATEGIES:
+    if bare in BUILT_IN or bare in ALWAYS:
         return "kept", ""
     for kind, found in _PLUGINS.items():
         if re.search(rf"(^|[._-]){kind}$", bare):

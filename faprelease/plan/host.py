@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -32,6 +32,12 @@ class Host:
     def place(self) -> Place:
         """The host and the role."""
         return self.target.place
+
+    def with_brought_files(self, verb: str) -> "Host":
+        """The same without the missing linked files that a plugin brings."""
+        brought = self.plugins.brings(Context(self.target, verb, "", ""))
+        missing = tuple(name for name in self.state.missing if name not in brought)
+        return replace(self, state=replace(self.state, missing=missing))
 
     def config(self, info: "RunInfo") -> str:
         """The digest of what is configured for it."""

@@ -35,6 +35,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @hookimpl
+def ports(context: Context) -> Iterator[int]:
+    """The port that is asked; none where the keys name no URL that can be asked."""
+    options = context.options(Options)
+    try:
+        url = urlsplit(options.healthcheck_url)
+        port = options.healthcheck_port or url.port or {"http": 80, "https": 443}.get(url.scheme)
+    except ValueError:
+        return
+    if port:
+        yield port
+
+
+@hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     url = _url(options)

@@ -31,9 +31,11 @@ from faprelease.steps.model import Step
 hookspec = pluggy.HookspecMarker("faprelease")
 hookimpl = pluggy.HookimplMarker("faprelease")
 T = TypeVar("T", bound=msgspec.Struct)
+A = TypeVar("A")
 
 BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "drain", "assets", "slack", "webhook")
-STRATEGIES = ("curl",)
+ALWAYS = ("curl",)
+"""Plugins that every role has, named or not."""
 ENTRY_POINTS = "faprelease.plugins"
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
@@ -68,8 +70,8 @@ class Context:
 What = Literal["started", "finished", "failed", "rolled back", "partly done", "interrupted"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run goes. Secrets are masked in it."""
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run goes, for the hook `notify`. Secrets are redacted in it."""
 
     what: What
     verb: str
@@ -140,13 +142,22 @@ class Signals:
     def deploy_failed(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
-    def notify(self, context: Context, event: Event) -> None:
+    def notify(self, context: Context, event: Notification) -> None:
         """Called on the controller, in a thread beside the run, when it begins and when it has ended;
         whatever it raises is only said."""
 
     @hookspec
     def deploy_logs(self, context: Context, follow: bool) -> Iterable[Step]:  # type: ignore[empty-body]
         """What prints the log of what runs, and with `follow` goes on as it grows; for `faprelease logs`."""
+
+    @hookspec
+    def ports(self, context: Context) -> Iterable[int]:  # type: ignore[empty-body]
+        """The TCP ports on which a release answers on its own host."""
+
+    @hookspec
+    def brings(self, context: Context) -> Iterable[str]:  # type: ignore[empty-body]
+        """What the plugin itself puts on a host: names of linked files, which then need not be there before
+        the first release, and absolute paths of a process manager's configuration."""
 
 
 class Plugins:
@@ -183,33 +194,44 @@ class Plugins:
     def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
         """The steps of all plugins at a signal (`published`); raises ConfigError where a hook fails, or gives
         something else than steps."""
-        found: list[Step] = []
-        for hook in self._implementations(f"deploy_{signal}"):
+        return self._answers(f"deploy_{signal}", signal, context, Step)
+
+    def ports(self, context: Context) -> tuple[int, ...]:
+        """The ports that the plugins know of; raises ConfigError as `steps` does."""
+        return self._answers("ports", "ports", context, int)
+
+    def brings(self, context: Context) -> tuple[str, ...]:
+        """What the plugins put on the host themselves; raises ConfigError as `steps` does."""
+        return self._answers("brings", "brings", context, str)
+
+    def _answers(self, hook_name: str, shown: str, context: Context, kind: type[A]) -> tuple[A, ...]:
+        answers: list[A] = []
+        for hook in self._implementations(hook_name):
             try:
                 answer: Any = hook.function(*((context,) if hook.argnames else ()))
-                steps = list(answer or ())
+                values = list(answer or ())
             except FapError:
                 raise
             except Exception as error:  # of anyone's plugin
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 raise ConfigError(
-                    f"plugin {hook.plugin_name} failed at {signal}: {type(error).__name__}: {error}",
+                    f"plugin {hook.plugin_name} failed at {shown}: {type(error).__name__}: {error}",
                     hint=f"see {place.filename}, line {place.lineno}; nothing was changed",
                 ) from error
-            for step in steps:
-                if not isinstance(step, Step):
+            for value in values:
+                if not isinstance(value, kind):
                     raise ConfigError(
-                        f"plugin {hook.plugin_name} gave {step!r} at {signal}, which is no step",
-                        hint="a hook yields faprelease.steps.Step; docs/plugins.md shows how",
+                        f"plugin {hook.plugin_name} gave {value!r} at {shown}, not a {kind.__name__}",
+                        hint="docs/plugins.md shows what each hook yields",
                     )
-            found += steps
-        return tuple(found)
+            answers += values
+        return tuple(answers)
 
     def notified(self) -> bool:
         """Does any of them want to know how a run goes?"""
         return bool(self._implementations("notify"))
 
-    def notify(self, context: Context, event: Event) -> Iterator[str]:
+    def notify(self, context: Context, event: Notification) -> Iterator[str]:
         """Tell all of them; yields what went wrong, one line for each that could not do it."""
         known = {"context": context, "event": event}
         for hook in self._implementations("notify"):
@@ -241,21 +263,21 @@ def load(names: Iterable[str], file: DeployFile) -> Plugins:
 
 
 def built_in_keys() -> dict[str, Key]:
-    """The keys of the strategies and plugins that come with faprelease."""
+    """The keys of the plugins that come with faprelease."""
     return options_of(DeployFile("", {}, {}))
 
 
 def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, Key]:
-    """Every key that a strategy or plugin can add; raises ConfigError as `load` does, and for a key that two
+    """Every key that a plugin can add; raises ConfigError as `load` does, and for a key that two
     of them add."""
     said = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
     named = [name for place, value in said for name in named_plugins(place[-1], value)]
-    strategies = [(name, import_module(f"faprelease.plugins.{name}")) for name in STRATEGIES]
+    always = [(name, import_module(f"faprelease.plugins.{name}")) for name in ALWAYS]
     names = dict.fromkeys([*BUILT_IN, *named])
     plugins = {id(module): (name, module) for name in names if (module := _import(name, file)) is not None}
     found: dict[str, Key] = {}
     owners = dict.fromkeys(Settings.__struct_fields__, "fapkit itself")
-    for name, module in (*strategies, *plugins.values()):
+    for name, module in (*always, *plugins.values()):
         for key in _keys_of(name, module):
             if key.name in owners:
                 raise ConfigError(
@@ -278,13 +300,13 @@ def _keys_of(name: str, module: Any) -> list[Key]:
 
 
 def _import(name: str, file: DeployFile) -> Any:
-    """What is behind a plugin's name; None for a strategy, which is part of the core.
+    """What is behind a plugin's name; None for one that every role has.
 
     A built-in one by its short name, then an entry point of the group `faprelease.plugins`, then a module,
     which may lie beside deploy.yml.
     """
     bare = _PREFIX.sub("", name)
-    if bare in STRATEGIES:
+    if bare in ALWAYS:
         return None
     if bare in BUILT_IN:
         return import_module(f"faprelease.plugins.{bare}")
@@ -301,6 +323,6 @@ def _import(name: str, file: DeployFile) -> Any:
         reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"{file.where('plugins')}: there is no plugin {name!r} ({reason})",
-            hint=f"built in are: {', '.join((*STRATEGIES, *BUILT_IN))}; your own is a module, beside"
+            hint=f"built in are: {', '.join((*ALWAYS, *BUILT_IN))}; your own is a module, beside"
             f" deploy.yml or installed, or an entry point of the group {ENTRY_POINTS}",
         ) from error

@@ -21,6 +21,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @hookimpl
+def brings(context: Context) -> Iterator[str]:
+    yield from context.target.settings.linked_files
+
+
+@hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     """What no release uses yet; the rest has to wait, as the old release reads it."""
     yield from _step(context, "add", "bring shared files that are missing")

@@ -8,7 +8,7 @@ import msgspec
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import webhook
-from faprelease.plugins.hooks import Context, Event, hookimpl
+from faprelease.plugins.hooks import Context, Notification, hookimpl
 
 MOST = 2500
 """How much of an error a message holds, in characters from its end."""
@@ -24,7 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @hookimpl
-def notify(context: Context, event: Event) -> None:
+def notify(context: Context, event: Notification) -> None:
     """https://api.slack.com/messaging/webhooks"""
     options = context.options(Options)
     url = options.slack_webhook or os.environ.get("FAP_SLACK_WEBHOOK", "")

@@ -45,6 +45,11 @@ said=$(supervisorctl pid 2>&1) || {
 
 
 @hookimpl
+def brings(context: Context) -> Iterator[str]:
+    yield context.options(Options).supervisor_target
+
+
+@hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     yield Step(title="see that supervisord answers", script=_ASK)

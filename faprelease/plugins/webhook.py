@@ -7,7 +7,7 @@ import msgspec
 
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError, FapError
-from faprelease.plugins.hooks import Context, Event, hookimpl
+from faprelease.plugins.hooks import Context, Notification, hookimpl
 
 SECONDS = 5.0
 """How long one request may take."""
@@ -22,7 +22,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @hookimpl
-def notify(context: Context, event: Event) -> None:
+def notify(context: Context, event: Notification) -> None:
     url = context.options(Options).webhook_url or os.environ.get("FAP_WEBHOOK_URL", "")
     if not url:
         raise ConfigError("there is no webhook_url", hint="set it, or FAP_WEBHOOK_URL")

@@ -7,11 +7,11 @@ from faprelease.plan.preview import Preview
 from faprelease.steps.place import Place
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     """One thing that happened; its kind is `event` in JSON."""
 
 
-class HostEvent(Event, frozen=True, kw_only=True):
+class HostEvent(RunEvent, frozen=True, kw_only=True):
     """Something that happened on a host, in a role."""
 
     host: str
@@ -23,33 +23,33 @@ class HostEvent(Event, frozen=True, kw_only=True):
         return Place(self.host, self.role)
 
 
-class Connecting(Event, frozen=True, kw_only=True, tag="connecting"):
+class Connecting(RunEvent, frozen=True, kw_only=True, tag="connecting"):
     """The hosts are connected to, locked and looked at; each as `web1 (web)`."""
 
     hosts: tuple[str, ...]
 
 
-class Planned(Event, frozen=True, kw_only=True, tag="planned"):
+class Planned(RunEvent, frozen=True, kw_only=True, tag="planned"):
     """What would be done; `scripts` are the very ones, where they were asked for."""
 
     plan: Preview
     scripts: tuple[str, ...] = ()
 
 
-class Began(Event, frozen=True, kw_only=True, tag="began"):
+class Began(RunEvent, frozen=True, kw_only=True, tag="began"):
     """A plan begins on these hosts."""
 
     title: str
     hosts: tuple[str, ...]
 
 
-class PhaseBegan(Event, frozen=True, kw_only=True, tag="phase"):
+class PhaseBegan(RunEvent, frozen=True, kw_only=True, tag="phase"):
     """A phase begins on all hosts of a plan, or of a batch."""
 
     phase: str
 
 
-class PhaseEnded(Event, frozen=True, kw_only=True, tag="phase_ended"):
+class PhaseEnded(RunEvent, frozen=True, kw_only=True, tag="phase_ended"):
     """Every host is through with it, and well."""
 
     phase: str
@@ -91,13 +91,13 @@ class HostEnded(HostEvent, frozen=True, kw_only=True, tag="host_ended"):
     release: str
 
 
-class Said(Event, frozen=True, kw_only=True, tag="said"):
+class Said(RunEvent, frozen=True, kw_only=True, tag="said"):
     """Something for people."""
 
     text: str
 
 
-class Ended(Event, frozen=True, kw_only=True, tag="ended"):
+class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
     """The whole run: `--json` prints this alone."""
 
     verb: str

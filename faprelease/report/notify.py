@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 from faprelease.errors import FapError, InterruptedRunError, PartlyDoneError, RolledBackError
 from faprelease.plan.host import Host, RunInfo
-from faprelease.plugins.hooks import Context, Event, What
+from faprelease.plugins.hooks import Context, Notification, What
 from faprelease.steps.model import Plan
 
 WAIT_SECONDS = 5.0
@@ -53,14 +53,14 @@ class _Telling:
     ) -> None:
         self._plugins, self._plan, self._order, self._verb = listening.plugins, plan, info, verb
         self._context, self._say = Context(listening.target, verb, "", ""), say
-        self._events: SimpleQueue[Event | None] = SimpleQueue()
+        self._events: SimpleQueue[Notification | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def tell(self, what: What, message: str = "") -> None:
         plan, settings = self._plan, self._context.target.settings
         self._events.put(
-            Event(
+            Notification(
                 what=what,
                 verb=self._verb,
                 title=plan.title,

@@ -17,13 +17,13 @@ from faprelease.report.events import (
     Began,
     Connecting,
     Ended,
-    Event,
     Fetched,
     HostBegan,
     HostEnded,
     HostEvent,
     PhaseEnded,
     Planned,
+    RunEvent,
     Said,
     StepEnded,
 )
@@ -42,7 +42,7 @@ class Lines:
         self.verbose = verbose
         self._plans = plans
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RunEvent) -> None:
         match event:
             case Began():
                 self.print(f"{click.style(event.title, bold=True)}\n  on {', '.join(event.hosts)}")
@@ -119,7 +119,7 @@ class Terminal(Lines):
             redirect_stderr=False,
         )
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RunEvent) -> None:
         match event:
             case Connecting():
                 # Nothing moves here: a password for sudo may be asked for.
@@ -168,14 +168,14 @@ class Terminal(Lines):
 class JsonLines:
     """Every event as a JSON object a line, on standard output."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RunEvent) -> None:
         print_json(event)
 
 
 class JsonEnd:
     """The last event alone, as one JSON object on standard output."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RunEvent) -> None:
         if isinstance(event, Ended):
             print_json(event)
 

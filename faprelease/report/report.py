@@ -18,13 +18,13 @@ from faprelease.report.events import (
     Began,
     Connecting,
     Ended,
-    Event,
     Fetched,
     HostBegan,
     HostEnded,
     PhaseBegan,
     PhaseEnded,
     Planned,
+    RunEvent,
     Said,
     StepEnded,
 )
@@ -37,7 +37,7 @@ from faprelease.steps.place import Place
 class Face(Protocol):
     """Shows a run's events in its way. Never called from two threads at once."""
 
-    def show(self, event: Event) -> None: ...
+    def show(self, event: RunEvent) -> None: ...
 
 
 class Report:
@@ -55,7 +55,7 @@ class Report:
         self.ended: dict[Place, HostEnded] = {}
         """What became of each host of the last plan."""
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: RunEvent) -> None:
         """Show an event on every face; one that nobody reads any more breaks nothing off."""
         with self._guard:
             for face in self._faces:

@@ -9,10 +9,10 @@ from typing import TextIO
 from faprelease.report.events import (
     Began,
     Ended,
-    Event,
     HostBegan,
     HostEnded,
     PhaseEnded,
+    RunEvent,
     Said,
     StepEnded,
 )
@@ -37,7 +37,7 @@ class RunLog:
         self.refused = ""
         """Why there is none it could not be written."""
 
-    def show(self, event: Event) -> None:
+    def show(self, event: RunEvent) -> None:
         if isinstance(event, Began) and self.path is None:
             try:
                 self._open()
@@ -61,7 +61,7 @@ class RunLog:
         self.path = path
 
 
-def _lines(event: Event) -> list[str]:
+def _lines(event: RunEvent) -> list[str]:
     match event:
         case Began():
             return [f"{event.title}, on {', '.join(event.hosts)}"]

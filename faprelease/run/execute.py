@@ -36,8 +36,8 @@ MOST_THREADS = 64
 INTERRUPTED = 130
 
 
-class Report(Protocol):
-    """Who is told what happens, as it happens; called from several threads."""
+class Observer(Protocol):
+    """Is shown what happens, as it happens; called from several threads."""
 
     def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None: ...
 
@@ -95,7 +95,7 @@ def _threads() -> ThreadPoolExecutor:
 def run(
     plan: Plan,
     sessions: Sessions,
-    report: Report,
+    report: Observer,
     clock: Callable[[], float],
     stop: threading.Event,
     *,
@@ -129,12 +129,12 @@ def run(
         )
 
 
-def look(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> str:
+def look(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> str:
     """Carry out a plan that only looks; what it found wrong, for people, empty if all is well."""
     return "\n".join(check(plan, sessions, report, clock).values())
 
 
-def check(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> dict[Place, str]:
+def check(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> dict[Place, str]:
     """Carry out a plan that only looks; what is wrong, by place."""
     failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
         plan.hosts, lambda host: host.prepare, until_the_end=True
@@ -143,7 +143,7 @@ def check(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], fl
 
 
 def restart(
-    plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float], stop: threading.Event
+    plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float], stop: threading.Event
 ) -> None:
     """Carry out a plan that only restarts: batch by batch, up to the first that fails.
 
@@ -161,7 +161,7 @@ def restart(
             )
 
 
-def undo(plan: Plan, sessions: Sessions, report: Report, clock: Callable[[], float]) -> None:
+def undo(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> None:
     """Take back what a run that was cut off had done: `if_published`, the last batch first, and where it had
     published nothing `if_unpublished`.
 
@@ -184,7 +184,7 @@ class _Runner:
         self,
         plan: Plan,
         sessions: Sessions,
-        report: Report,
+        report: Observer,
         clock: Callable[[], float],
         stop: threading.Event,
     ) -> None:

@@ -36,7 +36,7 @@ from faprelease.plan.fleet import plan_recovery
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.recovery import Recovery, recovery
 from faprelease.plugins import curl, hooks
-from faprelease.plugins.hooks import Context
+from faprelease.plugins.hooks import Context, Plugins
 from faprelease.report.notify import announced
 from faprelease.report.report import Report
 from faprelease.request import Request
@@ -224,13 +224,18 @@ class Run:
                 f" {self.request.stage}",
             ) from error
 
+    def plugins(self) -> dict[Place, Plugins]:
+        """The plugins that each place has for this verb; raises ConfigError for one that can't be loaded."""
+        names = {target.place: tuple(target.settings.plugins_of(self.verb)) for target in self.targets}
+        loaded = {each: hooks.load(each, self.file) for each in dict.fromkeys(names.values())}
+        return {place: loaded[each] for place, each in names.items()}
+
     def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:
-        names = [tuple(target.settings.plugins_of(self.verb)) for target in self.targets]
-        plugins = {each: hooks.load(each, self.file) for each in dict.fromkeys(names)}
+        plugins = self.plugins()
         return [
-            Host(target=target, state=states[target.place], plugins=plugins[each])
-            for target, each in zip(self.targets, names, strict=True)
-            if target.place in states
+            Host(target=target, state=state, plugins=plugins[target.place]).with_brought_files(self.verb)
+            for target in self.targets
+            if (state := states.get(target.place))
         ]
 
     def _refuse_half_of(self, left: Recovery) -> None:

@@ -61,11 +61,11 @@ def read(request: Request) -> list[Recorded]:
         store, app = open_store(where), values["project_name"]
         head, records = store.stages.head(app, request.stage), store.records.hosts(app, request.stage, role)
         named = [entry.address for entry in scope.hosts()] if values["manager"] == "converge" else []
-        found += standings(head, records, named, request.stage, role)
+        found += statuses(head, records, named, request.stage, role)
     return found
 
 
-def standings(
+def statuses(
     head: "StageState | None", records: Iterable[HostRecord], named: Iterable[str], stage: str, role: str
 ) -> list[Recorded]:
     """A row for each host of a role: by its record, or because deploy.yml names it. Pure."""

@@ -9,15 +9,18 @@ from artifact_store.artifact.manifest import Manifest
 from artifact_store.core.finding import Finding
 from faprelease.config.target import Target
 from faprelease.errors import FapError
+from faprelease.plugins.hooks import Context
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import store_head
 from faprelease.run.run import Run
+from faprelease.steps.model import Step
 from faprelease.steps.place import Place
 from faprelease.verbs import status as inspection
 from faprelease.views import host_report as look
 from faprelease.views import parity
 from faprelease.views.diagnosis import Case, OnHosts, Patient, findings
+from faprelease.views.endpoints import ports_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +57,18 @@ def _examine(request: Request, verb: str) -> Examined:
     store, wanted = _promoted(run.targets, request.file.parent)
     with run.connect(lock=False, lost=lost) as connected:
         began = time.time()
-        said = connected.connections.run(
-            "look for a diagnosis",
-            lambda target: look.step(
-                target, wanted.get(target.settings.project_name), _supervisor_conf(target)
-            ),
-        )
+        plugins = run.plugins()
+
+        def step(target: Target) -> Step:
+            brought = plugins[target.place].brings(Context(target, verb, "", ""))
+            return look.step(
+                target,
+                wanted.get(target.settings.project_name),
+                ports_of(target, plugins[target.place]),
+                next((path for path in brought if path.startswith("/")), ""),
+            )
+
+        said = connected.connections.run("look for a diagnosis", step)
         clock = (began, time.time())
         health = inspection.health(connected) if verb == "doctor" else {}
     patients = tuple(
@@ -99,8 +108,3 @@ def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...],
             says = f"{what.name} is promoted to {target.settings.stage}, and can be read"
             found.append(Finding("store", "right", says))
     return tuple(found), wanted
-
-
-def _supervisor_conf(target: Target) -> str:
-    names = {name.rpartition(".")[2] for name in target.settings.plugins}
-    return str(target.plugin_values.get("supervisor_target", "")) if "supervisorctl" in names else ""

@@ -14,11 +14,11 @@ from faprelease.steps.model import HostPlan, Phase, Result
 from faprelease.steps.place import Place
 from faprelease.views import history
 from faprelease.views import host_report as look
-from faprelease.views.history import Event
-from faprelease.views.status import Held, Standing, held, measure, parse_sizes, standings
+from faprelease.views.history import HistoryRow
+from faprelease.views.status import Held, HostStatus, held, measure, parse_sizes, statuses
 
 
-def status(request: Request, *, verify: bool = False) -> list[Standing]:
+def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
     """What every host of the stage or role runs, and whether it runs well; one that can't be reached is told.
     With `verify` also which files of what is live are not what they were when it was sealed.
 
@@ -30,7 +30,7 @@ def status(request: Request, *, verify: bool = False) -> list[Standing]:
         said = connected.connections.run("verify", look.changed_files) if verify else {}
     found = [(host.target, host.state) for host in connected.hosts]
     changed = {place: look.parse_changed(text) for place, text in said.items()}
-    return standings(found, well, changed, _named(run, lost))
+    return statuses(found, well, changed, _named(run, lost))
 
 
 def releases(request: Request) -> list[Held]:
@@ -44,7 +44,7 @@ def releases(request: Request) -> list[Held]:
         ]
 
 
-def events(request: Request) -> list[Event]:
+def events(request: Request) -> list[HistoryRow]:
     """What the ledgers of the hosts say that happened, and the store of a stage where one is named.
 
     Raises FapError, UnreachableError.

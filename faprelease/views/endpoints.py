@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
+from faprelease.plugins import processes
+from faprelease.plugins.hooks import Context, Plugins
+from faprelease.steps.place import Place
 from faprelease.transports import address
-from faprelease.views import host_report as look
+
+WEB = "web"
+"""The process type that answers requests."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,18 @@ class Upstream:
         return address.joined(self.host, self.port)
 
 
-def of(targets: Iterable[Target]) -> list[Upstream]:
-    """Every process of every role that has a port, in the order of deploy.yml: those of `processes`, or the
-    one that healthcheck asks. Raises ConfigError if no role has one."""
+def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
+    """The ports on which a host of this role answers: those of `processes`, or those that a plugin knows."""
+    settings = target.settings
+    if settings.processes:
+        counted = [(first, count) for name, count, first in processes.ports(settings) if name == WEB]
+        return tuple(port for first, count in counted for port in range(first, first + count))
+    return plugins.ports(Context(target, "hosts", "", ""))
+
+
+def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upstream]:
+    """Every process of every role that has a port, in the order of deploy.yml; see `ports_of`. Raises
+    ConfigError if no role has one."""
     targets = list(targets)
     found = [
         Upstream(
@@ -43,13 +57,14 @@ def of(targets: Iterable[Target]) -> list[Upstream]:
             port,
         )
         for target in targets
-        for port in look.ports_of(target)
+        for port in ports_of(target, plugins[target.place])
     ]
     if not found:
         roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
         raise ConfigError(
             f"deploy.yml does not say on which port {roles} answers",
-            hint="processes: {web: 1} and process_port: 8000; or healthcheck_port: 8000",
+            hint="processes: {web: 1} and process_port: 8000;"
+            " or plugins: [healthcheck] and healthcheck_port: 8000",
         )
     return found
 

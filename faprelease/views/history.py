@@ -13,7 +13,7 @@ LINES = 500
 """How many lines of a host's ledger are read, from its end."""
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `ledger.jsonl`."""
 
     at: str
@@ -27,7 +27,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     code: int | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was done, on one host or on many at once."""
 
     at: str
@@ -47,23 +47,25 @@ def read_ledger(target: Target) -> Step:
     return host_script("read the ledger", "look/history", state=target.layout.state, lines=str(LINES))
 
 
-def parse(output: str) -> list[Line]:
+def parse(output: str) -> list[LedgerLine]:
     """The lines of a ledger; one that a kill or a full disk cut short is passed over."""
     lines = []
     for text in output.splitlines():
         try:
-            lines.append(msgspec.json.decode(text, type=Line))
+            lines.append(msgspec.json.decode(text, type=LedgerLine))
         except msgspec.MsgspecError:
             continue
     return lines
 
 
-def merge(ledgers: Iterable[tuple[Target, list[Line]]], records: Iterable[ReleaseRecord] = ()) -> list[Event]:
+def merge(
+    ledgers: Iterable[tuple[Target, list[LedgerLine]]], records: Iterable[ReleaseRecord] = ()
+) -> list[HistoryRow]:
     """All of it, the oldest first: what happened on several hosts of a role at once is one event.
 
     Of the store's records only those come in which no ledger knows: of hosts that are gone.
     """
-    places: dict[tuple[str, Line], list[str]] = {}
+    places: dict[tuple[str, LedgerLine], list[str]] = {}
     for target, lines in ledgers:
         for line in lines:
             places.setdefault((target.settings.role, line), []).append(target.host)
@@ -73,9 +75,9 @@ def merge(ledgers: Iterable[tuple[Target, list[Line]]], records: Iterable[Releas
     return sorted(events, key=lambda event: event.at)
 
 
-def _of_hosts(role: str, line: Line, hosts: list[str]) -> Event:
+def _of_hosts(role: str, line: LedgerLine, hosts: list[str]) -> HistoryRow:
     ended = "" if line.code is None else f"{line.command}: exit {line.code}"
-    return Event(
+    return HistoryRow(
         at=line.at,
         role=role,
         event=line.event,
@@ -88,8 +90,8 @@ def _of_hosts(role: str, line: Line, hosts: list[str]) -> Event:
     )
 
 
-def _of_store(record: ReleaseRecord) -> Event:
-    return Event(
+def _of_store(record: ReleaseRecord) -> HistoryRow:
+    return HistoryRow(
         at=record.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         role=record.role,
         event="released" if record.action == "release" else "rolled back",

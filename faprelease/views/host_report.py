@@ -1,17 +1,15 @@
 """What `faprelease doctor` asks of a host: one read-only step, and the frozen value its answer becomes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import msgspec
 
 from artifact_store.artifact.manifest import Manifest
 from faprelease.config.target import Target
-from faprelease.plugins import processes
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_script
 
-WEB = "web"
 """The process type that gets requests, as everywhere where there are Procfiles."""
 LOOK_SECONDS = 120
 """How long a look may take: it reads every file of the release that is live."""
@@ -61,8 +59,9 @@ class Look:
     sealed: bool = True
 
 
-def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
-    """The step that looks at a host, for the artifact that it should run where one is known."""
+def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: str) -> Step:
+    """The step that looks at a host, for the artifact that it should run where one is known; `ports` are
+    those on which it should answer, `conf` is the path of its process manager's configuration, if any."""
     layout = target.layout
     return host_script(
         "look at the host for a diagnosis",
@@ -78,11 +77,11 @@ def step(target: Target, wanted: Manifest | None, supervisor_conf: str) -> Step:
         shared=layout.shared,
         state=layout.state,
         environment_file=f"{layout.current}/{target.settings.environment_name}",
-        port=str(next(iter(ports_of(target)), "")),
+        port=str(next(iter(ports), "")),
         listeners=read_host_file("programs/listeners.py"),
         python=python_of(wanted),
         libraries=" ".join(wanted.libraries) if wanted else "",
-        conf=supervisor_conf,
+        conf=conf,
     )
 
 
@@ -97,21 +96,6 @@ def changed_files(target: Target) -> Step:
         current=target.layout.current,
         state=target.layout.state,
     )
-
-
-def ports_of(target: Target) -> tuple[int, ...]:
-    """The ports on which a host of this role answers, as deploy.yml says: those of `processes`, or the one
-    that healthcheck asks."""
-    settings, values = target.settings, target.plugin_values
-    if settings.processes:
-        counted = [(first, count) for name, count, first in processes.ports(settings) if name == WEB]
-        return tuple(port for first, count in counted for port in range(first, first + count))
-    try:
-        url = urlsplit(str(values.get("healthcheck_url", "")))
-        port = values.get("healthcheck_port") or url.port or {"http": 80, "https": 443}.get(url.scheme)
-    except ValueError:
-        return ()
-    return (int(port),) if port else ()
 
 
 def python_of(wanted: Manifest | None) -> str:

@@ -11,7 +11,7 @@ from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What one role of one host runs now, as `faprelease status --json` tells it."""
 
     stage: str
@@ -54,12 +54,12 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     """The bytes its folder takes, without what its links lead to: shared/, packages. None if it is gone."""
 
 
-def standings(
+def statuses(
     found: Sequence[tuple[Target, HostState]],
     health: Mapping[Place, str],
     changed: Mapping[Place, tuple[str, ...]],
     unreachable: Sequence[tuple[Target, str]],
-) -> list[Standing]:
+) -> list[HostStatus]:
     """One for each host and role; `health` and `changed` are by place. What runs most often in a role is the
     measure for its other hosts."""
     usual = {role: _usual(found, role) for role in {target.settings.role for target, _ in found}}
@@ -68,7 +68,7 @@ def standings(
         live = state.release(state.current)
         last = state.last_good()
         rows.append(
-            Standing(
+            HostStatus(
                 stage=target.settings.stage,
                 role=target.settings.role,
                 host=target.host,
@@ -87,7 +87,7 @@ def standings(
             )
         )
     lost = [
-        Standing(stage=target.settings.stage, role=target.settings.role, host=target.host, unreachable=why)
+        HostStatus(stage=target.settings.stage, role=target.settings.role, host=target.host, unreachable=why)
         for target, why in unreachable
     ]
     return rows + lost

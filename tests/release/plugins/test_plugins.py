@@ -131,7 +131,7 @@ def test_the_page_names_every_hook_every_plugin_and_every_key() -> None:
     plugins = hooks.load(hooks.BUILT_IN, DeployFile("deploy.yml", {}, {}))
     kinds = {name: getattr(module, "Options", None) for name, module in plugins._modules.items()}
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^###? |\Z)", DOCS, re.MULTILINE | re.DOTALL))
-    assert set(sections) == {*hooks.BUILT_IN, *hooks.STRATEGIES}
+    assert set(sections) == {*hooks.BUILT_IN, *hooks.ALWAYS}
     for name, kind in {**kinds, "curl": curl.Options}.items():
         missing = [key for key in kind.__struct_fields__ if key not in sections[name]] if kind else []
         assert not missing, name

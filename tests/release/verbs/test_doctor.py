@@ -18,7 +18,7 @@ from faprelease.report.report import Report
 from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs.doctor import compare, doctor
-from faprelease.views import endpoints as upstreams
+from faprelease.views import endpoints
 from faprelease.views import host_report as look
 from faprelease.views.diagnosis import Case, Patient, findings
 from faprelease.views.endpoints import Upstream
@@ -70,7 +70,7 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     sleeper = subprocess.Popen(["sleep", "600"], cwd=site.path / "releases/260101-000000")
     try:
         with socket.create_server(("127.0.0.1", 0)) as other:
-            site.configure(f"healthcheck_port: {other.getsockname()[1]}")
+            site.configure(f"plugins: [healthcheck]\nhealthcheck_port: {other.getsockname()[1]}")
             ((verdict, held),) = _found(site)["VII"]
             assert verdict == "wrong"
             assert f"is held by process {os.getpid()}, which runs in" in held
@@ -168,7 +168,7 @@ def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
     (tmp_path / "deploy.yml").write_text(
         "app_name: my-shop\nplugins: [curl, healthcheck]\nstage_role_configs:\n  production:\n"
         "    web: {hosts: [app1, 'deploy@app2:2222', '2001:db8::1'], processes: {web: 2, worker: 1}}\n"
-        "    api: {hosts: [app1], healthcheck_port: 9000, path: /srv/api}\n"
+        "    api: {hosts: [app1], plugins: [healthcheck], healthcheck_port: 9000, path: /srv/api}\n"
     )
 
     def shown(*words: str) -> subprocess.CompletedProcess[str]:
@@ -182,6 +182,6 @@ def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
         "upstream my_shop_api {\n    server app1:9000;\n}\n"
     ), nginx.stderr
     found = [Upstream("my-shop", "production", "api", "app1", 9000)]
-    assert upstreams.render(found, "haproxy") == "backend my_shop_api\n    server app1-9000 app1:9000 check"
-    assert upstreams.render(found, "lines") == "app1:9000"
-    assert json.loads(upstreams.render(found, "json"))[0]["port"] == 9000
+    assert endpoints.render(found, "haproxy") == "backend my_shop_api\n    server app1-9000 app1:9000 check"
+    assert endpoints.render(found, "lines") == "app1:9000"
+    assert json.loads(endpoints.render(found, "json"))[0]["port"] == 9000

@@ -6,7 +6,7 @@ import pytest
 
 from faprelease.hosts.state import Freeze, Rollout
 from faprelease.views import history
-from faprelease.views.status import held, standings
+from faprelease.views.status import held, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.host_states import A, B, C, D, host_state, release
 from tests.parts.host_states import hosts as planned_hosts
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 def drifts(*states: object) -> list[tuple[str, ...]]:
     found = [(host.target, host.state) for host in planned_hosts(*states)]  # type: ignore[arg-type]
-    return [row.drift for row in standings(found, {}, {}, [])]
+    return [row.drift for row in statuses(found, {}, {}, [])]
 
 
 def test_what_differs_is_told_where_it_differs() -> None:
