@@ -14,8 +14,8 @@ MTIME = 315532800
 """The mtime of every tar entry, in seconds since the epoch (1980-01-01, the oldest a zip can hold)."""
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """The hosts an artifact was built for, in the words of PEP 425 (`cp311`, `cp311`, `linux_x86_64`)."""
+class Platform(msgspec.Struct, frozen=True, kw_only=True):
+    """The platform that an artifact was built for, as PEP 425 names it (`cp311`, `cp311`, `linux_x86_64`)."""
 
     python: str
     abi: str
@@ -72,7 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool
     epoch: int
     """The commit's time, in seconds since 1970."""
-    target: Target
+    target: Platform
     lock_digest: str
     builder: Builder
     processes: dict[str, str]

@@ -16,7 +16,7 @@ from fapbuild.archive.members import Entry
 from fapbuild.cache import Cache, default_folder
 from fapbuild.guards import files as guards
 from fapbuild.packing import contents
-from fapbuild.project import config, procfile, target
+from fapbuild.project import config, platforms, procfile
 from fapbuild.project import git_tree as sources
 from fapbuild.project.config import Project, Settings, is_pylock
 from fapbuild.project.git_tree import SourceTree
@@ -87,8 +87,9 @@ def _codebase(root: Path, changed: tuple[str, ...], tree: SourceTree) -> Iterato
 def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
     settings = project.settings
     try:
-        platform = target.parse(settings.target)
-        pins, reason = _locked(project, tree, target.marker_environment(platform))
+        platform = platforms.parse(settings.target)
+        name = platforms.name(platform)
+        pins, reason = _locked(project, tree, platforms.marker_environment(platform))
     except FapError as error:
         yield _wrong(DEPENDENCIES, error)
         return
@@ -102,12 +103,12 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
         fix = "publish them to an index as wheels, or share what was built: --wheel-store STORE"
         yield Finding(DEPENDENCIES, "note", f"built from source by who packs: {_some(built)}", fix)
     if settings.target:
-        yield Finding(DEPENDENCIES, "right", f"packed for {target.name(platform)}")
+        yield Finding(DEPENDENCIES, "right", f"packed for {name}")
     else:
         yield Finding(
             DEPENDENCIES,
             "note",
-            f"no target is given, so it is packed for the machine that packs, here {target.name(platform)}",
+            f"no target is given, so it is packed for the machine that packs, here {name}",
             'name your hosts in [tool.fapbuild]: target = "cp312-manylinux_2_28_x86_64"',
         )
 
@@ -240,7 +241,9 @@ def _guarded(factor: str, says: str, guard: Callable[[], None]) -> Finding:
 
 def _wrong(factor: str, error: FapError) -> Finding:
     first, *lines = error.message.splitlines()
-    return Finding(factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), error.hint)
+    return Finding(
+        factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), str(error.hint)
+    )
 
 
 def _none_of(factor: str, says: str, found: Sequence[str], fix: str, *, otherwise: str) -> Finding:

@@ -18,7 +18,7 @@ from fapbuild.packing import own_files as parts
 from fapbuild.project.config import Settings
 from fapbuild.project.git_tree import LINK, SourceTree, check_link, no_submodule
 from fapbuild.project.patterns import matcher
-from fapbuild.project.target import highest, least_glibc
+from fapbuild.project.platforms import highest, least_glibc
 from fapbuild.wheels.vendor import Vendored, lock_text
 
 LOCK = "requirements.lock"

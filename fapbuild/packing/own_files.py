@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from artifact_store.artifact.manifest import Target
+from artifact_store.artifact.manifest import Platform
 from fapbuild.archive.members import Entry
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.project.target import marker_environment
+from fapbuild.project.platforms import marker_environment
 from fapbuild.wheels.vendor import Vendored
 
 _FOLDER = Path(__file__).parent.parent / "installer"
 
 
-def pins(platform: Target) -> tuple[Pin, ...]:
+def pins(platform: Platform) -> tuple[Pin, ...]:
     """The wheels that the installer runs from on the target, pinned by their hashes."""
     text = (_FOLDER / "requirements.txt").read_text(encoding="utf-8")
     return parse_lock(text, "fapbuild/installer/requirements.txt", marker_environment(platform))

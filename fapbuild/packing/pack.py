@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from artifact_store.artifact.ids import ArtifactId, check_version
-from artifact_store.artifact.manifest import FORMAT, Builder, Manifest, Target
+from artifact_store.artifact.manifest import FORMAT, Builder, Manifest, Platform
 from artifact_store.core.errors import UsageError
 from fapbuild import assets, command, locks
 from fapbuild.archive import members as plan
@@ -21,7 +21,7 @@ from fapbuild.guards import files as guards
 from fapbuild.packing import contents, evidence, step_venv
 from fapbuild.packing import own_files as parts
 from fapbuild.packing.step_venv import Wheels
-from fapbuild.project import config, procfile, target, version
+from fapbuild.project import config, platforms, procfile, version
 from fapbuild.project import git_tree as sources
 from fapbuild.report import Report
 from fapbuild.wheels import completeness, direct
@@ -166,7 +166,7 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
     files = contents.committed(tree, settings.exclude)
     paths = [entry.path for entry in files]
     guards.check_names(paths, own_installer=settings.installer == "own")
-    platform = target.parse(request.target or settings.target)
+    platform = platforms.parse(request.target or settings.target)
     pins = _locked(request, project, tree, work, platform, say)
     chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(
@@ -201,13 +201,13 @@ def _locked(
     project: config.Project,
     tree: sources.SourceTree,
     work: Path,
-    platform: Target,
+    platform: Platform,
     say: Say,
 ) -> tuple[locks.Pin, ...]:
     """The lock, with the folders beside the project that it may name in their places."""
     for path in locks.asked(project, tree.folder).paths:
         sources.bring(tree, path)
-    pins = locks.resolve(project, tree.folder, work, target.marker_environment(platform), say)
+    pins = locks.resolve(project, tree.folder, work, platforms.marker_environment(platform), say)
     if not request.ref:
         beside = [pin.origin.path for pin in pins if pin.origin and pin.origin.path.startswith("../")]
         guards.check_clean_beside(sources.changes(request.root, request.output, beside) if beside else ())

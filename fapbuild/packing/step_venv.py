@@ -16,7 +16,7 @@ from fapbuild import command
 from fapbuild.assets import StepVenv
 from fapbuild.packing import contents
 from fapbuild.packing import own_files as parts
-from fapbuild.project import target
+from fapbuild.project import platforms
 from fapbuild.report import Report
 from fapbuild.wheels.vendor import Vendored, lock_text
 
@@ -36,9 +36,9 @@ def when_vendored(
     root = work / "release"
 
     def venv() -> StepVenv:
-        if not target.builds_here(manifest.target):
+        if not platforms.builds_here(manifest.target):
             raise UsageError(
-                f"an asset step has venv = true, and this machine is not {target.name(manifest.target)}",
+                f"an asset step has venv = true, and this machine is not {platforms.name(manifest.target)}",
                 hint="pack on a machine with the Python and the processor of the target",
             )
         found = wheels.result()

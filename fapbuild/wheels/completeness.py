@@ -7,11 +7,11 @@ import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from artifact_store.artifact.manifest import Target
+from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin
-from fapbuild.project.target import marker_environment
+from fapbuild.project.platforms import marker_environment
 from fapbuild.wheels.vendor import Vendored
 
 _KIND = "completeness-1"
@@ -20,7 +20,7 @@ _KIND = "completeness-1"
 def check(
     pins: Sequence[Pin],
     vendored: Sequence[Vendored],
-    platform: Target,
+    platform: Platform,
     cache: Cache,
     say: Callable[[str], None],
 ) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from artifact_store.artifact.manifest import MTIME, Target
+from artifact_store.artifact.manifest import MTIME, Platform
 from artifact_store.core.errors import FapError
 from fapbuild import command
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Origin, Pin
 from fapbuild.project import git_tree as sources
-from fapbuild.project import target
+from fapbuild.project import platforms
 from fapbuild.wheels import vendor as wheels
 from fapbuild.wheels.shared import WheelStore
 
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 def build(
     pins: Sequence[Pin],
     tree: sources.SourceTree,
-    platform: Target,
+    platform: Platform,
     cache: Cache,
     work: Path,
     say: Say,
@@ -50,14 +50,14 @@ def _kept(
     pin: Pin,
     origin: Origin,
     tree: sources.SourceTree,
-    platform: Target,
+    platform: Platform,
     cache: Cache,
     work: Path,
     say: Say,
     shared: WheelStore | None,
 ) -> Kept:
     source = _source(pin, origin, tree)
-    question = " ".join([source, target.name(platform), shared.name if shared else ""])
+    question = " ".join([source, platforms.name(platform), shared.name if shared else ""])
     if kept := cache.answer("direct", question):
         return kept
 

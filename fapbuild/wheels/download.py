@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_store.artifact.manifest import Target
+from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, VerificationError
 from fapbuild import command
 from fapbuild.cache import sha256_of
 from fapbuild.locks import Pin
-from fapbuild.project import target
+from fapbuild.project import platforms
 
 _SHARE = 8
 """Fewer pins than this are not worth the start of another pip."""
@@ -30,7 +30,7 @@ class Fetched:
     sha256: str
 
 
-def download(pins: Sequence[Pin], platform: Target, work: Path) -> list[Fetched]:
+def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[Fetched]:
     """Fetch one file for each pin, in their order, below the new folder `work`.
 
     pip checks the hashes, and so do we. For a target that this interpreter can't build for, only wheels will
@@ -75,7 +75,7 @@ def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
     return shares
 
 
-def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:
+def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
     """Fetch these into the new `folder`; the pins that have no file for the target are returned."""
     folder.mkdir(exist_ok=True)
     wanted = folder / _WANTED
@@ -90,7 +90,7 @@ def _share(pins: Sequence[Pin], platform: Target, folder: Path) -> list[Pin]:
             hint="if a file was removed from the index: fapbuild lock",
         )
     except FapError as error:
-        if target.builds_here(platform) or _HAS_NONE not in error.message:
+        if platforms.builds_here(platform) or _HAS_NONE not in error.message:
             raise
         if len(pins) == 1:
             return list(pins)
@@ -107,18 +107,18 @@ def _line(pin: Pin) -> str:
     )
 
 
-def _for_target(platform: Target) -> list[str]:
+def _for_target(platform: Platform) -> list[str]:
     """What tells pip of another target than this interpreter (pip's user guide: pip download)."""
-    if platform == target.this_machine():
+    if platform == platforms.this_machine():
         return []
-    options = [f"--platform={name}" for name in target.platforms(platform)]
+    options = [f"--platform={name}" for name in platforms.platform_tags(platform)]
     options += ["--implementation=cp", f"--abi={platform.abi}", f"--python-version=3.{platform.python[3:]}"]
-    return options if target.builds_here(platform) else [*options, "--only-binary=:all:"]
+    return options if platforms.builds_here(platform) else [*options, "--only-binary=:all:"]
 
 
-def _no_wheels(pins: Sequence[Pin], platform: Target) -> FapError:
+def _no_wheels(pins: Sequence[Pin], platform: Platform) -> FapError:
     names = ", ".join(f"{pin.name} {pin.version}" for pin in pins)
-    here = target.this_machine()
+    here = platforms.this_machine()
     hosts = f"{platform.python} {platform.platform} (glibc {platform.glibc})"
     return FapError(
         f"for {hosts} the index has no wheel of: {names}",

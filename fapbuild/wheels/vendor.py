@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from artifact_store.artifact.manifest import Target
+from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import StoreError
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin
-from fapbuild.project import target
+from fapbuild.project import platforms
 from fapbuild.wheels.download import Fetched, download
 from fapbuild.wheels.facts import NO_FACTS, Facts, facts
 from fapbuild.wheels.sdist import build_wheel
@@ -36,7 +36,7 @@ class Vendored:
 
 def vendor(
     pins: Sequence[Pin],
-    platform: Target,
+    platform: Platform,
     cache: Cache,
     work: Path,
     say: Say,
@@ -68,7 +68,7 @@ def vendor(
     )
 
 
-def remember(cache: Cache, pin: Pin, platform: Target, shared: WheelStore | None, kept: Kept) -> None:
+def remember(cache: Cache, pin: Pin, platform: Platform, shared: WheelStore | None, kept: Kept) -> None:
     """From now on `vendor` answers this pin with these bytes of the cache."""
     cache.record("wheel", _question(pin, platform, shared), kept)
 
@@ -77,7 +77,7 @@ def built_once(
     cache: Cache,
     name: str,
     source: str,
-    platform: Target,
+    platform: Platform,
     work: Path,
     say: Say,
     shared: WheelStore | None,
@@ -89,7 +89,7 @@ def built_once(
     for every machine that uses `shared`.
     """
     work.mkdir()
-    hosts = target.name(platform)
+    hosts = platforms.name(platform)
     wheel = shared.take(name, source, hosts, work) if shared else None
     if wheel:
         return Kept(wheel.name, cache.keep(wheel), source)
@@ -97,7 +97,7 @@ def built_once(
     if kept is None:
         made = make(work / "build")
         kept = Kept(made.name, cache.keep(made), source)
-        target.check_fits(made.name, platform, facts(cache, kept.sha256, made.name, made).glibc)
+        platforms.check_fits(made.name, platform, facts(cache, kept.sha256, made.name, made).glibc)
         kept = cache.record("built", f"{source} {hosts}", kept)
     return _share(cache, name, source, hosts, kept, work, say, shared) if shared else kept
 
@@ -108,22 +108,22 @@ def lock_text(wheels: Sequence[Vendored]) -> bytes:
     return "".join(sorted(lines)).encode("ascii")
 
 
-def _question(pin: Pin, platform: Target, shared: WheelStore | None) -> str:
+def _question(pin: Pin, platform: Platform, shared: WheelStore | None) -> str:
     where = [shared.name] if shared else []
-    return " ".join([pin.name, pin.version, *sorted(pin.sha256s), target.name(platform), *where])
+    return " ".join([pin.name, pin.version, *sorted(pin.sha256s), platforms.name(platform), *where])
 
 
-def _vendored(cache: Cache, pin: Pin, kept: Kept, platform: Target) -> Vendored:
+def _vendored(cache: Cache, pin: Pin, kept: Kept, platform: Platform) -> Vendored:
     path = cache.path(kept.sha256)
     read = facts(cache, kept.sha256, kept.file, path)
-    target.check_fits(kept.file, platform, read.glibc)
+    platforms.check_fits(kept.file, platform, read.glibc)
     return Vendored(
         pin.name, pin.version, kept.file, kept.sha256, path.stat().st_size, path, read, kept.source
     )
 
 
 def _choose(
-    cache: Cache, pin: Pin, platform: Target, file: Fetched, work: Path, say: Say, shared: WheelStore | None
+    cache: Cache, pin: Pin, platform: Platform, file: Fetched, work: Path, say: Say, shared: WheelStore | None
 ) -> Kept:
     if file.path.suffix == ".whl":
         kept = Kept(file.path.name, cache.keep(file.path, file.sha256))

@@ -137,7 +137,7 @@ def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
 def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
     if patient.wanted is None:
         return
-    name, needs, look = patient.wanted.version, patient.wanted.target, patient.look
+    name, platform, look = patient.wanted.version, patient.wanted.target, patient.look
     python = python_of(patient.wanted)
     pack = f"pack for it: fapbuild pack --target {_target_of(look)}"
     wrong = []
@@ -146,11 +146,11 @@ def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
         wrong.append(
             (f"{name} needs Python {python}, and there is {have}", f"install python{python}, or {pack}")
         )
-    if not needs.platform.endswith(look.machine):
-        wrong.append((f"{name} is for {needs.platform}, and this is {look.machine}", pack))
-    if needs.glibc and _numbers(look.glibc) < _numbers(needs.glibc):
+    if not platform.platform.endswith(look.machine):
+        wrong.append((f"{name} is for {platform.platform}, and this is {look.machine}", pack))
+    if platform.glibc and _numbers(look.glibc) < _numbers(platform.glibc):
         have = look.glibc or "another C library"
-        wrong.append((f"{name} needs glibc {needs.glibc}, and there is {have}", pack))
+        wrong.append((f"{name} needs glibc {platform.glibc}, and there is {have}", pack))
     if look.lacks:
         fix = f"install them; which package has one: apt-file search {look.lacks[0]}"
         wrong.append((f"{name} needs libraries that are not there: {', '.join(look.lacks)}", fix))

@@ -17,7 +17,7 @@ from artifact_store.artifact.manifest import (
     File,
     Manifest,
     Member,
-    Target,
+    Platform,
     Wheel,
     encode,
 )
@@ -50,7 +50,7 @@ def manifest_of(
         repository="https://example.com/shop.git",
         dirty=False,
         epoch=1_700_000_000,
-        target=Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc=""),
+        target=Platform(python="cp311", abi="cp311", platform="linux_x86_64", glibc=""),
         lock_digest="b" * 64,
         builder=Builder(name="tests", version="1", compressor="zlib", level=9),
         processes={"web": "gunicorn shop"},

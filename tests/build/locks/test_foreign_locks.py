@@ -10,7 +10,7 @@ from packaging.markers import default_environment
 
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import Origin, Pin, exporters, pylock
-from fapbuild.project.target import marker_environment, parse
+from fapbuild.project.platforms import marker_environment, parse
 from tests.parts.lock_texts import COMMIT, ONE, PYLOCK, TWO
 from tests.parts.project import Project
 from tests.parts.source_package import below, package

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fapbuild.packing.own_files import entries, pins
-from fapbuild.project.target import parse
+from fapbuild.project.platforms import parse
 from fapbuild.wheels.vendor import Vendored
 from tests.parts.repository import ROOT
 

@@ -8,15 +8,15 @@ import pytest
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.core.errors import FapError
 from fapbuild.locks import Pin
-from fapbuild.project import target
+from fapbuild.project import platforms
 from fapbuild.wheels.download import download
 from tests.parts.project import Project
 from tests.parts.sdists import make_sdist
 from tests.parts.wheelhouse import make_wheel, pin
 
-HERE = target.this_machine()
+HERE = platforms.this_machine()
 MACHINE = HERE.platform.removeprefix("linux_")
-OTHER = target.parse(f"cp399-manylinux_2_28_{MACHINE}")
+OTHER = platforms.parse(f"cp399-manylinux_2_28_{MACHINE}")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_older_glibc_on_this_python_may_build_what_has_no_wheel(tmp_path: Pat
     """The same Python and processor: an sdist is as good, as its wheel is looked at when it is built."""
     sdist = make_sdist(house, tmp_path / "log")
     newer = make_wheel(house, "homemade", tag=f"{HERE.python}-{HERE.abi}-manylinux_2_18_{MACHINE}")
-    older = target.parse(f"{HERE.python}-manylinux_2_17_{MACHINE}")
+    older = platforms.parse(f"{HERE.python}-manylinux_2_17_{MACHINE}")
     assert download([pin_of(sdist, newer)], older, tmp_path / "work")[0].path.name == sdist.name
 
 

@@ -66,7 +66,7 @@ def test_published_wheels_are_not_searched(tmp_path: Path) -> None:
 
 def test_the_manifest_names_them(project: Project, tmp_path: Path) -> None:
     from artifact_store.artifact.archive import read_manifest
-    from fapbuild.project.target import this_machine
+    from fapbuild.project.platforms import this_machine
     from tests.parts.wheelhouse import make_wheel, pin
 
     here = this_machine()

@@ -16,7 +16,7 @@ from artifact_store.records import keys
 from artifact_store.store.store import open_store
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.project.target import name, this_machine
+from fapbuild.project.platforms import name, this_machine
 from fapbuild.wheels.shared import WheelStore
 from fapbuild.wheels.vendor import Vendored, vendor
 from tests.parts.project import Project

@@ -9,7 +9,7 @@ import pytest
 from artifact_store.core.errors import FapError, VerificationError
 from fapbuild.cache import Cache, Kept
 from fapbuild.locks import Pin, parse_lock
-from fapbuild.project.target import this_machine
+from fapbuild.project.platforms import this_machine
 from fapbuild.wheels import completeness
 from fapbuild.wheels.facts import read
 from fapbuild.wheels.sdist import build_wheel

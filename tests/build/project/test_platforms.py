@@ -3,26 +3,26 @@
 import pytest
 from packaging.markers import Marker
 
-from artifact_store.artifact.manifest import Target
+from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, UsageError
-from fapbuild.project import target
-from fapbuild.project.target import check_fits, highest, least_glibc, this_machine
+from fapbuild.project import platforms
+from fapbuild.project.platforms import check_fits, highest, least_glibc, this_machine
 
 HERE = this_machine()
-OTHER = target.parse("cp399-manylinux_2_28_aarch64")
+OTHER = platforms.parse("cp399-manylinux_2_28_aarch64")
 
 
 def test_no_name_is_this_machine() -> None:
-    assert target.parse("") == HERE == target.parse(HERE.python)
-    assert target.builds_here(HERE)
+    assert platforms.parse("") == HERE == platforms.parse(HERE.python)
+    assert platforms.builds_here(HERE)
 
 
 def test_a_target_is_named_as_wheels_are() -> None:
-    assert Target(python="cp399", abi="cp399", platform="linux_aarch64", glibc="2.28") == OTHER
-    assert target.name(OTHER) == "cp399-cp399-linux_aarch64-glibc2.28"
-    assert target.parse("cp399-manylinux2014_x86_64").glibc == "2.17"
-    assert target.parse("cp399").platform == HERE.platform
-    assert not target.builds_here(OTHER)
+    assert Platform(python="cp399", abi="cp399", platform="linux_aarch64", glibc="2.28") == OTHER
+    assert platforms.name(OTHER) == "cp399-cp399-linux_aarch64-glibc2.28"
+    assert platforms.parse("cp399-manylinux2014_x86_64").glibc == "2.17"
+    assert platforms.parse("cp399").platform == HERE.platform
+    assert not platforms.builds_here(OTHER)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_target_is_named_as_wheels_are() -> None:
 )
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        target.parse(text)
+        platforms.parse(text)
     assert repr(text) in caught.value.message
     assert "cp312-manylinux_2_28_x86_64" in caught.value.hint
 
@@ -47,13 +47,13 @@ def test_other_names_are_refused(text: str) -> None:
     ],
 )
 def test_markers_see_the_target(marker: str, holds: bool) -> None:
-    assert Marker(marker).evaluate(target.marker_environment(OTHER)) is holds
+    assert Marker(marker).evaluate(platforms.marker_environment(OTHER)) is holds
 
 
 def test_markers_see_this_interpreter_where_it_is_the_targets() -> None:
     import platform
 
-    environment = target.marker_environment(HERE)
+    environment = platforms.marker_environment(HERE)
     assert environment["python_full_version"] == platform.python_version()
 
 
@@ -81,13 +81,13 @@ def test_which_wheels_run_on_another_target(tag: str, fits: bool) -> None:
 
 def test_the_tags_of_this_machine_by_its_name_are_those_of_packaging() -> None:
     """A target that differs in glibc alone has the same rules."""
-    older = target.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
+    older = platforms.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
     newer = [
         tag
-        for tag in target.tags(HERE)
+        for tag in platforms.tags(HERE)
         if tag.platform.startswith("manylinux_2_") and int(tag.platform.split("_")[2]) > 17
     ]
-    assert set(target.tags(HERE)) - set(target.tags(older)) == set(newer)
+    assert set(platforms.tags(HERE)) - set(platforms.tags(older)) == set(newer)
 
 
 def test_wheels_for_another_platform_do_not_fit() -> None:
@@ -108,17 +108,17 @@ def test_wheels_for_another_platform_do_not_fit() -> None:
     ],
 )
 def test_the_oldest_glibc_that_all_wheels_run_on(tags: list[str], glibc: str) -> None:
-    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
+    here = Platform(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
     assert highest(least_glibc(f"a-1.0-{tag}.whl", here) for tag in tags) == glibc
 
 
 def test_a_wheel_built_here_needs_the_glibc_that_its_files_name() -> None:
-    here = Target(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
+    here = Platform(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.36")
     assert least_glibc("a-1.0-cp311-cp311-linux_x86_64.whl", here, "2.14") == "2.14"
 
 
 def test_a_wheel_built_for_a_newer_glibc_does_not_fit() -> None:
-    older = target.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
+    older = platforms.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
     file = f"a-1.0-{HERE.python}-{HERE.abi}-{HERE.platform}.whl"
     check_fits(file, older, "2.17")
     with pytest.raises(FapError, match=r"was built for glibc 2.18, and the target has 2.17"):
