@@ -17,12 +17,16 @@ _FOLDER = Path(__file__).parent.parent / "host"
 _HEADER = re.compile(r"^# (Needs|Gives): ((?:.*\n#   +)*.*)\.\n", re.MULTILINE)
 _REMARK = re.compile(r" \([^()]*\)")
 _CONTINUED = re.compile(r"\n# +")
+_COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
 _NAME = re.compile(r"[a-z_]+|lib/[a-z_]+\.sh")
 
 
 @dataclass(frozen=True)
 class HostScript:
-    """A script for hosts: its text without the headers, and what they say."""
+    """A script for hosts: its text without the headers, and what they say.
+
+    The comments of a step's own script explain it in `plan -v`. What comes with many steps has none.
+    """
 
     name: str
     text: str
@@ -57,6 +61,8 @@ def parse(name: str, text: str) -> HostScript:
         raise ValueError(f"{name}.sh has a header that can't be read: {', '.join(wrong) or 'no full stop'}")
     needs = [item for item in found["Needs"] if "/" not in item]
     libraries = [item.removesuffix(".sh") for item in found["Needs"] if "/" in item]
+    if name.startswith(("lib/", "session/")):
+        rest = _COMMENT.sub("", rest)
     return HostScript(name, rest, frozenset(needs), frozenset(found["Gives"]), tuple(libraries))
 
 

@@ -103,10 +103,11 @@ def run_in(
     line; where that is the release's own, also what it changed in the release is looked for."""
     layout = target.layout
     folder = layout.release(release)
+    environment_file = f"{folder}/{target.settings.environment_name}"
     compare = host_script("", "look/compare_tree", state=layout.state, release=folder, id=release).script
     config = {
         "release": folder,
-        "environment": f"{folder}/{target.settings.environment_name}",
+        "start": host_script("", "once/start", environment_file=environment_file).script,
         "argv": list(argv),
         "state": told,
         "id": run_id,

@@ -1,14 +1,10 @@
 # in_release COMMAND: run it in a release, with its environment, and its programs first on the PATH.
-# Needs: release (its folder), environment_file.
+# Needs: lib/environment.sh, release (its folder), environment_file.
 in_release() {
   (
     cd "$release" || exit 1
     export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-    if [ -f "$environment_file" ]; then
-      set -a
-      . "$environment_file"
-      set +a
-    fi
+    load_environment "$environment_file"
     [ ! -x .fap/run ] || exec .fap/run -- sh -c "$1"
     export PATH="$release/venv/bin:$PATH" VIRTUAL_ENV="$release/venv"
     exec sh -c "$1"

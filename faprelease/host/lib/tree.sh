@@ -1,6 +1,6 @@
-# fap_tree: every file of the folder we are in with its sha256, every link with where it goes, sorted. What may be read by its
+# list_tree: every file of the folder we are in with its sha256, every link with where it goes, sorted. What may be read by its
 # owner alone stays out, as a digest of a short secret can be guessed.
-fap_tree() {
+list_tree() {
   {
     find . -type f -perm -040 -exec sha256sum {} +
     # A find that is not GNU's has no -printf.

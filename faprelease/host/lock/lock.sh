@@ -1,6 +1,6 @@
 # Take the release lock of one app folder, or say who holds it and exit 75.
 # Exit 73: the state folder can't be made. Exit 77: frozen; the last line of JSON says by whom and why.
-# Needs: lib/guard.sh, lib/process.sh, state (the .fap folder), token, owner (one line for people),
+# Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, state (the .fap folder), token, owner (one line for people),
 #   again (yes: after a broken connection).
 # The lock is a file of three lines: token, holder, owner. The holder is the shell of a session on this host, known by
 # its process id, start time and boot. When that process is gone, the lock is stale, and the next session takes it over.
@@ -8,28 +8,24 @@
 # another run that had its turn meanwhile does.
 
 [ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
-fap_guard "$state" || exit 1
+hold_guard "$state" || exit 1
 if [ -n "$again" ]; then
   turn=
   read -r turn <"$state/turn"
   [ "$turn" = "$token" ] || { echo "taken over: another run came in between"; exit 75; }
 fi
-holder= holders_token= old_owner= given_up=
-if [ -f "$state/lock" ]; then
-  { read -r holders_token; read -r holder; read -r old_owner; } <"$state/lock"
-  process_of "${holder%% *}"
-  if [ "$holders_token" != "$token" ] && [ -n "$process" ] && [ "$process" = "${holder#* }" ]; then
-    echo "held by $old_owner"
-    exit 75
-  fi
-  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || [ "${holder%% *}" = "$FAP_SESSION" ] || given_up=${holder%% *}
+read_lock "$state"
+given_up=
+if is_running "$lock_holder"; then
+  [ "$lock_token" = "$token" ] || { echo "held by $lock_owner"; exit 75; }
+  [ "${lock_holder%% *}" = "$FAP_SESSION" ] || given_up=${lock_holder%% *}
 fi
-if [ "$holders_token" != "$token" ]; then
+if [ "$lock_token" != "$token" ]; then
   [ -n "$again" ] || [ ! -f "$state/frozen" ] || { cat "$state/frozen"; exit 77; }
   if [ -f "$state/lock" ]; then
-    echo "warning: took over the lock of a session that has ended: $old_owner"
+    echo "warning: took over the lock of a session that has ended: $lock_owner"
     printf '{"at":"%s","event":"took over the lock","from":"%s","who":"%s"}\n' \
-      "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$old_owner" "$owner" >>"$state/ledger.jsonl"
+      "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$lock_owner" "$owner" >>"$state/ledger.jsonl"
   fi
 fi
 process_of "$FAP_SESSION"

@@ -4,4 +4,4 @@
 [ -f "$state/releases/$id.tree" ] || { echo "no list"; exit 0; }
 cd "$release" || exit 1
 tab=$(printf '\t')
-fap_tree | LC_ALL=C comm -3 - "$state/releases/$id.tree" | sed "s/^$tab/- /; t; s/^/+ /"
+list_tree | LC_ALL=C comm -3 - "$state/releases/$id.tree" | sed "s/^$tab/- /; t; s/^/+ /"

@@ -1,24 +1,14 @@
 # One read-only look at what a host offers and what became of the release that is live: one fact a line, a word and a value.
 # On stdin: linked files, one a line.
-# Needs: path, current, releases, shared, state, environment_file, port (empty for none), listeners (listeners.py),
+# Needs: lib/disk.sh, lib/environment.sh, lib/processes.sh, path, current, releases, shared, state, environment_file, port (empty for none), listeners (listeners.py),
 #   python (as 3.11, empty for any), libraries (their names), conf (of supervisor's program, empty for none).
 say() { printf '%s %s\n' "$1" "$2"; }
 say time "$(date +%s)"
 say machine "$(uname -m)"
 say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
-there=$path
-while [ ! -d "$there" ]; do
-  there=${there%/*}
-  there=${there:-/}
-done
-df -Pi "$there" 2>/dev/null | {
-  # As in look/probe.sh: the name of the device may hold spaces. Some file systems say `-`.
-  read -r line
-  read -r line
-  set -f
-  set -- ${line%%%*}
-  [ $# -lt 2 ] || { shift $(($# - 2)); say inodes "$1"; }
-}
+nearest_folder "$path"
+free_at "$nearest" i
+say inodes "$free"
 for candidate in python3 ${python:+"python$python" "/usr/local/bin/python$python" "/usr/bin/python$python"} \
   ${python:+"$HOME/.pyenv/versions/$python".*/bin/python3 "$HOME/.local/share/uv/python/cpython-$python".*/bin/python3}; do
   command -v "$candidate" >/dev/null 2>&1 || continue
@@ -48,18 +38,12 @@ if [ -L "$current" ] && cd -P "$current" 2>/dev/null; then
   [ -z "$(find . -prune -perm -200)" ] || say writable yes
   { read -r line <"$state/releases/$id.install.json" && say contained "$line"; } 2>/dev/null
   [ -z "$(find -L "$environment_file" -prune -perm -004 2>/dev/null)" ] || say readable_environment "$environment_file"
-  sed -n 's/^ *\(export  *\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/variable \2/p' "$environment_file" 2>/dev/null
+  variables_in "$environment_file" | sed 's/^/variable /'
   find . -type f -name '*.log' ! -path './venv/*' | sed 's/^/log /' | head -n 20
 fi
-if all=$(cd -P "$releases" 2>/dev/null && pwd); then
-  for process in /proc/[0-9]*; do
-    cd -P "$process/cwd" 2>/dev/null || continue
-    case $PWD/ in
-      "${release:-/nothing}"/*) ;;
-      "$all"/*) folder=${PWD#"$all"/}; say stale "${folder%%/*} ${process#/proc/}" ;;
-    esac
-  done
-fi
+processes_in "$releases" | while read -r process folder; do
+  [ -z "$folder" ] || [ "${folder%%/*}" = "$id" ] || say stale "${folder%%/*} $process"
+done
 if [ -n "$port" ]; then
   # Whoever listens, seen or not: state 0A (proc(5), /proc/net/tcp).
   if grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then

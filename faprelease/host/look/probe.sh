@@ -1,6 +1,6 @@
 # One read-only look at a host, one fact a line: a word, then its value.
 # It is all said at once, as each piece that is written costs both sides a packet. On stdin: linked files, one a line.
-# Needs: lib/process.sh, path, current, releases, shared, state.
+# Needs: lib/lock.sh, lib/process.sh, lib/disk.sh, path, current, releases, shared, state.
 said=
 say() {
   said="$said$1 $2
@@ -57,32 +57,13 @@ for facts in "$state"/releases/*.artifact.json; do
   name=${facts##*/}
   read -r json <"$facts" && say "artifact ${name%.artifact.json}" "$json"
 done
-if { { read -r token && read -r holder && read -r owner; } <"$state/lock"; } 2>/dev/null; then
-  process_of "${holder%% *}"
-  [ -z "$process" ] || [ "$process" != "${holder#* }" ] || say locked "$owner"
-fi
+! read_lock "$state" || ! is_running "$lock_holder" || say locked "$lock_owner"
 { read -r frozen <"$state/frozen" && say frozen "$frozen"; } 2>/dev/null
 { read -r manager <"$state/manager" && say manager "$manager"; } 2>/dev/null
-there=$path
-while [ ! -d "$there" ]; do
-  there=${there%/*}
-  there=${there:-/}
-done
-[ -w "$there" ] || say unwritable "$there"
-# The second line counts. The name of the device may hold spaces: the free blocks are the second last word before
-# the per cent sign.
-free=$(df -Pk "$there")
-case $free in
-  *"
-"*" "*%*)
-    free=${free#*
-}
-    set -f
-    set -- ${free%%%*}
-    shift $(($# - 2))
-    say free "$1"
-    ;;
-esac
+nearest_folder "$path"
+[ -w "$nearest" ] || say unwritable "$nearest"
+free_at "$nearest" k
+[ -z "$free" ] || say free "$free"
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done

@@ -1,9 +1,9 @@
 """Run one command in a release, as the app itself runs: python3 -c CODE CONFIG.
 
-CONFIG is JSON: release, environment (a file), argv, state, id (of this run), line (for the ledger), compare
-(a script that prints which files of the release are not what they were). The command gets this process's
-input, output and terminal. Without a terminal it has a session of its own, which is told when whoever reads
-its output is gone. How it ended goes into the ledger.
+CONFIG is JSON: release (its folder), start (a script that becomes the command), argv, state, id (of this
+run), line (for the ledger), compare (a script that prints which files of the release changed). The command
+gets this process's input, output and terminal. Without a terminal it has a session of its own, which gets HUP
+when nobody reads its output any more. The ledger gets its exit code.
 """
 
 import json
@@ -14,43 +14,26 @@ import subprocess
 import sys
 import threading
 
-ENVIRONMENT = """\
-[ ! -f "$1" ] || { set -a; . "$1"; set +a; }
-shift
-[ ! -d venv/bin ] || { PATH=$PWD/venv/bin:$PATH; export PATH VIRTUAL_ENV="$PWD/venv"; }
-export PYTHONDONTWRITEBYTECODE=1
-exec "$@"
-"""
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
-
-config = json.loads(sys.argv[1])
-tty = os.isatty(0)
-try:
-    os.chdir(config["release"])
-except OSError as error:
-    sys.exit("%s: %s" % (config["release"], error.strerror))
+"""They are the command's."""
 
 
-def default_signals():
+def set_signals(handler):
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, handler)
 
 
-for number in SIGNALS:
-    signal.signal(number, signal.SIG_IGN)
-process = subprocess.Popen(
-    ["/bin/sh", "-c", ENVIRONMENT, "once", config["environment"], *config["argv"]],
-    preexec_fn=default_signals,
-    start_new_session=not tty,
-)
-folder = os.path.join(config["state"], "once")
-file = os.path.join(folder, config["id"])
-os.makedirs(folder, exist_ok=True)
-with open(file, "w") as written:
-    written.write("%d\n" % process.pid)
+def start(config, is_at_terminal):
+    os.chdir(config["release"])
+    set_signals(signal.SIG_IGN)
+    return subprocess.Popen(
+        ["/bin/sh", "-c", config["start"], "once", *config["argv"]],
+        preexec_fn=lambda: set_signals(signal.SIG_DFL),
+        start_new_session=not is_at_terminal,
+    )
 
 
-def hang_up():
+def hang_up_after_reader(process):
     """Wait until nobody can read the output any more, as the connection is gone."""
     reader = select.poll()
     reader.register(1, 0)
@@ -61,24 +44,49 @@ def hang_up():
         pass
 
 
-if not tty:
-    threading.Thread(target=hang_up, daemon=True).start()
-code = process.wait()
-code = code if code >= 0 else 128 - code
-os.unlink(file)
-with open(os.path.join(config["state"], "ledger.jsonl"), "a") as ledger:
-    ledger.write(json.dumps(dict(config["line"], code=code), separators=(",", ":")) + "\n")
-compare = subprocess.Popen(
-    ["/bin/sh", "-c", config["compare"]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-)
-changed = [
-    line
-    for line in compare.communicate()[0].decode(errors="replace").splitlines()
-    if line[:2] in ("+ ", "- ")
-]
-if changed:
-    print("warning: the release is not what was installed (+ is now, - was):", file=sys.stderr)
-    print("\n".join("  " + line for line in changed[:20]), file=sys.stderr)
-    print("hint: a release makes it new; what is written belongs in shared/ (linked_dirs)", file=sys.stderr)
-sys.stdout.flush()
-os._exit(code or (3 if changed else 0))
+def wait(process, config):
+    """Its exit code. As long as it runs its id is in a file, for who interrupts it."""
+    file = os.path.join(config["state"], "once", config["id"])
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    with open(file, "w") as written:
+        written.write(f"{process.pid}\n")
+    code = process.wait()
+    os.unlink(file)
+    return code if code >= 0 else 128 - code
+
+
+def add_to_ledger(config, code):
+    line = json.dumps(dict(config["line"], code=code), separators=(",", ":"))
+    with open(os.path.join(config["state"], "ledger.jsonl"), "a") as ledger:
+        ledger.write(f"{line}\n")
+
+
+def changed_files(config):
+    compare = ["/bin/sh", "-c", config["compare"]]
+    done = subprocess.run(compare, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    lines = done.stdout.decode(errors="replace").splitlines()
+    return [line for line in lines if line[:2] in ("+ ", "- ")]
+
+
+def main(config):
+    """The command's exit code; 3 where it was 0 and files of the release changed."""
+    is_at_terminal = os.isatty(0)
+    try:
+        process = start(config, is_at_terminal)
+    except OSError as error:
+        sys.exit(f"{config['release']}: {error.strerror}")
+    if not is_at_terminal:
+        threading.Thread(target=hang_up_after_reader, args=[process], daemon=True).start()
+    code = wait(process, config)
+    add_to_ledger(config, code)
+    changed = changed_files(config)
+    if changed:
+        lines = ["warning: the release is not what was installed (+ is now, - was):"]
+        lines += [f"  {line}" for line in changed[:20]]
+        lines += ["hint: a release makes it new; what is written belongs in shared/ (linked_dirs)"]
+        print("\n".join(lines), file=sys.stderr)
+    sys.stdout.flush()
+    return code or (3 if changed else 0)
+
+
+os._exit(main(json.loads(sys.argv[1])))

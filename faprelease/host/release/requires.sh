@@ -1,13 +1,11 @@
 # See that every variable the artifact needs stands in the environment file, without running that.
-# Needs: release, file.
+# Needs: lib/environment.sh, release, file.
 manifest=$release/.fap/manifest.json
 [ -f "$manifest" ] || exit 0
 # A manifest is one line of compact JSON, and names of variables need no escapes.
 needed=$(sed -n 's/.*"requires_env":\[\([^]]*\)\].*/\1/p' "$manifest")
 [ -n "$needed" ] || exit 0
-given=
-[ ! -f "$file" ] || given=$(sed -n 's/^ *\(export  *\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=.*/\2/p' "$file")
-given=" $(echo $given) "
+given=" $(echo $(variables_in "$file")) "
 missing=
 set -f
 IFS=',"'

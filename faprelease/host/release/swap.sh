@@ -1,12 +1,12 @@
 # Publish: `current` names another release from one moment to the next. Safe to run twice.
-# Needs: lib/guard.sh, lib/point.sh, state, token, current, target (a path as seen from the folder of current), release,
+# Needs: lib/guard.sh, lib/lock.sh, lib/link.sh, state, token, current, target (a path as seen from the folder of current), release,
 #   rollout (one line of JSON that says what is about to happen; empty when going back).
-fap_guard "$state" && fap_is_ours "$state" "$token" || exit 1
+hold_guard "$state" && holds_lock "$state" "$token" || exit 1
 [ -d "$release" ] || { echo "$release is missing"; exit 1; }
 [ ! -e "$current" ] || [ -L "$current" ] || { echo "$current is not a link: move it away first"; exit 1; }
 if [ -n "$rollout" ]; then
   umask 077
   printf '%s\n' "$rollout" >"$state/rollout.jsonl" || exit 1
 fi
-fap_point "$current" "$target" || exit 1
+replace_link "$current" "$target" || exit 1
 [ "$current" -ef "$release" ] || { echo "$current does not name $target"; exit 1; }

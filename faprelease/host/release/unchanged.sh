@@ -2,4 +2,4 @@
 # Needs: lib/tree.sh, release, state, id.
 list=$state/releases/$id.tree
 [ -f "$list" ] && cd "$release" || exit 0
-fap_tree | cmp -s - "$list" || { echo "files of it changed since it was made: faprelease status --verify"; exit 1; }
+list_tree | cmp -s - "$list" || { echo "files of it changed since it was made: faprelease status --verify"; exit 1; }

@@ -1,5 +1,5 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
-# Needs: fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder (a function).
+# Needs: lib/lock.sh, fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder (a function).
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file that takes what an untrusted step prints. `set -C` makes a new one, whatever stands there already.
@@ -15,13 +15,8 @@ umask 022
 
 # fap_unlock FOLDER: our own lock goes with the rest at the end; another's is left alone.
 fap_unlock() {
-  fap_owner= fap_holder=
-  { { read -r fap_owner && read -r fap_holder; } <"$1/lock"; } 2>/dev/null
-  # A session that took over from this one after a broken connection has our token and another process.
-  if [ "$fap_owner" = "$fap_token" ] && [ "${fap_holder%% *}" = "$FAP_SESSION" ]; then
-    fap_rubbish="$fap_rubbish$1/lock
+  ! holds_lock "$1" "$fap_token" >/dev/null || fap_rubbish="$fap_rubbish$1/lock
 "
-  fi
 }
 fap_close() {
   trap '' PIPE HUP TERM

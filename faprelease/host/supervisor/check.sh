@@ -1,15 +1,9 @@
 # See every process of a program RUNNING, twice, and with the release as its working folder.
-# Needs: program, release, children (yes: it is enough that a child process runs there).
+# Needs: lib/supervisor.sh, release, children (yes: it is enough that a child process runs there).
 # STARTING is waited for, up to 60 s; anything else is a failure at once.
 folder=$(cd "$release" && pwd -P) || exit 1
-look() {
-  status=$(supervisorctl status "$program" 2>&1)
-  case $status in
-    *'no such process'* | *'no such group'*) status=$(supervisorctl status "$program:*" 2>&1) ;;
-  esac
-}
 seconds=0
-while look; do
+while program_status; do
   case $status in
     *STARTING*) [ "$seconds" -lt 60 ] || break ;;
     *) break ;;

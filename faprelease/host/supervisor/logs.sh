@@ -1,9 +1,7 @@
 # Print the logs of a program's processes, standard output and error.
-# Needs: program, follow (yes or empty).
-case $(supervisorctl status "$program" 2>&1) in
-  *'no such process'* | *'no such group'*) program="$program:*" ;;
-esac
-supervisorctl status "$program" | {
+# Needs: lib/supervisor.sh, follow (yes or empty).
+program_status
+echo "$status" | {
   while read -r name _; do
     for stream in stdout stderr; do
       if [ -n "$follow" ]; then

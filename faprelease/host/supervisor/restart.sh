@@ -1,5 +1,5 @@
 # Make supervisord run a program from the release that `current` names now.
-# Needs: lib/stopwatch.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
+# Needs: lib/stopwatch.sh, lib/supervisor.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
 #   signal (to send instead of a restart, may be empty).
 # `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
 # conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
@@ -41,9 +41,7 @@ case $updated in
   *'added process group'* | *'updated process group'*) exit 0 ;;
 esac
 [ -n "$restart$refresh$signal" ] || exit 0
-case $(supervisorctl status "$program" 2>&1) in
-  *'no such process'* | *'no such group'*) program="$program:*" ;;
-esac
+program_status
 # What does not run, or not any more, takes no signal.
 [ -z "$signal" ] || [ -n "$refresh" ] || ! supervisorctl signal "$signal" "$program" || exit 0
 run restart "$program"

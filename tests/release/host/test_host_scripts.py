@@ -1,6 +1,7 @@
 """The scripts that run on hosts, one at a time, where a host is unwell."""
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -101,3 +102,46 @@ def test_a_login_banner_without_a_newline_hides_no_answer() -> None:
     (result,) = run(session, Step(title="say", script="echo here", trusted=True))
     session.close()
     assert result.output == "here"
+
+
+SHELLS = [["dash"], ["busybox", "sh"]]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_release_in_which_a_process_runs_is_not_removed(app: Path, shell: list[str]) -> None:
+    old, new = "260101-000000", "260102-000000"
+    for name in (old, new):
+        (app / "releases" / name / "folder").mkdir()
+        (app / "releases" / name / "folder").chmod(0o555)
+        (app / "releases" / name).chmod(0o555)
+    (app / "current").unlink()
+    step = host_script(
+        "remove",
+        "release/remove",
+        stdin=f"{old}\n{new}\n",
+        releases=f"{app}/releases",
+        records=f"{app}/.fap/releases",
+        state=f"{app}/.fap",
+        current=f"{app}/current",
+        forget="",
+    )
+    with subprocess.Popen(["sleep", "100"], cwd=app / "releases" / old / "folder") as process:
+        done = subprocess.run([*shell, "-c", step.script], input=step.stdin, capture_output=True, text=True)
+        process.kill()
+    assert (done.stdout, done.stderr) == (f"kept {old}: a process still runs in it\n", "")
+    assert [path.name for path in (app / "releases").iterdir()] == [old]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_a_trial_goes_with_its_session_and_its_last_process(tmp_path: Path, shell: list[str]) -> None:
+    for name in ("used", "left"):
+        (tmp_path / name / "releases").mkdir(parents=True)
+        (tmp_path / name / "releases").chmod(0o555)
+        (tmp_path / f"{name}.holder").write_text("999999999 1 boot\n")
+    step = host_script("remove", "once/sweep", trials=str(tmp_path), ours="")
+    with subprocess.Popen(["sleep", "100"], cwd=tmp_path / "used/releases") as process:
+        done = subprocess.run([*shell, "-c", step.script], capture_output=True, text=True)
+        process.kill()
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"warning: {tmp_path}/used stays: a process still runs in it")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "used.holder"]

@@ -60,7 +60,8 @@ def test_a_script_says_what_it_needs(name: str) -> None:
 @pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=" ".join)
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_each_shell_can_parse_it(name: str, shell: list[str]) -> None:
-    done = subprocess.run([*shell, "-n", HOST / f"{name}.sh"], capture_output=True, text=True)
+    text = read_script(name).text
+    done = subprocess.run([*shell, "-n"], input=text, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -69,7 +70,7 @@ GOOD = """\
 # Needs: lib/guard.sh, state, line (what is
 #   added, in one line), extra.
 # Gives: number.
-fap_guard "$state" || exit 1
+hold_guard "$state" || exit 1
 number=$(cat "$state/number")
 for each in $extra; do
   echo "$line $((number + 1)) $each: $(wc -l <"$HOME/it's $state")" 'not $this' # nor $that
@@ -92,8 +93,8 @@ done
         ("Gives: number", "Gives: number, total", "does not set total"),
         ("number=", "count=", "does not set number"),
         ("lib/guard.sh, ", "", "calls lib/guard"),
-        ("lib/guard.sh, ", "lib/guard.sh, lib/point.sh, ", "does not call lib/point"),
-        ('fap_guard "$state"', 'cd "$state"', "does not call lib/guard"),
+        ("lib/guard.sh, ", "lib/guard.sh, lib/link.sh, ", "does not call lib/link"),
+        ('hold_guard "$state"', 'cd "$state"', "does not call lib/guard"),
         ("for each in $extra", 'each="$each $extra"; while false', "uses each"),
         ('echo "', "cat <<.\n$unknown\n.\n" + 'echo "', "uses unknown"),
     ],
@@ -114,7 +115,7 @@ def test_a_header_that_can_not_be_read_is_refused(header: str) -> None:
 
 def test_a_host_gets_each_library_once_and_no_header() -> None:
     step = host_script("lock", "lock/lock", "once/begin", **_empty(["lock/lock", "once/begin"]))
-    for name in ("fap_guard", "process_of"):
+    for name in ("hold_guard", "process_of"):
         assert step.script.count(f"\n{name}() {{") == 1
     assert "Needs:" not in step.script
 

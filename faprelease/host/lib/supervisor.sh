@@ -1,0 +1,12 @@
+# program_status: sets $status to what supervisorctl says of $program, which becomes NAME:* where it is a group.
+# Needs: program.
+# Gives: program, status.
+program_status() {
+  status=$(supervisorctl status "$program" 2>&1)
+  case $status in
+    *'no such process'* | *'no such group'*)
+      program="$program:*"
+      status=$(supervisorctl status "$program" 2>&1)
+      ;;
+  esac
+}
