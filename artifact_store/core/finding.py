@@ -14,3 +14,7 @@ class Finding(msgspec.Struct, frozen=True):
     says: str
     fix: str = ""
     """What to do about it, in one line."""
+
+    def __post_init__(self) -> None:
+        if type(self.fix) is not str:  # a Hint: msgspec encodes no subclass of str
+            msgspec.structs.force_setattr(self, "fix", str(self.fix))

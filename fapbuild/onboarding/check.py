@@ -241,9 +241,7 @@ def _guarded(factor: str, says: str, guard: Callable[[], None]) -> Finding:
 
 def _wrong(factor: str, error: FapError) -> Finding:
     first, *lines = error.message.splitlines()
-    return Finding(
-        factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), str(error.hint)
-    )
+    return Finding(factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), error.hint)
 
 
 def _none_of(factor: str, says: str, found: Sequence[str], fix: str, *, otherwise: str) -> Finding:

@@ -275,6 +275,8 @@ def read_text(folder: Path, name: str) -> str:
         raise UsageError(f"{name} is not there", hint=f"commit it: git add {name}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from error
+    except ValueError as error:  # a NUL in a name that another file gives
+        raise UsageError(f"{name!r} can't be the name of a file") from error
 
 
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"

@@ -1,10 +1,12 @@
 """Hints: blanks are filled once, and nothing that a user named is ever taken for a blank."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core.errors import FapError
+from artifact_store.core.finding import Finding
 from artifact_store.core.hints import Hint
 
 
@@ -35,3 +37,9 @@ def test_a_value_is_never_taken_for_a_blank(name: str, stage: str) -> None:
 def test_a_users_own_name_stays(name: str) -> None:
     error = FapError("", hint=Hint.lines([f"export {name}=…", Hint("faprelease {place}")]))
     assert error.hint.filled(stage="s", place="s web") == f"export {name}=…\nfaprelease s web"
+
+
+def test_a_finding_takes_a_hint_as_its_fix() -> None:
+    """JSON is made of a finding, and msgspec encodes no subclass of str."""
+    finding = Finding("access", "wrong", "no answer", FapError("", hint=Hint("{fapstore} doctor")).hint)
+    assert msgspec.json.decode(msgspec.json.encode(finding))["fix"] == "fapstore doctor"
