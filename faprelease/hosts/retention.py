@@ -1,6 +1,6 @@
 """Which releases a host keeps. Pure."""
 
-from faprelease.hosts.state import HostState, Release, is_good
+from faprelease.hosts.state import HostState
 
 KEEP_AS_EVIDENCE = 2
 """How many releases that were left as bad stay, and how many that never went live."""
@@ -14,15 +14,11 @@ def outdated_releases(state: HostState, new: str, previous: str, keep: int) -> l
     named stay, and so does every folder that no record knows.
     """
     safe = {new, previous, state.current}
-    good = [release for release in state.releases if is_good(release)]
+    good = [release for release in state.releases if release.is_good]
     spare = [release.id for release in good if release.id not in safe]
     room = keep - len({release.id for release in good} & safe | {new})
     outdated = spare[: max(0, len(spare) - max(0, room))]
-    others = [release for release in state.releases if not is_good(release) and release.id not in safe]
-    bad = [release.id for release in others if _is_bad(release)]
-    unborn = [release.id for release in others if not _is_bad(release)]
+    others = [release for release in state.releases if not release.is_good and release.id not in safe]
+    bad = [release.id for release in others if release.is_bad]
+    unborn = [release.id for release in others if not release.is_bad]
     return sorted([*outdated, *bad[:-KEEP_AS_EVIDENCE], *unborn[:-KEEP_AS_EVIDENCE]])
-
-
-def _is_bad(release: Release) -> bool:
-    return release.present and release.record.state == "bad"

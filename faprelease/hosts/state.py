@@ -1,6 +1,7 @@
 """What a host says of itself: one read-only step, and the frozen value its answer becomes."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -38,20 +39,37 @@ class Freeze(msgspec.Struct, frozen=True, kw_only=True):
         return f"frozen by {self.who} at {self.at}: {self.why}"
 
 
+State = Literal["preparing", "ready", "live", "retired", "failed", "bad"]
+"""How far a release came. `failed` was never published; `bad` was, and was left by a rollback or an undo."""
+FOLLOWING: Mapping[State, frozenset[State]] = {
+    "preparing": frozenset(["ready", "failed", "bad"]),
+    "ready": frozenset(["live", "failed", "bad"]),
+    "live": frozenset(["retired", "bad"]),
+    "retired": frozenset(["live", "bad"]),
+    "failed": frozenset(["bad"]),
+    "bad": frozenset(["live"]),
+}
+"""What may follow each state. Each may also be written again, by a run that finishes what another one began;
+and whatever `current` names is bad once a rollback leaves it."""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line of `<id>.jsonl`: how far a release came.
+    """The last line of `<id>.jsonl`."""
 
-    States: preparing, ready, live, retired, failed, bad.
-    """
-
-    state: str
+    state: State
     previous: str = ""
     """The release that was live when this one was prepared: where a rollback goes."""
     by: str = ""
     at: str = ""
     """Since when it has been in this state (RFC 3339, UTC)."""
     config: str = ""
-    """The digest of its configuration (`identity`); empty for what an earlier version released."""
+    """The digest of its configuration (`config_digest`); empty for what an earlier version released."""
+
+    def changed(self, state: State, at: str) -> "Record":
+        """The record with a new state since `at`; raises ValueError for one that can't follow."""
+        if state != self.state and state not in FOLLOWING[self.state]:
+            raise ValueError(f"a release that is {self.state} can't become {state}")
+        return msgspec.structs.replace(self, state=state, at=at)
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +116,16 @@ class Release:
     artifact: Unpacked | None
     present: bool
     """Its folder is there."""
+
+    @property
+    def is_good(self) -> bool:
+        """Its checks passed, it was not left as bad, and its folder is there: a rollback may go to it."""
+        return self.present and self.record.state in ("live", "retired")
+
+    @property
+    def is_bad(self) -> bool:
+        """It was left as bad, and its folder is there."""
+        return self.present and self.record.state == "bad"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,15 +176,10 @@ class HostState:
         while leaving and leaving.record.previous and leaving.id not in seen:
             seen.add(leaving.id)
             candidate = self.release(leaving.record.previous)
-            if candidate and is_good(candidate) and candidate.id not in seen:
+            if candidate and candidate.is_good and candidate.id not in seen:
                 return candidate
             leaving = candidate
         return None
-
-
-def is_good(release: Release) -> bool:
-    """Its gate was passed once, it was not left as bad, and its folder is there: a rollback may go to it."""
-    return release.present and release.record.state in ("live", "retired")
 
 
 def probe(target: Target) -> Step:

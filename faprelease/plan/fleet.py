@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.fitness import refuse_unfit
-from faprelease.hosts.state import HostState, Rollout, Verb, is_good
+from faprelease.hosts.state import HostState, Rollout, Verb
 from faprelease.plan import release_command
 from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plan.recovery import Recovery, batches_of
@@ -152,7 +152,7 @@ def _comes_from(state: HostState, verb: Verb) -> tuple[str, str]:
         return state.current, ""
     current = state.release(state.current)
     last_good = state.last_good()
-    if last_good and not (current and is_good(current)):
+    if last_good and not (current and current.is_good):
         # A current release whose gate never passed is come back to only where there is no better one.
         return last_good.id, ""
     # What another tool published under a name of its own is all there is to come back to at first.

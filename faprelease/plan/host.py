@@ -11,7 +11,7 @@ import msgspec
 from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.hosts.retention import outdated_releases
-from faprelease.hosts.state import HostState, Record, Release, Rollout, is_good
+from faprelease.hosts.state import HostState, Record, Release, Rollout, State
 from faprelease.plan import release_command
 from faprelease.plan.config_digest import config_digest
 from faprelease.plan.prepare import Preparation
@@ -236,7 +236,7 @@ class HostPlanner:
         new = self.goal
         retired = self.state.release(self.previous)
         records = {new: self._record_of(new, "live")}
-        if retired and is_good(retired):
+        if retired and retired.is_good:
             records[retired.id] = self._changed(retired, "bad" if self.rollout.copy_of else "retired")
         event = "rolled back" if self.rollout.copy_of else "released"
         yield self._record(records, event, new, self.previous, "finished")
@@ -313,7 +313,7 @@ class HostPlanner:
             rollout=rollout,
         )
 
-    def _record_of(self, release_id: str, state: str) -> Record:
+    def _record_of(self, release_id: str, state: State) -> Record:
         """The record of the release that this rollout brings, found or new."""
         found = self.state.release(release_id)
         if found:
@@ -322,8 +322,8 @@ class HostPlanner:
             state=state, previous=self.previous, by=self.info.who, at=self._now(), config=self.config
         )
 
-    def _changed(self, release: Release, state: str) -> Record:
-        return msgspec.structs.replace(release.record, state=state, at=self._now())
+    def _changed(self, release: Release, state: State) -> Record:
+        return release.record.changed(state, self._now())
 
     def _record(
         self,

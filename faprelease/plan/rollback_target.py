@@ -7,7 +7,7 @@ another id.
 from artifact_store.core.hints import Hint
 from faprelease.config.target import Target
 from faprelease.errors import FapError
-from faprelease.hosts.state import Release, is_good
+from faprelease.hosts.state import Release
 from faprelease.plan.host import Host
 from faprelease.steps.layout import is_release_id
 from faprelease.steps.place import Place
@@ -67,17 +67,17 @@ def _named(host: Host, to: str, *, force: bool) -> Release:
     """The release of that id, or the newest of that version, if it may be gone back to."""
     state = host.state
     named = [each for each in state.releases if (each.id if is_release_id(to) else _version(each)) == to]
-    may_be = [each for each in named if is_good(each) or (force and each.present and _is_bad(each))]
+    may_be = [each for each in named if each.is_good or (force and each.is_bad)]
     if may_be:
         live = next((each for each in may_be if each.id == state.current), None)
         return live or may_be[-1]
     label, words = host.place, _words([host])
-    if any(each.present and _is_bad(each) for each in named):
+    if any(each.is_bad for each in named):
         raise FapError(
             f"{label}: {to} was left as bad, and can't be rolled back to",
             hint=f"if it is good after all: faprelease rollback {words} --to {to} --force",
         )
-    good = ", ".join(describe(each) for each in state.releases if is_good(each) and each.id != state.current)
+    good = ", ".join(describe(each) for each in state.releases if each.is_good and each.id != state.current)
     why = f"it is {named[-1].record.state}" if named else "there is no such release"
     raise FapError(
         f"{label}: {to} can't be rolled back to: {why}",
@@ -89,7 +89,7 @@ def _what_to_name(hosts: list[Host]) -> str:
     """The lines that bring all hosts to one version, or else each host to one of its own."""
     words = _words(hosts)
     versions = [
-        [_version(each) for each in reversed(host.state.releases) if is_good(each) and _version(each)]
+        [_version(each) for each in reversed(host.state.releases) if each.is_good and _version(each)]
         for host in hosts
     ]
     common = [each for each in dict.fromkeys(versions[0]) if all(each in others for others in versions)]
@@ -108,10 +108,6 @@ def _identity(release: Release) -> str:
 
 def _version(release: Release) -> str:
     return release.artifact.version if release.artifact else ""
-
-
-def _is_bad(release: Release) -> bool:
-    return release.record.state == "bad"
 
 
 def _words(hosts: list[Host]) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from faprelease.config.target import Target
 from faprelease.hosts.retention import KEEP_AS_EVIDENCE
-from faprelease.hosts.state import HostState, Release, is_good
+from faprelease.hosts.state import HostState, Release
 from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
 
@@ -164,7 +164,7 @@ def _why_kept(release: Release, current: str, goal: str, keep: int) -> str:
         return "runs"
     if release.id == goal:
         return "a rollback goes here"
-    if is_good(release):
+    if release.is_good:
         return f"good; one of {keep} (keep_releases)"
     if not release.present:
         return "gone; its record stays"
