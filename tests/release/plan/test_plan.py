@@ -50,13 +50,13 @@ def test_what_is_removed_is_ours_finished_and_spare(
     assert not set(removed) & {NEW, previous, current, "250101-000000", ""}
     assert set(removed) <= set(ids)
     assert removed == sorted(set(removed))
-    good = {each.id for each in found if facts.is_good(each)}
+    good = {each.id for each in found if each.is_good}
     left = (good - set(removed)) | {NEW}
     assert len(left) >= min(keep, len(good | {NEW}))
     assert len(left - {previous, current, NEW}) <= max(0, keep - 1)
     kept, gone = sorted(left & good - {previous, current}), sorted(good & set(removed))
     assert not gone or not kept or gone[-1] < kept[0], "the oldest go first"
-    evidence = [each for each in found if not facts.is_good(each) and each.id not in {previous, current}]
+    evidence = [each for each in found if not each.is_good and each.id not in {previous, current}]
     bad = sorted(each.id for each in evidence if each.present and each.record.state == "bad")
     unborn = sorted({each.id for each in evidence} - set(bad))
     for ids in (bad, unborn):
