@@ -4,6 +4,7 @@ import ast
 import shlex
 import subprocess
 from collections.abc import Iterator
+from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_a_caller_gives_exactly_what_is_needed(
     monkeypatch.setattr("faprelease.steps.model.with_libraries", lambda _: [script])
     with pytest.raises(TypeError, match=f"release/key: {said}"):
         host_script(
-            "keep a key", "release/key", limit=1, trusted=True, binding=False, shown=False, **variables
+            "keep a key", "release/key", limit=1, trusted=True, kind="other", shown=False, **variables
         )
 
 
@@ -144,7 +145,8 @@ def _empty(names: list[str]) -> dict[str, str]:
 
 def calls() -> Iterator[tuple[str, list[str], set[str]]]:
     """Each call of `host_script`: where it is, the scripts that it names, and the variables that it gives."""
-    options = {"stdin", "limit", "trusted", "binding", "shown"}
+    parameters = signature(host_script).parameters.values()
+    options = {each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY}
     for path in sorted((ROOT / "faprelease").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
