@@ -41,7 +41,7 @@ class LockedError(FapError):
 
 
 class FrozenError(LockedError):
-    """Someone keeps everybody from releasing, until `faprelease unlock`: exit 5."""
+    """Releases to the stage are frozen until `faprelease unfreeze`: exit 5."""
 
 
 class ReleaseFailedError(FapError):

@@ -14,25 +14,21 @@ from typing import NoReturn
 import click
 
 from artifact_store.core.errors import FapError
-from faprelease.cli import config as configuration
-from faprelease.cli import converge, doctor, migrate, release
-from faprelease.cli import freeze as locks
-from faprelease.cli import once as admin
-from faprelease.cli import status as look
+from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status
 from faprelease.cli.group import cli
 from faprelease.steps.redaction import mask
 
 __all__ = [
-    "admin",
     "command",
-    "configuration",
+    "config",
     "converge",
     "doctor",
-    "locks",
-    "look",
+    "freeze",
     "main",
     "migrate",
+    "once",
     "release",
+    "status",
 ]
 
 

@@ -44,11 +44,11 @@ def converge(
     """
     import msgspec
 
-    from faprelease.verbs.converge import converge as bring
+    from faprelease.verbs import converge
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-        told, error = bring(asked, report, host=host, again=again)
+        told, error = converge.converge(asked, report, host=host, again=again)
         click.echo(msgspec.json.encode(told).decode())
         if error:
             raise error

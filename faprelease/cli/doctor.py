@@ -25,9 +25,9 @@ def doctor(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     release, or what runs now.
     """
     from faprelease.errors import FapError
-    from faprelease.verbs.doctor import doctor as examine
+    from faprelease.verbs import doctor
 
-    found = examine(request(words, file, stage, role))
+    found = doctor.doctor(request(words, file, stage, role))
     shown = [(one, f" [{_hosts(one.hosts)}]" if one.hosts else "") for one in found]
     wrong = _show(shown, as_json=as_json)
     if wrong:

@@ -1,4 +1,4 @@
-"""The verbs that keep everybody from releasing, and let go again: lock and unlock."""
+"""The verbs that stop and allow releases to a stage: freeze and unfreeze."""
 
 from pathlib import Path
 
@@ -10,31 +10,33 @@ from faprelease.cli.request import FLAGS, about_a_stage, request
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
-@click.option("--why", required=True, metavar="TEXT", help="what whoever is refused will read")
-def lock(words: tuple[str, ...], file: Path, stage: str, role: str, why: str) -> None:
-    """Freeze STAGE and ROLE: nobody releases, rolls back or restarts there until `unlock`, not even you.
+@click.option("--why", required=True, metavar="TEXT", help="reason, shown to anyone who is refused")
+def freeze(words: tuple[str, ...], file: Path, stage: str, role: str, why: str) -> None:
+    """Stop releases to STAGE and ROLE until `unfreeze`.
 
-    It lies on the hosts, and outlives a reboot. A release that is under way goes on to its end.
+    Nobody can release, roll back or restart there, not even you. The freeze is stored on the hosts and
+    survives a reboot. A release that is running already is not stopped.
     """
     from faprelease.report.report import Report
     from faprelease.run.run import Run
-    from faprelease.verbs import freeze as locking
+    from faprelease.verbs import freeze
 
-    locking.freeze(Run.of(request(words, file, stage, role), "lock", Report()), why)
+    freeze.freeze(Run.of(request(words, file, stage, role), "freeze", Report()), why)
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @click.option(
-    "--force", is_flag=True, help="also break the lock of a run that is under way: it publishes nothing more"
+    "--force", is_flag=True, help="also break the lock of a running release; it then publishes nothing"
 )
-def unlock(words: tuple[str, ...], file: Path, stage: str, role: str, force: bool) -> None:
-    """Let releases to STAGE and ROLE begin again, whoever froze it.
+def unfreeze(words: tuple[str, ...], file: Path, stage: str, role: str, force: bool) -> None:
+    """Allow releases to STAGE and ROLE again.
 
-    The lock of a run needs no unlocking: it goes with its session, and the next run takes a stale one over.
+    This removes a freeze, no matter who made it. The lock of a run needs no command: it ends with the run's
+    session, and the next run takes over a stale lock.
     """
     from faprelease.report.report import Report
     from faprelease.run.run import Run
-    from faprelease.verbs import freeze as locking
+    from faprelease.verbs import freeze
 
-    locking.unfreeze(Run.of(request(words, file, stage, role), "unlock", Report()), force=force)
+    freeze.unfreeze(Run.of(request(words, file, stage, role), "unfreeze", Report()), force=force)

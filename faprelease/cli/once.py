@@ -114,12 +114,12 @@ def logs(
     """Show what runs on STAGE ROLE has logged, as its process manager (a plugin) has it."""
     from faprelease.report.report import Report
     from faprelease.run.run import Run
-    from faprelease.verbs import once as admin
+    from faprelease.verbs import once
 
     if follow and everywhere:
         raise click.UsageError("--follow shows one host: name it with --on HOST")
     run = Run.of(_of_a_role(words, file, stage, role), "logs", Report())
-    sys.exit(admin.logs(run, admin.Where(host=on, everywhere=everywhere), follow=follow))
+    sys.exit(once.logs(run, once.Where(host=on, everywhere=everywhere), follow=follow))
 
 
 @cli.command(context_settings=FLAGS)
@@ -131,18 +131,18 @@ def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait
 
     A batch that fails ends it: the hosts after it are not touched.
     """
-    from faprelease.verbs.release import restart as run
+    from faprelease.verbs import release
 
     with face() as report:
-        run(request(words, file, stage, role, lock_wait=lock_wait), report)
+        release.restart(request(words, file, stage, role, lock_wait=lock_wait), report)
 
 
 def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> NoReturn:
     from faprelease.report.report import Report
     from faprelease.run.run import Run
-    from faprelease.verbs import once as admin
+    from faprelease.verbs import once
 
-    sys.exit(admin.once(Run.of(asked, event, Report()), argv, where, title=title, event=event))
+    sys.exit(once.once(Run.of(asked, event, Report()), argv, where, title=title, event=event))
 
 
 def _of_a_role(words: tuple[str, ...], file: Path, stage: str, role: str) -> "Request":

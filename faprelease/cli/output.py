@@ -49,7 +49,7 @@ def with_face(function: F) -> F:
 @contextmanager
 def face() -> Iterator["Report"]:
     """The report of the command that runs. At its end the log is closed, and the JSON printed."""
-    from faprelease.report import outputs as faces
+    from faprelease.report import outputs
     from faprelease.report.report import Report
     from faprelease.report.runlog import RunLog
 
@@ -57,9 +57,9 @@ def face() -> Iterator["Report"]:
     log, plans = RunLog(verb), not (kept_flag("json") or kept_flag("json_lines"))
     shown: list[Face] = [log, _face(verbose=kept_flag("verbose"), plans=plans)]
     if kept_flag("json_lines"):
-        shown.append(faces.JsonLines())
+        shown.append(outputs.JsonLines())
     elif kept_flag("json"):
-        shown.append(faces.JsonEnd())
+        shown.append(outputs.JsonEnd())
     report = Report(*shown, log=log)
     try:
         yield report
@@ -70,10 +70,10 @@ def face() -> Iterator["Report"]:
 
 
 def _face(*, verbose: bool, plans: bool) -> "Face":
-    from faprelease.report import outputs as faces
+    from faprelease.report import outputs
 
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        return faces.Groups(plans=plans)
+        return outputs.Groups(plans=plans)
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI"):
-        return faces.Terminal(verbose=verbose, plans=plans)
-    return faces.Lines(verbose=verbose, plans=plans)
+        return outputs.Terminal(verbose=verbose, plans=plans)
+    return outputs.Lines(verbose=verbose, plans=plans)

@@ -46,11 +46,11 @@ def release(
       --curl-url URL       this artifact, instead of what was promoted to the stage
       --curl-sha256 HEX    the bytes that the URL must have
     """
-    from faprelease.verbs import release as verbs
+    from faprelease.verbs import release
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-        verbs.release(replace(asked, rerun=rerun), report)
+        release.release(replace(asked, rerun=rerun), report)
 
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
@@ -87,13 +87,13 @@ def rollback(
     What is left is marked as bad, and stays for a while as evidence. With -o nothing is changed, and the plan
     is kept for `faprelease apply FILE`.
     """
-    from faprelease.verbs import release as verbs
+    from faprelease.verbs import release
 
     if force and not to:
         raise click.UsageError("--force needs --to RELEASE")
     with face() as report:
         asked = request(words, file, stage, role, dry_run=dry_run or output is not None, lock_wait=lock_wait)
-        verbs.rollback(replace(asked, output=output), report, to, force=force, renew=config == "current")
+        release.rollback(replace(asked, output=output), report, to, force=force, renew=config == "current")
 
 
 @cli.command(context_settings=FLAGS)
@@ -106,11 +106,11 @@ def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path
 
     Nothing is changed and no lock is taken. With -o the plan is kept, without any secret.
     """
-    from faprelease.verbs import release as verbs
+    from faprelease.verbs import release
 
     with face() as report:
         asked = request(words, file, stage, role, dry_run=True)
-        verbs.release(replace(asked, rerun=rerun, output=output), report)
+        release.release(replace(asked, rerun=rerun, output=output), report)
 
 
 @cli.command(context_settings=FLAGS)
@@ -124,16 +124,16 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
     It is refused if the hosts, deploy.yml, the artifact, a secret or fapkit itself changed since. Flags that
     may hold a secret are not in the file, and are given again.
     """
-    from faprelease.plan import saved as planfile
-    from faprelease.verbs import release as verbs
+    from faprelease.plan import saved
+    from faprelease.verbs import release
 
     with face() as report:
-        planned = planfile.read(file)
+        planned = saved.read(file)
         places, flags = places_and_flags(words, Path(planned.file))
         if places:
             raise click.UsageError(f"the plan says where: {' '.join(places)} is too much")
-        asked = planfile.request_of(planned, flags, confirmed=kept_flag("yes"))
-        verbs.apply(planned, replace(asked, lock_wait=lock_wait), report)
+        asked = saved.request_of(planned, flags, confirmed=kept_flag("yes"))
+        release.apply(planned, replace(asked, lock_wait=lock_wait), report)
 
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
@@ -148,7 +148,7 @@ def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: boo
     Where the hosts run several artifacts, or none, it is what was promoted to the stage. Without a store,
     give the --curl-url of what they run.
     """
-    from faprelease.verbs import sync as verbs
+    from faprelease.verbs import sync
 
     with face() as report:
-        verbs.sync(request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait), report)
+        sync.sync(request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait), report)

@@ -35,9 +35,9 @@ def status(
     if recorded:
         _show_recorded(request(words, file, stage, role), as_json=as_json)
         return
-    from faprelease.verbs import status as inspection
+    from faprelease.verbs import status
 
-    found = inspection.status(request(words, file, stage, role), verify=verify)
+    found = status.status(request(words, file, stage, role), verify=verify)
     shown = [
         (
             row.role,
@@ -76,9 +76,9 @@ def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json:
     lock, and not counted.
     """
     from faprelease.report.outputs import in_units
-    from faprelease.verbs import status as inspection
+    from faprelease.verbs import status
 
-    found = inspection.releases(request(words, file, stage, role))
+    found = status.releases(request(words, file, stage, role))
     if as_json:
         _show_json(found)
         return
@@ -106,9 +106,9 @@ def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json:
 @_json
 def history(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
     """Show what happened on the hosts of STAGE and ROLE, the oldest first, and what the store recorded."""
-    from faprelease.verbs import status as inspection
+    from faprelease.verbs import status
 
-    found = inspection.events(request(words, file, stage, role))
+    found = status.events(request(words, file, stage, role))
     if as_json:
         _show_json(found)
         return
@@ -118,9 +118,9 @@ def history(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: 
 
 
 def _show_recorded(asked: "Request", *, as_json: bool) -> None:
-    from faprelease.verbs import converge_store as hostrecords
+    from faprelease.verbs import converge_store
 
-    found = hostrecords.read(asked)
+    found = converge_store.read(asked)
     if as_json:
         _show_json(found)
     else:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from faprelease.errors import ConfigError, UnreachableError, together
-from faprelease.steps import redaction as masking
+from faprelease.steps import redaction
 from faprelease.steps.model import Secret
 
 COMMAND_SECONDS = 120
@@ -112,7 +112,7 @@ def resolve(
         {name: found[value] if isinstance(value, Source) else text(value) for name, value in values.items()}
         for values, _ in environments
     ]
-    masking.remember(value for values in resolved for value in values.values())
+    redaction.remember(value for values in resolved for value in values.values())
     return resolved
 
 
@@ -244,7 +244,7 @@ def render(values: Mapping[str, str]) -> Secret:
     """One `NAME='value'` line each, quoted so that `set -a; . ./.env` gives every byte back."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
     shown = "\n".join(f"{name}=***" for name in values)
-    return Secret("\n".join(lines), shown, masking.forms(values.values()))
+    return Secret("\n".join(lines), shown, redaction.forms(values.values()))
 
 
 def values_of(values: Mapping[str, Value]) -> dict[str, str] | None:

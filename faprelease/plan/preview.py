@@ -6,7 +6,7 @@ import msgspec
 
 from faprelease.plan.host import Host
 from faprelease.plugins import processes
-from faprelease.steps import wire as script
+from faprelease.steps import wire
 from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
 from faprelease.steps.place import Place
 
@@ -108,7 +108,7 @@ def scripts(plan: Plan) -> Iterator[str]:
         for why, phases in parts.items():
             for phase in phases:
                 yield f"# {host.place}: {phase.name}{why}"
-                yield script.render(phase, SHOWN_MARK, reveal=False)
+                yield wire.render(phase, SHOWN_MARK, reveal=False)
 
 
 def _forward(host: HostPlan) -> tuple[Phase, ...]:

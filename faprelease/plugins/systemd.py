@@ -11,8 +11,7 @@ import msgspec
 
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.plugins import processes
-from faprelease.plugins import systemd_units as units
+from faprelease.plugins import processes, systemd_units
 from faprelease.plugins.hooks import Context, hookimpl
 from faprelease.steps.model import Step, host_program, host_script
 
@@ -54,7 +53,7 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 def deploy_updated(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     if rendered := _rendered(context):
-        files = {f"{units.FOLDER}/{name}": text for name, text in rendered.items()}
+        files = {f"{systemd_units.FOLDER}/{name}": text for name, text in rendered.items()}
         yield processes.write(context.target.settings, context.release, files)
     elif options.systemd_conf:
         conf = posixpath.join(context.release, options.systemd_conf)
@@ -166,13 +165,15 @@ def _rendered(context: Context) -> dict[str, str]:
             "supervisorctl and systemd would both run `processes`",
             hint="take one of them out of plugins for this role",
         )
-    return units.files(settings, context.target.layout, options.systemd_unit, of_user=options.systemd_user)
+    return systemd_units.files(
+        settings, context.target.layout, options.systemd_unit, of_user=options.systemd_user
+    )
 
 
 def _name(context: Context) -> str:
     """What is restarted, for people."""
     unit = context.options(Options).systemd_unit
-    return units.target_of(unit) if _rendered(context) else unit
+    return systemd_units.target_of(unit) if _rendered(context) else unit
 
 
 def _verb(context: Context) -> str:

@@ -12,7 +12,7 @@ from faprelease.hosts import fitness
 from faprelease.hosts import state as facts
 from faprelease.hosts.state import Freeze, HostState
 from faprelease.run.execute import in_parallel
-from faprelease.steps import wire as script
+from faprelease.steps import wire
 from faprelease.steps.model import (
     CAN_NOT_CREATE,
     FROZEN,
@@ -221,7 +221,7 @@ class Connections:
         return self._by_place[plan.place]
 
     def _open(self, targets: list[Target]) -> HostSession:
-        shared = script.Session(
+        shared = wire.Session(
             self._mark, targets[0].lock_token(self._token), tuple(target.layout.state for target in targets)
         )
         session = HostSession(self._connect(targets[0], self._passwords), shared)
@@ -278,7 +278,7 @@ def frozen(target: Target, freeze: Freeze) -> FrozenError:
     settings = target.settings
     return FrozenError(
         f"{target.place}: {freeze}",
-        hint=f"when that is over: faprelease unlock {settings.stage} {settings.role}",
+        hint=f"when that is over: faprelease unfreeze {settings.stage} {settings.role}",
     )
 
 

@@ -31,7 +31,7 @@ from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError
 from faprelease.hosts.state import HostState, Rollout
-from faprelease.plan import ownership as managing
+from faprelease.plan import ownership
 from faprelease.plan.fleet import plan_recovery
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.recovery import Recovery, recovery
@@ -76,8 +76,8 @@ class Run:
         for warning in config.unknown_names(file, options):
             report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
-        if verb in managing.VERBS:
-            managing.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
+        if verb in ownership.VERBS:
+            ownership.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
             plugins = hooks.load(target.settings.plugins_of(verb), file)
             plugins.check_options(Context(target, verb, "", ""))
@@ -144,15 +144,15 @@ class Run:
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
             info = RunInfo(who=who, at=now, token=token, release=next_release_id(now, taken), key=key)
-            if self.verb in managing.VERBS:
+            if self.verb in ownership.VERBS:
                 self._note_manager(hosts, connections, lock=lock)
             yield ConnectedHosts(hosts=hosts, info=info, connections=connections)
 
     def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
-        managing.refuse_taken(hosts, self.request)
+        ownership.refuse_taken(hosts, self.request)
         manager = self.request.manager
-        if lock and managing.needs_note(hosts, manager):
-            connections.run("note who manages", lambda target: managing.note(target, manager))
+        if lock and ownership.needs_note(hosts, manager):
+            connections.run("note who manages", lambda target: ownership.note(target, manager))
 
     def recover(self, connected: ConnectedHosts) -> tuple[ConnectedHosts, Literal["", "finish", "undo"]]:
         """Finish or undo rollouts that were cut off; return the hosts after it, and what the last of them

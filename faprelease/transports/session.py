@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from faprelease.steps import wire as script
+from faprelease.steps import wire
 from faprelease.steps.model import Phase, Result
 from faprelease.transports.channel import Channel, ChannelLostError
 
@@ -31,12 +31,12 @@ class HostSession:
     would be taken for the answer to another.
     """
 
-    def __init__(self, channel: Channel, session: script.Session) -> None:
+    def __init__(self, channel: Channel, session: wire.Session) -> None:
         self._channel = channel
         self._session, self._mark = session, session.mark
         self._kept: set[str] = set()
         """The programs that are on the host."""
-        self._preamble = script.preamble(session).encode()
+        self._preamble = wire.preamble(session).encode()
         self._secrets: set[str] = set()
         self._lost = ""
         """Why nothing more can be run."""
@@ -75,17 +75,17 @@ class HostSession:
             try:
                 with suppress(ChannelLostError, ValueError):  # ValueError: closed meanwhile
                     if not self._lost:
-                        self._channel.send(script.BEAT)
+                        self._channel.send(wire.BEAT)
             finally:
                 self._busy.release()
 
     def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
-        text = script.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
-        self._channel.send(self._preamble + text + (script.END if last else b""))
+        text = wire.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
+        self._channel.send(self._preamble + text + (wire.END if last else b""))
         self._preamble, self._lost = b"", "its shell was told to end" if last else ""
         # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
-        reader = script.Reader(self._mark, tuple(self._secrets), len(phase.steps))
+        reader = wire.Reader(self._mark, tuple(self._secrets), len(phase.steps))
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:
@@ -107,8 +107,8 @@ class HostSession:
             if reader.fetched is not None:
                 on_fetched(reader.fetched)
                 reader.fetched = None
-            if reader.held > script.ANSWER_LIMIT:
-                raise ChannelLostError(f"the host said more than {script.ANSWER_LIMIT >> 20} MiB in one step")
+            if reader.held > wire.ANSWER_LIMIT:
+                raise ChannelLostError(f"the host said more than {wire.ANSWER_LIMIT >> 20} MiB in one step")
         if results and results[-1].code:
             raise StepFailedError(results[-1])
         return results

@@ -39,8 +39,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run, load
-from faprelease.verbs import converge_memory as remembered
-from faprelease.verbs import converge_store as hostrecords
+from faprelease.verbs import converge_memory, converge_store
 from faprelease.verbs.converge_memory import Memory
 
 
@@ -197,7 +196,7 @@ class _Convergence:
         run = run.with_environment()
         with run.connect(lock=not run.dry_run) as connected:
             state = connected.hosts[0].target.layout.state
-            self._memory = remembered.read(state)
+            self._memory = converge_memory.read(state)
             _refuse_lower(source, self._memory.entry)
             self._tell(was=connected.hosts[0].state.current, now=connected.hosts[0].state.current)
             if run.dry_run:
@@ -269,13 +268,13 @@ class _Convergence:
     def _hold_back(self, host: Host, source: ArtifactSource) -> None:
         """Raise HeldBackError for what this entry of the log tried here and did not stay; VerificationError
         for an entry lower than one that was tried here before the host was set back to a snapshot."""
-        recorded, last = hostrecords.of(host.target, self.told.host), self._memory.last
+        recorded, last = converge_store.of(host.target, self.told.host), self._memory.last
         _refuse_lower(source, recorded.entry if recorded else 0)
         pair = (source.digest, self.told.config)
         if self._again or not went_back(pair, host.state, (last, recorded), self._memory.stopped):
             return
         tried = max(each.entry if each else 0 for each in (host.state.rollout, last, recorded))
-        if tried and hostrecords.since(host.target, source) > tried:
+        if tried and converge_store.since(host.target, source) > tried:
             return
         settings, store = host.target.settings, store_head.store_of(host.target)
         raise HeldBackError(
@@ -295,7 +294,7 @@ class _Convergence:
             self._keep(state, last=record, recorded=False)
         if self._memory.last and not self._memory.recorded:
             try:
-                hostrecords.write(connected.hosts[0].target, self._memory.last)
+                converge_store.write(connected.hosts[0].target, self._memory.last)
             except FapError as error:
                 self._report.say(f"warning: the store does not know of this yet: {error.message}")
                 return
@@ -329,7 +328,7 @@ class _Convergence:
     def _keep(self, state: str, **known: object) -> None:
         memory = msgspec.structs.replace(self._memory, **known)
         if memory != self._memory:
-            remembered.write(state, memory)
+            converge_memory.write(state, memory)
             self._memory = memory
 
     def _tell(self, **known: object) -> None:

@@ -16,9 +16,8 @@ from faprelease.run import store_head
 from faprelease.run.run import Run
 from faprelease.steps.model import Step
 from faprelease.steps.place import Place
-from faprelease.verbs import status as inspection
-from faprelease.views import host_report as look
-from faprelease.views import parity
+from faprelease.verbs import status
+from faprelease.views import host_report, parity
 from faprelease.views.diagnosis import Case, OnHosts, Patient, findings
 from faprelease.views.endpoints import ports_of
 
@@ -61,7 +60,7 @@ def _examine(request: Request, verb: str) -> Examined:
 
         def step(target: Target) -> Step:
             brought = plugins[target.place].brings(Context(target, verb, "", ""))
-            return look.step(
+            return host_report.step(
                 target,
                 wanted.get(target.settings.project_name),
                 ports_of(target, plugins[target.place]),
@@ -70,12 +69,12 @@ def _examine(request: Request, verb: str) -> Examined:
 
         said = connected.connections.run("look for a diagnosis", step)
         clock = (began, time.time())
-        health = inspection.health(connected) if verb == "doctor" else {}
+        health = status.health(connected) if verb == "doctor" else {}
     patients = tuple(
         Patient(
             target=host.target,
             state=host.state,
-            look=look.parse(said[host.place]),
+            look=host_report.parse(said[host.place]),
             clock=clock,
             wanted=wanted.get(host.target.settings.project_name),
             health=health.get(host.place, ""),

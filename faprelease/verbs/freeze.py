@@ -1,6 +1,6 @@
-"""Freeze a stage, so that nobody releases to it, and let go again: what outlives the session of any run.
+"""Freeze and unfreeze a stage: a file on its hosts that stops everybody from releasing.
 
-The lock of a run is another thing: it goes with its session (`connections`).
+The lock of a run is something else: it ends with the run's session (`run/connections.py`).
 """
 
 from datetime import UTC, datetime
@@ -31,24 +31,24 @@ def freeze(run: Run, why: str) -> None:
     for host in connected.hosts:
         if host.state.locked:
             run.report.say(f"{host.place}: the run of {host.state.locked} goes on to its end")
-    run.report.say(f"to let go: faprelease unlock {run.request.stage} {run.request.role or ''}".rstrip())
+    run.report.say(f"to unfreeze: faprelease unfreeze {run.request.stage} {run.request.role or ''}".rstrip())
 
 
 def unfreeze(run: Run, *, force: bool) -> None:
     """Let releases begin again; with `force`, a run that holds the lock now loses it too."""
     with run.connect(lock=False) as connected:
-        said = connected.connections.run("unlock", lambda target: _unfreeze(target, connected, force=force))
+        said = connected.connections.run("unfreeze", lambda target: _unfreeze(target, connected, force=force))
     for host in connected.hosts:
         lines = said[host.place].splitlines()
         for line in lines:
             text = f"it was {facts.read_freeze(line)}" if line.startswith("{") else line
-            run.report.say(f"{host.place}: unlocked; {text}")
+            run.report.say(f"{host.place}: unfrozen; {text}")
         if not lines:
             run.report.say(f"{host.place}: was not frozen")
         if host.state.locked and not force:
             run.report.say(
                 f"{host.place}: a run of {host.state.locked} is under way, and its lock goes with it;"
-                f" to break it: faprelease unlock {run.request.stage} {host.target.settings.role} --force"
+                f" to break it: faprelease unfreeze {run.request.stage} {host.target.settings.role} --force"
             )
 
 
@@ -58,17 +58,17 @@ def _freeze(target: Target, mark: Freeze) -> Step:
         "lock/freeze",
         state=target.layout.state,
         freeze=msgspec.json.encode(mark).decode(),
-        line=_line("locked", mark.who, mark.at, why=mark.why),
+        line=_line("frozen", mark.who, mark.at, why=mark.why),
     )
 
 
 def _unfreeze(target: Target, connected: ConnectedHosts, *, force: bool) -> Step:
     return host_script(
-        "unlock",
+        "unfreeze",
         "lock/unfreeze",
         state=target.layout.state,
         force="yes" if force else "",
-        line=_line("broke the lock" if force else "unlocked", connected.info.who, _now()),
+        line=_line("broke the lock" if force else "unfrozen", connected.info.who, _now()),
     )
 
 

@@ -9,8 +9,7 @@ from artifact_store.core.hints import Hint
 from faprelease.config.source import ArtifactSource
 from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError
-from faprelease.plan import preview, release_command
-from faprelease.plan import saved as planfile
+from faprelease.plan import preview, release_command, saved
 from faprelease.plan.fleet import plan_look, plan_release, plan_restart, plan_rollback
 from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
@@ -39,7 +38,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
         run = run.with_environment()
     with run.connect(lock=not run.dry_run) as connected:
         if planned:
-            planfile.refuse_changed_hosts(planned, connected.hosts)
+            saved.refuse_changed_hosts(planned, connected.hosts)
         if run.dry_run and shows_recovery(run, connected):
             return
         connected, _ = run.recover(connected)
@@ -54,7 +53,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
             _keep(run, connected, None, None, source=source)
             return
         if planned:
-            planfile.refuse_other_plan(planned, plan_of, connected.hosts)
+            saved.refuse_other_plan(planned, plan_of, connected.hosts)
         plan = plan_of(connected.info)
         if run.dry_run:
             _keep(run, connected, plan_of, show(plan, run, connected, source), source=source)
@@ -93,7 +92,7 @@ def rollback(
         run = run.with_environment()
     with run.connect(lock=not run.dry_run) as connected:
         if planned:
-            planfile.refuse_changed_hosts(planned, connected.hosts)
+            saved.refuse_changed_hosts(planned, connected.hosts)
         if run.dry_run and shows_recovery(run, connected):
             return
         connected, ended = run.recover(connected)
@@ -104,7 +103,7 @@ def rollback(
             return plan_rollback(connected.hosts, info, to, force=force, renew=renew)
 
         if planned:
-            planfile.refuse_other_plan(planned, plan_of, connected.hosts)
+            saved.refuse_other_plan(planned, plan_of, connected.hosts)
         if to or renew or ended != "undo":
             # Otherwise the hosts are back where they were before the rollout that was cut off.
             plan = plan_of(connected.info)
@@ -193,9 +192,9 @@ def _keep(
     file = run.request.output
     if file:
         salt = os.urandom(16).hex()
-        planfile.write(
+        saved.write(
             file,
-            planfile.made(
+            saved.made(
                 run.request,
                 connected.hosts,
                 plan_of=plan_of,

@@ -12,8 +12,7 @@ from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import HostPlan, Phase, Result
 from faprelease.steps.place import Place
-from faprelease.views import history
-from faprelease.views import host_report as look
+from faprelease.views import history, host_report
 from faprelease.views.history import HistoryRow
 from faprelease.views.status import Held, HostStatus, held, measure, parse_sizes, statuses
 
@@ -27,9 +26,9 @@ def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
     run, lost = Run.of(request, "status", Report()), dict[Place, str]()
     with run.connect(lock=False, lost=lost) as connected:
         well = health(connected)
-        said = connected.connections.run("verify", look.changed_files) if verify else {}
+        said = connected.connections.run("verify", host_report.changed_files) if verify else {}
     found = [(host.target, host.state) for host in connected.hosts]
-    changed = {place: look.parse_changed(text) for place, text in said.items()}
+    changed = {place: host_report.parse_changed(text) for place, text in said.items()}
     return statuses(found, well, changed, _named(run, lost))
 
 

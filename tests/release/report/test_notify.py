@@ -13,7 +13,6 @@ import pytest
 
 from faprelease.errors import ReleaseFailedError, RolledBackError
 from faprelease.plugins import webhook
-from faprelease.report import notify as announce
 from tests.parts.site import Site, artifact
 
 
@@ -87,7 +86,7 @@ def test_what_fails_is_only_said_and_shows_no_secret(site: Site, capfd: pytest.C
 def test_what_is_slow_delays_no_release(
     site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(announce, "WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(notify, "WAIT_SECONDS", 0.3)
     monkeypatch.setattr(webhook, "SECONDS", 30.0)
     with receiver(seconds=3) as (url, _):
         configure(site, "slack_webhook: ''", f"webhook_url: {url}")

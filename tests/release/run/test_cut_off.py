@@ -37,7 +37,7 @@ def recorded(site: FleetSite) -> list[tuple[str, str, dict[str, str]]]:
     records = sorted(
         open_store(f"file://{site.folder}/store").records.releases("shop", "production"), key=_at
     )
-    return [(r.action, r.outcome, {host.records.host: host.outcome for host in r.hosts}) for r in records]
+    return [(r.action, r.outcome, {host.host: host.outcome for host in r.hosts}) for r in records]
 
 
 def _at(record: ReleaseRecord) -> tuple[datetime, str]:

@@ -8,7 +8,7 @@ import pytest
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import PolicyViolationError
 from faprelease.errors import ReleaseFailedError
-from faprelease.verbs import status as inspection
+from faprelease.verbs import status
 from tests.parts.site import Site, artifact
 from tests.parts.store_site import Shop
 
@@ -76,7 +76,7 @@ def test_history_tells_what_ledgers_and_the_store_know(shop: Shop) -> None:
     shop.site.rollback()
 
     def told() -> list[tuple[str, str, str]]:
-        return [(event.event, event.version, event.more) for event in inspection.events(shop.site.request())]
+        return [(event.event, event.version, event.more) for event in status.events(shop.site.request())]
 
     here = [("released", "1", ""), ("failed", "2", ""), ("released", "3", ""), ("rolled back", "1", "")]
     assert told() == here
@@ -90,7 +90,7 @@ def test_history_tells_what_ledgers_and_the_store_know(shop: Shop) -> None:
         ("rolled back", "1", "healthy, as the store says"),
     ]
     who = shop.records()[0].who
-    found = {(event.role, event.hosts, event.who) for event in inspection.events(shop.site.request())}
+    found = {(event.role, event.hosts, event.who) for event in status.events(shop.site.request())}
     assert found == {("web", ("localhost",), who)}
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faprelease.steps import wire as script
+from faprelease.steps import wire
 from faprelease.steps.model import Phase, Result, Secret, Step, command
 from faprelease.steps.redaction import mask
 from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
@@ -360,4 +360,4 @@ def test_longer_secrets_are_masked_first() -> None:
 def test_the_rendered_script_names_its_steps_on_one_line() -> None:
     text = render(Phase("p", (Step(title="two\nlines", script="true"),)), MARK, reveal=True)
     assert "# two lines\n" in text
-    assert script.OUTPUT_LIMIT == 65536
+    assert wire.OUTPUT_LIMIT == 65536

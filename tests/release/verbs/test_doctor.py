@@ -18,8 +18,7 @@ from faprelease.report.report import Report
 from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs.doctor import compare, doctor
-from faprelease.views import endpoints
-from faprelease.views import host_report as look
+from faprelease.views import endpoints, host_report
 from faprelease.views.diagnosis import Case, Patient, findings
 from faprelease.views.endpoints import Upstream
 from tests.parts.site import Site, artifact
@@ -115,7 +114,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     patient = Patient(
         target=target,
         state=state,
-        look=look.parse(answer),
+        look=host_report.parse(answer),
         clock=(2000.0, 2001.0),
         wanted=msgspec.structs.replace(wanted, target=needs),
         health="no answer\nconnection refused",

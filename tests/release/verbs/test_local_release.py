@@ -13,8 +13,7 @@ import pytest
 
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, VerificationError
 from faprelease.report.report import Report
-from faprelease.verbs import release
-from faprelease.verbs import status as inspection
+from faprelease.verbs import release, status
 from tests.parts.builds import serve_builds
 from tests.parts.lock_holders import hold_lock
 from tests.parts.site import Site, artifact
@@ -310,10 +309,10 @@ def test_the_lock_of_a_living_session_holds(site: Site, urls: list[str]) -> None
             site.release(urls[1])
         assert held.value.exit_code == 5
         assert site.version() == "1"
-        assert [row.locked for row in inspection.status(site.request())] == ["ada@ci"]
+        assert [row.locked for row in status.status(site.request())] == ["ada@ci"]
         assert site.locked()
         process.kill()
-    assert [row.locked for row in inspection.status(site.request())] == [""]
+    assert [row.locked for row in status.status(site.request())] == [""]
     began = time.monotonic()
     site.release(urls[1])
     assert site.version() == "2"

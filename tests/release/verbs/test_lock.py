@@ -11,9 +11,7 @@ import pytest
 from faprelease.errors import FrozenError, LockedError
 from faprelease.report.report import Report
 from faprelease.run.run import Run
-from faprelease.verbs import freeze as locking
-from faprelease.verbs import release
-from faprelease.verbs import status as inspection
+from faprelease.verbs import freeze, release, status
 from tests.parts.fleet import wait_until
 from tests.parts.lock_holders import controller, hold_lock
 from tests.parts.site import Site, artifact
@@ -25,12 +23,12 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [artifact(folder, str(number)) for number in range(1, 4)]
 
 
-def freeze(site: Site, why: str) -> None:
-    locking.freeze(Run.of(site.request(), "lock", Report()), why)
+def freeze_site(site: Site, why: str) -> None:
+    freeze.freeze(Run.of(site.request(), "freeze", Report()), why)
 
 
-def unlock(site: Site, *, force: bool = False) -> None:
-    locking.unfreeze(Run.of(site.request(), "unlock", Report()), force=force)
+def unfreeze_site(site: Site, *, force: bool = False) -> None:
+    freeze.unfreeze(Run.of(site.request(), "unfreeze", Report()), force=force)
 
 
 def test_a_freeze_outlives_its_session_and_tells_who_and_why(
@@ -38,7 +36,7 @@ def test_a_freeze_outlives_its_session_and_tells_who_and_why(
 ) -> None:
     first = site.release(urls[0])
     monkeypatch.setenv("FAP_WHO", "ada@laptop")
-    freeze(site, 'moving the database, it\'s "mine"\nuntil noon')
+    freeze_site(site, 'moving the database, it\'s "mine"\nuntil noon')
     monkeypatch.setenv("FAP_WHO", "bob@ci")
     again: list[Callable[[], object]] = [
         lambda: site.release(urls[1]),
@@ -52,19 +50,19 @@ def test_a_freeze_outlives_its_session_and_tells_who_and_why(
         ) as no:
             run()
         assert no.value.exit_code == 5
-        assert no.value.hint.endswith("faprelease unlock production web")
+        assert no.value.hint.endswith("faprelease unfreeze production web")
     assert site.current() == first
     assert not site.locked()
-    (row,) = inspection.status(site.request())
+    (row,) = status.status(site.request())
     assert row.frozen.startswith("frozen by ada@laptop at 20")
     capsys.readouterr()
-    unlock(site)
-    assert "unlocked; it was frozen by ada@laptop" in capsys.readouterr().err
-    unlock(site)
+    unfreeze_site(site)
+    assert "unfrozen; it was frozen by ada@laptop" in capsys.readouterr().err
+    unfreeze_site(site)
     assert "was not frozen" in capsys.readouterr().err
     assert site.release(urls[1]) > first
     events = [(line["event"], line["who"]) for line in site.ledger()]
-    assert events[1:] == [("locked", "ada@laptop"), ("unlocked", "bob@ci"), ("released", "bob@ci")]
+    assert events[1:] == [("frozen", "ada@laptop"), ("unfrozen", "bob@ci"), ("released", "bob@ci")]
     assert site.ledger()[1]["why"].endswith("\nuntil noon")
 
 
@@ -73,7 +71,7 @@ def test_a_freeze_that_can_not_be_read_still_holds(site: Site, urls: list[str]) 
     (site.path / ".fap/frozen").write_text("do not touch\n")
     with pytest.raises(FrozenError, match="do not touch"):
         site.release(urls[1])
-    unlock(site)
+    unfreeze_site(site)
     site.release(urls[1])
 
 
@@ -106,9 +104,9 @@ def test_a_lock_broken_by_force_lets_its_run_publish_nothing(
     with said.open("w") as out, controller(site.request(curl_url=slow), out.fileno()) as process:
         wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
         (begun,) = site.path.glob("releases/*/begun")
-        unlock(site)
-        assert site.locked(), "unlock alone leaves a run in peace"
-        unlock(site, force=True)
+        unfreeze_site(site)
+        assert site.locked(), "unfreeze alone leaves a run in peace"
+        unfreeze_site(site, force=True)
         assert not site.locked()
         site.release(urls[1])
         (begun.parent / "go").touch()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from faprelease.errors import ReleaseFailedError, VerificationError
-from faprelease.verbs import status as inspection
+from faprelease.verbs import status
 from tests.parts.packed_shop import packed
 from tests.parts.site import Site, artifact
 
@@ -20,7 +20,7 @@ def test_a_packed_commit_is_released(site: Site, packed: Path) -> None:
     digest = sha256(packed.read_bytes()).hexdigest()
     new = site.release(packed.as_uri(), curl_sha256=digest)
     assert site.version() == "packed"
-    (live,) = inspection.status(site.request())
+    (live,) = status.status(site.request())
     assert (live.release, live.digest) == (new, digest)
     assert packed.name == f"shop-{live.version}.tgz"
     assert len(site.ledger()[-1]["artifact"]["commit"]) == 40

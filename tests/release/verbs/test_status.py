@@ -91,7 +91,7 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     assert done.returncode == 3
     assert "web2 (web): not well" in done.stderr
     assert site.run("rollback", "--hosts", "web3", "production").returncode == 0
-    assert site.run("lock", "--hosts", "web1", "--why", "noon", "production").returncode == 0
+    assert site.run("freeze", "--hosts", "web1", "--why", "noon", "production").returncode == 0
     with (site.home / ".ssh/config").open("a") as config:
         config.write("\nHost dead\n    HostName 127.9.9.9\n    Port 9\n")
     site.configure(more, roles="    web: {hosts: [web1, web2, web3, dead]}\n")
@@ -108,5 +108,5 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
         ("released", "2", ["web1", "web2", "web3"]),
     ]
     # These may fall into one second, and come from two ledgers.
-    assert sorted(told[2:]) == [("locked", "", ["web1"]), ("rolled back", "1", ["web3"])]
+    assert sorted(told[2:]) == [("frozen", "", ["web1"]), ("rolled back", "1", ["web3"])]
     assert "rolled back" in site.run("history", "production").stdout
