@@ -19,6 +19,6 @@ differences = (
     ("gone", [name for name in now if name not in then]),
     ("back", [name for name in then if name not in now]),
 )
-told = "; ".join("%s: %s" % (what, ", ".join(names)) for what, names in differences if names)
+told = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences if names)
 if told:
     print("warning: the environment is that of then; " + told)

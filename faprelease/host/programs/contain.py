@@ -99,7 +99,7 @@ def ended(child):
 
 def move_read_only(made, place):
     """Move a folder, be it to another file system; it is at its place when it is whole and read-only."""
-    new = "%s.%s.new" % (place, os.urandom(4).hex())
+    new = f"{place}.{os.urandom(4).hex()}.new"
     run_program("mv", made, new)
     run_program("chmod", "a-w", new)
     os.rename(new, place)
@@ -183,14 +183,14 @@ class Attempt:
     def _begin(self):
         host = self.host
         held, is_open = self.sandbox.contain(self.spaces, host.writable(), host.nothing, self.network)
-        os.write(self.tell, ("%s|%s" % (", ".join(held), ", ".join(is_open))).encode())
+        os.write(self.tell, f"{', '.join(held)}|{', '.join(is_open)}".encode())
         if self.strict and is_open:
             return REFUSED
         try:
             os.chdir(host.release)  # where we are lies below what is mounted there now
             self.sandbox.become("/bin/sh", ["sh", "-c", self.install], host.environment(self.network))
         except OSError as error:
-            os.write(1, ("sh: %s\n" % error.strerror).encode())
+            os.write(1, f"sh: {error.strerror}\n".encode())
         return 127
 
 
@@ -231,7 +231,7 @@ def run(host, sandbox, install, network, strict):
             print("warning: the installer may use the network: install_network says so")
         if is_open:
             print("warning: this host does not contain all that the installer could do: " + is_open)
-        return code, '{"contained":"%s","open":"%s"}' % (held, is_open)
+        return code, f'{{"contained":"{held}","open":"{is_open}"}}'
     print("the installer could not begin")
     return code, ""
 
@@ -257,10 +257,10 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         host.settle()
         note_wheels(state + "/wheels.needed", code, bool(host.envs))
         if line:
-            with open("%s/releases/%s.install.json" % (state, release_id), "w") as file:
+            with open(f"{state}/releases/{release_id}.install.json", "w") as file:
                 file.write(line + "\n")
         remove(host.temporary)
     except OSError as error:  # what is left goes with the release, or before the next install
-        print("%s: %s" % (error.filename or release, error.strerror))
+        print(f"{error.filename or release}: {error.strerror}")
         code = 1
     sys.exit(code)

@@ -69,7 +69,7 @@ def _begin(curl, output):
     A server that knows no ranges sends it all.
     """
     for failed in range(fetch.TRIES):
-        (code,) = curl.run(curl.block(output, 'range = "0-%d"' % (HEAD - 1)))
+        (code,) = curl.run(curl.block(output, f'range = "0-{HEAD - 1}"'))
         status, headers = fetch.answer(output)
         if code == 0 or status in (400, 405, 416, 501):
             break
@@ -191,7 +191,7 @@ def _fetch(curl, ranges, tag):
     """
     got, failed = [], 0
     while ranges:
-        jobs = [(start, length, os.path.join(curl.work, "part%d" % start)) for start, length in ranges]
+        jobs = [(start, length, os.path.join(curl.work, f"part{start}")) for start, length in ranges]
         lanes = min(LANES, len(jobs)) if sum(length for _, length in ranges) > LANES << 20 else 1
         texts = ["next\n".join(_job(curl, *job, tag) for job in jobs[lane::lanes]) for lane in range(lanes)]
         codes = curl.run(*texts)
@@ -220,7 +220,7 @@ def _fetch(curl, ranges, tag):
 
 
 def _job(curl, start, length, path, tag):
-    lines = ("fail-early", 'range = "%d-%d"' % (start, start + length - 1), 'max-filesize = "%d"' % length)
+    lines = ("fail-early", f'range = "{start}-{start + length - 1}"', f'max-filesize = "{length}"')
     return curl.block(path, *lines, *fetch.same(tag))
 
 

@@ -21,8 +21,6 @@ AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for a network that may be better a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
-FACT = "\r%s %s\n"
-"""A line that is only for the moment: the controller shows it, and keeps it nowhere."""
 
 
 class FetchError(Exception):
@@ -41,7 +39,7 @@ class Curl:
 
     def block(self, output, *lines):
         """The configuration of one transfer into the file `output`; the headers go to `output`.headers."""
-        own = ('output = "%s"' % output, 'dump-header = "%s.headers"' % output)
+        own = (f'output = "{output}"', f'dump-header = "{output}.headers"')
         return "\n".join((self.config, *own, *lines, ""))
 
     def run(self, *texts):
@@ -62,7 +60,7 @@ class Curl:
 
         def tell(*_):
             try:
-                os.write(1, (FACT % ("fetched", self.moved + self._there() - before)).encode())
+                os.write(1, fact("fetched", self.moved + self._there() - before).encode())
             except OSError:  # whoever listened is gone: then the shell ends this, and curl with it
                 pass
 
@@ -80,6 +78,11 @@ class Curl:
     def may_try_again(self, code, output):
         """Whether the same request may fare better soon."""
         return code in AGAIN or (code == 22 and answer(output)[0] in BUSY)
+
+
+def fact(name, value):
+    """A line that is only for the moment: the controller reads it, and keeps it nowhere."""
+    return f"\r{name} {value}\n"
 
 
 def answer(output):
@@ -104,7 +107,8 @@ def tag_of(headers):
 
 def same(tag):
     """The lines by which curl gets the bytes of the object that has this ETag, or none."""
-    return ('header = "If-Match: %s"' % tag.replace('"', '\\"'),) if tag else ()
+    quoted = tag.replace('"', '\\"')
+    return (f'header = "If-Match: {quoted}"',) if tag else ()
 
 
 def size(path):
@@ -134,7 +138,7 @@ def fetch_whole(curl, output, sha256):
         if not (sha256 or tag):
             forget(output)
         there = size(output)
-        lines = ('continue-at = "%d"' % there, *same(tag)) if there else ()
+        lines = (f'continue-at = "{there}"', *same(tag)) if there else ()
         (code,) = curl.run(curl.block(output, *lines))
         came = size(output) - there
         curl.moved += came
@@ -227,7 +231,7 @@ class Kept:
             os.utime(target)
             self._sweep()
         except OSError as error:
-            print("this artifact is not kept for the next release: %s" % error)
+            print(f"this artifact is not kept for the next release: {error}")
 
 
 def move(path, target):
@@ -239,7 +243,7 @@ def move(path, target):
             raise
         import shutil
 
-        part = "%s.%d" % (target, os.getpid())
+        part = f"{target}.{os.getpid()}"
         try:
             shutil.copyfile(path, part)
             os.rename(part, target)
@@ -266,7 +270,7 @@ def fetch(load, curl, kept, sha256, output):
         link(path, output)
         if digest_of(output) == sha256:
             return sha256
-        print("warning: a kept artifact was damaged, and is fetched again: %s" % path)
+        print(f"warning: a kept artifact was damaged, and is fetched again: {path}")
         kept.drop([path])
         paths.remove(path)
         forget(output)
@@ -277,15 +281,13 @@ def fetch(load, curl, kept, sha256, output):
             if digest:
                 return digest
         except delta.WrongError as error:
-            print(
-                "warning: what was put together from kept artifacts is wrong (%s): fetching it whole" % error
-            )
+            print(f"warning: what was put together from kept artifacts is wrong ({error}): fetching it whole")
             kept.drop(paths)
             forget(output)
     fetch_whole(curl, output, sha256)
     digest = digest_of(output)
     if sha256 not in ("", digest):
-        print("the downloaded file has sha256 %s\n                      expected %s" % (digest, sha256))
+        print(f"the downloaded file has sha256 {digest}\n                      expected {sha256}")
         raise FetchError(REFUSED)
     return digest
 
@@ -294,8 +296,8 @@ def run(load, curl, kept, sha256, folder, facts, state):
     """Raises FetchError and OSError, with ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, kept, sha256, output)
-    print("downloaded %d bytes of %d" % (curl.moved, size(output)))
-    sys.stdout.write(FACT % ("fetched", curl.moved))
+    print(f"downloaded {curl.moved} bytes of {size(output)}")
+    sys.stdout.write(fact("fetched", curl.moved))
     if folder:
         unpack = load("unpack")
         sets = unpack.Sets(state, kept.cache, lambda: load("delta").ends(output))
@@ -304,7 +306,7 @@ def run(load, curl, kept, sha256, folder, facts, state):
             raise FetchError(code)
         if app:
             kept.add(output, app, digest)
-    sys.stdout.write(FACT % ("digest", digest))
+    sys.stdout.write(fact("digest", digest))
 
 
 def attempt(*arguments):
@@ -314,7 +316,7 @@ def attempt(*arguments):
     except FetchError as error:
         return error.code, False
     except OSError as error:
-        print("can't fetch and unpack: %s" % error)
+        print(f"can't fetch and unpack: {error}")
         return 1, error.errno == NO_SPACE
     return 0, False
 

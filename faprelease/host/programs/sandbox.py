@@ -56,10 +56,10 @@ def leave(spaces):
     if flags and os.geteuid():
         user, group = os.geteuid(), os.getegid()
         checked(libc.unshare(flags | CLONE_NEWUSER))
-        for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1"), ("gid_map", "%d %d 1")):
-            number = user if name == "uid_map" else group
-            with open("/proc/self/" + name, "w") as file:
-                file.write(text % (number, number) if "%" in text else text)
+        maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+        for name, text in maps.items():
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
     elif flags:
         checked(libc.unshare(flags))
     if MOUNT in spaces:

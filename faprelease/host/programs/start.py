@@ -8,8 +8,8 @@ import os
 import sys
 
 folder, digest, program, *arguments = sys.argv[1:]
-source = "%s/%s.%s.txt" % (folder, program, digest)
-kept = "%s/%s.%s.%s-%x" % (folder, program, digest, sys.implementation.cache_tag, sys.hexversion)
+source = f"{folder}/{program}.{digest}.txt"
+kept = f"{folder}/{program}.{digest}.{sys.implementation.cache_tag}-{sys.hexversion:x}"
 
 
 def split(text):
@@ -50,7 +50,7 @@ def from_here():
         os.unlink(source)
     except OSError as error:
         problem = error
-    print("this host can't use what it kept of fapkit: %s" % problem)
+    print(f"this host can't use what it kept of fapkit: {problem}")
     print("release again, and it is sent anew")
     sys.exit(1)
 
@@ -58,7 +58,7 @@ def from_here():
 def keep(text, code):
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for path, data in (source, text.encode()), (kept, code):
-        new = "%s.%d" % (path, os.getpid())
+        new = f"{path}.{os.getpid()}"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
         os.rename(new, path)

@@ -158,7 +158,7 @@ def entries(source):
         padding = -size % BLOCK
         if kind in (b"x", b"g", b"L", b"K"):
             if size > LONGEST_HEADER:
-                raise RefusedError("a header of %d bytes" % size)
+                raise RefusedError(f"a header of {size} bytes")
             data = source.read(size)
             source.read(padding)
             if kind == b"x":
@@ -177,11 +177,11 @@ def entries(source):
             if size < 0:
                 raise RefusedError("a header with a size below zero")
         if max(len(name), len(link)) > LONGEST_NAME or name.count("/") > DEEPEST_NAME:
-            raise RefusedError("the name %r is too long" % (name[:60] + "..."))
+            raise RefusedError(f"the name {name[:60] + '...'!r} is too long")
         if kind not in KINDS or b"GNU.sparse" in extra:
-            raise RefusedError("%r is neither a file, a folder nor a symbolic link" % name)
+            raise RefusedError(f"{name!r} is neither a file, a folder nor a symbolic link")
         if kind != b"0" and kind != b"\0" and size:
-            raise RefusedError("%r is no file, and has contents" % name)
+            raise RefusedError(f"{name!r} is no file, and has contents")
         extra = {}
         while name.startswith("./"):
             name = name[2:]
@@ -217,30 +217,30 @@ class Looked:
         self._keep(name, kind)
         self.total += size
         if self.total > self.free:
-            raise OSError(28, "it unpacks to more than the %d bytes free here" % self.free)
+            raise OSError(28, f"it unpacks to more than the {self.free} bytes free here")
         if len(self.seen) > MOST_ENTRIES:
-            raise RefusedError("it holds more than %d entries" % MOST_ENTRIES)
+            raise RefusedError(f"it holds more than {MOST_ENTRIES} entries")
         if len(self.folders) > MOST_FOLDERS:
-            raise RefusedError("it holds more than %d folders" % MOST_FOLDERS)
+            raise RefusedError(f"it holds more than {MOST_FOLDERS} folders")
         if max(len(self.seen), len(self.folders)) > self.inodes:
-            raise OSError(28, "it unpacks to more than the %d inodes free here" % self.inodes)
+            raise OSError(28, f"it unpacks to more than the {self.inodes} inodes free here")
         if self.letters > MOST_LETTERS:
-            raise RefusedError("its names have more than %d letters" % MOST_LETTERS)
+            raise RefusedError(f"its names have more than {MOST_LETTERS} letters")
 
     def _may_stand(self, name, kind, link):
         parts, seen = name.split("/"), self.seen
         if name.startswith("/") or "\\" in name or any(ord(c) < 32 for c in name + link):
-            raise RefusedError("the name %r could leave the release folder" % name)
+            raise RefusedError(f"the name {name!r} could leave the release folder")
         if any(part in ("", ".", "..") for part in parts):
-            raise RefusedError("the name %r could leave the release folder" % name)
+            raise RefusedError(f"the name {name!r} could leave the release folder")
         if name in seen and not kind == seen[name] == FOLDER:
-            raise RefusedError("%r is in it twice" % name)
+            raise RefusedError(f"{name!r} is in it twice")
         if any(seen.get("/".join(parts[:n]), FOLDER) != FOLDER for n in range(1, len(parts))):
-            raise RefusedError("%r lies behind a link or a file" % name)
+            raise RefusedError(f"{name!r} lies behind a link or a file")
         if kind != FOLDER and name in self.folders:
-            raise RefusedError("%r is a folder too" % name)
+            raise RefusedError(f"{name!r} is a folder too")
         if kind == LINK and (not link or escapes(name, link)):
-            raise RefusedError("the link %r leaves the release folder" % name)
+            raise RefusedError(f"the link {name!r} leaves the release folder")
 
     def _keep(self, name, kind):
         self.seen[name] = kind
@@ -257,10 +257,10 @@ def identity(manifest):
     their values can hold a quote."""
     words = manifest.split('"')
     if words[1:16:4] != ["format", "app", "version", "commit"] or words[3] != "fap/1":
-        raise RefusedError("its %s is none of format fap/1" % MANIFEST)
+        raise RefusedError(f"its {MANIFEST} is none of format fap/1")
     found = words[7], words[11], words[15]
     if not all(word.isascii() and word.isprintable() and "\\" not in word for word in found):
-        raise RefusedError("its %s says %r" % (MANIFEST, found))
+        raise RefusedError(f"its {MANIFEST} says {found!r}")
     return found
 
 
@@ -330,7 +330,7 @@ def looks_like(path):
     with open(path, "rb") as file:
         head = file.read(60)
     if head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
-        return "it looks like a page or an error message: %r" % head.decode("latin-1")
+        return f"it looks like a page or an error message: {head.decode('latin-1')!r}"
     return "" if head else "it is empty"
 
 
@@ -342,23 +342,24 @@ def unpack(path, digest, folder, facts, sets):
     remove.
     """
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    line, app, version = '{"digest":"%s"}' % digest, "", ""
+    line, app, version = f'{{"digest":"{digest}"}}', "", ""
     try:
         if write(path, folder, sets).get(MANIFEST) == FILE:
             with open(folder + "/" + MANIFEST, encoding="utf-8", errors="replace") as file:
                 app, version, commit = identity(file.read(MANIFEST_HEAD))
-            line = '{"digest":"%s","app":"%s","version":"%s","commit":"%s"}' % (digest, app, version, commit)
+            line = f'{{"digest":"{digest}","app":"{app}","version":"{version}","commit":"{commit}"}}'
     except RefusedError as error:
-        print("not an artifact: %s" % "; ".join(filter(None, (looks_like(path), str(error)))))
+        reasons = "; ".join(filter(None, (looks_like(path), str(error))))
+        print(f"not an artifact: {reasons}")
         return 65, ""
     except (ValueError, IndexError, zlib.error) as error:
-        print("not an artifact: %s (%s)" % (looks_like(path) or "it is no tar file", error))
+        print(f"not an artifact: {looks_like(path) or 'it is no tar file'} ({error})")
         return 65, ""
     with open(facts + ".new", "w") as file:
         file.write(line + "\n")
     os.replace(facts + ".new", facts)
     if app:
-        print("%s %s" % (app, version))
+        print(f"{app} {version}")
     else:
         print("warning: no manifest: another maker's archive, its contents are taken as they are")
     return 0, app
