@@ -16,7 +16,7 @@ import click
 from artifact_store.core.errors import FapError
 from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status
 from faprelease.cli.group import cli
-from faprelease.steps.redaction import mask
+from faprelease.steps.redaction import redact
 
 __all__ = [
     "command",
@@ -42,7 +42,7 @@ def command() -> NoReturn:
     except SystemExit as ended:
         code = ended.code
     except BaseException:
-        print(mask(traceback.format_exc()), file=sys.stderr)
+        print(redact(traceback.format_exc()), file=sys.stderr)
         code = 1
     with contextlib.suppress(OSError):
         sys.stdout.flush()

@@ -9,7 +9,7 @@ from faprelease.config.environment import Source
 from faprelease.config.keys import Key
 from faprelease.config.target import CORE, Target
 
-HIDDEN = "***"
+REDACTED = "***"
 Row = dict[str, Any]
 
 
@@ -41,7 +41,7 @@ def in_force(target: Target, plugin_keys: Mapping[str, Key], always: Collection[
         found = getattr(target.settings, name) if name in CORE else target.plugin_values[name]
         if key.is_mapping:
             for entry, value in found.items():
-                shown = f"{HIDDEN} {value}" if isinstance(value, Source) else _shown(key, value)
+                shown = f"{REDACTED} {value}" if isinstance(value, Source) else _shown(key, value)
                 where = target.origins.get(f"{name}.{entry}", origin)
                 values[f"{name}.{entry}"] = {"value": shown, "from": where}
         else:
@@ -57,7 +57,7 @@ def _names(target: Target, plugin: str) -> bool:
 
 
 def _shown(key: Key, value: Any) -> Any:
-    return key.display(value)
+    return key.redacted(value)
 
 
 def as_text(rows: Iterable[Row]) -> Iterator[str]:

@@ -92,7 +92,7 @@ class Key:
             return f"one of: {', '.join(map(str, choices))}"
         return next((words for kind, words in _WORDS.items() if kind in kinds), "of another kind")
 
-    def display(self, value: Any) -> Any:
+    def redacted(self, value: Any) -> Any:
         """The value as anyone may see it."""
         if self.shown == "yes" or not value:
             return value

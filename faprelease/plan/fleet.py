@@ -43,7 +43,7 @@ def plan_release(
     )
 
 
-def plan_look(
+def plan_check(
     hosts: list[Host], info: RunInfo, source: ArtifactSource, *, whole: bool = False
 ) -> Plan | None:
     """See whether the artifact runs well already: None unless every host has it live, the same
@@ -52,14 +52,14 @@ def plan_look(
     if not source.digest or not all(is_live(host, info, source.digest) for host in hosts):
         return None
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
-    plans = tuple(planner.look(whole=whole) for planner in planners)
+    plans = tuple(planner.check(whole=whole) for planner in planners)
     return Plan(f"look at {_stage(hosts)}: {source.name}", plans)
 
 
-def plan_check(hosts: list[Host], info: RunInfo) -> Plan:
+def plan_health(hosts: list[Host], info: RunInfo) -> Plan:
     """See whether what is live on these hosts runs well, whatever it is."""
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
-    return Plan(f"look at {_stage(hosts)}", tuple(planner.look() for planner in planners))
+    return Plan(f"look at {_stage(hosts)}", tuple(planner.check() for planner in planners))
 
 
 def plan_rollback(

@@ -110,7 +110,7 @@ class HostPlanner:
         done = Phase("record", (self._record({}, "restarted", self.goal),))
         return self._host_plan(publish=(*phases, done) if phases else ())
 
-    def look(self, *, whole: bool = False) -> HostPlan:
+    def check(self, *, whole: bool = False) -> HostPlan:
         """Only see whether the release runs well, and with `whole` that no file of it changed."""
         return self._host_plan(prepare=self._phases(("checking", self.made.unchanged if whole else None)))
 

@@ -94,7 +94,7 @@ def lines(shown: Preview) -> Iterator[str]:
 
 
 def scripts(plan: Plan) -> Iterator[str]:
-    """Every script of a plan, in order, secrets masked: first what runs, then what would undo it."""
+    """Every script of a plan, in order, secrets redacted: first what runs, then what would undo it."""
     for host in plan.hosts:
         parts = {
             "": [

@@ -125,7 +125,7 @@ def flags_to_keep(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Those of the command line that anyone may see, and the names of the others."""
     open_ones = {
-        name: value for name, value in flags.items() if name in keys and keys[name].display(value) == value
+        name: value for name, value in flags.items() if name in keys and keys[name].redacted(value) == value
     }
     return open_ones, tuple(sorted(flags.keys() - open_ones.keys()))
 

@@ -153,7 +153,7 @@ class Report:
             error.hint = Hint.lines([error.hint, f"full log: {log}"])
 
     def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
-        """What would be done, and the very scripts, secrets masked."""
+        """What would be done, and the very scripts, secrets redacted."""
         self._title, self._planned = shown.title, shown
         self.tell(Planned(plan=shown, scripts=tuple(scripts)))
 

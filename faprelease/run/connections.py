@@ -84,7 +84,7 @@ class Connections:
         self._ended.set()
         self._let_go()
 
-    def look(
+    def probe(
         self, *, lock: bool, lock_wait: float = 0, lost: dict[Place, str] | None = None
     ) -> dict[Place, HostState]:
         """What every target is, by its place; with `lock`, nobody else releases there until the end.
@@ -98,7 +98,7 @@ class Connections:
         deadline, told = time.monotonic() + lock_wait, ""
         while True:
             try:
-                return self._look(lock, lost)
+                return self._probe(lock, lost)
             except FrozenError:
                 raise
             except LockedError as held:
@@ -111,7 +111,7 @@ class Connections:
                     self._say(f"{told}; waiting up to {left:.0f} s")
                 time.sleep(min(WAIT_SECONDS, left))
 
-    def _look(self, lock: bool, lost: dict[Place, str] | None) -> dict[Place, HostState]:
+    def _probe(self, lock: bool, lost: dict[Place, str] | None) -> dict[Place, HostState]:
         first, *rest = self._groups()
         first_is_done, refused = threading.Event(), threading.Event()
 
@@ -119,7 +119,7 @@ class Connections:
             try:
                 session = self._open(targets)
                 try:
-                    return self._look_at(session, targets, lock)
+                    return self._probe_host(session, targets, lock)
                 except FrozenError:
                     raise
                 except LockedError:
@@ -149,16 +149,16 @@ class Connections:
         while True:
             time.sleep(INSIST_SECONDS / 20)
             try:
-                return self._look_at(session, targets, True)
+                return self._probe_host(session, targets, True)
             except LockedError:
                 if time.monotonic() >= ends:
                     raise
 
-    def look_again(self) -> dict[Place, HostState]:
-        """What every target is now, on the sessions that are open; the locks stay. Raises as `look` does."""
+    def probe_again(self) -> dict[Place, HostState]:
+        """What every target is now, on the sessions that are open; the locks stay. Raises as `probe` does."""
         states: dict[Place, HostState] = {}
         for found in in_parallel(
-            self._groups(), lambda targets: self._look_at(self._sessions[_key(targets[0])], targets, False)
+            self._groups(), lambda targets: self._probe_host(self._sessions[_key(targets[0])], targets, False)
         ):
             states |= found
         return states
@@ -229,7 +229,7 @@ class Connections:
             self._sessions[_key(targets[0])] = session
         return session
 
-    def _look_at(self, session: HostSession, targets: list[Target], lock: bool) -> dict[Place, HostState]:
+    def _probe_host(self, session: HostSession, targets: list[Target], lock: bool) -> dict[Place, HostState]:
         work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
         results = self._run(session, "look", work)
         answers = results[1::2] if lock else results

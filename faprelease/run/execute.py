@@ -129,13 +129,15 @@ def run(
         )
 
 
-def look(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> str:
-    """Carry out a plan that only looks; what it found wrong, for people, empty if all is well."""
-    return "\n".join(check(plan, sessions, report, clock).values())
+def check(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> str:
+    """Run a plan that only checks; what is wrong, for people, empty if every check passed."""
+    return "\n".join(failed_checks(plan, sessions, report, clock).values())
 
 
-def check(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> dict[Place, str]:
-    """Carry out a plan that only looks; what is wrong, by place."""
+def failed_checks(
+    plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]
+) -> dict[Place, str]:
+    """Run a plan that only checks; what is wrong, by place."""
     failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
         plan.hosts, lambda host: host.prepare, until_the_end=True
     )

@@ -139,7 +139,7 @@ class Run:
             Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
         ):
             self.report.connecting(self.targets)
-            hosts = self._hosts(connections.look(lock=lock, lock_wait=self.request.lock_wait, lost=lost))
+            hosts = self._hosts(connections.probe(lock=lock, lock_wait=self.request.lock_wait, lost=lost))
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
@@ -169,7 +169,7 @@ class Run:
                     execute.undo(plan, connected.connections, self.report, time.monotonic)
                 else:
                     execute.run(plan, connected.connections, self.report, time.monotonic, stop, more=True)
-            connected = replace(connected, hosts=self._hosts(connected.connections.look_again()))
+            connected = replace(connected, hosts=self._hosts(connected.connections.probe_again()))
         return connected, done
 
     def plan_recovery(self, connected: ConnectedHosts, left: Recovery) -> Plan:

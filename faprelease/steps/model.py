@@ -22,14 +22,14 @@ FROZEN = 77
 
 @dataclass(frozen=True)
 class Secret:
-    """Text for a step's stdin that no plan, log or argument list may show; `shown` stands in for it.
+    """Text for a step's stdin that no plan, log or argument list may show; `redacted` stands in for it.
 
-    `masked` are the parts to blot out wherever a host's output repeats them.
+    `secrets` are the parts to redact wherever a host's output repeats them.
     """
 
     value: str = field(repr=False)
-    shown: str = "(secret)"
-    masked: tuple[str, ...] = field(default=(), repr=False)
+    redacted: str = "(secret)"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Step:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in any output."""
-        return self.stdin.masked if isinstance(self.stdin, Secret) else ()
+        return self.stdin.secrets if isinstance(self.stdin, Secret) else ()
 
 
 @dataclass(frozen=True)

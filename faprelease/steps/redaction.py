@@ -11,7 +11,7 @@ _known: set[str] = set()
 
 
 def remember(values: Iterable[str]) -> None:
-    """From now on, `mask` hides these too."""
+    """From now on, `redact` hides these too."""
     _known.update(forms(values))
 
 
@@ -27,7 +27,7 @@ def forms(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def mask(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without the secrets, and without what `remember` was told; the longest go first."""
     for secret in sorted({*_known, *filter(None, secrets)}, key=len, reverse=True):
         if secret in text:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from faprelease.steps.host_files import with_libraries
 from faprelease.steps.model import Phase, Step
-from faprelease.steps.redaction import mask
+from faprelease.steps.redaction import redact
 
 OUTPUT_LIMIT = 65536
 """How much of a step's output comes back, in bytes from its end; of a trusted step all of it."""
@@ -78,7 +78,7 @@ def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) 
 
 def stdin_of(step: Step, *, reveal: bool, kept: Container[str] = ()) -> str:
     """What a step reads: a program that is not `kept` on the host, and its own input."""
-    text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.shown
+    text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.redacted
     if not step.program:
         return text
     return ("" if step.program.place in kept else step.program.text) + f"\n#### input\n{text}"
@@ -141,7 +141,7 @@ class Reader:
 
     def said_outside(self) -> str:
         """What `stray` says, for people."""
-        return mask(self.stray.decode(errors="replace").strip(), self.secrets)
+        return redact(self.stray.decode(errors="replace").strip(), self.secrets)
 
     def _keep(self, line: bytes) -> None:
         if self._inside and (fact := FACT.fullmatch(line)):
@@ -159,4 +159,4 @@ class Reader:
         text = data.decode(errors="replace")
         if len(data) == OUTPUT_LIMIT:  # its head was cut off, and may have taken the head of a secret with it
             text = text[max(map(len, self.secrets), default=0) :]
-        return mask(text.strip("\n"), self.secrets)
+        return redact(text.strip("\n"), self.secrets)

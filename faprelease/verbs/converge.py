@@ -32,7 +32,7 @@ from faprelease.errors import (
     VerificationError,
 )
 from faprelease.hosts.state import HostState
-from faprelease.plan.fleet import plan_look, plan_release
+from faprelease.plan.fleet import plan_check, plan_release
 from faprelease.plan.host import Host
 from faprelease.plan.recovery import recovery
 from faprelease.report.report import Report
@@ -236,7 +236,7 @@ class _Convergence:
         self._tell(outcome="planned", config=host.config(connected.info))
         if recovery(connected.hosts):
             self._report.say("a run was cut off here; the next one ends it first")
-        elif plan_look(connected.hosts, connected.info, source):
+        elif plan_check(connected.hosts, connected.info, source):
             self._tell(outcome="unchanged")
         else:
             self._hold_back(host, source)
@@ -245,9 +245,9 @@ class _Convergence:
     def _bring(self, run: Run, connected: ConnectedHosts, source: ArtifactSource) -> None:
         host = connected.hosts[0]
         self._tell(now=host.state.current, config=host.config(connected.info))
-        look = plan_look(connected.hosts, connected.info, source)
-        if look:
-            wrong = execute.look(look, connected.connections, self._report, time.monotonic)
+        check = plan_check(connected.hosts, connected.info, source)
+        if check:
+            wrong = execute.check(check, connected.connections, self._report, time.monotonic)
             if not wrong:
                 self._tell(outcome="unchanged")
                 return

@@ -74,7 +74,7 @@ def _examine(request: Request, verb: str) -> Examined:
         Patient(
             target=host.target,
             state=host.state,
-            look=host_report.parse(said[host.place]),
+            report=host_report.parse(said[host.place]),
             clock=clock,
             wanted=wanted.get(host.target.settings.project_name),
             health=health.get(host.place, ""),

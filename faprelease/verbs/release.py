@@ -10,7 +10,7 @@ from faprelease.config.source import ArtifactSource
 from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan import preview, release_command, saved
-from faprelease.plan.fleet import plan_look, plan_release, plan_restart, plan_rollback
+from faprelease.plan.fleet import plan_check, plan_release, plan_restart, plan_rollback
 from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
@@ -48,8 +48,8 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
         def plan_of(info: RunInfo) -> Plan:
             return plan_release(connected.hosts, info, source, rerun=request.rerun)
 
-        look = plan_look(connected.hosts, connected.info, source, whole=True)
-        if look and _is_well(look, run, connected):
+        check = plan_check(connected.hosts, connected.info, source, whole=True)
+        if check and _is_healthy(check, run, connected):
             _keep(run, connected, None, None, source=source)
             return
         if planned:
@@ -223,9 +223,9 @@ def _refuse_other_artifact(source: ArtifactSource, request: Request, planned: Pl
         )
 
 
-def _is_well(look: Plan, run: Run, connected: ConnectedHosts) -> bool:
-    wrong = execute.look(look, connected.connections, run.report, time.monotonic)
-    releases = ", ".join(dict.fromkeys(host.release for host in look.hosts))
+def _is_healthy(check: Plan, run: Run, connected: ConnectedHosts) -> bool:
+    wrong = execute.check(check, connected.connections, run.report, time.monotonic)
+    releases = ", ".join(dict.fromkeys(host.release for host in check.hosts))
     if wrong:
         run.report.say(f"{releases} is live already, but not well, so it is released anew:\n{wrong}")
         return False

@@ -4,7 +4,7 @@ import time
 
 from artifact_store.records.releases import Outcome
 from faprelease.config.target import Target
-from faprelease.plan.fleet import plan_check
+from faprelease.plan.fleet import plan_health
 from faprelease.plan.host import Host
 from faprelease.report.report import Report
 from faprelease.request import Request
@@ -60,8 +60,8 @@ def health(connected: ConnectedHosts) -> dict[Place, str]:
     live = [host for host in connected.hosts if _is_live(host)]
     if not live:
         return {}
-    plan = plan_check(live, connected.info)
-    wrong = execute.check(plan, connected.connections, _Silent(), time.monotonic)
+    plan = plan_health(live, connected.info)
+    wrong = execute.failed_checks(plan, connected.connections, _Silent(), time.monotonic)
     looked_at = [host.place for host in plan.hosts if host.prepare]
     return {place: wrong.get(place, "well") for place in looked_at}
 

@@ -16,7 +16,7 @@ from faprelease.errors import FapError
 from faprelease.hosts import fitness
 from faprelease.hosts.state import HostState
 from faprelease.steps.place import Place
-from faprelease.views.host_report import Look, python_of
+from faprelease.views.host_report import HostReport, python_of
 
 FEW_INODES = 20_000
 """A release has some thousands of files."""
@@ -39,7 +39,7 @@ class Patient:
 
     target: Target
     state: HostState
-    look: Look
+    report: HostReport
     clock: tuple[float, float]
     """Between which times, in seconds since 1970, it was looked at."""
     wanted: Manifest | None = None
@@ -99,7 +99,7 @@ def _access(patient: Patient, case: Case) -> Iterator[Finding]:
 
 def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
     before, after = patient.clock
-    skew = max(before - patient.look.time - 1, patient.look.time - after, 0)
+    skew = max(before - patient.report.time - 1, patient.report.time - after, 0)
     if skew > SKEW:
         says = f"its clock and this machine's are {round(skew)} s apart"
         yield Finding("clock", "wrong", says, "on the host: sudo timedatectl set-ntp true")
@@ -108,7 +108,7 @@ def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _host(patient: Patient, case: Case) -> Iterator[Finding]:
-    inodes, lacking = patient.look.inodes, list(fitness.problems(patient.target, patient.state))
+    inodes, lacking = patient.report.inodes, list(fitness.problems(patient.target, patient.state))
     for problem in lacking:
         yield _wrong("host", patient, problem)
     if inodes is not None and inodes < FEW_INODES:
@@ -137,23 +137,23 @@ def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
 def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
     if patient.wanted is None:
         return
-    name, platform, look = patient.wanted.version, patient.wanted.target, patient.look
+    name, platform, report = patient.wanted.version, patient.wanted.target, patient.report
     python = python_of(patient.wanted)
-    pack = f"pack for it: fapbuild pack --target {_target_of(look)}"
+    pack = f"pack for it: fapbuild pack --target {_target_of(report)}"
     wrong = []
-    if not any(version.startswith(f"{python}.") for version in look.pythons):
-        have = ", ".join(look.pythons) or "none"
+    if not any(version.startswith(f"{python}.") for version in report.pythons):
+        have = ", ".join(report.pythons) or "none"
         wrong.append(
             (f"{name} needs Python {python}, and there is {have}", f"install python{python}, or {pack}")
         )
-    if not platform.platform.endswith(look.machine):
-        wrong.append((f"{name} is for {platform.platform}, and this is {look.machine}", pack))
-    if platform.glibc and _numbers(look.glibc) < _numbers(platform.glibc):
-        have = look.glibc or "another C library"
+    if not platform.platform.endswith(report.machine):
+        wrong.append((f"{name} is for {platform.platform}, and this is {report.machine}", pack))
+    if platform.glibc and _numbers(report.glibc) < _numbers(platform.glibc):
+        have = report.glibc or "another C library"
         wrong.append((f"{name} needs glibc {platform.glibc}, and there is {have}", pack))
-    if look.lacks:
-        fix = f"install them; which package has one: apt-file search {look.lacks[0]}"
-        wrong.append((f"{name} needs libraries that are not there: {', '.join(look.lacks)}", fix))
+    if report.lacks:
+        fix = f"install them; which package has one: apt-file search {report.lacks[0]}"
+        wrong.append((f"{name} needs libraries that are not there: {', '.join(report.lacks)}", fix))
     for says, fix in wrong:
         yield Finding("II dependencies", "wrong", says, fix)
     if not wrong:
@@ -161,22 +161,22 @@ def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _config(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, target, look = "III config", patient.target, patient.look
+    factor, target, report = "III config", patient.target, patient.report
     linked = target.settings.linked_files
-    if look.readable_environment:
-        fix = f"chmod 600 {look.readable_environment}"
+    if report.readable_environment:
+        fix = f"chmod 600 {report.readable_environment}"
         yield Finding(factor, "wrong", "every user can read the environment file", fix)
-    if look.readable:
-        places = " ".join(f"{target.layout.shared}/{name}" for name in look.readable)
-        says = f"every user can read {_some(look.readable)}"
+    if report.readable:
+        places = " ".join(f"{target.layout.shared}/{name}" for name in report.readable)
+        says = f"every user can read {_some(report.readable)}"
         yield Finding(factor, "note", says, f"if it holds secrets: chmod o= {places}")
     if problem := next(fitness.missing_files(target, patient.state), None):
         yield _wrong(factor, patient, problem)
-    elif linked and not look.readable:
+    elif linked and not report.readable:
         yield Finding(factor, "right", f"{_some(linked)}: there, and not for every user")
     if patient.wanted is None:
         return
-    given = target.settings.environment.keys() | look.variables
+    given = target.settings.environment.keys() | report.variables
     if missing := [name for name in patient.wanted.requires_env if name not in given]:
         lines = ", ".join(f"{name}: {{env: {name}}}" for name in missing)
         says = f"{patient.wanted.version} needs variables that nothing sets: {', '.join(missing)}"
@@ -195,47 +195,47 @@ def _backing(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, look = "V separation", patient.look
+    factor, report = "V separation", patient.report
     if not patient.version:
         return
     again = f"a new release seals it: faprelease {patient.target.settings.stage}"
     fix = "sysctl user.max_user_namespaces=10000, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0"
-    if look.contained is None:
+    if report.contained is None:
         yield Finding(factor, "note", "nothing says how the live release was installed", again)
-    elif look.contained.open:
-        says = f"the last install was not contained: {look.contained.open}"
+    elif report.contained.open:
+        says = f"the last install was not contained: {report.contained.open}"
         protected = patient.target.settings.protected
         yield Finding(factor, "wrong" if protected else "note", says, fix)
     else:
-        yield Finding(factor, "right", "the last install was contained: " + look.contained.contained)
-    if look.writable:
+        yield Finding(factor, "right", "the last install was contained: " + report.contained.contained)
+    if report.writable:
         yield Finding(factor, "note", "the live release can be written to", again)
 
 
 def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, look, stage = "VI processes", patient.look, patient.target.settings.stage
-    if look.changed:
-        says = f"{len(look.changed)} files of the live release changed: {_some(look.changed)}"
+    factor, report, stage = "VI processes", patient.report, patient.target.settings.stage
+    if report.changed:
+        says = f"{len(report.changed)} files of the live release changed: {_some(report.changed)}"
         fix = f"see them: faprelease status {stage} --verify; make it new: faprelease {stage}"
         yield Finding(factor, "wrong", says, fix)
-    elif patient.version and look.sealed:
+    elif patient.version and report.sealed:
         yield Finding(factor, "right", "the live release is what was installed")
     elif patient.version:
         yield Finding(
             factor, "note", "the live release was never sealed", f"the next one is: faprelease {stage}"
         )
-    for name, pid in look.stale:
+    for name, pid in report.stale:
         fix = f"faprelease restart {stage}, or on the host: ps -fp {pid}"
         yield Finding(factor, "note", f"process {pid} still runs in {name}, which is not live", fix)
 
 
 def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
-    if patient.look.port is None:
+    if patient.report.port is None:
         fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
         yield Finding(factor, "note", "no port is declared, so a release is not seen answering", fix)
         return
-    code, said = patient.look.port
+    code, said = patient.report.port
     if code == 0:
         yield Finding(factor, "right", f"{said.partition(' by ')[0]} by the live release")
     elif code == 3 and not patient.version:
@@ -262,7 +262,7 @@ def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
 
 def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
     yield from _restarts(patient)
-    conf = patient.look.conf
+    conf = patient.report.conf
     if conf is None:
         return
     lacking = [key for key in ("stopasgroup", "killasgroup") if f"{key}=true" not in conf]
@@ -275,9 +275,9 @@ def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
 
 def _restarts(patient: Patient) -> Iterator[Finding]:
     """How it was stopped and started last; whole seconds, so that hosts alike are told as one."""
-    if patient.look.restarted is None:
+    if patient.report.restarted is None:
         return
-    stop, start = map(math.ceil, patient.look.restarted)
+    stop, start = map(math.ceil, patient.report.restarted)
     if stop > SLOW_STOP:
         fix = "let it end at SIGTERM, and begin its line of the Procfile with exec; fapbuild check"
         says = f"took {stop} s to stop when it was last restarted: it may not hear SIGTERM"
@@ -291,7 +291,7 @@ def _restarts(patient: Patient) -> Iterator[Finding]:
 
 def _parity(patient: Patient, case: Case) -> Iterator[Finding]:
     def kind(each: Patient) -> str:
-        return f"Python {(each.look.pythons or ('none',))[0]}, glibc {each.look.glibc or 'none'}"
+        return f"Python {(each.report.pythons or ('none',))[0]}, glibc {each.report.glibc or 'none'}"
 
     kinds = {kind(each) for each in case.others(patient)}
     if len(kinds) > 1:
@@ -302,8 +302,8 @@ def _parity(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _logs(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.look.logs:
-        says = f"logs lie in the release: {_some(patient.look.logs)}"
+    if patient.report.logs:
+        says = f"logs lie in the release: {_some(patient.report.logs)}"
         fix = "log to stdout, which supervisor and journald keep; or to shared/ (linked_dirs)"
         yield Finding("XI logs", "note", says, fix)
     elif patient.version:
@@ -311,7 +311,7 @@ def _logs(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _admin(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.look.run:
+    if patient.report.run:
         says = f"one-off commands run in the release: faprelease once {_place(patient)} -- COMMAND"
         yield Finding("XII admin processes", "right", says)
     elif patient.version:
@@ -341,10 +341,10 @@ def _place(patient: Patient) -> str:
     return f"{patient.target.settings.stage} {patient.target.settings.role}"
 
 
-def _target_of(look: Look) -> str:
-    python = "".join((look.pythons or ("3.12",))[0].split(".")[:2])
-    glibc = look.glibc.replace(".", "_") or "2_28"
-    return f"cp{python}-manylinux_{glibc}_{look.machine or 'x86_64'}"
+def _target_of(report: HostReport) -> str:
+    python = "".join((report.pythons or ("3.12",))[0].split(".")[:2])
+    glibc = report.glibc.replace(".", "_") or "2_28"
+    return f"cp{python}-manylinux_{glibc}_{report.machine or 'x86_64'}"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ class Contained(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class HostReport:
     """What a host offers, and what became of its live release."""
 
     time: int = 0
@@ -104,14 +104,14 @@ def python_of(wanted: Manifest | None) -> str:
     return f"{tag[0]}.{tag[1:]}" if tag.isdigit() else ""
 
 
-def parse(output: str) -> Look:
+def parse(output: str) -> HostReport:
     """Read what `step` printed."""
     said: dict[str, list[str]] = {}
     for line in output.splitlines():
         word, _, value = line.partition(" ")
         said.setdefault(word, []).append(value)
     one = {word: values[0] for word, values in said.items()}
-    return Look(
+    return HostReport(
         time=_number(one.get("time")) or 0,
         machine=one.get("machine", ""),
         glibc=one["libc"].partition(" ")[2] if one.get("libc", "").startswith("glibc ") else "",

@@ -13,10 +13,10 @@ Profile: TypeAlias = Mapping[str, frozenset[str]]
 
 VERSION = "version"
 _SIDES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
-    "Python": lambda patient: patient.look.pythons[:1],
-    "glibc": lambda patient: [patient.look.glibc or "none"],
-    "machine": lambda patient: [patient.look.machine],
-    "variables": lambda patient: patient.target.settings.environment.keys() | patient.look.variables,
+    "Python": lambda patient: patient.report.pythons[:1],
+    "glibc": lambda patient: [patient.report.glibc or "none"],
+    "machine": lambda patient: [patient.report.machine],
+    "variables": lambda patient: patient.target.settings.environment.keys() | patient.report.variables,
     "linked files": lambda patient: map(_of_any_stage(patient), patient.target.settings.linked_files),
     "linked folders": lambda patient: map(_of_any_stage(patient), patient.target.settings.linked_dirs),
     "plugins": lambda patient: [name.rpartition(".")[2] for name in patient.target.settings.plugins],

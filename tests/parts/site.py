@@ -120,7 +120,7 @@ class Site:
         options = hooks.options_of(file)
         targets = config.targets(file, "production", "web", {}, options)
         with Connections(targets, "token-1", "tests", "mark-1") as connections:
-            states = connections.look(lock=True)
+            states = connections.probe(lock=True)
             (state,) = states.values()
             now = datetime.now(UTC)
             new = next_release_id(now, list(state.taken))

@@ -62,7 +62,7 @@ def test_every_byte_but_nul_comes_through_each_shell(shell: list[str], tmp_path:
 @given(VALUE.map(os.fsdecode), st.text(max_size=5))
 def test_a_value_is_masked_in_whatever_way_it_is_written(value: str, around: str) -> None:
     for form in redaction.forms([value]):
-        assert form not in redaction.mask(f"{around}{form}{around}", redaction.forms([value])).replace(
+        assert form not in redaction.redact(f"{around}{form}{around}", redaction.forms([value])).replace(
             "***", "\0"
         )
 
@@ -98,7 +98,7 @@ def test_values_come_from_where_deploy_yml_says(tmp_path: Path, monkeypatch: pyt
     }
     assert (tmp_path / "told").read_text() == "x"  # asked once, in the folder of deploy.yml
     assert SECRET not in repr(found)
-    assert redaction.mask(f"it is {SECRET}!") == "it is ***!"
+    assert redaction.redact(f"it is {SECRET}!") == "it is ***!"
 
 
 def test_all_that_is_missing_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

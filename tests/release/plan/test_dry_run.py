@@ -74,7 +74,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     recorder = Recorder(local.connect())
     now = datetime(2040, 1, 1, tzinfo=UTC)
     with Connections([target], "token", "ada", "mark-7", lambda *_: recorder) as opened:
-        (state,) = opened.look(lock=True).values()
+        (state,) = opened.probe(lock=True).values()
         host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
         plan = plan_release(
             [host],
@@ -101,7 +101,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
 
 
 def hidden(text: str) -> str:
-    """What was sent as a plan shows it: another mark, and secrets masked."""
+    """What was sent as a plan shows it: another mark, and secrets redacted."""
     text = text.replace("mark-7", SHOWN_MARK).replace("WORD=hunter22", "WORD=***")
     return text.replace("?key=hunter23", "?…")
 

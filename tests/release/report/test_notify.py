@@ -13,6 +13,7 @@ import pytest
 
 from faprelease.errors import ReleaseFailedError, RolledBackError
 from faprelease.plugins import webhook
+from faprelease.report import notify
 from tests.parts.site import Site, artifact
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from faprelease.steps import wire
 from faprelease.steps.model import Phase, Result, Secret, Step, command
-from faprelease.steps.redaction import mask
+from faprelease.steps.redaction import redact
 from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
 from faprelease.transports import local
 from faprelease.transports.channel import ChannelLostError
@@ -354,7 +354,7 @@ def test_what_is_said_outside_of_steps_is_kept_for_the_error() -> None:
 
 
 def test_longer_secrets_are_masked_first() -> None:
-    assert mask("secret-and-more secret", ("secret", "secret-and-more", "")) == "*** ***"
+    assert redact("secret-and-more secret", ("secret", "secret-and-more", "")) == "*** ***"
 
 
 def test_the_rendered_script_names_its_steps_on_one_line() -> None:

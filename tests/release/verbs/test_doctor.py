@@ -114,7 +114,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     patient = Patient(
         target=target,
         state=state,
-        look=host_report.parse(answer),
+        report=host_report.parse(answer),
         clock=(2000.0, 2001.0),
         wanted=msgspec.structs.replace(wanted, target=needs),
         health="no answer\nconnection refused",

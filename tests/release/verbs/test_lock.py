@@ -41,7 +41,7 @@ def test_a_freeze_outlives_its_session_and_tells_who_and_why(
     again: list[Callable[[], object]] = [
         lambda: site.release(urls[1]),
         lambda: site.rollback(),
-        lambda: freeze(site, "me too"),
+        lambda: freeze_site(site, "me too"),
         lambda: release.release(replace(site.request(curl_url=urls[1]), lock_wait=60), Report()),
     ]
     for run in again:
