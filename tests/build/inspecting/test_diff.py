@@ -101,7 +101,7 @@ def test_it_is_printed_for_people_and_programs(tmp_path: Path, project: Project)
     new = artifact(tmp_path / "2.tgz", AFTER, NEW_WHEELS, version="2", said={"builder": other})
     shown = project.run("diff", str(old), str(new)).stdout
     assert shown.startswith("shop 1 -> shop 2\nsize ")
-    for line in ("+ e 2.0", "- a 1.0", "~ c 1.0 -> 1.1", "~ d 1.0, built again", "~ app.py  3 -> 6 bytes"):
+    for line in ("+ e 2.0", "- a 1.0", "~ c 1.0 -> 1.1", "~ d 1.0, rebuilt", "~ app.py  3 -> 6 bytes"):
         assert f"  {line}\n" in shown
     assert "other builders or compressors" in shown
     told = json.loads(project.run("diff", "--json", str(old), str(new)).stdout)

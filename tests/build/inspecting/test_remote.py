@@ -108,11 +108,11 @@ def test_a_redirect_is_followed(site: Site, large: Path, project: Project) -> No
 @pytest.mark.parametrize(
     ("misbehave", "error", "words"),
     [
-        ({"status": 404}, NotFoundError, "is not there"),
-        ({"status": 403}, StoreError, "the server answers 403 Forbidden"),
-        ({"status": 500}, StoreError, "the server answers 500"),
-        ({"headers": {"Content-Range": "bytes 5-32772/99999"}}, StoreError, "another range"),
-        ({"headers": {"Content-Range": "lines 0-5"}}, StoreError, "another range"),
+        ({"status": 404}, NotFoundError, "does not exist"),
+        ({"status": 403}, StoreError, "the server responds with 403 Forbidden"),
+        ({"status": 500}, StoreError, "the server responds with 500"),
+        ({"headers": {"Content-Range": "bytes 5-32772/99999"}}, StoreError, "a different range"),
+        ({"headers": {"Content-Range": "lines 0-5"}}, StoreError, "a different range"),
         ({"headers": {"Content-Range": "bytes 0-32767/99999999"}}, VerificationError, "has 99999999 bytes"),
         ({"files": {"/shop-1.tgz": b"<html>Sign in</html>"}}, VerificationError, "looks like an HTML page"),
         ({"files": {"/shop-1.tgz": b""}}, VerificationError, "looks like an empty file"),
@@ -170,7 +170,7 @@ def test_a_url_comes_by_standard_input_and_stays_secret(
     site.status = 403
     done = project.run(*command, "-", stdin=f"{url}\n" * 2)
     assert done.returncode == 1
-    assert f"{site.url}/shop-1.tgz: the server answers 403 Forbidden" in done.stderr
+    assert f"{site.url}/shop-1.tgz: the server responds with 403 Forbidden" in done.stderr
     assert "topsecret" not in done.stderr
     assert "hunter2" not in done.stderr
 
@@ -187,7 +187,7 @@ def test_nobody_listens(project: Project) -> None:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("s3://bucket/shop-1.tgz?topsecret", "s3:// can't be looked into"),
+        ("s3://bucket/shop-1.tgz?topsecret", "s3:// URLs can't be read"),
         ("http://[::1/shop.tgz?topsecret", "http://[::1/shop.tgz can't be read"),
         ("http:///shop.tgz?topsecret", "http:///shop.tgz"),
     ],

@@ -112,7 +112,7 @@ def test_names_move_no_cursor(tmp_path: Path, project: Project) -> None:
 def test_what_is_no_artifact(tmp_path: Path, packed: Path) -> None:
     cut = tmp_path / "cut.tgz"
     cut.write_bytes(packed.read_bytes()[:-1])
-    with pytest.raises(VerificationError, match="and its manifest says"):
+    with pytest.raises(VerificationError, match="but its manifest says"):
         parts(cut)
     cut.write_bytes(packed.read_bytes()[:50])
     with pytest.raises(VerificationError, match="is cut short after 50 bytes"):
