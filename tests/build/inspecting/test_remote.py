@@ -15,8 +15,7 @@ from artifact_store.core.errors import (
     VerificationError,
 )
 from artifact_store.core.urls import redact_url
-from fapbuild.inspecting import single_file as inside
-from fapbuild.inspecting import summary as inspection
+from fapbuild.inspecting import single_file, summary
 from tests.parts.artifacts import artifact, project_file
 from tests.parts.project import Project
 from tests.parts.webserver import Site, serve
@@ -52,7 +51,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(where: str) -> dict[str, object]:
     with open_source(where) as source:
         found = peek(source)
-        return inspection.facts(found, inside.settings(source, found))
+        return summary.facts(found, single_file.settings(source, found))
 
 
 def test_only_the_manifest_and_the_settings_are_fetched(site: Site, large: Path) -> None:
