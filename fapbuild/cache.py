@@ -1,8 +1,8 @@
-"""What is kept between builds: wheels by their sha256, which one answers a question, what was made of them.
+"""The build cache: files by their sha256, answers to questions (which wheel?), and computed results.
 
-Any number of builds may share the folder. A file appears under its name when it is written; an answer is
-written once, and whoever comes second takes the first one's. All bytes are checked by their sha256 when they
-are used, so what a power cut or a bad disk damaged is made again.
+Any number of builds may share the folder. A file gets its name only when it is complete. An answer is
+written once, and a build that comes second uses the first answer. All bytes are checked by their sha256
+before use, so anything that a power cut or a bad disk damaged is made again.
 """
 
 import contextlib
@@ -22,7 +22,10 @@ _HEX = 64
 
 
 def default_folder() -> Path:
-    """`FAP_CACHE`, else `~/.cache/fapkit/build` (`XDG_CACHE_HOME` is respected)."""
+    """`FAP_CACHE`, or else `~/.cache/fapkit/build` (`XDG_CACHE_HOME` is respected).
+
+    Raises FapError if there is neither a variable nor a home folder.
+    """
     if chosen := os.environ.get("FAP_CACHE"):
         return Path(chosen)
     try:
@@ -39,27 +42,29 @@ def sha256_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The answer to a question: a file name and the sha256 of its bytes."""
+class CachedFile:
+    """A file in the cache: its name and the sha256 of its bytes."""
 
     file: str
     sha256: str
     source: str = ""
-    """The sha256 of what a wheel was built from, if it was."""
+    """The sha256 of the source a wheel was built from; empty if it was not built."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Below `folder`:
+    """The files below `folder`:
 
     `blobs/<2 hex>/<sha256>`, `answers/<kind>/<sha256 of the question>.json`, and
-    `results/<kind>/<sha256 of the question>`, whose first line is the sha256 of what follows.
+    `results/<kind>/<sha256 of the question>`, whose first line is the sha256 of the rest.
+
+    Methods raise FapError if the folder can't be used.
     """
 
     folder: Path
 
     def blob(self, sha256: str) -> Path | None:
-        """The file with these bytes, or None; bytes that rotted are removed."""
+        """The file with these bytes, or None. A damaged file is removed."""
         path = self.path(sha256)
         try:
             if sha256_of(path) == sha256:
@@ -71,10 +76,10 @@ class Cache:
             raise _trouble(path, error) from error
         return None
 
-    def keep(self, source: Path, sha256: str = "") -> str:
-        """Copy a file's bytes in and return their sha256.
+    def add(self, source: Path, sha256: str = "") -> str:
+        """Copy a file into the cache and return its sha256.
 
-        Who gives their `sha256` has just computed it, and leaves the file to the cache: it may be linked.
+        A caller that gives the `sha256` has just computed it and hands the file over: it may be linked.
         """
         given, sha256 = bool(sha256), sha256 or sha256_of(source)
         if self.blob(sha256) is None:
@@ -92,19 +97,19 @@ class Cache:
                 raise _trouble(target, error) from error
         return sha256
 
-    def answer(self, kind: str, question: str) -> Kept | None:
-        """What was recorded for this question, if its bytes are still there."""
+    def answer(self, kind: str, question: str) -> CachedFile | None:
+        """The recorded answer to a question, if its bytes are still there."""
         try:
             raw = json.loads(self._answer_path(kind, question).read_text(encoding="utf-8"))
-            kept = Kept(str(raw["file"]), str(raw["sha256"]), str(raw.get("source", "")))
+            answer = CachedFile(str(raw["file"]), str(raw["sha256"]), str(raw.get("source", "")))
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return kept if self.blob(kept.sha256) else None
+        return answer if self.blob(answer.sha256) else None
 
-    def record(self, kind: str, question: str, kept: Kept) -> Kept:
-        """Record an answer and return the one that stands: the first, as long as its bytes are there."""
+    def record(self, kind: str, question: str, answer: CachedFile) -> CachedFile:
+        """Record an answer and return the one that counts: the first, as long as its bytes are there."""
         path = self._answer_path(kind, question)
-        body = json.dumps({**asdict(kept), "question": question}, sort_keys=True)
+        body = json.dumps({**asdict(answer), "question": question}, sort_keys=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with _temporary(path) as out:
@@ -112,18 +117,18 @@ class Cache:
                 out.flush()
                 with contextlib.suppress(FileExistsError):
                     path.hardlink_to(out.name)
-                    return kept
-                if standing := self.answer(kind, question):
-                    return standing
+                    return answer
+                if first := self.answer(kind, question):
+                    return first
                 Path(out.name).replace(path)
         except OSError as error:
             raise _trouble(path, error) from error
-        return kept
+        return answer
 
     def remember(self, kind: str, question: str, compute: Callable[[], bytes]) -> tuple[bytes, str]:
-        """What `compute` gave when this was asked before, or gives now; and its sha256.
+        """The cached result of `compute` for this question, or a new one, with its sha256.
 
-        `question` names everything the result depends on.
+        `question` must name everything that the result depends on.
         """
         path = self.result_path(kind, question)
         try:
@@ -149,11 +154,11 @@ class Cache:
         return result, digest
 
     def result_path(self, kind: str, question: str) -> Path:
-        """The file that ends with what `remember` gave."""
+        """The file that ends with the bytes that `remember` returned."""
         return self.folder / "results" / kind / hashlib.sha256(question.encode("utf-8")).hexdigest()
 
     def path(self, sha256: str) -> Path:
-        """Where these bytes are if they are kept."""
+        """The place of these bytes in the cache, whether they are there or not."""
         return self.folder / "blobs" / sha256[:2] / sha256
 
     def _answer_path(self, kind: str, question: str) -> Path:
@@ -162,7 +167,7 @@ class Cache:
 
 
 def _linked(source: Path, target: Path) -> bool:
-    """Whether the file could be put there without a copy."""
+    """Link the file into the cache; False if that is not possible."""
     try:
         source.chmod(0o644)
         target.hardlink_to(source)

@@ -1,4 +1,4 @@
-"""The only place of this package that starts other programs."""
+"""Runs other programs. This is the only module of the package that does."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ _WIDE = 400
 _GRACE = 5.0
 _LOGIN = re.compile(r"://[^\s/@]+@")
 _stops: set[Callable[[], None]] = set()
-"""What stops the programs that run now."""
+"""A function for each running program that stops it."""
 _stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
@@ -38,16 +38,16 @@ def run(
 ) -> bytes:
     """Run `argv` in `cwd` under umask 022 and return its standard output.
 
-    `env` is added to this process's environment, or with `clean` replaces it; language and time zone are
+    `env` is added to the environment of this process, or replaces it if `clean`; language and time zone are
     always the same. With `stdout` the output goes to that file, and b"" is returned.
 
     Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
-    ends with the `last_lines` that the program wrote.
+    ends with the last `last_lines` lines that the program wrote.
     """
     environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
     try:
         with contextlib.nullcontext(subprocess.PIPE) if stdout is None else stdout.open("wb") as into:
-            started = subprocess.Popen(
+            process = subprocess.Popen(
                 argv,
                 cwd=cwd,
                 env=environment,
@@ -60,25 +60,26 @@ def run(
         raise FapError(
             f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
         ) from error
-    with _stoppable(started.terminate):
+    with _stoppable(process.terminate):
         try:
-            out, said = started.communicate(stdin)
+            out, err = process.communicate(stdin)
         except BaseException:
-            started.kill()
+            process.kill()
             raise
-    if started.returncode != 0:
-        failure = _failure(_shown(argv), started.returncode, out or b"", said, last_lines)
+    if process.returncode != 0:
+        failure = _failure(_shown(argv), process.returncode, out or b"", err, last_lines)
         raise FapError(failure, hint=hint)
     return out or b""
 
 
-def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str], None]) -> None:
-    """Run a line of shell (`sh -e`) with the variables `env` alone, and hand on each line it writes at once.
+def stream(line: str, *, cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+    """Run a line of shell (`sh -e`) with only the variables `env`; call `on_line` for each line it writes.
 
-    What it leaves running is stopped. Raises FapError as `run` does, and if `side_by_side` stopped it.
+    Processes that it leaves running are stopped. Raises FapError as `run` does, and if `in_parallel`
+    stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
-    started = subprocess.Popen(
+    process = subprocess.Popen(
         ["/bin/sh", "-e", "-c", line],
         cwd=cwd,
         env={**_STEADY, **env},
@@ -90,27 +91,27 @@ def stream(line: str, *, cwd: Path, env: Mapping[str, str], heard: Callable[[str
     )
 
     def listen() -> None:
-        assert started.stdout is not None  # noqa: S101
-        while data := started.stdout.readline(_LONGEST):
-            said = data.decode("utf-8", "replace").rstrip()
-            last.append(said)
-            heard(said)
+        assert process.stdout is not None  # noqa: S101
+        while data := process.stdout.readline(_LONGEST):
+            text = data.decode("utf-8", "replace").rstrip()
+            last.append(text)
+            on_line(text)
 
-    with _stoppable(partial(_stop, started)), ThreadPoolExecutor(1) as beside:
-        listening = beside.submit(listen)
-        started.wait()
-        # What it left running in the background holds its output open, and would go on for ever.
-        _stop(started)
+    with _stoppable(partial(_stop, process)), ThreadPoolExecutor(1) as pool:
+        listening = pool.submit(listen)
+        process.wait()
+        # A process left in the background keeps the output open, and may never end.
+        _stop(process)
         if not wait([listening], timeout=_GRACE).done:
-            _stop(started, signal.SIGKILL)
+            _stop(process, signal.SIGKILL)
         listening.result()
-    if started.returncode != 0:
-        raise FapError(_failure(repr(line), started.returncode, "\n".join(last).encode(), b""))
+    if process.returncode != 0:
+        raise FapError(_failure(repr(line), process.returncode, "\n".join(last).encode(), b""))
 
 
 @contextlib.contextmanager
-def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for jobs that start programs; an error in the block stops those, and comes out afterwards."""
+def in_parallel(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for jobs that run programs. An error in the block stops those programs, and is raised then."""
     try:
         with ThreadPoolExecutor(count) as jobs:
             try:
@@ -126,7 +127,7 @@ def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
 
 @contextlib.contextmanager
 def _stoppable(stop: Callable[[], None]) -> Iterator[None]:
-    """While a program runs, `side_by_side` may call what stops it."""
+    """Let `in_parallel` call `stop` until the end of the block."""
     _stops.add(stop)
     try:
         if _stopped.is_set():
@@ -136,9 +137,9 @@ def _stoppable(stop: Callable[[], None]) -> Iterator[None]:
         _stops.discard(stop)
 
 
-def _stop(started: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
+def _stop(process: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTERM) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(started.pid, how)
+        os.killpg(process.pid, how)
 
 
 def _failure(what: str, code: int, out: bytes, err: bytes, last_lines: int = LAST_LINES) -> str:
@@ -149,7 +150,7 @@ def _failure(what: str, code: int, out: bytes, err: bytes, last_lines: int = LAS
 
 
 def _shortened(line: str) -> str:
-    """pip lists every version that a package ever had."""
+    """The line without its middle if it is long: pip lists every version that a package ever had."""
     return line if len(line) <= _WIDE else f"{line[: _WIDE // 2]} … {line[-_WIDE // 4 :]}"
 
 

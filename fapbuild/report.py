@@ -1,7 +1,7 @@
-"""The terminal: what people see of a build, on standard error. stdout is data, and not written here.
+"""Reports the progress of a build to people, on standard error.
 
-A terminal shows a moving line for each thing under way, with what it printed last; GitHub Actions gets a
-group of what each printed; anything else gets plain lines.
+A terminal shows a moving line for each running task, with the last line of its output. GitHub Actions gets
+the output of each task as a group. Anything else gets plain lines.
 """
 
 import os
@@ -16,53 +16,56 @@ from pathlib import Path
 
 import click
 
-KEPT_LINES = 200
-"""So many of the last lines that something printed are shown in its group."""
+GROUP_LINES = 200
+"""The number of last lines of a task's output that its group shows."""
 
-Heard = Callable[[str], None]
+Say = Callable[[str], None]
+"""Shows a line to people."""
+OnLine = Callable[[str], None]
+"""Is called with each line of a task's output."""
 
 
-class Report:
-    """Plain lines. Its methods may be called from any thread."""
+class Reporter:
+    """Reports in plain lines. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
-        # A signal may interrupt the very thread that is writing a line, to say another one.
+        # Reentrant: a signal may interrupt the thread that is writing a line, and write another one.
         self._guard = threading.RLock()
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        # Whoever read along may be gone (`2>&1 | head`); the build goes on.
+        # The build goes on when the reader has gone (`2>&1 | head`).
         with self._guard, suppress(OSError):
             click.echo(text, err=True)
 
     @contextmanager
-    def task(self, doing: str, done: str) -> Iterator[Heard]:
-        """Show that something is under way (`compiling frontend`) and then `done`, with its seconds.
+    def task(self, doing: str, done: str) -> Iterator[OnLine]:
+        """Show `doing` (`compiling frontend`), and at the end `done` with the time it took.
 
-        It yields what is to be called with each line that it prints.
+        Yields a function to call with each line of the task's output.
         """
         self.say(doing)
         start = time.monotonic()
-        yield _unheard
+        yield _ignore
         self.say(_finished(done, start))
 
     @contextmanager
-    def shown(self) -> Iterator["Report"]:
-        """Show what is under way until the end of the block."""
+    def live(self) -> Iterator["Reporter"]:
+        """Show running tasks until the end of the block."""
         yield self
 
 
-class GroupedReport(Report):
-    """GitHub Actions: what a task printed is a group of its own, so that tasks side by side don't mix.
+class GroupedReporter(Reporter):
+    """Reports to GitHub Actions: the output of each task is one group, so that parallel tasks don't mix.
 
     Workflow commands: docs.github.com, "Workflow commands for GitHub Actions".
     """
 
     @contextmanager
-    def task(self, doing: str, done: str) -> Iterator[Heard]:
+    def task(self, doing: str, done: str) -> Iterator[OnLine]:
         self.say(doing)
         start = time.monotonic()
-        lines: deque[str] = deque(maxlen=KEPT_LINES)
+        lines: deque[str] = deque(maxlen=GROUP_LINES)
         title = doing
         try:
             yield lines.append
@@ -74,8 +77,8 @@ class GroupedReport(Report):
             self.say(title)
 
 
-class TerminalReport(Report):
-    """A terminal: lines that move while something is under way."""
+class TerminalReporter(Reporter):
+    """Reports to a terminal: with lines that move while tasks run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +110,7 @@ class TerminalReport(Report):
             self._console.print(text, style=style, soft_wrap=True)
 
     @contextmanager
-    def task(self, doing: str, done: str) -> Iterator[Heard]:
+    def task(self, doing: str, done: str) -> Iterator[OnLine]:
         start = time.monotonic()
         number = self._progress.add_task(doing, total=None, last="")
         try:
@@ -117,37 +120,37 @@ class TerminalReport(Report):
         self._show(_finished(done, start), "green")
 
     @contextmanager
-    def shown(self) -> Iterator[Report]:
+    def live(self) -> Iterator[Reporter]:
         with self._progress:
             yield self
 
 
-def opened(environ: Mapping[str, str] = os.environ) -> Report:
-    """The report that fits where we are."""
+def reporter_here(environ: Mapping[str, str] = os.environ) -> Reporter:
+    """The reporter for this environment: GitHub Actions, a terminal, or anything else."""
     if environ.get("GITHUB_ACTIONS") == "true":
-        return GroupedReport()
+        return GroupedReporter()
     if sys.stderr.isatty() and environ.get("TERM", "dumb") != "dumb" and not environ.get("CI"):
-        return TerminalReport()
-    return Report()
+        return TerminalReporter()
+    return Reporter()
 
 
 def show_error(message: str, hint: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Show why it failed and what to type next; on GitHub also where a run's page shows its errors."""
+    """Show what failed and what to type next; on GitHub also among the errors on the run's page."""
     lines = [f"{click.style('fapbuild:', fg='red', bold=True)} {message}"]
     if hint:
         lines.append(f"{click.style('hint:', bold=True)} {hint}")
     text = "\n".join(lines)
     if environ.get("GITHUB_ACTIONS") == "true":
-        said = f"{message}\n{hint}".strip()
+        data = f"{message}\n{hint}".strip()
         for letter, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-            said = said.replace(letter, escaped)
-        text = f"{_no_commands([text])}\n::error title=fapbuild::{said}"
+            data = data.replace(letter, escaped)
+        text = f"{_no_commands([text])}\n::error title=fapbuild::{data}"
     with suppress(OSError):
         click.echo(text, err=True)
 
 
 def write_outputs(facts: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> None:
-    """Append the facts to the file that GITHUB_OUTPUT names, if it is set: later steps can use them.
+    """Append the facts to the file that GITHUB_OUTPUT names, if it is set, for later steps of the job.
 
     Format: docs.github.com, "Setting an output parameter". Raises OSError if the file can't be written.
     """
@@ -163,7 +166,7 @@ def _finished(done: str, start: float) -> str:
 
 
 def _no_commands(lines: Iterable[str]) -> str:
-    """The lines, of which GitHub takes none as a command, whatever a step printed."""
+    """The lines, marked so that GitHub takes none of them as a command."""
     token = secrets.token_hex(16)
     return "\n".join([f"::stop-commands::{token}", *lines, f"::{token}::"])
 
@@ -172,5 +175,5 @@ def _plain(line: str) -> str:
     return "".join(letter for letter in click.unstyle(line) if letter.isprintable()).strip()
 
 
-def _unheard(line: str) -> None:
-    """Nobody follows a step line by line in a log; if it fails, its last lines are in the error."""
+def _ignore(line: str) -> None:
+    """Plain lines leave out the output of tasks: if a task fails, its last lines are in the error."""

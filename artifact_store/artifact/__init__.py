@@ -1,1 +1,1 @@
-"""What an artifact is: its names, its manifest, its file, and what changed between two."""
+"""Artifacts: their names, their manifest, their file, and the difference between two."""

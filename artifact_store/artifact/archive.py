@@ -20,9 +20,9 @@ from artifact_store.core.errors import UsageError, VerificationError
 
 _CHUNK = 1 << 20
 _MANIFEST_LIMIT = 64 << 20
-_REPACK = "fetch it again, or pack it again with `fapbuild pack`"
+_REPACK = "download it again, or pack it again with `fapbuild pack`"
 
-_LOOKS = (
+_KINDS = (
     (b"<!doctype html", "an HTML page"),
     (b"<html", "an HTML page"),
     (b"<?xml", "an XML document"),
@@ -35,12 +35,12 @@ _LOOKS = (
 
 
 class NoManifestError(VerificationError):
-    """A tgz, but not one of ours: it has no manifest."""
+    """A tgz without a manifest: not an artifact of fapkit."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one reading of an artifact's file shows."""
+    """The result of reading the file of an artifact once."""
 
     manifest: Manifest
     digest: str
@@ -50,19 +50,19 @@ class Scan:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of the artifact at `path`; reads no more than its first gzip member.
+    """Read the manifest of the artifact at `path`, and only its first gzip member.
 
-    Raises VerificationError, which says what the file looks like, if it is no artifact (NoManifestError
-    if it is a tgz of another maker), and UsageError if it can't be opened.
+    Raises VerificationError, which says what the file looks like, if it is not an artifact (NoManifestError
+    if it is a tgz from another tool), and UsageError if it can't be opened.
     """
     with open_artifact(path) as file:
         return _manifest(file, path.name)[0]
 
 
 def scan(file: BinaryIO, name: str) -> Scan:
-    """Read the whole of an open, seekable artifact once; check every gzip member against the manifest.
+    """Read an open, seekable artifact once and check every gzip member against the manifest.
 
-    Raises VerificationError (naming the file by `name`) if a byte is missing, added or changed.
+    Raises VerificationError if a byte is missing, added or changed; `name` is the file's name in messages.
     """
     manifest, start = _manifest(file, name)
     file.seek(0)
@@ -74,11 +74,11 @@ def scan(file: BinaryIO, name: str) -> Scan:
         for number, member in enumerate(manifest.members, 2):
             if member.offset != end or member.length <= 0:
                 raise VerificationError(
-                    f"{name}: the manifest's list of gzip members has a gap", hint=_REPACK
+                    f"{name}: the gzip members in the manifest do not follow each other", hint=_REPACK
                 )
             part = hashlib.sha256()
             for chunk in _chunks(file, member.length, name):
-                # both digests at once, on two cores
+                # compute both digests at the same time, on two cores
                 whole_done = pool.submit(whole.update, chunk)
                 part.update(chunk)
                 whole_done.result()
@@ -88,21 +88,21 @@ def scan(file: BinaryIO, name: str) -> Scan:
                 )
             end += member.length
     if file.read(1):
-        raise VerificationError(f"{name}: there are bytes after the last gzip member", hint=_REPACK)
+        raise VerificationError(f"{name}: extra bytes after the last gzip member", hint=_REPACK)
     return Scan(manifest, whole.hexdigest(), start + end)
 
 
 def verify(path: Path) -> Manifest:
-    """Check the artifact at `path` whole: gzip members, list of files, wheels; return its manifest.
+    """Check the gzip members, files and wheels of the artifact at `path`; return its manifest.
 
-    Raises VerificationError for the first thing that is not as the manifest says, and UsageError if the
-    file can't be opened.
+    Raises VerificationError for the first difference from the manifest, and UsageError if the file can't be
+    opened.
     """
     with open_artifact(path) as file:
         manifest = scan(file, path.name).manifest
         file.seek(0)
         try:
-            # tarfile's own gzip streaming stops after the first member, GzipFile reads them all
+            # tarfile's own gzip streaming stops after the first member; GzipFile reads all
             with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
                 _check_entries(tar, manifest, path.name)
         except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
@@ -117,21 +117,21 @@ def _check_entries(tar: tarfile.TarFile, manifest: Manifest, name: str) -> None:
     for entry in tar:
         if entry.name not in missing:
             raise VerificationError(
-                f"{name}: {entry.name!r} is not in the manifest, or twice in the tar", hint=_REPACK
+                f"{name}: {entry.name!r} is not in the manifest, or is in the tar twice", hint=_REPACK
             )
         missing.remove(entry.name)
-        if _leads_out(entry):
-            raise VerificationError(f"{name}: {entry.name!r} leads out of the folder", hint=_REPACK)
+        if _points_outside(entry):
+            raise VerificationError(f"{name}: {entry.name!r} points outside the folder", hint=_REPACK)
         if entry.name in wheels:
             _check_wheel(tar, entry, wheels[entry.name], name)
         elif entry.name in files and _as_file(entry) != files[entry.name]:
-            raise VerificationError(f"{name}: {entry.name!r} is not as the manifest says", hint=_REPACK)
+            raise VerificationError(f"{name}: {entry.name!r} differs from the manifest", hint=_REPACK)
     if missing:
         raise VerificationError(f"{name}: {min(missing)!r} is missing", hint=_REPACK)
 
 
-def _leads_out(entry: tarfile.TarInfo) -> bool:
-    """Whether its name, or the target of a symbolic link, is a place outside the folder it goes to."""
+def _points_outside(entry: tarfile.TarInfo) -> bool:
+    """Whether its name, or the target of a symbolic link, is outside the folder it is unpacked to."""
     path = PurePosixPath(entry.name)
     if path.is_absolute() or ".." in path.parts:
         return True
@@ -148,19 +148,23 @@ def _as_file(entry: tarfile.TarInfo) -> File | None:
 def _check_wheel(tar: tarfile.TarFile, entry: tarfile.TarInfo, wheel: Wheel, name: str) -> None:
     content = tar.extractfile(entry) if entry.isreg() else None
     if content is None or hashlib.file_digest(content, "sha256").hexdigest() != wheel.sha256:  # type: ignore[arg-type]
-        raise VerificationError(f"{name}: {entry.name!r} has another sha256 than the manifest", hint=_REPACK)
+        raise VerificationError(
+            f"{name}: the sha256 of {entry.name!r} differs from the manifest", hint=_REPACK
+        )
 
 
 def open_artifact(path: Path) -> BinaryIO:
-    """Open the file at `path` for reading; raise UsageError if that can't be done."""
+    """Open the file at `path` for reading. Raises UsageError if that fails."""
     try:
         return path.open("rb")
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="give the path of a .tgz of fapbuild") from error
+        raise UsageError(
+            f"{path}: {error.strerror}", hint="give the path of a .tgz made by fapbuild pack"
+        ) from error
 
 
 def _manifest(file: BinaryIO, name: str) -> tuple[Manifest, int]:
-    """The manifest, and how many bytes the first gzip member takes."""
+    """The manifest, and the length of the first gzip member in bytes."""
     plain, length = _first_member(file, name)
     try:
         with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as tar:
@@ -176,14 +180,14 @@ def _manifest(file: BinaryIO, name: str) -> tuple[Manifest, int]:
             data = content.read()
     except (tarfile.TarError, ValueError) as error:
         raise NoManifestError(
-            f"{name} is compressed by gzip, but holds no tar ({error})",
+            f"{name} is a gzip file, but not a tar ({error})",
             hint="make artifacts with `fapbuild pack`",
         ) from error
     return decode(data), length
 
 
 def _first_member(file: BinaryIO, name: str) -> tuple[bytes, int]:
-    """The first gzip member inflated (at most 64 MiB of it), and its length in the file."""
+    """The first gzip member, decompressed (at most 64 MiB), and its length in the file."""
     inflater = zlib.decompressobj(wbits=31)
     plain = bytearray()
     length = 0
@@ -193,7 +197,7 @@ def _first_member(file: BinaryIO, name: str) -> tuple[bytes, int]:
             chunk = file.read(_CHUNK)
             if length == 0 and not chunk.startswith(b"\x1f\x8b"):
                 raise VerificationError(
-                    f"{name} is not an artifact: it looks like {_look(chunk)}",
+                    f"{name} is not an artifact: it looks like {_kind(chunk)}",
                     hint="check the path or URL; artifacts are made by `fapbuild pack`",
                 )
             if not chunk:
@@ -206,22 +210,22 @@ def _first_member(file: BinaryIO, name: str) -> tuple[bytes, int]:
     return bytes(plain), length - len(inflater.unused_data)
 
 
-def _look(start: bytes) -> str:
+def _kind(start: bytes) -> str:
     if not start:
         return "an empty file"
     lowered = start[:512].lstrip().lower()
-    for magic, look in _LOOKS:
+    for magic, kind in _KINDS:
         if lowered.startswith(magic.lower()):
-            return look
+            return kind
     if start[257:262] == b"ustar":
-        return "a tar that is not compressed"
-    return "text" if b"\0" not in start[:512] and start[:512].isascii() else "some other binary file"
+        return "an uncompressed tar"
+    return "text" if b"\0" not in start[:512] and start[:512].isascii() else "a binary file"
 
 
 def _chunks(file: BinaryIO, length: int, name: str) -> Iterator[bytes]:
     while length:
         chunk = file.read(min(_CHUNK, length))
         if not chunk:
-            raise VerificationError(f"{name} is cut short: {length} bytes and more are missing", hint=_REPACK)
+            raise VerificationError(f"{name} is cut short: at least {length} bytes are missing", hint=_REPACK)
         length -= len(chunk)
         yield chunk

@@ -1,4 +1,4 @@
-"""What changed from one artifact to another in size and dependencies, as their manifests tell; pure."""
+"""The difference of two artifacts in size and dependencies, from their manifests alone."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from artifact_store.core import text
 
 @dataclass(frozen=True)
 class Upgrade:
-    """A wheel in both, in other versions."""
+    """A wheel that both artifacts contain, in different versions."""
 
     name: str
     before: str
@@ -18,7 +18,7 @@ class Upgrade:
 
 @dataclass(frozen=True)
 class WheelChanges:
-    """`added` and `removed` are `name version`; `rebuilt` have the same version and other bytes."""
+    """The changes of the wheels, as `name version`. Rebuilt wheels have the same version but other bytes."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -27,13 +27,15 @@ class WheelChanges:
 
 
 def download(before: Outline, after: Outline) -> int:
-    """How many bytes of `after` a host that has `before` lacks, the first member included."""
-    had = {member.sha256 for member in before.manifest.members}
-    return after.first + sum(member.length for member in after.manifest.members if member.sha256 not in had)
+    """The bytes that a host with `before` downloads to get `after`, including the first gzip member."""
+    present = {member.sha256 for member in before.manifest.members}
+    return after.first + sum(
+        member.length for member in after.manifest.members if member.sha256 not in present
+    )
 
 
 def wheels(before: Manifest, after: Manifest) -> WheelChanges:
-    """The dependencies that came, went and moved, by name."""
+    """The dependencies that were added, removed, upgraded and rebuilt, by name."""
     old = {wheel.name: wheel for wheel in before.wheels}
     new = {wheel.name: wheel for wheel in after.wheels}
     both = sorted(old.keys() & new.keys())
@@ -54,20 +56,20 @@ def wheels(before: Manifest, after: Manifest) -> WheelChanges:
 
 
 def lines(before: Outline, after: Outline) -> list[str]:
-    """Size, download, target and wheels, for people."""
+    """The difference in size, download, target and wheels, as lines for people."""
     old, new = before.manifest, after.manifest
-    found = wheels(old, new)
+    changes = wheels(old, new)
     return [
         f"size       {text.size(before.size)} -> {text.size(after.size)} "
         f"({after.size - before.size:+,} bytes)",
-        f"download   {text.size(download(before, after))}, by a host that has {old.version}",
+        f"download   {text.size(download(before, after))}, for a host that has {old.version}",
         *([f"for        {_target(old)} -> {_target(new)}"] if old.target != new.target else []),
-        f"wheels     {len(found.added)} added, {len(found.removed)} removed, "
-        f"{len(found.upgraded)} in another version, {len(found.rebuilt)} with other bytes",
-        *(f"  + {name}" for name in found.added),
-        *(f"  - {name}" for name in found.removed),
-        *(f"  ~ {wheel.name} {wheel.before} -> {wheel.after}" for wheel in found.upgraded),
-        *(f"  ~ {name}, built again" for name in found.rebuilt),
+        f"wheels     {len(changes.added)} added, {len(changes.removed)} removed, "
+        f"{len(changes.upgraded)} with another version, {len(changes.rebuilt)} rebuilt",
+        *(f"  + {name}" for name in changes.added),
+        *(f"  - {name}" for name in changes.removed),
+        *(f"  ~ {wheel.name} {wheel.before} -> {wheel.after}" for wheel in changes.upgraded),
+        *(f"  ~ {name}, rebuilt" for name in changes.rebuilt),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What `fapbuild pack` lays beside an artifact: its bill of materials, and where it comes from.
+"""The files that `fapbuild pack` writes beside an artifact: bill of materials and provenance.
 
 Formats: CycloneDX (cyclonedx.org), and an in-toto statement v1 (in-toto.io/Statement/v1) that names the
 artifact's sha256 as its subject.
@@ -28,22 +28,22 @@ def path_of(artifact: Path, kind: str) -> Path:
 
 
 def read(artifact: Path, digest: str) -> dict[str, bytes]:
-    """The contents, by kind, of what lies beside the artifact's file, whose sha256 is `digest`.
+    """The contents of the evidence files beside an artifact, by their suffix.
 
-    Raises VerificationError if the provenance is about other bytes.
+    Raises VerificationError if the provenance is not about the sha256 `digest`.
     """
-    found = {
+    contents = {
         kind: path.read_bytes()
         for kind in (SBOM_SUFFIX, PROVENANCE_SUFFIX)
         if (path := path_of(artifact, kind)).is_file()
     }
-    if PROVENANCE_SUFFIX in found:
+    if PROVENANCE_SUFFIX in contents:
         name = path_of(artifact, PROVENANCE_SUFFIX).name
         hint = f"remove it, or pack {artifact.name} again"
         try:
-            statement = msgspec.json.decode(found[PROVENANCE_SUFFIX], type=_Statement)
+            statement = msgspec.json.decode(contents[PROVENANCE_SUFFIX], type=_Statement)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise VerificationError(f"{name} is no in-toto statement: {error}", hint=hint) from error
+            raise VerificationError(f"{name} is not an in-toto statement: {error}", hint=hint) from error
         if digest not in {subject.digest.get("sha256") for subject in statement.subject}:
             raise VerificationError(f"{name} is about other bytes than {artifact.name}", hint=hint)
-    return found
+    return contents

@@ -1,4 +1,4 @@
-"""What names an artifact: its app, its version and the sha256 digest of its bytes."""
+"""The names in a store: app, version, stage, host, operation, and sha256 digest."""
 
 import re
 from dataclasses import dataclass
@@ -14,66 +14,67 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def check_app(name: str) -> str:
-    """Return `name` if it can be a file name and part of a URL; raise UsageError otherwise."""
+    """Return `name` if it is a valid app name; otherwise raise UsageError."""
     if not _APP.fullmatch(name):
         raise UsageError(
-            f"{name!r} can't be an app name",
-            hint="use lower-case letters, digits, '.', '_' and '-', at most 64",
+            f"{name!r} is not a valid app name",
+            hint="use at most 64 lower-case letters, digits, '.', '_' and '-'; start with a letter or digit",
         )
     return name
 
 
 def check_version(version: str) -> str:
-    """Return `version` if it can be a file name and part of a URL; raise UsageError otherwise."""
+    """Return `version` if it is a valid version; otherwise raise UsageError."""
     if not _VERSION.fullmatch(version):
         raise UsageError(
-            f"{version!r} can't be a version",
-            hint="use letters, digits, '.', '_', '+' and '-', at most 128, starting with a letter or digit",
+            f"{version!r} is not a valid version",
+            hint="use at most 128 letters, digits, '.', '_', '+' and '-'; start with a letter or digit",
         )
     return version
 
 
 def check_stage(stage: str) -> str:
-    """Return the name of a stage or role if it can be a folder name and an argument; else UsageError."""
+    """Return `stage` if it is a valid name for a stage or role; otherwise raise UsageError."""
     if not _STAGE.fullmatch(stage):
         raise UsageError(
-            f"{stage!r} can't name a stage or role", hint="use letters, digits, '_' and '-', at most 64"
+            f"{stage!r} is not a valid name for a stage or role",
+            hint="use at most 64 letters, digits, '_' and '-'; start with a letter or digit",
         )
     return stage
 
 
 def check_host(host: str) -> str:
-    """Return `host`, the name of a machine, if it can be a folder name; raise UsageError otherwise."""
+    """Return `host` if it is a valid host name in a store; otherwise raise UsageError."""
     if not _HOST.fullmatch(host):
         raise UsageError(
-            f"{host!r} can't name a host in a store",
-            hint="use letters, digits, '.', '_' and '-', at most 253: its name, or its id",
+            f"{host!r} is not a valid host name in a store",
+            hint="use at most 253 letters, digits, '.', '_' and '-': the host's name or id",
         )
     return host
 
 
 def check_operation(operation: str) -> str:
-    """Return `operation`, the random id of one run, if it can be part of a file name; else UsageError."""
+    """Return `operation`, the random id of a run, if it is valid; otherwise raise UsageError."""
     if not _OPERATION.fullmatch(operation):
         raise UsageError(
-            f"{operation!r} can't be the id of a run",
-            hint="use letters, digits, '.', '_' and '-', at most 64",
+            f"{operation!r} is not a valid id of a run",
+            hint="use at most 64 letters, digits, '.', '_' and '-'",
         )
     return operation
 
 
 def check_digest(digest: str) -> str:
-    """Return `digest` if it is 64 lower-case hexadecimal digits (a sha256); raise UsageError otherwise."""
+    """Return `digest` if it is a sha256 in lower-case hexadecimal; otherwise raise UsageError."""
     if not _DIGEST.fullmatch(digest):
         raise UsageError(
-            f"{digest!r} is not a sha256", hint="a sha256 is 64 hexadecimal digits, in lower case"
+            f"{digest!r} is not a sha256", hint="a sha256 has 64 hexadecimal digits, in lower case"
         )
     return digest
 
 
 @dataclass(frozen=True, order=True)
 class ArtifactId:
-    """One version of one app; never reused for other bytes."""
+    """One version of one app. It is never reused for other bytes."""
 
     app: str
     version: str

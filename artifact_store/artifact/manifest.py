@@ -1,7 +1,7 @@
-"""The manifest of artifact format `fap/1`: what an artifact is and what it holds.
+"""The manifest of artifact format `fap/1`: what an artifact is and what it contains.
 
-It is `.fap/manifest.json`, alone in the first gzip member. It is sent again with every release, so it
-stays small: files and members are arrays, and there are no digests of single files.
+It is the file `.fap/manifest.json`, alone in the first gzip member. Every release downloads it again, so it
+stays small: files and members are arrays, and single files have no digests.
 """
 
 import msgspec
@@ -11,21 +11,21 @@ from artifact_store.core.errors import VerificationError
 FORMAT = "fap/1"
 MANIFEST_PATH = ".fap/manifest.json"
 MTIME = 315532800
-"""The mtime of every tar entry, in seconds since the epoch (1980-01-01, the oldest a zip can hold)."""
+"""The mtime of every tar entry in seconds since 1970: 1980-01-01, the earliest time a zip file allows."""
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
-    """The platform that an artifact was built for, as PEP 425 names it (`cp311`, `cp311`, `linux_x86_64`)."""
+    """The platform an artifact was built for, as tags of PEP 425 (`cp311`, `cp311`, `linux_x86_64`)."""
 
     python: str
     abi: str
     platform: str
     glibc: str
-    """The oldest glibc its wheels run on (`2.17`), empty if none of them needs one."""
+    """The oldest glibc that its wheels run on (`2.17`); empty if no wheel needs glibc."""
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):
-    """One vendored wheel: `wheels/<file>`."""
+    """A vendored wheel, at `wheels/<file>`."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
-    """Any other entry: `[path, mode, size]`; mode is 0o644, 0o755, or 0o120777 for a symbolic link."""
+    """Any other file: `[path, mode, size]`; the mode is 0o644, 0o755, or 0o120777 for a symbolic link."""
 
     path: str
     mode: int
@@ -43,7 +43,7 @@ class File(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """A gzip member after the first: `[offset, length, sha256]`, in bytes from the end of the first."""
+    """A gzip member after the first: `[offset, length, sha256]`; offset 0 is the end of the first."""
 
     offset: int
     length: int
@@ -51,14 +51,14 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Builder(msgspec.Struct, frozen=True, kw_only=True):
-    """What made the bytes: the same inputs with the same builder give the same bytes."""
+    """The tools that made the bytes. The same input with the same builder gives the same bytes."""
 
     name: str
     version: str
     compressor: str
     level: int
     sbom: str = ""
-    """What wrote the bill of materials."""
+    """The tool that wrote the bill of materials."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,28 +71,28 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     repository: str
     dirty: bool
     epoch: int
-    """The commit's time, in seconds since 1970."""
+    """The time of the commit, in seconds since 1970."""
     target: Platform
     lock_digest: str
     builder: Builder
     processes: dict[str, str]
     requires_env: tuple[str, ...]
     libraries: tuple[str, ...] = ()
-    """Shared libraries (`libpq.so.5`) that wheels built from sdists need of the host, sorted."""
+    """Shared libraries (`libpq.so.5`) that the host must have for wheels built from sdists, sorted."""
     post_install: tuple[str, ...] = ()
-    """The app's own commands that end an install, each for `sh -e -c`."""
+    """The app's own commands that run at the end of an install, each with `sh -e -c`."""
     wheels: tuple[Wheel, ...]
     files: tuple[File, ...]
     members: tuple[Member, ...]
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The manifest's one encoding: compact JSON, fields in the order of the class, a newline at the end."""
+    """Encode a manifest as compact JSON, in the order of its fields, with a newline at the end."""
     return msgspec.json.encode(manifest, order="deterministic") + b"\n"
 
 
 def decode(data: bytes) -> Manifest:
-    """Read a manifest; raise VerificationError if it is none of ours."""
+    """Decode a manifest. Raises VerificationError if the data is not a manifest of this format."""
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

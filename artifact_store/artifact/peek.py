@@ -1,4 +1,4 @@
-"""Look into an artifact, a file or behind a URL, without reading more of it than its manifest."""
+"""Read only the manifest of an artifact, from a file or a URL."""
 
 import io
 import re
@@ -17,44 +17,44 @@ from artifact_store.core.errors import UsageError, VerificationError
 
 _CHUNK = 1 << 16
 _LIMIT = 64 << 20
-"""As many bytes of a first member are looked at, compressed or not: `archive` reads no more either."""
+"""The most bytes of a first gzip member that are read, compressed or not; the same as in `archive`."""
 _REPACK = "fetch it again, or pack it again with `fapbuild pack`"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+ -]")
 
 
 class ByteSource(Protocol):
-    """Where an artifact's bytes come from."""
+    """The bytes of an artifact, which can be read in pieces."""
 
     name: str
-    """For people, without secrets."""
+    """Its path or URL for people, without secrets."""
     file_name: str
     size: int | None
-    """In bytes; None until the source has told it."""
+    """In bytes; None while the source does not know it."""
 
     def start(self) -> Generator[bytes, None, None]:
-        """The bytes from the beginning; stop when there are enough."""
+        """Yield the bytes from the beginning; the reader stops when it has enough."""
 
     def piece(self, offset: int, length: int) -> bytes | None:
-        """`length` bytes from `offset` on (fewer at the end), or None if the source can't."""
+        """Return `length` bytes from `offset` on (fewer at the end), or None if the source can't do that."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """An artifact as its manifest tells it; sizes are in bytes."""
+    """The manifest of an artifact, and sizes in bytes."""
 
     manifest: Manifest
     first: int
-    """The length of the first gzip member, which holds the manifest."""
+    """The length of the first gzip member, which contains the manifest."""
 
     @property
     def size(self) -> int:
-        """Of the whole file."""
+        """The size of the whole file."""
         return self.first + sum(member.length for member in self.manifest.members)
 
 
 @contextmanager
 def open_source(where: str) -> Iterator[ByteSource]:
-    """The artifact at a path or an `http(s)://` or `file://` URL, to be read in pieces.
+    """Open the artifact at a path, an `http(s)://` URL or a `file://` URL.
 
     Raises UsageError for other URLs and for a file that can't be opened.
     """
@@ -69,8 +69,8 @@ def open_source(where: str) -> Iterator[ByteSource]:
         return
     if separator and scheme != "file":
         raise UsageError(
-            f"{scheme}:// can't be looked into",
-            hint="give a path or an https:// URL; `fapstore url APP VERSION` prints one",
+            f"{scheme}:// URLs can't be read",
+            hint="give a path or an https:// URL; get one with: fapstore url APP VERSION",
         )
     path = Path(unquote(where.removeprefix("file://")) if separator else where)
     with archive.open_artifact(path) as file:
@@ -78,29 +78,29 @@ def open_source(where: str) -> Iterator[ByteSource]:
 
 
 def peek(source: ByteSource) -> Outline:
-    """Read the manifest, and check that the file is as long as it says.
+    """Read the manifest, and check that the file has the size that the manifest states.
 
-    Raises VerificationError if it is no artifact, cut short or too long, and what the source raises.
+    Raises VerificationError if it is not an artifact, or too short or too long, and what the source raises.
     """
     with closing(source.start()) as chunks:
         head = _first_member(chunks)
     with tempfile.TemporaryDirectory(prefix="fapkit-") as folder:
         path = Path(folder) / (_UNSAFE.sub("_", source.file_name)[:80].lstrip(".") or "artifact")
         path.write_bytes(head)
-        found = Outline(archive.read_manifest(path), len(head))
+        outline = Outline(archive.read_manifest(path), len(head))
     end = 0
-    for member in found.manifest.members:
+    for member in outline.manifest.members:
         if member.offset != end or member.length <= 0:
             raise VerificationError(
-                f"{source.name}: the manifest's list of gzip members has a gap", hint=_REPACK
+                f"{source.name}: the gzip members in the manifest do not follow each other", hint=_REPACK
             )
         end += member.length
-    if source.size not in (None, found.size):
+    if source.size not in (None, outline.size):
         raise VerificationError(
-            f"{source.name} has {source.size} bytes, and its manifest says {found.size}",
+            f"{source.name} has {source.size} bytes, but its manifest says {outline.size}",
             hint=_REPACK,
         )
-    return found
+    return outline
 
 
 class _LocalFile:
@@ -121,17 +121,17 @@ class _LocalFile:
 
 
 def _first_member(chunks: Iterable[bytes]) -> bytes:
-    """The bytes of the first gzip member; if it is none or has no end, enough of it to say so."""
+    """The bytes of the first gzip member; if there is none, or it has no end, enough bytes to show that."""
     inflater = zlib.decompressobj(wbits=31)
     head = bytearray()
     plain = 0
     try:
         for chunk in chunks:
             head += chunk
-            left = chunk
-            while left and not inflater.eof and plain < _LIMIT:
-                plain += len(inflater.decompress(left, _CHUNK))
-                left = inflater.unconsumed_tail
+            rest = chunk
+            while rest and not inflater.eof and plain < _LIMIT:
+                plain += len(inflater.decompress(rest, _CHUNK))
+                rest = inflater.unconsumed_tail
             if inflater.eof or plain >= _LIMIT or len(head) >= _LIMIT:
                 break
     except zlib.error:

@@ -1,4 +1,4 @@
-"""A file behind a URL, of which no more is fetched than is asked for: HTTP Range, RFC 9110 section 14."""
+"""Read pieces of a file from a web server, with HTTP range requests (RFC 9110, section 14)."""
 
 import re
 from collections.abc import Generator, Iterator
@@ -15,14 +15,14 @@ _LARGEST = 4 << 20
 _CHUNK = 16 << 10
 _TIMEOUT = httpx.Timeout(30, connect=10)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
-_NEW_URL = "check the URL; one that is presigned expires, and `fapstore url APP VERSION` prints another"
+_NEW_URL = "check the URL; a presigned URL expires: get a new one with `fapstore url APP VERSION`"
 
 
 class WebFile:
-    """The file at an `http://` or `https://` URL; `size`, in bytes, is known once the server has told it.
+    """The file at an `http://` or `https://` URL. `size`, in bytes, is known after the first response.
 
-    Its methods raise UnreachableError if the server can't be reached, NotFoundError if it has no such file,
-    and FapError for other answers than the file.
+    Its methods raise UnreachableError if there is no connection, NotFoundError if the file does not exist,
+    and StoreError for any other unexpected response.
     """
 
     def __init__(self, url: str, client: httpx.Client) -> None:
@@ -34,10 +34,10 @@ class WebFile:
         self._has_ranges = True
 
     def start(self) -> Generator[bytes, None, None]:
-        """The file from its beginning, for a reader that stops as soon as it has what it needs.
+        """Yield the file from its beginning, until the reader stops.
 
-        It comes in ranges of doubling length. From a server without ranges it comes as one stream, which
-        is cut when the reader stops.
+        The file is requested in ranges of doubling length. A server without range support sends it as one
+        stream, which is cut when the reader stops.
         """
         at, length = 0, _FIRST
         while self.size is None or at < self.size:
@@ -46,17 +46,17 @@ class WebFile:
                     return
                 if response.status_code == 200:
                     if at:
-                        raise self._odd("it no longer answers ranges")
+                        raise self._unexpected("it no longer supports ranges")
                     yield from response.iter_raw(_CHUNK)
                     return
                 data = _read(response, length)
             if not data:
-                raise self._odd("a range without bytes")
+                raise self._unexpected("an empty range")
             yield data
             at, length = at + len(data), min(2 * length, _LARGEST)
 
     def piece(self, offset: int, length: int) -> bytes | None:
-        """`length` bytes from `offset` on (fewer at the file's end), or None if the server has no ranges."""
+        """Return `length` bytes from `offset` on (fewer at the end), or None if the server has no ranges."""
         if not self._has_ranges:
             return None
         with self._range(offset, length) as response:
@@ -64,14 +64,14 @@ class WebFile:
 
     @contextmanager
     def _range(self, offset: int, length: int) -> Iterator[httpx.Response]:
-        # a server that compressed the bytes once more would answer ranges of something else
+        # a server that compresses the bytes again would send ranges of the compressed bytes
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
         try:
             with self._client.stream("GET", self._url, headers=headers) as response:
                 self._check(response, offset)
                 yield response
         except httpx.TransportError as error:
-            # The text of other errors may quote a URL with its query.
+            # the text of other errors may contain the URL with its query
             why = str(error) if isinstance(error, httpx.ConnectError) else _words(error)
             raise UnreachableError(
                 f"{self.name}: {why}", hint="check the network and the host's name, then run it again"
@@ -82,32 +82,32 @@ class WebFile:
     def _check(self, response: httpx.Response, offset: int) -> None:
         status = response.status_code
         if status in (404, 410):
-            raise NotFoundError(f"{self.name} is not there", hint=_NEW_URL)
+            raise NotFoundError(f"{self.name} does not exist", hint=_NEW_URL)
         if status not in (200, 206, 416):
             raise StoreError(
-                f"{self.name}: the server answers {status} {httpx.codes.get_reason_phrase(status)}",
+                f"{self.name}: the server responds with {status} {httpx.codes.get_reason_phrase(status)}",
                 hint=_NEW_URL if status in (400, 401, 403) else "try again",
             )
         if status == 200:
             self._has_ranges = False
-            self._learn_size(response.headers.get("Content-Length", ""))
+            self._set_size(response.headers.get("Content-Length", ""))
         if status == 206:
-            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if not found or int(found[1]) != offset:
-                raise self._odd("another range than was asked for")
-            self._learn_size(found[2])
+            match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if not match or int(match[1]) != offset:
+                raise self._unexpected("a different range than requested")
+            self._set_size(match[2])
 
-    def _learn_size(self, text: str) -> None:
+    def _set_size(self, text: str) -> None:
         if not (text.isascii() and text.isdigit()):
             return
         if self.size not in (None, int(text)):
             raise StoreError(f"{self.name} changed while it was read", hint="run it again")
         self.size = int(text)
 
-    def _odd(self, what: str) -> FapError:
+    def _unexpected(self, what: str) -> FapError:
         return StoreError(
-            f"{self.name}: the server's answer makes no sense: {what}",
-            hint="download the file, and give its path",
+            f"{self.name}: unexpected response of the server: {what}",
+            hint="download the file and give its path instead",
         )
 
 
@@ -121,5 +121,5 @@ def _read(response: httpx.Response, length: int) -> bytes:
 
 
 def _words(error: Exception) -> str:
-    """The kind of an error in words: `ReadTimeout` is "read timeout"."""
+    """The kind of an error in words: `ReadTimeout` becomes "read timeout"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

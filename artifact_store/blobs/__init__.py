@@ -1,1 +1,1 @@
-"""Bytes under keys: one protocol, a folder, S3, a web server or memory behind it."""
+"""Bytes under keys: one protocol, with a folder, S3, a web server or memory as the storage."""

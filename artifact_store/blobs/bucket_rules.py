@@ -1,4 +1,4 @@
-"""What the settings of a bucket or folder mean for what is stored there: pure judgement."""
+"""Check the settings of a bucket or folder. Pure functions."""
 
 import json
 from collections.abc import Iterator
@@ -10,27 +10,27 @@ from artifact_store.core.finding import Finding
 
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How a place is set up, as the S3 API tells it; None is what can't be told or is not known there."""
+    """The settings of a storage, as in the S3 API. None means unknown, or not readable."""
 
     lifecycle: tuple[dict[str, Any], ...] | None = None
     """The rules that expire objects (GetBucketLifecycleConfiguration)."""
     prefix: str = ""
-    """Of the store in the bucket; ends in `/` if there is one."""
+    """The prefix of the store in the bucket; empty, or ends in `/`."""
     policy: str | None = None
     """The bucket's policy as JSON; empty if it has none."""
     grants: tuple[str, ...] | None = None
-    """Who the bucket's ACL lets in."""
+    """The groups that the bucket's ACL gives access to."""
     blocked: bool | None = None
-    """Whether public access is blocked whatever policy and ACL say."""
+    """Whether public access is blocked, regardless of policy and ACL."""
     versioned: bool | None = None
     checks_bytes: bool | None = None
-    """Whether an upload whose bytes don't match its checksum is refused."""
+    """Whether an upload with a wrong checksum is refused."""
     open_to_all: bool | None = None
-    """Of a folder: whether every user of the machine can write there."""
+    """For a folder: whether every user of the machine can write to it."""
 
 
 def findings(settings: StorageSettings) -> Iterator[Finding]:
-    """What is right and wrong with them."""
+    """Check the settings."""
     if settings.open_to_all is not None:
         yield _folder(settings.open_to_all)
         return
@@ -44,8 +44,8 @@ def findings(settings: StorageSettings) -> Iterator[Finding]:
 
 def _folder(open_to_all: bool) -> Finding:
     if open_to_all:
-        return Finding("access", "wrong", "every user of this machine can write there", "chmod -R o-w it")
-    return Finding("access", "right", "not every user of this machine can write there")
+        return Finding("access", "wrong", "every user of this machine can write to it", "chmod -R o-w FOLDER")
+    return Finding("access", "right", "not writable for every user of this machine")
 
 
 def _lifecycle(rules: tuple[dict[str, Any], ...] | None, prefix: str) -> Iterator[Finding]:
@@ -53,19 +53,19 @@ def _lifecycle(rules: tuple[dict[str, Any], ...] | None, prefix: str) -> Iterato
         yield Finding(
             "lifecycle",
             "note",
-            "the bucket's rules can't be read",
-            "allow s3:GetLifecycleConfiguration, or look yourself that no rule expires objects by age",
+            "the bucket's lifecycle rules can't be read",
+            "allow s3:GetLifecycleConfiguration, or check yourself that no rule expires objects by age",
         )
         return
-    wrong = [rule for rule in rules if _expires(rule) and _touches(rule, prefix)]
-    for rule in wrong:
+    expiring = [rule for rule in rules if _expires(rule) and _touches(rule, prefix)]
+    for rule in expiring:
         yield Finding(
             "lifecycle",
             "wrong",
-            f"rule {rule.get('ID', '')!r} removes objects by age, be they live or not",
-            "remove the rule; `fapstore gc` removes what nothing refers to",
+            f"rule {rule.get('ID', '')!r} removes objects by age, even if they are in use",
+            "remove the rule; `fapstore gc` removes unused versions",
         )
-    if not wrong:
+    if not expiring:
         yield Finding("lifecycle", "right", "no rule removes objects by age")
 
 
@@ -75,7 +75,7 @@ def _expires(rule: dict[str, Any]) -> bool:
 
 
 def _touches(rule: dict[str, Any], prefix: str) -> bool:
-    """Whether its prefix and the store's have keys in common; one limited by tags or size may, too."""
+    """Whether a rule can apply to keys of the store. A rule limited by tags or size counts as well."""
     filter_ = rule.get("Filter") or {}
     wanted = rule.get("Prefix") or filter_.get("Prefix") or filter_.get("And", {}).get("Prefix") or ""
     return bool(wanted.startswith(prefix) or prefix.startswith(wanted))
@@ -84,14 +84,14 @@ def _touches(rule: dict[str, Any], prefix: str) -> bool:
 def _public(settings: StorageSettings) -> Finding:
     fix = "turn on Block Public Access of the bucket; hosts download with presigned URLs"
     if settings.blocked:
-        return Finding("public access", "right", "is blocked")
+        return Finding("public access", "right", "it is blocked")
     if any(grant.endswith(("/AllUsers", "/AuthenticatedUsers")) for grant in settings.grants or ()):
-        return Finding("public access", "wrong", "the bucket's ACL lets everyone in", fix)
+        return Finding("public access", "wrong", "the bucket's ACL gives everyone access", fix)
     if settings.policy and _is_public(settings.policy):
-        return Finding("public access", "wrong", "the bucket's policy allows everyone something", fix)
+        return Finding("public access", "wrong", "the bucket's policy gives everyone access", fix)
     if settings.policy is None or settings.grants is None:
         return Finding("public access", "note", "the bucket's policy or ACL can't be read", fix)
-    return Finding("public access", "right", "neither policy nor ACL lets everyone in")
+    return Finding("public access", "right", "neither policy nor ACL gives everyone access")
 
 
 def _is_public(policy: str) -> bool:
@@ -106,21 +106,21 @@ def _is_public(policy: str) -> bool:
 
 def _versioning(on: bool) -> Finding:
     if on:
-        return Finding("versioning", "right", "is on: who deletes an object by mistake can have it back")
+        return Finding("versioning", "right", "it is on: deleted objects can be restored")
     return Finding(
         "versioning",
         "note",
-        "is off: an object that someone deletes by hand is gone",
+        "it is off: deleted objects can't be restored",
         "turn on versioning of the bucket, with a rule that expires noncurrent versions",
     )
 
 
 def _checksums(checked: bool) -> Finding:
     if checked:
-        return Finding("checksums", "right", "an upload that was damaged on its way is refused")
+        return Finding("checksums", "right", "a damaged upload is refused")
     return Finding(
         "checksums",
         "note",
-        "a damaged upload is stored, and noticed only when it is fetched",
-        "use https, and a store that honours x-amz-checksum headers",
+        "a damaged upload is stored, and only noticed when it is downloaded",
+        "use https, and a store that checks x-amz-checksum headers",
     )

@@ -1,6 +1,6 @@
-"""Find out what a store really does: `fapstore doctor`. Whatever it writes is below `_doctor/`, and removed.
+"""Test what a store guarantees: `fapstore doctor`. Test objects are below `_doctor/`, and are removed.
 
-A promise that is only documented is not believed: each key is created twice, by several writers at once.
+The create-only guarantee is tested, not assumed: keys are created twice, and by several writers at once.
 """
 
 import secrets
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from artifact_store.blobs import bucket_rules
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core import text
 from artifact_store.core.errors import ConflictError, FapError, StoreError
 from artifact_store.core.finding import Finding
 
@@ -22,18 +23,18 @@ _LARGE = 6 << 20  # an upload of two parts
 _SKEW = timedelta(minutes=5)  # S3 refuses requests from 15 minutes on
 _OLD = timedelta(days=1)
 _OVERWRITES = (
-    "don't promote here: two promotions at once could both succeed and one be lost; use a store that honours "
+    "don't promote here: one of two simultaneous promotions could be lost; use a store that supports "
     "If-None-Match (Amazon S3, SeaweedFS from 4.48, Ceph RGW)"
 )
 
 
 def examine(blobs: Blobs, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Look at the store and say, one by one, what is right and what is not; `now` is this machine's clock.
+    """Run all checks, one by one; `now` is this machine's clock.
 
-    Raises UnreachableError if it can't be reached. Nothing of an app is read or written.
+    Raises UnreachableError if there is no connection. Reads and writes no object of an app.
     """
     if not blobs.can_write:
-        yield Finding("writing", "note", "read-only, so nothing can be pushed or promoted through this URL")
+        yield Finding("writing", "note", "this URL is read-only: no pushes or promotions")
         return
     prefix = f"{PREFIX}{secrets.token_hex(8)}/"
     try:
@@ -41,8 +42,8 @@ def examine(blobs: Blobs, now: Callable[[], datetime]) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("access", "wrong", error.message, error.hint)
     finally:
-        gone = _clean(blobs, prefix)
-    yield gone
+        deleting = _clean(blobs, prefix)
+    yield deleting
     yield from _unfinished(blobs, now())
     yield from bucket_rules.findings(blobs.settings())
 
@@ -58,23 +59,23 @@ def _probes(blobs: Blobs, prefix: str, now: Callable[[], datetime]) -> Iterator[
     with tempfile.TemporaryFile() as large:
         large.truncate(_LARGE)
         yield _once("create-only, large", "uploads in parts", blobs, key, large)
-    listed = {blob.key: blob.modified for blob in blobs.listing(prefix)}
-    if key not in listed:
+    times = {blob.key: blob.modified for blob in blobs.listing(prefix)}
+    if key not in times:
         yield Finding(
             "listing", "wrong", "a new object is not listed", "use a store with consistent listings"
         )
         return
-    yield Finding("listing", "right", "a new object is listed at once")
-    yield _clock(listed[key], before, after)
+    yield Finding("listing", "right", "a new object is listed immediately")
+    yield _clock(times[key], before, after)
 
 
 def _once(check: str, what: str, blobs: Blobs, key: str, other: bytes | BinaryIO) -> Finding:
-    """Whether `key`, which holds b"first", stays so when something else is created there."""
+    """Check that `key`, whose content is b"first", does not change when it is created again."""
     with suppress(ConflictError):
         blobs.create(key, other)
-        return Finding(check, "wrong", f"{what} are overwritten", _OVERWRITES)
+        return Finding(check, "wrong", f"{what} can be overwritten", _OVERWRITES)
     if blobs.get(key) != b"first":
-        return Finding(check, "wrong", f"{what} are refused and overwritten all the same", _OVERWRITES)
+        return Finding(check, "wrong", f"{what} are overwritten although the write is refused", _OVERWRITES)
     return Finding(check, "right", f"{what} are never overwritten")
 
 
@@ -91,21 +92,23 @@ def _race(check: str, what: str, blobs: Blobs, key: str) -> Finding:
     with ThreadPoolExecutor(_WRITERS) as pool:
         winners = [body for body, won in zip(bodies, pool.map(wins, bodies), strict=True) if won]
     if winners != [blobs.get(key)]:
-        return Finding(check, "wrong", f"of {_WRITERS} writers at once {len(winners)} succeed", _OVERWRITES)
-    return Finding(check, "right", f"of {_WRITERS} writers at once one succeeds")
+        return Finding(
+            check, "wrong", f"of {_WRITERS} simultaneous writers, {len(winners)} succeed", _OVERWRITES
+        )
+    return Finding(check, "right", f"of {_WRITERS} simultaneous writers, one succeeds")
 
 
 def _clock(stored: datetime, before: datetime, after: datetime) -> Finding:
-    # the store may tell whole seconds
+    # the store may round times to seconds
     skew = max(before - stored - timedelta(seconds=1), stored - after, timedelta())
     if skew > _SKEW:
         return Finding(
             "clock",
             "wrong",
-            f"this machine's clock and the store's are {int(skew.total_seconds())} s apart",
-            "set this clock: timedatectl set-ntp true",
+            f"the clocks of this machine and the store differ by {int(skew.total_seconds())} s",
+            "set the clock: timedatectl set-ntp true",
         )
-    return Finding("clock", "right", "this machine's clock and the store's agree")
+    return Finding("clock", "right", "the clocks of this machine and the store agree")
 
 
 def _clean(blobs: Blobs, prefix: str) -> Finding:
@@ -116,25 +119,25 @@ def _clean(blobs: Blobs, prefix: str) -> Finding:
         return Finding(
             "deleting",
             "note",
-            f"nothing can be deleted ({error.message}), so the probes stay in {prefix}",
-            "right for CI and hosts; who runs `fapstore gc` needs s3:DeleteObject",
+            f"objects can't be deleted ({error.message}); test objects remain in {prefix}",
+            "fine for CI and hosts; `fapstore gc` needs s3:DeleteObject",
         )
-    return Finding("deleting", "right", "objects can be deleted; the probes are gone")
+    return Finding("deleting", "right", "objects can be deleted; test objects are removed")
 
 
 def _unfinished(blobs: Blobs, now: datetime) -> Iterator[Finding]:
     try:
-        old = [left for left in blobs.unfinished("") if left.started < now - _OLD]
+        old = [upload for upload in blobs.unfinished("") if upload.started < now - _OLD]
     except StoreError as error:
-        yield Finding("unfinished uploads", "note", f"can't be listed ({error.message})", error.hint)
+        yield Finding("unfinished uploads", "note", f"they can't be listed ({error.message})", error.hint)
         return
     if old:
-        size = sum(left.size for left in old)
+        size = sum(upload.size for upload in old)
         yield Finding(
             "unfinished uploads",
             "note",
-            f"{len(old)} from killed pushes, over a day old, take {size / 1e6:.1f} MB",
+            f"{len(old)} older than a day use {text.size(size)}",
             "fapstore gc APP",
         )
     else:
-        yield Finding("unfinished uploads", "right", "none is over a day old")
+        yield Finding("unfinished uploads", "right", "none older than a day")

@@ -1,4 +1,4 @@
-"""Bring bytes from a store into a file that nobody sees before they are known to be the right ones."""
+"""Download bytes into a file that appears only after its sha256 was checked."""
 
 import fcntl
 import hashlib
@@ -14,10 +14,10 @@ from artifact_store.core.errors import FapError, UsageError, VerificationError
 
 
 class _Hashing:
-    """The write side of a file, with the sha256 of what it holds."""
+    """A file to append to, with the sha256 and size of its content."""
 
     def __init__(self, file: BinaryIO) -> None:
-        """Begin with what the file holds already."""
+        """Start with the present content of the file."""
         self.sha256 = hashlib.sha256()
         self.size = 0
         self._file = file
@@ -34,19 +34,19 @@ class _Hashing:
 
 
 def download(blobs: Blobs, key: str, digest: str, target: Path) -> None:
-    """Write the bytes at `key` to `target`, if their sha256 is `digest` (hexadecimal).
+    """Download the bytes at `key`, whose sha256 must be `digest` (hexadecimal), to `target`.
 
-    They go to `.<name>.<digest>.part` beside it, which is renamed at the end. What it has of a download that
-    was cut or killed is not fetched again; of two downloads at once, one waits for the other. A `target` that
-    is there and has these bytes is left alone. Raises UsageError if it has others, VerificationError if
-    the store's bytes are wrong, FapError if the file can't be written.
+    They are written to `.<name>.<digest>.part` beside it, which is renamed at the end. A later call continues
+    an interrupted download. Of two downloads at the same time, one waits for the other. An existing `target`
+    with these bytes is not changed. Raises UsageError if it has other bytes, VerificationError if the store
+    has other bytes, and FapError if the file can't be written.
     """
     try:
         if target.exists():
             _check_same(target, digest)
             return
         part = target.with_name(f".{target.name}.{digest[:16]}.part")
-        with _held(part) as file:
+        with _locked(part) as file:
             if target.exists():
                 file.truncate(0)
                 _check_same(target, digest)
@@ -55,16 +55,16 @@ def download(blobs: Blobs, key: str, digest: str, target: Path) -> None:
                 part.rename(target)
     except OSError as error:
         raise FapError(
-            f"{target} can't be written: {error.strerror}", hint="choose another place with -o"
+            f"{target} can't be written: {error.strerror}", hint="choose another folder or file with -o"
         ) from error
 
 
 @contextmanager
-def _held(part: Path) -> Iterator[BinaryIO]:
-    """The file at `part`, open and locked; one that is empty at the end is removed."""
+def _locked(part: Path) -> Iterator[BinaryIO]:
+    """Open and lock the file at `part`; remove it at the end if it is empty."""
     file = part.open("a+b")
     fcntl.flock(file, fcntl.LOCK_EX)
-    while not _is_at(file, part):  # who held it has finished it
+    while not _is_at(file, part):  # the previous owner of the lock finished or removed it
         file.close()
         file = part.open("a+b")
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -85,29 +85,29 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def _fill(file: BinaryIO, blobs: Blobs, key: str, digest: str) -> None:
-    """Fetch what the file lacks; if it has other bytes then, empty it and fetch all, once."""
+    """Download the rest of the file. If the sha256 is wrong then, download everything again, once."""
     received = _Hashing(file)
-    begun = received.size
+    start = received.size
     try:
-        blobs.get_to(key, received, begun)
+        blobs.get_to(key, received, start)
         file.flush()
     except OSError:
-        file.truncate(0)  # the disk may be full of it
+        file.truncate(0)  # it may have filled the disk
         raise
     if received.sha256.hexdigest() == digest:
         os.fsync(file.fileno())
         return
     file.truncate(0)
-    if begun:
+    if start:
         _fill(file, blobs, key, digest)
         return
     raise VerificationError(
-        f"{blobs.name}: the bytes of {key} have sha256 {received.sha256.hexdigest()}",
-        hint="fetch again; if it stays so, pack and push a new version",
+        f"{blobs.name}: the bytes of {key} have the wrong sha256 {received.sha256.hexdigest()}",
+        hint="download it again; if that does not help, pack and push a new version",
     )
 
 
 def _check_same(target: Path, digest: str) -> None:
     with target.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise UsageError(f"{target} is there and has other bytes", hint="choose another name with -o")
+            raise UsageError(f"{target} exists with other content", hint="choose another name with -o")

@@ -1,6 +1,6 @@
-"""Blobs in a folder: written under a temporary name, fsynced, linked to their key if it is free.
+"""Blobs in a folder: written to a temporary file, fsynced, then hard-linked to their key.
 
-A hard link is made or refused in one step (link(2), EEXIST), over NFS too; a rename would overwrite.
+link(2) fails with EEXIST if the key exists, also over NFS; a rename would overwrite it.
 """
 
 import os
@@ -20,11 +20,11 @@ from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
-_NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+_MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class FolderBlobs:
-    """Blobs as files; a key is a path below `root`. Files are read-only, as nothing is overwritten."""
+    """Blobs as files below `root`; a key is a relative path. Files are read-only."""
 
     can_list = True
     can_write = True
@@ -54,7 +54,7 @@ class FolderBlobs:
         """See Blobs."""
         path = self._path(key)
         incoming = self._root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
-        taken = ConflictError(f"{key} is in {self.name} already")
+        taken = ConflictError(f"{key} already exists in {self.name}")
         with self._writing(key):
             if path.is_file():
                 raise taken
@@ -70,8 +70,8 @@ class FolderBlobs:
         """See Blobs."""
         try:
             with self._reading(key):
-                found = self._path(key).stat()
-                return found.st_size if stat.S_ISREG(found.st_mode) else None
+                status = self._path(key).stat()
+                return status.st_size if stat.S_ISREG(status.st_mode) else None
         except NotFoundError:
             return None
 
@@ -86,8 +86,8 @@ class FolderBlobs:
         """See Blobs."""
         for key in self.keys(prefix, after):
             with suppress(NotFoundError), self._reading(key):
-                found = self._path(key).stat()
-                yield Blob(key, found.st_size, _time(found))
+                status = self._path(key).stat()
+                yield Blob(key, status.st_size, _time(status))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""
@@ -97,9 +97,9 @@ class FolderBlobs:
                     yield name.removesuffix("/")
 
     def delete(self, key: str) -> None:
-        """See Blobs. Empty folders stay: a create that is under way may be about to use them."""
+        """See Blobs. Empty folders stay, because a running create may need them."""
         path = self._path(key)
-        with self._writing(key), suppress(*_NOT_THERE):
+        with self._writing(key), suppress(*_MISSING):
             path.unlink()
             _sync(path.parent)
 
@@ -110,9 +110,9 @@ class FolderBlobs:
         with self._reading(_INCOMING):
             for path in sorted(incoming.glob(f"{app or '*'}/*")):
                 with suppress(FileNotFoundError):
-                    found = path.stat()
+                    status = path.stat()
                     name = path.relative_to(self._root).as_posix()
-                    yield Unfinished(name, path.name, found.st_size, _time(found))
+                    yield Unfinished(name, path.name, status.st_size, _time(status))
 
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
@@ -125,13 +125,13 @@ class FolderBlobs:
             return StorageSettings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
 
     def link(self, key: str, expires: timedelta) -> Link:
-        """See Blobs. A file's URL doesn't end."""
+        """See Blobs. The URL of a file never expires."""
         return Link(self._path(key).as_uri())
 
     def _path(self, key: str) -> Path:
         parts = key.removesuffix("/").split("/")
         if key and any(not part or part.startswith(".") for part in parts):
-            raise StoreError(f"{key!r} can't be the name of a file in {self.name}")
+            raise StoreError(f"{key!r} is not a valid file name in {self.name}")
         return self._root.joinpath(*parts)
 
     def _walk(self, prefix: str) -> Iterator[str]:
@@ -142,13 +142,13 @@ class FolderBlobs:
                 yield prefix + name
 
     def _names(self, prefix: str) -> list[tuple[str, bool]]:
-        """The entries of a folder in the order of their keys, so folders sort by their name and `/`."""
+        """The entries of a folder, sorted as their keys: folders by their name and `/`."""
         try:
             with os.scandir(self._path(prefix)) as entries:
-                found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+                names = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
         except FileNotFoundError:
             return []
-        return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in found)
+        return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in names)
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[None]:
@@ -164,8 +164,8 @@ class FolderBlobs:
     def _reading(self, key: str) -> Iterator[None]:
         try:
             yield
-        except _NOT_THERE:
-            raise NotFoundError(f"{key} is not in {self.name}") from None
+        except _MISSING:
+            raise NotFoundError(f"{key} does not exist in {self.name}") from None
         except OSError as error:
             raise StoreError(
                 f"{self.name}: {key} can't be read: {error.strerror}",
@@ -180,8 +180,8 @@ def _write(path: Path, content: Iterator[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _time(found: os.stat_result) -> datetime:
-    return datetime.fromtimestamp(found.st_mtime, UTC)
+def _time(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, UTC)
 
 
 def _link(source: Path, target: Path, taken: ConflictError) -> None:
@@ -193,7 +193,7 @@ def _link(source: Path, target: Path, taken: ConflictError) -> None:
 
 
 def _make_folder(path: Path) -> None:
-    """Make `path` and what is missing above it; a crash afterwards loses none of them."""
+    """Make `path` and its missing parents, durably: they survive a crash of the machine."""
     if path.is_dir():
         return
     _make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""Blobs in memory: the simplest thing that behaves; for tests of what stands on top."""
+"""Blobs in memory, for tests of everything that uses blobs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from artifact_store.core.errors import ConflictError, NotFoundError
 
 
 class MemoryBlobs:
-    """Blobs of one process."""
+    """Blobs in the memory of one process."""
 
     name = "memory"
     can_list = True
@@ -28,7 +28,7 @@ class MemoryBlobs:
         try:
             return self._blobs[key]
         except KeyError:
-            raise NotFoundError(f"{key} is not in {self.name}") from None
+            raise NotFoundError(f"{key} does not exist in {self.name}") from None
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""
@@ -39,7 +39,7 @@ class MemoryBlobs:
         content = b"".join(checked(pieces(body), sha256, key))
         with self._lock:
             if key in self._blobs:
-                raise ConflictError(f"{key} is in {self.name} already")
+                raise ConflictError(f"{key} already exists in {self.name}")
             self._blobs[key] = content
             self._modified[key] = datetime.now(UTC)
 
@@ -67,7 +67,7 @@ class MemoryBlobs:
             self._blobs.pop(key, None)
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """See Blobs. In memory nothing is left unfinished."""
+        """See Blobs. In memory nothing is unfinished."""
         yield from ()
 
     def abort(self, unfinished: Unfinished) -> None:

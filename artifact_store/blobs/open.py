@@ -1,4 +1,4 @@
-"""From a store's URL to the place that keeps its bytes."""
+"""Open the storage behind a store's URL."""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,12 +10,12 @@ _HINT = "use s3://bucket/prefix, file:///dir, ./dir or https://host/path, in --s
 
 
 def open_blobs(url: str) -> Blobs:
-    """The place `url` names: `s3://bucket/prefix`, `file:///dir`, a plain path, `https://` (read-only).
+    """Open the storage at `s3://bucket/prefix`, `file:///dir`, a path, or `https://host/path` (read-only).
 
-    Connects to nothing yet. Raises UsageError for other URLs and for URLs with a password or a query.
+    Does not connect yet. Raises UsageError for other URLs and for URLs with a password or a query.
     """
     if not url:
-        raise UsageError("no store is named", hint=_HINT)
+        raise UsageError("no store is given", hint=_HINT)
     if url.startswith(("/", "./", "../")):
         from artifact_store.blobs.folder import FolderBlobs
 
@@ -24,16 +24,17 @@ def open_blobs(url: str) -> Blobs:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
-        raise UsageError(f"the store's URL can't be read: {error}", hint=_HINT) from error
+        raise UsageError(f"the store's URL is not valid: {error}", hint=_HINT) from error
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError(
-            f"a store's URL has no user, password or query: {parts.scheme}://{host or ''}{parts.path}",
+            f"a store's URL can't have a user, password or query: {parts.scheme}://{host or ''}{parts.path}",
             hint="credentials for S3 come from the usual AWS variables and files",
         )
     if parts.scheme == "file":
         if host not in (None, "localhost"):
             raise UsageError(
-                f"{url}: a folder's URL has three slashes", hint=f"did you mean file:///{host}{parts.path}?"
+                f"{url}: the URL of a folder needs three slashes",
+                hint=f"did you mean file:///{host}{parts.path}?",
             )
         from artifact_store.blobs.folder import FolderBlobs
 
@@ -50,4 +51,4 @@ def open_blobs(url: str) -> Blobs:
         from artifact_store.blobs.web import WebBlobs
 
         return WebBlobs(url.rstrip("/"))
-    raise UsageError(f"{url!r} names no kind of store", hint=_HINT)
+    raise UsageError(f"{url!r} is not a valid store URL", hint=_HINT)

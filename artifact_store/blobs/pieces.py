@@ -1,4 +1,4 @@
-"""Bytes on their way: read piece by piece, hashed as they go by, and read on where a connection broke."""
+"""Read bytes in pieces: with a checksum, and continuing after broken connections."""
 
 import hashlib
 import time
@@ -11,13 +11,13 @@ _CUTS = 5
 
 
 class CutError(UnreachableError):
-    """The connection ended before the bytes did."""
+    """The connection ended before all bytes were received."""
 
 
 def resumed(read: Callable[[int], Iterator[bytes]], start: int = 0) -> Iterator[bytes]:
-    """The pieces that `read(start)` gives; where it raises CutError, on from there.
+    """The pieces that `read(start)` yields; after a CutError it reads on from the last byte.
 
-    Raises CutError if it happens five times without a byte in between.
+    Raises CutError if that happens five times without a byte in between.
     """
     cuts = 0
     while True:
@@ -36,7 +36,7 @@ def resumed(read: Callable[[int], Iterator[bytes]], start: int = 0) -> Iterator[
 
 
 def pieces(body: bytes | BinaryIO, length: int = 1 << 20) -> Iterator[bytes]:
-    """`body`, or the whole of an open seekable file, in pieces of `length` bytes, the last one shorter."""
+    """The content of `body` in pieces of `length` bytes, the last one shorter; bytes are one piece."""
     if isinstance(body, bytes):
         yield body
         return
@@ -45,15 +45,15 @@ def pieces(body: bytes | BinaryIO, length: int = 1 << 20) -> Iterator[bytes]:
         yield piece
 
 
-def checked(passing: Iterable[bytes], sha256: str, key: str) -> Iterator[bytes]:
-    """Pass bytes on, then raise VerificationError if `sha256` (hexadecimal, or empty) is not theirs."""
+def checked(source: Iterable[bytes], sha256: str, key: str) -> Iterator[bytes]:
+    """Pass pieces on, then raise VerificationError if their sha256 is not `sha256` (empty: not checked)."""
     digest = hashlib.sha256()
-    for piece in passing:
+    for piece in source:
         if sha256:
             digest.update(piece)
         yield piece
     if sha256 and digest.hexdigest() != sha256:
         raise VerificationError(
-            f"{key}: the file was changed while it was stored",
-            hint="let nothing write to it, and run it again",
+            f"{key}: the file changed while it was stored",
+            hint="make sure nothing writes to the file, then run it again",
         )

@@ -1,8 +1,8 @@
-"""What a store needs of the place that keeps its bytes: small and create-only.
+"""The storage of a store: a small, create-only interface.
 
-Keys are relative paths with `/`; no part of one is empty or starts with a dot. Nothing is overwritten:
-of any number of `create` on one key, at the same time or not, one succeeds. Listings are sorted within a
-folder only: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (`a/1` before `a-b/1`).
+Keys are relative paths with `/`; no part is empty or starts with a dot. Nothing is ever overwritten: of any
+number of `create` calls on one key, at the same time or not, exactly one succeeds. Listings are sorted only
+within a folder: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (`a/1` before `a-b/1`).
 """
 
 from collections.abc import Iterator
@@ -16,53 +16,53 @@ from artifact_store.core.errors import ConflictError
 
 @dataclass(frozen=True)
 class Blob:
-    """What a listing tells of the bytes at a key."""
+    """An item of a listing."""
 
     key: str
     size: int
     """In bytes."""
     modified: datetime
-    """When they were put there, in UTC, by the place's own clock."""
+    """When it was created, in UTC, by the storage's own clock."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A `create` that has not ended: under way now, or killed. Its bytes take room; nobody sees them."""
+    """A `create` that has not ended: still running, or killed. Its bytes take space, but are not visible."""
 
     key: str
-    """Where the bytes would have gone; in a folder, the name of the temporary file."""
+    """The key it would create; in a folder, the name of the temporary file."""
     upload: str
-    """Tells it from others of the same key, for `abort`."""
+    """The id of the upload, for `abort`; several uploads may have the same key."""
     size: int
     """In bytes, so far."""
     started: datetime
-    """In UTC, by the place's own clock."""
+    """In UTC, by the storage's own clock."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A URL to download from without more credentials; if it ends, it is a secret until then."""
+    """A URL for downloading without credentials. If it expires, it is a secret until then."""
 
     url: str
     until: datetime | None = None
-    """When it ends, in UTC, as far as is known; None if it doesn't."""
+    """When it expires, in UTC; None if it never does."""
     session: bool = False
-    """Signed with credentials of a session that may end before `until`, nobody here knows when."""
+    """Whether the credentials of a session signed it: it ends with that session, maybe before `until`."""
 
 
 class Sink(Protocol):
-    """Where downloaded bytes go: a file, say."""
+    """A target for downloaded bytes, such as a file."""
 
     def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
+        """Write all of `data`."""
 
 
 class Blobs(Protocol):
-    """Every method may raise UnreachableError (no connection) or StoreError (refused, broken, full)."""
+    """The storage. Every method may raise UnreachableError (no connection) or StoreError (refused, full)."""
 
     @property
     def name(self) -> str:
-        """The URL of the place, for people; holds no secret."""
+        """The URL of the storage, for people. Contains no secret."""
 
     @property
     def can_list(self) -> bool:
@@ -73,55 +73,56 @@ class Blobs(Protocol):
         """Whether `create`, `delete` and `abort` work; if not, they raise StoreError."""
 
     def get(self, key: str) -> bytes:
-        """The bytes at `key`; raise NotFoundError if there are none."""
+        """The bytes at `key`. Raises NotFoundError if there are none."""
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
-        """Write the bytes at `key`, from offset `start` on, to `file`; raise NotFoundError if there are none.
+        """Write the bytes at `key`, from offset `start` on, to `file`; NotFoundError if there are none.
 
-        Nothing is behind the end. Where a connection breaks, it goes on from there with a new request.
+        Writes nothing if `start` is at or behind the end. After a broken connection it continues with a new
+        request.
         """
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
-        """Put the bytes, or the whole of an open seekable file, at `key`: wholly, durably, or not at all.
+        """Store bytes, or the content of a seekable file, at `key`: completely and durably, or not at all.
 
-        Raises ConflictError if the key is taken, maybe by an earlier try of this very call whose reply
-        was lost: who cares reads back. Raises VerificationError, and stores nothing, if `sha256`
-        (hexadecimal) is given and is not that of the bytes that were read.
+        Raises ConflictError if the key exists, maybe from an earlier attempt of the same call whose reply was
+        lost; read the key to find out. Raises VerificationError, and stores nothing, if `sha256`
+        (hexadecimal) is given and does not match the bytes.
         """
 
     def size(self, key: str) -> int | None:
-        """How many bytes are at `key`; None if the key is not there."""
+        """The number of bytes at `key`; None if the key does not exist."""
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """All keys that start with `prefix`, which ends in `/`.
 
-        With `after`, a key right in that folder, only the folder's keys that sort behind it, as bytes sort.
+        With `after`, a key directly in that folder, only the folder's keys that sort after it, as bytes.
         """
 
     def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
-        """As `keys`, with what is told of each key."""
+        """As `keys`, with the size and time of each key."""
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """The names (first parts) below `prefix` (empty, or ends in `/`) that have keys below them."""
+        """The names of the folders directly below `prefix` (empty, or ends in `/`) that contain keys."""
 
     def delete(self, key: str) -> None:
-        """Remove the bytes at `key`, if there are any; a place that keeps old versions may keep them."""
+        """Delete `key` if it exists. A storage with versioning may keep the old version."""
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """Creates of keys that start with `prefix` (`<app>/`, or empty for all) that have not ended."""
+        """The unfinished creates of keys that start with `prefix` (`<app>/`, or empty for all)."""
 
     def abort(self, unfinished: Unfinished) -> None:
-        """Remove what an unfinished create left; one that ended meanwhile is no error and loses nothing."""
+        """Remove the bytes of an unfinished create. If it finished meanwhile, nothing happens."""
 
     def settings(self) -> StorageSettings:
-        """How the place is set up, as far as its credentials may know; looks at no key of an app."""
+        """The settings of the storage, as far as the credentials may read them. Reads no key of an app."""
 
     def link(self, key: str, expires: timedelta) -> Link:
-        """A way to download `key` without more credentials, for `expires` if it ends at all."""
+        """A URL for downloading `key` without credentials; it works for `expires`, or forever."""
 
 
 def keep(blobs: Blobs, key: str, body: bytes) -> None:
-    """Create; the same bytes there already are no error, others are (ConflictError)."""
+    """Create `key`, or do nothing if it has the same bytes. Raises ConflictError if it has other bytes."""
     try:
         blobs.create(key, body)
     except ConflictError:

@@ -1,4 +1,4 @@
-"""Blobs behind a web server, read-only: what a folder or bucket looks like from outside, by HTTP GET."""
+"""Blobs on a web server, read-only: a folder or bucket behind an HTTP server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
 
 _TIMEOUT = httpx.Timeout(30, connect=10)
-# a server that compressed the bytes once more would change their digest
+# a server that compresses the bytes again would change their digest
 _HEADERS = {"Accept-Encoding": "identity"}
 
 
 class WebBlobs:
-    """Blobs at `https://host/path/<key>`. A 404 is "not there"; a 403 is an error, never "not there"."""
+    """Blobs at `https://host/path/<key>`. A 404 means that a key does not exist; a 403 is an error."""
 
     can_list = False
     can_write = False
@@ -34,7 +34,7 @@ class WebBlobs:
         return b"".join(resumed(partial(self._read, key)))
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
-        """See Blobs. Every request is for the store's own URL: a presigned one it leads to may expire."""
+        """See Blobs. Each request uses the store's own URL, since a presigned redirect may expire."""
         for piece in resumed(partial(self._read, key), start):
             file.write(piece)
 
@@ -51,15 +51,15 @@ class WebBlobs:
             return None
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
-        """A web server lists nothing: raises StoreError."""
+        """A web server can't be listed: raises StoreError."""
         raise self._no_list()
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """A web server lists nothing: raises StoreError."""
+        """A web server can't be listed: raises StoreError."""
         raise self._no_list()
 
     def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
-        """A web server lists nothing: raises StoreError."""
+        """A web server can't be listed: raises StoreError."""
         raise self._no_list()
 
     def delete(self, key: str) -> None:
@@ -67,7 +67,7 @@ class WebBlobs:
         raise self._no_write()
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """A web server lists nothing: raises StoreError."""
+        """A web server can't be listed: raises StoreError."""
         raise self._no_list()
 
     def abort(self, unfinished: Unfinished) -> None:
@@ -75,42 +75,40 @@ class WebBlobs:
         raise self._no_write()
 
     def settings(self) -> StorageSettings:
-        """See Blobs. A web server tells nothing."""
+        """See Blobs. The settings of a web server are unknown."""
         return StorageSettings()
 
     def link(self, key: str, expires: timedelta) -> Link:
-        """See Blobs. It doesn't end."""
+        """See Blobs. The URL never expires."""
         return Link(self._url(key))
 
     def _url(self, key: str) -> str:
         return f"{self.name}/{quote(key)}"
 
     def _read(self, key: str, start: int) -> Iterator[bytes]:
-        """The bytes from offset `start` on; raise CutError if the connection ends among them."""
+        """The bytes from offset `start` on. Raises CutError if the connection breaks."""
         with self._response("GET", key, start) as response:
             if response.status_code == 416:
                 return
-            # a server that knows no ranges begins at the start
-            unwanted = start if response.status_code == 200 else 0
+            # a server without range support sends everything
+            skip = start if response.status_code == 200 else 0
             try:
                 for piece in response.iter_raw():
-                    if len(piece) > unwanted:
-                        yield piece[unwanted:]
-                    unwanted = max(0, unwanted - len(piece))
+                    if len(piece) > skip:
+                        yield piece[skip:]
+                    skip = max(0, skip - len(piece))
             except httpx.TransportError as error:
                 raise CutError(
                     f"{response.url.host}: {error}", hint="check the network, then run it again"
                 ) from error
 
     def _no_write(self) -> StoreError:
-        return StoreError(
-            f"{self.name} is read-only", hint="use the s3:// or file:// store behind it to change anything"
-        )
+        return StoreError(f"{self.name} is read-only", hint="to change it, use its s3:// or file:// URL")
 
     def _no_list(self) -> StoreError:
         return StoreError(
             f"{self.name} can't be listed",
-            hint="name the version, or use the s3:// or file:// store behind it",
+            hint="give a version, or use its s3:// or file:// URL",
         )
 
     @contextmanager
@@ -126,16 +124,18 @@ class WebBlobs:
                 f"{url}: {error}", hint="check the network and the host's name, then run it again"
             ) from error
         except httpx.HTTPError as error:
-            raise StoreError(f"{url}: {error}", hint="is this the URL of a store?") from error
+            raise StoreError(f"{url}: {error}", hint="check that this is the URL of a store") from error
 
     def _check(self, response: httpx.Response, url: str) -> None:
         status = response.status_code
         if status in (404, 410):
-            raise NotFoundError(f"{url} is not there", hint="check the store's URL")
+            raise NotFoundError(f"{url} does not exist", hint="check the store's URL")
         if status in (401, 403):
             raise StoreError(
-                f"{url}: the server answers {status}, which may hide a missing file",
-                hint="make it readable; on S3 allow s3:ListBucket too: then a missing file is a 404",
+                f"{url}: the server responds with {status}, maybe because the file is missing",
+                hint="make it readable; on S3 also allow s3:ListBucket, then a missing file is a 404",
             )
         if not response.is_success and status != 416:
-            raise StoreError(f"{url}: the server answers {status} {response.reason_phrase}", hint="try again")
+            raise StoreError(
+                f"{url}: the server responds with {status} {response.reason_phrase}", hint="try again"
+            )

@@ -1,6 +1,6 @@
-"""`fapstore`: put artifacts in a store, find them, promote them. stdout is data, stderr is talk.
+"""The command `fapstore`. Results go to stdout, messages to stderr.
 
-Each group of commands is a module here; it adds them to `group.fapstore`.
+Each module adds its commands to `group.fapstore`.
 """
 
 import shlex
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import click
 
-from artifact_store.cli import artifacts, signatures, stages, upkeep
+from artifact_store.cli import artifacts, maintenance, signatures, stages
 from artifact_store.cli.group import fapstore, say
 from artifact_store.core.errors import FapError
 
-__all__ = ["artifacts", "fapstore", "main", "signatures", "stages", "upkeep"]
+__all__ = ["artifacts", "fapstore", "main", "maintenance", "signatures", "stages"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `fapstore`; print errors with what to type next, and exit with their code."""
+    """Run `fapstore`; print an error with its hint, and exit with its code."""
     try:
         sys.exit(fapstore.main(arguments, prog_name="fapstore", standalone_mode=False))
     except FapError as error:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _command(arguments: Sequence[str]) -> str:
-    """`fapstore` as it can be typed in a hint: with the store and the rules that options name."""
+    """The start of a command in a hint: `fapstore`, with the store and the rules that options name."""
     command = ["fapstore"]
     words = iter(arguments)
     for word in words:

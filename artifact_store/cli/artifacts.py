@@ -1,4 +1,4 @@
-"""Versions: put them into a store, find them, get them out."""
+"""Commands for versions: push, list, show, fetch, url."""
 
 import shlex
 from datetime import timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifact_store.cli.group import Opener, duration, fapstore, json_option, now, say, tell
+from artifact_store.cli.group import Opener, duration, emit, fapstore, json_option, now, say
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
 from artifact_store.core.hints import Hint
@@ -19,12 +19,15 @@ from artifact_store.views import wording
 @click.argument("artifact", type=click.Path(path_type=Path))
 @json_option
 @click.pass_obj
-def push(opened: Opener, artifact: Path, as_json: bool) -> None:
-    """Store an artifact under the version its manifest names."""
+def push(opener: Opener, artifact: Path, as_json: bool) -> None:
+    """Store an artifact.
+
+    The app and version are those in its manifest. Pushing the same bytes again changes nothing.
+    """
     with open_upload(artifact) as upload:  # the file is read while the store is opened
-        record = opened().artifacts.publish(upload, Actor.current())
+        record = opener().artifacts.publish(upload, Actor.current())
     say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
-    tell(record, as_json, f"{record.app} {record.version} {record.digest}")
+    emit(record, as_json, f"{record.app} {record.version} {record.digest}")
 
 
 @fapstore.command("list")
@@ -32,33 +35,30 @@ def push(opened: Opener, artifact: Path, as_json: bool) -> None:
 @click.option(
     "-n",
     "--last",
+    metavar="N",
     type=click.IntRange(min=1),
-    help="List so many versions, the last ones.  [default: 50, or all with --json]",
+    help="Show only the last N versions.  [default: 50, or all with --json]",
 )
-@click.option("--all", "every", is_flag=True, help="List all versions.")
+@click.option("--all", "every", is_flag=True, help="Show all versions.")
 @json_option
 @click.pass_obj
-def list_(opened: Opener, app: str | None, last: int | None, every: bool, as_json: bool) -> None:
-    """List the last versions of an app, or the apps."""
-    store = opened()
+def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_json: bool) -> None:
+    """List the versions of an app, or all apps."""
+    store = opener()
     if app is None:
         apps = store.artifacts.apps()
-        tell(apps, as_json, *apps)
+        emit(apps, as_json, *apps)
         if not apps:
-            say(f"{store.name} holds no app yet")
+            say(f"{store.name} contains no apps yet")
         return
-    shown = None if every or (as_json and last is None) else last or 50
-    records = store.artifacts.list(app, shown and shown + 1)
-    if shown and len(records) > shown:
+    limit = None if every or (as_json and last is None) else last or 50
+    records = store.artifacts.list(app, limit and limit + 1)
+    if limit and len(records) > limit:
         records = records[1:]
-        say("there are older ones: --all")
+        say("older versions are not shown; --all shows them")
     if not records:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
-    tell(
-        records,
-        as_json,
-        *(wording.version(record, now()) for record in records),
-    )
+        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
+    emit(records, as_json, *(wording.version(record, now()) for record in records))
 
 
 @fapstore.command()
@@ -66,23 +66,32 @@ def list_(opened: Opener, app: str | None, last: int | None, every: bool, as_jso
 @click.argument("version")
 @json_option
 @click.pass_obj
-def show(opened: Opener, app: str, version: str, as_json: bool) -> None:
-    """Show what is known of a version."""
-    record = opened().artifacts.get(app, version)
+def show(opener: Opener, app: str, version: str, as_json: bool) -> None:
+    """Show details of a version."""
+    record = opener().artifacts.get(app, version)
     fields = msgspec.to_builtins(record)
-    tell(record, as_json, *(f"{name:<10} {value}" for name, value in fields.items() if value))
+    emit(record, as_json, *(f"{name:<10} {value}" for name, value in fields.items() if value))
 
 
 @fapstore.command()
 @click.argument("app")
 @click.argument("version")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path(), help="A file or a folder.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="File or folder to write to.  [default: this folder]",
+)
 @json_option
 @click.pass_obj
-def fetch(opened: Opener, app: str, version: str, output: Path, as_json: bool) -> None:
-    """Download a version; the file appears once its sha256 is right."""
-    path = opened().artifacts.fetch(app, version, output)
-    tell({"path": str(path)}, as_json, str(path))
+def fetch(opener: Opener, app: str, version: str, output: Path, as_json: bool) -> None:
+    """Download a version.
+
+    The file appears only after its sha256 was checked.
+    """
+    path = opener().artifacts.fetch(app, version, output)
+    emit({"path": str(path)}, as_json, str(path))
 
 
 @fapstore.command()
@@ -94,22 +103,25 @@ def fetch(opened: Opener, app: str, version: str, output: Path, as_json: bool) -
     callback=duration,
     default="1h",
     show_default=True,
-    help="How long S3 honours it.",
+    help="How long a presigned URL works, at most 7d.",
 )
-@click.option("--faprelease", "as_command", is_flag=True, help="Print the command that releases it.")
+@click.option(
+    "--faprelease", "as_command", is_flag=True, help="Print a faprelease command with the URL instead."
+)
 @json_option
 @click.pass_obj
-def url(opened: Opener, app: str, version: str, expires: timedelta, as_command: bool, as_json: bool) -> None:
-    """Print a URL to download a version from; on S3 it is presigned, so a secret.
+def url(opener: Opener, app: str, version: str, expires: timedelta, as_command: bool, as_json: bool) -> None:
+    """Print a download URL of a version.
 
-    When it ends is told on stderr: a URL signed with a session's credentials ends with the session.
+    On S3 the URL is presigned: anyone who has it can download, so treat it as a secret. The expiry time is
+    printed to stderr. A URL signed with the credentials of a session ends with that session.
     """
-    store = opened()
+    store = opener()
     link = store.artifacts.link(app, version, expires)
     digest = store.artifacts.get(app, version).digest
     command = f"faprelease --curl-url {shlex.quote(link.url)} --curl-sha256 {digest}"
     say(wording.until(link, now()))
     if as_command:
         say("add the stage and the role: … production web")
-    told = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
-    tell({**told, "faprelease": command}, as_json, command if as_command else link.url)
+    facts = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
+    emit({**facts, "faprelease": command}, as_json, command if as_command else link.url)

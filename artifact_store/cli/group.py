@@ -1,4 +1,4 @@
-"""The group of fapstore's commands: its options, how its store is opened, and how it talks."""
+"""The command group of fapstore: its global options, how the store is opened, and how results are printed."""
 
 import re
 from dataclasses import dataclass
@@ -16,24 +16,33 @@ from artifact_store.trust.rules import Trust
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-reason_option = click.option(
-    "--reason", default="", help="Override the app's rules for this reason; both are recorded."
+override_option = click.option(
+    "--override",
+    metavar="REASON",
+    default="",
+    help="Override the app's rules. The reason is recorded in the history.",
 )
 key_option = click.option(
     "--key",
     type=click.Path(path_type=Path),
     envvar="FAP_SIGNING_KEY",
     show_envvar=True,
-    help="Sign with this ssh key, or with the one in ssh-agent whose .pub this is.",
+    help="SSH key to sign with: a private key, or the .pub of a key in ssh-agent.",
 )
-why_option = click.option("--why", default="", help="What for; told in the history.")
+why_option = click.option("--why", metavar="TEXT", default="", help="Reason, recorded in the history.")
+repository_option = click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="Git clone that contains the commits.  [default: this folder]",
+)
 
 
 def duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    """An option's `30m`, `1h` or `7d`."""
+    """Parse an option's `30m`, `1h` or `7d`."""
     match = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
     if not match:
-        raise click.BadParameter(f"{value!r} is no duration: write 30m, 1h or 7d")
+        raise click.BadParameter(f"{value!r} is not a duration: write 30m, 1h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -45,40 +54,46 @@ def duration(context: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="URL",
     default="",
     show_envvar=True,
-    help="s3://bucket/prefix, file:///dir, or https://host/path to read.",
+    help="s3://bucket/prefix, file:///dir, or a read-only https://host/path.",
 )
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The app's rules.  [default: ./fapstore.toml, or [tool.fapstore] of ./pyproject.toml]",
+    help="File with the app's rules.  [default: ./fapstore.toml, or [tool.fapstore] in ./pyproject.toml]",
 )
 @click.option(
     "--signers",
     type=click.Path(path_type=Path),
-    help="Demand signatures by the keys of this allowed-signers file.  [default: as the rules say]",
+    help="Require signatures by keys of this allowed-signers file.  [default: as the rules say]",
 )
 @click.option(
     "--unsafe-store",
     "unsafe",
     is_flag=True,
-    help="Change stages even in a store that overwrites what is there; see `fapstore doctor`.",
+    help="Change stages even in a store that allows overwriting; see `fapstore doctor`.",
 )
 @click.version_option(package_name="fapkit", prog_name="fapstore")
 @click.pass_context
 def fapstore(
     context: click.Context, url: str, config: Path | None, signers: Path | None, unsafe: bool
 ) -> None:
-    """Immutable artifacts, and the logs of the stages that run them.
+    """Store immutable artifacts and promote them from stage to stage.
 
-    Exit codes: 0 done, 1 failed and nothing changed, 2 usage or configuration, 6 bytes or signatures are
-    not what they should be, 7 can't connect, 130 interrupted.
+    \b
+    Exit codes:
+      0    done
+      1    failed; nothing was changed
+      2    usage or configuration error
+      6    bytes or signatures are not as expected
+      7    no connection
+      130  interrupted
     """
     context.obj = Opener(url, config, signers, unsafe)
 
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens the store of this command line; the files it names are read then."""
+    """Opens the store that the command line names, with the rules and signers it names."""
 
     url: str
     config: Path | None
@@ -86,26 +101,26 @@ class Opener:
     unsafe: bool
 
     def __call__(self, key: Path | None = None) -> Store:
-        """The store, with a key to sign with."""
+        """Open the store; `key` signs what is written."""
         return open_store(self.url, self.trust(key), unsafe=self.unsafe)
 
     def trust(self, key: Path | None = None) -> Trust:
-        """The rules that are in force here."""
+        """Load the rules in force."""
         return rules.load(Path(), self.config, self.signers, key)
 
 
 def now() -> datetime:
-    """The time by which ages are told."""
+    """The current time in UTC, from which ages are computed."""
     return datetime.now(UTC)
 
 
 def say(message: str) -> None:
-    """Talk to people, on stderr."""
+    """Print a message for people to stderr."""
     click.echo(text.printable(message), err=True)
 
 
-def tell(value: object, as_json: bool, *lines: str) -> None:
-    """Print data on stdout: `value` as JSON, or `lines`."""
+def emit(value: object, as_json: bool, *lines: str) -> None:
+    """Print a result to stdout: `value` as JSON, or `lines`."""
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
         return

@@ -1,10 +1,10 @@
-"""Signatures: make them, and check everything that is stored."""
+"""Commands for signatures: sign, approve, verify."""
 
 from pathlib import Path
 
 import click
 
-from artifact_store.cli.group import Opener, fapstore, json_option, key_option, tell, why_option
+from artifact_store.cli.group import Opener, emit, fapstore, json_option, key_option, why_option
 from artifact_store.core import text
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import UsageError, VerificationError
@@ -16,15 +16,19 @@ from artifact_store.trust.signatures import SignedStatement
 @click.argument("app")
 @click.argument("version")
 @click.option(
-    "--sha256", "digest", default="", help="Refuse to sign other bytes than these, which you packed."
+    "--sha256",
+    "digest",
+    metavar="SHA256",
+    default="",
+    help="The sha256 of the artifact you packed; refuse to sign anything else.",
 )
 @key_option
 @json_option
 @click.pass_obj
-def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
-    """Sign a version: that it is these bytes."""
-    signed = opened(key).artifacts.sign(app, version, Actor.current(), digest)
-    tell(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
+def sign(opener: Opener, app: str, version: str, digest: str, key: Path | None, as_json: bool) -> None:
+    """Sign the bytes of a version."""
+    signed = opener(key).artifacts.sign(app, version, Actor.current(), digest)
+    emit(signed, as_json, f"signed {app} {version} {signed.statement.digest}{_by(signed)}")
 
 
 @fapstore.command()
@@ -36,43 +40,48 @@ def sign(opened: Opener, app: str, version: str, digest: str, key: Path | None, 
 @json_option
 @click.pass_obj
 def approve(
-    opened: Opener, app: str, version: str, stage: str, why: str, key: Path | None, as_json: bool
+    opener: Opener, app: str, version: str, stage: str, why: str, key: Path | None, as_json: bool
 ) -> None:
-    """Sign that a version may go to a stage."""
-    signed = opened(key).stages.approve(app, version, stage, Actor.current(), why)
-    tell(signed, as_json, f"approved {app} {version} for {stage}{_by(signed)}")
+    """Approve a version for a stage.
+
+    An approval is a signature that allows this version on this stage. The app's rules say how many a stage
+    needs.
+    """
+    signed = opener(key).stages.approve(app, version, stage, Actor.current(), why)
+    emit(signed, as_json, f"approved {app} {version} for {stage}{_by(signed)}")
 
 
 @fapstore.command()
 @click.argument("app")
 @click.argument("version", required=False)
-@click.option(
-    "--all", "every", is_flag=True, help="Read every version again, not only those that stages run."
-)
+@click.option("--all", "every", is_flag=True, help="Check every version, not only those on a stage.")
 @json_option
 @click.pass_obj
-def verify(opened: Opener, app: str, version: str | None, every: bool, as_json: bool) -> None:
-    """Check what is stored, and who signed it.
+def verify(opener: Opener, app: str, version: str | None, every: bool, as_json: bool) -> None:
+    """Check stored bytes, logs and signatures.
 
-    Reads again the stages' logs, the release records, and all bytes of the versions that stages run; or of
-    VERSION alone. Exits with 6 if anything is not what it says it is.
+    Reads the logs of all stages, the release records, and all bytes of the versions that are on a stage. With
+    VERSION, reads only that version. Exits 6 and lists the problems if anything does not match.
     """
     from artifact_store.views import audit
 
     if version and every:
-        raise UsageError("a version, or --all?", hint=Hint("{fapstore} verify {app} --all", app=app))
+        raise UsageError(
+            "give a version or --all, not both", hint=Hint("{fapstore} verify {app} --all", app=app)
+        )
     checks = []
-    for check in audit.everything(opened(), opened.trust(), app, version, every=every):
+    for check in audit.everything(opener(), opener.trust(), app, version, every=every):
         checks.append(check)
         if not as_json:
             for line in audit.lines(check):
                 click.echo(text.printable(line))
     if as_json:
-        tell(checks, as_json)
-    bad = sum(bool(check.problems) for check in checks)
-    if bad:
+        emit(checks, as_json)
+    failed = sum(bool(check.problems) for check in checks)
+    if failed:
         raise VerificationError(
-            f"{bad} of {len(checks)} checks failed", hint=f"find out who can write to the store: {opened.url}"
+            f"{failed} of {len(checks)} checks failed",
+            hint=f"find out who can write to the store: {opener.url}",
         )
 
 

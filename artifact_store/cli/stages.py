@@ -1,4 +1,4 @@
-"""Stages: change what they should run, and tell what they ran."""
+"""Commands for stages: promote, rollback, freeze, unfreeze, stages, history, diff, board."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,14 @@ import msgspec
 
 from artifact_store.cli.group import (
     Opener,
+    emit,
     fapstore,
     json_option,
     key_option,
     now,
-    reason_option,
+    override_option,
+    repository_option,
     say,
-    tell,
     why_option,
 )
 from artifact_store.core.actor import Actor
@@ -30,45 +31,46 @@ from artifact_store.views import wording
 @click.argument("app")
 @click.argument("version", required=False)
 @click.argument("stage", required=False)
-@click.option("--from", "source", metavar="STAGE", help="Promote what this stage runs …")
-@click.option("--to", "target", metavar="STAGE", help="… to this one.")
+@click.option("--from", "source", metavar="STAGE", help="Promote the version that this stage has.")
+@click.option("--to", "target", metavar="STAGE", help="The stage to promote it to.")
 @why_option
-@reason_option
+@override_option
 @key_option
 @json_option
 @click.pass_obj
 def promote(
-    opened: Opener,
+    opener: Opener,
     app: str,
     version: str | None,
     stage: str | None,
     source: str | None,
     target: str | None,
     why: str,
-    reason: str,
+    override: str,
     key: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a version what a stage should run; no bytes move.
+    """Put a version on a stage.
 
-    APP VERSION STAGE, or APP --from STAGE --to STAGE.
+    Give APP VERSION STAGE, or APP --from STAGE --to STAGE. No bytes are copied. The next release of the stage
+    brings this version to its hosts.
     """
-    store = opened(key)
+    store = opener(key)
     by = Actor.current()
     if version and stage and not (source or target):
-        change = store.stages.promote(app, version, stage, by, why=why, override=reason)
+        change = store.stages.promote(app, version, stage, by, why=why, override=override)
     elif source and target and not version:
-        at_source = store.stages.head(app, source)
-        if at_source is None:
+        head = store.stages.head(app, source)
+        if head is None:
             raise NotFoundError(
-                f"{app} {source} runs nothing yet", hint=Hint("{fapstore} stages {app}", app=app)
+                f"{app} {source} has no version yet", hint=Hint("{fapstore} stages {app}", app=app)
             )
         change = store.stages.promote(
-            app, at_source.version, target, by, why=why, source=source, override=reason
+            app, head.version, target, by, why=why, source=source, override=override
         )
     else:
         raise UsageError(
-            "promote what, to which stage?",
+            "give a version and a stage, or two stages",
             hint=Hint(
                 "{fapstore} promote APP VERSION STAGE, or: {fapstore} promote APP --from STAGE --to STAGE"
             ),
@@ -80,77 +82,79 @@ def promote(
 @click.argument("app")
 @click.argument("stage")
 @click.option(
-    "--to", "version", metavar="VERSION", help="A version of the stage's past.  [default: the one before]"
+    "--to",
+    "version",
+    metavar="VERSION",
+    help="A version that was on the stage before.  [default: the previous one]",
 )
 @why_option
-@reason_option
+@override_option
 @key_option
 @json_option
 @click.pass_obj
 def rollback(
-    opened: Opener,
+    opener: Opener,
     app: str,
     stage: str,
     version: str | None,
     why: str,
-    reason: str,
+    override: str,
     key: Path | None,
     as_json: bool,
 ) -> None:
-    """Go back to the version before on a stage.
+    """Put the previous version back on a stage.
 
-    The emergency: no approvals are asked for, and not where the version was before.
+    For emergencies: needs no approvals and skips the check of earlier stages. The next release of the stage
+    brings the version to its hosts; `faprelease rollback` switches hosts at once.
     """
-    change = opened(key).stages.rollback(app, stage, Actor.current(), to=version, why=why, override=reason)
+    change = opener(key).stages.rollback(app, stage, Actor.current(), to=version, why=why, override=override)
     _report(change, as_json)
 
 
 @fapstore.command()
 @click.argument("app")
 @click.argument("stage")
-@click.option("--why", required=True, help="The reason, shown to who is refused.")
+@click.option("--why", metavar="TEXT", required=True, help="Reason, shown to anyone who is refused.")
 @key_option
 @json_option
 @click.pass_obj
-def freeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+def freeze(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Refuse promotions and rollbacks of a stage."""
-    _report(opened(key).stages.freeze(app, stage, Actor.current(), why), as_json)
+    _report(opener(key).stages.freeze(app, stage, Actor.current(), why), as_json)
 
 
-@fapstore.command()
+@fapstore.command(short_help="Allow changes of a frozen stage again.")
 @click.argument("app")
 @click.argument("stage")
 @why_option
 @key_option
 @json_option
 @click.pass_obj
-def unfreeze(opened: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
-    """Allow them again."""
-    _report(opened(key).stages.unfreeze(app, stage, Actor.current(), why), as_json)
+def unfreeze(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Allow promotions and rollbacks of a stage again."""
+    _report(opener(key).stages.unfreeze(app, stage, Actor.current(), why), as_json)
 
 
 @fapstore.command()
 @click.argument("app")
 @json_option
 @click.pass_obj
-def stages(opened: Opener, app: str, as_json: bool) -> None:
-    """Show what each stage of an app should run."""
-    store = opened()
+def stages(opener: Opener, app: str, as_json: bool) -> None:
+    """Show the version on each stage of an app."""
+    store = opener()
     entries = store.stages.last_entries(app)
     if not entries:
-        raise NotFoundError(
-            f"{store.name}: nothing was promoted to a stage of {app}", hint=Hint("{fapstore} list")
-        )
-    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
-    tell(
-        [_entry(*each) for each in told],
+        raise NotFoundError(f"{store.name}: no version of {app} is on a stage", hint=Hint("{fapstore} list"))
+    signed = list(zip(entries, _signatures(opener, store, entries), strict=True))
+    emit(
+        [_facts(*row) for row in signed],
         as_json,
         *(
             ", ".join(filter(None, (f"{e.state.stage:<16} {wording.state(e.state, now())}", _signed(e, by))))
-            for e, by in told
+            for e, by in signed
         ),
     )
-    _demand(store, entries)
+    _check(store, entries)
 
 
 @fapstore.command()
@@ -158,102 +162,97 @@ def stages(opened: Opener, app: str, as_json: bool) -> None:
 @click.argument("stage")
 @json_option
 @click.pass_obj
-def history(opened: Opener, app: str, stage: str, as_json: bool) -> None:
-    """Tell a stage's history, the newest entry first."""
-    store = opened()
+def history(opener: Opener, app: str, stage: str, as_json: bool) -> None:
+    """Show the history of a stage, newest first."""
+    store = opener()
     entries = store.stages.history(app, stage)[::-1]
     if not entries:
         raise NotFoundError(
-            f"{store.name}: nothing was ever promoted to {app} {stage}",
+            f"{store.name}: {app} {stage} has no history",
             hint=Hint("{fapstore} stages {app}", app=app),
         )
-    told = list(zip(entries, _signatures(opened, store, entries), strict=True))
-    tell(
-        [_entry(*each) for each in told],
+    signed = list(zip(entries, _signatures(opener, store, entries), strict=True))
+    emit(
+        [_facts(*row) for row in signed],
         as_json,
-        *(f"{e.state.number:>4}  {wording.sentence(e.state, now(), _signed(e, by))}" for e, by in told),
+        *(f"{e.state.number:>4}  {wording.sentence(e.state, now(), _signed(e, by))}" for e, by in signed),
     )
-    _demand(store, entries[:1])
+    _check(store, entries[:1])
 
 
 @fapstore.command()
 @click.argument("app")
-@click.argument("source", metavar="STAGE")
-@click.argument("target", metavar="STAGE")
-@click.option(
-    "--repository",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    help="A clone that has the commits.  [default: this folder]",
-)
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@repository_option
 @json_option
 @click.pass_obj
-def diff(opened: Opener, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
-    """Tell what promoting from the first stage to the second would bring.
+def diff(opener: Opener, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
+    """Compare two stages before a promotion.
 
-    Versions, commits, dependencies and sizes: `fapstore diff shop staging production`. Of the artifacts only
-    the manifests are read.
+    Shows what promoting from stage FROM to stage TO would change: versions, commits, dependencies and sizes.
+    Example: `fapstore diff shop staging production`. Downloads only the manifests of the two artifacts.
     """
     from artifact_store.views import stage_diff
 
-    found = stage_diff.compare(opened(), app, source, target, repository)
-    tell(stage_diff.facts(found), as_json, *stage_diff.lines(found, now()))
+    comparison = stage_diff.compare(opener(), app, source, target, repository)
+    emit(stage_diff.facts(comparison), as_json, *stage_diff.lines(comparison, now()))
 
 
 @fapstore.command()
 @click.argument("app")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option(
-    "--repository",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path(),
-    help="A clone that has the commits.  [default: this folder]",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write.  [default: print the page]",
 )
+@repository_option
 @json_option
 @click.pass_obj
-def board(opened: Opener, app: str, output: Path | None, repository: Path, as_json: bool) -> None:
-    """Write a page that tells what each stage runs, what waits, and how it came to that.
+def board(opener: Opener, app: str, output: Path | None, repository: Path, as_json: bool) -> None:
+    """Write an HTML page about all stages.
 
-    One HTML file that needs nothing else: put it on any web server. It tells names, versions and reasons;
-    it holds no secret and no URL of an artifact.
+    The page shows each stage's version, pending versions and history. It is one self-contained file for any
+    web server. It contains names, versions and reasons, but no secrets and no download URLs.
     """
     from artifact_store.views.board import load, page
 
-    trust = opened.trust()
-    found = load(opened(), trust.policy, app, repository, check=trust.signers is not None)
+    trust = opener.trust()
+    content = load(opener(), trust.policy, app, repository, check=trust.signers is not None)
     if as_json:
-        tell(found, as_json)
+        emit(content, as_json)
     elif output is None:
-        click.echo(page(found, now()))
+        click.echo(page(content, now()))
     else:
         part = output.with_name(f".{output.name}.part")
-        part.write_text(page(found, now()), encoding="utf-8")
+        part.write_text(page(content, now()), encoding="utf-8")
         part.replace(output)
         say(f"wrote {output}")
 
 
 def _signatures(
-    opened: Opener, store: Store, entries: Sequence[LogEntry]
+    opener: Opener, store: Store, entries: Sequence[LogEntry]
 ) -> Sequence[tuple[str, ...] | None]:
-    """Who signed each entry; None if no allowed signers are named."""
-    return store.notary.all_signed_by(entries) if opened.trust().signers else [None] * len(entries)
+    """The allowed signers who signed each entry; None if no allowed signers are known."""
+    return store.notary.all_signed_by(entries) if opener.trust().signers else [None] * len(entries)
 
 
 def _signed(entry: LogEntry, by: tuple[str, ...] | None) -> str:
     return wording.signature(by, len(entry.sealed.signatures))
 
 
-def _entry(entry: LogEntry, by: tuple[str, ...] | None) -> dict[str, object]:
+def _facts(entry: LogEntry, by: tuple[str, ...] | None) -> dict[str, object]:
     return {**msgspec.structs.asdict(entry.state), "signed_by": by}
 
 
-def _demand(store: Store, entries: Sequence[LogEntry]) -> None:
-    """Raise VerificationError, after all was told, for an entry that lacks a demanded signature."""
+def _check(store: Store, entries: Sequence[LogEntry]) -> None:
+    """Raise VerificationError, after everything was printed, for an entry without a required signature."""
     for entry in entries:
         store.notary.check_entry(entry)
 
 
 def _report(change: StageChange, as_json: bool) -> None:
-    against = f", against the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
-    say(f"done{against}" if change.changed else "nothing to do: it is so already")
-    tell(change, as_json, f"{change.state.stage} {wording.state(change.state, now())}")
+    overrode = f"; overrode the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
+    say(f"done{overrode}" if change.changed else "nothing to do: already at that state")
+    emit(change, as_json, f"{change.state.stage} {wording.state(change.state, now())}")

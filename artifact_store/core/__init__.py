@@ -1,1 +1,1 @@
-"""Words that every part shares: errors, findings, text for people, URLs without secrets, who does it."""
+"""What every part shares: errors, hints, findings, text formatting, URLs without secrets, and actors."""

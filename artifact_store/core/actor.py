@@ -1,4 +1,4 @@
-"""Who acts, and in which CI run: what records and log entries state about their writer."""
+"""The person or program that writes to a store, as records and log entries state it."""
 
 import getpass
 import os
@@ -25,7 +25,7 @@ class Actor:
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
-    """Who writes something, when, and under which id."""
+    """The author, time and id of something that is written."""
 
     who: str
     at: datetime
@@ -33,11 +33,11 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     ci: str
     """The URL of the CI run, or empty."""
     operation: str
-    """A new random id: by it a writer whose reply was lost recognises its own object."""
+    """A new random id. A writer whose reply was lost recognises its own object by it."""
 
 
 def who(environ: Mapping[str, str] = os.environ) -> str:
-    """FAP_WHO, else user@host."""
+    """The value of FAP_WHO, or else user@host."""
     if named := environ.get("FAP_WHO", "").strip():
         return named
     try:

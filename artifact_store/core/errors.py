@@ -1,7 +1,6 @@
-"""The family of errors that all three packages raise on purpose.
+"""The errors that all three packages raise on purpose.
 
-Each carries a hint (the next thing to type) and the exit code of its kind. Only a `cli` module prints
-one and exits.
+Each has a hint (what to type next) and the exit code of its kind. Only `cli` modules print an error and exit.
 """
 
 from typing import ClassVar
@@ -10,10 +9,10 @@ from artifact_store.core.hints import Hint
 
 
 class FapError(Exception):
-    """Something failed and nothing changed: exit 1.
+    """Something failed and nothing was changed: exit 1.
 
-    `message` says what failed and where, in one line where possible; `hint` is what to type next: plain
-    text, or a Hint with blanks.
+    `message` says what failed and where, if possible in one line; `hint` says what to type next: plain text,
+    or a Hint with blanks.
     """
 
     exit_code: ClassVar[int] = 1
@@ -31,28 +30,28 @@ class UsageError(FapError):
 
 
 class VerificationError(FapError):
-    """Bytes are not what they were said to be: exit 6."""
+    """Bytes or signatures are not as expected: exit 6."""
 
     exit_code = 6
 
 
 class StoreError(FapError):
-    """A store could not do what was asked."""
+    """A store could not do what it was asked to do."""
 
 
 class NotFoundError(StoreError):
-    """The store holds no such thing."""
+    """The store does not contain the object."""
 
 
 class ConflictError(StoreError):
-    """Someone else was first: a version has other bytes, or the next number of a stage log is taken."""
+    """Someone else was first: a version exists with other bytes, or the next entry of a stage log exists."""
 
 
 class PolicyViolationError(StoreError):
-    """The app's rules don't let a version onto a stage."""
+    """The app's rules do not allow a version on a stage."""
 
 
 class UnreachableError(FapError):
-    """A store or host can't be reached: exit 7."""
+    """No connection to a store or host: exit 7."""
 
     exit_code = 7

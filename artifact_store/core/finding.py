@@ -1,4 +1,4 @@
-"""What was found out about a store."""
+"""The result of one check of a store, a project or a host."""
 
 from typing import Literal
 
@@ -6,14 +6,15 @@ import msgspec
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
+    """One check and its result."""
 
     check: str
     verdict: Literal["right", "note", "wrong"]
-    """`wrong` loses, changes or shows what is stored; `note` is to be known."""
+    """`wrong` is a problem to fix; `note` is merely worth knowing."""
     says: str
+    """The result in words."""
     fix: str = ""
-    """What to do about it, in one line."""
+    """What to do about it, in one line; empty if nothing."""
 
     def __post_init__(self) -> None:
         if type(self.fix) is not str:  # a Hint: msgspec encodes no subclass of str

@@ -1,10 +1,10 @@
-"""What of a URL may be shown."""
+"""URLs without their secrets, for messages."""
 
 import re
 
 
 def redact_url(url: str) -> str:
-    """The URL without user, password, query and fragment, which may be secrets: a presigned URL is a key."""
+    """The URL without user, password, query and fragment. A presigned URL has its signature in the query."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     scheme, separator, rest = bare.partition("://")
     host, slash, path = rest.partition("/")

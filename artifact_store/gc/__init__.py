@@ -1,1 +1,1 @@
-"""What may be removed from a store, and what must stay."""
+"""Remove unused versions from a store."""

@@ -1,7 +1,7 @@
-"""gc: remove versions that nothing refers to, and what killed pushes left; read, decide, act.
+"""Garbage collection: remove unused versions and the bytes of failed pushes.
 
-Of a version only the bytes go: record, signatures, SBOM and provenance stay, so that who did what can still
-be told, and its name is never free again.
+Only the bytes of a version are removed. Its record, signatures, SBOM and provenance stay, so its history can
+still be audited and its version number is never reused.
 """
 
 import re
@@ -23,7 +23,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Unused:
-    """A version that nothing refers to: `keys` are its bytes, `size` of them."""
+    """A version that nothing refers to, with the keys of its bytes and their size."""
 
     version: str
     pushed: datetime
@@ -33,42 +33,42 @@ class Unused:
 
 @dataclass(frozen=True)
 class GcPlan:
-    """All that a run of gc will remove, unless something refers to it by then; nothing else."""
+    """Everything that a run of gc will remove, unless something refers to it by then."""
 
     app: str
-    rules: Retention
+    retention: Retention
     unused: tuple[Unused, ...]
     leftovers: tuple[Blob, ...]
-    """Of pushes that were killed, or lost against other bytes of the same version."""
+    """Bytes of failed pushes."""
     uploads: tuple[Unfinished, ...]
     marks: tuple[Blob, ...]
-    """Of runs of gc that were killed, on versions that something refers to."""
+    """Marks of killed runs of gc, on versions that something refers to."""
     kept: int
-    """How many versions stay."""
+    """The number of versions that stay."""
     missing: tuple[str, ...]
-    """Versions that something refers to, whose bytes are not there, and which no gc removed."""
+    """Versions that something refers to, but whose bytes are missing, and were not removed by gc."""
 
     @property
     def size(self) -> int:
-        """The bytes that are removed."""
-        found: tuple[Unused | Blob | Unfinished, ...] = (*self.unused, *self.leftovers, *self.uploads)
-        return sum(one.size for one in found)
+        """The number of bytes to remove."""
+        removed: tuple[Unused | Blob | Unfinished, ...] = (*self.unused, *self.leftovers, *self.uploads)
+        return sum(item.size for item in removed)
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether there is nothing to remove."""
         return not (self.unused or self.leftovers or self.uploads or self.marks)
 
 
 @dataclass(frozen=True)
 class GcResult:
-    """What a run of gc did."""
+    """The result of a run of gc."""
 
     removed: tuple[str, ...]
     spared: tuple[str, ...]
-    """Versions that something came to refer to meanwhile."""
+    """Versions that something began to refer to meanwhile."""
     size: int
-    """The bytes that were removed."""
+    """The number of bytes that were removed."""
 
 
 @dataclass(frozen=True)
@@ -79,33 +79,33 @@ class _Version:
     marks: tuple[Blob, ...]
 
 
-def plan(blobs: Blobs, app: str, rules: Retention, now: datetime, trusts: IsTrusted) -> GcPlan:
-    """Read what there is and what refers to it; decide what goes. Changes nothing.
+def plan(blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: IsTrusted) -> GcPlan:
+    """Read all versions and references, and decide what to remove. Changes nothing.
 
-    Raises what reading raises: a log or record that can't be read ends it here.
+    Raises the errors of reading: if any log or record can't be read, nothing is removed.
     """
     versions = _versions(blobs, app)
-    wanted = references(blobs, app, rules, now, trusts)
+    wanted = references(blobs, app, retention, now, trusts)
     unused, leftovers, marks, missing = [], [], [], []
-    for name, found in sorted(versions.items()):
-        if found.record is None:
-            leftovers += _old((*found.archives, *found.evidence), rules, now)
-        elif _is_wanted(name, found.archives, wanted):
-            leftovers += _old(_strays(blobs, ArtifactId(app, name), found), rules, now)
-            marks += _old(found.marks, rules, now) if found.archives else []
-            missing += [] if found.archives or found.marks else [name]
-        elif found.archives and _old([found.record], rules, now):
-            paths = tuple(blob.key for blob in found.archives)
-            size = sum(blob.size for blob in found.archives)
-            unused.append(Unused(name, found.record.modified, paths, size))
+    for name, version in sorted(versions.items()):
+        if version.record is None:
+            leftovers += _old((*version.archives, *version.evidence), retention, now)
+        elif _is_wanted(name, version.archives, wanted):
+            leftovers += _old(_strays(blobs, ArtifactId(app, name), version), retention, now)
+            marks += _old(version.marks, retention, now) if version.archives else []
+            missing += [] if version.archives or version.marks else [name]
+        elif version.archives and _old([version.record], retention, now):
+            paths = tuple(blob.key for blob in version.archives)
+            size = sum(blob.size for blob in version.archives)
+            unused.append(Unused(name, version.record.modified, paths, size))
         else:
-            leftovers += _old(_strays(blobs, ArtifactId(app, name), found), rules, now)
-    recorded = [found for found in versions.values() if found.record and found.archives]
-    uploads = (upload for upload in blobs.unfinished(f"{app}/") if now - upload.started > rules.grace)
+            leftovers += _old(_strays(blobs, ArtifactId(app, name), version), retention, now)
+    recorded = [version for version in versions.values() if version.record and version.archives]
+    uploads = (upload for upload in blobs.unfinished(f"{app}/") if now - upload.started > retention.grace)
     return GcPlan(
         app,
-        rules,
-        tuple(sorted(unused, key=lambda version: (version.pushed, version.version))),
+        retention,
+        tuple(sorted(unused, key=lambda one: (one.pushed, one.version))),
         tuple(leftovers),
         tuple(uploads),
         tuple(marks),
@@ -115,17 +115,17 @@ def plan(blobs: Blobs, app: str, rules: Retention, now: datetime, trusts: IsTrus
 
 
 def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], trusts: IsTrusted) -> GcResult:
-    """Remove what `plan` lists and nothing refers to by then.
+    """Remove what `plan` lists, except versions that something refers to by then.
 
-    All versions are marked, then `wait` gives time to whoever looked for marks just before (and to slow
-    listings), then the logs are read again, and only then bytes are deleted. An error before that takes the
-    marks back; a run that is killed leaves marks, and the next run finishes.
+    First all versions are marked. Then `wait` gives time to promotions that looked for marks just before, and
+    to slow listings. Then the logs are read again, and only then bytes are deleted. An error before that
+    removes the marks. A killed run leaves its marks, and the next run finishes its work.
     """
     for blob in plan.marks:
         blobs.delete(blob.key)
     marks = {
-        found.version: keys.removal(ArtifactId(plan.app, found.version), by.operation)
-        for found in plan.unused
+        unused.version: keys.removal(ArtifactId(plan.app, unused.version), by.operation)
+        for unused in plan.unused
     }
     spared = []
     try:
@@ -133,7 +133,7 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
             blobs.create(key, removals.encode(Removal(app=plan.app, version=version, by=by)))
         if marks:
             wait()
-        wanted = references(blobs, plan.app, plan.rules, by.at, trusts) if marks else frozenset()
+        wanted = references(blobs, plan.app, plan.retention, by.at, trusts) if marks else frozenset()
     except BaseException:
         for key in marks.values():
             blobs.delete(key)
@@ -158,15 +158,15 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
 
 
 def _versions(blobs: Blobs, app: str) -> dict[str, _Version]:
-    """The keys of each version, by what they are."""
+    """The objects of each version, by kind."""
     grouped: dict[str, list[Blob]] = defaultdict(list)
     prefix = keys.artifacts(app)
     for blob in blobs.listing(prefix):
         grouped[blob.key.removeprefix(prefix).split("/")[0]].append(blob)
-    return {name: _sorted_out(blobs_) for name, blobs_ in grouped.items()}
+    return {name: _by_kind(objects) for name, objects in grouped.items()}
 
 
-def _sorted_out(blobs: Iterable[Blob]) -> _Version:
+def _by_kind(blobs: Iterable[Blob]) -> _Version:
     record = None
     archives: list[Blob] = []
     evidence: list[Blob] = []
@@ -186,19 +186,19 @@ def _is_wanted(name: str, archives: Iterable[Blob], wanted: frozenset[str]) -> b
     return name in wanted or not wanted.isdisjoint(_digest(blob.key) for blob in archives)
 
 
-def _strays(blobs: Blobs, artifact: ArtifactId, found: _Version) -> list[Blob]:
-    """What lies in the folders of other pushes than the one that made the version."""
-    held = (*found.archives, *found.evidence)
-    if len({_folder(blob.key) for blob in held}) < 2:
+def _strays(blobs: Blobs, artifact: ArtifactId, version: _Version) -> list[Blob]:
+    """The objects of a version that other pushes wrote than the one in its record."""
+    objects = (*version.archives, *version.evidence)
+    if len({_folder(blob.key) for blob in objects}) < 2:
         return []
-    made = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
-    return [blob for blob in held if _folder(blob.key) != _folder(artifacts.archive_key(made))]
+    record = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
+    return [blob for blob in objects if _folder(blob.key) != _folder(artifacts.archive_key(record))]
 
 
 def _is_leftover(blobs: Blobs, app: str, blob: Blob) -> bool:
     """Whether still no record names these bytes: the push may have finished meanwhile."""
-    found = artifacts.find(blobs, ArtifactId(app, blob.key.split("/")[2]))
-    return found is None or _folder(artifacts.archive_key(found)) != _folder(blob.key)
+    record = artifacts.find(blobs, ArtifactId(app, blob.key.split("/")[2]))
+    return record is None or _folder(artifacts.archive_key(record)) != _folder(blob.key)
 
 
 def _folder(key: str) -> str:
@@ -209,44 +209,44 @@ def _digest(key: str) -> str:
     return key.split("/")[3]
 
 
-def _old(blobs: Iterable[Blob], rules: Retention, now: datetime) -> list[Blob]:
-    return [blob for blob in blobs if now - blob.modified > rules.grace]
+def _old(blobs: Iterable[Blob], retention: Retention, now: datetime) -> list[Blob]:
+    return [blob for blob in blobs if now - blob.modified > retention.grace]
 
 
-def facts(found: GcPlan, done: GcResult | None) -> dict[str, object]:
-    """One object for programs; sizes in bytes. `done` is None after a dry run."""
+def facts(plan: GcPlan, result: GcResult | None) -> dict[str, object]:
+    """The plan and its result as one JSON object, sizes in bytes. `result` is None after a dry run."""
     return {
-        "app": found.app,
-        "unused": [asdict(version) for version in found.unused],
-        "leftovers": [asdict(blob) for blob in found.leftovers],
-        "uploads": [asdict(upload) for upload in found.uploads],
-        "marks": [blob.key for blob in found.marks],
-        "size": found.size,
-        "kept": found.kept,
-        "missing": found.missing,
-        "done": asdict(done) if done else None,
+        "app": plan.app,
+        "unused": [asdict(version) for version in plan.unused],
+        "leftovers": [asdict(blob) for blob in plan.leftovers],
+        "uploads": [asdict(upload) for upload in plan.uploads],
+        "marks": [blob.key for blob in plan.marks],
+        "size": plan.size,
+        "kept": plan.kept,
+        "missing": plan.missing,
+        "done": asdict(result) if result else None,
     }
 
 
-def lines(found: GcPlan, now: datetime) -> list[str]:
-    """What is to go, for people, a line each."""
+def lines(plan: GcPlan, now: datetime) -> list[str]:
+    """The objects to remove, one line each, for people."""
     return [
         *(
-            f"{found.app} {version.version}  {text.size(version.size)}  "
+            f"{plan.app} {version.version}  {text.size(version.size)}  "
             f"pushed {text.ago(version.pushed, now)}, nothing refers to it"
-            for version in found.unused
+            for version in plan.unused
         ),
         *(
-            f"{blob.key}  {text.size(blob.size)}  left by a push {text.ago(blob.modified, now)}"
-            for blob in found.leftovers
+            f"{blob.key}  {text.size(blob.size)}  from a failed push {text.ago(blob.modified, now)}"
+            for blob in plan.leftovers
         ),
         *(
             f"{upload.key}  {text.size(upload.size)}  "
-            f"an upload that was begun {text.ago(upload.started, now)} and never ended"
-            for upload in found.uploads
+            f"an unfinished upload, started {text.ago(upload.started, now)}"
+            for upload in plan.uploads
         ),
         *(
             f"{blob.key}  a mark of a gc that was killed {text.ago(blob.modified, now)}"
-            for blob in found.marks
+            for blob in plan.marks
         ),
     ]

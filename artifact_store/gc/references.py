@@ -1,4 +1,4 @@
-"""What stages and releases refer to: the versions that gc keeps."""
+"""The versions that stages and releases refer to, which gc keeps."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,44 +12,46 @@ from artifact_store.stages.log import StageLog
 from artifact_store.stages.log_rules import LogEntry, StageState
 
 IsTrusted = Callable[[LogEntry], bool]
-"""Whether an entry is signed as the app demands."""
+"""Whether an entry has the signature that the app's rules require."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """What is kept."""
+    """What gc keeps."""
 
     keep: int = 10
-    """So many versions per stage, and per role of its releases: the last ones."""
+    """The number of recent versions to keep, per stage and per role of its releases."""
     grace: timedelta = timedelta(days=30)
-    """What is younger is left alone, referred to or not."""
+    """Anything younger than this is kept, even if nothing refers to it."""
 
 
-def references(blobs: Blobs, app: str, rules: Retention, now: datetime, trusts: IsTrusted) -> frozenset[str]:
+def references(
+    blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: IsTrusted
+) -> frozenset[str]:
     """The versions, and the sha256 of artifacts, that something refers to.
 
-    In a stage's log the last entries count, and the last that `trusts` believes: else who may write entries,
-    but has no key, could write so many that what the stage really runs is not among the last ones.
+    Of a stage's log, the last entries count, and the last entries that `trusts` accepts. Otherwise someone
+    without a signing key could write so many entries that the stage's real version is not among the last.
     """
-    found: set[str] = set()
+    referred: set[str] = set()
     for stage in blobs.folders(keys.stages(app)):
         every, again = tee(StageLog(blobs, app, stage).newest_first())
         for log in (every, filter(trusts, again)):
-            found |= _kept((entry.state for entry in log), rules.keep)
+            referred |= _last_versions((entry.state for entry in log), retention.keep)
         for blob in blobs.listing(keys.all_approvals(app, stage)):
-            if now - blob.modified <= rules.grace and (digest := keys.approved_digest(blob.key)):
-                found.add(digest)
+            if now - blob.modified <= retention.grace and (digest := keys.approved_digest(blob.key)):
+                referred.add(digest)
     for stage in blobs.folders(keys.all_releases(app)):
         for role in blobs.folders(keys.releases(app, stage)):
-            found |= _released(blobs, keys.releases(app, stage, role), rules.keep)
-    return frozenset(found - {""})
+            referred |= _released(blobs, keys.releases(app, stage, role), retention.keep)
+    return frozenset(referred - {""})
 
 
-def _kept(newest_first: Iterator[StageState], keep: int) -> set[str]:
-    """The last `keep` versions of a log, and that which a rollback would go to, with their digests."""
+def _last_versions(newest_first: Iterator[StageState], keep: int) -> set[str]:
+    """The last `keep` versions of a log and the target of a rollback, with their digests."""
     states, again = tee(newest_first)
-    before = log_rules.version_before(again)
-    versions = {before} if before else set[str]()
+    target = log_rules.version_before(again)
+    versions = {target} if target else set[str]()
     last: dict[str, str] = {}
     for state in states:
         if len(last) == keep and state.version not in last:
@@ -60,16 +62,16 @@ def _kept(newest_first: Iterator[StageState], keep: int) -> set[str]:
 
 
 def _released(blobs: Blobs, prefix: str, keep: int) -> set[str]:
-    """What the last records of a role name, back to the last healthy one at least."""
+    """The versions and digests in the last records of a role, at least back to the last healthy one."""
     recorded = sorted(key for key in blobs.keys(prefix) if keys.released_entry(key) is not None)
     digests: set[str] = set()
-    found: set[str] = set()
+    names: set[str] = set()
     healthy = False
     for key in reversed(recorded):
         if len(digests) >= keep and healthy:
             break
         release = releases.decode(blobs.get(key), key)
         digests.add(release.digest)
-        found |= {release.version, release.digest}
+        names |= {release.version, release.digest}
         healthy = healthy or release.outcome == "healthy"
-    return found
+    return names

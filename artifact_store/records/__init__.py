@@ -1,1 +1,1 @@
-"""What is written into a store: its keys and the form of each object."""
+"""The objects in a store: their keys and formats."""

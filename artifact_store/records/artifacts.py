@@ -1,4 +1,4 @@
-"""What a store knows of one version: `artifact.json`, written last, never changed."""
+"""The record of a version: `artifact.json`, written after its bytes and never changed."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from artifact_store.records import keys
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """`artifact.json`: which bytes a version is, and who pushed them."""
+    """The bytes of a version, and the person who pushed them."""
 
     app: str
     version: str
@@ -26,26 +26,26 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
     ci: str
     """The URL of the CI run that pushed it, or empty."""
     operation: str
-    """The random id of the push: its bytes lie in a folder of that name, and by it a pusher whose reply was
-    lost recognises its own success."""
+    """The random id of the push, which names the folder of its bytes. A pusher whose reply was lost
+    recognises its own record by it."""
     dirty: bool = False
-    """Whether it was packed from a tree with changes."""
+    """Whether it was packed from a tree with uncommitted changes."""
 
 
 class Published(ArtifactRecord, frozen=True, kw_only=True):
-    """The record a push found or made."""
+    """The record of a version after a push."""
 
     created: bool
-    """Whether this push made it; if not, the same bytes were there already."""
+    """Whether this push created it; if not, the same bytes were in the store before."""
 
 
 def published(record: ArtifactRecord, *, created: bool) -> Published:
-    """`record`, as the result of a push."""
+    """The result of a push, from its record."""
     return Published(**msgspec.structs.asdict(record), created=created)
 
 
 def find(blobs: Blobs, artifact: ArtifactId) -> ArtifactRecord | None:
-    """The record of a version, or None if there is none; raises as `decode`."""
+    """Read the record of a version; None if there is none. Raises as `decode`."""
     try:
         data = blobs.get(keys.record(artifact))
     except NotFoundError:
@@ -54,17 +54,17 @@ def find(blobs: Blobs, artifact: ArtifactId) -> ArtifactRecord | None:
 
 
 def archive_key(record: ArtifactRecord) -> str:
-    """Where the bytes of a version lie."""
+    """The key of the bytes of a version."""
     return keys.archive(ArtifactId(record.app, record.version), record.digest, record.operation)
 
 
 def encode(record: ArtifactRecord) -> bytes:
-    """The bytes of `artifact.json`."""
+    """Encode `artifact.json`."""
     return msgspec.json.encode(record) + b"\n"
 
 
 def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
-    """Read the record of `artifact`; raise VerificationError if `data` is no record, or another's."""
+    """Decode the record of `artifact`. Raises VerificationError if `data` is not its record."""
     try:
         record = msgspec.json.decode(data, type=ArtifactRecord)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -80,7 +80,7 @@ def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
         ) from error
     if (record.app, record.version) != (artifact.app, artifact.version):
         raise VerificationError(
-            f"the record of {artifact} is that of {record.app} {record.version}",
+            f"the record of {artifact} belongs to {record.app} {record.version}",
             hint="someone copied it there: find out who can write to the store",
         )
     return record

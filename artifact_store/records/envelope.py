@@ -1,6 +1,6 @@
-"""How entries and records are kept: a statement, and signatures over its very bytes.
+"""The format of entries and records: a statement, with signatures of its exact bytes.
 
-The statement stays the JSON text it was written as, so a signature can be checked by whoever has the file.
+The statement stays the JSON text that was signed, so a signature can be checked with the file alone.
 """
 
 from typing import TypeVar
@@ -13,21 +13,21 @@ Statement = TypeVar("Statement")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What is stated, and signatures (OpenSSH's, in their armour) over exactly those bytes."""
+    """A statement, and armored OpenSSH signatures of its bytes."""
 
     statement: msgspec.Raw
     signatures: tuple[str, ...] = ()
 
 
 def seal(statement: bytes, signatures: tuple[str, ...] = ()) -> bytes:
-    """The bytes of an envelope around the JSON text `statement`."""
+    """Encode an envelope around the JSON text `statement`."""
     return msgspec.json.encode(Envelope(statement=msgspec.Raw(statement), signatures=signatures)) + b"\n"
 
 
 def read(data: bytes, kind: type[Statement], place: str) -> tuple[Statement, Envelope]:
-    """The statement of an envelope as a `kind`, and the envelope.
+    """Decode an envelope; return its statement as a `kind`, and the envelope.
 
-    Raises VerificationError, naming `place`, if `data` is no such thing.
+    Raises VerificationError if that is not possible; `place` names the data in the message.
     """
     try:
         envelope = msgspec.json.decode(data, type=Envelope)

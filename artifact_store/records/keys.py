@@ -1,4 +1,4 @@
-"""The names of everything in a store; nothing is ever written under two meanings.
+"""The keys of all objects in a store.
 
 <app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.tgz
 <app>/artifacts/<version>/<sha256>/<operation of the push>/<app>-<version>.sbom.cdx.json, .provenance.json
@@ -9,7 +9,7 @@
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 <app>/hosts/<stage>/<role>/<host>/<entry>-<time>-<operation>.json
-_wheels/<sha256 of an sdist>/<target>/…     what builders share; no app can be called so
+_wheels/<sha256 of an sdist>/<target>/…     shared by builders; no app can have this name
 """
 
 import re
@@ -37,18 +37,18 @@ def artifacts(app: str) -> str:
 
 
 def record(artifact: ArtifactId) -> str:
-    """The key whose existence is the existence of the version."""
+    """The key of the record; a version exists if its record exists."""
     return f"{artifacts(artifact.app)}{artifact.version}/artifact.json"
 
 
 def archive(artifact: ArtifactId, digest: str, operation: str) -> str:
-    """The key of the artifact's bytes, whose sha256 is `digest`, as the push `operation` put them there."""
+    """The key of the artifact's bytes with the sha256 `digest`, as written by the push `operation`."""
     folder = f"{artifacts(artifact.app)}{artifact.version}/{check_digest(digest)}"
     return f"{folder}/{check_operation(operation)}/{artifact.file_name}"
 
 
 def evidence(archive: str, kind: str) -> str:
-    """The key of what was packed beside the artifact at the key `archive`; `kind` is one of `evidence`."""
+    """The key of the evidence file beside the artifact at the key `archive`; `kind` is its suffix."""
     return archive.removesuffix(".tgz") + kind
 
 
@@ -58,17 +58,17 @@ def signatures(artifact: ArtifactId) -> str:
 
 
 def removals(artifact: ArtifactId) -> str:
-    """The prefix of the marks that gc leaves on a version it removes."""
+    """The prefix of the marks of gc on a version."""
     return f"{artifacts(artifact.app)}{artifact.version}/removed/"
 
 
 def removal(artifact: ArtifactId, operation: str) -> str:
-    """The key of the mark of one run of gc."""
+    """The key of the mark that the run `operation` of gc writes."""
     return f"{removals(artifact)}{check_operation(operation)}.json"
 
 
 def recorded_version(key: str) -> str | None:
-    """The version whose record is at `key`, or None if the key is no record's."""
+    """The version whose record has this key, or None if it is not the key of a record."""
     match = _RECORD.fullmatch(key)
     return match[1] if match else None
 
@@ -99,13 +99,13 @@ def all_approvals(app: str, stage: str) -> str:
 
 
 def approved_digest(key: str) -> str | None:
-    """The sha256 of the artifact that the approval at `key` is for, or None if the key is no approval's."""
+    """The sha256 of the artifact whose approval has this key, or None if it is not the key of an approval."""
     match = _APPROVAL.fullmatch(key)
     return match[1] if match else None
 
 
 def entry_number(key: str) -> int | None:
-    """The number of the log entry at `key`, or None if the key is no entry's."""
+    """The number of the log entry with this key, or None if it is not the key of an entry."""
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
 
@@ -122,50 +122,50 @@ def releases(app: str, stage: str, role: str | None = None) -> str:
 
 
 def release(app: str, stage: str, role: str, at: datetime, entry: int, operation: str) -> str:
-    """The key of the record of a run that ended at `at` (UTC) and released an entry of the stage's log."""
+    """The key of the record of a run that released `entry` of the stage's log and ended at `at` (UTC)."""
     name = f"{at:%Y%m%dT%H%M%SZ}-{entry:08d}-{check_operation(operation)}.json"
     return f"{releases(app, stage, role)}{name}"
 
 
 def released_entry(key: str) -> int | None:
-    """The number of the log entry that the record at `key` is about, or None if the key is no record's."""
+    """The log entry of the release record with this key, or None if it is not the key of such a record."""
     match = _RELEASE.fullmatch(key)
     return int(match[1]) if match else None
 
 
 def hosts(app: str, stage: str, role: str | None = None) -> str:
-    """The prefix of what the hosts of a stage, or of one of its roles, did by themselves."""
+    """The prefix of the host records of a stage, or of one of its roles."""
     folder = f"{check_app(app)}/hosts/{check_stage(stage)}/"
     return folder if role is None else f"{folder}{check_stage(role)}/"
 
 
 def host(app: str, stage: str, role: str, name: str) -> str:
-    """The prefix of what one host did by itself; the records below it sort in the order of what they tell."""
+    """The prefix of the records of one host; they sort by entry and time."""
     return f"{hosts(app, stage, role)}{check_host(name)}/"
 
 
 def host_record(folder: str, entry: int, at: datetime, operation: str) -> str:
-    """The key, in a host's folder, of a run that ended at `at` (UTC) and tried an entry of the log."""
+    """The key, in a host's folder, of a run that tried `entry` of the log and ended at `at` (UTC)."""
     return f"{folder}{entry:08d}-{at:%Y%m%dT%H%M%SZ}-{check_operation(operation)}.json"
 
 
 def host_folder(key: str) -> str | None:
-    """The host's prefix in the key of one of its records, or None if the key is no such record's."""
+    """The host's prefix in this key, or None if it is not the key of a host record."""
     match = _HOST.fullmatch(key)
     return match[1] if match else None
 
 
 def is_app(folder: str) -> bool:
-    """Whether this top folder is an app's; the others are of a store's other uses."""
+    """Whether a top folder belongs to an app; names that start with `_` do not."""
     return not folder.startswith("_")
 
 
 def shared_wheel_entry(source: str, target: str, number: int) -> str:
-    """The key whose existence says which wheel was built from an sdist with this sha256 for a target."""
+    """The key of the entry that names the wheel built from an sdist with this sha256 for a target."""
     return f"_wheels/{check_digest(source)}/{target}/{number:08d}.json"
 
 
 def shared_wheel(source: str, target: str, number: int, digest: str, file: str) -> str:
-    """The key of the bytes of that wheel, whose sha256 is `digest`."""
+    """The key of the bytes of that wheel, with the sha256 `digest`."""
     folder = shared_wheel_entry(source, target, number).removesuffix(".json")
     return f"{folder}/{check_digest(digest)}/{file}"

@@ -1,9 +1,9 @@
-"""What `faprelease` did with one role of a stage, and how it ended: a record for each run, never changed.
+"""Records of releases: one for each run of `faprelease` and each role, never changed.
 
     <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 
-A record is an envelope. It says which entry of the stage's log was released; the order that counts is that
-of the entries, since the times are those of many clocks.
+A record is an envelope. It names the entry of the stage's log that was released. Records are ordered by these
+entries, because their times come from different clocks.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,12 +16,13 @@ from artifact_store.core.errors import VerificationError
 from artifact_store.records import envelope, keys
 
 Outcome = Literal["healthy", "failed", "undone", "partly", "unknown"]
-"""`healthy`: published, and its gate passed; `failed`: not published, the old release runs on; `undone`:
-published, and gone back; `partly`: the hosts differ (a whole run's outcome only); `unknown`: lost."""
+"""`healthy`: published, and its health check passed; `failed`: not published, the old release still runs;
+`undone`: published, and rolled back; `partly`: the hosts differ (only of a whole run); `unknown`: the
+connection was lost."""
 
 
 class HostOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How it ended on one host; `partly` is never said of one."""
+    """The outcome on one host; never `partly`."""
 
     host: str
     outcome: Outcome
@@ -35,17 +36,17 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     action: Literal["release", "rollback"]
     release: str
-    """The id of the release that was made or, by a rollback, gone back to: `261122-185409`."""
+    """The id of the new release or, for a rollback, of the release it went back to: `261122-185409`."""
     previous: str
-    """The id of the release that ran before, which a rollback leaves; empty if none or several."""
+    """The id of the release that ran before; empty if there was none, or hosts had different ones."""
     version: str
-    """The version of the artifact in `release`; empty for a tgz that has no manifest."""
+    """The version of the artifact in `release`; empty for a tgz without a manifest."""
     digest: str
     """The sha256 of that artifact, in hexadecimal."""
     config: str
-    """The digest of the configuration it was released with, or empty."""
+    """The digest of the configuration, or empty."""
     entry: int
-    """The number of the stage's log entry that was released, or 0: released by URL, or gone back on hosts."""
+    """The number of the entry of the stage's log; 0 for a release by URL and for a rollback on hosts."""
     outcome: Outcome
     hosts: tuple[HostOutcome, ...]
     who: str
@@ -54,19 +55,19 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     ci: str
     """The URL of the CI run, or empty."""
     operation: str
-    """The random id of the run: by it a writer whose reply was lost recognises its own record."""
+    """The random id of the run. A writer whose reply was lost recognises its own record by it."""
 
 
 def not_healthy(records: Iterable[ReleaseRecord], digest: str, entries: Collection[int]) -> str:
-    """Why an artifact does not count as released and healthy; empty if it does.
+    """The reason why an artifact does not count as released and healthy; empty if it does.
 
-    Each role that got it by one of these entries of the stage's log needs a healthy release of it which no
-    rollback has left since. No clock is asked. Rollbacks on hosts know no entry: theirs is 0.
+    Each role that got it by one of these entries of the stage's log needs a healthy release of it that was
+    not rolled back later. Clocks are not used. A rollback on hosts has entry 0.
     """
     known = tuple(records)
-    left = {(r.role, r.previous) for r in known if r.action == "rollback" and r.outcome != "failed"}
+    rolled_back = {(r.role, r.previous) for r in known if r.action == "rollback" and r.outcome != "failed"}
     tried = [r for r in known if r.action == "release" and r.digest == digest and r.entry in entries]
-    healthy = {r.role for r in tried if r.outcome == "healthy" and (r.role, r.release) not in left}
+    healthy = {r.role for r in tried if r.outcome == "healthy" and (r.role, r.release) not in rolled_back}
     missing = sorted({r.role for r in tried} - healthy)
     if missing:
         return f"it is not healthy as {' and '.join(missing)}"
@@ -74,21 +75,21 @@ def not_healthy(records: Iterable[ReleaseRecord], digest: str, entries: Collecti
 
 
 def key(record: ReleaseRecord) -> str:
-    """Where the record lies; raises UsageError if a name in it can't be part of a key."""
+    """The key of a record. Raises UsageError if a name in it is not valid."""
     return keys.release(record.app, record.stage, record.role, record.at, record.entry, record.operation)
 
 
 def encode(record: ReleaseRecord) -> bytes:
-    """The bytes of a record."""
+    """Encode a record."""
     return envelope.seal(msgspec.json.encode(record))
 
 
 def decode(data: bytes, where: str) -> ReleaseRecord:
-    """Read the record at the key `where`; raise VerificationError if it is none, or another key's."""
+    """Decode the record at the key `where`. Raises VerificationError if it is not the record of that key."""
     record, _ = envelope.read(data, ReleaseRecord, where)
     if key(record) != where:
         raise VerificationError(
-            f"{where} is the record of another run: {key(record)}",
+            f"{where} belongs to another run: {key(record)}",
             hint="someone copied it there: find out who can write to the store",
         )
     return record

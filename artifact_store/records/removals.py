@@ -1,8 +1,8 @@
-"""A version's removal: gc's mark beside it, written before its bytes are deleted and kept afterwards.
+"""The mark of gc on a version, written before its bytes are deleted and kept afterwards.
 
-Each run of gc writes marks of its own and takes back only those, so any number of runs may work at once.
-Whoever makes a stage refer to a version looks for marks after having written the entry, and gc reads the
-logs after having written its marks: one of the two sees the other.
+Each run of gc writes its own marks and takes back only those, so any number of runs may work at once.
+A promotion looks for marks after it wrote its entry, and gc reads the logs after it wrote its marks: so at
+least one of the two sees the other.
 """
 
 import msgspec
@@ -15,23 +15,23 @@ from artifact_store.records import keys
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """A version, and the run of gc that removes it or did."""
+    """A version, and the run of gc that removes or removed it."""
 
     app: str
     version: str
     by: Stamp
-    """Of that run; its time is when it began."""
+    """The run of gc; its time is when it started."""
 
 
 def encode(removal: Removal) -> bytes:
-    """The bytes of a mark."""
+    """Encode a mark."""
     return msgspec.json.encode(removal) + b"\n"
 
 
 def find(blobs: Blobs, artifact: ArtifactId) -> Removal | None:
-    """A mark of the version, or None if there is none or the place can't be listed.
+    """Read a mark of the version; None if there is none, or the store can't be listed.
 
-    Raises VerificationError for what is no mark.
+    Raises VerificationError if it can't be read.
     """
     if not blobs.can_list:
         return None
@@ -50,9 +50,9 @@ def find(blobs: Blobs, artifact: ArtifactId) -> Removal | None:
 
 
 def refusal(removal: Removal) -> StoreError:
-    """The error for who wants to use a version that is or was removed."""
+    """The error for using a version that is or was removed."""
     return StoreError(
-        f"{removal.app} {removal.version} was removed by `fapstore gc` of {removal.by.who} "
+        f"{removal.app} {removal.version} was removed with `fapstore gc` by {removal.by.who} "
         f"at {removal.by.at:%Y-%m-%d %H:%M} UTC",
-        hint="a version is never reused: check out its commit, and pack it under another --version",
+        hint="check out its commit and pack it with a new --version; version numbers are never reused",
     )

@@ -1,1 +1,1 @@
-"""The log of a stage: the rules of its entries (pure), and how it is read."""
+"""The log of a stage, and the rules for changing it."""

@@ -11,16 +11,16 @@ from artifact_store.stages.log_rules import LogEntry, StageState
 
 
 class StageLogs:
-    """The logs of all stages; asked again for one, it returns the same object."""
+    """The logs of all stages, with one StageLog for each."""
 
     def __init__(self, blobs: Blobs, *, unsafe: bool = False) -> None:
-        """With `unsafe`, entries are written even where the place would overwrite them."""
+        """With `unsafe`, entries are written even if the store allows overwriting."""
         self._blobs = blobs
         self._unsafe = unsafe
         self._logs: dict[tuple[str, str], StageLog] = {}
 
     def names(self, app: str) -> tuple[str, ...]:
-        """The stages that an app has a log or an approval of."""
+        """The stages of an app that have a log or an approval."""
         return tuple(self._blobs.folders(keys.stages(app)))
 
     def of(self, app: str, stage: str) -> "StageLog":
@@ -31,10 +31,10 @@ class StageLogs:
 
 
 class StageLog:
-    """The log of one stage. It never goes below the highest number it has seen."""
+    """The log of one stage. It never goes back below the highest number it has read."""
 
     def __init__(self, blobs: Blobs, app: str, stage: str, *, unsafe: bool = False) -> None:
-        """With `unsafe`, entries are written even where the place would overwrite them."""
+        """With `unsafe`, entries are written even if the store allows overwriting."""
         self._blobs = blobs
         self._proven = unsafe
         self._app = app
@@ -42,13 +42,13 @@ class StageLog:
         self._seen: LogEntry | None = None
 
     def last(self) -> LogEntry | None:
-        """The entry that holds the stage's state, or None if nothing was ever promoted to it."""
+        """The last entry, which states the stage's state; None if the log is empty."""
         seen = self._seen.state.number if self._seen else 0
         self._seen = self._listed(seen) if self._blobs.can_list else self._bisected(seen)
         return self._seen
 
     def all(self) -> list[LogEntry]:
-        """Every entry, the first one first; raises VerificationError if the chain is broken."""
+        """All entries, oldest first. Raises VerificationError if the chain is broken."""
         last = self.last()
         if last is None:
             return []
@@ -57,9 +57,9 @@ class StageLog:
         return entries
 
     def newest_first(self) -> Iterator[LogEntry]:
-        """Every entry, the last one first, each read when it is asked for.
+        """All entries, newest first, each read when needed.
 
-        The chain is not checked: an entry that someone forged must not keep others from going back.
+        The chain is not checked: a forged entry must not prevent a rollback.
         """
         entry = self.last()
         while entry:
@@ -68,9 +68,9 @@ class StageLog:
             entry = self._existing(number) if number else None
 
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
-        """Write the next entry; raise ConflictError, naming the winner, if someone else was first.
+        """Write the next entry. Raises ConflictError, naming the winner, if someone else was first.
 
-        Raises StoreError if the place overwrites what is there: then two could both be first.
+        Raises StoreError if the store allows overwriting: then two writers could both be first.
         """
         key = keys.entry(self._app, self._stage, state.number)
         if state.number > 1:
@@ -82,10 +82,10 @@ class StageLog:
             if winner.operation == state.operation:
                 return
             raise ConflictError(
-                f"{self._app} {self._stage}: {winner.who} was first, "
-                f"{winner.action} of {winner.version} is entry {winner.number}",
+                f"{self._app} {self._stage}: {winner.who} changed it first "
+                f"(entry {winner.number}: {winner.action} {winner.version})",
                 hint=Hint(
-                    "look at `{fapstore} history {app} {stage}`, then decide again",
+                    "see `{fapstore} history {app} {stage}`, then decide again",
                     app=self._app,
                     stage=self._stage,
                 ),
@@ -94,7 +94,7 @@ class StageLog:
             self._prove(1)
 
     def _prove(self, number: int) -> None:
-        """Write an entry that is there once more, as it is: it does no harm, and must be refused."""
+        """Write an existing entry again, unchanged: that is harmless, and the store must refuse it."""
         if self._proven:
             return
         key = keys.entry(self._app, self._stage, number)
@@ -104,37 +104,36 @@ class StageLog:
             self._proven = True
             return
         raise StoreError(
-            f"{self._blobs.name} overwrites what is there, so of two promotions at once one could be lost",
+            f"{self._blobs.name} allows overwriting, so one of two simultaneous promotions could be lost",
             hint=Hint(
-                "see `{fapstore} doctor`; if nobody else promotes now: the same with "
-                "`{fapstore} --unsafe-store`"
+                "see `{fapstore} doctor`; if nobody else promotes now, use `{fapstore} --unsafe-store`"
             ),
         )
 
     def _listed(self, seen: int) -> LogEntry | None:
-        """A listing may lag behind: page it to its end, then ask for numbers until one is not there."""
+        """List the log to its end, then read further numbers, because a listing may be outdated."""
         prefix = keys.log(self._app, self._stage)
         after = keys.entry(self._app, self._stage, seen) if seen else ""
         numbers = (keys.entry_number(key) for key in self._blobs.keys(prefix, after))
         highest = max((number for number in numbers if number), default=seen)
-        found = self._seen if highest == seen else self._existing(highest)
+        last = self._seen if highest == seen else self._existing(highest)
         while further := self._find(highest + 1):
-            highest, found = highest + 1, further
-        return found
+            highest, last = highest + 1, further
+        return last
 
     def _bisected(self, seen: int) -> LogEntry | None:
-        """Without a listing: ask for the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
-        found, low, step = self._seen, seen, 1
+        """Without a listing: read the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
+        last, low, step = self._seen, seen, 1
         while further := self._find(low + step):
-            found, low, step = further, low + step, step * 2
+            last, low, step = further, low + step, step * 2
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
             if further := self._find(middle):
-                found, low = further, middle
+                last, low = further, middle
             else:
                 high = middle
-        return found
+        return last
 
     def _find(self, number: int) -> LogEntry | None:
         try:
@@ -147,7 +146,8 @@ class StageLog:
         entry = self._find(number)
         if entry is None:
             raise StoreError(
-                f"{self._blobs.name}: {self._app} {self._stage} has no entry {number}, but later ones",
+                f"{self._blobs.name}: entry {number} of {self._app} {self._stage} is missing, "
+                "but later entries exist",
                 hint="entries are never deleted: restore it from a backup or from the bucket's versions",
             )
         return entry

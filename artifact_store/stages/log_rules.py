@@ -1,6 +1,6 @@
-"""The rules of a stage's log, as pure functions: what an entry is, and which one comes next.
+"""The entries of a stage's log: their format, and which entry may come next. Pure functions.
 
-An entry is an envelope whose statement carries the stage's whole state.
+An entry is an envelope whose statement is the whole state of the stage.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ Action = Literal["promote", "rollback", "freeze", "unfreeze"]
 
 
 class StageState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a stage should run since entry `number` of its log, and who said so: an entry's statement."""
+    """The state of a stage since entry `number` of its log: the statement of that entry."""
 
     app: str
     stage: str
@@ -37,44 +37,44 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     why: str
     at: datetime
-    """In UTC, by the writer's clock: for people; the order is that of the numbers."""
+    """In UTC, by the writer's clock. For people only: entries are ordered by their numbers."""
     operation: str
-    """The writer's random id: by it a writer whose reply was lost recognises its own entry."""
+    """The writer's random id. A writer whose reply was lost recognises its own entry by it."""
     previous: str
-    """The sha256 of the bytes of the entry before, or empty for the first."""
+    """The sha256 of the bytes of the previous entry; empty for the first."""
     ci: str
     """The URL of the CI run that wrote it, or empty."""
     policy: str = ""
-    """The sha256 of the rules it was decided by, or empty if there were none."""
+    """The sha256 of the rules at that time; empty if there were none."""
     overrode: tuple[str, ...] = ()
-    """The rules that refused it, and were overridden."""
+    """The rules that refused it and were overridden."""
     reason: str = ""
-    """Why they were overridden."""
+    """The reason for overriding them."""
     approved_by: tuple[str, ...] = ()
-    """The allowed signers whose approvals were there, if the rules ask for any."""
+    """The allowed signers who approved it, if the rules require approvals."""
     signature: str = ""
-    """The sha256 that names a valid signature of the artifact: by it readers that can't list find one."""
+    """The name (sha256) of a valid signature of the artifact, for readers that can't list the store."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether the stage should run nothing: gc took what was promoted first at the same moment."""
+        """Whether the stage has no version: gc removed its first version while it was promoted."""
         return not self.version and not self.digest
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """An entry as it was read."""
+    """An entry of a stage's log."""
 
     state: StageState
     sha256: str
-    """Of the entry's bytes, in hexadecimal."""
+    """The sha256 of the entry's bytes, in hexadecimal."""
     sealed: Envelope
-    """The statement's very bytes, and the signatures over them."""
+    """The exact bytes of the statement, and their signatures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageRequest:
-    """What someone wants of a stage; version and digest are empty for freeze and unfreeze."""
+    """A requested change of a stage; version and digest are empty for freeze and unfreeze."""
 
     action: Action
     version: str = ""
@@ -85,20 +85,20 @@ class StageRequest:
 
 
 def statement(state: StageState) -> bytes:
-    """The bytes that are signed."""
+    """The bytes to sign."""
     return msgspec.json.encode(state)
 
 
 def encode(state: StageState, signatures: tuple[str, ...] = ()) -> bytes:
-    """The bytes of an entry that states `state`; `signatures` are over its `statement`."""
+    """Encode an entry; `signatures` are those of its `statement`."""
     return envelope.seal(statement(state), signatures)
 
 
 def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
-    """Read entry `number` of a stage's log.
+    """Decode entry `number` of a stage's log.
 
-    Raises VerificationError if it is no entry, or the entry of another place: a statement names its app,
-    stage and number so that it can't be replayed elsewhere.
+    Raises VerificationError if it is not an entry, or belongs elsewhere: a statement names its app, stage and
+    number so that it can't be copied to another place.
     """
     place = f"entry {number} of {app} {stage}"
     state, sealed = envelope.read(data, StageState, place)
@@ -110,7 +110,7 @@ def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
         raise VerificationError(f"{place}: {error.message}", hint="was it written by fapstore?") from error
     if (state.app, state.stage, state.number) != (app, stage, number):
         raise VerificationError(
-            f"{place} states entry {state.number} of {state.app} {state.stage}",
+            f"{place} belongs to entry {state.number} of {state.app} {state.stage}",
             hint="someone copied it there: find out who can write to the store",
         )
     return LogEntry(state, hashlib.sha256(data).hexdigest(), sealed)
@@ -119,19 +119,19 @@ def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
 def decide(
     current: LogEntry | None, app: str, stage: str, request: StageRequest, *, last: LogEntry | None = None
 ) -> StageState:
-    """The next state of a stage, or the current one itself if it is as requested already.
+    """The next state of a stage; the current state object itself if it is as requested already.
 
-    `last` is the log's last entry where it isn't `current`: one that lacks a demanded signature takes up a
-    number, and what it states counts for nothing. Raises StoreError if the stage is frozen, and NotFoundError
-    if there is nothing to freeze.
+    `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
+    number, but its statement is ignored. Raises StoreError if the stage is frozen, and NotFoundError if there
+    is nothing to freeze.
     """
     state, last = current.state if current else None, last or current
-    if state and current is last and _is_so(state, request):
+    if state and current is last and _is_as_requested(state, request):
         return state
     if request.action in ("freeze", "unfreeze"):
         if not state or state.is_empty:
             raise NotFoundError(
-                f"nothing was promoted to {app} {stage} yet",
+                f"{app} {stage} has no version yet",
                 hint=Hint("{fapstore} promote {app} VERSION {stage}", app=app, stage=stage),
             )
         version, digest = state.version, state.digest
@@ -139,7 +139,7 @@ def decide(
         reason = f": {state.why}" if state.why else ""
         raise StoreError(
             f"{app} {stage} is frozen by {state.who}{reason}",
-            hint=Hint("{fapstore} unfreeze {app} {stage} --why …", app=app, stage=stage),
+            hint=Hint("{fapstore} unfreeze {app} {stage} --why REASON", app=app, stage=stage),
         )
     else:
         version, digest = request.version, request.digest
@@ -163,9 +163,9 @@ def decide(
 
 
 def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, ...]:
-    """The entries of the last time that the artifact was what the stage should run, the newest first.
+    """The entries of the last time that the artifact was on the stage, newest first.
 
-    Reads no further back than that.
+    Reads no older entries than needed.
     """
     stay: list[LogEntry] = []
     for entry in newest_first:
@@ -176,31 +176,31 @@ def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, 
     return tuple(stay)
 
 
-def _is_so(state: StageState, request: StageRequest) -> bool:
+def _is_as_requested(state: StageState, request: StageRequest) -> bool:
     if request.action in ("freeze", "unfreeze"):
         return state.frozen == (request.action == "freeze")
     return (state.version, state.digest) == (request.version, request.digest)
 
 
 def check_chain(entries: Iterable[LogEntry]) -> None:
-    """Raise VerificationError if an entry does not name the bytes of the entry before it."""
-    before = ""
+    """Raise VerificationError if an entry does not name the sha256 of the previous entry."""
+    previous = ""
     for entry in entries:
         state = entry.state
-        if state.previous != before:
+        if state.previous != previous:
             raise VerificationError(
-                f"{state.app} {state.stage}: the entry before {state.number} was changed",
+                f"{state.app} {state.stage}: the entry before entry {state.number} was changed",
                 hint="entries are never changed: find out who can write to the store",
             )
-        before = entry.sha256
+        previous = entry.sha256
 
 
 def version_before(newest_first: Iterable[StageState]) -> str | None:
-    """The version a rollback goes to, given a log from its last state on; None if there is none.
+    """The version that a rollback goes to, from a log's states, newest first; None if there is none.
 
-    Promotions stack up and a rollback takes off what it left, so a second rollback goes further back
-    instead of returning to the version that was just left. Reads no further back than it must: what a
-    rollback took off is skipped by looking for the promotion of what it went back to.
+    Promotions form a stack, and a rollback removes the top. So a second rollback goes further back instead of
+    returning to the version that the first one removed. Reads no older states than needed: what a rollback
+    removed is skipped by searching for the promotion of the version that it went back to.
     """
     unread, past = iter(newest_first), list[StageState]()
 
@@ -209,23 +209,23 @@ def version_before(newest_first: Iterable[StageState]) -> str | None:
             past.append(state)
         return past[place] if place < len(past) and not past[place].is_empty else None
 
-    looking: list[int] = []  # for what these rollbacks went back to, that of the last one first
-    promotions: set[int] = set()  # rollbacks to what others had taken off: they put it on top again
+    searches: list[int] = []  # rollbacks whose target's promotion is searched, the last one on top
+    promotions: set[int] = set()  # rollbacks to a version that was removed before: they act as promotions
     place = 0
     while True:
         state = read(place)
         if not state:
-            if not looking:
+            if not searches:
                 return None
-            place = looking.pop()
+            place = searches.pop()
             promotions.add(place)
             continue
         older = read(place + 1)
         if state.action == "rollback" and place not in promotions:
-            looking.append(place)
+            searches.append(place)
         elif not older or older.version != state.version:
-            while looking and past[looking[-1]].version == state.version:
-                looking.pop()
-            if not looking:
+            while searches and past[searches[-1]].version == state.version:
+                searches.pop()
+            if not searches:
                 return older.version if older else None
         place += 1

@@ -1,4 +1,4 @@
-"""What may go to which stage: the app's rules, and the decision on one version. Values in, values out."""
+"""The app's rules for stages, and the decision about one version. Pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Rule = Literal["clean", "order", "released", "approvals", "signed"]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The keys of fapstore.toml; docs/fapstore.toml says what each means. The default allows everything."""
+    """The keys of fapstore.toml, explained in docs/fapstore.toml. The defaults allow everything."""
 
     app: str = ""
     stages: tuple[str, ...] = ()
@@ -26,32 +26,32 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_signatures: bool = False
 
     def before(self, stage: str) -> str:
-        """The stage that a version goes through before this one, or empty."""
+        """The stage that a version must pass before this one, or empty."""
         place = self.stages.index(stage) if stage in self.stages else 0
         return self.stages[place - 1] if place else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What is known of a version that someone wants on a stage, as far as the rules ask for it."""
+    """A version for a stage, with the facts that the rules ask for."""
 
     version: str
     dirty: bool = False
     was_before: bool = True
-    """Whether it was on the stage before."""
+    """Whether it was on the previous stage."""
     not_released: str = ""
-    """Why it does not count as healthy on the stage before; empty if it does."""
+    """The reason why it does not count as healthy on the previous stage; empty if it does."""
     approved_by: tuple[str, ...] = ()
-    """Who signed a valid approval for this stage."""
+    """The signers of valid approvals for this stage."""
     signature: str = ""
-    """The sha256 that names a valid signature of the artifact; empty if it has none."""
+    """The name (sha256) of a valid signature of the artifact; empty if it has none."""
     past_is_signed: bool = True
-    """Whether an entry by which it was on this stage has one; only a rollback asks."""
+    """Whether an entry that put it on this stage has a valid signature; only a rollback needs this."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One rule that says no, why, and what to type about it."""
+    """A rule that refuses a version, with the reason and a hint."""
 
     rule: Rule
     message: str
@@ -59,22 +59,22 @@ class Refusal:
 
 
 def check_place(policy: Policy, app: str, stage: str) -> None:
-    """Raise UsageError if the policy is another app's, or doesn't know the stage."""
+    """Raise UsageError if the policy belongs to another app or does not list the stage."""
     if policy.app and policy.app != app:
         raise UsageError(
-            f"the rules here are those of {policy.app}, not of {app}",
-            hint=f"go to the folder of {app}, or name its fapstore.toml with --config",
+            f"the rules here belong to {policy.app}, not to {app}",
+            hint=f"run this in the folder of {app}, or name its fapstore.toml with --config",
         )
     if policy.stages and stage not in policy.stages:
         near = get_close_matches(stage, policy.stages, n=1)
         raise UsageError(
-            f"{stage} is not among the stages {', '.join(policy.stages)}",
+            f"{stage} is not one of the stages {', '.join(policy.stages)}",
             hint=f"did you mean {near[0]}?" if near else "add it to `stages` in the rules",
         )
 
 
 def counted(policy: Policy, candidate: Candidate) -> tuple[str, ...]:
-    """The approvals that count, one for each person."""
+    """The people whose approvals count, each once."""
     return tuple(
         name
         for name in dict.fromkeys(candidate.approved_by)
@@ -83,10 +83,10 @@ def counted(policy: Policy, candidate: Candidate) -> tuple[str, ...]:
 
 
 def judge(policy: Policy, app: str, stage: str, action: str, candidate: Candidate) -> tuple[Refusal, ...]:
-    """The rules that refuse this version; none if it may go to the stage.
+    """The rules that refuse this version; empty if it may go to the stage.
 
-    Going back is the emergency: a rollback needs no approvals, and is not asked where the version was
-    before. It came to the stage by these rules once.
+    A rollback is for emergencies: it needs no approvals and skips the check of earlier stages, because the
+    version passed these rules when it was promoted.
     """
     return tuple(_refusals(policy, app, stage, action, candidate))
 
@@ -97,7 +97,7 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Cand
     if protected and candidate.dirty:
         yield Refusal(
             "clean",
-            f"{version} was packed from a tree with changes",
+            f"{version} was packed from a tree with uncommitted changes",
             Hint("commit, pack and push a new version"),
         )
     if policy.require_signatures and not candidate.signature:
@@ -121,12 +121,12 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Cand
     elif forward and before and protected and policy.require_released and candidate.not_released:
         yield Refusal("released", candidate.not_released, Hint("faprelease {stage}", stage=before))
     if forward and protected:
-        who = counted(policy, candidate)
-        if len(who) < policy.approvals:
-            by = f" ({', '.join(who)})" if who else ""
+        names = counted(policy, candidate)
+        if len(names) < policy.approvals:
+            by = f" ({', '.join(names)})" if names else ""
             yield Refusal(
                 "approvals",
-                f"{version} has {len(who)} of {policy.approvals} approvals{by}",
+                f"{version} has {len(names)} of {policy.approvals} approvals{by}",
                 Hint(
                     "{fapstore} approve {app} {version} {stage} --key KEY",
                     app=app,

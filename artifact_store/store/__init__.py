@@ -1,1 +1,1 @@
-"""The store itself: find and fetch artifacts, publish versions, promote them between stages."""
+"""A store with its three parts: artifacts, stages and records."""

@@ -31,12 +31,12 @@ class Artifacts:
         self._stamp = stamp
 
     def publish(self, artifact: Path | Upload, by: Actor) -> Published:
-        """Store an artifact, and the evidence beside its file, under the app and version it names.
+        """Store an artifact, and the evidence beside its file, as the version in its manifest.
 
         The record is written last: until then the version does not exist, and a killed push leaves only
-        bytes that gc removes. The same bytes again are no error. Raises VerificationError if the
-        file is no whole artifact, or the provenance is another's; ConflictError if the version has other
-        bytes.
+        bytes that gc removes. Publishing the same bytes again changes nothing. Raises VerificationError if
+        the file is not a complete artifact, or the provenance is not its own, and ConflictError if the
+        version exists with other bytes.
         """
         if isinstance(artifact, Path):
             with publish.open_upload(artifact) as upload:
@@ -44,27 +44,27 @@ class Artifacts:
         return publish.publish(self._blobs, artifact, self._stamp(by))
 
     def get(self, app: str, version: str) -> ArtifactRecord:
-        """The record of a version; raises NotFoundError, naming versions like it, if there is none."""
+        """The record of a version. Raises NotFoundError, naming similar versions, if there is none."""
         record = artifacts.find(self._blobs, ArtifactId(app, version))
         if record is None:
             raise self._no_version(app, version)
         return record
 
     def usable(self, app: str, version: str) -> ArtifactRecord:
-        """The record of a version that gc has not removed; raises NotFoundError, or StoreError if it has."""
+        """The record of a version. Raises as `get`, and StoreError if gc removed the version."""
         record = self.get(app, version)
         if removal := self.removal(app, version):
             raise removals.refusal(removal)
         return record
 
     def removal(self, app: str, version: str) -> Removal | None:
-        """Which run of gc removed, or is about to remove, the bytes of a version; None where none did."""
+        """The run of gc that removed or is removing the bytes of a version; None if there is none."""
         return removals.find(self._blobs, ArtifactId(app, version))
 
     def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
-        """The records of all versions of an app, or of the `last` ones, the oldest push first.
+        """The records of all versions of an app, or only the `last` ones, oldest first.
 
-        Each is read with a request of its own, four at a time.
+        Each record needs a request; four run at a time.
         """
         pushed = sorted(
             (blob.modified, version)
@@ -73,7 +73,7 @@ class Artifacts:
         )
         with ThreadPoolExecutor(4) as pool:
             wanted = pushed if last is None else pushed[-last:]
-            records = pool.map(lambda each: artifacts.find(self._blobs, ArtifactId(app, each[1])), wanted)
+            records = pool.map(lambda push: artifacts.find(self._blobs, ArtifactId(app, push[1])), wanted)
             present = [record for record in records if record]
         return tuple(sorted(present, key=lambda record: (record.at, record.version)))
 
@@ -89,9 +89,9 @@ class Artifacts:
     def fetch(self, app: str, version: str, to: Path) -> Path:
         """Download a version to the file `to`, or into the folder `to`; return the file's path.
 
-        Nobody sees the file before its sha256 was checked. A file that is there with the same bytes is
-        left as it is; one with other bytes is an error (UsageError). Raises VerificationError if signatures
-        are demanded and it has no valid one.
+        The file appears only after its sha256 was checked. An existing file with the same bytes is not
+        changed. Raises UsageError if it has other bytes, and VerificationError if signatures are required and
+        the version has no valid one.
         """
         record = self.usable(app, version)
         self._notary.check_artifact(record)
@@ -100,34 +100,32 @@ class Artifacts:
         return target
 
     def read(self, record: ArtifactRecord, sink: Sink) -> None:
-        """Write the bytes that are stored as a version to `sink`, unchecked; NotFoundError if none are."""
+        """Write the bytes of a version to `sink`, unchecked. Raises NotFoundError if they are missing."""
         self._blobs.get_to(artifacts.archive_key(record), sink)
 
     def link(self, app: str, version: str, expires: timedelta = _EXPIRES) -> Link:
-        """A URL from which anyone can download a version for `expires`; for a folder, its file:// URL.
+        """A URL from which anyone can download a version until it expires; for a folder, a file:// URL.
 
-        Raises VerificationError if signatures are demanded and it has no valid one.
+        Raises VerificationError if signatures are required and the version has no valid one.
         """
         return self.link_to(self.usable(app, version), expires)
 
     def link_to(self, record: ArtifactRecord, expires: timedelta = _EXPIRES, signature: str = "") -> Link:
-        """As `link`; the signature of that name is tried first."""
+        """As `link`; the signature with this name is checked first."""
         self._notary.check_artifact(record, signature)
         return self._blobs.link(artifacts.archive_key(record), expires)
 
     def sign(self, app: str, version: str, by: Actor, digest: str = "") -> SignedStatement:
-        """Sign that a version is the bytes the store says it is, or those with sha256 `digest`.
+        """Sign the sha256 of a version, which must be `digest` if that is given.
 
-        Raises VerificationError if the store names other bytes, or nobody would accept the key; UsageError
-        if there is no key, or it can't sign.
+        Raises VerificationError if the store has another sha256, or readers would not accept the key, and
+        UsageError if there is no key, or it can't sign.
         """
         record = self.usable(app, version)
         if digest and digest != record.digest:
             raise VerificationError(
-                f"{self._blobs.name} says that {app} {version} has sha256 {record.digest}, not {digest}",
-                hint=Hint(
-                    "find out who pushed it: {fapstore} show {app} {version}", app=app, version=version
-                ),
+                f"{app} {version} in {self._blobs.name} has the sha256 {record.digest}, not {digest}",
+                hint=Hint("see who pushed it: {fapstore} show {app} {version}", app=app, version=version),
             )
         stamp = self._stamp(by)
         return self._notary.attest(
@@ -141,6 +139,6 @@ class Artifacts:
         hint = f"did you mean {matches}?" if near else Hint("{fapstore} list {app}", app=app)
         if self._blobs.can_list and not versions:
             return NotFoundError(
-                f"{self._blobs.name} holds no version of {app}", hint=Hint("{fapstore} list")
+                f"{self._blobs.name} contains no version of {app}", hint=Hint("{fapstore} list")
             )
-        return NotFoundError(f"{self._blobs.name} holds no {app} {version}", hint=hint)
+        return NotFoundError(f"{self._blobs.name} does not contain {app} {version}", hint=hint)

@@ -1,4 +1,4 @@
-"""Look after a store: test what it guarantees, and remove what nothing refers to."""
+"""Maintain a store: test what it guarantees, and remove unused versions."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,15 +13,15 @@ from artifact_store.store.store import Store
 
 
 def examine(store: Store) -> Iterator[Finding]:
-    """What the store really does, and how it is set up: see `blobs.doctor`."""
+    """Test what the store guarantees, and check its settings; see `blobs.doctor`."""
     return doctor.examine(store.blobs, lambda: datetime.now(UTC))
 
 
 def plan_gc(store: Store, app: str, retention: Retention) -> GcPlan:
-    """What a run of gc would remove. Changes nothing; see `collect.plan`."""
+    """List what a run of gc would remove. Changes nothing; see `collect.plan`."""
     return collect.plan(store.blobs, app, retention, store.clock(), store.notary.trusts)
 
 
 def run_gc(store: Store, plan: GcPlan, by: Actor, wait: Callable[[], None]) -> GcResult:
-    """Remove what `plan` lists and nothing refers to by then; see `collect.carry_out`."""
+    """Remove what `plan` lists, except versions that something refers to by then; see `collect.carry_out`."""
     return collect.carry_out(store.blobs, plan, store.stamp(by), wait, store.notary.trusts)

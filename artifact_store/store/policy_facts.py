@@ -1,4 +1,4 @@
-"""What a store knows of a version that the rules ask about, and no more than they ask."""
+"""Read the facts that the rules need about a version, and no others."""
 
 from artifact_store.records import releases
 from artifact_store.records.artifacts import ArtifactRecord
@@ -11,7 +11,7 @@ from artifact_store.trust.signatures import Notary
 
 
 class PolicyFacts:
-    """Reads logs, release records and signatures for the rules."""
+    """Reads facts for the rules from logs, release records and signatures."""
 
     def __init__(self, logs: StageLogs, notary: Notary, records: Records) -> None:
         self._logs = logs
@@ -19,7 +19,7 @@ class PolicyFacts:
         self._records = records
 
     def candidate(self, rules: Policy, record: ArtifactRecord, stage: str, action: str) -> Candidate:
-        """A version that someone wants on a stage, with what these rules ask about it."""
+        """A version for a stage, with the facts that these rules need."""
         app, digest, protected = record.app, record.digest, stage in rules.protected
         forward = action == "promote"
         before = rules.before(stage) if forward else ""
@@ -27,19 +27,19 @@ class PolicyFacts:
         not_released = ""
         if stay and protected and rules.require_released:
             numbers = {entry.state.number for entry in stay}
-            # entry 0: rollbacks on hosts, which may have left it
+            # entry 0: rollbacks on hosts, which may have removed it
             records = self._records.releases(app, before, entries=numbers | {0})
             reason = releases.not_healthy(records, digest, numbers)
             not_released = (
                 f"{record.version} does not count as healthy on {before}: {reason}" if reason else ""
             )
-        asks = forward and protected and rules.approvals > 0
+        needs_approvals = forward and protected and rules.approvals > 0
         return Candidate(
             version=record.version,
             dirty=record.dirty or "+dirty" in record.version,
             was_before=bool(stay),
             not_released=not_released,
-            approved_by=self._notary.approved_by(record, stage) if asks else (),
+            approved_by=self._notary.approved_by(record, stage) if needs_approvals else (),
             signature=self._notary.signature(record),
             past_is_signed=forward
             or not rules.require_signatures
@@ -47,6 +47,6 @@ class PolicyFacts:
         )
 
     def _signed_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
-        """The entries of a version's last stay on a stage; none if signatures are demanded and missing."""
+        """The entries of a version's last stay on a stage; empty if signatures are required and missing."""
         stay = log_rules.last_stay(self._logs.of(app, stage).newest_first(), digest)
         return stay if any(self._notary.trusts(entry) for entry in stay) else ()

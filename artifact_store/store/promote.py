@@ -1,4 +1,4 @@
-"""Change a stage: judge, write the entry, and take it back if gc was removing its version meanwhile."""
+"""Change a stage: apply the rules, write the entry, and undo it if gc was removing its version meanwhile."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from artifact_store.store.records import Records
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Notary
 
-_OVERRIDE = "in an emergency: the same command with --reason 'WHY', which is recorded"
+_OVERRIDE = "in an emergency: add --override 'REASON', which is recorded in the history"
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class StageChange:
 
     state: StageState
     changed: bool
-    """False if the stage was so before, and nothing was written."""
+    """False if the stage already had this state, and nothing was written."""
 
 
 class StageWriter:
-    """Writes entries into the logs of stages, as far as the app's rules allow it."""
+    """Writes entries into the logs of stages, as the app's rules allow."""
 
     def __init__(
         self, logs: StageLogs, trust: Trust, notary: Notary, artifacts: Artifacts, records: Records
@@ -46,7 +46,7 @@ class StageWriter:
     def change(
         self, app: str, stage: str, request: StageRequest, last: LogEntry | None, override: str = ""
     ) -> StageChange:
-        """Do what is requested of a stage whose log's last entry is `last`; `override` is a reason.
+        """Apply a request to a stage whose log's last entry is `last`; `override` is a reason, or empty.
 
         Raises as `Stages.promote`.
         """
@@ -61,7 +61,7 @@ class StageWriter:
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override)
         state = self._append(state)
-        # a freeze names the version that the stage has anyway
+        # a freeze does not change the version
         removal = self._artifacts.removal(app, request.version) if request.version else None
         if removal:
             self._take_back(current, state, removal)
@@ -88,25 +88,25 @@ class StageWriter:
         )
 
     def _append(self, state: StageState) -> StageState:
-        """Write an entry, signed and with the rules it was decided by; return it as it was written."""
+        """Write a signed entry with the digest of the rules; return its state."""
         state = msgspec.structs.replace(state, policy=self._trust.policy_digest)
         self._logs.of(state.app, state.stage).append(state, self._notary.sign_entry(state))
         return state
 
-    def _take_back(self, believed: LogEntry | None, state: StageState, removal: Removal) -> None:
-        """Go back to what was believed before `state`, which names a version that gc was about to remove.
+    def _take_back(self, trusted: LogEntry | None, state: StageState, removal: Removal) -> None:
+        """Undo `state`, whose version gc was about to remove: return to the previous trusted entry.
 
-        If there was nothing before, then to nothing.
+        Without such an entry, the stage has no version again.
         """
         last = self._logs.of(state.app, state.stage).last()
         if last is None or last.state.operation != state.operation:
             return
-        before = believed.state if believed else None
+        before = trusted.state if trusted else None
         request = StageRequest(
             action="rollback",
             version=before.version if before else "",
             digest=before.digest if before else "",
-            why=f"gc of {removal.by.who} was removing {state.version} at the same moment",
+            why=f"gc by {removal.by.who} was removing {state.version} at the same time",
             by=Stamp(who=state.who, at=state.at, ci=state.ci, operation=f"{state.operation}-back"),
         )
         again = log_rules.decide(last, state.app, state.stage, request)

@@ -1,7 +1,7 @@
-"""Publish: the file of an artifact becomes a version of its app. The record is written last.
+"""Publish the file of an artifact as a version of its app. The record is written last.
 
-Each push puts its bytes into a folder of its own, which nobody else ever writes to. So gc, which removes
-what killed pushes left, can't take from one push what it means to take from another.
+Each push writes its bytes into its own folder, which no other push uses. So gc, which removes the bytes of
+failed pushes, can't remove those of another push.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from artifact_store.records.artifacts import ArtifactRecord, Published
 
 @dataclass(frozen=True)
 class Upload:
-    """An artifact's open file, and what reading it whole shows, which may still be under way."""
+    """The open file of an artifact, and the result of reading it, which may still be running."""
 
     path: Path
     file: BinaryIO
@@ -32,7 +32,7 @@ class Upload:
 
 @contextmanager
 def open_upload(path: Path) -> Iterator[Upload]:
-    """Open the artifact at `path`, and read it on a thread: meanwhile the store can be opened.
+    """Open the artifact at `path`, and read it in a thread while the store is opened.
 
     Raises UsageError if it can't be opened.
     """
@@ -43,7 +43,7 @@ def open_upload(path: Path) -> Iterator[Upload]:
 def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
     """Store an artifact, and the evidence beside it: see `Artifacts.publish`."""
     scan = upload.scan.result()
-    mine = ArtifactRecord(
+    record = ArtifactRecord(
         app=scan.manifest.app,
         version=scan.manifest.version,
         digest=scan.digest,
@@ -55,39 +55,39 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
         operation=stamp.operation,
         dirty=scan.manifest.dirty,
     )
-    artifact = ArtifactId(mine.app, mine.version)
-    if there := artifacts.find(blobs, artifact):
-        if removed := removals.find(blobs, artifact):
-            raise removals.refusal(removed)
-        same = _same_bytes(there, mine)
-        if blobs.size(artifacts.archive_key(there)) is None:  # someone removed them by hand
-            _put(blobs, there, upload.file)
-        return same
-    beside = evidence.read(upload.path, scan.digest)
-    _put(blobs, mine, upload.file)
-    for kind, content in beside.items():
+    artifact = ArtifactId(record.app, record.version)
+    if stored := artifacts.find(blobs, artifact):
+        if removal := removals.find(blobs, artifact):
+            raise removals.refusal(removal)
+        result = _same_bytes(stored, record)
+        if blobs.size(artifacts.archive_key(stored)) is None:  # someone removed them by hand
+            _put(blobs, stored, upload.file)
+        return result
+    evidence_files = evidence.read(upload.path, scan.digest)
+    _put(blobs, record, upload.file)
+    for kind, content in evidence_files.items():
         with suppress(ConflictError):
-            blobs.create(keys.evidence(artifacts.archive_key(mine), kind), content)
+            blobs.create(keys.evidence(artifacts.archive_key(record), kind), content)
     try:
-        blobs.create(keys.record(artifact), artifacts.encode(mine))
+        blobs.create(keys.record(artifact), artifacts.encode(record))
     except ConflictError:
-        there = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
-        return _same_bytes(there, mine)
-    return artifacts.published(mine, created=True)
+        stored = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
+        return _same_bytes(stored, record)
+    return artifacts.published(record, created=True)
 
 
-def _put(blobs: Blobs, found: ArtifactRecord, file: BinaryIO) -> None:
-    """Have the bytes of `file` where the record says that they are: a conflict is with the same ones."""
+def _put(blobs: Blobs, record: ArtifactRecord, file: BinaryIO) -> None:
+    """Write the bytes of `file` to the key of the record; on a conflict, the same bytes are there."""
     with suppress(ConflictError):
-        blobs.create(artifacts.archive_key(found), file, found.digest)
+        blobs.create(artifacts.archive_key(record), file, record.digest)
 
 
-def _same_bytes(there: ArtifactRecord, mine: ArtifactRecord) -> Published:
-    """The result of pushing `mine` where `there` is; raise ConflictError if the bytes differ."""
-    if there.digest != mine.digest:
+def _same_bytes(stored: ArtifactRecord, pushed: ArtifactRecord) -> Published:
+    """The result of a push to an existing version. Raises ConflictError if the bytes differ."""
+    if stored.digest != pushed.digest:
         raise ConflictError(
-            f"{there.app} {there.version} has other bytes already: {there.digest}, pushed by {there.who} "
-            f"at {there.at:%Y-%m-%d %H:%M} UTC; these are {mine.digest}",
-            hint="a version is never reused: pack this under another --version",
+            f"{stored.app} {stored.version} exists with other bytes: {stored.digest}, pushed by {stored.who} "
+            f"at {stored.at:%Y-%m-%d %H:%M} UTC; these are {pushed.digest}",
+            hint="pack with a new --version; version numbers are never reused",
         )
-    return artifacts.published(there, created=there.operation == mine.operation)
+    return artifacts.published(stored, created=stored.operation == pushed.operation)

@@ -1,4 +1,4 @@
-"""What runs of `faprelease` and hosts recorded in a store about themselves."""
+"""The records of releases and hosts in a store."""
 
 from collections.abc import Collection
 
@@ -9,24 +9,24 @@ from artifact_store.records.releases import ReleaseRecord
 
 
 class Records:
-    """The records of releases and hosts in a store; once written, none is ever changed."""
+    """The records of releases and hosts. A record is never changed."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
     def add_release(self, record: ReleaseRecord) -> None:
-        """Record what a run of `faprelease` did with one role of a stage.
+        """Write the record of a run of `faprelease` for one role of a stage.
 
-        The same record again is no error. Raises ConflictError if its place holds another one.
+        Writing the same record again is allowed. Raises ConflictError if another record has its key.
         """
         keep(self._blobs, releases.key(record), releases.encode(record))
 
     def releases(
         self, app: str, stage: str, role: str | None = None, entries: Collection[int] | None = None
     ) -> tuple[ReleaseRecord, ...]:
-        """What was released to a stage, or to one role of it: by stage entry, and by time within one.
+        """The releases to a stage, or to one of its roles; sorted by entry of the stage's log, then by time.
 
-        With `entries`, only what is about these entries of the stage's log; no other record is read.
+        With `entries`, reads only the records of these entries.
         """
         wanted = (
             key
@@ -37,13 +37,13 @@ class Records:
         return tuple(sorted(records, key=lambda record: (record.entry, record.at, record.role)))
 
     def add_host(self, record: HostRecord) -> None:
-        """Record what a host did by itself; as `add_release`."""
+        """Write the record of a run on a host that updates itself; as `add_release`."""
         hosts.write(self._blobs, record)
 
     def host(self, app: str, stage: str, role: str, host: str) -> HostRecord | None:
-        """The last record of a host that brings itself to what its stage should run: see `records.hosts`."""
+        """The latest record of a host that updates itself; None if it has no records."""
         return hosts.latest(self._blobs, app, stage, role, host)
 
     def hosts(self, app: str, stage: str, role: str | None = None) -> tuple[HostRecord, ...]:
-        """The last record of each such host of a stage, or of one of its roles; by role and host."""
+        """The latest record of each such host of a stage, or of one of its roles; sorted by role and host."""
         return hosts.all_latest(self._blobs, app, stage, role)

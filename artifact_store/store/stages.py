@@ -1,4 +1,4 @@
-"""The stages in a store: what each should run, its history, and the verbs that change it."""
+"""The stages in a store: read their state and history, and change them."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from artifact_store.trust.signatures import Approval, Notary, SignedStatement
 
 
 class Stages:
-    """The stages of all apps in a store. Moving a version from stage to stage moves no bytes."""
+    """The stages of all apps in a store. Changing a stage copies no bytes."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Stages:
         self._stamp = stamp
 
     def names(self, app: str) -> tuple[str, ...]:
-        """The stages that an app has a log or an approval of."""
+        """The stages of an app that have a log or an approval."""
         return self._logs.names(app)
 
     def log(self, app: str, stage: str) -> StageLog:
@@ -43,9 +43,9 @@ class Stages:
         return self._logs.of(app, stage)
 
     def head(self, app: str, stage: str) -> StageState | None:
-        """What a stage should run, or None if that is nothing.
+        """The state of a stage; None if it has no version.
 
-        Raises VerificationError if signatures are demanded and its entry has no valid one.
+        Raises VerificationError if signatures are required and its last entry has no valid one.
         """
         last = self.log(app, stage).last()
         if last:
@@ -53,10 +53,10 @@ class Stages:
         return last.state if last and not last.state.is_empty else None
 
     def head_with_link(self, app: str, stage: str) -> tuple[StageState, Link] | None:
-        """What a stage should run, and a link to its bytes; None if that is nothing.
+        """The state of a stage, and a link to its artifact; None if it has no version.
 
-        Raises VerificationError if signatures are demanded, and the stage's entry or the artifact has no
-        valid one; NotFoundError if the version is not stored.
+        Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
+        valid one, and NotFoundError if the version is not in the store.
         """
         state = self.head(app, stage)
         if state is None:
@@ -64,23 +64,23 @@ class Stages:
         record = self._artifacts.usable(app, state.version)
         if record.digest != state.digest:
             raise VerificationError(
-                f"entry {state.number} of {app} {stage} says that {state.version} is {state.digest}, "
-                f"its record {record.digest}",
-                hint=Hint("find out what happened: {fapstore} verify {app}", app=app),
+                f"entry {state.number} of {app} {stage} says that {state.version} has the sha256 "
+                f"{state.digest}, but its record says {record.digest}",
+                hint=Hint("check the store: {fapstore} verify {app}", app=app),
             )
         return state, self._artifacts.link_to(record, signature=state.signature)
 
     def last_entries(self, app: str) -> tuple[LogEntry, ...]:
-        """The last entry of each stage of an app, by stage; signatures are not checked."""
+        """The last entry of each stage of an app, sorted by stage. Signatures are not checked."""
         entries = (self.log(app, name).last() for name in self.names(app))
         return tuple(entry for entry in entries if entry)
 
     def history(self, app: str, stage: str) -> tuple[LogEntry, ...]:
-        """The whole log of a stage, the first entry first; its chain is checked, signatures are not."""
+        """All entries of a stage, oldest first. The chain is checked, signatures are not."""
         return tuple(self.log(app, stage).all())
 
     def approve(self, app: str, version: str, stage: str, by: Actor, why: str = "") -> SignedStatement:
-        """Sign that a version may go to a stage. Raises as `Artifacts.sign`."""
+        """Sign an approval of a version for a stage. Raises as `Artifacts.sign`."""
         policy.check_place(self._trust.policy, app, stage)
         digest, stamp = self._artifacts.usable(app, version).digest, self._stamp(by)
         return self._notary.attest(
@@ -100,11 +100,11 @@ class Stages:
         source: str = "",
         override: str = "",
     ) -> StageChange:
-        """Make `version` what the stage should run; `source` is the stage it comes from, if any.
+        """Put `version` on a stage; `source` is the stage it comes from, if any.
 
-        With `override`, a reason, it is done where the app's rules refuse, and the entry says so. Raises
-        NotFoundError for a version that is not stored, PolicyViolationError if the rules refuse, StoreError
-        if the stage is frozen, ConflictError (naming the winner) if someone else changed it meanwhile.
+        `override` is a reason for ignoring the app's rules, which is recorded. Raises NotFoundError if the
+        version is not in the store, PolicyViolationError if the rules refuse it, StoreError if the stage is
+        frozen, and ConflictError, naming the winner, if someone else changed the stage meanwhile.
         """
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(
@@ -122,16 +122,16 @@ class Stages:
         why: str = "",
         override: str = "",
     ) -> StageChange:
-        """Make the version before, or version `to` of the stage's past, what the stage should run.
+        """Put the previous version back on a stage, or the version `to`, which must have been on it before.
 
-        Raises NotFoundError if there is none; else as `promote`. Needs no approvals.
+        Raises NotFoundError if there is none; otherwise as `promote`. Needs no approvals.
         """
         log = self.log(app, stage)
         last = log.last()
         version = to or log_rules.version_before(entry.state for entry in log.newest_first())
         if version is None:
             raise NotFoundError(
-                f"{app} {stage} has no version to go back to",
+                f"{app} {stage} has no previous version",
                 hint=Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
             )
         if to and not any(entry.state.version == to for entry in log.newest_first()):

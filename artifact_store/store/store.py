@@ -1,4 +1,4 @@
-"""A store: its artifacts, its stages and its records. Everything written is create-only."""
+"""Open a store. Nothing in a store is ever overwritten."""
 
 import secrets
 from collections.abc import Callable
@@ -25,17 +25,17 @@ def _new_id() -> str:
 
 
 def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False) -> "Store":
-    """The store at `s3://bucket/prefix`, `file:///dir`, a plain path, or read-only `https://host/path`.
+    """Open the store at `s3://bucket/prefix`, `file:///dir`, a path, or `https://host/path` (read-only).
 
-    `trust` says by which rules stages change there, and whose signatures count; the default has none.
-    With `unsafe`, stages are changed even where the store overwrites what is there. Connects to nothing yet.
-    Raises UsageError if the URL is none of these.
+    `trust` has the rules for stages and the allowed signers; the default has no rules. With `unsafe`, stages
+    can be changed even if the store allows overwriting. Does not connect yet. Raises UsageError for other
+    URLs.
     """
     return Store(open_blobs(url), trust=trust, unsafe=unsafe)
 
 
 class Store:
-    """A store's parts. Their methods raise the errors of `artifact_store.core.errors`."""
+    """The parts of a store. Their methods raise the errors of `artifact_store.core.errors`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Store:
         self.clock = clock
         self._new_id = new_id
         self.notary = Notary(blobs, trust)
-        """Checks signatures by the rules in force."""
+        """Makes and checks signatures."""
         self.artifacts = Artifacts(blobs, self.notary, self.stamp)
         self.records = Records(blobs)
         logs = StageLogs(blobs, unsafe=unsafe)
@@ -59,7 +59,7 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The store's URL, for people; holds no secret."""
+        """The store's URL, for people. Contains no secret."""
         return self.blobs.name
 
     @property
@@ -73,5 +73,5 @@ class Store:
         return self.blobs.can_write
 
     def stamp(self, by: Actor) -> Stamp:
-        """A new stamp for something that is written now."""
+        """A new stamp for an object that is written now."""
         return Stamp(who=by.who, at=self.clock(), ci=by.ci, operation=self._new_id())

@@ -1,1 +1,1 @@
-"""Signatures: who may sign, who signed what."""
+"""The app's rules, and signatures of versions, approvals and log entries."""

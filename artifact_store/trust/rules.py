@@ -1,4 +1,4 @@
-"""The app's rules and keys, as fapstore.toml (or pyproject.toml) and the command line name them."""
+"""Load the app's rules, from fapstore.toml or pyproject.toml and the command line."""
 
 import hashlib
 import tomllib
@@ -19,62 +19,64 @@ SHARED_FILE = "pyproject.toml"
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """By which rules stages change, whose signatures count, and with which key we sign."""
+    """The rules for stages, the allowed signers, and the key to sign with."""
 
     policy: Policy
     policy_digest: str = ""
-    """The sha256 of the rules and of the allowed signers, in hexadecimal; empty where there are no rules."""
+    """The sha256 of the rules and the allowed signers, in hexadecimal; empty if there are no rules."""
     signers: Path | None = None
     """An OpenSSH allowed-signers file."""
     key: Path | None = None
-    """A private key, or a public one that ssh-agent holds the other half of."""
+    """A private key, or the public key of one in ssh-agent."""
 
 
 NO_RULES = Trust(policy=Policy())
 
 
 def signed_by(signers: Path) -> Trust:
-    """No rules but that everything read is signed by one of these allowed signers."""
+    """A Trust whose only rule is that everything must be signed by one of these allowed signers."""
     return Trust(policy=Policy(require_signatures=True), signers=signers)
 
 
 def load(
     folder: Path, config: Path | None = None, signers: Path | None = None, key: Path | None = None
 ) -> Trust:
-    """The rules of `config`, else of fapstore.toml or pyproject.toml's [tool.fapstore] in `folder`, or none.
+    """Load the rules from `config`, or from fapstore.toml or pyproject.toml ([tool.fapstore]) in `folder`.
 
-    `signers` wins over the file's, and demands signatures. Raises UsageError for a file that can't be read,
-    an unknown key, a wrong value, and rules that nobody can fulfil.
+    `signers` replaces the signers of the file, and requires signatures. Raises UsageError for a file that
+    can't be read, an unknown key, a wrong value, and rules that can't be fulfilled.
     """
-    path, values = (config, _values(config)) if config else _found(folder)
+    path, values = (config, _values(config)) if config else _file_of(folder)
     if config and values is None:
-        raise UsageError(f"{config} has no [tool.fapstore]", hint="write the rules there")
+        raise UsageError(
+            f"{config} has no [tool.fapstore]", hint="add this table to the file, with the rules"
+        )
     policy = _policy(values, path.name) if path and values is not None else Policy()
     if policy.signers and path and not signers:
         signers = path.parent / policy.signers
     elif signers:
         policy = msgspec.structs.replace(policy, require_signatures=True)
     if signers and not signers.is_file():
-        raise UsageError(f"there is no file {signers}", hint="it lists who may sign: see ssh-keygen(1)")
+        raise UsageError(f"{signers} does not exist", hint="it lists the allowed signers: see ssh-keygen(1)")
     digest = _digest(policy, signers) if values is not None else ""
     return Trust(policy=policy, policy_digest=digest, signers=signers, key=key)
 
 
-def _found(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
-    """The file of rules in a folder, and what it says."""
+def _file_of(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
+    """The file with the rules in a folder, and its values."""
     own, shared = (
         (path, _values(path)) if path.is_file() else (None, None)
         for path in (folder / OWN_FILE, folder / SHARED_FILE)
     )
     if own[0] and shared[1] is not None:
         raise UsageError(
-            f"both {OWN_FILE} and [tool.fapstore] of {SHARED_FILE} are there", hint="keep one of them"
+            f"both {OWN_FILE} and [tool.fapstore] in {SHARED_FILE} exist", hint="remove one of them"
         )
     return own if own[0] else shared
 
 
 def _values(path: Path) -> dict[str, Any] | None:
-    """The table of rules in a file; None if a pyproject.toml has none."""
+    """The table with the rules in a file; None if a pyproject.toml has no such table."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -82,7 +84,7 @@ def _values(path: Path) -> dict[str, Any] | None:
             f"{path} can't be read: {error.strerror}", hint="name the rules with --config"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name}: {error}", hint="mend the file: the rules are in it") from error
+        raise UsageError(f"{path.name}: {error}", hint="fix the file") from error
     if path.name != SHARED_FILE:
         return values
     tool = values.get("tool", {})
@@ -117,28 +119,31 @@ def _check(policy: Policy, name: str) -> None:
     if policy.app:
         check_app(policy.app)
     if len(set(policy.stages)) < len(policy.stages):
-        raise UsageError(f"{name} stages: a stage stands there twice", hint="name each once, in their order")
+        raise UsageError(f"{name} stages: a stage is listed twice", hint="list each stage once, in order")
     for stage in policy.protected:
         if policy.stages and stage not in policy.stages:
             raise UsageError(
-                f"{name} protected: {stage} is not among stages", hint="name it in both, or neither"
+                f"{name} protected: {stage} is not in stages", hint="list it in both, or in neither"
             )
     if policy.require_released and not set(policy.protected) & set(policy.stages[1:]):
         raise UsageError(
-            f"{name} require_released: no protected stage has a stage before it",
-            hint='say, for example: stages = ["staging", "production"] and protected = ["production"]',
+            f"{name} require_released: no protected stage has a previous stage",
+            hint='for example: stages = ["staging", "production"] and protected = ["production"]',
         )
     if policy.approvals < 0 or (policy.approvals and not policy.protected):
-        raise UsageError(f"{name} approvals: {policy.approvals} for no stage", hint="name protected stages")
+        raise UsageError(
+            f"{name} approvals: {policy.approvals}, but no stage is protected",
+            hint="list stages in `protected`",
+        )
     if policy.approvers and len(set(policy.approvers)) < policy.approvals:
         raise UsageError(
-            f"{name} approvals: {policy.approvals} of {len(set(policy.approvers))} approvers",
-            hint="name more approvers, or ask for fewer approvals",
+            f"{name} approvals: {policy.approvals} required, but approvers: {len(set(policy.approvers))}",
+            hint="add approvers, or require fewer approvals",
         )
     if (policy.approvals or policy.require_signatures) and not policy.signers:
         raise UsageError(
-            f"{name}: signatures are asked for, and nobody may sign",
-            hint='say `signers = "allowed_signers"`, a file of lines `ann@example.com ssh-ed25519 AAAA…`',
+            f"{name}: signatures are required, but there are no allowed signers",
+            hint='set signers = "allowed_signers", a file with lines like: ann@example.com ssh-ed25519 AAAA…',
         )
 
 

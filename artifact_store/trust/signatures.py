@@ -1,11 +1,12 @@
-"""What people sign about a version: that its bytes are ours, and that it may go to a stage.
+"""Signatures of versions and approvals for stages.
 
-Each is an envelope of one statement and one signature, under the signature's sha256, added at any time:
+Each is an envelope with one statement and one signature. Its key is the sha256 of the signature, so
+signatures can be added at any time:
 
     <app>/artifacts/<version>/signatures/<sha256>.sig
     <app>/stages/<stage>/approvals/<digest>/<sha256>.sig
 
-A statement says itself what it is about, so a copy in another place is worth nothing.
+A statement names its app, version and stage, so a copy in another place is not valid.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ from artifact_store.trust.rules import Trust
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """States that a version of an app is the bytes with this sha256."""
+    """A statement: the version of the app has this sha256."""
 
     app: str
     version: str
@@ -42,7 +43,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """States that a version, with this sha256, may go to a stage."""
+    """A statement: the version with this sha256 may go to the stage."""
 
     app: str
     stage: str
@@ -55,7 +56,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class CheckedSignature:
-    """A stored statement, and who of the allowed signers signed it; else what is wrong with it."""
+    """A stored signature, with the allowed signer who made it, or the problem with it."""
 
     key: str
     by: str
@@ -63,20 +64,20 @@ class CheckedSignature:
 
     @property
     def name(self) -> str:
-        """The sha256 under which it lies."""
+        """The sha256 in its key."""
         return self.key.rpartition("/")[2].removesuffix(".sig")
 
 
 @dataclass(frozen=True)
 class SignedStatement:
-    """A statement that was signed and stored, and whose signature it is, if allowed signers are known."""
+    """A statement that was signed and stored, and the signer's name if allowed signers are known."""
 
     statement: Signature | Approval
     by: str
 
 
 class Notary:
-    """Signs with our key, and says whose signatures are good, by the allowed signers of a `Trust`."""
+    """Signs with the key of a `Trust`, and checks signatures by its allowed signers."""
 
     def __init__(self, blobs: Blobs, trust: Trust) -> None:
         self._blobs = blobs
@@ -85,34 +86,34 @@ class Notary:
     def attest(self, statement: Signature | Approval) -> SignedStatement:
         """Sign and store a statement.
 
-        Raises UsageError if there is no key, or it can't sign; VerificationError, storing nothing, if no
-        reader would accept it.
+        Raises UsageError if there is no key, or it can't sign. Raises VerificationError, and stores nothing,
+        if readers would not accept the signature.
         """
         text = msgspec.json.encode(statement)
-        made, by = self._sign(text, _namespace(statement), statement.at)
-        name = hashlib.sha256(made.encode()).hexdigest()
-        with suppress(ConflictError):  # the name is that of this very signature: it is there
-            self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (made,)))
+        signature, by = self._sign(text, _namespace(statement), statement.at)
+        name = hashlib.sha256(signature.encode()).hexdigest()
+        with suppress(ConflictError):  # the name belongs to exactly this signature
+            self._blobs.create(f"{_folder(statement)}{name}.sig", envelope.seal(text, (signature,)))
         return SignedStatement(statement, by)
 
     def sign_entry(self, state: StageState) -> tuple[str, ...]:
-        """The signatures of a new entry: one, if there is a key or signatures are demanded; as `attest`."""
+        """The signature of a new entry, if there is a key or signatures are required. Raises as `attest`."""
         if self._trust.key is None and not self._trust.policy.require_signatures:
             return ()
-        made, _ = self._sign(log_rules.statement(state), ssh_keygen.STAGE, state.at)
-        return (made,)
+        signature, _ = self._sign(log_rules.statement(state), ssh_keygen.STAGE, state.at)
+        return (signature,)
 
     def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[CheckedSignature]:
-        """The signatures of a version, good and bad, the one named `first` before the others.
+        """The signatures of a version, valid or not; the one with the name `first` comes first.
 
-        There are none if no allowed signers are known.
+        Empty if no allowed signers are known.
         """
         wanted = {"app": record.app, "version": record.version, "digest": record.digest}
         prefix = keys.signatures(ArtifactId(record.app, record.version))
         yield from self._read(prefix, Signature, wanted, first)
 
     def approvals(self, record: ArtifactRecord, stage: str) -> Iterator[CheckedSignature]:
-        """The approvals of a version for a stage, good and bad; none if no allowed signers are known."""
+        """The approvals of a version for a stage, valid or not; empty if no allowed signers are known."""
         wanted = {"app": record.app, "stage": stage, "version": record.version, "digest": record.digest}
         yield from self._read(keys.approvals(record.app, stage, record.digest), Approval, wanted)
 
@@ -122,33 +123,33 @@ class Notary:
 
     def approved_by(self, record: ArtifactRecord, stage: str) -> tuple[str, ...]:
         """The allowed signers who approved a version for a stage, each once."""
-        return tuple(sorted({given.by for given in self.approvals(record, stage) if given.by}))
+        return tuple(sorted({approval.by for approval in self.approvals(record, stage) if approval.by}))
 
     def entry_signed_by(self, entry: LogEntry) -> tuple[str, ...]:
-        """The allowed signers who signed an entry; none if no allowed signers are known."""
+        """The allowed signers who signed an entry; empty if no allowed signers are known."""
         if not self._trust.signers:
             return ()
         return ssh_keygen.signed_by(entry.sealed, ssh_keygen.STAGE, self._trust.signers, entry.state.at)
 
     def all_signed_by(self, entries: Sequence[LogEntry]) -> list[tuple[str, ...]]:
-        """Who signed each of many entries, several checked at a time."""
+        """The allowed signers of each entry; several entries are checked at a time."""
         with ThreadPoolExecutor(max_workers=8) as pool:
             return list(pool.map(self.entry_signed_by, entries))
 
     def trusts(self, entry: LogEntry) -> bool:
-        """Whether an entry has a valid signature, or none is demanded."""
+        """Whether an entry has a valid signature, or signatures are not required."""
         return not self._trust.policy.require_signatures or bool(self.entry_signed_by(entry))
 
     def check_entry(self, entry: LogEntry) -> None:
-        """Raise VerificationError if signatures are demanded and an entry has no valid one."""
+        """Raise VerificationError if signatures are required and an entry has no valid one."""
         if not self.trusts(entry):
             state = entry.state
             raise VerificationError(
                 f"entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
                 "has no valid signature",
                 hint=Hint(
-                    "see who wrote it: {fapstore} history {app} {stage}\n"
-                    "if it is right: {fapstore} promote {app} {version} {stage} --key KEY",
+                    "see its author: {fapstore} history {app} {stage}\n"
+                    "if it is correct: {fapstore} promote {app} {version} {stage} --key KEY",
                     app=state.app,
                     version=state.version,
                     stage=state.stage,
@@ -156,9 +157,10 @@ class Notary:
             )
 
     def check_artifact(self, record: ArtifactRecord, first: str = "") -> None:
-        """Raise VerificationError if signatures are demanded and a version has no valid one.
+        """Raise VerificationError if signatures are required and a version has no valid one.
 
-        The signature named `first` is tried first; a store that can't be listed has no other.
+        The signature with the name `first` is checked first. In a store that can't be listed it is the only
+        one.
         """
         if not self._trust.policy.require_signatures:
             return
@@ -176,8 +178,8 @@ class Notary:
     def _sign(self, text: bytes, namespace: str, at: datetime) -> tuple[str, str]:
         if self._trust.key is None:
             raise UsageError(
-                "this has to be signed, and no key is named",
-                hint="--key ~/.ssh/id_ed25519, or FAP_SIGNING_KEY; a .pub names a key of ssh-agent",
+                "a signature is required, but no key is given",
+                hint="use --key ~/.ssh/id_ed25519 or FAP_SIGNING_KEY; a .pub file names a key in ssh-agent",
             )
         return ssh_keygen.sign_as_allowed(text, namespace, self._trust.key, self._trust.signers, at)
 
@@ -187,8 +189,8 @@ class Notary:
         signers = self._trust.signers
         if not signers:
             return
-        named = [f"{prefix}{first}.sig"] if first else []
-        for key in chain(named, self._blobs.keys(prefix) if self._blobs.can_list or not named else ()):
+        before = [f"{prefix}{first}.sig"] if first else []
+        for key in chain(before, self._blobs.keys(prefix) if self._blobs.can_list or not before else ()):
             try:
                 yield CheckedSignature(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
             except (VerificationError, NotFoundError) as error:
@@ -198,13 +200,13 @@ class Notary:
 def _checked(
     key: str, data: bytes, kind: type[Signature] | type[Approval], wanted: dict[str, str], signers: Path
 ) -> str:
-    """Who signed what is stored at `key`; raises VerificationError unless it states what is `wanted`."""
+    """The signer of the statement at `key`. Raises VerificationError unless it states what is `wanted`."""
     statement, sealed = envelope.read(data, kind, key)
     for name, value in wanted.items():
-        if (found := getattr(statement, name)) != value:
-            raise VerificationError(f"a signature is about another {name}: {found}")
+        if (stated := getattr(statement, name)) != value:
+            raise VerificationError(f"a signature is for another {name}: {stated}")
     if len(sealed.signatures) != 1:
-        raise VerificationError(f"{key} has {len(sealed.signatures)} signatures, not one")
+        raise VerificationError(f"{key} has {len(sealed.signatures)} signatures instead of one")
     text, namespace = bytes(sealed.statement), _namespace(statement)
     return ssh_keygen.signer(text, sealed.signatures[0], namespace, signers, statement.at)
 

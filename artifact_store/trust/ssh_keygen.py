@@ -1,8 +1,8 @@
 """OpenSSH signatures, made and checked by `ssh-keygen -Y`.
 
-A signature is made for a namespace, so what was signed for one purpose is worth nothing for another, and an
-allowed-signers file can limit a key to some (`namespaces="fapkit-artifact"`). The formats: PROTOCOL.sshsig of
-OpenSSH, and ALLOWED SIGNERS in ssh-keygen(1).
+A signature is made for a namespace: it is not valid for another purpose, and an allowed-signers file can
+limit a key to some namespaces (`namespaces="fapkit-artifact"`). The formats: PROTOCOL.sshsig of OpenSSH, and
+ALLOWED SIGNERS in ssh-keygen(1).
 """
 
 import os
@@ -24,7 +24,7 @@ _LONGEST_SIGNATURE = 16_384
 
 
 def sign(statement: bytes, namespace: str, key: Path) -> str:
-    """A signature of `statement` with `key`: a private key, or a public one whose other half ssh-agent holds.
+    """Sign `statement` with `key`: a private key, or the public key of one in ssh-agent.
 
     ssh-keygen asks for a passphrase on the terminal. Raises UsageError if the key can't sign.
     """
@@ -40,8 +40,8 @@ def sign(statement: bytes, namespace: str, key: Path) -> str:
         raise _no_ssh_keygen(error) from error
     if done.returncode:
         raise UsageError(
-            f"{key} can't sign: ssh-keygen said why above",
-            hint="name another with --key or FAP_SIGNING_KEY; ssh-add -l lists those of ssh-agent",
+            f"{key} can't sign; see the message of ssh-keygen above",
+            hint="use another key with --key or FAP_SIGNING_KEY; ssh-add -l lists the keys in ssh-agent",
         )
     return done.stdout.decode()
 
@@ -49,9 +49,10 @@ def sign(statement: bytes, namespace: str, key: Path) -> str:
 def sign_as_allowed(
     statement: bytes, namespace: str, key: Path, signers: Path | None, at: datetime
 ) -> tuple[str, str]:
-    """A signature that readers will accept, and whose it is by `signers` (empty without them).
+    """Sign, and check that readers will accept it; return the signature and the signer's name in `signers`.
 
-    Raises as `sign`, and VerificationError if `signers` don't allow the key to sign this.
+    The name is empty without `signers`. Raises as `sign`, and VerificationError if `signers` do not allow the
+    key to sign this.
     """
     signature = sign(statement, namespace, key)
     if signers is None:
@@ -61,56 +62,57 @@ def sign_as_allowed(
     except VerificationError as error:
         raise VerificationError(
             f"readers would not accept {key}: {error.message}",
-            hint=f'{signers} needs a line: NAME namespaces="{namespace}" and the public key',
+            hint=f'add a line to {signers}: NAME namespaces="{namespace}" PUBLIC-KEY',
         ) from error
 
 
 def signer(statement: bytes, signature: str, namespace: str, signers: Path, at: datetime) -> str:
-    """Who of the allowed-signers file `signers` signed exactly these bytes: the first name on the key's line.
+    """The name of the signer of exactly these bytes: the first one on the key's line in the file `signers`.
 
     The key must have been valid at the time `at`, which the statement names. Dates in the file without a `Z`
-    are read as UTC. Raises VerificationError, saying why, if nobody did; UsageError if there is no such file.
+    are UTC. Raises VerificationError with the reason if the signature is not valid, and UsageError if there
+    is no such file.
     """
     if not signers.is_file():
-        raise UsageError(f"there is no file {signers}", hint="name the allowed signers with --signers")
+        raise UsageError(f"{signers} does not exist", hint="name the file of allowed signers with --signers")
     if len(signature) > _LONGEST_SIGNATURE:
-        raise VerificationError("the signature is too long for one", hint=Hint("{fapstore} verify APP"))
+        raise VerificationError("the signature is too long to be valid", hint=Hint("{fapstore} verify APP"))
     moment = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
     with TemporaryDirectory() as folder:
         file = Path(folder, "signature")
         file.write_text(signature)
-        given = ["-f", str(signers), "-s", str(file), moment]
-        found = _verify(["find-principals", *given], b"")
-        who = found.stdout.decode(errors="replace").partition("\n")[0]
-        if found.returncode == 0 and who:
-            found = _verify(["verify", *given, "-I", who, "-n", namespace], statement)
-            if found.returncode == 0:
-                return who
-    raise VerificationError(_why_not(found.stderr.decode(errors="replace"), signers))
+        options = ["-f", str(signers), "-s", str(file), moment]
+        result = _verify(["find-principals", *options], b"")
+        name = result.stdout.decode(errors="replace").partition("\n")[0]
+        if result.returncode == 0 and name:
+            result = _verify(["verify", *options, "-I", name, "-n", namespace], statement)
+            if result.returncode == 0:
+                return name
+    raise VerificationError(_problem(result.stderr.decode(errors="replace"), signers))
 
 
 def signed_by(envelope: Envelope, namespace: str, signers: Path, at: datetime) -> tuple[str, ...]:
-    """Who of `signers` signed the envelope's statement, each once; empty if no signature of it is valid."""
-    found: dict[str, None] = {}
+    """The allowed signers of an envelope's statement, each once; empty if no signature is valid."""
+    names: dict[str, None] = {}
     for signature in envelope.signatures[:_MOST_SIGNATURES]:
         try:
-            found[signer(bytes(envelope.statement), signature, namespace, signers, at)] = None
+            names[signer(bytes(envelope.statement), signature, namespace, signers, at)] = None
         except VerificationError:
             continue
-    return tuple(found)
+    return tuple(names)
 
 
 def _check_key(key: Path) -> None:
-    """Raise UsageError unless `key` names a file; a key itself must not become an argument, nor be shown."""
+    """Raise UsageError unless `key` names a file: the key itself must never be an argument or be printed."""
     if "PRIVATE KEY" in str(key) or "\n" in str(key):
         raise UsageError(
-            "the signing key is named by its text, not by its file",
-            hint='(umask 077; printf "%s\\n" "$KEY" > key); then --key key, or FAP_SIGNING_KEY=key',
+            "the signing key must be given as a file, not as text",
+            hint='write it to a file: (umask 077; printf "%s\\n" "$KEY" > key), then use --key key',
         )
     if not key.is_file():
         raise UsageError(
-            f"there is no key {key}",
-            hint="name a private key, or the .pub of one in ssh-agent, with --key or FAP_SIGNING_KEY",
+            f"the key {key} does not exist",
+            hint="give a private key, or the .pub of a key in ssh-agent, with --key or FAP_SIGNING_KEY",
         )
 
 
@@ -130,17 +132,17 @@ def _verify(arguments: list[str], statement: bytes) -> "subprocess.CompletedProc
         raise VerificationError("ssh-keygen took more than 60 s to check a signature") from error
 
 
-def _why_not(said: str, signers: Path) -> str:
+def _problem(output: str, signers: Path) -> str:
     for words, meaning in (
-        ("key has expired", f"its key had expired, says {signers}"),
-        ("key is not yet valid", f"its key was not valid yet, says {signers}"),
-        ("incorrect signature", "it signs other bytes"),
-        ("namespace", f"its key, or it, is for another purpose, says {signers}"),
-        ("parse signature", "it is no OpenSSH signature"),
+        ("key has expired", f"its key had expired, according to {signers}"),
+        ("key is not yet valid", f"its key was not valid yet, according to {signers}"),
+        ("incorrect signature", "it was made for other bytes"),
+        ("namespace", f"it or its key is for another purpose, according to {signers}"),
+        ("parse signature", "it is not an OpenSSH signature"),
     ):
-        if words in said:
+        if words in output:
             return f"not a valid signature: {meaning}"
-    return f"not a valid signature: {signers} has no such key"
+    return f"not a valid signature: its key is not in {signers}"
 
 
 def _no_ssh_keygen(error: OSError) -> FapError:

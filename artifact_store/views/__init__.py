@@ -1,1 +1,1 @@
-"""What people are shown of a store: pages, differences, audits."""
+"""Reports about a store: audit, comparison of stages, HTML board, and wording for people."""

@@ -1,4 +1,4 @@
-"""The stage board: a page that tells what each stage of an app runs, what waits, and how it came to that."""
+"""The stage board: an HTML page with each stage's version, pending versions and history."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,76 +19,76 @@ from artifact_store.views import commits, wording
 from artifact_store.views.commits import Divergence
 
 _ENTRIES = 30
-"""How much of each stage's log is told."""
+"""The number of entries shown of each stage's log."""
 _VERSIONS = 40
-"""How many of the last versions are told."""
+"""The number of versions shown."""
 
 
 @dataclass(frozen=True)
 class SignedState:
-    """An entry of a stage's log, and who signed it in words, if anyone did."""
+    """A state of a stage, with a text about its signature (empty without one)."""
 
     state: StageState
     signed: str
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What could be promoted to a stage from the one before it, or, for the first, of what was pushed."""
+class Pending:
+    """The versions that could be promoted to a stage; for the first stage, all newer versions."""
 
     commits: Divergence | None
-    """From what the stage has; None if the repository is not at hand, or one of the two has nothing."""
+    """The commits from the stage's version on; None if there is no repository, or one side has no version."""
     versions: int
-    """How many versions were pushed after that of the stage, up to that of the one before it."""
+    """The number of versions pushed after the stage's version, up to that of the previous stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageCard:
-    """A stage with what it should run now."""
+    """A stage with its version, releases and history."""
 
     name: str
     protected: bool
     entries: tuple[SignedState, ...]
-    """The last ones, the newest first; empty if nothing was ever promoted to it."""
+    """The last entries of its log, newest first; empty if the log is empty."""
     arrival: StageState | None
-    """The entry by which it came to the version it has: a freeze since then is no arrival."""
+    """The entry that put its version on the stage; a later freeze does not count."""
     record: ArtifactRecord | None
     releases: tuple[ReleaseRecord, ...]
-    """The last run of `faprelease` with this artifact, for each role."""
-    waiting: Waiting
+    """The last run of `faprelease` with this artifact for each role."""
+    pending: Pending
 
     @property
     def state(self) -> StageState | None:
-        """What it should run."""
+        """Its current state; None if its log is empty."""
         return self.entries[0].state if self.entries else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All that the page tells."""
+    """The content of the page."""
 
     app: str
     store: str
     stages: tuple[StageCard, ...]
     versions: tuple[ArtifactRecord, ...]
-    """The last ones, the newest first."""
+    """The last versions, newest first."""
     more: int
-    """How many older versions the store has."""
+    """The number of older versions in the store."""
 
-    def runs(self, version: str) -> tuple[str, ...]:
-        """The stages that have a version now."""
+    def stages_with(self, version: str) -> tuple[str, ...]:
+        """The names of the stages with this version."""
         return tuple(stage.name for stage in self.stages if stage.state and stage.state.version == version)
 
 
 def load(store: Store, policy: Policy, app: str, repository: Path, *, check: bool) -> Board:
-    """Read the stages and versions of an app, and ask git in `repository` what lies between them.
+    """Read the stages and versions of an app, and compare their commits with git in `repository`.
 
-    With `check`, signatures are checked. Raises NotFoundError for an app that has no version; else as the
+    With `check`, signatures are checked. Raises NotFoundError for an app without versions; otherwise as the
     methods of Store.
     """
     records = store.artifacts.list(app)
     if not records:
-        raise NotFoundError(f"{store.name} holds no version of {app}", hint=Hint("{fapstore} list"))
+        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     logs = {
         name: tuple(islice(store.stages.log(app, name).newest_first(), _ENTRIES))
         for name in store.stages.names(app)
@@ -100,8 +100,8 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     for name in names:
         log = logs.get(name, ())
         record = known.get(log[0].state.version) if log else None
-        waits = _waiting(records, before, record, repository)
-        stages.append(_stage(store, policy, app, name, log, record, waits, check=check))
+        pending = _pending(records, before, record, repository)
+        stages.append(_stage(store, policy, app, name, log, record, pending, check=check))
         before = record
     newest = records[::-1][:_VERSIONS]
     return Board(
@@ -110,12 +110,12 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
 
 
 def page(board: Board, now: datetime) -> str:
-    """The board as one HTML document that needs nothing else; the same board and time give the same text."""
+    """The board as one self-contained HTML document; the same board and time give the same text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    def shown(value: object) -> object:
-        """Names come from others: none may turn the text around or hide in it."""
+    def printable(value: object) -> object:
+        """Replace invisible characters and those that reverse text: names come from other people."""
         return text.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = Environment(
@@ -124,40 +124,43 @@ def page(board: Board, now: datetime) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=shown,
+        finalize=printable,
     )
     environment.filters |= {
         "ago": lambda at: text.ago(at, now),
-        "sentence": lambda told: wording.sentence(told.state, now, told.signed),
+        "sentence": lambda entry: wording.sentence(entry.state, now, entry.signed),
         "size": text.size,
-        "waits": waits,
+        "pending": pending_text,
         "web": lambda url: url if url.startswith(("https://", "http://")) else "",
     }
     largest = max(record.size for record in board.versions)
     return environment.get_template("board.html.j2").render(board=board, now=now, largest=largest)
 
 
-def waits(stage: StageCard) -> str:
-    """What waits before a stage, in a few words; empty if nothing does, or nothing is there to compare."""
-    waiting = stage.waiting
-    if waiting.commits is None:
-        return f"{text.count(waiting.versions, 'version', 'versions')} waiting" if waiting.versions else ""
-    ahead, behind = len(waiting.commits.ahead), len(waiting.commits.behind)
-    told = f"{text.count(ahead, 'commit', 'commits')} waiting" if ahead else ""
-    return ", ".join(filter(None, (told, f"{behind} not in the stage before" if behind else "")))
+def pending_text(stage: StageCard) -> str:
+    """The pending commits or versions of a stage in a few words; empty if there are none."""
+    pending = stage.pending
+    if pending.commits is None:
+        return f"{text.count(pending.versions, 'version', 'versions')} pending" if pending.versions else ""
+    ahead, behind = len(pending.commits.ahead), len(pending.commits.behind)
+    parts = (
+        f"{text.count(ahead, 'commit', 'commits')} pending" if ahead else "",
+        f"{behind} not on the previous stage" if behind else "",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _in_order(logs: dict[str, tuple[LogEntry, ...]], ruled: Sequence[str]) -> list[str]:
-    """The stages as the rules order them; those they don't know as they are promoted from one another."""
+    """The stages in the order of the rules; other stages in the order of their promotions."""
     sources = {
         name: {entry.state.source for entry in log if entry.state.source in logs}
         for name, log in sorted(logs.items())
     }
     try:
-        found = list(TopologicalSorter(sources).static_order())
+        order = list(TopologicalSorter(sources).static_order())
     except CycleError:
-        found = sorted(logs)
-    return [*ruled, *(name for name in found if name not in ruled)]
+        order = sorted(logs)
+    return [*ruled, *(name for name in order if name not in ruled)]
 
 
 def _stage(
@@ -167,42 +170,42 @@ def _stage(
     name: str,
     log: tuple[LogEntry, ...],
     record: ArtifactRecord | None,
-    waiting: Waiting,
+    pending: Pending,
     *,
     check: bool,
 ) -> StageCard:
     signers = store.notary.all_signed_by(log) if check else [None] * len(log)
-    told = tuple(
+    entries = tuple(
         SignedState(entry.state, wording.signature(by, len(entry.sealed.signatures)))
         for entry, by in zip(log, signers, strict=True)
     )
-    stay = [*takewhile(lambda each: each.digest == told[0].state.digest, (each.state for each in told))]
+    stay = [*takewhile(lambda state: state.digest == entries[0].state.digest, (e.state for e in entries))]
     return StageCard(
         name=name,
         protected=name in policy.protected,
-        entries=told,
+        entries=entries,
         arrival=stay[-1] if stay else None,
         record=record,
         releases=_last_runs(store, app, name, stay) if stay and stay[0].digest else (),
-        waiting=waiting,
+        pending=pending,
     )
 
 
 def _last_runs(store: Store, app: str, stage: str, stay: list[StageState]) -> tuple[ReleaseRecord, ...]:
-    """The last run for each role that brought this stay's artifact to its hosts."""
+    """The last run for each role that released the artifact of this stay."""
     runs = store.records.releases(app, stage, entries={0, *(state.number for state in stay)})
     last = {run.role: run for run in sorted(runs, key=lambda run: run.at) if run.digest == stay[0].digest}
     return tuple(last[role] for role in sorted(last))
 
 
-def _waiting(
+def _pending(
     records: Iterable[ArtifactRecord],
     new: ArtifactRecord | None,
     old: ArtifactRecord | None,
     repository: Path,
-) -> Waiting:
+) -> Pending:
     if new is None or old is None:
-        return Waiting(None, 0)
+        return Pending(None, 0)
     between = commits.between(old.commit, new.commit, repository)
     after, until = (old.at, old.version), (new.at, new.version)
-    return Waiting(between, sum(after < (each.at, each.version) <= until for each in records))
+    return Pending(between, sum(after < (record.at, record.version) <= until for record in records))

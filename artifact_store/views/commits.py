@@ -1,4 +1,4 @@
-"""The commits between two of them, as the git repository here tells, if there is one that has both."""
+"""The commits between two commits, from a local git repository."""
 
 import re
 import subprocess
@@ -13,29 +13,29 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit as its log tells it."""
+    """A commit."""
 
     id: str
     at: datetime
-    """When it was written, in UTC."""
+    """The author date, in UTC."""
     author: str
     subject: str
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Two commits seen from each other; the newest first."""
+    """The difference of the histories of two commits; newest first."""
 
     ahead: tuple[Commit, ...]
-    """In the second, not in the first."""
+    """The commits in the second history only."""
     behind: tuple[Commit, ...]
-    """In the first, not in the second."""
+    """The commits in the first history only."""
 
 
 def between(first: str, second: str, folder: Path) -> Divergence | None:
-    """What `git log` in `folder` knows of two commit ids.
+    """Compare two commit ids with `git log` in `folder`.
 
-    None if git is not installed, `folder` is in no repository, or that lacks one of the commits.
+    None if git is not installed, `folder` is not in a repository, or a commit is not in it.
     """
     if not (_COMMIT.fullmatch(first) and _COMMIT.fullmatch(second)):
         return None

@@ -1,4 +1,4 @@
-"""What a promotion from one stage to another would bring: versions, commits, dependencies, sizes."""
+"""Compare two stages before a promotion: versions, commits, dependencies and sizes."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,36 +17,37 @@ from artifact_store.views import commits, wording
 from artifact_store.views.commits import Commit, Divergence
 
 _SHOWN = 20
-_LOOK = timedelta(minutes=15)
+_EXPIRES = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Side:
-    """A stage, what it should run, and what that is."""
+    """A stage, with its version and artifact."""
 
     state: StageState
     record: ArtifactRecord
-    found: Outline
+    outline: Outline
     repository: str
 
 
 @dataclass(frozen=True)
 class StageDiff:
-    """Two stages of one app."""
+    """The comparison of two stages of an app."""
 
     source: Side
-    """The stage that is promoted from."""
+    """The stage to promote from."""
     target: Side
+    """The stage to promote to."""
     commits: Divergence | None
-    """From the target's to the source's; None if the repository is not at hand."""
+    """From the target's commit to the source's; None if there is no repository with both."""
     stored: tuple[str, ...] | None
     """The versions pushed after the target's, up to the source's; None if the store can't be listed."""
 
 
 def compare(store: Store, app: str, source: str, target: str, repository: Path) -> StageDiff:
-    """Read both stages and the two manifests (no more of the artifacts), and ask git in `repository`.
+    """Read both stages and the manifests of their artifacts; compare commits with git in `repository`.
 
-    Raises NotFoundError if nothing was promoted to one of them or its bytes are gone.
+    Raises NotFoundError if a stage has no version, or its bytes are missing.
     """
     here, there = _side(store, app, source), _side(store, app, target)
     first, second = there.record, here.record
@@ -62,34 +63,34 @@ def _side(store: Store, app: str, stage: str) -> Side:
     state = store.stages.head(app, stage)
     if state is None:
         raise NotFoundError(
-            f"nothing was promoted to {app} {stage} yet",
+            f"{app} {stage} has no version yet",
             hint=Hint("{fapstore} promote {app} VERSION {stage}", app=app, stage=stage),
         )
     record = store.artifacts.get(app, state.version)
-    with open_source(store.artifacts.link(app, state.version, _LOOK).url) as artifact:
-        found = peek(artifact)
-    manifest = found.manifest
-    if (manifest.app, manifest.version, found.size) != (app, state.version, record.size):
+    with open_source(store.artifacts.link(app, state.version, _EXPIRES).url) as artifact:
+        outline = peek(artifact)
+    manifest = outline.manifest
+    if (manifest.app, manifest.version, outline.size) != (app, state.version, record.size):
         raise VerificationError(
-            f"{store.name}: the bytes of {app} {state.version} are not those that were pushed",
+            f"{store.name}: the bytes of {app} {state.version} are not the pushed bytes",
             hint=Hint("{fapstore} fetch {app} {version}", app=app, version=state.version),
         )
-    return Side(state, record, found, manifest.repository)
+    return Side(state, record, outline, manifest.repository)
 
 
 def _stored(
     records: Iterable[ArtifactRecord], first: ArtifactRecord, second: ArtifactRecord
 ) -> tuple[str, ...]:
     after, until = (first.at, first.version), (second.at, second.version)
-    return tuple(found.version for found in records if after < (found.at, found.version) <= until)
+    return tuple(record.version for record in records if after < (record.at, record.version) <= until)
 
 
 def facts(stages: StageDiff) -> dict[str, object]:
-    """One object for programs; sizes in bytes."""
-    before, after = stages.target.found, stages.source.found
+    """The comparison as one JSON object; sizes in bytes."""
+    before, after = stages.target.outline, stages.source.outline
     return {
-        "source": _named(stages.source),
-        "target": _named(stages.target),
+        "source": _facts_of(stages.source),
+        "target": _facts_of(stages.target),
         "commits": asdict(stages.commits) if stages.commits else None,
         "stored": stages.stored,
         "wheels": asdict(diff.wheels(before.manifest, after.manifest)),
@@ -97,47 +98,47 @@ def facts(stages: StageDiff) -> dict[str, object]:
     }
 
 
-def _named(side: Side) -> dict[str, object]:
+def _facts_of(side: Side) -> dict[str, object]:
     state = side.state
-    named = {"stage": state.stage, "version": state.version, "digest": state.digest, "entry": state.number}
-    return {**named, "commit": side.record.commit, "size": side.record.size}
+    facts = {"stage": state.stage, "version": state.version, "digest": state.digest, "entry": state.number}
+    return {**facts, "commit": side.record.commit, "size": side.record.size}
 
 
 def lines(stages: StageDiff, now: datetime) -> list[str]:
-    """The same for people."""
+    """The comparison as lines for people."""
     source, target = stages.source.state, stages.target.state
     width = max(len(source.stage), len(target.stage))
-    shown = [f"{state.stage:<{width}}  {wording.state(state, now)}" for state in (source, target)]
+    states = [f"{state.stage:<{width}}  {wording.state(state, now)}" for state in (source, target)]
     if source.digest == target.digest:
-        return [*shown, f"{source.stage} and {target.stage} run the same"]
-    sizes = diff.lines(stages.target.found, stages.source.found)
-    return [*shown, *_commits(stages, now), *_versions(stages), *sizes]
+        return [*states, f"{source.stage} and {target.stage} have the same version"]
+    sizes = diff.lines(stages.target.outline, stages.source.outline)
+    return [*states, *_commits(stages, now), *_versions(stages), *sizes]
 
 
 def _commits(stages: StageDiff, now: datetime) -> list[str]:
     first, second = stages.target.record.commit, stages.source.record.commit
     if first == second:
-        return ["commits    the same"]
+        return ["commits    no difference"]
     if stages.commits is None:
-        where = stages.source.repository or "its repository"
-        return [f"commits    {first[:12]} -> {second[:12]}; run this in a clone of {where} to see them"]
+        repository = stages.source.repository or "the app's repository"
+        return [f"commits    {first[:12]} -> {second[:12]}; run this in a clone of {repository} to list them"]
     source, target = stages.source.state.stage, stages.target.state.stage
     ahead, behind = stages.commits.ahead, stages.commits.behind
-    found = [f"commits    {len(ahead)} on {source} and not on {target}", *_listed("+", ahead, now)]
+    result = [f"commits    {len(ahead)} on {source}, but not on {target}", *_listed("+", ahead, now)]
     if behind:
-        found += [f"           {len(behind)} on {target} and not on {source}", *_listed("-", behind, now)]
-    return found
+        result += [f"           {len(behind)} on {target}, but not on {source}", *_listed("-", behind, now)]
+    return result
 
 
-def _listed(sign: str, found: tuple[Commit, ...], now: datetime) -> list[str]:
-    shown = [
+def _listed(sign: str, commits: tuple[Commit, ...], now: datetime) -> list[str]:
+    listed = [
         f"  {sign} {commit.id[:12]} {commit.subject} ({commit.author}, {text.ago(commit.at, now)})"
-        for commit in found[:_SHOWN]
+        for commit in commits[:_SHOWN]
     ]
-    more = len(found) - _SHOWN
-    return [*shown, f"  {sign} and {more} more (--json names them)"] if more > 0 else shown
+    more = len(commits) - _SHOWN
+    return [*listed, f"  {sign} and {more} more (--json lists all)"] if more > 0 else listed
 
 
 def _versions(stages: StageDiff) -> list[str]:
     between = len(stages.stored) - 1 if stages.stored else 0
-    return [f"versions   {between} more pushed between them"] if between > 0 else []
+    return [f"versions   {between} more in between"] if between > 0 else []

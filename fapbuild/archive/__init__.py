@@ -1,1 +1,1 @@
-"""The bytes of an artifact: where gzip members are cut, and how they are written."""
+"""The bytes of an artifact: where gzip members begin and end, and how they are written."""

@@ -1,4 +1,4 @@
-"""What goes into an artifact, in which order, and where its gzip members are cut: pure."""
+"""The entries of an artifact in their order, and where its gzip members begin and end; pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,48 +9,48 @@ from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest
 from artifact_store.core.errors import FapError
 
 PIECE = 4 * 1024 * 1024
-"""Files over this many bytes are cut into pieces of this many."""
+"""The largest piece of a file in one member, in bytes; larger files are cut."""
 _SPAN = 65536
 _WHEELS = "wheels/"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One tar entry; `content` is where its bytes are, the bytes themselves, or a link's target."""
+class TarEntry:
+    """One tar entry; `content` is the file with its bytes, the bytes themselves, or a link's target."""
 
     path: str
     mode: int
     size: int
     content: Path | bytes | str
     sha256: str = ""
-    """Of its bytes, where it is known: then the gzip members it makes are kept for the next build."""
+    """Of its bytes, if known: its gzip members are then cached for the next build."""
 
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """What one gzip member holds: whole entries, or one piece of a large one.
+    """The contents of one gzip member: whole entries, or one piece of a large one.
 
     `start` and `stop` count bytes of the tar stream from the first entry's header; `stop` is None for
     "to the end of the last entry".
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[TarEntry, ...]
     start: int = 0
     stop: int | None = None
 
 
-def plan_members(entries: Iterable[Entry]) -> tuple[MemberPlan, ...]:
-    """The members after the first, over the sorted paths.
+def plan_members(entries: Iterable[TarEntry]) -> tuple[MemberPlan, ...]:
+    """Return the members after the first, over the sorted paths.
 
-    A member ends after a file by a rule that looks at that file alone, so that an edit or a new file
-    moves no other cut. Wheels and large files are members of their own.
+    Whether a member ends after a file depends on that file alone, so an edit or a new file moves no other
+    cut. Wheels and large files are members of their own.
 
-    Raises FapError if two entries have one path, or one lies below another that is no folder.
+    Raises FapError if two entries have the same path, or one lies below another that is not a folder.
     """
     ordered = sorted(entries, key=lambda entry: entry.path.encode("utf-8"))
     check_paths(ordered)
     members: list[MemberPlan] = []
-    run: list[Entry] = []
+    run: list[TarEntry] = []
     for entry in ordered:
         alone = entry.path.startswith(_WHEELS) or entry.size > PIECE
         if alone and run:
@@ -69,25 +69,25 @@ def plan_members(entries: Iterable[Entry]) -> tuple[MemberPlan, ...]:
 
 
 def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """For each path, which of the manifest's members hold it (counted from 0), by the rule of the cuts.
+    """The indexes (from 0) of the members that hold each path, by the rule of `plan_members`.
 
-    Empty if the members are not those of the rule: another packer made them.
+    Empty if the manifest's members do not follow the rule, because another packer made them.
     """
     sizes = {file.path: file.size for file in manifest.files}
     sizes |= {f"{_WHEELS}{wheel.file}": wheel.size for wheel in manifest.wheels}
     if sum(max(size, 0) // PIECE for size in sizes.values()) > len(manifest.members):
         return {}
     try:
-        planned = plan_members([Entry(path, 0, size, b"") for path, size in sizes.items()])
+        planned = plan_members([TarEntry(path, 0, size, b"") for path, size in sizes.items()])
     except FapError:
         return {}
     if len(planned) != len(manifest.members):
         return {}
-    found: dict[str, tuple[int, ...]] = {}
+    numbers: dict[str, tuple[int, ...]] = {}
     for number, member in enumerate(planned):
         for entry in member.entries:
-            found[entry.path] = (*found.get(entry.path, ()), number)
-    return found
+            numbers[entry.path] = (*numbers.get(entry.path, ()), number)
+    return numbers
 
 
 def cut_after(path: str, size: int) -> bool:
@@ -96,7 +96,7 @@ def cut_after(path: str, size: int) -> bool:
     return number * _SPAN < (size + 1024) << 256
 
 
-def check_paths(ordered: list[Entry]) -> None:
+def check_paths(ordered: list[TarEntry]) -> None:
     """Raise FapError unless each path can be extracted beside all the others."""
     paths = {entry.path for entry in ordered}
     if len(paths) != len(ordered) or MANIFEST_PATH in paths:
@@ -110,7 +110,7 @@ def check_paths(ordered: list[Entry]) -> None:
                 raise FapError(f"{path} lies below {above}, which is a file or a link")
 
 
-def _pieces(entry: Entry) -> list[MemberPlan]:
+def _pieces(entry: TarEntry) -> list[MemberPlan]:
     if entry.size <= PIECE:
         return [MemberPlan((entry,))]
     pieces = []

@@ -1,4 +1,4 @@
-"""The bytes of an artifact: a tar stream in gzip members, the same wherever it is written.
+"""Write an artifact: a tar stream in gzip members, with the same bytes on every machine.
 
 Formats: POSIX ustar/pax (each entry through `tarfile`), RFC 1952 (a gzip file is any number of members).
 """
@@ -21,31 +21,43 @@ import deflate
 
 from artifact_store.artifact.manifest import MANIFEST_PATH, MTIME, Manifest, Member, encode
 from artifact_store.core.errors import FapError
-from fapbuild.archive.members import Entry, MemberPlan
+from fapbuild.archive.members import MemberPlan, TarEntry
 from fapbuild.cache import Cache
 
 LEVEL = 6
 _KIND = "members-1"
 _WORKERS = 4
-"""Compressing threads: each takes some 12 MiB of memory, however large the artifact is."""
+"""Threads that compress. Each needs about 12 MiB of memory, however large the artifact is."""
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Written:
-    """A finished artifact: `digest` is the sha256 of its `size` bytes."""
+class Artifact:
+    """A finished artifact: a file, and what it holds."""
 
     path: Path
     digest: str
+    """The sha256 of the file, in hexadecimal."""
     size: int
+    """In bytes."""
     manifest: Manifest
+
+    def facts(self) -> dict[str, object]:
+        """The artifact in a few words, for programs: app, version, digest, size, path."""
+        return {
+            "app": self.manifest.app,
+            "version": self.manifest.version,
+            "digest": self.digest,
+            "size": self.size,
+            "path": str(self.path),
+        }
 
 
 @lru_cache
 def compressor() -> str:
-    """The library that compresses, with its version: part of what decides the bytes."""
+    """The compression library with its version, since both decide the bytes."""
     return f"deflate {metadata.version('deflate')} (libdeflate)"
 
 
@@ -54,47 +66,47 @@ def write(
     complete: Callable[[tuple[Member, ...]], Manifest],
     path: Path,
     cache: Cache,
-) -> Written:
-    """Write the artifact to `path`: complete, or not at all.
+) -> Artifact:
+    """Write the artifact to `path`, completely or not at all.
 
-    Nobody waits for the disk: who lost power packs again, and a push looks at every byte.
+    There is no fsync: after a power cut one packs again, and a push checks every byte.
 
-    `complete` makes the manifest, which lists the members after its own. Members of entries whose sha256
-    is known come from the cache, or are kept there. Raises FapError if a file is not as long as it was
-    when it was planned; OSError if the disk is full.
+    `complete` makes the manifest from the list of the members after its own. Members of entries whose
+    sha256 is known come from the cache or go into it. Raises FapError if the size of a file has changed
+    since it was planned, OSError if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path.parent) as fresh:
         index: list[Member] = []
-        kept: list[Path | None] = []
+        sources: list[Path | None] = []
         end = 0
-        for made in _compressed(members, cache):
-            index.append(Member(end, made.length, made.sha256))
-            kept.append(made.kept)
-            end += made.length
-            if made.kept is None:
-                fresh.write(made.data)
+        for member in _compressed(members, cache):
+            index.append(Member(end, member.length, member.sha256))
+            sources.append(member.cached)
+            end += member.length
+            if member.cached is None:
+                fresh.write(member.data)
         manifest = complete(tuple(index))
         text = encode(manifest)
-        first = compress(tar_bytes(Entry(MANIFEST_PATH, 0o644, len(text), text)))
+        first = compress(tar_bytes(TarEntry(MANIFEST_PATH, 0o644, len(text), text)))
         fresh.seek(0)
-        body = (_Part(member.length, where) for member, where in zip(index, kept, strict=True))
+        body = (_Slice(member.length, cached) for member, cached in zip(index, sources, strict=True))
         digest = _publish(path, first, body, fresh)
-    return Written(path, digest, len(first) + end, manifest)
+    return Artifact(path, digest, len(first) + end, manifest)
 
 
 def compress(data: bytes) -> bytes:
-    """One gzip member: no file name, no time, operating system "unknown" (255)."""
+    """Return one gzip member without file name and time, operating system "unknown" (255)."""
     return bytes(deflate.gzip_compress(data, LEVEL))
 
 
-def tar_bytes(entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
-    """The bytes `start` to `stop` of an entry in a tar stream: header, content, zeros up to a block."""
+def tar_bytes(entry: TarEntry, start: int = 0, stop: int | None = None) -> bytes:
+    """Bytes `start` to `stop` of an entry in a tar stream: header, content, zeros up to a block."""
     return b"".join(_tar_parts(entry, start, stop))
 
 
-def tar_header(entry: Entry) -> bytes:
-    """The one function that decides an entry's metadata: constant time, owner 0:0 without a name."""
+def tar_header(entry: TarEntry) -> bytes:
+    """The tar header of an entry: with a constant time, and owner 0:0 without a name."""
     info = tarfile.TarInfo(entry.path)
     info.size = entry.size
     info.mtime = MTIME
@@ -105,7 +117,7 @@ def tar_header(entry: Entry) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-def _tar_parts(entry: Entry, start: int, stop: int | None) -> tuple[bytes, bytes, bytes]:
+def _tar_parts(entry: TarEntry, start: int, stop: int | None) -> tuple[bytes, bytes, bytes]:
     header = tar_header(entry)
     end = len(header) + entry.size
     stop = end + -entry.size % _BLOCK if stop is None else stop
@@ -115,7 +127,7 @@ def _tar_parts(entry: Entry, start: int, stop: int | None) -> tuple[bytes, bytes
     return data, content, bytes(stop - start - len(data) - len(content))
 
 
-def _content(entry: Entry, start: int, stop: int) -> bytes:
+def _content(entry: TarEntry, start: int, stop: int) -> bytes:
     if isinstance(entry.content, str) or start >= stop:
         return b""
     if isinstance(entry.content, bytes):
@@ -131,29 +143,29 @@ def _content(entry: Entry, start: int, stop: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A compressed member; its bytes are in the file `kept` of the cache if that is not None."""
+class _CompressedMember:
+    """A compressed member. Its bytes are in `data`, or at the end of the file `cached`."""
 
     length: int
     sha256: str
     data: bytes
-    kept: Path | None
+    cached: Path | None
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The next `length` bytes of the body: the last ones of the file `kept`, or the next fresh ones."""
+class _Slice:
+    """`length` bytes of the body: the last bytes of the file `cached`, or the next fresh ones."""
 
     length: int
-    kept: Path | None
+    cached: Path | None
 
 
-def _compressed(members: Sequence[MemberPlan], cache: Cache) -> Iterator[_Made]:
+def _compressed(members: Sequence[MemberPlan], cache: Cache) -> Iterator[_CompressedMember]:
     workers = min(os.cpu_count() or 1, _WORKERS)
-    waiting: deque[Future[_Made]] = deque()
+    waiting: deque[Future[_CompressedMember]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for number, member in enumerate(members, 1):
-            waiting.append(pool.submit(_made, member, number == len(members), cache))
+            waiting.append(pool.submit(_compress_member, member, number == len(members), cache))
             # A few members ahead of the disk keep the cores busy and the memory small.
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
@@ -161,18 +173,18 @@ def _compressed(members: Sequence[MemberPlan], cache: Cache) -> Iterator[_Made]:
             yield waiting.popleft().result()
 
 
-def _made(member: MemberPlan, last: bool, cache: Cache) -> _Made:
+def _compress_member(member: MemberPlan, last: bool, cache: Cache) -> _CompressedMember:
     entry = member.entries[0]
     if len(member.entries) > 1 or not entry.sha256:
-        data = _member(member, last)
-        return _Made(len(data), hashlib.sha256(data).hexdigest(), data, None)
+        data = _member_bytes(member, last)
+        return _CompressedMember(len(data), hashlib.sha256(data).hexdigest(), data, None)
     facts = (compressor(), LEVEL, entry.path, entry.mode, entry.size, entry.sha256, member.start, member.stop)
     question = f"{facts} {last}"
-    data, digest = cache.remember(_KIND, question, lambda: _member(member, last))
-    return _Made(len(data), digest, b"", cache.result_path(_KIND, question))
+    data, digest = cache.remember(_KIND, question, lambda: _member_bytes(member, last))
+    return _CompressedMember(len(data), digest, b"", cache.result_path(_KIND, question))
 
 
-def _member(member: MemberPlan, last: bool) -> bytes:
+def _member_bytes(member: MemberPlan, last: bool) -> bytes:
     parts: list[bytes] = []
     for entry in member.entries:
         alone = len(member.entries) == 1
@@ -184,7 +196,7 @@ def _member(member: MemberPlan, last: bool) -> bytes:
     return compress(data)
 
 
-def _publish(path: Path, first: bytes, body: Iterable[_Part], fresh: IO[bytes]) -> str:
+def _publish(path: Path, first: bytes, body: Iterable[_Slice], fresh: IO[bytes]) -> str:
     digest = hashlib.sha256(first)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -202,14 +214,14 @@ def _publish(path: Path, first: bytes, body: Iterable[_Part], fresh: IO[bytes]) 
     return digest.hexdigest()
 
 
-def _read(part: _Part, fresh: IO[bytes]) -> Iterator[bytes]:
-    with contextlib.nullcontext(fresh) if part.kept is None else part.kept.open("rb") as file:
-        if part.kept is not None:
+def _read(part: _Slice, fresh: IO[bytes]) -> Iterator[bytes]:
+    with contextlib.nullcontext(fresh) if part.cached is None else part.cached.open("rb") as file:
+        if part.cached is not None:
             file.seek(-part.length, os.SEEK_END)
-        left = part.length
-        while left:
-            chunk = file.read(min(left, _CHUNK))
+        remaining = part.length
+        while remaining:
+            chunk = file.read(min(remaining, _CHUNK))
             if not chunk:
                 raise FapError("the build cache changed while it was read", hint="run it again")
-            left -= len(chunk)
+            remaining -= len(chunk)
             yield chunk

@@ -1,7 +1,7 @@
-"""Asset steps: each runs in a folder of its own with the files it names, and only what it declares leaves it.
+"""Asset steps: each runs in its own folder with the files it names, and only its declared outputs are packed.
 
-What a step made is kept by the digest of all that decides it, so that a commit that changes none of
-its inputs compiles nothing.
+The outputs of a step are cached by everything that decides them, so a commit that changes none of its inputs
+compiles nothing.
 """
 
 import os
@@ -12,18 +12,18 @@ from pathlib import Path
 from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
 from fapbuild import command
-from fapbuild.assets import folder, kept, tools
-from fapbuild.assets.folder import Given, Output
+from fapbuild.assets import folder, output_cache, tools
+from fapbuild.assets.folder import Input, Output
 from fapbuild.cache import Cache
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.project.patterns import matcher
-from fapbuild.report import Report
+from fapbuild.report import OnLine, Reporter
 
 __all__ = ["Output", "compile_all"]
 
-# What a compiler or a package manager needs to find its programs and its way out. Anything else (keys of
-# a cloud account, say) stays out of reach of the code that a front end pulls in.
+# Variables that compilers and package managers need for programs and the network. Others (keys of a cloud
+# account, for example) are kept from the code that a front end pulls in.
 _PASSED = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
 _PASSED_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _PASSED_PREFIXES = ("npm_config_", "ssl_cert_", "node_extra_ca_certs")
@@ -34,9 +34,9 @@ class StepVenv:
     """A venv with the vendored wheels."""
 
     digest: str
-    """What decides its contents."""
+    """A digest of everything that decides its contents."""
     make: Callable[[], Path]
-    """Returns its folder; made only if a step has to run."""
+    """Returns its folder; called only if a step has to run."""
 
 
 def compile_all(
@@ -45,33 +45,33 @@ def compile_all(
     work: Path,
     cache: Cache,
     venv: Callable[[], StepVenv],
-    report: Report,
+    reporter: Reporter,
 ) -> tuple[Output, ...]:
-    """Run the steps, one after the other, in folders of the new folder `work`; return what they declare.
+    """Run the steps one after the other in folders of the new folder `work`, and return their outputs.
 
-    A step sees the committed files that it names as inputs (all, if it names none), and what the steps
-    before it made. `venv` is asked when the first step wants one.
+    A step sees the committed files that it names as inputs (all, if it names none), and the outputs of the
+    steps before it. `venv` is called when the first step needs one.
 
-    Raises FapError if a command fails, a declared output is not there, or anything else was written.
+    Raises FapError if a command fails, a declared output is missing, or anything else was written.
     """
     if not steps:
         return ()
     work.mkdir()
-    given = {file.path: Given(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
-    found: dict[str, Output] = {}
+    files = {file.path: Input(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
+    outputs: dict[str, Output] = {}
     for number, step in enumerate(steps):
         place = work / str(number)
         place.mkdir()
-        for output in _compile(step, given, place, cache, venv, report):
-            found[output.path] = output
-            given[output.path] = Given(output.mode, output.digest, output.source)
-    return tuple(found[path] for path in sorted(found))
+        for output in _compile(step, files, place, cache, venv, reporter):
+            outputs[output.path] = output
+            files[output.path] = Input(output.mode, output.digest, output.source)
+    return tuple(outputs[path] for path in sorted(outputs))
 
 
 def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path) -> dict[str, str]:
-    """The variables a step gets: what it says itself, and what it needs out of `mine`.
+    """The variables of a step: its own, and those of `mine` that it needs.
 
-    HOME and TMPDIR are new folders in `place`; package managers keep what they download in `caches`.
+    HOME and TMPDIR are new folders in `place`; package managers keep their downloads in `caches`.
     Raises FapError if a variable of `pass_env` is not set.
     """
     passed = {
@@ -85,7 +85,7 @@ def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path
             hint=f"export {missing[0]}=…",
         )
     return {
-        # One time for all commits: what a step makes must follow from its inputs alone.
+        # The same time for all commits: the outputs of a step must follow from its inputs alone.
         "SOURCE_DATE_EPOCH": str(MTIME),
         "PYTHONDONTWRITEBYTECODE": "1",
         "XDG_CACHE_HOME": str(caches),
@@ -100,16 +100,16 @@ def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path
 
 def _compile(
     step: Assets,
-    given: Mapping[str, Given],
+    files: Mapping[str, Input],
     place: Path,
     cache: Cache,
     venv: Callable[[], StepVenv],
-    report: Report,
+    reporter: Reporter,
 ) -> tuple[Output, ...]:
-    if step.directory != "." and not any(path.startswith(f"{step.directory.rstrip('/')}/") for path in given):
+    if step.directory != "." and not any(path.startswith(f"{step.directory.rstrip('/')}/") for path in files):
         raise FapError(f"assets {step.name!r}: the folder {step.directory} is not committed")
-    wanted = matcher(step.inputs)
-    inputs = {path: file for path, file in given.items() if not step.inputs or wanted(path)}
+    is_input = matcher(step.inputs)
+    inputs = {path: file for path, file in files.items() if not step.inputs or is_input(path)}
     if not inputs:
         raise FapError(
             f"assets {step.name!r}: no committed file matches its inputs",
@@ -117,23 +117,23 @@ def _compile(
         )
     env = environment(step, os.environ, place, cache.folder.absolute() / "tools")
     packages = venv() if step.venv else None
-    question = kept.question(
+    question = output_cache.question(
         step, inputs, tools.identities(step, env, place), packages.digest if packages else ""
     )
     if (answer := cache.answer("assets", question)) is None:
         if packages:
             home = packages.make()
             env = {**env, "VIRTUAL_ENV": str(home), "PATH": f"{home / 'bin'}{os.pathsep}{env['PATH']}"}
-        with report.task(f"compiling {step.name}", f"compiled {step.name}") as heard:
-            made = _run(step, inputs, place, env, heard)
-        answer = kept.keep(cache, question, step.name, made, place)
+        with reporter.task(f"compiling {step.name}", f"compiled {step.name}") as on_line:
+            outputs = _run(step, inputs, place, env, on_line)
+        answer = output_cache.add(cache, question, step.name, outputs, place)
     else:
-        report.say(f"assets {step.name}: unchanged")
-    return kept.unpack(cache.path(answer.sha256), place / "outputs")
+        reporter.say(f"assets {step.name}: unchanged")
+    return output_cache.unpack(cache.path(answer.sha256), place / "outputs")
 
 
 def _run(
-    step: Assets, inputs: Mapping[str, Given], place: Path, env: dict[str, str], heard: Callable[[str], None]
+    step: Assets, inputs: Mapping[str, Input], place: Path, env: dict[str, str], on_line: OnLine
 ) -> tuple[Output, ...]:
     root = place / "tree"
     before = folder.fill(root, inputs)
@@ -142,9 +142,9 @@ def _run(
     inside = root / step.directory
     inside.mkdir(parents=True, exist_ok=True)
     for line in step.run:
-        heard(f"$ {line}")
+        on_line(f"$ {line}")
         try:
-            command.stream(line, cwd=inside, env=env, heard=heard)
+            command.stream(line, cwd=inside, env=env, on_line=on_line)
         except FapError as error:
             raise FapError(
                 f"assets {step.name!r}: {error.message}",

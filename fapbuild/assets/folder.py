@@ -1,4 +1,4 @@
-"""The folder that a step works in: filled with its inputs, looked through afterwards."""
+"""The working folder of a step: filled with its inputs before, and checked afterwards."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import LINK, check_link, mode_of
 from fapbuild.project.patterns import matcher
 
-# What the usual tools leave behind, and nobody packs.
+# Leftovers of the usual tools, which nobody packs.
 SCRATCH = (
     *("node_modules/", ".npm/", ".yarn/", ".pnpm-store/", ".cache/", ".parcel-cache/", ".turbo/", ".vite/"),
     *("__pycache__/", "*.pyc", "*.tsbuildinfo", ".eslintcache", ".sass-cache/", "npm-debug.log*"),
@@ -23,8 +23,8 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Given:
-    """A file that a step may read: `digest` names its content, `source` is where it is."""
+class Input:
+    """A file that a step may read, at `source`; `digest` names its content."""
 
     mode: int
     digest: str
@@ -33,7 +33,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a step made; `path` is relative to the project's folder, `source` where it is now."""
+    """A file that a step made, now at `source`; `path` is relative to the project's folder."""
 
     path: str
     mode: int
@@ -42,15 +42,15 @@ class Output:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of its content, or of where a link points."""
+        """The sha256 of its content, or of the target of a link."""
         if self.mode == LINK:
             return hashlib.sha256(os.fsencode(os.readlink(self.source))).hexdigest()  # noqa: PTH115 (as it is)
         return sha256_of(self.source)
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """What changes about a file when it is written."""
+class FileStamp:
+    """The parts of a file's status that change when it is written."""
 
     mode: int
     size: int
@@ -59,8 +59,8 @@ class Stamp:
     number: int
 
 
-def fill(root: Path, inputs: Mapping[str, Given]) -> dict[str, Stamp]:
-    """Copy the inputs to the new folder `root`; return how they look."""
+def fill(root: Path, inputs: Mapping[str, Input]) -> dict[str, FileStamp]:
+    """Copy the inputs into the new folder `root`; return the stamp of each copy."""
     root.mkdir()
     for path, file in inputs.items():
         target = root / path
@@ -71,8 +71,8 @@ def fill(root: Path, inputs: Mapping[str, Given]) -> dict[str, Stamp]:
     return {path: _stamp(root / path) for path in inputs}
 
 
-def check(root: Path, before: Mapping[str, Stamp], inputs: Mapping[str, Given], step: Assets) -> None:
-    """Raise FapError if the step wrote, changed or removed a file that it does not declare."""
+def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Input], step: Assets) -> None:
+    """Raise FapError if the step wrote, changed or removed a file that is not a declared output."""
     ignored = matcher((*SCRATCH, *step.scratch))
     outputs = [_parts(name) for name in step.outputs]
 
@@ -80,16 +80,16 @@ def check(root: Path, before: Mapping[str, Stamp], inputs: Mapping[str, Given], 
         parts = _parts(path)
         return any(parts[: len(output)] == output for output in outputs)
 
-    left = set(before)
+    missing = set(before)
     new, changed = [], []
     for path in _walk(root, lambda path: declared(path) or ignored(path)):
         if path in before:
-            left.discard(path)
+            missing.discard(path)
             if _stamp(root / path) != before[path] and not _same(root / path, inputs[path]):
                 changed.append(path)
         else:
             new.append(path)
-    changed += [path for path in left if not declared(path) and not ignored(path)]
+    changed += [path for path in missing if not declared(path) and not ignored(path)]
     if changed:
         raise FapError(
             f"assets {step.name!r} changed what is committed:{_listed(changed)}",
@@ -103,12 +103,12 @@ def check(root: Path, before: Mapping[str, Stamp], inputs: Mapping[str, Given], 
 
 
 def collect(root: Path, step: Assets) -> tuple[Output, ...]:
-    """The files that the step declares; raise FapError if one of its outputs is not there, or no file."""
-    found: dict[str, Output] = {}
+    """Return the declared outputs; raise FapError if one is missing, empty, or outside the project."""
+    outputs: dict[str, Output] = {}
     for name in step.outputs:
         for output in _collect(root, "/".join(_parts(name)), step.name):
-            found[output.path] = output
-    return tuple(found[path] for path in sorted(found))
+            outputs[output.path] = output
+    return tuple(outputs[path] for path in sorted(outputs))
 
 
 def _collect(root: Path, name: str, step: str) -> list[Output]:
@@ -134,7 +134,7 @@ def _files_below(start: Path) -> list[Path]:
 
 
 def _walk(root: Path, skipped: Callable[[str], bool]) -> Iterator[str]:
-    """The files below `root`, without going into folders that are skipped."""
+    """Yield the files below `root`, without those that are skipped and without entering skipped folders."""
     for where, folders, files in os.walk(root):
         above = Path(where).relative_to(root).as_posix()
         prefix = "" if above == "." else f"{above}/"
@@ -145,13 +145,13 @@ def _walk(root: Path, skipped: Callable[[str], bool]) -> Iterator[str]:
                 yield f"{prefix}{name}"
 
 
-def _stamp(path: Path) -> Stamp:
-    found = path.lstat()
-    return Stamp(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+def _stamp(path: Path) -> FileStamp:
+    status = path.lstat()
+    return FileStamp(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _same(path: Path, file: Given) -> bool:
-    """Whether a file that was written again is what it was."""
+def _same(path: Path, file: Input) -> bool:
+    """Whether a file that was written again has the same mode and content as the input."""
     if path.is_dir() or mode_of(path, path.name) != file.mode:
         return False
     if file.mode == LINK:

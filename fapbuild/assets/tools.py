@@ -1,4 +1,4 @@
-"""Which programs a step runs: a new version of one may make other files of the same inputs."""
+"""The programs that a step runs: a new version may make other files from the same inputs."""
 
 import re
 import shlex
@@ -11,16 +11,16 @@ from fapbuild import command
 from fapbuild.cache import sha256_of
 from fapbuild.project.config import Assets
 
-# These are small starters of a program that lies elsewhere, and all run on node.
+# These are small scripts that start a program elsewhere, and all run on node.
 _MANAGERS = frozenset({"npm", "npx", "yarn", "pnpm", "corepack"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 def identities(step: Assets, env: Mapping[str, str], cwd: Path) -> tuple[str, ...]:
-    """A line for each program: the sha256 of its file, or what its version command prints.
+    """Return a line for each program: the sha256 of its file, or the output of its version command.
 
-    Counted are the commands of `step.tools`, and the first words of the step's own that are found on the
-    PATH. Raises FapError if one of `step.tools` fails.
+    These are the commands of `step.tools`, and the programs on the PATH that the step's commands start.
+    Raises FapError if one of `step.tools` fails.
     """
     lines = [f"{line}: {_version(line, env, cwd, step.name)}" for line in step.tools]
     words = {word for line in step.run for word in first_words(line)}
@@ -38,14 +38,14 @@ def identities(step: Assets, env: Mapping[str, str], cwd: Path) -> tuple[str, ..
 
 
 def first_words(line: str) -> tuple[str, ...]:
-    """The programs that a line of shell starts, as far as can be told without a shell."""
+    """The programs that a line of shell starts, as far as its words show without a shell."""
     words = []
     for part in re.split(r"&&|\|\||[;|&\n()]", line):
         try:
-            found = [word for word in shlex.split(part) if not _ASSIGNMENT.match(word)]
+            command_words = [word for word in shlex.split(part) if not _ASSIGNMENT.match(word)]
         except ValueError:
-            found = part.split()
-        words += found[:1]
+            command_words = part.split()
+        words += command_words[:1]
     return tuple(words)
 
 

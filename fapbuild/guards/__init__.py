@@ -1,1 +1,1 @@
-"""What must not be packed: secrets, and files that are too large or out of place."""
+"""Checks for what must not be packed: secrets, and files that are too large or have reserved names."""

@@ -1,4 +1,4 @@
-"""What must not become an artifact: checks that name the file, and the way out in the hint."""
+"""Refuses what must not be packed. Each error names the file, and its hint the way out."""
 
 import fnmatch
 import unicodedata
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.core.errors import UsageError
-from fapbuild.archive.members import Entry
+from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache
-from fapbuild.project.config import Settings
+from fapbuild.project.config import BuildSettings
 from fapbuild.project.patterns import matcher
 
-TAKEN = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
+RESERVED = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
 _SECRETS = (
     *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
     *(".netrc", ".pypirc", ".pgpass", ".htpasswd", ".git-credentials"),
@@ -42,7 +42,7 @@ def check_clean_beside(changes: Sequence[str]) -> None:
 
 
 def check_pushed(commit: str, *, pushed: bool) -> None:
-    """Raise UsageError for a commit that no remote has: nobody else could look at what runs."""
+    """Raise UsageError for a commit that no remote has: nobody else could see what runs."""
     if not pushed:
         raise UsageError(
             f"commit {commit[:12]} was not pushed, so that only this machine has what would be released",
@@ -51,11 +51,11 @@ def check_pushed(commit: str, *, pushed: bool) -> None:
 
 
 def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
-    """Raise UsageError for names the artifact itself needs, and for two that some disks take for one."""
+    """Raise UsageError for names that the artifact needs, or that differ only in case or Unicode form."""
     seen: dict[str, str] = {}
     for path in paths:
         top = path.split("/")[0]
-        if top in TAKEN and not (own_installer and path == "install.sh"):
+        if top in RESERVED and not (own_installer and path == "install.sh"):
             raise UsageError(
                 f"{path}: the name {top} is taken in an artifact by fapkit's own file",
                 hint='say installer = "own" in [tool.fapbuild] to keep your install.sh'
@@ -77,11 +77,11 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
 
 
 def check_files(
-    entries: Sequence[Entry], digests: Mapping[str, str], settings: Settings, cache: Cache
+    entries: Sequence[TarEntry], digests: Mapping[str, str], settings: BuildSettings, cache: Cache
 ) -> None:
-    """Raise UsageError for a file that holds secrets, by its name or its text, or is too large.
+    """Raise UsageError for a file that is too large, or looks like a secret by its name or its text.
 
-    Files that a pattern of `allow` matches are left alone. `digests` name the contents, by path.
+    Files that a pattern of `allow` matches are not checked. `digests` name the contents, by path.
     """
     checked = unallowed(entries, settings)
     check_secret_names(entry.path for entry in checked)
@@ -89,14 +89,14 @@ def check_files(
     check_secret_texts(checked, digests, cache)
 
 
-def unallowed(entries: Sequence[Entry], settings: Settings) -> list[Entry]:
+def unallowed(entries: Sequence[TarEntry], settings: BuildSettings) -> list[TarEntry]:
     """The entries that no pattern of `allow` matches."""
     allowed = matcher(pattern.path for pattern in settings.allow)
     return [entry for entry in entries if not allowed(entry.path)]
 
 
 def check_secret_names(paths: Iterable[str]) -> None:
-    """Raise UsageError for files that by their names hold secrets."""
+    """Raise UsageError for files whose names are usual for secrets."""
     for path in paths:
         if is_secret_name(path):
             raise UsageError(
@@ -106,13 +106,13 @@ def check_secret_names(paths: Iterable[str]) -> None:
 
 
 def is_secret_name(path: str) -> bool:
-    """Whether a file of this name usually holds a secret."""
+    """Whether files of this name usually hold secrets."""
     name = path.rsplit("/", 1)[-1].lower()
     return name not in _EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS)
 
 
-def check_sizes(entries: Iterable[Entry], limit: int) -> None:
-    """Raise UsageError for a file of more than `limit` MB: each release would carry it to each host."""
+def check_sizes(entries: Iterable[TarEntry], limit: int) -> None:
+    """Raise UsageError for a file over `limit` MB: each release would send it to each host."""
     for entry in entries:
         if entry.size > limit * 1_000_000:
             raise UsageError(
@@ -122,22 +122,22 @@ def check_sizes(entries: Iterable[Entry], limit: int) -> None:
             )
 
 
-def check_secret_texts(entries: Sequence[Entry], digests: Mapping[str, str], cache: Cache) -> None:
+def check_secret_texts(entries: Sequence[TarEntry], digests: Mapping[str, str], cache: Cache) -> None:
     """Raise UsageError for files whose text looks like a secret; `digests` name the contents, by path."""
     from fapbuild.guards import secret_scan
 
     texts = [
-        secret_scan.Text(entry.path, entry.content, digests[entry.path])
+        secret_scan.ScannedFile(entry.path, entry.content, digests[entry.path])
         for entry in entries
         if isinstance(entry.content, Path)
     ]
-    found = secret_scan.scan(texts, cache)
-    if found:
-        shown = "\n".join(f"  {one.path} line {one.line}: {one.kind}" for one in found[:_SHOWN])
+    secrets = secret_scan.scan(texts, cache)
+    if secrets:
+        shown = "\n".join(f"  {secret.path} line {secret.line}: {secret.kind}" for secret in secrets[:_SHOWN])
         raise UsageError(
-            f"what looks like secrets would be packed, and {_READ_BY_ALL}:\n{shown}{_more(found)}",
+            f"what looks like secrets would be packed, and {_READ_BY_ALL}:\n{shown}{_more(secrets)}",
             hint="give them to the app as variables (environment in deploy.yml), and change those that were "
-            f"committed; or, if they are harmless, {_allow(found[0].path)}",
+            f"committed; or, if they are harmless, {_allow(secrets[0].path)}",
         )
 
 
@@ -148,5 +148,5 @@ def _allow(path: str) -> str:
     return f'in [tool.fapbuild]: allow = [{{path = "/{path}", reason = "why"}}]'
 
 
-def _more(found: Sequence[object]) -> str:
-    return f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+def _more(items: Sequence[object]) -> str:
+    return f"\n  and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""

@@ -1,4 +1,4 @@
-"""Secrets in the text of files, by detect-secrets' knowledge of what keys and tokens look like."""
+"""Searches the text of files for secrets, with detect-secrets' patterns of keys and tokens."""
 
 import functools
 import hashlib
@@ -15,15 +15,15 @@ import msgspec
 from fapbuild.cache import Cache
 
 LARGEST = 8 * 1024 * 1024
-"""Files over this many bytes are data, and not read."""
+"""In bytes. Larger files are data, and are not searched."""
 _TEXT = 8192
 _BATCH = 32
 _KIND = "secrets-1"
 _PATTERNS = "secret-patterns-1"
 
-# Of detect-secrets' plugins, those that know a kind by its form. Left out are those that guess (entropy,
-# words like "password", any URL with a password: tests and manuals are full of them) or that cost more
-# than all others together for clouds that hardly anyone has.
+# The plugins of detect-secrets that recognise a kind by its form. Left out are those that guess (entropy,
+# words like "password", any URL with a password: tests and manuals are full of them), and those that take
+# longer than all others together for clouds that hardly anyone uses.
 PLUGINS = (
     "AWSKeyDetector",
     "AzureStorageKeyDetector",
@@ -45,8 +45,8 @@ PLUGINS = (
 )
 
 
-class Found(msgspec.Struct, frozen=True, order=True):
-    """What looks like a secret; its text is not kept."""
+class SecretFinding(msgspec.Struct, frozen=True, order=True):
+    """A place that looks like a secret, without its text."""
 
     path: str
     line: int
@@ -54,31 +54,31 @@ class Found(msgspec.Struct, frozen=True, order=True):
 
 
 @dataclass(frozen=True)
-class Text:
-    """A file to look into: its name in the project, where it is, and a digest of its content."""
+class ScannedFile:
+    """A file to search: its name in the project, its place, and a digest of its content."""
 
     path: str
     place: Path
     digest: str
 
 
-def scan(texts: Iterable[Text], cache: Cache) -> tuple[Found, ...]:
-    """What looks like a secret in these files; binary and huge ones are skipped.
+def scan(texts: Iterable[ScannedFile], cache: Cache) -> tuple[SecretFinding, ...]:
+    """Return everything that looks like a secret in these files; binary and huge files are skipped.
 
-    A line with detect-secrets' own mark (`pragma: allowlist secret`) is no secret. Verdicts are kept in the
-    cache, by some thirty files each, so that the next build looks again only where something changed.
+    Lines with detect-secrets' own mark (`pragma: allowlist secret`) are left out. Results are cached for
+    about thirty files each, so the next build searches only files near a change.
     """
-    found: list[Found] = []
+    secrets: list[SecretFinding] = []
     for batch in _batches(sorted(texts, key=lambda text: text.path)):
         question = repr((_scanner(), [(text.path, text.digest) for text in batch]))
-        verdict, _ = cache.remember(_KIND, question, lambda batch=batch: _look_into(batch, cache))  # type: ignore[misc]
-        found += msgspec.json.decode(verdict, type=list[Found])
-    return tuple(found)
+        verdict, _ = cache.remember(_KIND, question, lambda batch=batch: _search(batch, cache))  # type: ignore[misc]
+        secrets += msgspec.json.decode(verdict, type=list[SecretFinding])
+    return tuple(secrets)
 
 
-def _batches(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """Runs of files, cut by a rule that looks at one path alone: a change moves no other cut."""
-    batch: list[Text] = []
+def _batches(texts: Sequence[ScannedFile]) -> Iterator[list[ScannedFile]]:
+    """Divide the files into runs, by a rule for each path alone, so that a change moves no other border."""
+    batch: list[ScannedFile] = []
     for text in texts:
         batch.append(text)
         if hashlib.sha256(text.path.encode("utf-8")).digest()[0] < 256 // _BATCH:
@@ -93,20 +93,26 @@ def _scanner() -> str:
     return f"detect-secrets {metadata.version('detect-secrets')} {' '.join(PLUGINS)} {LARGEST}"
 
 
-def _look_into(batch: Sequence[Text], cache: Cache) -> bytes:
+def _search(batch: Sequence[ScannedFile], cache: Cache) -> bytes:
     patterns = _patterns(cache)
-    # scan_file takes 8 ms a file: only what one of its patterns is in gets that far
-    suspects = [one for one in batch if (text := _text(one.place)) and any(p.search(text) for p in patterns)]
+    # scan_file takes 8 ms a file, so it gets only files in which one of its patterns occurs.
+    suspects = [
+        file for file in batch if (text := _text(file.place)) and any(p.search(text) for p in patterns)
+    ]
     return msgspec.json.encode(sorted(_confirmed(suspects)) if suspects else [])
 
 
+def _matches(text: str, patterns: Sequence[re.Pattern[str]]) -> bool:
+    return any(pattern.search(text) for pattern in patterns)
+
+
 def _patterns(cache: Cache) -> list[re.Pattern[str]]:
-    """What the plugins search for, kept, as importing them takes as long as all else of a small pack."""
-    kept, _ = cache.remember(_PATTERNS, _scanner(), lambda: msgspec.json.encode(_of_plugins()))
-    return [re.compile(text, flags) for text, flags in msgspec.json.decode(kept, type=list[tuple[str, int]])]
+    """The patterns of the plugins, cached: to import the plugins takes as long as a small pack."""
+    data, _ = cache.remember(_PATTERNS, _scanner(), lambda: msgspec.json.encode(_plugin_patterns()))
+    return [re.compile(text, flags) for text, flags in msgspec.json.decode(data, type=list[tuple[str, int]])]
 
 
-def _of_plugins() -> list[tuple[str, int]]:
+def _plugin_patterns() -> list[tuple[str, int]]:
     from detect_secrets.core.plugins.initialize import from_plugin_classname
 
     with _only_our_plugins():
@@ -114,14 +120,14 @@ def _of_plugins() -> list[tuple[str, int]]:
     return [(pattern.pattern, pattern.flags) for plugin in plugins for pattern in plugin.denylist]
 
 
-def _confirmed(suspects: Sequence[Text]) -> set[Found]:
+def _confirmed(suspects: Sequence[ScannedFile]) -> set[SecretFinding]:
     from detect_secrets.core.scan import scan_file
 
     with _only_our_plugins():
         return {
-            Found(one.path, secret.line_number, secret.type)
-            for one in suspects
-            for secret in scan_file(str(one.place))
+            SecretFinding(file.path, secret.line_number, secret.type)
+            for file in suspects
+            for secret in scan_file(str(file.place))
         }
 
 

@@ -1,1 +1,1 @@
-"""Looking into artifacts: a summary, one file, the difference of two, a check of every byte."""
+"""Reads finished artifacts: a summary, single files, the changes between two, a check of every byte."""

@@ -1,4 +1,4 @@
-"""What changed from one artifact to another, as far as their manifests tell; pure."""
+"""The changes from one artifact to another, as far as their manifests show them; pure."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,16 +14,16 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Sized:
-    """A file and its size in bytes, unpacked."""
+class SizedFile:
+    """A file and its unpacked size in bytes."""
 
     path: str
     size: int
 
 
 @dataclass(frozen=True)
-class Resized:
-    """A file in both, with other sizes in bytes or other modes."""
+class ResizedFile:
+    """A file in both artifacts with different sizes (in bytes) or modes."""
 
     path: str
     before: int
@@ -31,57 +31,58 @@ class Resized:
 
 
 @dataclass(frozen=True)
-class Files:
-    """Without the wheels.
+class FileChanges:
+    """The changes of files, without wheels.
 
-    The manifest has no digests of single files. Those in `perhaps` have the same size and mode as before,
-    and lie in gzip members that have other bytes; what is named nowhere has not changed.
+    The manifest has no digests of single files. Files in `perhaps` have the same size and mode, but lie in
+    gzip members with different bytes. Files that are not named have not changed.
     """
 
-    added: tuple[Sized, ...]
-    removed: tuple[Sized, ...]
-    changed: tuple[Resized, ...]
+    added: tuple[SizedFile, ...]
+    removed: tuple[SizedFile, ...]
+    changed: tuple[ResizedFile, ...]
     perhaps: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """`download`: the bytes of the second that a host with the first lacks, the first member included."""
+class ArtifactDiff:
+    """The changes from one artifact to another."""
 
     wheels: WheelChanges
-    files: Files
+    files: FileChanges
     download: int
+    """The bytes of the second that a host with the first has to download, its first member included."""
 
 
-def compare(before: Outline, after: Outline) -> Difference:
-    """What a host gets that has `before` and is given `after`."""
-    return Difference(
+def compare(before: Outline, after: Outline) -> ArtifactDiff:
+    """Compare two artifacts."""
+    return ArtifactDiff(
         diff.wheels(before.manifest, after.manifest),
         _files(before.manifest, after.manifest),
         diff.download(before, after),
     )
 
 
-def _files(before: Manifest, after: Manifest) -> Files:
+def _files(before: Manifest, after: Manifest) -> FileChanges:
     old = {file.path: file for file in before.files}
     new = {file.path: file for file in after.files}
     both = sorted(old.keys() & new.keys())
-    was, is_now = _held_by(before), _held_by(after)
-    return Files(
-        added=tuple(Sized(path, new[path].size) for path in sorted(new.keys() - old.keys())),
-        removed=tuple(Sized(path, old[path].size) for path in sorted(old.keys() - new.keys())),
+    had, has = _members_by_path(before), _members_by_path(after)
+    return FileChanges(
+        added=tuple(SizedFile(path, new[path].size) for path in sorted(new.keys() - old.keys())),
+        removed=tuple(SizedFile(path, old[path].size) for path in sorted(old.keys() - new.keys())),
         changed=tuple(
-            Resized(path, old[path].size, new[path].size) for path in both if old[path] != new[path]
+            ResizedFile(path, old[path].size, new[path].size) for path in both if old[path] != new[path]
         ),
         perhaps=tuple(
             path
             for path in both
-            if old[path] == new[path] and (path not in was or was[path] != is_now.get(path))
+            if old[path] == new[path] and (path not in had or had[path] != has.get(path))
         ),
     )
 
 
-def _held_by(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+def _members_by_path(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     return {
         path: tuple(manifest.members[number].sha256 for number in numbers)
         for path, numbers in members_of(manifest).items()
@@ -89,12 +90,12 @@ def _held_by(manifest: Manifest) -> dict[str, tuple[str, ...]]:
 
 
 def facts(before: Outline, after: Outline) -> dict[str, object]:
-    """One object for programs; sizes in bytes."""
-    return {"before": _named(before), "after": _named(after), **asdict(compare(before, after))}
+    """The changes as one object, for programs; sizes in bytes."""
+    return {"before": _identity(before), "after": _identity(after), **asdict(compare(before, after))}
 
 
 def lines(before: Outline, after: Outline) -> list[str]:
-    """The same for people; of the files that may have changed only some."""
+    """The changes as lines, for people; many files that may have changed are only counted."""
     files = _files(before.manifest, after.manifest)
     old, new = before.manifest, after.manifest
     other_builder = old.builder != new.builder
@@ -111,7 +112,7 @@ def lines(before: Outline, after: Outline) -> list[str]:
     ]
 
 
-def _changed(file: Resized) -> str:
+def _changed(file: ResizedFile) -> str:
     if file.before == file.after:
         return f"  ~ {file.path}  another mode"
     return f"  ~ {file.path}  {file.before:,} -> {file.after:,} bytes"
@@ -125,5 +126,5 @@ def _perhaps(paths: tuple[str, ...]) -> list[str]:
     return [f"  ? {path}  the same size, packed beside something that changed" for path in paths]
 
 
-def _named(found: Outline) -> dict[str, Any]:
-    return {"app": found.manifest.app, "version": found.manifest.version, "size": found.size}
+def _identity(outline: Outline) -> dict[str, Any]:
+    return {"app": outline.manifest.app, "version": outline.manifest.version, "size": outline.size}

@@ -1,4 +1,4 @@
-"""Single files from inside an artifact, and the settings it was packed with; no more of it is read."""
+"""Reads single files of an artifact, such as the settings it was packed with, and no more of it."""
 
 import hashlib
 import io
@@ -16,16 +16,17 @@ _MEMBER_LIMIT = 16 << 20
 _REPACK = "fetch it again, or pack it again with `fapbuild pack`"
 
 
-def settings(source: ByteSource, found: Outline) -> config.Settings | None:
-    """The settings it was packed with, from the pyproject.toml or fapbuild.toml inside it.
+def settings(source: ByteSource, outline: Outline) -> config.BuildSettings | None:
+    """Read the settings an artifact was packed with, from the pyproject.toml or fapbuild.toml in it.
 
-    None if it holds neither, they can't be reached without reading the whole, or they are not understood.
+    None if it has neither, they can't be read without the whole artifact, or they are not valid.
+    Raises VerificationError if the member is damaged.
     """
-    paths = {file.path for file in found.manifest.files}
+    paths = {file.path for file in outline.manifest.files}
     names = [name for name in (config.PYPROJECT, config.OWN_FILE) if name in paths]
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         for name in names:
-            text = content(source, found, name)
+            text = content(source, outline, name)
             if text is None:
                 return None
             (Path(folder) / name).write_bytes(text)
@@ -35,17 +36,17 @@ def settings(source: ByteSource, found: Outline) -> config.Settings | None:
             return None
 
 
-def content(source: ByteSource, found: Outline, path: str) -> bytes | None:
-    """The bytes of one small file of the artifact; fetches the gzip member that it is in, and no more.
+def content(source: ByteSource, outline: Outline, path: str) -> bytes | None:
+    """Read the bytes of one small file of an artifact; only the gzip member with the file is fetched.
 
-    None if the manifest does not tell which one that is, or the source can't give a piece. Raises
+    None if the manifest does not show which member that is, or the source can't give a piece. Raises
     VerificationError if the member is damaged.
     """
-    numbers = members_of(found.manifest).get(path, ())
-    members = [found.manifest.members[number] for number in numbers]
+    numbers = members_of(outline.manifest).get(path, ())
+    members = [outline.manifest.members[number] for number in numbers]
     if len(members) != 1 or members[0].length > _MEMBER_LIMIT:
         return None
-    data = source.piece(found.first + members[0].offset, members[0].length)
+    data = source.piece(outline.first + members[0].offset, members[0].length)
     if data is None:
         return None
     if hashlib.sha256(data).hexdigest() != members[0].sha256:

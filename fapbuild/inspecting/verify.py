@@ -1,9 +1,9 @@
-"""Whether a finished artifact is what it says: every byte, every file, every wheel against its lock."""
+"""Verifies a finished artifact: every byte, every file, and every wheel against requirements.lock."""
 
 import gzip
 import hashlib
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -12,72 +12,62 @@ from packaging.version import InvalidVersion, Version
 from artifact_store.artifact import archive
 from artifact_store.artifact.manifest import Manifest
 from artifact_store.core.errors import UsageError, VerificationError
+from fapbuild.archive.writer import Artifact
 from fapbuild.locks import parse_lock
-from fapbuild.packing.contents import LOCK
+from fapbuild.packing.contents import REQUIREMENTS_LOCK
 
-_LOCK_LIMIT = 16 << 20
+_LIMIT = 16 << 20
 _HINT = "fetch it again, or pack it again with `fapbuild pack`"
 
 
-@dataclass(frozen=True)
-class Verified:
-    """An artifact that is as it says; `digest` is the sha256 of its `size` bytes."""
+def verify(path: Path) -> Artifact:
+    """Check the digests, the list of files, and the wheels against requirements.lock.
 
-    manifest: Manifest
-    digest: str
-    size: int
-
-
-def verify(path: Path) -> Verified:
-    """Check digests, the list of files, and the wheels against requirements.lock.
-
-    Raises VerificationError for the first thing that is wrong, UsageError if the file can't be opened.
+    Raises VerificationError for the first problem, UsageError if the file can't be opened.
     """
     manifest = archive.verify(path)
-    check_wheels(manifest, _lock(path), path.name)
+    if problem := next(_wheel_problems(manifest, _requirements_lock(path)), ""):
+        raise VerificationError(f"{path.name}: {problem}", hint=_HINT)
     with archive.open_artifact(path) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return Verified(manifest, digest, file.tell())
+        return Artifact(path, digest, file.tell(), manifest)
 
 
-def check_wheels(manifest: Manifest, lock: bytes, name: str) -> None:
-    """Raise VerificationError unless `lock` names the manifest's wheels, no more and no less."""
+def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:
+    """Yield a line for each difference between the manifest's wheels and requirements.lock."""
     if hashlib.sha256(lock).hexdigest() != manifest.lock_digest:
-        raise VerificationError(f"{name}: {LOCK} is not the one that the manifest names", hint=_HINT)
+        yield f"{REQUIREMENTS_LOCK} is not the one that the manifest names"
     try:
-        pins = parse_lock(lock.decode("utf-8"), LOCK)
+        pins = {pin.name: pin for pin in parse_lock(lock.decode("utf-8"), REQUIREMENTS_LOCK)}
     except (UsageError, UnicodeDecodeError) as error:
-        raise VerificationError(f"{name}: {LOCK} can't be read: {error}", hint=_HINT) from error
-    locked = {pin.name: pin for pin in pins}
+        yield f"{REQUIREMENTS_LOCK} can't be read: {error}"
+        return
     for wheel in manifest.wheels:
-        if _named(wheel.file) != (canonicalize_name(wheel.name), _version(wheel.version)):
-            raise VerificationError(
-                f"{name}: wheels/{wheel.file} is listed as {wheel.name} {wheel.version}", hint=_HINT
-            )
-        pin = locked.pop(canonicalize_name(wheel.name), None)
+        if _name_and_version(wheel.file) != (canonicalize_name(wheel.name), _version(wheel.version)):
+            yield f"wheels/{wheel.file} is listed as {wheel.name} {wheel.version}"
+        pin = pins.pop(canonicalize_name(wheel.name), None)
         if pin is None:
-            raise VerificationError(f"{name}: wheels/{wheel.file} is not in {LOCK}, or twice", hint=_HINT)
-        if _version(pin.version) != _version(wheel.version) or wheel.sha256 not in pin.sha256s:
-            raise VerificationError(
-                f"{name}: wheels/{wheel.file} is not the {pin.name} {pin.version} of {LOCK}: "
-                f"its sha256 is {wheel.sha256}",
-                hint=_HINT,
+            yield f"wheels/{wheel.file} is not in {REQUIREMENTS_LOCK}, or twice"
+        elif _version(pin.version) != _version(wheel.version) or wheel.sha256 not in pin.sha256s:
+            yield (
+                f"wheels/{wheel.file} is not the {pin.name} {pin.version} of {REQUIREMENTS_LOCK}: "
+                f"its sha256 is {wheel.sha256}"
             )
-    if locked:
-        raise VerificationError(f"{name}: {LOCK} names {min(locked)}, and wheels/ has none", hint=_HINT)
+    if pins:
+        yield f"{REQUIREMENTS_LOCK} names {min(pins)}, and wheels/ has none"
 
 
-def _lock(path: Path) -> bytes:
-    # tarfile's own gzip streaming stops after the first member, GzipFile reads them all
+def _requirements_lock(path: Path) -> bytes:
+    # tarfile's own gzip streaming stops after the first member; GzipFile reads all of them.
     with gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
         for entry in tar:
-            file = tar.extractfile(entry) if entry.name == LOCK and entry.isreg() else None
+            file = tar.extractfile(entry) if entry.name == REQUIREMENTS_LOCK and entry.isreg() else None
             if file:
-                return file.read(_LOCK_LIMIT)
-    raise VerificationError(f"{path.name} has no {LOCK}", hint=_HINT)
+                return file.read(_LIMIT)
+    raise VerificationError(f"{path.name} has no {REQUIREMENTS_LOCK}", hint=_HINT)
 
 
-def _named(file: str) -> tuple[str, Version | str]:
+def _name_and_version(file: str) -> tuple[str, Version | str]:
     try:
         name, version, _, _ = parse_wheel_filename(file)
     except InvalidWheelFilename:

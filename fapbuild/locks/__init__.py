@@ -1,6 +1,6 @@
 """The project's lock: exact versions with the hashes of every file that may be installed for them.
 
-Four formats are one here: hashed requirements, PEP 751, and what uv and poetry export from their own.
+There are four formats: hashed requirements, PEP 751, and what uv and Poetry export from their own locks.
 """
 
 import configparser
@@ -8,7 +8,8 @@ import contextlib
 import os
 import tempfile
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,93 +19,75 @@ from artifact_store.core.errors import UsageError
 from fapbuild.locks import exporters, requirements_file
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.pins import Origin, Pin, normalized
-from fapbuild.locks.requirements_file import Asked, missing, parse_lock, stale
+from fapbuild.locks.requirements_file import Requirements, missing, parse_lock, stale
+from fapbuild.project import git_tree
 from fapbuild.project.config import PYPROJECT, Project, is_pylock
-from fapbuild.project.git_tree import read_text
+from fapbuild.project.git_tree import SourceTree, read_text
+from fapbuild.report import Say
 
-__all__ = ["Origin", "Pin", "asked", "parse_lock", "resolve", "stale", "standing", "write"]
+__all__ = ["CommittedLock", "Origin", "Pin", "bring_paths", "parse_lock", "read", "resolve", "stale", "write"]
+
+
+@dataclass(frozen=True)
+class CommittedLock:
+    """The lock as it is committed."""
+
+    pins: tuple[Pin, ...]
+    problem: str = ""
+    """Why a build can't use it: it is missing, stale or has no hashes. Empty if it can."""
+
+
+def read(project: Project, folder: Path, environment: Mapping[str, str]) -> CommittedLock:
+    """Read the lock of the project in `folder`, for a platform whose markers see `environment` (PEP 508).
+
+    Nothing is resolved. Raises UsageError for a lock or requirements that can't be read, FapError if the
+    tool that a lock belongs to fails.
+    """
+    name, required = project.settings.lock, _requirements(project, folder)
+    if not is_pylock(name):
+        lock = _read_hashed(name, folder, required, environment)
+    else:
+        pins = _read_foreign(project, folder, environment)
+        reason = missing(required, pins, environment)
+        lock = CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
+    return CommittedLock(_with_project(lock.pins, project, folder), lock.problem)
 
 
 def resolve(
-    project: Project,
-    folder: Path,
-    work: Path,
-    environment: Mapping[str, str],
-    say: Callable[[str], None],
+    project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Say
 ) -> tuple[Pin, ...]:
-    """The lock of the project in `folder`, for a target whose markers see `environment` (PEP 508).
+    """The pins of the project in `folder`, for a platform whose markers see `environment` (PEP 508).
 
-    A missing or stale lock of pip-compile is made in `work` and not kept; any other is refused then.
-    Raises UsageError for a lock or requirements that can't be read, FapError if a tool fails.
+    A missing or stale lock of pip-compile is made in `work` for this build alone; any other is refused.
+    Raises what `read` raises, and FapError if pip-compile fails.
     """
-    pins = _locked(project, folder, work, environment, say)
-    if project.settings.package:
-        itself = Pin(normalized(package_name(folder, ".")), "", frozenset(), frozenset(), Origin(path="."))
-        pins = (*(pin for pin in pins if pin.name != itself.name), itself)
-    return pins
-
-
-def _locked(
-    project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Callable[[str], None]
-) -> tuple[Pin, ...]:
-    settings = project.settings
-    name = settings.lock
+    lock, name = read(project, folder, environment), project.settings.lock
+    if not lock.problem:
+        return lock.pins
     if is_pylock(name):
-        text = read_text(folder, name)
-        tool = exporters.tool_of(name)
-        if tool:
-            text = exporters.export(name, folder, settings.extras, settings.groups)
-        if tool and not tool.pylock:
-            text = requirements_file.with_relative_paths(text, folder)
-            pins = parse_lock(text, name, environment, partial(package_name, folder))
-        else:
-            from fapbuild.locks import pylock  # loads slowly, and most locks are none
-
-            chosen = () if tool else (settings.extras, settings.groups)
-            pins = pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))
-        if reason := missing(asked(project, folder), pins, environment):
-            raise UsageError(f"{name} is stale: {reason}", hint="fapbuild lock, and commit it")
-        return pins
-    return _hashed(project, folder, work, environment, say)
-
-
-def _hashed(
-    project: Project, folder: Path, work: Path, environment: Mapping[str, str], say: Callable[[str], None]
-) -> tuple[Pin, ...]:
-    name = project.settings.lock
-    pins, reason = standing(project, folder, environment)
-    if not reason:
-        return pins
-    _check_same_python(environment, reason)
-    say(f"warning: {reason}; locking for this build alone, and the next one may get other versions")
+        raise UsageError(lock.problem, hint="fapbuild lock, and commit it")
+    _check_same_python(environment, lock.problem)
+    say(f"warning: {lock.problem}; locking for this build alone, and the next one may get other versions")
     say(f"hint: fapbuild lock, and commit {name}")
-    return parse_lock(
-        _compiled(project, folder, work, upgrade=False), name, environment, partial(package_name, folder)
-    )
+    text = _compiled(project, folder, work, upgrade=False)
+    pins = parse_lock(text, name, environment, partial(package_name, folder))
+    return _with_project(pins, project, folder)
 
 
-def standing(project: Project, folder: Path, environment: Mapping[str, str]) -> tuple[tuple[Pin, ...], str]:
-    """The lock in requirements format as it is committed, and why a build can't go by it: empty if it can.
+def bring_paths(project: Project, tree: SourceTree) -> None:
+    """Export the folders beside the project that its requirements name.
 
-    Raises UsageError for a lock or requirements that can't be read.
+    Raises UsageError for a path that is not committed, or requirements that can't be read.
     """
-    name, wanted = project.settings.lock, asked(project, folder)
-    if not (folder / name).is_file():
-        return (), f"{name} is not committed" if wanted.requirements or wanted.paths else ""
-    text = read_text(folder, name)
-    if text.strip() and not requirements_file.is_hashed(text):
-        return (), f"{name} has no hashes"
-    pins = requirements_file.with_extras(
-        parse_lock(text, name, environment, partial(package_name, folder)), wanted
-    )
-    reason = stale(wanted, pins, environment)
-    return pins, f"{name} is stale: {reason}" if reason else ""
+    for path in _requirements(project, tree.folder).paths:
+        git_tree.bring(tree, path)
 
 
 def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
-    """`fapbuild lock`: make the lock anew and put it in its place; returns its path.
+    """Write the project's lock, and return its path.
 
-    Versions that the lock has already are kept where they still fit, unless `upgrade`.
+    Locked versions are kept where they still fit, unless `upgrade`. Raises UsageError if there is nothing to
+    lock or the lock is another tool's, FapError if a tool fails.
     """
     name = project.settings.lock
     path = folder / name
@@ -133,21 +116,14 @@ def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
     return path
 
 
-def asked(project: Project, folder: Path) -> Asked:
-    """What the project asks for: its requirements file and those it includes, or `[project.dependencies]`."""
-    if project.settings.requirements:
-        return requirements_file.read(folder, project.settings.requirements)
-    return requirements_file.asked(project.dependencies, PYPROJECT)
-
-
 def package_name(folder: Path, path: str) -> str:
-    """The name that the package at `path` has (PEP 621, Poetry, setup.cfg); UsageError if it says none."""
-    found = folder / path
-    if found.suffix == ".whl":
-        return found.name.partition("-")[0]
+    """The name of the package at `path` (PEP 621, Poetry, setup.cfg); raise UsageError if it has none."""
+    place = folder / path
+    if place.suffix == ".whl":
+        return place.name.partition("-")[0]
     try:
-        written = tomllib.loads((found / PYPROJECT).read_text(encoding="utf-8"))
-        tables = (written.get("project"), written.get("tool", {}).get("poetry"))
+        pyproject = tomllib.loads((place / PYPROJECT).read_text(encoding="utf-8"))
+        tables = (pyproject.get("project"), pyproject.get("tool", {}).get("poetry"))
         for table in tables:
             if isinstance(table, dict) and isinstance(table.get("name"), str):
                 return str(table["name"])
@@ -155,10 +131,55 @@ def package_name(folder: Path, path: str) -> str:
         pass
     parser = configparser.ConfigParser(interpolation=None)
     with contextlib.suppress(configparser.Error, ValueError):
-        parser.read(found / "setup.cfg", encoding="utf-8")
+        parser.read(place / "setup.cfg", encoding="utf-8")
         if name := parser.get("metadata", "name", fallback=""):
             return name
     raise UsageError(f"what is the package in {path} called?", hint=f"write it as: NAME @ {path}")
+
+
+def _requirements(project: Project, folder: Path) -> Requirements:
+    """The project's requirements file and those it includes, or `[project.dependencies]`."""
+    if project.settings.requirements:
+        return requirements_file.read(folder, project.settings.requirements)
+    return requirements_file.parse(project.dependencies, PYPROJECT)
+
+
+def _read_hashed(
+    name: str, folder: Path, required: Requirements, environment: Mapping[str, str]
+) -> CommittedLock:
+    if not (folder / name).is_file():
+        return CommittedLock((), f"{name} is not committed" if required.packages or required.paths else "")
+    text = read_text(folder, name)
+    if text.strip() and not requirements_file.is_hashed(text):
+        return CommittedLock((), f"{name} has no hashes")
+    pins = parse_lock(text, name, environment, partial(package_name, folder))
+    pins = requirements_file.with_extras(pins, required)
+    reason = stale(required, pins, environment)
+    return CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
+
+
+def _read_foreign(project: Project, folder: Path, environment: Mapping[str, str]) -> tuple[Pin, ...]:
+    """The pins of a lock that another tool wrote: PEP 751, uv, Poetry."""
+    settings, name = project.settings, project.settings.lock
+    tool = exporters.tool_of(name)
+    text = (
+        exporters.export(name, folder, settings.extras, settings.groups) if tool else read_text(folder, name)
+    )
+    if tool and not tool.pylock:
+        text = requirements_file.with_relative_paths(text, folder)
+        return parse_lock(text, name, environment, partial(package_name, folder))
+    from fapbuild.locks import pylock  # loads slowly, and few locks need it
+
+    chosen = () if tool else (settings.extras, settings.groups)
+    return pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))
+
+
+def _with_project(pins: tuple[Pin, ...], project: Project, folder: Path) -> tuple[Pin, ...]:
+    """The pins, with the project itself if it is to be installed as a package."""
+    if not project.settings.package:
+        return pins
+    itself = Pin(normalized(package_name(folder, ".")), "", frozenset(), frozenset(), Origin(path="."))
+    return (*(pin for pin in pins if pin.name != itself.name), itself)
 
 
 def _compiled(project: Project, folder: Path, work: Path, *, upgrade: bool) -> str:

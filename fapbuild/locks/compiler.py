@@ -1,4 +1,4 @@
-"""pip-compile: from what a project asks for to a hashed lock that is the same on every machine."""
+"""Runs pip-compile: from a project's requirements to a hashed lock that is the same on every machine."""
 
 import re
 import sys
@@ -20,10 +20,10 @@ _UNHASHED = ("# WARNING: pip install will require", "# Consider using a hashable
 def compile_lock(
     source: str, lines: Sequence[str], lock: str, folder: Path, work: Path, *, upgrade: bool = False
 ) -> str:
-    """Lock the requirements file `source` of the project in `folder`, or if it is empty these `lines`.
+    """Lock the requirements file `source` of the project in `folder`, or these `lines` if it is empty.
 
-    Versions that the file `lock` has are kept where they still fit, unless `upgrade`. Git branches and tags
-    become the commits they name now; folders are written relative to the project.
+    Versions in the file `lock` are kept where they still fit, unless `upgrade`. Git branches and tags become
+    the commits they name now; folders are written relative to the project. Returns the text of the lock.
     Raises FapError if pip-compile or git fails, UsageError for a URL with a secret.
     """
     output = work / "lock.txt"
@@ -50,9 +50,9 @@ def compile_lock(
 
 
 def _plain(message: str) -> str:
-    """What pip-compile said, without the way through its code."""
-    told, _, trace = message.partition("\n  Traceback (most recent call last):")
-    first, *lines = told.splitlines()
+    """The message of pip-compile without its traceback."""
+    text, _, trace = message.partition("\n  Traceback (most recent call last):")
+    first, *lines = text.splitlines()
     raised = re.split(r"\n  (?=[A-Za-z_][\w.]*: )", trace)[-1] if trace else ""
     if raised:
         lines.append("  " + re.sub(r"^[\w.]+: ", "", raised))
@@ -66,7 +66,7 @@ def _hint(message: str) -> str:
 
 
 def _without_direct(text: str) -> str:
-    """The old lock without what has no version to keep: pip-compile can't read paths that are relative."""
+    """The lock without lines that have no version to keep: pip-compile can't read relative paths."""
     return "".join(f"{line}\n" for line in text.splitlines() if not _UNVERSIONED.match(line))
 
 

@@ -1,4 +1,4 @@
-"""`uv.lock` and `poetry.lock`: read, made and renewed by the tools that they belong to."""
+"""Reads and writes `uv.lock` and `poetry.lock` with the tools they belong to."""
 
 import importlib.util
 import shutil
@@ -19,7 +19,7 @@ class Tool:
     install: str
     export: tuple[str, ...]
     pylock: bool
-    """Whether it exports a `pylock.toml`, and not hashed requirements."""
+    """Whether it exports a `pylock.toml`; otherwise it exports hashed requirements."""
     extra: str
     group: str
     lock: tuple[str, ...]
@@ -43,7 +43,7 @@ TOOLS = {
     "poetry.lock": Tool(
         name="poetry",
         install="pip install 'poetry>=2' 'poetry-plugin-export>=1.10'",
-        # For a pylock.toml Poetry would ask the index for every package again.
+        # For a pylock.toml, Poetry would ask the index about every package again.
         export=("export", "--no-interaction", "--no-ansi", "--format=requirements.txt"),
         pylock=False,
         extra="--extras",
@@ -52,19 +52,19 @@ TOOLS = {
         upgrade=("--regenerate",),
     ),
 }
-# Neither tool is to bring an interpreter, or to make a virtual environment, only to read a file.
+# Neither tool may fetch an interpreter or make a virtual environment, just to read a file.
 _ENV = {"UV_PYTHON_DOWNLOADS": "never", "POETRY_VIRTUALENVS_CREATE": "false"}
 
 
 def tool_of(lock: str) -> Tool | None:
-    """The tool that the lock belongs to, by its name."""
+    """The tool that a lock of this name belongs to."""
     return TOOLS.get(Path(lock).name)
 
 
 def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]) -> str:
-    """What the committed lock of the project in `folder` selects, in the tool's format; nothing is resolved.
+    """Export the packages that the committed lock selects, in the tool's format. Nothing is resolved.
 
-    Raises FapError if the tool is not there, or refuses.
+    Raises FapError if the tool is not installed, or fails.
     """
     tool = TOOLS[Path(lock).name]
     argv = [*_program(tool, lock), *tool.export]
@@ -79,16 +79,19 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
 
 
 def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
-    """Let the tool write its lock; with `upgrade` every package may get its newest version."""
+    """Let the tool write its lock; with `upgrade` every package may get its newest version.
+
+    Raises FapError if the tool is not installed, or fails.
+    """
     tool = TOOLS[Path(lock).name]
     argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else ())]
     command.run(argv, cwd=folder, env=_ENV, hint="mend what is named above, then: fapbuild lock")
 
 
 def _program(tool: Tool, lock: str) -> list[str]:
-    """The tool on the PATH, else the one beside this interpreter."""
-    if found := shutil.which(tool.name):
-        return [found]
+    """The tool on the PATH, or else the one beside this interpreter."""
+    if path := shutil.which(tool.name):
+        return [path]
     if importlib.util.find_spec(tool.name):
         return [sys.executable, "-m", tool.name]
     raise FapError(f"{lock} is read by {tool.name} itself, which is not on the PATH", hint=tool.install)

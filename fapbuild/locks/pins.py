@@ -1,4 +1,4 @@
-"""What a lock says, whatever its format."""
+"""The pins of a lock, whatever its format."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _PLACEHOLDER = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 @dataclass(frozen=True, order=True)
 class Origin:
-    """Where a package comes from that no index has: one of the two is set."""
+    """The origin of a package that no index has: one of the two fields is set."""
 
     reference: str = ""
     """`git+https://host/x@<commit>#subdirectory=y`, or `https://host/x-1.0.tar.gz` (PEP 508)."""
@@ -30,7 +30,7 @@ class Origin:
 class Pin:
     """One locked package; `sha256s` are the files that may be used for it.
 
-    With an `origin` the version may be empty, as only the built wheel knows it.
+    With an `origin` the version may be empty: only the built wheel knows it.
     """
 
     name: str
@@ -39,14 +39,17 @@ class Pin:
     sha256s: frozenset[str]
     origin: Origin | None = None
     indexes: tuple[str, ...] = ()
-    """Simple indexes (PEP 503) that the lock names, to be asked besides those that pip is told of."""
+    """Simple indexes (PEP 503) that the lock names, for pip to search besides its own."""
 
     def __str__(self) -> str:
         return f"{self.name} @ {self.origin}" if self.origin else f"{self.name}=={self.version}"
 
 
 def git_reference(url: str, commit: str, subdirectory: str, where: str) -> Origin:
-    """A git repository at one commit; raises UsageError if it is no whole commit, or the URL has a secret."""
+    """Return the origin of a git repository at one commit.
+
+    Raises UsageError if `commit` is not a full commit, or the URL holds a secret.
+    """
     if match := _SCP_LIKE.fullmatch(url):
         url = f"ssh://{match[1]}{match[2]}/{match[3]}"
     bare = f"git+{url.removeprefix('git+')}"
@@ -60,7 +63,7 @@ def git_reference(url: str, commit: str, subdirectory: str, where: str) -> Origi
 
 
 def check_secret(url: str, where: str) -> None:
-    """Raise UsageError if the URL holds a password or token; `${NAME}`, which pip fills in, is none."""
+    """Raise UsageError if the URL holds a password or token; `${NAME}`, which pip fills in, is allowed."""
     try:
         parts = urlsplit(url)
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
@@ -76,7 +79,7 @@ def check_secret(url: str, where: str) -> None:
 
 
 def sorted_pins(pins: list[Pin], name: str, hint: str) -> tuple[Pin, ...]:
-    """The pins by name; raises UsageError if one package is pinned more than once."""
+    """Sort the pins by name; raise UsageError if one package is pinned more than once."""
     seen: set[str] = set()
     for pin in pins:
         if pin.name in seen:
@@ -86,10 +89,10 @@ def sorted_pins(pins: list[Pin], name: str, hint: str) -> tuple[Pin, ...]:
 
 
 def indexes(urls: list[str]) -> tuple[str, ...]:
-    """Those that pip has to be told of: PyPI is what it asks by itself, or asks a mirror for."""
+    """The indexes that pip needs as options: all but PyPI, which it (or a mirror of it) searches anyway."""
     return tuple(dict.fromkeys(url for url in urls if urlsplit(url).hostname not in ("pypi.org", None)))
 
 
 def normalized(name: str) -> str:
-    """The name as PEP 503 writes it."""
+    """The name in the normal form of PEP 503."""
     return canonicalize_name(name)

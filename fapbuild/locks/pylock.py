@@ -1,4 +1,4 @@
-"""`pylock.toml` (PEP 751), which other tools' locks are exported to as well."""
+"""The format `pylock.toml` (PEP 751), to which uv also exports its lock."""
 
 import os
 import posixpath
@@ -35,11 +35,11 @@ def read(
     *,
     exported: bool = False,
 ) -> tuple[Pin, ...]:
-    """The packages that the lock `name` selects for a target whose markers see `environment`.
+    """Return the pins that the lock `name` selects for a platform whose markers see `environment`.
 
-    `folder` is the project's; paths count from the lock, or from that folder if it was `exported`.
-    Default groups are always taken.
-    Raises UsageError, naming the lock and the place in it, for anything that is not PEP 751, or a target
+    `folder` is the project's. Paths are relative to the lock, or to that folder if it was `exported`.
+    Default groups are always included.
+    Raises UsageError, naming the lock and the place in it, for anything that is not PEP 751, or a platform
     that the lock was not made for.
     """
     try:
@@ -67,20 +67,20 @@ def read(
 
 
 def _check_names(lock: Pylock, name: str, extras: Sequence[str], groups: Sequence[str]) -> None:
-    for kind, wanted, known in (
+    for kind, names, known in (
         ("extra", extras, lock.extras),
         ("group", groups, lock.dependency_groups),
     ):
-        for one in wanted:
-            if known is not None and one not in known:
+        for chosen in names:
+            if known is not None and chosen not in known:
                 raise UsageError(
-                    f"{name} has no {kind} {one!r}",
+                    f"{name} has no {kind} {chosen!r}",
                     hint=f"it has: {', '.join(known) or 'none'}",
                 )
 
 
 def _all_tags(lock: Pylock) -> list[Tag]:
-    """Every tag in the lock: which wheel is the target's is decided where it is downloaded."""
+    """Every tag in the lock: which wheel fits the platform is decided at the download."""
     names = {wheel.filename for package in lock.packages for wheel in package.wheels or ()}
     return sorted({tag for name in names for tag in parse_wheel_filename(name)[3]}, key=str)
 
@@ -131,5 +131,5 @@ def _archive(archive: PackageArchive, start: Path, folder: Path, where: str) -> 
 
 
 def _project_path(path: str, start: Path, folder: Path) -> str:
-    """A path that counts from `start`, or is absolute (Poetry's are), as one from the project's folder."""
+    """Return a path, absolute or relative to `start`, as a path relative to the project's folder."""
     return Path(os.path.relpath(start / path, folder)).as_posix()

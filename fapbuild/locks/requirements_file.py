@@ -1,4 +1,4 @@
-"""The format of `requirements.txt`: what is asked for, and the hashed lock that pip-compile makes of it.
+"""The format of `requirements.txt`: requirements, and the hashed lock that pip-compile makes from them.
 
 Its grammar is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
@@ -29,21 +29,21 @@ _NAMED_URL = re.compile(
 _HINT = "fapbuild lock"
 
 NameOf = Callable[[str], str]
-"""From a path of the project to the name of the package there."""
+"""From a path in the project to the name of the package there."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a project asks for."""
+class Requirements:
+    """What a project requires."""
 
-    requirements: tuple[Requirement, ...]
+    packages: tuple[Requirement, ...]
     paths: tuple[str, ...]
     """Folders and files of the same repository, relative to the project's folder."""
 
 
 @dataclass(frozen=True)
 class _Direct:
-    """A line that names where a package is, and maybe not what it is called."""
+    """A line with the location of a package; its name may be empty."""
 
     name: str
     extras: frozenset[str]
@@ -57,7 +57,7 @@ def parse_lock(
     environment: Mapping[str, str] | None = None,
     name_of: NameOf | None = None,
 ) -> tuple[Pin, ...]:
-    """The pins of the lock `name` that hold where markers see `environment` (here, if None), sorted by name.
+    """Return the pins of the lock `name` whose markers hold in `environment` (None: here), sorted by name.
 
     Raises UsageError, naming file and line, for anything but `name==version --hash=sha256:…`, a commit of
     a git repository, a URL with a hash, or a path of the same repository.
@@ -77,40 +77,43 @@ def parse_lock(
             pin = _pin(requirement, line, where)
             if _holds(requirement, environment, where):
                 pins.append(pin)
-    found = indexes(urls)
-    pins = [pin if pin.origin else replace(pin, indexes=found) for pin in pins]
+    named = indexes(urls)
+    pins = [pin if pin.origin else replace(pin, indexes=named) for pin in pins]
     return sorted_pins(pins, name, f"run: {_HINT}")
 
 
-def read(folder: Path, name: str) -> Asked:
-    """What the requirements file `name` of the project in `folder` asks for, with the files it includes."""
+def read(folder: Path, name: str) -> Requirements:
+    """Read the requirements file `name` of the project in `folder`, with the files it includes.
+
+    Raises UsageError, naming file and line.
+    """
     return _read(folder, name, ())
 
 
-def asked(lines: Sequence[str], where: str) -> Asked:
-    """What these lines ask for; they are requirements as PEP 508 has them."""
-    return Asked(tuple(_requirement(line, where) for line in lines), ())
+def parse(lines: Sequence[str], where: str) -> Requirements:
+    """Parse lines that are requirements of PEP 508; raise UsageError, naming the place `where`."""
+    return Requirements(tuple(_requirement(line, where) for line in lines), ())
 
 
-def missing(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
-    """Which requirement has no pin at all (`flask>=3 is not in it`), or an empty string."""
+def missing(required: Requirements, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
+    """Say which requirement has no pin at all (`flask>=3 is not in it`); empty if all have one."""
     names = {pin.name for pin in pins}
-    for requirement in wanted.requirements:
+    for requirement in required.packages:
         if _holds(requirement, environment, str(requirement)) and normalized(requirement.name) not in names:
             return f"{requirement} is not in it"
     return ""
 
 
-def stale(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
-    """Why the lock no longer answers what is wanted (`it has flask 2.0 …`), or an empty string."""
-    if reason := missing(wanted, pins, environment):
+def stale(required: Requirements, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
+    """Say why the lock no longer fits the requirements (`it has flask 2.0 …`); empty if it does."""
+    if reason := missing(required, pins, environment):
         return reason
     by_name = {pin.name: pin for pin in pins}
     paths = {pin.origin.path for pin in pins if pin.origin}
-    for path in wanted.paths:
+    for path in required.paths:
         if path not in paths:
             return f"{path} is not in it"
-    for requirement in wanted.requirements:
+    for requirement in required.packages:
         if not _holds(requirement, environment, str(requirement)):
             continue
         pin = by_name[normalized(requirement.name)]
@@ -122,34 +125,36 @@ def stale(wanted: Asked, pins: Sequence[Pin], environment: Mapping[str, str] | N
     return ""
 
 
-def with_extras(pins: tuple[Pin, ...], wanted: Asked) -> tuple[Pin, ...]:
-    """A lock that names no extra at all was written without them (`--strip-extras`, uv): those that are asked
-    for are taken as meant."""
+def with_extras(pins: tuple[Pin, ...], required: Requirements) -> tuple[Pin, ...]:
+    """Return the pins with the required extras, if the lock was written without any.
+
+    pip-compile with `--strip-extras` and uv write such locks.
+    """
     if any(pin.extras for pin in pins):
         return pins
-    meant: dict[str, set[str]] = {}
-    for requirement in wanted.requirements:
-        meant.setdefault(normalized(requirement.name), set()).update(map(normalized, requirement.extras))
-    return tuple(replace(pin, extras=frozenset(meant.get(pin.name, ()))) for pin in pins)
+    extras: dict[str, set[str]] = {}
+    for requirement in required.packages:
+        extras.setdefault(normalized(requirement.name), set()).update(map(normalized, requirement.extras))
+    return tuple(replace(pin, extras=frozenset(extras.get(pin.name, ()))) for pin in pins)
 
 
 def with_relative_paths(text: str, folder: Path) -> str:
-    """A lock whose `file:` URLs are folders of this machine, with paths from the project in `folder`."""
+    """Return the text of a lock with its `file:` URLs as paths from the project in `folder`."""
     return re.sub(r"(?m)(?<=\s)file:\S+", lambda match: relative(match[0], folder), text)
 
 
 def relative(url: str, folder: Path) -> str:
-    """A `file:` URL of this machine as a path from the project in `folder`: `./libs/shared`."""
+    """Return a `file:` URL as a path from the project in `folder`: `./libs/shared`."""
     path = Path(os.path.relpath(folder / unquote(urlsplit(url).path), folder)).as_posix()
     return path if path.startswith(".") else f"./{path}"
 
 
 def is_hashed(text: str) -> bool:
-    """Whether any line of a requirements file has a hash: then it is a lock."""
+    """Whether any line of a requirements file has a hash, which makes it a lock."""
     return HASH.search(text) is not None
 
 
-def _read(folder: Path, name: str, above: tuple[str, ...]) -> Asked:
+def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
     requirements: list[Requirement] = []
     paths: list[str] = []
     for number, line in _logical_lines(read_text(folder, name)):
@@ -159,9 +164,9 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Asked:
             other = posixpath.normpath(posixpath.join(posixpath.dirname(name), include[1]))
             if other in (*above, name):
                 raise UsageError(f"{where}: {other} includes itself")
-            found = _read(folder, other, (*above, name))
-            requirements += found.requirements
-            paths += found.paths
+            included = _read(folder, other, (*above, name))
+            requirements += included.packages
+            paths += included.paths
         elif direct and _is_path(direct.url):
             paths.append(_path(direct.url, where))
         elif direct:
@@ -176,7 +181,7 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Asked:
             _index(line, where)
         else:
             requirements.append(_requirement(re.split(r"\s--", line)[0], where))
-    return Asked(tuple(requirements), tuple(paths))
+    return Requirements(tuple(requirements), tuple(paths))
 
 
 def _pin(requirement: Requirement, line: str, where: str) -> Pin:
@@ -221,7 +226,7 @@ def _origin(url: str, hashes: frozenset[str], where: str) -> Origin:
 
 
 def _direct(line: str, where: str) -> _Direct | None:
-    """The line as `[-e] [NAME @] URL-or-path [; marker]`, or None if it is something else."""
+    """Parse a line `[-e] [NAME @] URL-or-path [; marker]`; None if it is something else."""
     editable = _EDITABLE.match(line)
     body = editable[1] if editable else line
     if body.startswith("-"):
@@ -241,8 +246,8 @@ def _direct(line: str, where: str) -> _Direct | None:
     if re.match(r"[a-z]+\+", url) and not url.startswith("git+"):
         raise UsageError(f"{where}: only git repositories can be packed, and this is {url.split('+')[0]}")
     marker = rest.strip().removeprefix(";").strip()
-    wanted = frozenset(normalized(one.strip()) for one in extras.strip("[]").split(",") if one.strip())
-    return _Direct(name, wanted, url, f"; {marker}" if marker else "")
+    names = frozenset(normalized(one.strip()) for one in extras.strip("[]").split(",") if one.strip())
+    return _Direct(name, names, url, f"; {marker}" if marker else "")
 
 
 def _is_path(url: str) -> bool:
@@ -250,7 +255,7 @@ def _is_path(url: str) -> bool:
 
 
 def _path(url: str, where: str) -> str:
-    """A path as pip takes it: it counts from where pip runs, which is the project's folder."""
+    """The path, relative to the folder where pip runs, which is the project's."""
     bare = url.partition("#")[0]
     path = unquote(urlsplit(bare).path) if bare.startswith("file:") else bare
     if path.startswith("/"):
@@ -262,7 +267,7 @@ def _path(url: str, where: str) -> str:
 
 
 def _index(line: str, where: str) -> list[str]:
-    """The index that an option line names, if it is one; options that choose files are pip's."""
+    """The index that an option line names; other options are left to pip."""
     if match := _INDEX.match(line):
         check_secret(match[1], where)
         return [match[1]]
@@ -291,16 +296,16 @@ def _holds(requirement: Requirement, environment: Mapping[str, str] | None, wher
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
     lines: list[tuple[int, str]] = []
-    start, held = 0, ""
+    start, joined = 0, ""
     for number, raw in enumerate(text.splitlines(), 1):
         line = _COMMENT.sub("", raw).strip()
         start = start or number
         if line.endswith("\\"):
-            held += line[:-1] + " "
+            joined += line[:-1] + " "
             continue
-        if whole := (held + line).strip():
+        if whole := (joined + line).strip():
             lines.append((start, whole))
-        start, held = 0, ""
-    if held.strip():
-        lines.append((start, held.strip()))
+        start, joined = 0, ""
+    if joined.strip():
+        lines.append((start, joined.strip()))
     return lines

@@ -1,1 +1,1 @@
-"""A first `fapbuild.toml` for a project, and what a project still has to fix."""
+"""The first settings of a project (`init`), and what is still to fix in it (`check`)."""

@@ -1,24 +1,31 @@
-"""`fapbuild check`: the twelve factors (12factor.net), as far as a project's folder shows them. Read-only.
+"""`fapbuild check`: checks a project against the twelve factors (12factor.net). Read-only.
 
-`wrong` is what `pack` refuses, what two builds of one commit can differ by, and what no install on a host
-can do. All else is a `note`: it may be right for this app.
+`wrong` means that `pack` refuses the project, that two builds of one commit can differ, or that a host can't
+install it. Anything else is a `note`: it may be right for this app.
 """
 
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from artifact_store.core.errors import FapError
 from artifact_store.core.finding import Finding
 from fapbuild import locks
-from fapbuild.archive.members import Entry
+from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache, default_folder
-from fapbuild.guards import files as guards
+from fapbuild.guards.files import (
+    check_clean,
+    check_names,
+    check_pushed,
+    check_secret_names,
+    check_secret_texts,
+    check_sizes,
+    unallowed,
+)
 from fapbuild.packing import contents
-from fapbuild.project import config, platforms, procfile
-from fapbuild.project import git_tree as sources
-from fapbuild.project.config import Project, Settings, is_pylock
+from fapbuild.project import config, git_tree, platforms, procfile
+from fapbuild.project.config import BuildSettings, Project
 from fapbuild.project.git_tree import SourceTree
 
 CODEBASE, DEPENDENCIES, CONFIG = "I codebase", "II dependencies", "III config"
@@ -44,16 +51,17 @@ _TESTS = re.compile(r"(?:^|/)(?:tests?|docs?)/|(?:^|/)test_[^/]*$")
 _SHOWN = 3
 
 
-def check(root: Path, output: Path) -> Iterator[Finding]:
-    """What the project in `root` has of the factors, one by one, as its files are now; those in `output` are
-    not looked at.
+def check(root: Path, output: Path = Path("dist")) -> Iterator[Finding]:
+    """Check the project in the folder `root`, factor by factor, as its files are now.
 
+    Files in the folder `output` are ignored; it is relative to the current folder, as for `pack`.
     Raises UsageError for settings that can't be read, FapError if there is no commit.
     """
-    changed = sources.changes(root, output)
+    output = output.absolute()
+    changed = git_tree.changes(root, output)
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
         into = Path(work) / "tree"
-        tree = sources.read(root, "HEAD", into, with_changes=bool(changed), ignore=output)
+        tree = git_tree.read(root, "HEAD", into, with_changes=bool(changed), ignore=output)
         project = config.load(tree.folder)
         files = contents.committed(tree, project.settings.exclude)
         yield from _codebase(root, changed, tree)
@@ -63,7 +71,7 @@ def check(root: Path, output: Path) -> Iterator[Finding]:
         yield _none_of(
             PROCESSES,
             "files that an app writes are committed",
-            _named(files, _DATA),
+            _matching(files, _DATA),
             "a release is read-only: keep them in shared/ (linked_files, linked_dirs of deploy.yml)",
             otherwise="no files that an app writes are committed",
         )
@@ -72,15 +80,15 @@ def check(root: Path, output: Path) -> Iterator[Finding]:
 
 
 def _codebase(root: Path, changed: tuple[str, ...], tree: SourceTree) -> Iterator[Finding]:
-    yield _guarded(CODEBASE, "all that is here is committed", lambda: guards.check_clean(changed))
-    pushed = sources.is_pushed(root, tree.commit)
+    yield _guarded(CODEBASE, "all that is here is committed", lambda: check_clean(changed))
+    pushed = git_tree.is_pushed(root, tree.commit)
     if not tree.repository:
         yield Finding(CODEBASE, "note", "no remote has this repository", "git remote add origin URL")
     else:
         yield _guarded(
             CODEBASE,
             f"commit {tree.commit[:12]} is pushed",
-            lambda: guards.check_pushed(tree.commit, pushed=pushed),
+            lambda: check_pushed(tree.commit, pushed=pushed),
         )
 
 
@@ -89,17 +97,20 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
     try:
         platform = platforms.parse(settings.target)
         name = platforms.name(platform)
-        pins, reason = _locked(project, tree, platforms.marker_environment(platform))
+        locks.bring_paths(project, tree)
+        lock = locks.read(project, tree.folder, platforms.marker_environment(platform))
     except FapError as error:
         yield _wrong(DEPENDENCIES, error)
         return
-    if reason:
-        yield Finding(DEPENDENCIES, "wrong", reason, f"fapbuild lock, and commit {settings.lock}")
+    if lock.problem:
+        yield Finding(DEPENDENCIES, "wrong", lock.problem, f"fapbuild lock, and commit {settings.lock}")
     else:
         yield Finding(
-            DEPENDENCIES, "right", f"{settings.lock or 'no lock'}: {len(pins)} packages, each with its hashes"
+            DEPENDENCIES,
+            "right",
+            f"{settings.lock or 'no lock'}: {len(lock.pins)} packages, each with its hashes",
         )
-    if built := [pin.name for pin in pins if pin.origin]:
+    if built := [pin.name for pin in lock.pins if pin.origin]:
         fix = "publish them to an index as wheels, or share what was built: --wheel-store STORE"
         yield Finding(DEPENDENCIES, "note", f"built from source by who packs: {_some(built)}", fix)
     if settings.target:
@@ -113,27 +124,15 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
         )
 
 
-def _locked(
-    project: Project, tree: SourceTree, environment: Mapping[str, str]
-) -> tuple[tuple[locks.Pin, ...], str]:
-    """The committed lock, and why a build can't go by it; nothing is resolved."""
-    for path in locks.asked(project, tree.folder).paths:
-        sources.bring(tree, path)
-    if not is_pylock(project.settings.lock):
-        return locks.standing(project, tree.folder, environment)
-    # A lock of this kind is used as it is, or refused.
-    return locks.resolve(project, tree.folder, tree.folder, environment, lambda _: None), ""
-
-
-def _config(files: tuple[Entry, ...], tree: SourceTree, settings: Settings) -> Iterator[Finding]:
-    checked = guards.unallowed(files, settings)
+def _config(files: tuple[TarEntry, ...], tree: SourceTree, settings: BuildSettings) -> Iterator[Finding]:
+    checked = unallowed(files, settings)
     oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
     paths = [entry.path for entry in checked]
-    yield _guarded(CONFIG, "no file is named like a secret", lambda: guards.check_secret_names(paths))
+    yield _guarded(CONFIG, "no file is named like a secret", lambda: check_secret_names(paths))
     yield _guarded(
         CONFIG,
         "no text looks like a key or token",
-        lambda: guards.check_secret_texts(checked, oids, cache),
+        lambda: check_secret_texts(checked, oids, cache),
     )
     if settings.requires_env:
         yield Finding(CONFIG, "right", f"needs the variables {', '.join(settings.requires_env)}")
@@ -146,24 +145,24 @@ def _config(files: tuple[Entry, ...], tree: SourceTree, settings: Settings) -> I
         )
 
 
-def _separation(files: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
-    own, checked = settings.installer == "own", guards.unallowed(files, settings)
+def _separation(files: tuple[TarEntry, ...], settings: BuildSettings) -> Iterator[Finding]:
+    own, checked = settings.installer == "own", unallowed(files, settings)
     paths = [entry.path for entry in files]
     try:
-        guards.check_names(paths, own_installer=own)
-        guards.check_sizes(checked, settings.file_limit)
+        check_names(paths, own_installer=own)
+        check_sizes(checked, settings.file_limit)
     except FapError as error:
         yield _wrong(SEPARATION, error)
     scripts = {"post_install": "\n".join(settings.post_install)}
     if own:
         scripts["install.sh"] = "".join(_text(entry) for entry in files if entry.path == "install.sh")
-    wanted = {where: sorted(set(_FETCHES.findall(_COMMENT.sub("", text)))) for where, text in scripts.items()}
-    fetched = [f"{where} ({', '.join(words)})" for where, words in wanted.items() if words]
-    if fetched:
+    commands = {name: sorted(set(_FETCHES.findall(_COMMENT.sub("", text)))) for name, text in scripts.items()}
+    fetching = [f"{name} ({', '.join(words)})" for name, words in commands.items() if words]
+    if fetching:
         yield Finding(
             SEPARATION,
             "wrong",
-            f"an install has no network and no compiler, and it is wanted by {_some(fetched)}",
+            f"an install has no network and no compiler, and it is wanted by {_some(fetching)}",
             "do it when packing: wheels by the lock, compiled files by [[tool.fapbuild.assets]]",
         )
     else:
@@ -204,11 +203,11 @@ def _processes(tree: SourceTree) -> Iterator[Finding]:
         yield Finding(ADMIN, "note", f"{name} is a process like all others here", fix)
 
 
-def _logs(files: tuple[Entry, ...]) -> Iterator[Finding]:
+def _logs(files: tuple[TarEntry, ...]) -> Iterator[Finding]:
     yield _none_of(
         LOGS,
         "log files are committed",
-        _named(files, _LOG),
+        _matching(files, _LOG),
         "git rm --cached them, and name them in .gitignore",
         otherwise="no log files are committed",
     )
@@ -230,10 +229,10 @@ def _logs(files: tuple[Entry, ...]) -> Iterator[Finding]:
     )
 
 
-def _guarded(factor: str, says: str, guard: Callable[[], None]) -> Finding:
-    """What a guard of `pack` has to say, or that all is well."""
+def _guarded(factor: str, says: str, check: Callable[[], None]) -> Finding:
+    """The finding of a check of `pack`: its error, or `says` if it passes."""
     try:
-        guard()
+        check()
     except FapError as error:
         return _wrong(factor, error)
     return Finding(factor, "right", says)
@@ -244,17 +243,17 @@ def _wrong(factor: str, error: FapError) -> Finding:
     return Finding(factor, "wrong", " ".join([first, "; ".join(map(str.strip, lines))]).strip(), error.hint)
 
 
-def _none_of(factor: str, says: str, found: Sequence[str], fix: str, *, otherwise: str) -> Finding:
-    if found:
-        return Finding(factor, "note", f"{says}: {_some(found)}", fix)
+def _none_of(factor: str, says: str, names: Sequence[str], fix: str, *, otherwise: str) -> Finding:
+    if names:
+        return Finding(factor, "note", f"{says}: {_some(names)}", fix)
     return Finding(factor, "right", otherwise)
 
 
-def _named(files: Iterable[Entry], pattern: re.Pattern[str]) -> list[str]:
+def _matching(files: Iterable[TarEntry], pattern: re.Pattern[str]) -> list[str]:
     return [entry.path for entry in files if pattern.search(entry.path) and not _TESTS.search(entry.path)]
 
 
-def _text(entry: Entry) -> str:
+def _text(entry: TarEntry) -> str:
     return entry.content.read_text("utf-8", "replace") if isinstance(entry.content, Path) else ""
 
 

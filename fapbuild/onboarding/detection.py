@@ -1,4 +1,4 @@
-"""What is in a project, as far as packing goes: dependencies, front ends, Django, a web server."""
+"""Detects what a project consists of: dependencies, front ends, Django, a web server."""
 
 import json
 import posixpath
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from artifact_store.core.errors import UsageError
-from fapbuild.guards.files import TAKEN, is_secret_name
+from fapbuild.guards.files import RESERVED, is_secret_name
 from fapbuild.project.config import LOCKS, PYPROJECT, is_unhashed
 
 Read = Callable[[str], str]
@@ -20,7 +20,7 @@ _REQUIREMENTS = (
     *("requirements.in", "requirements/production.in", "requirements/prod.in", "requirements/base.in"),
     *("requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements/base.txt"),
 )
-# In the order of preference if several are there; what each installs exactly as its lock says.
+# By lock file, in the order of preference: the commands that install exactly its versions, and build.
 _PACKAGE_MANAGERS = {
     "package-lock.json": ("npm ci", "npm run build"),
     "npm-shrinkwrap.json": ("npm ci", "npm run build"),
@@ -57,7 +57,7 @@ SERVERS = {
     "daphne": "daphne -b 0.0.0.0 -p $PORT",
     "waitress": "waitress-serve --port=$PORT",
 }
-"""The commands of web servers, by package; gunicorn reads PORT by itself."""
+"""The commands of web servers, by package; gunicorn reads PORT itself."""
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
 
@@ -73,24 +73,28 @@ class Frontend:
 
 @dataclass(frozen=True)
 class Django:
-    """A `manage.py`, and where its collectstatic writes; empty if the settings don't say it plainly."""
+    """A Django project: the folder of its manage.py, and the folder that collectstatic writes.
+
+    `static_root` is empty if the settings don't give it in a simple form.
+    """
 
     directory: str
     static_root: str
     data: tuple[str, ...] = ()
-    """Folders that are not committed, where the settings look for files; relative to `directory`."""
+    """Folders where the settings expect files, and which are not committed; relative to `directory`."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is in a project, as far as packing goes; paths are relative to its folder."""
+class Detection:
+    """What was detected in a project; paths are relative to its folder."""
 
     app: str
-    app_is_named: bool
+    has_name: bool
     """Whether pyproject.toml has the name already."""
     requirements: str
     lock: str
-    lock_is_there: bool
+    has_lock: bool
+    """Whether the lock exists."""
     groups: tuple[str, ...]
     extras: tuple[str, ...]
     package: bool
@@ -98,87 +102,87 @@ class Seen:
     python: str
     exclude: tuple[str, ...]
     left_out: tuple[str, ...]
-    """Modules that .dockerignore names (settings for developers, say), and made-up secrets of tests."""
-    procfile: bool
+    """Modules that .dockerignore names (such as settings for developers), and made-up secrets of tests."""
+    has_procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
     wsgi: str
-    """What a web server is told to run (`shop.wsgi`); empty if nothing looks like it."""
+    """The application for a web server (`shop.wsgi`); empty if none was found."""
     server: str
-    """The package of a web server that is among the dependencies, else gunicorn."""
+    """The package of the web server among the dependencies, or else gunicorn."""
 
 
 def workspace_lock(root: Path, above: Sequence[Path]) -> str:
-    """The `../uv.lock` of the uv workspace that the project in `root` is a member of, or an empty string."""
+    """The lock (`../uv.lock`) of the uv workspace that has the project in `root` as a member; else empty."""
     for folder in above:
         try:
-            written = tomllib.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
+            pyproject = tomllib.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        members = subtable(subtable(subtable(written, "tool"), "uv"), "workspace").get("members", [])
+        members = subtable(subtable(subtable(pyproject, "tool"), "uv"), "workspace").get("members", [])
         place = root.relative_to(folder)
         if any(place.match(str(member)) for member in members) and (folder / "uv.lock").is_file():
             return posixpath.join(*[".."] * len(place.parts), "uv.lock")
     return ""
 
 
-def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = "") -> Seen:
-    """Look at a project with these files; `workspace` is the lock of the one it is a member of.
+def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = "") -> Detection:
+    """Detect what a project with these files consists of; `workspace` is the lock of its workspace, if any.
 
     Raises UsageError if its pyproject.toml can't be read.
     """
-    there = frozenset(paths)
-    pyproject = parsed(read(PYPROJECT)) if PYPROJECT in there else {}
+    files = frozenset(paths)
+    pyproject = parsed(read(PYPROJECT)) if PYPROJECT in files else {}
     project, tool = subtable(pyproject, "project"), subtable(pyproject, "tool")
     name = str(project.get("name") or subtable(tool, "poetry").get("name") or "")
-    requirements, lock, locked = _lock(there, read, workspace, pyproject)
+    requirements, lock, has_lock = _lock(files, read, workspace, pyproject)
     poetry_groups = subtable(subtable(tool, "poetry"), "group")
-    return Seen(
+    return Detection(
         app=_app_name(name or folder_name),
-        app_is_named=bool(name),
+        has_name=bool(name),
         requirements=requirements,
         lock=lock,
-        lock_is_there=locked,
+        has_lock=has_lock,
         groups=_for_hosts({**subtable(pyproject, "dependency-groups"), **poetry_groups}),
         extras=_for_hosts(subtable(project, "optional-dependencies")),
         package="build-system" in pyproject
         and any(re.fullmatch(r"src/\w+/__init__\.py", path) for path in paths),
         python=str(project.get("requires-python") or ""),
-        exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in TAKEN})),
-        left_out=_left_out(there, read),
-        procfile="Procfile" in there,
-        frontends=tuple(_frontends(there, read)),
-        django=_django(there, read),
-        wsgi=_wsgi(there),
-        server=_server(there, read, lock),
+        exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in RESERVED})),
+        left_out=_left_out(files, read),
+        has_procfile="Procfile" in files,
+        frontends=tuple(_frontends(files, read)),
+        django=_django(files, read),
+        wsgi=_wsgi(files),
+        server=_server(files, read, lock),
     )
 
 
 def _lock(
-    there: frozenset[str], read: Read, workspace: str, pyproject: dict[str, Any]
+    files: frozenset[str], read: Read, workspace: str, pyproject: dict[str, Any]
 ) -> tuple[str, str, bool]:
-    """Requirements file, lock, and whether the lock is there."""
-    if found := [*(name for name in LOCKS if name in there), *filter(None, [workspace])]:
-        return "", found[0], True
+    """Requirements file, lock, and whether the lock exists."""
+    if locks := [*(name for name in LOCKS if name in files), *filter(None, [workspace])]:
+        return "", locks[0], True
     tool, project = subtable(pyproject, "tool"), subtable(pyproject, "project")
     if "poetry" in tool and not project.get("dependencies"):
         return "", "poetry.lock", False
     for name in _REQUIREMENTS:
-        if name in there:
+        if name in files:
             stem, suffix = posixpath.splitext(name)
             if suffix == ".in":
-                return name, f"{stem}.txt", f"{stem}.txt" in there
+                return name, f"{stem}.txt", f"{stem}.txt" in files
             if is_unhashed(read(name)):
-                return name, f"{stem}-lock.txt", f"{stem}-lock.txt" in there
+                return name, f"{stem}-lock.txt", f"{stem}-lock.txt" in files
             return "", name, True
     if project.get("dependencies"):
         return "", "requirements.txt", False
     return "", "", False
 
 
-def _frontends(there: frozenset[str], read: Read) -> list[Frontend]:
-    found = []
-    for path in sorted(there):
+def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
+    frontends = []
+    for path in sorted(files):
         if posixpath.basename(path) != "package.json" or _NOT_OURS.search(path):
             continue
         folder = posixpath.dirname(path)
@@ -189,47 +193,45 @@ def _frontends(there: frozenset[str], read: Read) -> list[Frontend]:
         scripts = subtable(package if isinstance(package, dict) else {}, "scripts")
         if not isinstance(scripts.get("build"), str):
             continue
-        locks = [name for name in _PACKAGE_MANAGERS if posixpath.join(folder, name) in there]
+        locks = [name for name in _PACKAGE_MANAGERS if posixpath.join(folder, name) in files]
         run = _PACKAGE_MANAGERS[locks[0]] if locks else ("npm install", "npm run build")
-        outputs = tuple(_outputs(scripts, folder, there, read))
-        found.append(Frontend(folder or ".", run, outputs, bool(locks)))
-    return found
+        outputs = tuple(_outputs(scripts, folder, files, read))
+        frontends.append(Frontend(folder or ".", run, outputs, bool(locks)))
+    return frontends
 
 
-def _outputs(scripts: dict[str, Any], folder: str, there: frozenset[str], read: Read) -> list[str]:
-    """What the build script or its bundler's configuration says it writes, else the bundler's default."""
-    lines, wanted = [], ["build"]
-    while wanted:
-        line = str(scripts.get(name := wanted.pop(), ""))
+def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: Read) -> list[str]:
+    """The outputs that the build script or the bundler's configuration names, else the bundler's default."""
+    lines, names = [], ["build"]
+    while names:
+        line = str(scripts.get(name := names.pop(), ""))
         if line not in lines:
             lines.append(line)
-            wanted += [
+            names += [
                 other for other in re.findall(r"\b(?:run|run-s|run-p)\s+([\w:-]+)", line) if other != name
             ]
     script = "\n".join(lines)
-    found = list(_OUTPUT_FLAG.findall(script))
-    for path in sorted(there):
+    outputs = list(_OUTPUT_FLAG.findall(script))
+    for path in sorted(files):
         if posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path)):
             text = read(path)
-            named = _OUTPUT_KEY.findall(text)
-            mapped = (
-                [f"{name}.map" for name in named if name.endswith("js")] if _SOURCE_MAP.search(text) else []
+            written = _OUTPUT_KEY.findall(text)
+            maps = (
+                [f"{name}.map" for name in written if name.endswith("js")] if _SOURCE_MAP.search(text) else []
             )
-            found += [*named, *mapped]
-    if not found:
-        found = [output for tool, output in _BUNDLERS.items() if re.search(rf"\b{tool}\b", script)][:1] or [
+            outputs += [*written, *maps]
+    if not outputs:
+        outputs = [output for tool, output in _BUNDLERS.items() if re.search(rf"\b{tool}\b", script)][:1] or [
             "dist"
         ]
-    outputs = [posixpath.normpath(posixpath.join(folder, output)) for output in found]
-    return sorted(
-        {path for path in outputs if not path.startswith(("/", "..")) and path not in (".", folder)}
-    )
+    places = [posixpath.normpath(posixpath.join(folder, output)) for output in outputs]
+    return sorted({path for path in places if not path.startswith(("/", "..")) and path not in (".", folder)})
 
 
-def _django(there: frozenset[str], read: Read) -> Django | None:
+def _django(files: frozenset[str], read: Read) -> Django | None:
     managers = [
         path
-        for path in sorted(there)
+        for path in sorted(files)
         if posixpath.basename(path) == "manage.py" and not _NOT_OURS.search(path)
     ]
     for path in managers:
@@ -238,54 +240,53 @@ def _django(there: frozenset[str], read: Read) -> Django | None:
         if not module:
             continue
         start = posixpath.join(folder, module[1].replace(".", "/"))
-        package = posixpath.dirname(f"{start}.py") if f"{start}.py" in there else start
-        files = [f"{start}.py", *(name for name in sorted(there) if posixpath.dirname(name) == package)]
-        texts = [read(name) for name in files if name in there]
+        package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start
+        modules = [f"{start}.py", *(name for name in sorted(files) if posixpath.dirname(name) == package)]
+        texts = [read(name) for name in modules if name in files]
         roots = [
             posixpath.normpath(posixpath.join(folder, next(filter(None, match.groups()))))
             for text in texts
             if (match := _STATIC_ROOT.search(text))
         ]
-        return Django(folder or ".", next(iter(roots), ""), _data_folders(texts, folder, there))
+        return Django(folder or ".", next(iter(roots), ""), _data_folders(texts, folder, files))
     return None
 
 
-def _data_folders(texts: Sequence[str], folder: str, there: frozenset[str]) -> tuple[str, ...]:
-    found = set()
+def _data_folders(texts: Sequence[str], folder: str, files: frozenset[str]) -> tuple[str, ...]:
+    folders = set()
     for match in (match for text in texts for match in _DATA_FILE.finditer(text)):
         place = "/".join(re.findall(r"[\w-]+", match[1] or match[2]))
-        if not any(path.startswith(f"{posixpath.join(folder, place)}/") for path in there):
-            found.add(place)
-    return tuple(sorted(found))
+        if not any(path.startswith(f"{posixpath.join(folder, place)}/") for path in files):
+            folders.add(place)
+    return tuple(sorted(folders))
 
 
-def _left_out(there: frozenset[str], read: Read) -> tuple[str, ...]:
-    # Only Python files that .dockerignore names one by one: its patterns are about images.
-    lines = read(".dockerignore").splitlines() if ".dockerignore" in there else []
-    named = (line.strip().removeprefix("/") for line in lines)
-    modules = {path for path in named if path in there and path.endswith(".py")}
-    secrets = {path for path in there if _NOT_OURS.search(path) and is_secret_name(path)}
+def _left_out(files: frozenset[str], read: Read) -> tuple[str, ...]:
+    # Only Python files that .dockerignore names one by one: its patterns are meant for images.
+    lines = read(".dockerignore").splitlines() if ".dockerignore" in files else []
+    names = (line.strip().removeprefix("/") for line in lines)
+    modules = {path for path in names if path in files and path.endswith(".py")}
+    secrets = {path for path in files if _NOT_OURS.search(path) and is_secret_name(path)}
     return tuple(f"/{path}" for path in sorted(modules | secrets))
 
 
-def _wsgi(there: frozenset[str]) -> str:
-    """The module that a WSGI or ASGI server is pointed at, by the names that frameworks give it."""
+def _wsgi(files: frozenset[str]) -> str:
+    """The module for a WSGI or ASGI server, by the usual names of frameworks."""
     for name in ("wsgi.py", "asgi.py"):
-        found = [
-            path for path in sorted(there) if posixpath.basename(path) == name and not _NOT_OURS.search(path)
+        modules = [
+            path for path in sorted(files) if posixpath.basename(path) == name and not _NOT_OURS.search(path)
         ]
-        if found:
-            return found[0].removesuffix(".py").replace("/", ".")
-    return next((f"{name}:app" for name in ("app", "main", "wsgi") if f"{name}.py" in there), "")
+        if modules:
+            return modules[0].removesuffix(".py").replace("/", ".")
+    return next((f"{name}:app" for name in ("app", "main", "wsgi") if f"{name}.py" in files), "")
 
 
-def _server(there: frozenset[str], read: Read, lock: str) -> str:
-    files = [name for name in (lock, *_REQUIREMENTS, PYPROJECT) if name in there]
-    texts = "\n".join(read(name) for name in files)
-    named = (
+def _server(files: frozenset[str], read: Read, lock: str) -> str:
+    texts = "\n".join(read(name) for name in (lock, *_REQUIREMENTS, PYPROJECT) if name in files)
+    servers = (
         name for name in SERVERS if re.search(rf"""^(name = )?[ "']*{name}\b(?![-.])""", texts, re.MULTILINE)
     )
-    return next(named, "gunicorn")
+    return next(servers, "gunicorn")
 
 
 def _for_hosts(names: Iterable[str]) -> tuple[str, ...]:
@@ -297,7 +298,7 @@ def _app_name(name: str) -> str:
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """A pyproject.toml; raises UsageError."""
+    """Parse the text of a pyproject.toml; raise UsageError if it is broken."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -305,6 +306,6 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def subtable(above: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table of that name, empty if there is none, or something else."""
-    found = above.get(key)
-    return found if isinstance(found, dict) else {}
+    """The table `key` in a table; empty if it is missing or not a table."""
+    table = above.get(key)
+    return table if isinstance(table, dict) else {}

@@ -1,4 +1,4 @@
-"""`fapbuild init`: the settings that pack a project as it is, from what was seen in it."""
+"""`fapbuild init`: writes settings that pack a project as it is, from what was detected in it."""
 
 import json
 import posixpath
@@ -8,46 +8,46 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from artifact_store.core.errors import UsageError
-from fapbuild.onboarding.detection import SERVERS, Django, Seen, parsed, subtable
+from fapbuild.onboarding.detection import SERVERS, Detection, Django, parsed, subtable
 from fapbuild.project.config import OWN_FILE, PYPROJECT
 
 _WIDTH = 90
 
 
-def render(seen: Seen, prefix: str) -> str:
-    """The settings as TOML, with a comment on what may be changed; `prefix` is `tool.fapbuild` or empty."""
+def render(project: Detection, prefix: str) -> str:
+    """The settings as TOML, with comments on choices; `prefix` is `tool.fapbuild` or empty."""
     lines = [f"[{prefix}]"] if prefix else ["# What fapbuild packs. Every key: docs/fapbuild.toml of fapkit."]
-    if not (prefix and seen.app_is_named):
-        lines.append(f"app = {_quoted(seen.app)}")
-    if seen.requirements:
-        lines.append(f"requirements = {_quoted(seen.requirements)}")
-    if seen.lock:
-        made = "" if seen.lock_is_there else "  # made by: fapbuild lock"
-        lines.append(f"lock = {_quoted(seen.lock)}{made}")
-    if seen.lock and not seen.requirements:
+    if not (prefix and project.has_name):
+        lines.append(f"app = {_quoted(project.app)}")
+    if project.requirements:
+        lines.append(f"requirements = {_quoted(project.requirements)}")
+    if project.lock:
+        comment = "" if project.has_lock else "  # made by: fapbuild lock"
+        lines.append(f"lock = {_quoted(project.lock)}{comment}")
+    if project.lock and not project.requirements:
         lines += [
             f"# {key} = {_list(names[:1])}  # there are: {', '.join(names)}"
-            for key, names in (("extras", seen.extras), ("groups", seen.groups))
+            for key, names in (("extras", project.extras), ("groups", project.groups))
             if names
         ]
-    if seen.package:
+    if project.package:
         lines.append("package = true  # src layout: the project is installed, too")
-    if seen.exclude or seen.left_out:
-        why = [*["names that an artifact needs for itself"] * bool(seen.exclude)]
-        why += ["what .dockerignore leaves out, and made-up secrets of tests"] * bool(seen.left_out)
-        lines.append(f"# {'; '.join(why)}")
-        lines.append(f"exclude = {_list((*seen.exclude, *seen.left_out))}")
+    if project.exclude or project.left_out:
+        reasons = [*["names that an artifact needs for itself"] * bool(project.exclude)]
+        reasons += ["what .dockerignore leaves out, and made-up secrets of tests"] * bool(project.left_out)
+        lines.append(f"# {'; '.join(reasons)}")
+        lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
-    for frontend in seen.frontends:
-        where = posixpath.basename(frontend.directory)
-        lines += ["", table, f"name = {_quoted(where if where != '.' else 'frontend')}"]
+    for frontend in project.frontends:
+        name = posixpath.basename(frontend.directory)
+        lines += ["", table, f"name = {_quoted(name if name != '.' else 'frontend')}"]
         if frontend.directory != ".":
             lines.append(f"directory = {_quoted(frontend.directory)}")
         lines.append(f"run = {_list(frontend.run)}")
         lines.append("# what the build writes; pack names what is missing here")
         lines.append(f"outputs = {_list(frontend.outputs)}")
-    if seen.django and seen.django.static_root:
-        lines += ["", table, *_collectstatic(seen.django, seen.left_out)]
+    if project.django and project.django.static_root:
+        lines += ["", table, *_collectstatic(project.django, project.left_out)]
     return "\n".join(lines) + "\n"
 
 
@@ -57,8 +57,8 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
         lines.append(f"directory = {_quoted(django.directory)}")
     if modules := [path for path in left_out if path.endswith(".py")]:
         lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in modules)])}")
-    made = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
-    lines.append(f"run = {_list([*made, 'python manage.py collectstatic --noinput'])}")
+    folders = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
+    lines.append(f"run = {_list([*folders, 'python manage.py collectstatic --noinput'])}")
     lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need some to load')
     if django.data:
         places = [posixpath.normpath(f"{django.directory}/{path}") for path in django.data]
@@ -67,10 +67,10 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
     return [*lines, f"outputs = {_list([django.static_root])}"]
 
 
-def write(folder: Path, seen: Seen) -> Path:
-    """Append the settings to pyproject.toml if there is one, else write fapbuild.toml; returns which.
+def write(folder: Path, project: Detection) -> Path:
+    """Append the settings to pyproject.toml if there is one, or else write fapbuild.toml; return its path.
 
-    Raises UsageError if the project has settings already.
+    Raises UsageError if the project already has settings.
     """
     own, pyproject = folder / OWN_FILE, folder / PYPROJECT
     if own.exists():
@@ -78,19 +78,19 @@ def write(folder: Path, seen: Seen) -> Path:
             f"{OWN_FILE} is there already", hint="edit it, or delete it first; then: fapbuild pack"
         )
     if not pyproject.is_file():
-        return _create(own, render(seen, ""))
+        return _create(own, render(project, ""))
     before = pyproject.read_text(encoding="utf-8")
     if "fapbuild" in subtable(parsed(before), "tool"):
         raise UsageError(
             f"[tool.fapbuild] is in {PYPROJECT} already",
             hint="edit it, or delete it first; then: fapbuild pack",
         )
-    after = f"{before.rstrip()}\n\n{render(seen, 'tool.fapbuild')}"
+    after = f"{before.rstrip()}\n\n{render(project, 'tool.fapbuild')}"
     try:
         tomllib.loads(after)
     except tomllib.TOMLDecodeError:
-        # `tool` may be written in a way that can't be added to.
-        return _create(own, render(seen, ""))
+        # `tool` may be written in a form that can't be extended, such as an inline table.
+        return _create(own, render(project, ""))
     temporary = pyproject.with_name(f".{PYPROJECT}.new")
     temporary.write_text(after, encoding="utf-8")
     temporary.chmod(pyproject.stat().st_mode & 0o777)
@@ -98,49 +98,49 @@ def write(folder: Path, seen: Seen) -> Path:
     return pyproject
 
 
-def told(seen: Seen, file: str) -> list[str]:
-    """For people: what was seen, and what to type next."""
-    lines = [f"dependencies: {_of_dependencies(seen)}"]
-    for frontend in seen.frontends:
+def summary(project: Detection, file: str) -> list[str]:
+    """Lines for people: what was detected, and what to type next."""
+    lines = [f"dependencies: {_dependencies(project)}"]
+    for frontend in project.frontends:
         how = "" if frontend.locked else " (no lock file: builds may differ)"
         lines.append(f"front end: {posixpath.normpath(f'{frontend.directory}/package.json')}{how}")
-    if seen.django:
-        where = posixpath.normpath(f"{seen.django.directory}/manage.py")
-        found = (
-            f"collectstatic to {seen.django.static_root}"
-            if seen.django.static_root
+    if project.django:
+        manage = posixpath.normpath(f"{project.django.directory}/manage.py")
+        static = (
+            f"collectstatic to {project.django.static_root}"
+            if project.django.static_root
             else "no STATIC_ROOT found"
         )
-        lines.append(f"Django: {where}, {found}")
-    lines.append(f"processes: {'Procfile' if seen.procfile else 'none, there is no Procfile'}")
-    if seen.python:
-        lines.append(f"Python: {seen.python}; pack with such a one, or set target")
-    steps = [] if seen.lock_is_there or not seen.lock else ["fapbuild lock"]
-    if not seen.procfile:
-        steps.append(f"printf 'web: {_served(seen)}\\n' > Procfile")
+        lines.append(f"Django: {manage}, {static}")
+    lines.append(f"processes: {'Procfile' if project.has_procfile else 'none, there is no Procfile'}")
+    if project.python:
+        lines.append(f"Python: {project.python}; pack with such a one, or set target")
+    steps = [] if project.has_lock or not project.lock else ["fapbuild lock"]
+    if not project.has_procfile:
+        steps.append(f"printf 'web: {_web_command(project)}\\n' > Procfile")
     added = [
         file,
-        *([seen.lock] if "fapbuild lock" in steps else []),
-        *([] if seen.procfile else ["Procfile"]),
+        *([project.lock] if "fapbuild lock" in steps else []),
+        *([] if project.has_procfile else ["Procfile"]),
     ]
     steps += [f"git add {' '.join(added)} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
     return [*lines, "look it over, then:", *(f"  {step}" for step in steps)]
 
 
-def _served(seen: Seen) -> str:
+def _web_command(project: Detection) -> str:
     """The command of the web process."""
-    folder, server = seen.django.directory if seen.django else ".", SERVERS[seen.server]
+    folder, server = project.django.directory if project.django else ".", SERVERS[project.server]
     inside = folder.replace("/", ".") + "."
-    if folder != "." and seen.wsgi.startswith(inside):
-        return f"cd {folder} && exec {server} {seen.wsgi.removeprefix(inside)}"
-    return f"{server} {seen.wsgi or 'MODULE:APP'}"
+    if folder != "." and project.wsgi.startswith(inside):
+        return f"cd {folder} && exec {server} {project.wsgi.removeprefix(inside)}"
+    return f"{server} {project.wsgi or 'MODULE:APP'}"
 
 
-def _of_dependencies(seen: Seen) -> str:
-    if not seen.lock:
+def _dependencies(project: Detection) -> str:
+    if not project.lock:
         return "none found; write what you import to requirements.in, and: fapbuild lock"
-    source = seen.requirements or (PYPROJECT if not seen.lock_is_there else "")
-    locked = f"locked in {seen.lock}" if seen.lock_is_there else f"to be locked in {seen.lock}"
+    source = project.requirements or (PYPROJECT if not project.has_lock else "")
+    locked = f"locked in {project.lock}" if project.has_lock else f"to be locked in {project.lock}"
     return f"{source}, {locked}" if source else locked
 
 

@@ -1,1 +1,1 @@
-"""`fapbuild pack`, on one page, and what goes into an artifact beside the project's files."""
+"""`fapbuild pack` on one page, and everything an artifact holds beside the project's files."""

@@ -1,4 +1,4 @@
-"""What is known of an artifact's origin: its bill of materials, and its provenance.
+"""Evidence of an artifact's origin: its bill of materials, and its provenance.
 
 Formats: CycloneDX 1.6 (cyclonedx.org); in-toto Statement v1 with the SLSA Provenance v1 predicate
 (github.com/in-toto/attestation, slsa.dev/spec/v1.0/provenance).
@@ -20,11 +20,11 @@ from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX, pat
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.artifact.manifest import Manifest
 from artifact_store.core import actor
-from fapbuild.archive.members import Entry
-from fapbuild.archive.writer import Written
+from fapbuild.archive.members import TarEntry
+from fapbuild.archive.writer import Artifact
 from fapbuild.cache import Cache
 from fapbuild.project.git_tree import SourceTree
-from fapbuild.wheels.vendor import Vendored
+from fapbuild.wheels.vendor import VendoredWheel
 
 SBOM = ".fap/sbom.cdx.json"
 _NAMESPACE = uuid.UUID("6e1c1f0a-5d3f-5c0b-9c39-0d9a3f1b7c52")
@@ -35,39 +35,39 @@ _KIND = "sbom-2"
 
 
 def sbom_maker() -> str:
-    """The library that writes the bill of materials, with its version: part of what decides the bytes."""
+    """The library that writes the bill of materials with its version, since both decide the bytes."""
     return f"cyclonedx-python-lib {metadata.version('cyclonedx-python-lib')}"
 
 
 def licences(headers: Message) -> tuple[str, ...]:
-    """The licences a wheel's metadata names: License-Expression (PEP 639), else classifiers, else License."""
+    """The licences in a wheel's metadata: License-Expression (PEP 639), else classifiers, else License."""
     if expression := headers.get("License-Expression"):
         return (expression.strip(),)
     classifiers = [line for line in headers.get_all("Classifier") or () if line.startswith(_CLASSIFIER)]
-    named = sorted({line.rsplit(" :: ", 1)[-1].strip() for line in classifiers} - {"OSI Approved"})
+    names = sorted({line.rsplit(" :: ", 1)[-1].strip() for line in classifiers} - {"OSI Approved"})
     text = (headers.get("License") or "").strip()
-    # Many a License field holds the whole text of one.
-    free = (text,) if text and "\n" not in text and len(text) <= 80 and text != "UNKNOWN" else ()
-    return tuple(named) or free
+    # Many License fields hold the whole text of a licence.
+    field = (text,) if text and "\n" not in text and len(text) <= 80 and text != "UNKNOWN" else ()
+    return tuple(names) or field
 
 
-def sbom(artifact: ArtifactId, vendored: Sequence[Vendored], cache: Cache) -> bytes:
-    """A CycloneDX 1.6 document of the vendored wheels: names, versions, sha256, package URLs, licences.
+def sbom(artifact: ArtifactId, wheels: Sequence[VendoredWheel], cache: Cache) -> bytes:
+    """Return a CycloneDX 1.6 document of the wheels: names, versions, sha256, package URLs, licences.
 
     The same contents give the same bytes: its serial number is a uuid5 of them and its time is 1970.
     """
-    wheels = [(wheel.name, wheel.version, wheel.file, wheel.sha256) for wheel in vendored]
-    question = repr((sbom_maker(), artifact.app, wheels))
-    text, _ = cache.remember(_KIND, question, lambda: _of_wheels(artifact.app, vendored))
+    facts = [(wheel.name, wheel.version, wheel.file, wheel.sha256) for wheel in wheels]
+    question = repr((sbom_maker(), artifact.app, facts))
+    text, _ = cache.remember(_KIND, question, lambda: _of_wheels(artifact.app, wheels))
     bill = json.loads(text)
-    contents = " ".join([str(artifact), *(wheel.sha256 for wheel in vendored)])
+    contents = " ".join([str(artifact), *(wheel.sha256 for wheel in wheels)])
     bill["serialNumber"] = uuid.uuid5(_NAMESPACE, contents).urn
     bill["metadata"]["component"]["version"] = artifact.version
     return json.dumps(bill, indent=1).encode("utf-8") + b"\n"
 
 
-def _of_wheels(name: str, vendored: Sequence[Vendored]) -> bytes:
-    """The document of any version of the app with these wheels: what is expensive, and seldom changes."""
+def _of_wheels(name: str, wheels: Sequence[VendoredWheel]) -> bytes:
+    """The document for any version of the app with these wheels: slow to make, and it seldom changes."""
     from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType
     from cyclonedx.model.bom import Bom, BomMetaData
@@ -78,11 +78,11 @@ def _of_wheels(name: str, vendored: Sequence[Vendored]) -> bytes:
     app = Component(name=name, version="any", type=ComponentType.APPLICATION, bom_ref=name)
     factory = LicenseFactory()
     components = []
-    for wheel in vendored:
+    for wheel in wheels:
         url = PackageURL("pypi", None, wheel.name, wheel.version)
-        named = licences(wheel.facts.message())
-        # An expression must stand alone; of several, each is a licence of its own.
-        only = len(named) == 1
+        texts = licences(wheel.facts.message())
+        # An expression must stand alone; several texts are one licence each.
+        only = len(texts) == 1
         components.append(
             Component(
                 name=wheel.name,
@@ -92,7 +92,7 @@ def _of_wheels(name: str, vendored: Sequence[Vendored]) -> bytes:
                 bom_ref=str(url),
                 hashes=[HashType(alg=HashAlgorithm.SHA_256, content=wheel.sha256)],
                 licenses=[
-                    factory.make_from_string(text) if only else factory.make_with_name(text) for text in named
+                    factory.make_from_string(text) if only else factory.make_with_name(text) for text in texts
                 ],
             )
         )
@@ -106,43 +106,43 @@ def _of_wheels(name: str, vendored: Sequence[Vendored]) -> bytes:
 
 
 def provenance(
-    written: Written,
+    artifact: Artifact,
     tree: SourceTree,
-    vendored: Sequence[Vendored],
+    wheels: Sequence[VendoredWheel],
     origins: Mapping[str, str],
-    asked: Mapping[str, object],
+    parameters: Mapping[str, object],
     bill: bytes,
     environ: Mapping[str, str] = os.environ,
 ) -> bytes:
-    """Who made the artifact `written` out of what: commit, packages, lock, tools, and in CI which run.
+    """Return the provenance of an artifact: commit, packages, lock, tools, and in CI which run.
 
-    `origins` says where packages come from that no index has, by name; `asked` what whoever ran the pack
-    chose; `bill` is the bill of materials. It holds no time, so that outside of CI the same pack gives the
-    same bytes.
+    `origins` names the source of each package that no index has; `parameters` are the choices of the person
+    who packed; `bill` is the bill of materials. It holds no time, so outside CI the same pack gives the same
+    bytes.
     """
-    manifest = written.manifest
+    manifest = artifact.manifest
     run = actor.ci_run(environ)
     details: dict[str, object] = {
         "builder": {"id": _builder(environ), "version": _tools(manifest)},
-        "byproducts": [{"name": path_of(written.path, SBOM_SUFFIX).name, "digest": _sha256(bill)}],
+        "byproducts": [{"name": path_of(artifact.path, SBOM_SUFFIX).name, "digest": _sha256(bill)}],
     }
     if run:
         details["metadata"] = {"invocationId": f"{run}/attempts/{environ.get('GITHUB_RUN_ATTEMPT', '1')}"}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": written.path.name, "digest": {"sha256": written.digest}}],
+        "subject": [{"name": artifact.path.name, "digest": {"sha256": artifact.digest}}],
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {
             "buildDefinition": {
                 "buildType": _BUILD_TYPE,
-                "externalParameters": {"repository": tree.repository, "directory": tree.prefix, **asked},
+                "externalParameters": {"repository": tree.repository, "directory": tree.prefix, **parameters},
                 "internalParameters": {
                     "lockDigest": manifest.lock_digest,
                     "target": msgspec.to_builtins(manifest.target),
                 },
                 "resolvedDependencies": [
                     _source(tree),
-                    *(_package(wheel, origins.get(wheel.name, ""), tree) for wheel in vendored),
+                    *(_package(wheel, origins.get(wheel.name, ""), tree) for wheel in wheels),
                 ],
             },
             "runDetails": details,
@@ -151,17 +151,17 @@ def provenance(
     return msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
 
 
-def bill_in(entries: Sequence[Entry]) -> bytes:
+def bill_in(entries: Sequence[TarEntry]) -> bytes:
     """The bill of materials among the entries of an artifact."""
     content = next(entry.content for entry in entries if entry.path == SBOM)
     assert isinstance(content, bytes)  # noqa: S101
     return content
 
 
-def attach(written: Written, bill: bytes, statement: bytes) -> None:
-    """Lay both beside the artifact; each appears whole."""
+def attach(artifact: Artifact, bill: bytes, statement: bytes) -> None:
+    """Write both files beside the artifact, each completely or not at all."""
     for kind, content in ((SBOM_SUFFIX, bill), (PROVENANCE_SUFFIX, statement)):
-        path = path_of(written.path, kind)
+        path = path_of(artifact.path, kind)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             temporary.write_bytes(content)
@@ -178,7 +178,7 @@ def _source(tree: SourceTree) -> dict[str, object]:
     return {**uri, "name": "source", "digest": {"gitCommit": tree.commit}}
 
 
-def _package(wheel: Vendored, origin: str, tree: SourceTree) -> dict[str, object]:
+def _package(wheel: VendoredWheel, origin: str, tree: SourceTree) -> dict[str, object]:
     uri = f"pkg:pypi/{wheel.name}@{wheel.version}"
     built = {"annotations": {"wheel": wheel.file, "wheelSha256": wheel.sha256}}
     if origin and "://" not in origin:
@@ -198,8 +198,8 @@ def _builder(environ: Mapping[str, str]) -> str:
 
 
 def _tools(manifest: Manifest) -> dict[str, str]:
-    made = manifest.builder
-    return {"fapkit": made.version, "compressor": made.compressor, "sbom": made.sbom}
+    builder = manifest.builder
+    return {"fapkit": builder.version, "compressor": builder.compressor, "sbom": builder.sbom}
 
 
 def _sha256(data: bytes) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,99 +13,106 @@ from artifact_store.artifact.ids import ArtifactId, check_version
 from artifact_store.artifact.manifest import FORMAT, Builder, Manifest, Platform
 from artifact_store.core.errors import UsageError
 from fapbuild import assets, command, locks
-from fapbuild.archive import members as plan
 from fapbuild.archive import writer
+from fapbuild.archive.members import TarEntry, plan_members
+from fapbuild.archive.writer import Artifact
 from fapbuild.cache import Cache, default_folder
-from fapbuild.guards import files as guards
-from fapbuild.packing import contents, evidence, step_venv
-from fapbuild.packing import own_files as parts
-from fapbuild.packing.step_venv import Wheels
-from fapbuild.project import config, platforms, procfile, version
-from fapbuild.project import git_tree as sources
-from fapbuild.report import Report
-from fapbuild.wheels import completeness, direct
-from fapbuild.wheels import vendor as wheels
+from fapbuild.guards.files import check_clean, check_clean_beside, check_files, check_names, check_pushed
+from fapbuild.packing import contents, evidence, own_files, step_venv
+from fapbuild.packing.step_venv import ArtifactWheels
+from fapbuild.project import config, git_tree, platforms, procfile, version
+from fapbuild.project.config import Project
+from fapbuild.project.git_tree import SourceTree
+from fapbuild.report import Reporter, Say
+from fapbuild.wheels import completeness, credentials, direct
+from fapbuild.wheels.builder import WheelBuilder
 from fapbuild.wheels.shared import WheelStore
-
-Say = Callable[[str], None]
+from fapbuild.wheels.vendor import vendor
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `fapbuild pack` was asked for."""
+    """The options of `fapbuild pack`."""
 
     root: Path
+    """The project's folder, in a git repository."""
     ref: str = ""
     """A commit to pack; empty for HEAD, which the working tree must then match."""
     version: str = ""
+    """Empty for the default: the time and name of the commit."""
     output: Path = Path("dist")
+    """The folder for the artifact, relative to the current folder."""
     allow_dirty: bool = False
+    """Pack the working tree, changes included."""
     allow_unpushed: bool = False
+    """Pack a commit that no remote has."""
     target: str = ""
-    """The hosts it is for (`cp312-manylinux_2_28_x86_64`); empty for the project's own, else this machine."""
+    """The platform (`cp312-manylinux_2_28_x86_64`); empty for the project's setting, else this machine's."""
     wheel_store: str = ""
     """The URL of a store where builders share the wheels they built; empty for none."""
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """Everything that was read and decided before the first wheel is fetched."""
+class BuildInputs:
+    """Everything that is read and decided before the first wheel is downloaded."""
 
-    tree: sources.SourceTree
-    project: config.Project
+    tree: SourceTree
+    project: Project
     id: ArtifactId
-    files: tuple[plan.Entry, ...]
+    files: tuple[TarEntry, ...]
     pins: tuple[locks.Pin, ...]
     manifest: Manifest
 
 
-def pack(request: Request, report: Report) -> writer.Written:
+def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
     """Write `<output>/<app>-<version>.tgz`, with its bill of materials and its provenance beside it.
 
-    Raises UsageError for what is wrong with the project, FapError for what went wrong on the way; then
-    nothing is written.
+    Progress goes to `reporter`, or to standard error in plain lines.
+    Raises UsageError for mistakes in the project or the request, and FapError if anything fails. Then no
+    artifact is written.
     """
+    reporter = reporter or Reporter()
     shared = _wheel_store(request.wheel_store) if request.wheel_store else None
-    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
-        work = Path(folder)
-        found = gather(request, work, report.say)
-        cache = Cache(default_folder())
-        with command.side_by_side(3) as beside:
-            checking = beside.submit(_check_files, found, cache)
-            vendoring = beside.submit(_vendor, found, cache, shared, work, report)
-            compiling = beside.submit(
+    with credentials.out_of_sight(), tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+        work, cache = Path(folder), Cache(default_folder())
+        inputs = gather(request, work, reporter.say)
+        settings, wheel_folder = inputs.project.settings, work / "wheels"
+        wheel_folder.mkdir()
+        builder = WheelBuilder(inputs.manifest.target, cache, wheel_folder, reporter.say, shared)
+        with command.in_parallel(3) as pool:
+            checking = pool.submit(_check_files, inputs, cache)
+            vendoring = pool.submit(_vendor, inputs, builder)
+            compiling = pool.submit(
                 assets.compile_all,
-                found.project.settings.assets,
-                found.tree,
+                settings.assets,
+                inputs.tree,
                 work / "assets",
                 cache,
-                step_venv.when_vendored(vendoring, found.manifest, work, report),
-                report,
+                step_venv.when_vendored(vendoring, inputs.manifest, work, reporter),
+                reporter,
             )
-            for first in as_completed((checking, vendoring, compiling)):
-                first.result()
-            there, outputs = vendoring.result(), compiling.result()
-        settings, vendored = found.project.settings, there.vendored
-        # A project that installs itself, and no packages, has no use for our installer.
-        installer = there.own if vendored or settings.installer == "fapkit" else ()
-        files = contents.collect(found.id, settings, found.files, outputs, vendored, installer, cache)
-        manifest = contents.describe(found.manifest, files, vendored)
-        members = plan.plan_members([*files, *contents.wheel_entries(vendored)])
+            for job in as_completed((checking, vendoring, compiling)):
+                job.result()
+            wheels, outputs = vendoring.result(), compiling.result()
+        # A project without packages that installs itself does not need our installer.
+        installer = wheels.installer if wheels.app or settings.installer == "fapkit" else ()
+        files = contents.collect(inputs.id, settings, inputs.files, outputs, wheels.app, installer, cache)
+        manifest = contents.describe(inputs.manifest, files, wheels.app)
+        members = plan_members([*files, *contents.wheel_entries(wheels.app)])
         _make_output(request.root, request.output)
-        what = f"{found.id.file_name}: {len(files)} files, {len(vendored)} wheels"
-        with report.task(f"writing {what}", f"wrote {what}"):
-            written = writer.write(
+        what = f"{inputs.id.file_name}: {len(files)} files, {len(wheels.app)} wheels"
+        with reporter.task(f"writing {what}", f"wrote {what}"):
+            artifact = writer.write(
                 members,
                 lambda index: msgspec.structs.replace(manifest, members=index),
-                request.output / found.id.file_name,
+                request.output / inputs.id.file_name,
                 cache,
             )
         bill = evidence.bill_in(files)
-        origins = {pin.name: str(pin.origin) for pin in found.pins if pin.origin}
-        evidence.attach(
-            written, bill, evidence.provenance(written, found.tree, vendored, origins, asked(request), bill)
-        )
-        return written
+        origins = {pin.name: str(pin.origin) for pin in inputs.pins if pin.origin}
+        statement = evidence.provenance(artifact, inputs.tree, wheels.app, origins, parameters(request), bill)
+        evidence.attach(artifact, bill, statement)
+        return artifact
 
 
 def _wheel_store(url: str) -> WheelStore:
@@ -115,24 +121,22 @@ def _wheel_store(url: str) -> WheelStore:
     return WheelStore(open_blobs(url))
 
 
-def _check_files(found: Gathered, cache: Cache) -> None:
-    digests = {file.path: file.oid for file in found.tree.files}
-    guards.check_files(found.files, digests, found.project.settings, cache)
+def _check_files(inputs: BuildInputs, cache: Cache) -> None:
+    digests = {file.path: file.oid for file in inputs.tree.files}
+    check_files(inputs.files, digests, inputs.project.settings, cache)
 
 
-def _vendor(found: Gathered, cache: Cache, shared: WheelStore | None, work: Path, report: Report) -> Wheels:
-    platform, say = found.manifest.target, report.say
-    (work / "wheels").mkdir()
-    pins = direct.build(found.pins, found.tree, platform, cache, work / "wheels", say, shared)
-    # The installer's own wheel comes in the same go: each start of pip costs.
-    every = wheels.vendor((*pins, *parts.pins(platform)), platform, cache, work / "wheels", say, shared)
-    vendored = tuple(sorted(every[: len(pins)], key=lambda wheel: wheel.file))
-    completeness.check(pins, vendored, platform, cache, say)
-    return Wheels(vendored, every[len(pins) :])
+def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
+    pins = direct.build(inputs.pins, inputs.tree, builder)
+    # The installer's own wheels come in the same run: each start of pip takes time.
+    wheels = vendor((*pins, *own_files.pins(builder.platform)), builder)
+    app = tuple(sorted(wheels[: len(pins)], key=lambda wheel: wheel.file))
+    completeness.check(pins, app, builder.platform, builder.cache, builder.say)
+    return ArtifactWheels(app, wheels[len(pins) :])
 
 
-def asked(request: Request) -> dict[str, object]:
-    """What of the request decides the artifact, for its provenance."""
+def parameters(request: Request) -> dict[str, object]:
+    """The options that decide the artifact, for its provenance."""
     return {
         "ref": request.ref or "HEAD",
         "version": request.version,
@@ -142,37 +146,37 @@ def asked(request: Request) -> dict[str, object]:
 
 
 def _make_output(project: Path, folder: Path) -> None:
-    """A new folder in the project keeps itself out of git, so that no artifact gets into the next one."""
+    """Make the output folder. In the project, git ignores it, so that no artifact gets into the next one."""
     if not folder.exists() and project.resolve() in folder.resolve().parents:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
 
 
-def gather(request: Request, work: Path, say: Say) -> Gathered:
-    """Read the commit and resolve its lock; what is in the files is looked at beside other work."""
+def gather(request: Request, work: Path, say: Say) -> BuildInputs:
+    """Read the commit and resolve its lock. The contents of files are checked later, in parallel."""
     if request.version:
         check_version(request.version)
-    changed = () if request.ref else sources.changes(request.root, request.output)
+    output = request.output.absolute()
+    changed = () if request.ref else git_tree.changes(request.root, output)
     if not request.allow_dirty:
-        guards.check_clean(changed)
-    tree = sources.read(
-        request.root, request.ref or "HEAD", work / "tree", with_changes=bool(changed), ignore=request.output
+        check_clean(changed)
+    tree = git_tree.read(
+        request.root, request.ref or "HEAD", work / "tree", with_changes=bool(changed), ignore=output
     )
-    # What CI has checked out came from a remote, whose branches it often does not fetch.
+    # A checkout in CI came from a remote, but often without its branches.
     if not (request.allow_unpushed or tree.dirty or os.environ.get("CI")):
-        guards.check_pushed(tree.commit, pushed=sources.is_pushed(request.root, tree.commit))
+        check_pushed(tree.commit, pushed=git_tree.is_pushed(request.root, tree.commit))
     project = config.load(tree.folder)
     settings = project.settings
     files = contents.committed(tree, settings.exclude)
-    paths = [entry.path for entry in files]
-    guards.check_names(paths, own_installer=settings.installer == "own")
+    check_names((entry.path for entry in files), own_installer=settings.installer == "own")
     platform = platforms.parse(request.target or settings.target)
-    pins = _locked(request, project, tree, work, platform, say)
-    chosen = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
+    pins = _pins(request, project, tree, work, platform, say)
+    artifact_version = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(
         format=FORMAT,
         app=settings.app,
-        version=chosen,
+        version=artifact_version,
         commit=tree.commit,
         repository=tree.repository,
         dirty=bool(tree.dirty),
@@ -193,55 +197,49 @@ def gather(request: Request, work: Path, say: Say) -> Gathered:
         files=(),
         members=(),
     )
-    return Gathered(tree, project, ArtifactId(settings.app, chosen), files, pins, manifest)
+    return BuildInputs(tree, project, ArtifactId(settings.app, artifact_version), files, pins, manifest)
 
 
-def _locked(
-    request: Request,
-    project: config.Project,
-    tree: sources.SourceTree,
-    work: Path,
-    platform: Platform,
-    say: Say,
+def _pins(
+    request: Request, project: Project, tree: SourceTree, work: Path, platform: Platform, say: Say
 ) -> tuple[locks.Pin, ...]:
-    """The lock, with the folders beside the project that it may name in their places."""
-    for path in locks.asked(project, tree.folder).paths:
-        sources.bring(tree, path)
+    """The pins of the lock; folders beside the project that they name are exported to their places."""
+    locks.bring_paths(project, tree)
     pins = locks.resolve(project, tree.folder, work, platforms.marker_environment(platform), say)
-    if not request.ref:
-        beside = [pin.origin.path for pin in pins if pin.origin and pin.origin.path.startswith("../")]
-        guards.check_clean_beside(sources.changes(request.root, request.output, beside) if beside else ())
+    beside = [pin.origin.path for pin in pins if pin.origin and pin.origin.path.startswith("../")]
+    if beside and not request.ref:
+        check_clean_beside(git_tree.changes(request.root, request.output.absolute(), beside))
     return pins
 
 
 def dry_run_lines(request: Request, say: Say) -> tuple[dict[str, object], list[str]]:
-    """What `pack` would put in: as an object, and as lines for people. Nothing is fetched or written.
+    """The contents that `pack` would pack: as one object, and as lines for people.
 
-    A missing or stale lock is compiled all the same, as that says which wheels it would be.
+    Nothing is downloaded or written, except that a missing or stale lock is compiled: it decides the wheels.
     """
-    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
-        found = gather(request, Path(folder), say)
-        _check_files(found, Cache(default_folder()))
-    pins = [str(pin) for pin in found.pins]
-    outputs = [path for step in found.project.settings.assets for path in step.outputs]
-    files = [entry.path for entry in found.files]
+    with credentials.out_of_sight(), tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+        inputs = gather(request, Path(folder), say)
+        _check_files(inputs, Cache(default_folder()))
+    pins = [str(pin) for pin in inputs.pins]
+    outputs = [path for step in inputs.project.settings.assets for path in step.outputs]
+    files = [entry.path for entry in inputs.files]
     facts: dict[str, object] = {
-        "app": found.id.app,
-        "version": found.id.version,
-        "path": str(request.output / found.id.file_name),
-        "commit": found.tree.commit,
+        "app": inputs.id.app,
+        "version": inputs.id.version,
+        "path": str(request.output / inputs.id.file_name),
+        "commit": inputs.tree.commit,
         "files": files,
         "assets": outputs,
         "wheels": pins,
     }
-    lines = [f"would write {request.output / found.id.file_name}"]
+    lines = [f"would write {request.output / inputs.id.file_name}"]
     for title, names in (("files", files), ("assets", outputs), ("wheels", pins)):
         lines += [f"{title}: {len(names)}", *(f"  {name}" for name in names)]
     return facts, lines
 
 
 def source_date_epoch(chosen: str, committed: int) -> int:
-    """The manifest's epoch: SOURCE_DATE_EPOCH if it is set, else the commit's time; in seconds since 1970."""
+    """The manifest's epoch in seconds since 1970: SOURCE_DATE_EPOCH if it is set, else the commit's time."""
     if not chosen:
         return committed
     if not chosen.isascii() or not chosen.isdigit():

@@ -1,4 +1,4 @@
-"""A venv of the vendored wheels for asset steps, made as hosts make theirs: by the artifact's installer."""
+"""A venv of the vendored wheels for asset steps, made by the artifact's installer, as on hosts."""
 
 import hashlib
 import shutil
@@ -14,25 +14,26 @@ from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, encode
 from artifact_store.core.errors import UsageError
 from fapbuild import command
 from fapbuild.assets import StepVenv
-from fapbuild.packing import contents
-from fapbuild.packing import own_files as parts
+from fapbuild.packing import contents, own_files
 from fapbuild.project import platforms
-from fapbuild.report import Report
-from fapbuild.wheels.vendor import Vendored, lock_text
+from fapbuild.report import Reporter
+from fapbuild.wheels.vendor import VendoredWheel, requirements_lock
 
 
 @dataclass(frozen=True)
-class Wheels:
-    """What was vendored, and what installs it."""
+class ArtifactWheels:
+    """The wheels in an artifact."""
 
-    vendored: tuple[Vendored, ...]
-    own: tuple[Vendored, ...]
+    app: tuple[VendoredWheel, ...]
+    """The packages of the app."""
+    installer: tuple[VendoredWheel, ...]
+    """The packages of the installer."""
 
 
 def when_vendored(
-    wheels: "Future[Wheels]", manifest: Manifest, work: Path, report: Report
+    vendoring: "Future[ArtifactWheels]", manifest: Manifest, work: Path, reporter: Reporter
 ) -> Callable[[], StepVenv]:
-    """What gives a step its venv: waits until the wheels are there, and makes it once, in `work`."""
+    """Return a function that waits for the wheels and returns their venv, which is made once, in `work`."""
     root = work / "release"
 
     def venv() -> StepVenv:
@@ -41,24 +42,25 @@ def when_vendored(
                 f"an asset step has venv = true, and this machine is not {platforms.name(manifest.target)}",
                 hint="pack on a machine with the Python and the processor of the target",
             )
-        found = wheels.result()
-        decides = lock_text(found.vendored) + lock_text(found.own) + sys.version.encode("utf-8")
-        return StepVenv(hashlib.sha256(decides).hexdigest(), lambda: make(found))
+        wheels = vendoring.result()
+        locks = requirements_lock(wheels.app) + requirements_lock(wheels.installer)
+        digest = hashlib.sha256(locks + sys.version.encode("utf-8")).hexdigest()
+        return StepVenv(digest, lambda: make(wheels))
 
-    def make(found: Wheels) -> Path:
+    def make(wheels: ArtifactWheels) -> Path:
         if not root.exists():
-            with report.task("making a venv for the assets", "made a venv for the assets"):
-                _install(found, manifest, root)
+            with reporter.task("making a venv for the assets", "made a venv for the assets"):
+                _install(wheels, manifest, root)
         return root / "venv"
 
     return venv
 
 
-def _install(wheels: Wheels, manifest: Manifest, root: Path) -> None:
-    described = contents.describe(msgspec.structs.replace(manifest, post_install=()), (), wheels.vendored)
+def _install(wheels: ArtifactWheels, manifest: Manifest, root: Path) -> None:
+    described = contents.describe(msgspec.structs.replace(manifest, post_install=()), (), wheels.app)
     for entry in (
-        *parts.entries(wheels.own, own_installer=False),
-        *contents.wheel_entries(wheels.vendored),
+        *own_files.entries(wheels.installer, own_installer=False),
+        *contents.wheel_entries(wheels.app),
     ):
         target = root / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,5 +69,5 @@ def _install(wheels: Wheels, manifest: Manifest, root: Path) -> None:
         elif isinstance(entry.content, bytes):
             target.write_bytes(entry.content)
     (root / MANIFEST_PATH).write_bytes(encode(described))
-    (root / contents.LOCK).write_bytes(lock_text(wheels.vendored))
+    (root / contents.REQUIREMENTS_LOCK).write_bytes(requirements_lock(wheels.app))
     command.run(["sh", "./install.sh"], cwd=root, env={"FAP_PYTHON": sys.executable})

@@ -1,1 +1,1 @@
-"""The project that is packed: its settings, its files in git, its version, the platform it is for."""
+"""The project to pack: its settings, its files in git, its version, and the platform it is for."""

@@ -1,4 +1,4 @@
-"""`[tool.fapbuild]` of pyproject.toml, or a whole fapbuild.toml."""
+"""Reads the settings: `[tool.fapbuild]` of pyproject.toml, or a fapbuild.toml."""
 
 import difflib
 import re
@@ -14,37 +14,37 @@ from artifact_store.core.errors import UsageError
 PYPROJECT = "pyproject.toml"
 OWN_FILE = "fapbuild.toml"
 LOCKS = ("pylock.toml", "uv.lock", "poetry.lock")
-"""Locks that other tools write, in the order in which they are looked for."""
+"""Locks of other tools, in the order of preference."""
 
 
 class Assets(msgspec.Struct, frozen=True, kw_only=True):
-    """One asset step: shell commands, and the files or folders they make."""
+    """One asset step: shell commands, and the files or folders that they make."""
 
     name: str
     run: tuple[str, ...]
     outputs: tuple[str, ...]
     directory: str = "."
     inputs: tuple[str, ...] = ()
-    """Patterns of the only files it gets; without any, all."""
+    """Patterns of the files it gets; all if empty."""
     scratch: tuple[str, ...] = ()
-    """Patterns of files it may leave behind, besides those of the usual tools."""
+    """Patterns of files it may leave behind, in addition to those of the usual tools."""
     tools: tuple[str, ...] = ()
-    """Commands whose output says which versions it is made with."""
+    """Commands that print the versions of tools which decide the outputs."""
     environment: dict[str, str] = {}
     pass_env: tuple[str, ...] = ()
-    """Names of variables it gets as they are when packing."""
+    """Names of variables that it gets from the environment of `pack`."""
     venv: bool = False
-    """Whether the vendored packages are there, in a venv first on its PATH."""
+    """Whether it gets a venv of the vendored packages, first on its PATH."""
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
-    """Files that a guard would refuse (patterns as in .gitignore), and why they are harmless."""
+    """A pattern (as in .gitignore) of files that a check would refuse, and why they are harmless."""
 
     path: str
     reason: str
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of `[tool.fapbuild]`; paths are relative to the project's folder."""
 
     app: str = ""
@@ -53,7 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     package: bool = False
-    """Whether the project itself is built into a wheel and installed too."""
+    """Whether the project itself is built into a wheel and installed."""
     target: str = ""
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
@@ -61,23 +61,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     post_install: tuple[str, ...] = ()
     allow: tuple[Allowed, ...] = ()
     file_limit: int = 100
-    """The largest file of the project, or of an asset step, in MB (1 000 000 bytes)."""
+    """The largest file allowed in the project and its assets, in MB (1 000 000 bytes)."""
     assets: tuple[Assets, ...] = ()
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings with every default filled in, and what pyproject.toml says of dependencies."""
+    """The settings with every default filled in, and the dependencies in pyproject.toml."""
 
-    settings: Settings
+    settings: BuildSettings
     dependencies: tuple[str, ...]
-    """`[project.dependencies]`, with extras and groups; used if `settings.requirements` is empty."""
+    """`[project.dependencies]` with extras and groups; used if `settings.requirements` is empty."""
 
 
 def load(folder: Path) -> Project:
     """Read the settings of the project in `folder`.
 
-    Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path that
-    leaves the project, or a missing app name.
+    Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path outside the
+    project, or a missing app name.
     """
     pyproject = _toml(folder / PYPROJECT)
     own = _toml(folder / OWN_FILE)
@@ -87,8 +87,8 @@ def load(folder: Path) -> Project:
     where = OWN_FILE if own else f"{PYPROJECT}: [tool.fapbuild]"
     settings = _settings(own or tool or {}, where)
     project = _table(pyproject, "project")
-    named = project.get("name") or _table(_table(pyproject, "tool"), "poetry").get("name", "")
-    app = settings.app or re.sub(r"[-_.]+", "-", str(named)).lower()
+    name = project.get("name") or _table(_table(pyproject, "tool"), "poetry").get("name", "")
+    app = settings.app or re.sub(r"[-_.]+", "-", str(name)).lower()
     if not app:
         raise UsageError(
             "this project has no name",
@@ -107,8 +107,8 @@ def load(folder: Path) -> Project:
     )
 
 
-def _files(folder: Path, settings: Settings) -> tuple[str, str]:
-    """Which file asks for packages, and which locks them, where the settings don't say."""
+def _files(folder: Path, settings: BuildSettings) -> tuple[str, str]:
+    """The requirements file and the lock, by name; found in the folder if the settings don't name them."""
     requirements, lock = settings.requirements, settings.lock
     if not requirements and (folder / "requirements.in").is_file():
         requirements = "requirements.in"
@@ -122,7 +122,7 @@ def _files(folder: Path, settings: Settings) -> tuple[str, str]:
 
 
 def is_unhashed(text: str) -> bool:
-    """Whether a requirements file asks for packages, and is no lock."""
+    """Whether a requirements file is not empty and has no hashes, so is not a lock."""
     return bool(text.strip()) and "--hash" not in text
 
 
@@ -134,12 +134,12 @@ def _text(path: Path) -> str:
 
 
 def is_pylock(lock: str) -> bool:
-    """Whether the lock is of PEP 751, by its name, or of a tool that exports to it."""
+    """Whether a lock of this name is in the format of PEP 751, or another tool's own."""
     name = lock.rpartition("/")[2]
     return name in LOCKS or re.fullmatch(r"pylock\.[^.]+\.toml", name) is not None
 
 
-def _dependencies(pyproject: dict[str, Any], settings: Settings, lock: str) -> tuple[str, ...]:
+def _dependencies(pyproject: dict[str, Any], settings: BuildSettings, lock: str) -> tuple[str, ...]:
     from packaging.dependency_groups import resolve_dependency_groups
 
     project = _table(pyproject, "project")
@@ -166,10 +166,10 @@ def _strings(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _table(above: dict[str, Any], key: str) -> dict[str, Any]:
-    found = above.get(key, {})
-    if not isinstance(found, dict):
+    table = above.get(key, {})
+    if not isinstance(table, dict):
         raise UsageError(f"{PYPROJECT}: {key} is not a table")
-    return found
+    return table
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -181,17 +181,17 @@ def _toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path.name}: {error}") from error
 
 
-def _settings(raw: Any, where: str) -> Settings:
+def _settings(raw: Any, where: str) -> BuildSettings:
     if not isinstance(raw, dict):
         raise UsageError(f"{where} is not a table")
-    _refuse_unknown(raw, Settings, where)
+    _refuse_unknown(raw, BuildSettings, where)
     for key, kind in (("assets", Assets), ("allow", Allowed)):
         tables = raw.get(key, [])
         for number, table in enumerate(tables if isinstance(tables, list) else []):
             if isinstance(table, dict):
                 _refuse_unknown(table, kind, f"{where} {key}[{number}]")
     try:
-        settings = msgspec.convert(raw, Settings)
+        settings = msgspec.convert(raw, BuildSettings)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
         key = path.rstrip("`").lstrip(".")
@@ -225,14 +225,14 @@ def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str)
             )
 
 
-def _check_paths(settings: Settings, where: str) -> None:
-    named = [("requirements", settings.requirements)]
+def _check_paths(settings: BuildSettings, where: str) -> None:
+    paths = [("requirements", settings.requirements)]
     if settings.lock.startswith("/"):
         raise UsageError(f"{where} lock: {settings.lock!r} is a path of one machine")
     for step in settings.assets:
-        named.append((f"assets {step.name!r} directory", step.directory))
-        named += [(f"assets {step.name!r} outputs", path) for path in step.outputs]
-    for key, path in named:
+        paths.append((f"assets {step.name!r} directory", step.directory))
+        paths += [(f"assets {step.name!r} outputs", path) for path in step.outputs]
+    for key, path in paths:
         if path.startswith("/") or ".." in path.split("/"):
             raise UsageError(f"{where} {key}: {path!r} is outside the project's folder")
     for step in settings.assets:

@@ -1,4 +1,4 @@
-"""The committed files of a project: from git, as of one commit."""
+"""The files of a project in git, at one commit."""
 
 import os
 import posixpath
@@ -26,104 +26,105 @@ class SourceFile:
     """0o644, 0o755 or 0o120777"""
     size: int
     oid: str
-    """The name of its content in git."""
+    """The object id of its content in git."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All of a repository at one moment: a git tree, and the environment in which git finds it."""
+    """A whole repository at one moment: a git tree, and the environment in which git finds it."""
 
     root: Path
     """A folder of the working tree, where git runs."""
     name: str
+    """A commit or a tree."""
     env: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class SourceTree:
-    """A commit's files, exported to `folder`.
+    """The files of a commit, exported to `folder`.
 
-    In the folder's repository-relative place: files of the repository that lie outside the project can be
-    brought beside it, and relative paths to them stay true.
+    The folder has the same place as in the repository, so files outside the project can be exported beside
+    it, and relative paths to them still work.
     """
 
     commit: str
     committed: int
     """The commit's time in seconds since 1970."""
     prefix: str
-    """Where the project's folder lies in its repository; empty for the top."""
+    """The path of the project's folder in its repository; empty for the top."""
     repository: str
     """`https://host/path` of the remote `origin`, without user, password or `.git`; empty if it has none."""
     dirty: str
-    """The hex digest of the tree if it holds more than the commit, else empty."""
+    """The id of the git tree (hexadecimal) if it differs from the commit, else empty."""
     folder: Path
     files: tuple[SourceFile, ...]
     submodules: tuple[str, ...]
-    """Where the commit refers to other repositories (gitsubmodules(7)); none of their files is here."""
+    """Paths of submodules (gitsubmodules(7)). Their files are not exported."""
     snapshot: Snapshot
 
 
 def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",)) -> tuple[str, ...]:
-    """What differs from HEAD in the project's folder, new files included, files in `ignore` not.
+    """Return the changes since HEAD in the project's folder: with new files, without the folder `ignore`.
 
-    Other `paths` of the repository are relative to it. Each is a line of `git status --porcelain`.
-    Raises FapError if `root` is in no git repository.
+    `paths` are relative to the project's folder. Each change is a line of `git status --porcelain`.
+    Raises FapError if `root` is not in a git repository.
     """
-    wanted = [*paths, *_without(root, ignore)[1:]]
+    pathspecs = [*paths, *_without(root, ignore)[1:]]
     try:
-        out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *wanted)
+        out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *pathspecs)
     except FapError:
-        _prefix(root)  # says it better if there is no repository
+        _prefix(root)  # has a better message if there is no repository
         raise
     return tuple(line.decode("utf-8", "replace") for line in out.split(b"\0") if line)
 
 
 def is_pushed(root: Path, ref: str) -> bool:
-    """Whether a remote has the commit, as far as this clone knows; so if there is no remote to push to."""
+    """Whether a remote has the commit, as far as this clone knows; True if the clone has no remote."""
     if not _git(root, "remote"):
         return True
-    found = ("for-each-ref", "--count=1", "--format=%(refname)", f"--contains={_commit(root, ref).name}")
-    return bool(_git(root, *found, "refs/remotes"))
+    contains = f"--contains={_commit(root, ref).name}"
+    return bool(_git(root, "for-each-ref", "--count=1", "--format=%(refname)", contains, "refs/remotes"))
 
 
 def listing(root: Path) -> tuple[str, ...]:
-    """The files of the project's folder that are committed or could be, sorted."""
+    """The files of the project's folder that git tracks or does not ignore, sorted."""
     _prefix(root)
     out = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     return tuple(sorted(os.fsdecode(name) for name in out.split(b"\0") if name))
 
 
 def folders_above(root: Path) -> tuple[Path, ...]:
-    """The folders over the project's, up to the top of its repository, the nearest first."""
+    """The folders above the project's up to the top of its repository, the nearest first."""
     return tuple(Path(os.path.abspath(root)).parents)[: len(PurePosixPath(_prefix(root)).parts)]  # noqa: PTH100
 
 
 def read(
     root: Path, ref: str, into: Path, *, with_changes: bool = False, ignore: Path | None = None
 ) -> SourceTree:
-    """Export the files of the commit `ref` below `root` to their place in the new folder `into`.
+    """Export the files of the commit `ref` below `root` to their places in the new folder `into`.
 
-    Of the rest of the repository only what describes packages is exported (pyproject.toml, locks).
+    From the rest of the repository, only descriptions of packages are exported (pyproject.toml, locks).
 
-    With `with_changes` the files are those of the working tree: tracked and new ones, but not those that
-    git ignores or that lie in the folder `ignore`.
+    With `with_changes`, the files are those of the working tree: tracked and new ones, but none that git
+    ignores or that lie in the folder `ignore`.
     Raises UsageError for an unknown ref.
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
-    whole = commit.name
+    tree = commit.name
     env: dict[str, str] = {}
     if with_changes:
         env = _scratch_git(root, into.parent)
         _git(root, "read-tree", "HEAD", env=env)
         _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
-        whole = _text(_git(root, "write-tree", env=env))
-    snapshot = Snapshot(root, whole, env)
+        tree = _text(_git(root, "write-tree", env=env))
+    snapshot = Snapshot(root, tree, env)
     dirty = ""
     if with_changes:
-        trees = (f"{whole}:{prefix}", f"{commit.name}:{prefix}")
-        mine, committed = _text(_git(root, "rev-parse", *trees, env=env)).split()
-        dirty = mine if mine != committed else ""
+        trees = (f"{tree}:{prefix}", f"{commit.name}:{prefix}")
+        current, committed = _text(_git(root, "rev-parse", *trees, env=env)).split()
+        dirty = current if current != committed else ""
     listing = _listing(snapshot, prefix)
     files = parse_listing(listing)
     into.mkdir()
@@ -145,9 +146,9 @@ def read(
 
 
 def content(tree: SourceTree, path: str) -> str:
-    """The name that git has for what is at `path`, relative to the project's folder, in the same snapshot.
+    """The object id of the file or folder at `path`, relative to the project's folder, in the same snapshot.
 
-    Empty if nothing is committed there, or it lies outside the repository.
+    Empty if nothing is committed there, or the path is outside the repository.
     """
     place = _place(tree, path)
     if place is None:
@@ -161,17 +162,17 @@ def content(tree: SourceTree, path: str) -> str:
 
 
 def export(tree: SourceTree, path: str, into: Path) -> Path:
-    """Write what is at `path` (relative to the project's folder) into the new folder `into`.
+    """Export the folder or file at `path`, relative to the project's folder, into the new folder `into`.
 
-    Returns the folder, or the file in it if `path` is one. Raises UsageError if nothing is committed there.
+    Returns the folder, or the file in it. Raises UsageError if nothing is committed at `path`.
     """
     place = _place(tree, path)
     if not content(tree, path):
         raise _not_committed(path)
     if _text(_snapshot_git(tree.snapshot, "cat-file", "-t", f"{tree.snapshot.name}:{place}")) == "tree":
         listing = _listing(tree.snapshot, place or "")
-        if inside := submodules(listing):
-            raise no_submodule(f"{path}/{inside[0]}", f"publish what is in {path} as a package")
+        if found := submodules(listing):
+            raise no_submodule(f"{path}/{found[0]}", f"publish what is in {path} as a package")
         _export(tree.snapshot, parse_listing(listing), into, into.parent)
         return into
     into.mkdir(parents=True)
@@ -181,7 +182,7 @@ def export(tree: SourceTree, path: str, into: Path) -> Path:
 
 
 def bring(tree: SourceTree, path: str) -> None:
-    """Export a folder that lies beside the project, so that relative paths to it are true.
+    """Export a folder beside the project to its place, so that relative paths to it work.
 
     Raises UsageError if nothing is committed there.
     """
@@ -202,7 +203,7 @@ def _not_committed(path: str) -> UsageError:
 
 
 def parse_listing(listing: bytes) -> tuple[SourceFile, ...]:
-    """The files of `git ls-tree -r -z -l`, sorted by path; FapError for a name that is refused."""
+    """Parse the output of `git ls-tree -r -z -l` into files sorted by path; FapError for a refused name."""
     files = []
     for (mode, kind, oid, size), path in _lines(listing):
         if kind != "blob":
@@ -225,7 +226,7 @@ def submodules(listing: bytes) -> tuple[str, ...]:
 
 
 def no_submodule(path: str, otherwise: str) -> UsageError:
-    """The error for a submodule at `path`; `otherwise` says what to do if its files are not needed."""
+    """The error for a submodule at `path`; `otherwise` is the advice if its files are not needed."""
     return UsageError(
         f"{path} is a git submodule, and an artifact holds the files of one repository",
         hint=f"make it a dependency (NAME @ git+https://…), or copy its files in; or {otherwise}",
@@ -240,7 +241,7 @@ def _lines(listing: bytes) -> Iterator[tuple[list[str], str]]:
 
 
 def check_link(folder: Path, path: str) -> str:
-    """Return the target of the symbolic link `path` in `folder`; raise FapError if it leaves the folder."""
+    """Return the target of the symbolic link `path` in `folder`; raise FapError if that is outside."""
     target = os.readlink(folder / path)  # noqa: PTH115 (Path would rewrite ./x)
     real = os.path.realpath(folder / path)
     if target.startswith("/") or not Path(real).is_relative_to(os.path.realpath(folder)):
@@ -252,9 +253,9 @@ def check_link(folder: Path, path: str) -> str:
 
 
 def mode_of(path: Path, name: str) -> int:
-    """The mode an artifact gives the file: 0o644, 0o755 if its owner may execute it, 0o120777 for a link.
+    """The mode of the file in an artifact: 0o644, 0o755 if its owner may execute it, 0o120777 for a link.
 
-    Raises FapError, naming the file by `name`, for a socket, a pipe or a device.
+    Raises FapError, with the given `name`, for a socket, a pipe or a device.
     """
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
@@ -268,7 +269,7 @@ def mode_of(path: Path, name: str) -> int:
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of a file of the project; raises UsageError if it is not there or not UTF-8."""
+    """Read a text file of the project; raise UsageError if it is missing or not UTF-8."""
     try:
         return (folder / name).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -282,7 +283,8 @@ def read_text(folder: Path, name: str) -> str:
 _NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
 
 
-# git would map whole packs, and hold files of up to 512 MiB (git-config: packedGit*, bigFileThreshold).
+# Without these, git maps whole packs and holds files of up to 512 MiB in memory (git-config: packedGit*,
+# bigFileThreshold).
 _STREAMING = (
     "-c",
     "core.packedGitWindowSize=8m",
@@ -298,7 +300,7 @@ def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdi
 
 
 def _prefix(root: Path) -> str:
-    """Where `root` lies in its repository, without a slash at the end."""
+    """The path of `root` in its repository, without a slash at the end."""
     try:
         return _text(_git(root, "rev-parse", "--show-prefix")).rstrip("/")
     except FapError as error:
@@ -308,7 +310,8 @@ def _prefix(root: Path) -> str:
 
 
 def _without(root: Path, ignore: Path | None) -> list[str]:
-    folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100 (also if it is not there)
+    root = Path(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
+    folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100
     if folder == root or not folder.is_relative_to(root):
         return ["."]
     return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]
@@ -319,23 +322,23 @@ def _text(out: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class _Commit:
+class _ResolvedCommit:
     name: str
     time: int
 
 
-# What `git cat-file --batch` says of a commit: its name, and among its headers when it was committed.
+# The output of `git cat-file --batch` for a commit: its name, and its time among the headers.
 _COMMIT = re.compile(rb"([0-9a-f]+) commit \d+\n(?:[^\n]+\n)*?committer [^\n]* (\d+) [+-]\d+\n")
 
 
-def _commit(root: Path, ref: str) -> _Commit:
-    found = _COMMIT.match(_git(root, "cat-file", "--batch", stdin=f"{ref}^{{commit}}\n".encode()))
-    if not found:
+def _commit(root: Path, ref: str) -> _ResolvedCommit:
+    match = _COMMIT.match(_git(root, "cat-file", "--batch", stdin=f"{ref}^{{commit}}\n".encode()))
+    if not match:
         raise UsageError(
             f"{ref!r} names no commit of this repository",
             hint=_NO_GIT if ref == "HEAD" else "git log --oneline shows them; git fetch --tags brings more",
         )
-    return _Commit(found[1].decode("ascii"), int(found[2]))
+    return _ResolvedCommit(match[1].decode("ascii"), int(match[2]))
 
 
 def _checked_path(raw: bytes) -> str:
@@ -349,7 +352,7 @@ def _checked_path(raw: bytes) -> str:
 
 
 def _scratch_git(root: Path, folder: Path) -> dict[str, str]:
-    """An environment in which git writes index and objects to `folder`, and the repository stays as it is."""
+    """An environment in which git writes index and objects to `folder`, so the repository is not changed."""
     objects = folder / "objects"
     objects.mkdir()
     own = _text(_git(root, "rev-parse", "--path-format=absolute", "--git-path", "objects"))
@@ -361,7 +364,7 @@ def _scratch_git(root: Path, folder: Path) -> dict[str, str]:
 
 
 def _place(tree: SourceTree, path: str) -> str | None:
-    """Where in the repository a path of the project lies; None if outside."""
+    """The path in the repository of a path of the project; None if it is outside."""
     place = posixpath.normpath(posixpath.join(tree.prefix, path))
     if place.startswith(("../", "/")) or place == "..":
         return None
@@ -377,7 +380,7 @@ def _listing(snapshot: Snapshot, place: str) -> bytes:
 
 
 def _export_descriptions(snapshot: Snapshot, prefix: str, into: Path) -> None:
-    """What a lock of a monorepo refers to, at its place: uv reads every member's pyproject.toml."""
+    """Export the files that a lock of a monorepo refers to: uv reads every member's pyproject.toml."""
     out = _snapshot_git(snapshot, "ls-tree", "-r", "-z", "-l", "--full-tree", snapshot.name)
     lines = [
         line
@@ -392,12 +395,12 @@ def _export_descriptions(snapshot: Snapshot, prefix: str, into: Path) -> None:
 def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     blobs = work / "blobs"
-    wanted = "".join(f"{file.oid}\n" for file in files).encode("ascii")
+    oids = "".join(f"{file.oid}\n" for file in files).encode("ascii")
     command.run(
         ["git", *_STREAMING, "cat-file", "--batch"],
         cwd=snapshot.root,
         env=snapshot.env,
-        stdin=wanted,
+        stdin=oids,
         stdout=blobs,
     )
     links = []
@@ -417,7 +420,7 @@ def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work:
                 path.chmod(file.mode)
             stream.read(1)
     blobs.unlink()
-    # Links come last, so that no file is ever written through one.
+    # Links come last, so that no file is written through one.
     for name, target in links:
         os.symlink(target, os.fsencode(into / name))  # noqa: PTH211 (any bytes)
 
@@ -431,10 +434,10 @@ def _repository(root: Path) -> str:
 
 
 def repository_url(remote: str) -> str:
-    """One spelling for all the ways to clone a repository, so that they give the same artifact.
+    """Return one spelling for all URLs of a repository, so that they give the same artifact.
 
     `git@host:path.git`, `ssh://git@host/path` and `https://user:secret@host/path.git` become
-    `https://host/path`; a folder of this machine becomes an empty string.
+    `https://host/path`; a folder on this machine becomes an empty string.
     """
     match = re.fullmatch(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/:]+)(?::\d+)?/(.+)", remote) or re.fullmatch(
         r"(?:[^/@:]+@)([^/:]+):(?!/)(.+)", remote

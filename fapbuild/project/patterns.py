@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Whether a path, with a slash at its end if it is a folder, is what one of the patterns means."""
+    """Return a function that says whether any pattern matches a path; paths of folders end with a slash."""
     lines = tuple(patterns)
     if not lines:
         return lambda _: False

@@ -1,4 +1,4 @@
-"""Procfile: the processes of an app, one `name: command` a line."""
+"""Reads the Procfile: the processes of an app, one `name: command` per line."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,9 @@ _LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 
 
 def read(folder: Path) -> dict[str, str]:
-    """The commands by name, in the order of the file; empty without a Procfile.
+    """Return the commands by name, in the order of the file; empty without a Procfile.
 
-    Raises UsageError, naming the line, for what is no process or a name that comes twice.
+    Raises UsageError, naming the line, for a line that is not a process or repeats a name.
     """
     if not (folder / "Procfile").is_file():
         return {}

@@ -1,1 +1,1 @@
-"""Every pinned package as a wheel: downloaded, built, or taken from a shared place."""
+"""Every pinned package as a wheel: downloaded, built, or taken from a shared store."""

@@ -1,6 +1,6 @@
-"""Whether the vendored wheels have all they need: found here, not on a host at night."""
+"""Checks that the vendored wheels have everything they need: at the build, not on a host at night."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
 import msgspec
@@ -12,21 +12,18 @@ from artifact_store.core.errors import FapError
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin
 from fapbuild.project.platforms import marker_environment
-from fapbuild.wheels.vendor import Vendored
+from fapbuild.report import Say
+from fapbuild.wheels.vendor import VendoredWheel
 
 _KIND = "completeness-1"
 
 
 def check(
-    pins: Sequence[Pin],
-    vendored: Sequence[Vendored],
-    platform: Platform,
-    cache: Cache,
-    say: Callable[[str], None],
+    pins: Sequence[Pin], wheels: Sequence[VendoredWheel], platform: Platform, cache: Cache, say: Say
 ) -> None:
-    """Raise FapError if a wheel needs a package that the lock doesn't have; warn of other versions.
+    """Raise FapError if a wheel needs a package that the lock doesn't have; warn about other versions.
 
-    Markers are evaluated for the target; extras are those of the lock. The same wheels are looked at once.
+    Markers are evaluated for the platform; extras are those of the lock. The result is cached.
     """
     environment = marker_environment(platform)
     question = repr(
@@ -34,21 +31,23 @@ def check(
             metadata.version("packaging"),
             sorted(environment.items()),
             sorted((pin.name, pin.version, sorted(pin.extras)) for pin in pins),
-            [(wheel.name, wheel.file, wheel.sha256) for wheel in vendored],
+            [(wheel.name, wheel.file, wheel.sha256) for wheel in wheels],
         )
     )
-    kept, _ = cache.remember(
-        _KIND, question, lambda: msgspec.json.encode(_warnings(pins, vendored, environment))
+    warnings, _ = cache.remember(
+        _KIND, question, lambda: msgspec.json.encode(_warnings(pins, wheels, environment))
     )
-    for line in msgspec.json.decode(kept, type=list[str]):
+    for line in msgspec.json.decode(warnings, type=list[str]):
         say(f"warning: {line}")
 
 
-def _warnings(pins: Sequence[Pin], vendored: Sequence[Vendored], environment: Mapping[str, str]) -> list[str]:
+def _warnings(
+    pins: Sequence[Pin], wheels: Sequence[VendoredWheel], environment: Mapping[str, str]
+) -> list[str]:
     versions = {pin.name: pin.version for pin in pins}
     extras = {pin.name: pin.extras for pin in pins}
-    found = []
-    for wheel in vendored:
+    warnings = []
+    for wheel in wheels:
         for needed in needs(wheel, extras[wheel.name], environment):
             have = versions.get(canonicalize_name(needed.name))
             if have is None:
@@ -57,12 +56,14 @@ def _warnings(pins: Sequence[Pin], vendored: Sequence[Vendored], environment: Ma
                     hint="fapbuild lock, and commit the lock",
                 )
             if not needed.specifier.contains(have, prereleases=True):
-                found.append(f"{wheel.name} {wheel.version} wants {needed}, and the lock has {have}")
-    return found
+                warnings.append(f"{wheel.name} {wheel.version} wants {needed}, and the lock has {have}")
+    return warnings
 
 
-def needs(wheel: Vendored, extras: frozenset[str], environment: Mapping[str, str]) -> Iterator[Requirement]:
-    """The `Requires-Dist` of a wheel (Core metadata specification) that hold here, with extras."""
+def needs(
+    wheel: VendoredWheel, extras: frozenset[str], environment: Mapping[str, str]
+) -> Iterator[Requirement]:
+    """Yield the `Requires-Dist` of a wheel (Core metadata specification) whose markers hold, with extras."""
     for line in wheel.facts.message().get_all("Requires-Dist") or ():
         try:
             requirement = Requirement(line)

@@ -1,8 +1,7 @@
-"""Passwords of private package indexes, kept out of sight.
+"""Keeps passwords of private package indexes out of sight.
 
-pip hands the URLs of its indexes to every pip that it starts, to install what a build needs, as arguments,
-which all users of the machine can read. So passwords are moved from URLs into a netrc file that only this
-user can read.
+pip passes the URLs of its indexes as arguments to every pip that it starts for a build, and all users of the
+machine can read arguments. So passwords are moved from URLs into a netrc file that only this user can read.
 """
 
 import configparser
@@ -25,8 +24,8 @@ _PROVIDER = "PIP_KEYRING_PROVIDER"
 
 
 @dataclass(frozen=True)
-class Login:
-    """What one host is told."""
+class IndexLogin:
+    """The login for one host."""
 
     host: str
     user: str
@@ -35,10 +34,10 @@ class Login:
 
 @contextlib.contextmanager
 def out_of_sight() -> Iterator[None]:
-    """Until the end of the block, what this process starts finds the passwords of pip's indexes in NETRC.
+    """Until the end of the block, programs find the passwords of pip's indexes in the file NETRC.
 
-    They are taken from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and pip's configuration files. A keyring is asked
-    as well, if there is one. Raises UsageError if one host is given two logins, as a netrc holds one.
+    Passwords come from PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and pip's configuration files. pip also asks a
+    keyring, if there is one. Raises UsageError if a host has two logins, as a netrc holds one per host.
     """
     variables = {**_configured(dict(os.environ)), **os.environ}
     changed, logins = split(variables)
@@ -53,7 +52,7 @@ def out_of_sight() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _netrc(changed: Mapping[str, str], logins: Sequence[Login]) -> Iterator[None]:
+def _netrc(changed: Mapping[str, str], logins: Sequence[IndexLogin]) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         path = Path(folder) / "netrc"
         with os.fdopen(
@@ -64,26 +63,26 @@ def _netrc(changed: Mapping[str, str], logins: Sequence[Login]) -> Iterator[None
         yield
 
 
-def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[Login, ...]]:
-    """The variables of pip's indexes without passwords, and those passwords."""
+def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[IndexLogin, ...]]:
+    """Return the variables of pip's indexes without passwords, and the logins taken out of them."""
     changed: dict[str, str] = {}
-    logins: dict[str, Login] = {}
+    logins: dict[str, IndexLogin] = {}
     for name in _OPTIONS.values():
-        found = []
+        urls = []
         for url in variables.get(name, "").split():
-            bare, login = _parted(url)
-            found.append(bare)
+            bare, login = _without_login(url)
+            urls.append(bare)
             if login and logins.setdefault(login.host, login) != login:
                 raise UsageError(
                     f"{login.host} is given two logins in {' and '.join(_OPTIONS.values())}",
                     hint="keep them in a keyring, which pip asks by URL: keyring set URL USER",
                 )
-        changed[name] = " ".join(found)
+        changed[name] = " ".join(urls)
     return {name: value for name, value in changed.items() if value}, tuple(logins.values())
 
 
 def _keyring(variables: Mapping[str, str]) -> dict[str, str]:
-    """With --no-input pip asks a keyring only if it is told how (pip's documentation, "Authentication")."""
+    """The setting that makes pip ask a keyring despite --no-input (pip's documentation, "Authentication")."""
     if _PROVIDER in variables:
         return {}
     if importlib.util.find_spec("keyring"):
@@ -91,23 +90,23 @@ def _keyring(variables: Mapping[str, str]) -> dict[str, str]:
     return {_PROVIDER: "subprocess"} if shutil.which("keyring") else {}
 
 
-def of_a_build() -> dict[str, str]:
-    """What a pip needs that installs into another venv, where keyring can't be imported: it runs keyring."""
+def for_isolated_builds() -> dict[str, str]:
+    """Variables for a pip in another venv, which can't import keyring: it must run the command instead."""
     if os.environ.get(_PROVIDER) != "import":
         return {}
     beside = str(Path(sys.executable).parent)
     return {_PROVIDER: "subprocess", "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
 
 
-def netrc_text(logins: Sequence[Login]) -> str:
-    """A netrc(5) of these, quoted as Python's own reader, which pip uses, understands it."""
+def netrc_text(logins: Sequence[IndexLogin]) -> str:
+    """The logins as a netrc(5), quoted for Python's own reader, which pip uses."""
     return "".join(
         f"machine {login.host}\nlogin {_quoted(login.user)}\npassword {_quoted(login.password)}\n"
         for login in logins
     )
 
 
-def _parted(url: str) -> tuple[str, Login | None]:
+def _without_login(url: str) -> tuple[str, IndexLogin | None]:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -116,7 +115,7 @@ def _parted(url: str) -> tuple[str, Login | None]:
     if parts.password is None or not host:
         return url, None
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return bare, Login(host, unquote(parts.username or ""), unquote(parts.password))
+    return bare, IndexLogin(host, unquote(parts.username or ""), unquote(parts.password))
 
 
 def _quoted(text: str) -> str:
@@ -124,7 +123,7 @@ def _quoted(text: str) -> str:
 
 
 def _own_netrc(environ: Mapping[str, str]) -> str:
-    """The user's netrc, which the new one takes the place of; nothing if pip could not read it either."""
+    """The text of the user's netrc, which the new one replaces; empty if pip could not read it either."""
     path = Path(environ.get("NETRC") or Path(environ.get("HOME", "/")) / ".netrc")
     try:
         netrc.netrc(path)
@@ -134,20 +133,20 @@ def _own_netrc(environ: Mapping[str, str]) -> str:
 
 
 def _configured(environ: Mapping[str, str]) -> dict[str, str]:
-    """What pip's configuration files say of indexes, later files over earlier ones.
+    """The indexes in pip's configuration files; later files win over earlier ones.
 
-    Their places: https://pip.pypa.io/en/stable/topics/configuration/
+    Locations of the files: https://pip.pypa.io/en/stable/topics/configuration/
     """
     parser = configparser.RawConfigParser()
     for path in _files(environ):
         with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
             parser.read(path, encoding="utf-8")
-    found = {}
+    variables = {}
     for section in ("global", "download", "wheel", "install"):
         for option, variable in (*_OPTIONS.items(), ("keyring-provider", _PROVIDER)):
             if value := parser.get(section, option, fallback=""):
-                found[variable] = " ".join(value.split())
-    return found
+                variables[variable] = " ".join(value.split())
+    return variables
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:

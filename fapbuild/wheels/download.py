@@ -1,4 +1,4 @@
-"""Files of the index, fetched by pip: several pips side by side, each with a share of the pins."""
+"""Downloads files from the index: several pips in parallel, each with a share of the pins."""
 
 import os
 import sys
@@ -15,41 +15,40 @@ from fapbuild.locks import Pin
 from fapbuild.project import platforms
 
 _SHARE = 8
-"""Fewer pins than this are not worth the start of another pip."""
-_SIDE_BY_SIDE = 6
-"""pip starts slowly, so more of them than cores (at least three, as each waits for a third of its time) only
-cost."""
+"""The fewest pins that are worth the start of another pip."""
+_MOST_PIPS = 6
+"""pip starts slowly, so more pips than cores do not pay (but three do, as each waits a third of its time)."""
 _HAS_NONE = "No matching distribution found"
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A file of the index, and the sha256 of its bytes."""
+class DownloadedFile:
+    """A file from the index, and its sha256."""
 
     path: Path
     sha256: str
 
 
-def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[Fetched]:
-    """Fetch one file for each pin, in their order, below the new folder `work`.
+def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[DownloadedFile]:
+    """Download one file for each pin, in their order, below the new folder `work`.
 
-    pip checks the hashes, and so do we. For a target that this interpreter can't build for, only wheels will
-    do. Raises FapError if pip fails; if wheels are missing it names every package that has none.
+    pip checks the hashes, and so do we. For a platform that this interpreter can't build for, only wheels
+    are accepted. Raises FapError if pip fails, or names every package without a wheel.
     """
     work.mkdir()
-    side_by_side = min(max(os.cpu_count() or 1, 3), _SIDE_BY_SIDE)
-    count = max(1, min(len(pins) // _SHARE, side_by_side))
+    most = min(max(os.cpu_count() or 1, 3), _MOST_PIPS)
+    count = max(1, min(len(pins) // _SHARE, most))
     shares = _shares(pins, count)
     with ThreadPoolExecutor(len(shares)) as pool:
         running = [
             pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
         ]
-        lacking = [pin for share in running for pin in share.result()]
-        if lacking:
-            raise _no_wheels(lacking, platform)
-        paths = [path for path in work.glob("*/*.*") if path.name != _WANTED]
+        missing = [pin for share in running for pin in share.result()]
+        if missing:
+            raise _no_wheels(missing, platform)
+        paths = [path for path in work.glob("*/*.*") if path.name != _REQUIREMENTS]
         by_sha256 = dict(zip(pool.map(sha256_of, paths), paths, strict=True))
-    found = []
+    files = []
     for pin in pins:
         sha256 = next((sha for sha in sorted(pin.sha256s) if sha in by_sha256), "")
         if not sha256:
@@ -57,15 +56,15 @@ def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[Fetche
                 f"pip downloaded no file of {pin.name} {pin.version} that the lock names",
                 hint="fapbuild lock",
             )
-        found.append(Fetched(by_sha256[sha256], sha256))
-    return found
+        files.append(DownloadedFile(by_sha256[sha256], sha256))
+    return files
 
 
-_WANTED = "wanted.txt"
+_REQUIREMENTS = "requirements.txt"
 
 
 def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
-    """About equal ones; in none are two of one name, which pip refuses."""
+    """Divide the pins about equally. No share has two pins of one name, which pip refuses."""
     shares: list[list[Pin]] = [[] for _ in range(count)]
     for number, pin in enumerate(pins):
         if all(pin.name != other.name for other in shares[number % count]):
@@ -76,16 +75,16 @@ def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
 
 
 def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
-    """Fetch these into the new `folder`; the pins that have no file for the target are returned."""
+    """Download these into the new `folder`; return the pins that have no file for the platform."""
     folder.mkdir(exist_ok=True)
-    wanted = folder / _WANTED
+    requirements = folder / _REQUIREMENTS
     indexes = dict.fromkeys(f"--extra-index-url {url}\n" for pin in pins for url in pin.indexes)
-    wanted.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
+    requirements.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
     argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    argv += ["--no-deps", "--require-hashes", *_for_target(platform), "--dest", str(folder)]
+    argv += ["--no-deps", "--require-hashes", *_platform_options(platform), "--dest", str(folder)]
     try:
         command.run(
-            [*argv, "--requirement", str(wanted)],
+            [*argv, "--requirement", str(requirements)],
             cwd=folder,
             hint="if a file was removed from the index: fapbuild lock",
         )
@@ -94,7 +93,7 @@ def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
             raise
         if len(pins) == 1:
             return list(pins)
-        # pip stops at the first that has none, and a person wants to know all of them.
+        # pip stops at the first one without a file, and a person wants to know all of them.
         half = len(pins) // 2
         return [*_share(pins[:half], platform, folder), *_share(pins[half:], platform, folder)]
     return []
@@ -107,8 +106,8 @@ def _line(pin: Pin) -> str:
     )
 
 
-def _for_target(platform: Platform) -> list[str]:
-    """What tells pip of another target than this interpreter (pip's user guide: pip download)."""
+def _platform_options(platform: Platform) -> list[str]:
+    """Options for a platform other than this interpreter's (pip's user guide: pip download)."""
     if platform == platforms.this_machine():
         return []
     options = [f"--platform={name}" for name in platforms.platform_tags(platform)]

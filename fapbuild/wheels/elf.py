@@ -1,4 +1,4 @@
-"""What the compiled files of a wheel need of the host: shared libraries, and a glibc.
+"""What the compiled files of a wheel need on the host: shared libraries, and a glibc version.
 
 Format: ELF (gABI: DT_NEEDED; the GNU version needs of SHT_GNU_verneed), read by pyelftools.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from posixpath import basename
 
 _MAGIC = b"\x7fELF"
-# What comes with glibc itself, whose version is checked on its own.
+# These belong to glibc itself, whose version is checked separately.
 _GLIBC = re.compile(
     r"(libc|libm|libdl|librt|libpthread|libutil|libresolv|libanl|libmvec|libBrokenLocale|libthread_db)\.so\.\d+"
     r"|libnsl\.so\.1|ld-linux[\w.-]*\.so\.\d+|ld64\.so\.\d+|linux-vdso\.so\.1"
@@ -23,14 +23,16 @@ _VERSION = re.compile(r"GLIBC_(\d+(?:\.\d+)+)")
 
 @dataclass(frozen=True)
 class Needs:
-    """`libraries`: sonames it does not bring itself, sorted; `glibc`: the oldest it runs on, or empty."""
+    """What a wheel needs on the host."""
 
     libraries: tuple[str, ...] = ()
+    """Sonames that the wheel does not contain, sorted."""
     glibc: str = ""
+    """The oldest version it runs on (`2.17`); empty if it needs none."""
 
 
 def needed(wheel: zipfile.ZipFile) -> Needs:
-    """Read every ELF file of an open wheel; one that can't be read as ELF needs nothing."""
+    """Read every ELF file of an open wheel; a file that can't be read as ELF counts as needing nothing."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.dynamic import DynamicSection
     from elftools.elf.elffile import ELFFile
@@ -53,13 +55,13 @@ def needed(wheel: zipfile.ZipFile) -> Needs:
                         own |= _texts(section.iter_tags("DT_SONAME"), "soname")
                     elif isinstance(section, GNUVerNeedSection):
                         names = [one.name for _, group in section.iter_versions() for one in group]
-                        found = [match for name in names if (match := _VERSION.fullmatch(name))]
-                        versions |= {tuple(map(int, match[1].split("."))) for match in found}
+                        matches = [match for name in names if (match := _VERSION.fullmatch(name))]
+                        versions |= {tuple(map(int, match[1].split("."))) for match in matches}
     newest = max(versions)
     libraries = sorted(name for name in wanted - own if not _GLIBC.fullmatch(name))
     return Needs(tuple(libraries), ".".join(map(str, newest)) if newest != (0,) else "")
 
 
 def _texts(tags: Iterable[object], name: str) -> set[str]:
-    # pyelftools gives a tag the attribute that its kind has
+    # pyelftools names the attribute of a tag after its kind.
     return {str(getattr(tag, name)) for tag in tags}

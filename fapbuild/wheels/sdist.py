@@ -1,4 +1,4 @@
-"""Wheels from source distributions: PEP 517, through `python -m build`, in an environment of its own."""
+"""Builds wheels from source distributions (PEP 517), with `python -m build` in its own environment."""
 
 import sys
 import tarfile
@@ -16,7 +16,10 @@ from fapbuild.wheels import credentials
 
 
 def build_wheel(pin: Pin, sdist: Path, work: Path) -> Path:
-    """Build the wheel of an sdist in the new folder `work`; raise FapError if it is not the pin's."""
+    """Build the wheel of an sdist in the new folder `work`.
+
+    Raises FapError if that fails, or the wheel has another name or version than the pin.
+    """
     work.mkdir(parents=True)
     source = _unpack(sdist, work / "source")
     wheel = build_folder(source, work / "out", pin.name)
@@ -29,12 +32,12 @@ def build_wheel(pin: Pin, sdist: Path, work: Path) -> Path:
 def build_folder(source: Path, out: Path, name: str) -> Path:
     """Build the wheel of the project in the folder `source` into the new folder `out`.
 
-    `name` says in errors what is built. Raises FapError if that fails, or gives anything but one wheel.
+    `name` is for error messages. Raises FapError if the build fails or does not give exactly one wheel.
     """
     command.run(
         [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)],
         cwd=source,
-        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", **credentials.of_a_build()},
+        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", **credentials.for_isolated_builds()},
         hint=f"install what {name} needs to compile (a compiler, headers), or pin a version with a wheel",
     )
     wheels = list(out.glob("*.whl"))
@@ -54,8 +57,8 @@ def _unpack(sdist: Path, into: Path) -> Path:
                 archive.extractall(into)  # noqa: S202 (zipfile drops .. and roots)
         else:
             with tarfile.open(sdist) as tar:
-                # Python before 3.11.4 has no filters. What is unpacked runs as code in a moment, so they
-                # guard no wall; they make a damaged sdist fail early.
+                # Python before 3.11.4 has no filters. The unpacked code is run in a moment anyway, so they
+                # are no protection; they make a damaged sdist fail early.
                 options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(into, **options)  # type: ignore[arg-type]  # noqa: S202
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store.core.errors import FapError
-from fapbuild.command import run, side_by_side, stream
+from fapbuild.command import in_parallel, run, stream
 
 
 def test_output_comes_back_and_the_environment_is_steady(
@@ -60,28 +60,28 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 def test_lines_are_heard_as_they_come_with_no_variables_but_those_given(tmp_path: Path) -> None:
     heard: list[tuple[str, float]] = []
     line = "printf 'a\\377\\nb'; echo $MINE$HOME >&2; sleep 0.5; seq 2 | cat"
-    stream(line, cwd=tmp_path, env={"MINE": "1"}, heard=lambda said: heard.append((said, time.monotonic())))
+    stream(line, cwd=tmp_path, env={"MINE": "1"}, on_line=lambda said: heard.append((said, time.monotonic())))
     assert [said for said, _ in heard] == ["a\N{REPLACEMENT CHARACTER}", "b1", "1", "2"]
     assert heard[-1][1] - heard[0][1] > 0.4
 
 
 def test_a_line_without_an_end_is_heard_in_pieces(tmp_path: Path) -> None:
     heard: list[str] = []
-    stream("head -c 10000 /dev/zero | tr '\\0' x", cwd=tmp_path, env={}, heard=heard.append)
+    stream("head -c 10000 /dev/zero | tr '\\0' x", cwd=tmp_path, env={}, on_line=heard.append)
     assert [len(said) for said in heard] == [4096, 4096, 1808]
 
 
 def test_what_a_line_leaves_running_is_stopped(tmp_path: Path) -> None:
     start = time.monotonic()
-    stream("sleep 100 & echo started", cwd=tmp_path, env={}, heard=[].append)
+    stream("sleep 100 & echo started", cwd=tmp_path, env={}, on_line=[].append)
     assert time.monotonic() - start < 50
 
 
 def test_an_error_beside_them_stops_all_that_run_or_begin(tmp_path: Path) -> None:
     env = {"PATH": os.environ["PATH"]}
-    with pytest.raises(ValueError, match="elsewhere"), side_by_side(2) as jobs:  # noqa: PT012
+    with pytest.raises(ValueError, match="elsewhere"), in_parallel(2) as jobs:  # noqa: PT012
         long = [
-            jobs.submit(stream, "sleep 100", cwd=tmp_path, env=env, heard=[].append),
+            jobs.submit(stream, "sleep 100", cwd=tmp_path, env=env, on_line=[].append),
             *(jobs.submit(run, ["sleep", "100"], cwd=tmp_path) for _ in range(2)),
         ]
         raise ValueError("elsewhere")

@@ -17,7 +17,7 @@ from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import parse_lock, pylock, requirements_file
 from fapbuild.onboarding import detection, init
 from fapbuild.project import config
-from fapbuild.wheels import facts as wheel_facts
+from fapbuild.wheels import facts
 from tests.parts.lock_texts import LOCK, PYLOCK
 from tests.parts.wheelhouse import make_wheel
 
@@ -26,7 +26,7 @@ SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 
 KEYS = st.sampled_from(
     [
-        *config.Settings.__struct_fields__,
+        *config.BuildSettings.__struct_fields__,
         *config.Assets.__struct_fields__,
         *("tool", "fapbuild", "project", "dependencies", "optional-dependencies", "dependency-groups"),
         *("include-group", "poetry", "uv", "workspace", "scripts", "build"),
@@ -197,9 +197,9 @@ def test_any_requirements(tmp_path: Path, text: str) -> None:
     where = folder(tmp_path, text, "requirements.in")
 
     def read() -> None:
-        asked = requirements_file.read(where, "requirements.in")
-        assert all(requirement.name for requirement in asked.requirements)
-        requirements_file.stale(asked, (), HERE)
+        required = requirements_file.read(where, "requirements.in")
+        assert all(requirement.name for requirement in required.packages)
+        requirements_file.stale(required, (), HERE)
 
     refusal(read)  # anything but a UsageError is a failure
 
@@ -223,12 +223,12 @@ def test_any_requirements(tmp_path: Path, text: str) -> None:
 )
 def test_init_of_any_tree_writes_settings_that_load(tmp_path: Path, files: dict[str, str], name: str) -> None:
     try:
-        seen = detection.detect(sorted(files), lambda path: files.get(path, ""), name)
+        detected = detection.detect(sorted(files), lambda path: files.get(path, ""), name)
     except UsageError:
         return
-    loaded = config.load(folder(tmp_path, init.render(seen, ""), config.OWN_FILE))
-    assert loaded.settings.app == seen.app
-    assert init.told(seen, config.OWN_FILE)
+    loaded = config.load(folder(tmp_path, init.render(detected, ""), config.OWN_FILE))
+    assert loaded.settings.app == detected.app
+    assert init.summary(detected, config.OWN_FILE)
 
 
 @SLOW
@@ -241,7 +241,7 @@ def test_a_damaged_wheel_has_facts_or_is_none(tmp_path: Path, tag: str, data: st
         damaged[place] = data.draw(st.integers(0, 255))
     wheel.write_bytes(damaged)
     with contextlib.suppress(FapError):
-        wheel_facts.read(wheel, f"parts-1-{tag}.whl")
+        facts.read(wheel, f"parts-1-{tag}.whl")
 
 
 def test_an_encrypted_wheel_is_none(tmp_path: Path) -> None:
@@ -250,4 +250,4 @@ def test_an_encrypted_wheel_is_none(tmp_path: Path) -> None:
     flags = re.compile(rb"(PK\x03\x04..|PK\x01\x02....)(.)", re.DOTALL)
     wheel.write_bytes(flags.sub(lambda found: found[1] + bytes([found[2][0] | 1]), wheel.read_bytes()))
     with pytest.raises(FapError, match=r"is no wheel: .*encrypted"):
-        wheel_facts.read(wheel, "parts-1-py3-none-any.whl")
+        facts.read(wheel, "parts-1-py3-none-any.whl")

@@ -11,7 +11,7 @@ import sys
 import termios
 from pathlib import Path
 
-from fapbuild.report import GroupedReport, write_outputs
+from fapbuild.report import GroupedReporter, write_outputs
 from tests.parts.project import PYPROJECT, Project
 
 STEP = '[[tool.fapbuild.assets]]\nname = "front"\nrun = ["%s"]\noutputs = ["x"]\n'
@@ -38,7 +38,7 @@ def test_github_gets_a_group_of_what_a_step_printed(project: Project) -> None:
 
 
 def test_a_group_is_closed_when_its_task_fails() -> None:
-    report = GroupedReport()
+    report = GroupedReporter()
     said: list[str] = []
     report.say = said.append  # type: ignore[method-assign]
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from fapbuild.archive.members import Entry, plan_members
+from fapbuild.archive.members import TarEntry, plan_members
 from fapbuild.archive.writer import write
 from fapbuild.cache import Cache
 from tests.parts.tgz import manifest_of
@@ -39,7 +39,7 @@ def artifact(
     manifest = manifest_of(dict(sorted(held.items())), wheels, app="shop", version=version, members=[])
     fields = {"lock_digest": hashlib.sha256(lock).hexdigest(), **(said or {})}
     contents = {**held, **{f"wheels/{file}": data for file, data in wheels.items()}}
-    members = plan_members(Entry(name, 0o644, len(data), data) for name, data in contents.items())
+    members = plan_members(TarEntry(name, 0o644, len(data), data) for name, data in contents.items())
     complete = lambda index: msgspec.structs.replace(manifest, **fields, members=index)  # noqa: E731
     write(members, complete, path, Cache(path.parent / "cache"))
     return path

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from artifact_store.artifact import archive
 from artifact_store.artifact.manifest import MTIME, Manifest, Member, decode
 from artifact_store.core.errors import FapError
-from fapbuild.archive.members import PIECE, Entry, MemberPlan, cut_after, plan_members
+from fapbuild.archive.members import PIECE, MemberPlan, TarEntry, cut_after, plan_members
 from fapbuild.archive.writer import compress, tar_bytes, write
 from fapbuild.cache import Cache
 
@@ -33,13 +33,13 @@ def trees(draw: st.DrawFn) -> dict[str, int]:
     }
 
 
-def entries(tree: dict[str, int], changed: str = "") -> list[Entry]:
+def entries(tree: dict[str, int], changed: str = "") -> list[TarEntry]:
     made = []
     for path, size in tree.items():
         data = hashlib.shake_128(path.encode()).digest(size)
         if path == changed:
             data = bytes(byte ^ 0xFF for byte in data)
-        made.append(Entry(path, 0o644, size, data))
+        made.append(TarEntry(path, 0o644, size, data))
     return made
 
 
@@ -104,12 +104,12 @@ def test_wheels_are_alone_and_large_files_are_cut_in_pieces() -> None:
     size = 2 * PIECE + 5
     planned = plan_members(
         [
-            Entry("a", 0o644, 1, b"a"),
-            Entry("b", 0o644, size, bytes(size)),
-            Entry("c", 0o644, PIECE, bytes(PIECE)),
-            Entry("wheels/one.whl", 0o644, 1, b"1"),
-            Entry("wheels/two.whl", 0o644, 1, b"2"),
-            Entry("z", 0o644, 1, b"z"),
+            TarEntry("a", 0o644, 1, b"a"),
+            TarEntry("b", 0o644, size, bytes(size)),
+            TarEntry("c", 0o644, PIECE, bytes(PIECE)),
+            TarEntry("wheels/one.whl", 0o644, 1, b"1"),
+            TarEntry("wheels/two.whl", 0o644, 1, b"2"),
+            TarEntry("z", 0o644, 1, b"z"),
         ]
     )
     shown = [(["+".join(entry.path for entry in member.entries)], member.start) for member in planned]
@@ -129,14 +129,14 @@ def test_wheels_are_alone_and_large_files_are_cut_in_pieces() -> None:
 @pytest.mark.parametrize("paths", [("a", "a"), ("a", "a/b"), (".fap/manifest.json",)])
 def test_paths_that_cannot_lie_together_are_refused(paths: tuple[str, ...]) -> None:
     with pytest.raises(FapError):
-        plan_members([Entry(path, 0o644, 0, b"") for path in paths])
+        plan_members([TarEntry(path, 0o644, 0, b"") for path in paths])
 
 
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"12345")
     with pytest.raises(FapError, match="log changed while it was packed"):
-        tar_bytes(Entry("log", 0o644, 4, path))
+        tar_bytes(TarEntry("log", 0o644, 4, path))
 
 
 @settings(max_examples=20)
@@ -150,7 +150,7 @@ def test_a_gzip_header_holds_no_name_time_or_system(data: bytes) -> None:
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    gone = Entry("gone", 0o644, 3, tmp_path / "gone")
+    gone = TarEntry("gone", 0o644, 3, tmp_path / "gone")
 
     def complete(index: tuple[Member, ...]) -> Manifest:
         raise AssertionError(index)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from artifact_store.core.errors import UsageError
-from fapbuild.archive.members import Entry
+from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache
 from fapbuild.guards import secret_scan
 from fapbuild.guards.files import check_files, check_secret_names, check_sizes
-from fapbuild.guards.secret_scan import Found, Text
-from fapbuild.project.config import Allowed, Settings
+from fapbuild.guards.secret_scan import ScannedFile, SecretFinding
+from fapbuild.project.config import Allowed, BuildSettings
 from tests.parts.made_up_secrets import SECRETS
 from tests.parts.project import PYPROJECT, Project
 
@@ -25,11 +25,11 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.mark.parametrize("path", [".env", "conf/.env.production", "id_rsa", "certs/Server.PEM", ".netrc"])
 def test_secrets_by_name_are_refused_unless_allowed(path: str, cache: Cache) -> None:
-    entries = [Entry("app.py", 0o644, 0, b""), Entry(path, 0o644, 0, b"")]
+    entries = [TarEntry("app.py", 0o644, 0, b""), TarEntry(path, 0o644, 0, b"")]
     with pytest.raises(UsageError, match="looks like a secret") as caught:
-        check_files(entries, {}, Settings(), cache)
+        check_files(entries, {}, BuildSettings(), cache)
     assert f'allow = [{{path = "/{path}", reason = "why"}}]' in caught.value.hint
-    check_files(entries, {}, Settings(allow=(Allowed(path=f"/{path}", reason="made up"),)), cache)
+    check_files(entries, {}, BuildSettings(allow=(Allowed(path=f"/{path}", reason="made up"),)), cache)
 
 
 def test_examples_are_no_secrets() -> None:
@@ -81,7 +81,10 @@ def test_texts_that_hold_no_secret(tmp_path: Path, cache: Cache) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    assert secret_scan.scan([Text(name, tmp_path / name, text) for name, text in texts.items()], cache) == ()
+    assert (
+        secret_scan.scan([ScannedFile(name, tmp_path / name, text) for name, text in texts.items()], cache)
+        == ()
+    )
 
 
 def test_a_thousand_files_are_read_in_a_moment_and_then_not_again(tmp_path: Path, cache: Cache) -> None:
@@ -91,7 +94,7 @@ def test_a_thousand_files_are_read_in_a_moment_and_then_not_again(tmp_path: Path
     for number in range(1000):
         path = tmp_path / f"{number}.py"
         path.write_text(text)
-        texts.append(Text(path.name, path, "same"))
+        texts.append(ScannedFile(path.name, path, "same"))
     start = time.process_time()
     assert secret_scan.scan(texts, cache) == ()
     first = time.process_time() - start
@@ -101,9 +104,9 @@ def test_a_thousand_files_are_read_in_a_moment_and_then_not_again(tmp_path: Path
     start = time.process_time()
     assert secret_scan.scan(texts, cache) == (), "by its digest it did not change"
     assert time.process_time() - start < first / 2
-    changed = [Text("77.py", text.place, "other") if text.path == "77.py" else text for text in texts]
-    assert secret_scan.scan(changed, cache) == (Found("77.py", 2, "AWS Access Key"),)
-    assert secret_scan.scan(changed, cache) == (Found("77.py", 2, "AWS Access Key"),)
+    changed = [ScannedFile("77.py", text.place, "other") if text.path == "77.py" else text for text in texts]
+    assert secret_scan.scan(changed, cache) == (SecretFinding("77.py", 2, "AWS Access Key"),)
+    assert secret_scan.scan(changed, cache) == (SecretFinding("77.py", 2, "AWS Access Key"),)
 
 
 def test_many_secrets_are_counted(project: Project) -> None:
@@ -112,7 +115,7 @@ def test_many_secrets_are_counted(project: Project) -> None:
 
 
 def test_large_files_are_refused(project: Project) -> None:
-    entry = Entry("data/model.bin", 0o644, 1_000_001, b"")
+    entry = TarEntry("data/model.bin", 0o644, 1_000_001, b"")
     with pytest.raises(UsageError, match=r"data/model.bin has 1 MB, and file_limit is 1 MB"):
         check_sizes([entry], 1)
     check_sizes([entry], 2)

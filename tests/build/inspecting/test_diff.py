@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from artifact_store.artifact.diff import Upgrade, WheelChanges
 from artifact_store.artifact.manifest import Builder
 from artifact_store.artifact.peek import open_source, peek
-from fapbuild.inspecting import diff as difference
-from fapbuild.inspecting.diff import Difference, Resized, Sized
+from fapbuild.inspecting import diff
+from fapbuild.inspecting.diff import ArtifactDiff, ResizedFile, SizedFile
 from tests.parts.artifacts import artifact
 from tests.parts.project import Project
 from tests.parts.webserver import serve
@@ -33,12 +33,12 @@ trees = st.dictionaries(
 )
 
 
-def compared(before: Path, after: Path) -> Difference:
+def compared(before: Path, after: Path) -> ArtifactDiff:
     found = []
     for path in (before, after):
         with open_source(str(path)) as source:
             found.append(peek(source))
-    return difference.compare(*found)
+    return diff.compare(*found)
 
 
 def members_of(path: Path) -> list[bytes]:
@@ -56,9 +56,9 @@ def test_what_changed(tmp_path: Path) -> None:
     new = artifact(tmp_path / "2.tgz", AFTER, NEW_WHEELS, version="2")
     found = compared(old, new)
     assert found.wheels == WheelChanges(("e 2.0",), ("a 1.0",), (Upgrade("c", "1.0", "1.1"),), ("d 1.0",))
-    assert found.files.added == (Sized("new.py", 3),)
-    assert found.files.removed == (Sized("gone.py", 4),)
-    assert found.files.changed == (Resized("app.py", 3, 6),)
+    assert found.files.added == (SizedFile("new.py", 3),)
+    assert found.files.removed == (SizedFile("gone.py", 4),)
+    assert found.files.changed == (ResizedFile("app.py", 3, 6),)
     had = set(members_of(old))
     first, *others = members_of(new)
     assert found.download == len(first) + sum(len(member) for member in others if member not in had)
@@ -67,7 +67,7 @@ def test_what_changed(tmp_path: Path) -> None:
 def test_nothing_changed(packed: Path) -> None:
     found = compared(packed, packed)
     assert found.wheels == WheelChanges((), (), (), ())
-    assert found.files == difference.Files((), (), (), ())
+    assert found.files == diff.FileChanges((), (), (), ())
     assert found.download == len(members_of(packed)[0])
 
 
@@ -75,7 +75,7 @@ def test_another_mode_is_a_change(packed: Path, tmp_path: Path, project: Project
     old = project.pack("--version=1", "-o", str(tmp_path))["path"]
     (project.folder / "app.py").chmod(0o755)
     new = project.commit({}).pack("--version=2", "-o", str(tmp_path))["path"]
-    assert compared(Path(old), Path(new)).files.changed == (Resized("app.py", 15, 15),)
+    assert compared(Path(old), Path(new)).files.changed == (ResizedFile("app.py", 15, 15),)
     assert "  ~ app.py  another mode\n" in project.run("diff", old, new).stdout
 
 
@@ -101,7 +101,7 @@ def test_it_is_printed_for_people_and_programs(tmp_path: Path, project: Project)
     new = artifact(tmp_path / "2.tgz", AFTER, NEW_WHEELS, version="2", said={"builder": other})
     shown = project.run("diff", str(old), str(new)).stdout
     assert shown.startswith("shop 1 -> shop 2\nsize ")
-    for line in ("+ e 2.0", "- a 1.0", "~ c 1.0 -> 1.1", "~ d 1.0, built again", "~ app.py  3 -> 6 bytes"):
+    for line in ("+ e 2.0", "- a 1.0", "~ c 1.0 -> 1.1", "~ d 1.0, rebuilt", "~ app.py  3 -> 6 bytes"):
         assert f"  {line}\n" in shown
     assert "other builders or compressors" in shown
     told = json.loads(project.run("diff", "--json", str(old), str(new)).stdout)

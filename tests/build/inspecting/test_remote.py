@@ -15,8 +15,7 @@ from artifact_store.core.errors import (
     VerificationError,
 )
 from artifact_store.core.urls import redact_url
-from fapbuild.inspecting import single_file as inside
-from fapbuild.inspecting import summary as inspection
+from fapbuild.inspecting import single_file, summary
 from tests.parts.artifacts import artifact, project_file
 from tests.parts.project import Project
 from tests.parts.webserver import Site, serve
@@ -52,7 +51,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def facts(where: str) -> dict[str, object]:
     with open_source(where) as source:
         found = peek(source)
-        return inspection.facts(found, inside.settings(source, found))
+        return summary.facts(found, single_file.settings(source, found))
 
 
 def test_only_the_manifest_and_the_settings_are_fetched(site: Site, large: Path) -> None:
@@ -108,11 +107,11 @@ def test_a_redirect_is_followed(site: Site, large: Path, project: Project) -> No
 @pytest.mark.parametrize(
     ("misbehave", "error", "words"),
     [
-        ({"status": 404}, NotFoundError, "is not there"),
-        ({"status": 403}, StoreError, "the server answers 403 Forbidden"),
-        ({"status": 500}, StoreError, "the server answers 500"),
-        ({"headers": {"Content-Range": "bytes 5-32772/99999"}}, StoreError, "another range"),
-        ({"headers": {"Content-Range": "lines 0-5"}}, StoreError, "another range"),
+        ({"status": 404}, NotFoundError, "does not exist"),
+        ({"status": 403}, StoreError, "the server responds with 403 Forbidden"),
+        ({"status": 500}, StoreError, "the server responds with 500"),
+        ({"headers": {"Content-Range": "bytes 5-32772/99999"}}, StoreError, "a different range"),
+        ({"headers": {"Content-Range": "lines 0-5"}}, StoreError, "a different range"),
         ({"headers": {"Content-Range": "bytes 0-32767/99999999"}}, VerificationError, "has 99999999 bytes"),
         ({"files": {"/shop-1.tgz": b"<html>Sign in</html>"}}, VerificationError, "looks like an HTML page"),
         ({"files": {"/shop-1.tgz": b""}}, VerificationError, "looks like an empty file"),
@@ -170,7 +169,7 @@ def test_a_url_comes_by_standard_input_and_stays_secret(
     site.status = 403
     done = project.run(*command, "-", stdin=f"{url}\n" * 2)
     assert done.returncode == 1
-    assert f"{site.url}/shop-1.tgz: the server answers 403 Forbidden" in done.stderr
+    assert f"{site.url}/shop-1.tgz: the server responds with 403 Forbidden" in done.stderr
     assert "topsecret" not in done.stderr
     assert "hunter2" not in done.stderr
 
@@ -187,7 +186,7 @@ def test_nobody_listens(project: Project) -> None:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("s3://bucket/shop-1.tgz?topsecret", "s3:// can't be looked into"),
+        ("s3://bucket/shop-1.tgz?topsecret", "s3:// URLs can't be read"),
         ("http://[::1/shop.tgz?topsecret", "http://[::1/shop.tgz can't be read"),
         ("http:///shop.tgz?topsecret", "http:///shop.tgz"),
     ],

@@ -10,9 +10,8 @@ from artifact_store.artifact.manifest import File
 from artifact_store.artifact.peek import open_source, peek
 from artifact_store.core.errors import UsageError, VerificationError
 from fapbuild.archive.members import PIECE, members_of
-from fapbuild.inspecting import single_file as inside
-from fapbuild.inspecting import summary as inspection
-from fapbuild.inspecting.summary import Part
+from fapbuild.inspecting import single_file, summary
+from fapbuild.inspecting.summary import PartSize
 from tests.parts.artifacts import CLICK, artifact, project_file
 from tests.parts.project import Project
 from tests.parts.tgz import tgz
@@ -27,10 +26,10 @@ FILES = {
 }
 
 
-def parts(path: Path) -> dict[str, Part]:
+def parts(path: Path) -> dict[str, PartSize]:
     with open_source(str(path)) as source:
         found = peek(source)
-        return inspection.parts(found.manifest, inside.settings(source, found))
+        return summary.parts(found.manifest, single_file.settings(source, found))
 
 
 def test_the_sizes_by_part(tmp_path: Path) -> None:
@@ -42,9 +41,9 @@ def test_the_sizes_by_part(tmp_path: Path) -> None:
         "wheels": 1,
         "fap": 3,
     }
-    assert found["assets"] == Part(2, 8)
-    assert found["code"] == Part(3, len(FILES["app.py"]) + 1 + len(settings))
-    assert found["wheels"] == Part(1, len(CLICK["click-8.0-py3-none-any.whl"]))
+    assert found["assets"] == PartSize(2, 8)
+    assert found["code"] == PartSize(3, len(FILES["app.py"]) + 1 + len(settings))
+    assert found["wheels"] == PartSize(1, len(CLICK["click-8.0-py3-none-any.whl"]))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_assets_that_cannot_be_told_are_code(tmp_path: Path, settings: dict[str,
 def test_an_own_installer_is_code(tmp_path: Path) -> None:
     settings = {"fapbuild.toml": b'app = "shop"\ninstaller = "own"\n'}
     found = parts(artifact(tmp_path / "a.tgz", {**FILES, **settings}))
-    assert (found["fap"].files, found["assets"]) == (2, Part(0, 0))
+    assert (found["fap"].files, found["assets"]) == (2, PartSize(0, 0))
 
 
 def test_members_of_another_packer_are_not_understood(tmp_path: Path) -> None:
@@ -79,9 +78,9 @@ def test_every_path_has_its_members(tmp_path: Path) -> None:
         assert sorted({number for numbers in held.values() for number in numbers}) == list(
             range(len(found.manifest.members))
         )
-        assert {name: inside.content(source, found, name) for name in FILES} == FILES
-        assert inside.content(source, found, "video") is None
-        assert inside.content(source, found, "absent") is None
+        assert {name: single_file.content(source, found, name) for name in FILES} == FILES
+        assert single_file.content(source, found, "video") is None
+        assert single_file.content(source, found, "absent") is None
 
 
 def test_sizes_that_nobody_can_have_are_no_trouble(tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_names_move_no_cursor(tmp_path: Path, project: Project) -> None:
 def test_what_is_no_artifact(tmp_path: Path, packed: Path) -> None:
     cut = tmp_path / "cut.tgz"
     cut.write_bytes(packed.read_bytes()[:-1])
-    with pytest.raises(VerificationError, match="and its manifest says"):
+    with pytest.raises(VerificationError, match="but its manifest says"):
         parts(cut)
     cut.write_bytes(packed.read_bytes()[:50])
     with pytest.raises(VerificationError, match="is cut short after 50 bytes"):

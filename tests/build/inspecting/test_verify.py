@@ -81,7 +81,7 @@ def test_any_other_byte_is_found(packed: Path, tmp_path: Path, project: Project)
     done = project.run("verify", str(path))
     assert (done.returncode, done.stdout) == (6, "")
     assert "fapbuild: shop.tgz: gzip member " in done.stderr
-    assert "hint: fetch it again" in done.stderr
+    assert "hint: download it again" in done.stderr
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from artifact_store.core.errors import UsageError
 from fapbuild.locks import Pin, parse_lock, stale
-from fapbuild.locks.requirements_file import asked, with_extras
+from fapbuild.locks.requirements_file import parse, with_extras
 from tests.parts.lock_texts import LOCK, ONE, TWO
 from tests.parts.project import Project
 from tests.parts.wheelhouse import make_wheel, pin
@@ -62,16 +62,19 @@ def test_what_is_no_lock_is_refused_with_its_line(text: str, message: str) -> No
     ],
 )
 def test_a_lock_is_stale_when_a_requirement_is_not_met(wanted: str, reason: str) -> None:
-    assert stale(asked([wanted], "here"), [FLASK, ZOPE]) == reason
+    assert stale(parse([wanted], "here"), [FLASK, ZOPE]) == reason
 
 
 def test_a_lock_without_extras_stands_for_those_that_are_asked_for() -> None:
     """uv writes them so, and pip-compile with --strip-extras."""
-    wanted = asked(["flask[dotenv]", "Flask[async]"], "here")
+    required = parse(["flask[dotenv]", "Flask[async]"], "here")
     bare = replace(FLASK, extras=frozenset())
-    assert with_extras((bare, ZOPE), wanted) == (replace(FLASK, extras=frozenset({"async", "dotenv"})), ZOPE)
-    assert with_extras((FLASK, ZOPE), wanted) == (FLASK, ZOPE)
-    assert stale(wanted, with_extras((bare, ZOPE), wanted)) == ""
+    assert with_extras((bare, ZOPE), required) == (
+        replace(FLASK, extras=frozenset({"async", "dotenv"})),
+        ZOPE,
+    )
+    assert with_extras((FLASK, ZOPE), required) == (FLASK, ZOPE)
+    assert stale(required, with_extras((bare, ZOPE), required)) == ""
 
 
 def test_a_committed_lock_is_used_as_it_is(project: Project, local_lock: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fapbuild.onboarding.detection import Django, Frontend, detect, workspace_lock
-from fapbuild.onboarding.init import render, told
+from fapbuild.onboarding.init import render, summary
 from fapbuild.project import config
 from tests.parts.project import Project
 
@@ -36,7 +36,7 @@ MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.setti
 )  # fmt: skip
 def test_the_lock_that_fits(files: dict[str, str], requirements: str, lock: str, locked: bool) -> None:
     found = detect(sorted(files), lambda name: files[name], "shop")
-    assert (found.requirements, found.lock, found.lock_is_there) == (requirements, lock, locked)
+    assert (found.requirements, found.lock, found.has_lock) == (requirements, lock, locked)
 
 
 def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_where_django_collects(line: str, static: str, file: str) -> None:
     ],
 )
 def test_the_web_server_that_is_suggested(files: dict[str, str], command: str) -> None:
-    seen = detect(sorted(files), lambda name: files[name], "shop")
-    assert f"  printf 'web: {command}\\n' > Procfile" in told(seen, "fapbuild.toml")
+    detection = detect(sorted(files), lambda name: files[name], "shop")
+    assert f"  printf 'web: {command}\\n' > Procfile" in summary(detection, "fapbuild.toml")
 
 
 def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> None:

@@ -11,19 +11,19 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1.provenance_pb2 import Provenance
+from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
-from in_toto_attestation.v1.statement_pb2 import Statement as StatementMessage
 
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX, path_of
 from artifact_store.artifact.ids import ArtifactId
-from fapbuild.archive.writer import Written
+from fapbuild.archive.writer import Artifact
 from fapbuild.cache import Cache
 from fapbuild.packing.evidence import SBOM, licences, provenance, sbom
 from fapbuild.project.git_tree import Snapshot, SourceTree
-from fapbuild.wheels.facts import Facts
-from fapbuild.wheels.vendor import Vendored
+from fapbuild.wheels.facts import WheelFacts
+from fapbuild.wheels.vendor import VendoredWheel
 from tests.parts.project import Project
 from tests.parts.sdists import make_sdist
 from tests.parts.tgz import manifest_of
@@ -61,7 +61,7 @@ def test_it_lists_exactly_what_is_inside(packed: Path) -> None:
 
 def test_its_serial_number_follows_from_its_contents(tmp_path: Path) -> None:
     wheels = [
-        Vendored(name, "1", f"{name}-1-py3-none-any.whl", digit * 64, 1, tmp_path)
+        VendoredWheel(name, "1", f"{name}-1-py3-none-any.whl", digit * 64, 1, tmp_path)
         for name, digit in (("b", "1"), ("a", "2"))
     ]
     shop = ArtifactId("shop", "1")
@@ -110,7 +110,8 @@ def test_licences_become_identifiers_expressions_or_names(tmp_path: Path) -> Non
         "d": "License: Odd, own\n",
     }
     wheels = [
-        Vendored(name, "1", name, name * 64, 1, tmp_path, Facts(text)) for name, text in headers.items()
+        VendoredWheel(name, "1", name, name * 64, 1, tmp_path, WheelFacts(text))
+        for name, text in headers.items()
     ]
     text = sbom(ArtifactId("shop", "1"), wheels, Cache(tmp_path / "cache")).decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
@@ -124,7 +125,7 @@ def test_licences_become_identifiers_expressions_or_names(tmp_path: Path) -> Non
 def checked(path: Path) -> dict[str, object]:
     """The statement in the file, read by the messages that in-toto publishes, which know every field."""
     document = json.loads(path.read_text())
-    message = json_format.ParseDict(document, StatementMessage())
+    message = json_format.ParseDict(document, statement_pb2.Statement())
     Statement.copy_from_pb(message).validate()
     assert document["predicateType"] == "https://slsa.dev/provenance/v1"
     predicate = json_format.ParseDict(document["predicate"], Provenance())
@@ -223,9 +224,11 @@ def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
         "b": "https://example.org/b-1.tar.gz",
         "c": "../libs/c",
     }
-    wheels = [Vendored(name, "1", f"{name}.whl", name * 64, 1, tmp_path, source="0" * 64) for name in origins]
+    wheels = [
+        VendoredWheel(name, "1", f"{name}.whl", name * 64, 1, tmp_path, source="0" * 64) for name in origins
+    ]
     manifest = manifest_of({}, {}, app="shop", version="1", members=[])
-    written = Written(tmp_path / "shop-1.tgz", "d" * 64, 1, manifest)
+    artifact = Artifact(tmp_path / "shop-1.tgz", "d" * 64, 1, manifest)
     tree = SourceTree(
         commit="e" * 40,
         committed=0,
@@ -238,7 +241,7 @@ def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
         snapshot=Snapshot(tmp_path, "", {}),
     )
     path = tmp_path / "shop-1.provenance.json"
-    path.write_bytes(provenance(written, tree, wheels, origins, {}, b"", {}))
+    path.write_bytes(provenance(artifact, tree, wheels, origins, {}, b"", {}))
     build = checked(path)["predicate"]["buildDefinition"]  # type: ignore[index]
     found = [
         {**part, "annotations": part["annotations"]["wheel"]} for part in build["resolvedDependencies"][1:]

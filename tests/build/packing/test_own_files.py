@@ -7,7 +7,7 @@ import pytest
 
 from fapbuild.packing.own_files import entries, pins
 from fapbuild.project.platforms import parse
-from fapbuild.wheels.vendor import Vendored
+from fapbuild.wheels.vendor import VendoredWheel
 from tests.parts.repository import ROOT
 
 ON_HOSTS = sorted([*ROOT.glob("fapbuild/installer/*.py"), *ROOT.glob("faprelease/host/*/*.py")])
@@ -21,7 +21,7 @@ def test_the_installer_is_one_that_the_targets_python_can_run(target: str, versi
 
 
 def test_an_own_installer_takes_the_place_of_ours_alone(tmp_path: Path) -> None:
-    wheels = [Vendored("installer", "1", "installer-1-py3-none-any.whl", "1" * 64, 1, tmp_path)]
+    wheels = [VendoredWheel("installer", "1", "installer-1-py3-none-any.whl", "1" * 64, 1, tmp_path)]
     ours, own = ({entry.path for entry in entries(wheels, own_installer=own)} for own in (False, True))
     assert ours - own == {"install.sh"}
     assert {".fap/run", ".fap/installer/__main__.py", ".fap/installer-1-py3-none-any.whl"} <= own

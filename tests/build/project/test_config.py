@@ -59,7 +59,7 @@ HEAD = '[tool.fapbuild]\napp = "x"\n'
     [
         ("[tool", "pyproject.toml: ", ""),
         ("", "this project has no name", 'app = "shop"'),
-        ('[tool.fapbuild]\napp = "Shop Å"\n', "'Shop Å' can't be an app name", "lower-case"),
+        ('[tool.fapbuild]\napp = "Shop Å"\n', "'Shop Å' is not a valid app name", "lower-case"),
         (HEAD + "exlude = []\n", "pyproject.toml: [tool.fapbuild]: unknown key 'exlude'", "'exclude'"),
         (HEAD + "zzz = 1\n", "unknown key 'zzz'", "known keys: app, requirements,"),
         (HEAD + 'exclude = "a"\n', "[tool.fapbuild] exclude: Expected `array`, got `str`", ""),

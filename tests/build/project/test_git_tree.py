@@ -8,8 +8,8 @@ import pytest
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild.guards.files import check_clean, check_names
+from fapbuild.project import procfile
 from fapbuild.project.git_tree import SourceFile, parse_listing, repository_url
-from fapbuild.project.procfile import read as read_procfile
 from fapbuild.project.version import default_version
 from tests.parts.project import COMMITTED, PYPROJECT, Project
 
@@ -225,7 +225,7 @@ def test_the_procfile_is_in_the_manifest(project: Project) -> None:
 def test_a_wrong_procfile_names_its_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "Procfile").write_text(f"\n{text}\n")
     with pytest.raises(UsageError, match=r"Procfile line [23] "):
-        read_procfile(tmp_path)
+        procfile.read(tmp_path)
 
 
 def test_text_that_is_not_utf8_is_named(project: Project) -> None:

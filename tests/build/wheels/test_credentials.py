@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_store.core.errors import UsageError
-from fapbuild.wheels.credentials import Login, netrc_text, out_of_sight, split
+from fapbuild.wheels.credentials import IndexLogin, netrc_text, out_of_sight, split
 from tests.parts.project import Project
 from tests.parts.source_package import below, package
 from tests.parts.webserver import Site, offer, serve
@@ -35,7 +35,7 @@ def test_a_password_is_taken_out_of_its_url() -> None:
         "PIP_INDEX_URL": "https://example.org:8443/a/simple?x=1",
         "PIP_EXTRA_INDEX_URL": "https://example.net/simple https://example.org/b https://x.io/",
     }
-    assert logins == (Login("example.org", "me", "p@ss"), Login("x.io", "token", ""))
+    assert logins == (IndexLogin("example.org", "me", "p@ss"), IndexLogin("x.io", "token", ""))
 
 
 def test_two_logins_for_one_host_are_refused() -> None:
@@ -52,7 +52,7 @@ def test_any_password_survives_the_netrc(
 ) -> None:
     password = password.encode("utf-8", "ignore").decode().replace("\0", "").replace("\r", "") or "x"
     path = tmp_path_factory.getbasetemp() / "netrc"
-    path.write_text(netrc_text((Login("example.org", user, password),)), encoding="utf-8", newline="")
+    path.write_text(netrc_text((IndexLogin("example.org", user, password),)), encoding="utf-8", newline="")
     found = netrc.netrc(path).authenticators("example.org")
     assert found
     assert (found[0], found[2]) == (user, password)

@@ -7,8 +7,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from fapbuild.wheels import facts as wheel_facts
 from fapbuild.wheels.elf import needed
+from fapbuild.wheels.facts import WheelFacts, read
 from tests.parts.project import Project
 
 LINUX = "thing-1.0-cp311-cp311-linux_x86_64.whl"
@@ -24,7 +24,7 @@ def wheel(folder: Path, name: str, files: dict[str, Path | bytes]) -> Path:
 
 def test_libraries_that_are_not_glibcs_and_the_glibc(tmp_path: Path) -> None:
     made = wheel(tmp_path, LINUX, {"thing/_ssl.so": Path(_ssl.__file__), "thing/__init__.py": b""})
-    facts = wheel_facts.read(made, made.name)
+    facts = read(made, made.name)
     shown = subprocess.run(["ldd", _ssl.__file__], capture_output=True, text=True, check=True).stdout
     (libssl,) = set(re.findall(r"libssl\.so[.\d]*", shown.partition("=>")[0] + shown))
     assert libssl in facts.libraries
@@ -56,12 +56,12 @@ def test_files_that_only_look_like_elf_need_nothing(tmp_path: Path) -> None:
         "noise": b"\x7fELF" + bytes(range(256)) * 9,
     }
     made = wheel(tmp_path, LINUX, dict(files))
-    assert wheel_facts.read(made, made.name).glibc == ""
+    assert read(made, made.name).glibc == ""
 
 
 def test_published_wheels_are_not_searched(tmp_path: Path) -> None:
     made = wheel(tmp_path, "thing-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", {"a.so": Path(_ssl.__file__)})
-    assert wheel_facts.read(made, made.name) == wheel_facts.Facts("\n")
+    assert read(made, made.name) == WheelFacts("\n")
 
 
 def test_the_manifest_names_them(project: Project, tmp_path: Path) -> None:
@@ -77,4 +77,4 @@ def test_the_manifest_names_them(project: Project, tmp_path: Path) -> None:
     project.commit({"requirements.txt": pin(made)})
     manifest = read_manifest(Path(project.pack(PIP_FIND_LINKS=str(house), FAP_CACHE=str(tmp_path))["path"]))
     assert any(name.startswith("libssl.so") for name in manifest.libraries)
-    assert manifest.target.glibc == wheel_facts.read(made, made.name).glibc != ""
+    assert manifest.target.glibc == read(made, made.name).glibc != ""

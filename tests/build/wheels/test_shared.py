@@ -17,8 +17,9 @@ from artifact_store.store.store import open_store
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.project.platforms import name, this_machine
+from fapbuild.wheels.builder import WheelBuilder
 from fapbuild.wheels.shared import WheelStore
-from fapbuild.wheels.vendor import Vendored, vendor
+from fapbuild.wheels.vendor import VendoredWheel, vendor
 from tests.parts.project import Project
 from tests.parts.sdists import make_sdist
 from tests.parts.wheelhouse import make_wheel
@@ -27,7 +28,7 @@ HERE = this_machine()
 SOURCE = "5" * 64
 HOSTS = name(HERE)
 
-Build = Callable[..., tuple[Vendored, list[str]]]
+Build = Callable[..., tuple[VendoredWheel, list[str]]]
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def build(tmp_path: Path, pins: tuple[Pin, ...]) -> Build:
     """Vendor on the machine of this name, which has a cache of its own."""
     runs: list[str] = []
 
-    def built(machine: str, shared: WheelStore | None) -> tuple[Vendored, list[str]]:
+    def built(machine: str, shared: WheelStore | None) -> tuple[VendoredWheel, list[str]]:
         runs.append(machine)
         work = tmp_path / f"work-{len(runs)}"
         work.mkdir()
         said: list[str] = []
-        (wheel,) = vendor(pins, HERE, Cache(tmp_path / machine), work, said.append, shared)
+        (wheel,) = vendor(pins, WheelBuilder(HERE, Cache(tmp_path / machine), work, said.append, shared))
         return wheel, said
 
     return built

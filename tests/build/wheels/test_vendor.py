@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from artifact_store.core.errors import FapError, VerificationError
-from fapbuild.cache import Cache, Kept
+from fapbuild.cache import Cache, CachedFile
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.project.platforms import this_machine
 from fapbuild.wheels import completeness
+from fapbuild.wheels.builder import WheelBuilder
 from fapbuild.wheels.facts import read
 from fapbuild.wheels.sdist import build_wheel
-from fapbuild.wheels.vendor import Vendored, lock_text, vendor
+from fapbuild.wheels.vendor import VendoredWheel, requirements_lock, vendor
 from tests.parts.project import Project
 from tests.parts.sdists import make_sdist
 from tests.parts.wheelhouse import make_wheel, pin
@@ -45,7 +46,7 @@ def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
                 answer.unlink()
         folder = tmp_path / str(number)
         folder.mkdir()
-        found.append(vendor(pins, HERE, cache, folder, said.append))
+        found.append(vendor(pins, WheelBuilder(HERE, cache, folder, said.append)))
     assert found[0] == found[1] == found[2]
     assert (tmp_path / "log").read_text() == "built\n"
     assert said == [
@@ -54,7 +55,7 @@ def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
         "downloading 1 of 1 wheels",
     ]
     (wheel,) = found[0]
-    assert lock_text(found[0]) == f"homemade==1.0 --hash=sha256:{wheel.sha256}\n".encode()
+    assert requirements_lock(found[0]) == f"homemade==1.0 --hash=sha256:{wheel.sha256}\n".encode()
     assert wheel.sha256 != digest
 
 
@@ -90,7 +91,7 @@ def test_other_bytes_than_the_lock_names_are_refused(
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     pins = parse_lock(f"greeting==1.0 --hash=sha256:{'0' * 64}", "lock")
     with pytest.raises(FapError) as caught:
-        vendor(pins, HERE, Cache(tmp_path / "cache"), work, print)
+        vendor(pins, WheelBuilder(HERE, Cache(tmp_path / "cache"), work, print))
     assert not isinstance(caught.value, VerificationError)
     assert "pip failed" in caught.value.message or "-m pip failed" in caught.value.message
     assert "fapbuild lock" in caught.value.hint
@@ -106,7 +107,7 @@ def test_bytes_that_rotted_in_the_cache_are_fetched_again(
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        (found,) = vendor(parse_lock(pin(wheel), "lock"), HERE, cache, folder, print)
+        (found,) = vendor(parse_lock(pin(wheel), "lock"), WheelBuilder(HERE, cache, folder, print))
         assert found.path.read_bytes() == wheel.read_bytes()
         found.path.chmod(0o644)
         found.path.write_bytes(b"rot")
@@ -117,7 +118,7 @@ def test_the_first_answer_stands(tmp_path: Path) -> None:
     kept = []
     for text in ("one", "two"):
         (tmp_path / text).write_text(text)
-        kept.append(Kept(text, cache.keep(tmp_path / text)))
+        kept.append(CachedFile(text, cache.add(tmp_path / text)))
     assert cache.record("built", "question", kept[0]) == kept[0]
     assert cache.record("built", "question", kept[1]) == kept[0]
     assert cache.answer("built", "question") == kept[0]
@@ -130,13 +131,13 @@ def test_the_first_answer_stands(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FapError) as caught:
-        Cache(tmp_path / "file" / "cache").keep(tmp_path / "file")
+        Cache(tmp_path / "file" / "cache").add(tmp_path / "file")
     assert "the build cache can't be used" in caught.value.message
     assert "FAP_CACHE" in caught.value.hint
 
 
-def vendored(wheel: Path, name: str) -> Vendored:
-    return Vendored(name, "1.0", wheel.name, "", 0, wheel, read(wheel, wheel.name))
+def vendored(wheel: Path, name: str) -> VendoredWheel:
+    return VendoredWheel(name, "1.0", wheel.name, "", 0, wheel, read(wheel, wheel.name))
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def test_a_scan_tells_the_digest_and_size(artifact: Path) -> None:
         (b"", "an empty file"),
         (b"PK\x03\x04rest", "a zip file"),
         (b"#!/bin/sh\necho hello\n", "text"),
-        (entry("app.py", b"x"), "a tar that is not compressed"),
-        (b"\x7fELF\x00\xff", "some other binary file"),
+        (entry("app.py", b"x"), "an uncompressed tar"),
+        (b"\x7fELF\x00\xff", "a binary file"),
     ],
 )
 def test_what_is_no_artifact_is_told_by_its_looks(tmp_path: Path, content: bytes, look: str) -> None:
@@ -74,7 +74,7 @@ def test_a_tgz_of_another_maker(tmp_path: Path) -> None:
 def test_gzip_without_a_tar(tmp_path: Path) -> None:
     path = tmp_path / "log.gz"
     path.write_bytes(gzip.compress(b"just a log\n" * 100))
-    with pytest.raises(NoManifestError, match="holds no tar"):
+    with pytest.raises(NoManifestError, match="but not a tar"):
         read_manifest(path)
 
 
@@ -95,12 +95,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_other_bytes_in_a_wheel(tmp_path: Path) -> None:
     path = tgz(tmp_path, stored={"wheels/click-8-py3-none-any.whl": b"another wheel, as long"[:18]})
-    with pytest.raises(VerificationError, match="another sha256"):
+    with pytest.raises(VerificationError, match=r"the sha256 of .* differs from the manifest"):
         verify(path)
 
 
 def test_another_size_of_a_file(tmp_path: Path) -> None:
-    with pytest.raises(VerificationError, match=r"'app\.py' is not as the manifest says"):
+    with pytest.raises(VerificationError, match=r"'app\.py' differs from the manifest"):
         verify(tgz(tmp_path, stored={"app.py": b"longer than it was said to be"}))
 
 
@@ -114,13 +114,13 @@ def test_another_size_of_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_entries_that_the_manifest_does_not_list(tmp_path: Path, extra: bytes) -> None:
-    with pytest.raises(VerificationError, match="is not in the manifest, or twice"):
+    with pytest.raises(VerificationError, match="is not in the manifest, or is in the tar twice"):
         verify(tgz(tmp_path, extra=extra))
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../passwd", "a/../../passwd"])
 def test_a_manifest_that_lists_what_leads_out(tmp_path: Path, name: str) -> None:
-    with pytest.raises(VerificationError, match="leads out of the folder"):
+    with pytest.raises(VerificationError, match="points outside the folder"):
         verify(tgz(tmp_path, files={name: b"x"}))
 
 
@@ -143,13 +143,13 @@ def test_links_inside_are_fine(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_a_link_instead(tmp_path: Path) -> None:
-    with pytest.raises(VerificationError, match="'web/x' is not as the manifest says"):
+    with pytest.raises(VerificationError, match="'web/x' differs from the manifest"):
         verify(with_link(tmp_path, 0o644, "app.py"))
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../passwd", "a/../../../passwd", "../.."])
 def test_a_link_that_leads_out(tmp_path: Path, target: str) -> None:
-    with pytest.raises(VerificationError, match="leads out of the folder"):
+    with pytest.raises(VerificationError, match="points outside the folder"):
         verify(with_link(tmp_path, 0o120777, target))
 
 

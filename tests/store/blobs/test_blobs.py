@@ -304,14 +304,14 @@ def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "no store is named"),
-        ("ftp://host/x", "names no kind of store"),
-        ("s3:///prefix", "names no kind of store"),
+        ("", "no store is given"),
+        ("ftp://host/x", "is not a valid store URL"),
+        ("s3:///prefix", "is not a valid store URL"),
         ("file://srv/store", "three slashes"),
-        ("https://me:word@host/x", "no user, password or query"),
-        ("s3://bucket/x?versionId=1", "no user, password or query"),
-        ("s3://Bucket_/x", "can't be a bucket's name"),
-        ("https://[::1/x", "can't be read"),
+        ("https://me:word@host/x", "can't have a user, password or query"),
+        ("s3://bucket/x?versionId=1", "can't have a user, password or query"),
+        ("s3://Bucket_/x", "is not a valid bucket name"),
+        ("https://[::1/x", "the store's URL is not valid"),
     ],
 )
 def test_a_url_that_names_no_store(url: str, says: str) -> None:

@@ -119,22 +119,22 @@ def test_a_reader_asks_on_from_what_it_has_seen(shop: Site) -> None:
 
 def test_forbidden_is_not_missing(shop: Site) -> None:
     shop.handler.refused = {"stages": 403, "artifacts": 401}
-    with pytest.raises(StoreError, match="answers 403, which may hide a missing file") as error:
+    with pytest.raises(StoreError, match="responds with 403, maybe because the file is missing") as error:
         shop.store.stages.head("shop", "staging")
     assert not isinstance(error.value, NotFoundError)
-    with pytest.raises(StoreError, match="answers 401"):
+    with pytest.raises(StoreError, match="responds with 401"):
         shop.store.artifacts.get("shop", "2")
 
 
 def test_gone_is_missing_and_a_broken_server_is_an_error(shop: Site) -> None:
     shop.handler.refused = {"stages/a": 410, "stages/b": 502}
     assert shop.store.stages.head("shop", "a") is None
-    with pytest.raises(StoreError, match="answers 502"):
+    with pytest.raises(StoreError, match="responds with 502"):
         shop.store.stages.head("shop", "b")
 
 
 def test_a_version_that_is_not_there(shop: Site) -> None:
-    with pytest.raises(NotFoundError, match="holds no shop 3"):
+    with pytest.raises(NotFoundError, match="does not contain shop 3"):
         shop.store.artifacts.get("shop", "3")
 
 

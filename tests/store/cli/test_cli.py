@@ -68,7 +68,7 @@ def test_from_push_to_rollback_on_s3(s3_url: str, tmp_path: Path, one: Path, two
     curled = subprocess.run(["curl", "--fail", "--silent", url], capture_output=True, check=True)
     assert curled.stdout == two.read_bytes()
     told = cli("url", "shop", "2", "--expires", "3h", "--faprelease")
-    assert "a secret that works until" in told.stderr
+    assert "secret URL, valid until" in told.stderr
     assert "(3 h 00 min)" in told.stderr
     command, *arguments = shlex.split(told.stdout)
     assert (command, arguments[::2]) == ("faprelease", ["--curl-url", "--curl-sha256"])
@@ -85,7 +85,7 @@ def test_versions_and_stages_for_people(shop: Cli, two: Path) -> None:
         shop.out("stages", "shop") == f"staging          2  {digest[:12]}  entry 1, just now, by ann@desk\n"
     )
     last = shop("list", "shop", "--last", "1")
-    assert (last.stdout[:3], last.stderr) == ("2  ", "there are older ones: --all\n")
+    assert (last.stdout[:3], last.stderr) == ("2  ", "older versions are not shown; --all shows them\n")
     assert len(shop.out("list", "shop", "--all").splitlines()) == 2
     assert f"digest     {digest}" in shop.out("show", "shop", "2")
     assert shop.out("url", "shop", "2").strip().startswith(f"file://{shop.folder}/store/shop/")
@@ -98,7 +98,7 @@ def test_a_freeze_tells_its_reason(shop: Cli) -> None:
     assert refused.returncode == 1
     assert refused.stderr == (
         "fapstore: shop production is frozen by ann@desk: sale\n"
-        "hint: fapstore unfreeze shop production --why …\n"
+        "hint: fapstore unfreeze shop production --why REASON\n"
     )
     shop.out("unfreeze", "shop", "production")
     assert "done" in shop("promote", "shop", "2", "production").stderr
@@ -131,18 +131,18 @@ def test_who_is_user_and_host_by_default(cli: Cli, one: Path) -> None:
     [
         (["show", "shop", "3"], 1, "hint: fapstore list shop"),
         (["show", "blog", "3"], 1, "hint: fapstore list"),
-        (["show", "../x", "3"], 2, "can't be an app name"),
-        (["list", "blog"], 1, "holds no version of blog"),
+        (["show", "../x", "3"], 2, "is not a valid app name"),
+        (["list", "blog"], 1, "contains no version of blog"),
         (["promote", "shop", "1"], 2, "hint: fapstore promote APP VERSION STAGE, or"),
         (["promote", "shop", "1", "--to", "staging"], 2, "hint: fapstore promote APP VERSION STAGE, or"),
-        (["promote", "shop", "--from", "staging", "--to", "production"], 1, "staging runs nothing yet"),
-        (["rollback", "shop", "staging"], 1, "no version to go back to"),
+        (["promote", "shop", "--from", "staging", "--to", "production"], 1, "staging has no version yet"),
+        (["rollback", "shop", "staging"], 1, "no previous version"),
         (["url", "shop", "1", "--expires", "soon"], 2, "write 30m, 1h or 7d"),
         (["push", "page.tgz"], 6, "an HTML page"),
         (["push", "nothing.tgz"], 2, "No such file"),
-        (["--store", "ftp://x", "list"], 2, "names no kind of store"),
-        (["--store", "", "list"], 2, "no store is named"),
-        (["--store", "s3:bucket", "list"], 2, "names no kind of store"),
+        (["--store", "ftp://x", "list"], 2, "is not a valid store URL"),
+        (["--store", "", "list"], 2, "no store is given"),
+        (["--store", "s3:bucket", "list"], 2, "is not a valid store URL"),
         (["--store", "artifacts", "list"], 2, "file:///dir, ./dir or"),
         (["--store", "./none", "list", "shop"], 1, "hint: fapstore --store ./none list"),
         (["history", "shop", "prodution"], 1, "hint: fapstore stages shop"),

@@ -40,7 +40,7 @@ def shop(tmp_path: Path, signers: Signers, one: Path, two: Path) -> Cli:
 def test_from_sign_to_history(shop: Cli, signers: Signers) -> None:
     refused = shop("sign", "shop", "1")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "hint: --key ~/.ssh/id_ed25519, or FAP_SIGNING_KEY" in refused.stderr
+    assert "hint: use --key ~/.ssh/id_ed25519 or FAP_SIGNING_KEY" in refused.stderr
 
     shop.env["FAP_SIGNING_KEY"] = str(signers.key("ann"))
     digest = shop.json("show", "shop", "1")["digest"]
@@ -57,7 +57,7 @@ def test_from_sign_to_history(shop: Cli, signers: Signers) -> None:
     assert refused.stderr == (
         "fapstore: shop 1 may not go to production: 1 has 0 of 1 approvals\n"
         "hint: fapstore approve shop 1 production --key KEY\n"
-        "in an emergency: the same command with --reason 'WHY', which is recorded\n"
+        "in an emergency: add --override 'REASON', which is recorded in the history\n"
     )
     approved = shop.out("approve", "shop", "1", "production")
     assert approved == "approved shop 1 for production, as ann@example.com\n"
@@ -65,13 +65,13 @@ def test_from_sign_to_history(shop: Cli, signers: Signers) -> None:
     assert (change["state"]["source"], change["state"]["overrode"]) == ("staging", [])
 
     shop.out("sign", "shop", "2")
-    overridden = shop("promote", "shop", "2", "production", "--reason", "the site is down")
-    assert overridden.stderr == "done, against the rules: order, approvals\n"
+    overridden = shop("promote", "shop", "2", "production", "--override", "the site is down")
+    assert overridden.stderr == "done; overrode the rules: order, approvals\n"
     shop.out("rollback", "shop", "production", "--why", "worse")
     assert shop.out("history", "shop", "production") == (
         "   3  ann@desk rolled back to 1 just now, signed by ann@example.com: worse\n"
         "   2  ann@desk promoted 2 just now, signed by ann@example.com"
-        "; against the rules (order, approvals): the site is down\n"
+        "; overrode the rules (order, approvals): the site is down\n"
         "   1  ann@desk promoted 1 from staging just now, approved by ann@example.com"
         ", signed by ann@example.com\n"
     )
@@ -91,7 +91,7 @@ def test_an_entry_that_nobody_signed_is_shown_and_refused(shop: Cli, tmp_path: P
         assert shown.returncode == 6
         assert ", not signed" in shown.stdout
         assert "entry 1 of shop staging" in shown.stderr
-        assert "hint: see who wrote it: fapstore history shop staging" in shown.stderr
+        assert "hint: see its author: fapstore history shop staging" in shown.stderr
         assert elsewhere(*argv).returncode == 0
     assert shop("promote", "shop", "--from", "staging", "--to", "production").returncode == 6
     bad = shop("verify", "shop")
@@ -105,7 +105,7 @@ def test_signers_of_the_command_line(shop: Cli, signers: Signers, tmp_path: Path
     elsewhere.folder.mkdir()
     key = signers.key("ann")
     assert elsewhere.out("sign", "shop", "1", "--key", key).startswith("signed shop 1 ")
-    assert "signatures are not checked" in elsewhere.out("verify", "shop", "1")
+    assert "signatures not checked" in elsewhere.out("verify", "shop", "1")
     assert "signed by ann@example.com" in elsewhere.out("--signers", signers.path, "verify", "shop", "1")
     wrong = elsewhere("--signers", signers.path, "verify", "shop", "2")
     assert (wrong.returncode, wrong.stdout.splitlines()[-1]) == (6, "      problem: no valid signature")
@@ -143,14 +143,14 @@ def test_a_reason_of_others_moves_no_cursor(tmp_path: Path, one: Path, two: Path
     ("argv", "code", "says"),
     [
         (["promote", "shop", "1", "prodution"], 2, "hint: did you mean production?"),
-        (["promote", "blog", "1", "staging"], 1, "holds no version of blog"),
+        (["promote", "blog", "1", "staging"], 1, "contains no version of blog"),
         (["--config", "none.toml", "stages", "shop"], 2, "none.toml can't be read: No such file"),
-        (["--signers", "nobody", "stages", "shop"], 2, "there is no file nobody"),
-        (["sign", "shop", "1", "--key", "nokey"], 2, "there is no key nokey"),
-        (["verify", "shop", "3"], 1, "holds no shop 3"),
-        (["verify", "blog"], 1, "holds no version of blog"),
-        (["verify", "shop", "1", "--all"], 2, "a version, or --all?"),
-        (["approve", "shop", "1", "nowhere"], 2, "nowhere is not among the stages"),
+        (["--signers", "nobody", "stages", "shop"], 2, "nobody does not exist"),
+        (["sign", "shop", "1", "--key", "nokey"], 2, "the key nokey does not exist"),
+        (["verify", "shop", "3"], 1, "does not contain shop 3"),
+        (["verify", "blog"], 1, "contains no version of blog"),
+        (["verify", "shop", "1", "--all"], 2, "give a version or --all, not both"),
+        (["approve", "shop", "1", "nowhere"], 2, "nowhere is not one of the stages"),
     ],
 )
 def test_what_goes_wrong_tells_the_way_on(shop: Cli, argv: list[str], code: int, says: str) -> None:

@@ -256,9 +256,9 @@ def test_a_removed_version_is_refused_everywhere(tmp_path: Path) -> None:
         lambda: store.artifacts.fetch("shop", "1", tmp_path / "got.tgz"),
         lambda: store.artifacts.publish(artifact, by=Actor("ann")),
     ):
-        with pytest.raises(StoreError, match="was removed by `fapstore gc` of gc at 20") as error:
+        with pytest.raises(StoreError, match="was removed with `fapstore gc` by gc at 20") as error:
             use()
-        assert "another --version" in error.value.hint
+        assert "a new --version" in error.value.hint
     assert store.stages.head("shop", "production") is None
 
 
@@ -267,7 +267,7 @@ def test_a_removed_version_is_no_problem_to_an_auditor() -> None:
     promoted(blobs, "2", "3")
     gc(blobs)
     (check,) = audit.everything(store_on(blobs), NO_RULES, "shop", "1")
-    assert check.said.startswith("removed by gc of gc at 20")
+    assert check.result.startswith("removed with gc by gc at 20")
     assert not check.problems
     blobs.delete(archive_key("2"))
     (missing,) = audit.everything(store_on(blobs), NO_RULES, "shop", "2")
@@ -410,7 +410,7 @@ def check(blobs: Hooked, results: dict[str, object]) -> None:
     assert state.version in there(blobs)
     if isinstance(results["promoter"], FapError):
         assert state.version == "2"
-        assert "was removed by `fapstore gc`" in results["promoter"].message
+        assert "was removed with `fapstore gc`" in results["promoter"].message
     else:
         assert state.version == "3"
         assert not list(blobs.keys(keys.removals(ArtifactId("shop", "3"))))
@@ -454,7 +454,7 @@ def test_a_first_promotion_that_loses_against_gc_is_taken_back_to_nothing(first:
         assert isinstance(results["gc0"], GcResult)
         store = store_on(blobs)
         if isinstance(results["promoter"], FapError):
-            assert "was removed by `fapstore gc`" in results["promoter"].message
+            assert "was removed with `fapstore gc`" in results["promoter"].message
             assert store.stages.head("shop", "production") is None
             assert store.stages.head_with_link("shop", "production") is None
         else:
@@ -474,19 +474,19 @@ def test_a_stage_that_was_taken_back_to_nothing_goes_on(tmp_path: Path) -> None:
     says = [wording.sentence(entry.state, LATER) for entry in store.stages.history("shop", "production")]
     assert says == [
         "ann promoted 1 just now",
-        "ann rolled back to nothing just now: gc of gc was removing 1 at the same moment",
+        "ann rolled back to no version just now: gc by gc was removing 1 at the same time",
     ]
-    assert wording.state(store.stages.last_entries("shop")[0].state, LATER).startswith("nothing  ")
-    with pytest.raises(NotFoundError, match="nothing was promoted to shop production"):
+    assert wording.state(store.stages.last_entries("shop")[0].state, LATER).startswith("no version  ")
+    with pytest.raises(NotFoundError, match="shop production has no version yet"):
         store.stages.freeze("shop", "production", by=Actor("ann"), why="sale")
-    with pytest.raises(NotFoundError, match="has no version to go back to"):
+    with pytest.raises(NotFoundError, match="has no previous version"):
         store.stages.rollback("shop", "production", by=Actor("ann"))
     shown = board.page(board.load(store, Policy(), "shop", tmp_path, check=False), LATER)
-    assert ">nothing</span>" in shown
+    assert ">no version</span>" in shown
     assert not [check for check in audit.everything(store, NO_RULES, "shop") if check.problems]
     push(blobs, "3")
     assert store.stages.promote("shop", "3", "production", by=Actor("ann")).state.number == 3
-    with pytest.raises(NotFoundError, match="has no version to go back to"):
+    with pytest.raises(NotFoundError, match="has no previous version"):
         store.stages.rollback("shop", "production", by=Actor("ann"))
 
 
@@ -500,7 +500,7 @@ def test_an_auditor_is_told_of_a_stage_whose_version_was_removed() -> None:
     blobs.delete(archive_key("1"))
     store = store_on(blobs)
     found = [problem for check in audit.everything(store, NO_RULES, "shop") for problem in check.problems]
-    assert found == ["it should run 1, which gc removed: promote another version"]
+    assert found == ["gc removed its version 1: promote another one"]
     with pytest.raises(StoreError, match="was removed"):
         store.stages.head_with_link("shop", "production")
 
@@ -622,7 +622,7 @@ def test_from_the_command_line(kind: str, request: pytest.FixtureRequest, tmp_pa
     for version in "123":
         cli.out("push", tgz(tmp_path, version=version))
     cli.out("promote", "shop", "2", "production")
-    assert "nothing to remove; kept versions: 3" in cli("gc", "shop").stderr
+    assert "nothing to remove; versions kept: 3" in cli("gc", "shop").stderr
     time.sleep(1.1)
     rules = ("--grace", "0s", "--wait", "0s")
     dry = cli("gc", "shop", "--dry-run", *rules)
@@ -632,12 +632,12 @@ def test_from_the_command_line(kind: str, request: pytest.FixtureRequest, tmp_pa
         ["shop 3", f"{third / 1000:.1f} kB"],
     ]
     total = first + third
-    assert f"would remove {total / 1000:.1f} kB of shop; kept versions: 1\n" in dry.stderr
+    assert f"would remove {total / 1000:.1f} kB of shop; versions kept: 1\n" in dry.stderr
     assert cli.json("gc", "shop", "--dry-run", *rules)["size"] == total
     done = cli("gc", "shop", "--json", *rules)
     assert json.loads(done.stdout)["done"] == {"removed": ["1", "3"], "spared": [], "size": total}
     refused = cli("promote", "shop", "3", "production")
     assert refused.returncode == 1
-    assert "was removed by `fapstore gc` of ann@desk" in refused.stderr
+    assert "was removed with `fapstore gc` by ann@desk" in refused.stderr
     cli.out("fetch", "shop", "2")
     assert cli("gc", "blog").returncode == 1

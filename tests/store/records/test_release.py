@@ -61,7 +61,7 @@ def test_a_name_that_could_lead_elsewhere_is_refused(store: Store, fields: dict[
 
 def test_a_record_counts_in_its_own_place_only(store: Store, blobs: MemoryBlobs) -> None:
     blobs.create(KEY.replace("staging", "production"), releases.encode(RECORD))
-    with pytest.raises(VerificationError, match="is the record of another run"):
+    with pytest.raises(VerificationError, match="belongs to another run"):
         store.records.releases("shop", "production")
 
 

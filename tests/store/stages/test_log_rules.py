@@ -94,7 +94,7 @@ def test_a_frozen_stage_is_content_with_the_version_it_has() -> None:
 
 
 def test_there_is_nothing_to_freeze() -> None:
-    with pytest.raises(NotFoundError, match="nothing was promoted"):
+    with pytest.raises(NotFoundError, match="has no version yet"):
         decide(None, "shop", "production", request("freeze", why="sale"))
 
 
@@ -119,7 +119,7 @@ def test_a_later_version_may_state_more() -> None:
 )
 def test_an_entry_is_of_one_place(place: tuple[str, str, int]) -> None:
     data = log_rules.encode(decide(None, "shop", "production", request("promote", "1")))
-    with pytest.raises(VerificationError, match="states entry 1 of shop production"):
+    with pytest.raises(VerificationError, match="belongs to entry 1 of shop production"):
         log_rules.decode(data, *place)
 
 
@@ -147,7 +147,7 @@ def test_what_is_no_entry(data: bytes) -> None:
 def test_a_changed_entry_breaks_the_chain() -> None:
     first, second = after(request("promote", "1"), request("promote", "2"))
     log_rules.check_chain([first, second])
-    with pytest.raises(VerificationError, match="before 2 was changed"):
+    with pytest.raises(VerificationError, match="before entry 2 was changed"):
         log_rules.check_chain([LogEntry(first.state, "0" * 64, first.sealed), second])
 
 

@@ -88,7 +88,7 @@ def test_a_refusal_tells_what_is_there_and_what_to_type() -> None:
 
 @pytest.mark.parametrize(
     ("app", "stage", "says"),
-    [("blog", "staging", "those of shop, not of blog"), ("shop", "prodution", "is not among the stages")],
+    [("blog", "staging", "belong to shop, not to blog"), ("shop", "prodution", "is not one of the stages")],
 )
 def test_a_place_that_the_rules_do_not_know(app: str, stage: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -179,20 +179,23 @@ def test_signers_of_the_command_line_are_demanded(folder: Path) -> None:
     [
         ("stage = []", "unknown key 'stage'"),
         ('stages = "production"', "stages: Expected `array`"),
-        ('stages = ["a", "a"]', "stands there twice"),
-        ('stages = ["../a"]', "can't name a stage"),
-        ('app = "A b"', "can't be an app name"),
-        ('stages = ["a"]\nprotected = ["b"]', "b is not among stages"),
+        ('stages = ["a", "a"]', "is listed twice"),
+        ('stages = ["../a"]', "is not a valid name for a stage"),
+        ('app = "A b"', "is not a valid app name"),
+        ('stages = ["a"]\nprotected = ["b"]', "b is not in stages"),
         (
             'stages = ["a"]\nprotected = ["a"]\nrequire_released = true',
-            "no protected stage has a stage before",
+            "no protected stage has a previous stage",
         ),
-        ("approvals = 1", "approvals: 1 for no stage"),
+        ("approvals = 1", "approvals: 1, but no stage is protected"),
         ('protected = ["a"]\napprovals = -1', "approvals: -1"),
-        ('protected = ["a"]\napprovals = 1', "nobody may sign"),
-        ("require_signatures = true", "nobody may sign"),
-        ('protected = ["a"]\napprovals = 2\napprovers = ["x", "x"]\nsigners = "s"', "2 of 1 approvers"),
-        ('signers = "nobody"', "there is no file"),
+        ('protected = ["a"]\napprovals = 1', "there are no allowed signers"),
+        ("require_signatures = true", "there are no allowed signers"),
+        (
+            'protected = ["a"]\napprovals = 2\napprovers = ["x", "x"]\nsigners = "s"',
+            "2 required, but approvers: 1",
+        ),
+        ('signers = "nobody"', "nobody does not exist"),
         ("stages = [", "fapstore.toml: "),
         ("\0", "fapstore.toml: "),
     ],

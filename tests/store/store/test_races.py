@@ -24,6 +24,7 @@ FAPSTORE = str(Path(sys.executable).with_name("fapstore"))
 
 PROMOTER = """
 import sys
+from artifact_store.core.actor import Actor
 from artifact_store.core.errors import ConflictError
 from artifact_store.store.store import open_store
 
@@ -75,7 +76,7 @@ def race_pushers(url: str, folder: Path, processes: int) -> None:
     assert results[won][0] == f"shop 1 {digest}\n"
     for said, talk, code in results[:won] + results[won + 1 :]:
         assert (said, code) == ("", 1)
-        assert "has other bytes already" in talk
+        assert "exists with other bytes" in talk
         assert digest in talk
 
     again = [start(FAPSTORE, "--store", url, "push", artifacts[won]) for _ in range(2)]

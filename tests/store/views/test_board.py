@@ -146,18 +146,21 @@ def test_what_waits_are_the_commits_between(shop: Shop, clone: Path) -> None:
     shop.promote("3", "staging")
     shop.promote("1", "production", "staging")
     found = shop.board(repository=clone)
-    assert [board.waits(stage) for stage in found.stages] == ["1 commit waiting", "2 commits waiting"]
+    assert [board.pending_text(stage) for stage in found.stages] == ["1 commit pending", "2 commits pending"]
     page = board.page(found, NOW)
     assert page.index("Commit 3") < page.index("Commit 2")
     assert "Commit 1" not in page
     without = shop.board()
-    assert [board.waits(stage) for stage in without.stages] == ["1 version waiting", "2 versions waiting"]
+    assert [board.pending_text(stage) for stage in without.stages] == [
+        "1 version pending",
+        "2 versions pending",
+    ]
 
 
 def test_a_stage_that_is_up_to_date_waits_for_nothing(shop: Shop) -> None:
     shop.push("1")
     shop.promote("1", "staging")
-    assert [board.waits(stage) for stage in shop.board().stages] == [""]
+    assert [board.pending_text(stage) for stage in shop.board().stages] == [""]
 
 
 def test_the_last_run_of_each_role_is_told(shop: Shop) -> None:
@@ -182,7 +185,7 @@ def test_versions_tell_where_they_run(shop: Shop) -> None:
     shop.promote("1", "production")
     shop.promote("2", "staging")
     found = shop.board()
-    assert [(record.version, found.runs(record.version)) for record in found.versions] == [
+    assert [(record.version, found.stages_with(record.version)) for record in found.versions] == [
         ("2", ("staging",)),
         ("1", ("production",)),
     ]
@@ -202,7 +205,7 @@ def test_an_app_without_stages_has_a_page_that_says_what_to_type(shop: Shop) -> 
 
 
 def test_an_app_without_versions_has_none(shop: Shop) -> None:
-    with pytest.raises(NotFoundError, match="holds no version of shop"):
+    with pytest.raises(NotFoundError, match="contains no version of shop"):
         shop.board()
 
 

@@ -46,9 +46,9 @@ def test_commits_dependencies_and_sizes(shop: Shop) -> None:
     )
     assert lines[0].startswith("staging     3  ")
     assert lines[1].startswith("production  1  ")
-    assert lines[2:5] == ["commits    2 on staging and not on production", third, second]
+    assert lines[2:5] == ["commits    2 on staging, but not on production", third, second]
     assert first not in lines
-    for line in ("  + new 1", "  - gone 1", "  ~ click 8.1 -> 8.2", "versions   1 more pushed between them"):
+    for line in ("  + new 1", "  - gone 1", "  ~ click 8.1 -> 8.2", "versions   1 more in between"):
         assert line in lines
     told = shop.cli.json("diff", "shop", "staging", "production", "--repository", shop.clone)
     assert [found["subject"] for found in told["commits"]["ahead"]] == ["Commit 3", "Commit 2"]
@@ -61,8 +61,8 @@ def test_commits_dependencies_and_sizes(shop: Shop) -> None:
 
 def test_the_other_way_round_the_target_is_ahead(shop: Shop) -> None:
     shown = shop.cli.out("diff", "shop", "production", "staging", "--repository", shop.clone)
-    assert "commits    0 on production and not on staging\n" in shown
-    assert "           2 on staging and not on production\n" in shown
+    assert "commits    0 on production, but not on staging\n" in shown
+    assert "           2 on staging, but not on production\n" in shown
 
 
 def test_without_the_repository_the_commits_are_named(shop: Shop) -> None:
@@ -77,14 +77,16 @@ def test_without_the_repository_the_commits_are_named(shop: Shop) -> None:
 
 def test_the_same_version_on_both(shop: Shop) -> None:
     shop.cli.out("promote", "shop", "--from", "staging", "--to", "production")
-    assert "staging and production run the same\n" in shop.cli.out("diff", "shop", "staging", "production")
+    assert "staging and production have the same version\n" in shop.cli.out(
+        "diff", "shop", "staging", "production"
+    )
 
 
 def test_a_stage_that_runs_nothing(shop: Shop) -> None:
     refused = shop.cli("diff", "shop", "staging", "qa")
     assert refused.returncode == 1
     assert refused.stderr == (
-        "fapstore: nothing was promoted to shop qa yet\nhint: fapstore promote shop VERSION qa\n"
+        "fapstore: shop qa has no version yet\nhint: fapstore promote shop VERSION qa\n"
     )
 
 
@@ -95,7 +97,7 @@ def test_bytes_of_another_version_are_noticed(shop: Shop) -> None:
     mine.write_bytes(other.read_bytes())
     refused = shop.cli("diff", "shop", "staging", "production")
     assert refused.returncode == 6
-    assert "not those that were pushed" in refused.stderr
+    assert "not the pushed bytes" in refused.stderr
 
 
 @pytest.mark.xdist_group("s3")

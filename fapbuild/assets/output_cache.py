@@ -1,4 +1,4 @@
-"""What steps made, kept in the build cache as tars, by all that decides it."""
+"""The outputs of steps in the build cache: as tars, by everything that decides them."""
 
 import hashlib
 import json
@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.artifact.manifest import MTIME
-from fapbuild.assets.folder import Given, Output
-from fapbuild.cache import Cache, Kept
+from fapbuild.assets.folder import Input, Output
+from fapbuild.cache import Cache, CachedFile
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import LINK, mode_of
 
 _FORMAT = "assets 1"
 
 
-def question(step: Assets, inputs: Mapping[str, Given], tools: Sequence[str], packages: str) -> str:
-    """The name of what the step will make: commands, inputs, versions of tools, packages of its venv.
+def question(step: Assets, inputs: Mapping[str, Input], tools: Sequence[str], packages: str) -> str:
+    """Everything that decides a step's outputs: commands, inputs, versions of tools, packages of its venv.
 
-    Values of `pass_env` don't count: they are credentials, new for each run of a CI.
+    Values of `pass_env` are left out: they are credentials, new for each CI run.
     """
     facts = [
         _FORMAT,
@@ -34,27 +34,27 @@ def question(step: Assets, inputs: Mapping[str, Given], tools: Sequence[str], pa
     return f"{_FORMAT} {hashlib.sha256(json.dumps(facts).encode('utf-8')).hexdigest()}"
 
 
-def keep(cache: Cache, name: str, step: str, made: Sequence[Output], work: Path) -> Kept:
-    """Keep the outputs under the question `name`; if another build was faster, what counts is its answer."""
+def add(cache: Cache, question: str, step: str, outputs: Sequence[Output], work: Path) -> CachedFile:
+    """Record the outputs as the answer to `question`; if another build was faster, return its answer."""
     path = work / "outputs.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        for output in made:
+        for output in outputs:
             tar.add(output.source, output.path, recursive=False, filter=_plain)
-    return cache.record("assets", name, Kept(f"{step}.tar", cache.keep(path)))
+    return cache.record("assets", question, CachedFile(f"{step}.tar", cache.add(path)))
 
 
 def unpack(path: Path, into: Path) -> tuple[Output, ...]:
-    """Unpack kept outputs to the new folder `into`."""
+    """Unpack cached outputs into the new folder `into`."""
     into.mkdir()
-    found = []
+    outputs = []
     with tarfile.open(path) as tar:
         for entry in tar:
             options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             tar.extract(entry, into, **options)  # type: ignore[arg-type]
             source = into / entry.name
             mode = mode_of(source, entry.name)
-            found.append(Output(entry.name, mode, 0 if mode == LINK else source.stat().st_size, source))
-    return tuple(found)
+            outputs.append(Output(entry.name, mode, 0 if mode == LINK else source.stat().st_size, source))
+    return tuple(outputs)
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:

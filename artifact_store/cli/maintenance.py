@@ -1,0 +1,105 @@
+"""Commands for the store itself: doctor and gc."""
+
+import time
+from datetime import timedelta
+
+import click
+
+from artifact_store.cli.group import Opener, duration, emit, fapstore, json_option, now, say
+from artifact_store.core import text
+from artifact_store.core.actor import Actor
+from artifact_store.core.errors import NotFoundError, StoreError
+from artifact_store.core.hints import Hint
+
+
+@fapstore.command()
+@json_option
+@click.pass_obj
+def doctor(opener: Opener, as_json: bool) -> None:
+    """Test what the store guarantees.
+
+    Checks that nothing can be overwritten (also by several writers at once), permissions, clocks, lifecycle
+    rules and public access. Test objects are removed afterwards. Exits 1 if a check fails.
+    """
+    from artifact_store.store.maintenance import examine
+
+    findings = []
+    for finding in examine(opener()):
+        findings.append(finding)
+        if not as_json:
+            emit(finding, False, text.finding(finding))
+    if as_json:
+        emit(findings, True)
+    failed = sum(finding.verdict == "wrong" for finding in findings)
+    if failed:
+        raise StoreError(f"{failed} of {len(findings)} checks failed", hint="each fix follows its ->")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Number of recent versions to keep per stage and role.",
+)
+@click.option(
+    "--grace",
+    metavar="TIME",
+    callback=duration,
+    default="30d",
+    show_default=True,
+    help="Never remove anything younger than this. Must be longer than any push takes.",
+)
+@click.option(
+    "--wait",
+    metavar="TIME",
+    callback=duration,
+    default="1m",
+    show_default=True,
+    help="Time to let running promotions finish before removing. Must be longer than any promotion takes.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, with sizes; remove nothing.")
+@json_option
+@click.pass_obj
+def gc(
+    opener: Opener,
+    app: str,
+    keep: int,
+    grace: timedelta,
+    wait: timedelta,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Remove unused versions and failed uploads.
+
+    Versions that a stage or release refers to are kept: the last --keep of each. It is safe to run while
+    others push and promote. Run it in the folder with the app's rules: if they require signatures, the last
+    signed versions are kept too. The records of a removed version stay (who pushed, signed and promoted it),
+    and its version number can never be reused.
+    """
+    from artifact_store.gc import collect
+    from artifact_store.gc.references import Retention
+    from artifact_store.store.maintenance import plan_gc, run_gc
+
+    store = opener()
+    plan = plan_gc(store, app, Retention(keep=keep, grace=grace))
+    if plan.is_empty and not plan.kept:
+        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
+    for version in plan.missing:
+        say(f"warning: a stage or release refers to {app} {version}, but its bytes are missing")
+    total = f"{text.size(plan.size)} of {app}; versions kept: {plan.kept}"
+    lines = collect.lines(plan, now())
+    if dry_run or plan.is_empty:
+        emit(collect.facts(plan, None), as_json, *lines)
+        say(f"would remove {total}" if dry_run else f"nothing to remove; versions kept: {plan.kept}")
+        return
+    for line in lines:
+        say(text.printable(line))
+    say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
+    result = run_gc(store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()))
+    for version in result.spared:
+        say(f"kept {app} {version}: something refers to it now")
+    emit(collect.facts(plan, result), as_json, f"removed {text.size(result.size)}")

@@ -1,0 +1,63 @@
+"""Commands that read finished artifacts: inspect, diff and verify."""
+
+from pathlib import Path
+
+import click
+
+from fapbuild.cli.group import fapbuild, json_option, path_or_url, print_artifact, print_result, say
+
+
+@fapbuild.command()
+@click.argument("artifact", metavar="ARTIFACT|URL", callback=path_or_url)
+@json_option
+def inspect(artifact: str, as_json: bool) -> None:
+    """Tell what an artifact is, and how large its parts are.
+
+    Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
+    on standard input, as `-`.
+    """
+    from artifact_store.artifact.peek import open_source, peek
+    from fapbuild.inspecting import single_file, summary
+
+    with open_source(artifact) as source:
+        outline = peek(source)
+        settings = single_file.settings(source, outline)
+    print_result(summary.facts(outline, settings), summary.lines(outline, settings), as_json)
+
+
+@fapbuild.command()
+@click.argument("before", metavar="A", callback=path_or_url)
+@click.argument("after", metavar="B", callback=path_or_url)
+@json_option
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Tell what changed from artifact A to B, and what a host that has A would download for B.
+
+    Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
+    """
+    from artifact_store.artifact.peek import open_source, peek
+    from fapbuild.inspecting import diff
+
+    outlines = []
+    for where in (before, after):
+        with open_source(where) as source:
+            outlines.append(peek(source))
+    print_result(diff.facts(*outlines), diff.lines(*outlines), as_json)
+
+
+@fapbuild.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@json_option
+def verify(artifact: Path, as_json: bool) -> None:
+    """Check every digest, the list of files, and every wheel against requirements.lock.
+
+    Exits with 6, and says what is wrong, if anything is.
+    """
+    from fapbuild.inspecting.verify import verify
+
+    verified = verify(artifact)
+    manifest = verified.manifest
+    say(
+        f"{manifest.app} {manifest.version} is as it was packed: {len(manifest.files)} files, "
+        f"{len(manifest.wheels)} wheels, {len(manifest.members) + 1} gzip members"
+    )
+    print_artifact(verified, as_json)

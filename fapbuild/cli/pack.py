@@ -1,0 +1,89 @@
+"""The command `fapbuild pack`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from artifact_store.core.errors import UsageError
+from fapbuild.cli.group import fapbuild, json_option, print_artifact, print_result, say
+
+if TYPE_CHECKING:
+    from artifact_store.store.store import Store
+
+
+@fapbuild.command()
+@click.option("--ref", default="", metavar="REF", help="A commit, tag or branch; default: HEAD.")
+@click.option("--version", default="", metavar="V", help="Default: the commit's time and name.")
+@click.option(
+    "-o",
+    "--output",
+    default="dist",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for the artifact.",
+    show_default=True,
+)
+@click.option(
+    "--target", default="", metavar="T", help="Other hosts than this machine: cp312-manylinux_2_28_x86_64."
+)
+@click.option(
+    "--wheel-store",
+    default="",
+    envvar="FAP_WHEEL_STORE",
+    metavar="STORE",
+    show_envvar=True,
+    help="Share wheels built from sdists with all who build.",
+)
+@click.option("--push", default=None, metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
+@click.option("--allow-dirty", is_flag=True, help="Pack the working tree, with +dirty in the version.")
+@click.option("--allow-unpushed", is_flag=True, help="Pack a commit that no remote has.")
+@click.option("--dry-run", is_flag=True, help="Show what would be packed; fetch, compile and write nothing.")
+@json_option
+def pack(
+    ref: str,
+    version: str,
+    output: Path,
+    target: str,
+    wheel_store: str,
+    push: str | None,
+    allow_dirty: bool,
+    allow_unpushed: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Make dist/APP-VERSION.tgz from the committed files of this folder.
+
+    Beside it lie its bill of materials and its provenance. In GitHub Actions, app, version, digest, size
+    and path become outputs of the step.
+    """
+    from artifact_store.core import text
+    from artifact_store.core.actor import Actor
+    from fapbuild import report
+    from fapbuild.packing.pack import Request, dry_run_lines, pack
+
+    store = _open_store(push) if push is not None else None
+    request = Request(Path.cwd(), ref, version, output, allow_dirty, allow_unpushed, target, wheel_store)
+    if dry_run:
+        print_result(*dry_run_lines(request, say), as_json)
+        return
+    start = time.monotonic()
+    with report.reporter_here().live() as reporter:
+        artifact = pack(request, reporter)
+        reporter.say(f"packed {text.size(artifact.size)} in {time.monotonic() - start:.1f} s")
+        if store:
+            with reporter.task(f"pushing to {store.name}", "pushed"):
+                record = store.artifacts.publish(artifact.path, Actor.current())
+            reporter.say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
+    report.write_outputs(artifact.facts())
+    print_artifact(artifact, as_json)
+
+
+def _open_store(url: str) -> "Store":
+    """The store to push to, refused before anything is packed if it can't take a push."""
+    from artifact_store.store.store import open_store
+
+    store = open_store(url)
+    if not store.can_write:
+        raise UsageError(f"{store.name} is read-only", hint="push to the s3:// or file:// store behind it")
+    return store

@@ -1,0 +1,72 @@
+"""Builds each wheel once: the first one counts, for this cache and for every machine that shares wheels."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from artifact_store.artifact.manifest import Platform
+from artifact_store.core.errors import StoreError
+from fapbuild.cache import Cache, CachedFile
+from fapbuild.locks import Pin
+from fapbuild.project import platforms
+from fapbuild.report import Say
+from fapbuild.wheels.facts import facts
+from fapbuild.wheels.shared import WheelStore
+
+
+@dataclass(frozen=True)
+class WheelBuilder:
+    """Where the wheels of one build come from and go to."""
+
+    platform: Platform
+    cache: Cache
+    work: Path
+    """An existing folder for temporary files."""
+    say: Say
+    shared: WheelStore | None = None
+
+    @property
+    def place(self) -> str:
+        """The platform, and the store of shared wheels if there is one, as part of a question."""
+        return " ".join([platforms.name(self.platform), *([self.shared.name] if self.shared else [])])
+
+    def cached(self, pin: Pin) -> CachedFile | None:
+        """The wheel that was chosen for this pin before."""
+        return self.cache.answer("wheel", self._question(pin))
+
+    def remember(self, pin: Pin, wheel: CachedFile) -> CachedFile:
+        """Choose a wheel of the cache for this pin, unless one was chosen already; return the choice."""
+        return self.cache.record("wheel", self._question(pin), wheel)
+
+    def build_once(self, name: str, source: str, build: Callable[[Path], Path]) -> CachedFile:
+        """The wheel of package `name`, built by `build` in the new folder it is given, unless there is one.
+
+        `source` is the sha256 of everything it is built from. Two builds may differ, so the first counts.
+        """
+        work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work))
+        hosts = platforms.name(self.platform)
+        if self.shared and (shared := self.shared.take(name, source, hosts, work)):
+            return CachedFile(shared.name, self.cache.add(shared), source)
+        wheel = self.cache.answer("built", f"{source} {hosts}")
+        if wheel is None:
+            path = build(work / "build")
+            wheel = CachedFile(path.name, self.cache.add(path), source)
+            glibc = facts(self.cache, wheel.sha256, path.name, path).glibc
+            platforms.check_fits(path.name, self.platform, glibc)
+            wheel = self.cache.record("built", f"{source} {hosts}", wheel)
+        return self._offered(self.shared, name, wheel, work) if self.shared else wheel
+
+    def _offered(self, store: WheelStore, name: str, wheel: CachedFile, work: Path) -> CachedFile:
+        mine = work / "mine" / wheel.file
+        mine.parent.mkdir()
+        mine.symlink_to(self.cache.path(wheel.sha256))
+        try:
+            path = store.offer(name, wheel.source, platforms.name(self.platform), mine, work)
+        except StoreError as error:
+            self.say(f"warning: the wheel of {name} that was built here is not shared: {error.message}")
+            return wheel
+        return CachedFile(path.name, self.cache.add(path), wheel.source)
+
+    def _question(self, pin: Pin) -> str:
+        return " ".join([pin.name, pin.version, *sorted(pin.sha256s), self.place])
