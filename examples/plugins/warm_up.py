@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Step
+from faprelease.plugin import Context, Step, hookimpl
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

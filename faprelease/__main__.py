@@ -1,0 +1,5 @@
+"""`python -m faprelease`."""
+
+from faprelease.cli import command
+
+command()
