@@ -1,4 +1,4 @@
-# nearest_folder PATH: sets $nearest to PATH, or to the nearest folder above it that is there.
+# nearest_folder PATH: sets $nearest to PATH, or to the nearest existing folder above it.
 # Gives: nearest, free.
 nearest_folder() {
   nearest=$1
@@ -7,10 +7,10 @@ nearest_folder() {
     nearest=${nearest:-/}
   done
 }
-# free_at PATH UNIT: sets $free to how much is free there, in KiB (UNIT is k) or inodes (i); empty where df does not say it.
+# free_at PATH UNIT: sets $free to the free space there, in KiB (UNIT k) or inodes (UNIT i); empty if df does not report it.
 free_at() {
   free=$(df "-P$2" "$1" 2>/dev/null)
-  # The second line counts. The name of the device may hold spaces: what is free is the second last word before the
+  # On the second line. The name of the device may contain spaces; the free space is the second last word before the
   # per cent sign.
   free=${free#*
 }

@@ -1,4 +1,4 @@
-# load_environment FILE: export the variables that it sets, if it is there.
+# load_environment FILE: export the variables that it sets, if it exists.
 load_environment() {
   [ ! -f "$1" ] || { set -a; . "$1"; set +a; }
 }

@@ -1,5 +1,5 @@
-# hold_guard FOLDER: hold FOLDER/guard until this script ends. Whoever locks, unlocks or swaps holds it, so that looking
-# and acting are one. busybox has no flock, so Python's is asked next: the lock belongs to the open file, which this
+# hold_guard FOLDER: hold FOLDER/guard until this script ends. Every script that locks, unlocks or swaps holds it, so that no
+# other one comes between its check and its change. busybox may have no flock; then Python locks the open file, which this
 # shell keeps.
 hold_guard() {
   exec 9>>"$1/guard" || return 1

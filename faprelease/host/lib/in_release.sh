@@ -1,4 +1,4 @@
-# in_release COMMAND: run it in a release, with its environment, and its programs first on the PATH.
+# in_release COMMAND: run it in a release, with its environment and with its programs first on the PATH.
 # Needs: lib/environment.sh, release (its folder), environment_file.
 in_release() {
   (

@@ -1,5 +1,5 @@
-# replace_link LINK TARGET: LINK names TARGET from one moment to the next, by a rename; what an earlier run left half done
-# is replaced. busybox and GNU know `mv -T`; Python renames where mv does not.
+# replace_link LINK TARGET: have LINK name TARGET, at once, by a rename. A link that an interrupted run left is overwritten.
+# busybox and GNU know `mv -T`; elsewhere Python renames.
 replace_link() {
   ln -sfn "$2" "$1.new" || return 1
   mv -fT "$1.new" "$1" 2>/dev/null \

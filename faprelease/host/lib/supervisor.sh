@@ -1,4 +1,4 @@
-# program_status: sets $status to what supervisorctl says of $program, which becomes NAME:* where it is a group.
+# program_status: sets $status to the status of $program by supervisorctl; $program becomes NAME:* if it is a group.
 # Needs: program.
 # Gives: program, status.
 program_status() {

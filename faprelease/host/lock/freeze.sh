@@ -1,5 +1,5 @@
-# Keep everybody from releasing until someone unlocks: a file, so that it outlives its session and a reboot. A run
-# that holds the lock already goes on. Exit 77: frozen before; the line of JSON says by whom and why.
+# Freeze the stage on this host: nobody can release until it is unfrozen. The freeze is a file, so it survives the
+# session and a reboot. A run that already holds the lock continues. Exit 77: it is already frozen; prints by whom and why.
 # Needs: lib/guard.sh, state, freeze (for the file), line (for the ledger; both are one line of JSON).
 [ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
 hold_guard "$state" || exit 1

@@ -1,18 +1,18 @@
-# Take the release lock of one app folder, or say who holds it and exit 75.
-# Exit 73: the state folder can't be made. Exit 77: frozen; the last line of JSON says by whom and why.
+# Take the release lock of an app's folder, or print who holds it and exit 75.
+# Exit 73: the state folder can't be made. Exit 77: the stage is frozen; the last line, of JSON, says by whom and why.
 # Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, state (the .fap folder), token, owner (one line for people),
 #   again (yes: after a broken connection).
-# The lock is a file of three lines: token, holder, owner. The holder is the shell of a session on this host, known by
-# its process id, start time and boot. When that process is gone, the lock is stale, and the next session takes it over.
-# A lock with our own token is that of our own broken connection, and a freeze that came later does not stop a run; but
-# another run that had its turn meanwhile does.
+# The lock is a file with three lines: token, holder, owner. The holder is the shell of a session on this host, identified
+# by its process id, start time and boot. If that process has ended, the lock is stale, and the next session takes it over.
+# A lock with our own token is left from our own broken connection. A later freeze does not stop this run, but another run
+# in the meantime does.
 
 [ -d "$state/releases" ] || mkdir -p "$state/releases" || exit 73
 hold_guard "$state" || exit 1
 if [ -n "$again" ]; then
   turn=
   read -r turn <"$state/turn"
-  [ "$turn" = "$token" ] || { echo "taken over: another run came in between"; exit 75; }
+  [ "$turn" = "$token" ] || { echo "taken over: another run took the lock in the meantime"; exit 75; }
 fi
 read_lock "$state"
 given_up=
@@ -32,6 +32,5 @@ process_of "$FAP_SESSION"
 printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
   && echo "$token" >"$state/turn" \
   || { rm -f "$state/lock"; exit 1; }
-# Our session that was given up may go on by itself. Told so, it ends with the step that it is at; it may have ended
-# already.
+# Our lost session may still be running. On HUP it ends after its current step; it may have ended already.
 [ -z "$given_up" ] || kill -HUP "$given_up" 2>/dev/null || true

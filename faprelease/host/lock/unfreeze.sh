@@ -1,6 +1,6 @@
-# Let releases begin again.
+# Allow releases again.
 # Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, state, line (one line of JSON, for the ledger),
-#   force (yes: the lock of a run goes too; its session is told to end, and publishes nothing any more).
+#   force (yes: also remove the lock of a run; its session gets HUP and can no longer publish).
 [ -d "$state" ] || exit 0
 hold_guard "$state" || exit 1
 done=

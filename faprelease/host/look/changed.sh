@@ -1,4 +1,4 @@
-# Which files of the live release changed since it was sealed, as look/compare_tree.sh says it, which follows.
+# Prepare look/compare_tree.sh, which comes next, for the live release.
 # Needs: current.
 # Gives: release, id.
 release=$(cd -P "$current" 2>/dev/null && pwd) || exit 0

@@ -1,5 +1,5 @@
-# Say which files of a release are not what they were when it was sealed: one a line, `+` before what is there now and `-`
-# before what was.
+# Print which files of a release have changed since it was sealed, one per line: `+` before the file as it is now, `-` before
+# the file as it was.
 # Needs: lib/tree.sh, state, release, id.
 [ -f "$state/releases/$id.tree" ] || { echo "no list"; exit 0; }
 cd "$release" || exit 1

@@ -1,9 +1,9 @@
-# One read-only look at a host, one fact a line: a word, then its value.
-# It is all said at once, as each piece that is written costs both sides a packet. On stdin: linked files, one a line.
+# Print the state of a host: one fact per line, a word and a value. Changes nothing. Everything is printed at once, as each
+# write costs both sides a packet. On stdin: linked files, one per line.
 # Needs: lib/lock.sh, lib/process.sh, lib/disk.sh, path, current, releases, shared, state.
-said=
+facts=
 say() {
-  said="$said$1 $2
+  facts="$facts$1 $2
 "
 }
 
@@ -52,10 +52,10 @@ for record in "$state"/releases/*.jsonl; do
   done <"$record"
   [ -z "$json" ] || say "record ${name%.jsonl}" "$json"
 done
-for facts in "$state"/releases/*.artifact.json; do
-  [ -f "$facts" ] || continue
-  name=${facts##*/}
-  read -r json <"$facts" && say "artifact ${name%.artifact.json}" "$json"
+for artifact in "$state"/releases/*.artifact.json; do
+  [ -f "$artifact" ] || continue
+  name=${artifact##*/}
+  read -r json <"$artifact" && say "artifact ${name%.artifact.json}" "$json"
 done
 ! read_lock "$state" || ! is_running "$lock_holder" || say locked "$lock_owner"
 { read -r frozen <"$state/frozen" && say frozen "$frozen"; } 2>/dev/null
@@ -67,4 +67,4 @@ free_at "$nearest" k
 while read -r file; do
   [ -e "$shared/$file" ] || say missing "$file"
 done
-printf %s "$said"
+printf %s "$facts"

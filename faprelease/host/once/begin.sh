@@ -1,4 +1,4 @@
-# Begin a release of its own, which is this session's for as long as that lives.
+# Make the folder of a trial, which belongs to this session as long as the session lives.
 # Needs: lib/process.sh, new (its folder).
 mkdir -p "${new%/*}" || exit 1
 process_of "$FAP_SESSION"

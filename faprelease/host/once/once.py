@@ -15,7 +15,7 @@ import sys
 import threading
 
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
-"""They are the command's."""
+"""They are passed on to the command, so they do not end this process."""
 
 
 def set_signals(handler):
@@ -34,7 +34,7 @@ def start(config, is_at_terminal):
 
 
 def hang_up_after_reader(process):
-    """Wait until nobody can read the output any more, as the connection is gone."""
+    """Send HUP once nobody can read the output any more, because the connection is lost."""
     reader = select.poll()
     reader.register(1, 0)
     reader.poll()
@@ -45,7 +45,8 @@ def hang_up_after_reader(process):
 
 
 def wait(process, config):
-    """Its exit code. As long as it runs its id is in a file, for who interrupts it."""
+    """Wait until it ends; returns its exit code. Meanwhile a file has its process id, so that it can be
+    interrupted."""
     file = os.path.join(config["state"], "once", config["id"])
     os.makedirs(os.path.dirname(file), exist_ok=True)
     with open(file, "w") as written:
@@ -69,7 +70,7 @@ def changed_files(config):
 
 
 def main(config):
-    """The command's exit code; 3 where it was 0 and files of the release changed."""
+    """Returns the command's exit code, or 3 if that is 0 and files of the release have changed."""
     is_at_terminal = os.isatty(0)
     try:
         process = start(config, is_at_terminal)
@@ -81,9 +82,9 @@ def main(config):
     add_to_ledger(config, code)
     changed = changed_files(config)
     if changed:
-        lines = ["warning: the release is not what was installed (+ is now, - was):"]
+        lines = ["warning: files of the release have changed since it was installed (+ now, - before):"]
         lines += [f"  {line}" for line in changed[:20]]
-        lines += ["hint: a release makes it new; what is written belongs in shared/ (linked_dirs)"]
+        lines += ["hint: release again to restore them; what the app writes belongs in shared/ (linked_dirs)"]
         print("\n".join(lines), file=sys.stderr)
     sys.stdout.flush()
     return code or (3 if changed else 0)

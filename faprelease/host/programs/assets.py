@@ -1,8 +1,8 @@
-"""Keep hashed files of the previous release within reach: `assets.py PREVIOUS NEW GENERATIONS FOLDER …`.
+"""Keep hashed files of the previous release: `assets.py PREVIOUS NEW GENERATIONS FOLDER …`.
 
-A page that was loaded before the swap asks for its own scripts after it. Files whose names hold a hash, which
-NEW lacks, are linked (copied across file systems) from PREVIOUS; `.fap/assets.json` says for how many
-releases each has been carried on. Python 3.8 and its standard library.
+A page that was loaded before the swap requests its scripts after it. Files that have a hash in their names
+and are missing from NEW are linked (across file systems: copied) from PREVIOUS. `.fap/assets.json` records
+for how many releases each has been kept.
 """
 
 import json
@@ -14,8 +14,8 @@ import sys
 HASHED = re.compile(r"[.-][0-9A-Za-z_]{8,}\.")
 
 
-def carried(release):
-    """path → for how many releases it has been carried on."""
+def read_ages(release):
+    """path → for how many releases it has been kept."""
     try:
         with open(os.path.join(release, ".fap", "assets.json")) as file:
             return json.load(file)
@@ -24,7 +24,8 @@ def carried(release):
 
 
 def hashed_files(release, folder):
-    """The paths, as seen from the release, of files whose names hold a hash; links lead out of it."""
+    """Paths, relative to the release, of files with a hash in their names. Links are skipped: they lead out
+    of it."""
     for parent, _, names in os.walk(os.path.join(release, folder)):
         for name in names:
             path = os.path.join(parent, name)
@@ -32,7 +33,7 @@ def hashed_files(release, folder):
                 yield os.path.relpath(path, release)
 
 
-def carry_on(source, target):
+def link(source, target):
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
         os.link(source, target)
@@ -41,18 +42,18 @@ def carry_on(source, target):
 
 
 def main(previous, new, generations, *folders):
-    before, now = carried(previous), {}
+    old_ages, ages = read_ages(previous), {}
     for folder in folders:
         for path in hashed_files(previous, folder):
-            age, target = before.get(path, 0) + 1, os.path.join(new, path)
+            age, target = old_ages.get(path, 0) + 1, os.path.join(new, path)
             if age <= int(generations) and not os.path.lexists(target):
-                carry_on(os.path.join(previous, path), target)
-                now[path] = age
-    if now:
+                link(os.path.join(previous, path), target)
+                ages[path] = age
+    if ages:
         os.makedirs(os.path.join(new, ".fap"), exist_ok=True)
         with open(os.path.join(new, ".fap", "assets.json"), "w") as file:
-            json.dump(now, file, sort_keys=True)
-    print(f"{len(now)} files")
+            json.dump(ages, file, sort_keys=True)
+    print(f"{len(ages)} files")
 
 
 main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Say in which names two environment files differ: python3 - NOW THEN. No value is shown."""
+"""Print which variables differ between two environment files, by name only: python3 - CURRENT OTHER."""
 
 import shlex
 import sys
@@ -13,12 +13,12 @@ def read(path):
     return dict(word.split("=", 1) for word in words if "=" in word)
 
 
-now, then = map(read, sys.argv[1:])
-differences = (
-    ("changed", [name for name in now if name in then and now[name] != then[name]]),
-    ("gone", [name for name in now if name not in then]),
-    ("back", [name for name in then if name not in now]),
-)
-told = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences if names)
-if told:
-    print("warning: the environment is that of then; " + told)
+current, other = map(read, sys.argv[1:])
+differences = {
+    "changed": [name for name in current if name in other and current[name] != other[name]],
+    "gone": [name for name in current if name not in other],
+    "back": [name for name in other if name not in current],
+}
+summary = "; ".join(f"{what}: {', '.join(names)}" for what, names in differences.items() if names)
+if summary:
+    print("warning: the release has its own older environment; " + summary)

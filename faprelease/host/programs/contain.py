@@ -1,7 +1,6 @@
-"""Run the artifact's own installer, contained as far as this host can (sandbox.py).
+"""Run the artifact's own installer, contained as far as this host allows (sandbox.py).
 
-Runs on the host through start.py. Standard library only, Python 3.8 or newer. What was contained is printed,
-and kept in releases/ID.install.json.
+What was contained is printed, and recorded in releases/ID.install.json.
 """
 
 import errno
@@ -9,11 +8,11 @@ import os
 import sys
 
 MOST, SHOWN = 256 << 20, 64 << 10
-"""So many bytes may the installer print, and so many of them, the last ones, are kept."""
-NOT_BEGUN, REFUSED = 71, 78
+"""An installer that prints more than MOST bytes is stopped. The last SHOWN bytes are printed."""
+NOT_STARTED, REFUSED = 71, 78
 COMPILER = """\
 #!/bin/sh
-echo "${0##*/}: nothing is compiled on a server (factor V): fapbuild packs it as a wheel" >&2
+echo "${0##*/}: nothing is compiled on a server (factor V); have fapbuild pack it as a wheel" >&2
 exit 1
 """
 COMPILERS = "c89 c99 gcc g++ c++ clang clang++ tcc gfortran ld as rustc cargo go javac"
@@ -21,14 +20,14 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 class Host:
-    """The folders of one install: the release and what its installer may write, and what it finds."""
+    """The folders of one install: the release, what its installer may write to, and what it finds."""
 
     def __init__(self, release, state, cache):
         self.release, self.state = release, state
         self.temporary, self.compilers = state + "/install.tmp", state + "/compilers"
         self.nothing = state + "/nothing"
-        # Our own installer also writes to the packages that releases share, and is told where they are. What
-        # it makes for `envs` lies in `new` first, as it may link no file from one mount to another.
+        # Our own installer also writes to the packages that releases share, and gets their folders. It makes
+        # packages for `envs` in `new`, as it can't link files from one mount to another.
         own = os.path.isdir(".fap/installer")
         self.envs = state + "/envs" if own else ""
         self.cache = cache if own else ""
@@ -46,12 +45,13 @@ class Host:
             try:
                 os.makedirs(self.cache, mode=0o700, exist_ok=True)
                 os.makedirs(self.new, exist_ok=True)
-            except OSError:  # it is unpacked without
+            except OSError:  # it is installed without a cache
                 self.cache = self.new = ""
         self.settle()
 
     def _make_compilers(self, folder):
-        """What belongs to the build says so, where it is looked for by name. It never changes, and stays."""
+        """Make the stand-ins for compilers, which say that compiling belongs to the build. They never
+        change, so they stay."""
         os.mkdir(folder)
         with open(os.open(folder + "/cc", os.O_WRONLY | os.O_CREAT, 0o755), "w") as file:
             file.write(COMPILER)
@@ -60,24 +60,24 @@ class Host:
         os.rename(folder, self.compilers)
 
     def settle(self):
-        """Put sets of packages where the installer left links to them. It may be anyone's, so what is not
-        just that is left alone."""
+        """Move sets of packages to where the installer left links to them. The installer may be anyone's, so
+        everything else is left alone."""
         for name in os.listdir(self.envs) if self.new and not os.path.islink(self.new) else ():
             link = self.envs + "/" + name
             if not os.path.islink(link):
                 continue
-            made = os.readlink(link)
+            packages = os.readlink(link)
             os.unlink(link)
-            folder, name = os.path.split(made)
-            is_folder = os.path.isdir(made) and not os.path.islink(made)
+            folder, name = os.path.split(packages)
+            is_folder = os.path.isdir(packages) and not os.path.islink(packages)
             if folder == self.new and name[:1] not in ("", ".") and is_folder:
-                move_read_only(made, link)
+                move_read_only(packages, link)
 
     def writable(self):
         return [folder for folder in (self.release, self.temporary, self.envs, self.cache) if folder]
 
     def environment(self, network):
-        known = {
+        variables = {
             "PATH": self.compilers + ":" + os.environ.get("PATH", os.defpath),
             "HOME": os.environ.get("HOME", "/"),
             "TMPDIR": self.temporary,
@@ -89,20 +89,21 @@ class Host:
             "FAP_NEW": self.new,
         }
         closed = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE, "PIP_NO_INDEX": "1"}
-        return known if network else {**known, **closed}
+        return variables if network else {**variables, **closed}
 
 
-def ended(child):
+def exit_code_of(child):
+    """Wait for it to end."""
     status = os.waitpid(child, 0)[1]
     return status >> 8 if status >> 8 else 128 + (status & 127) if status else 0
 
 
-def move_read_only(made, place):
-    """Move a folder, be it to another file system; it is at its place when it is whole and read-only."""
-    new = f"{place}.{os.urandom(4).hex()}.new"
-    run_program("mv", made, new)
+def move_read_only(folder, target):
+    """Move a folder, also to another file system. It appears at `target` whole and read-only."""
+    new = f"{target}.{os.urandom(4).hex()}.new"
+    run_program("mv", folder, new)
     run_program("chmod", "a-w", new)
-    os.rename(new, place)
+    os.rename(new, target)
 
 
 def run_program(*argv):
@@ -111,7 +112,7 @@ def run_program(*argv):
 
 
 def remove(folder):
-    """Remove a folder with whatever an installer left in it, such as folders that can't be written to."""
+    """Remove a folder with everything that an installer left in it, also read-only folders."""
     try:
         os.rmdir(folder)
     except FileNotFoundError:
@@ -122,7 +123,7 @@ def remove(folder):
 
 
 def note_wheels(note, code, own):
-    """Our own installer failed, and had no wheels: until one ends well, they are unpacked (unpack.py)."""
+    """Note where our own installer fails without wheels: they are unpacked (unpack.py) until one succeeds."""
     if code == 0 and os.path.exists(note):
         os.unlink(note)
     elif code and own and not os.path.isdir("wheels"):
@@ -130,40 +131,43 @@ def note_wheels(note, code, own):
 
 
 def in_child(work):
-    """Do it in a new process, which ends with what `work` returns, and never goes on as we do; its id."""
+    """Do it in a new process, which ends with the exit code that `work` returns; the id of that process."""
     child = os.fork()
     if child:
         return child
     try:
         os._exit(work())
     finally:
-        os._exit(NOT_BEGUN)
+        os._exit(NOT_STARTED)
 
 
 class Attempt:
-    """The installer in namespaces of these kinds. Whether it began is told by what comes out of the pipe
-    `begun`: so a host that refuses is told apart from an installer that fails."""
+    """One try to run the installer in namespaces of these kinds.
+
+    The child reports through a pipe that it has started: so a host that refuses the namespaces is
+    distinguished from an installer that fails.
+    """
 
     def __init__(self, sandbox, host, spaces, install, network, strict):
         self.sandbox, self.host, self.spaces, self.install = sandbox, host, spaces, install
         self.network, self.strict = network, strict
 
     def run(self):
-        """(exit code, what is contained, what is open); both None if it did not begin."""
-        begun, self.tell = os.pipe()
+        """(exit code, what is contained, what is open); both None if it did not start."""
+        report, self.started = os.pipe()
         # A pipe ends when its last writer does, and only a pid namespace is sure to end them all.
         piped = self.sandbox.PID in self.spaces
         self.output = os.pipe() if piped else None
         child = in_child(self._enter)
-        os.close(self.tell)
+        os.close(self.started)
         if self.output:
             os.close(self.output[1])
             pass_on(self.output[0], child)
-        code = ended(child)
-        with open(begun) as file:
-            told = file.read()
-        held, _, is_open = told.partition("|")
-        return (code, held, is_open) if told else (code, None, None)
+        code = exit_code_of(child)
+        with open(report) as file:
+            text = file.read()
+        contained, _, is_open = text.partition("|")
+        return (code, contained, is_open) if text else (code, None, None)
 
     def _enter(self):
         self.sandbox.leave(self.spaces)
@@ -171,23 +175,23 @@ class Attempt:
         if self.output:
             os.dup2(self.output[1], 1)
         if self.sandbox.PID not in self.spaces:
-            return self._begin()
-        return ended(in_child(self._first))
+            return self._start()
+        return exit_code_of(in_child(self._first))
 
     def _first(self):
-        """The first process of a pid namespace, whose end is the end of every process in it."""
+        """The first process of a pid namespace: when it ends, every process in there ends."""
         self.sandbox.die_with_parent()
         self.sandbox.own_proc()
-        return self._begin()
+        return self._start()
 
-    def _begin(self):
+    def _start(self):
         host = self.host
-        held, is_open = self.sandbox.contain(self.spaces, host.writable(), host.nothing, self.network)
-        os.write(self.tell, f"{', '.join(held)}|{', '.join(is_open)}".encode())
+        contained, is_open = self.sandbox.contain(self.spaces, host.writable(), host.nothing, self.network)
+        os.write(self.started, f"{', '.join(contained)}|{', '.join(is_open)}".encode())
         if self.strict and is_open:
             return REFUSED
         try:
-            os.chdir(host.release)  # where we are lies below what is mounted there now
+            os.chdir(host.release)  # the working folder is hidden by what is mounted there now
             self.sandbox.become("/bin/sh", ["sh", "-c", self.install], host.environment(self.network))
         except OSError as error:
             os.write(1, f"sh: {error.strerror}\n".encode())
@@ -195,7 +199,7 @@ class Attempt:
 
 
 def pass_on(output, child):
-    """Print the end of what is printed, and end who prints too much."""
+    """Print the end of what the installer prints, and stop one that prints too much."""
     total, tail = 0, b""
     while True:
         data = os.read(output, 1 << 16)
@@ -210,37 +214,38 @@ def pass_on(output, child):
 
 
 def run(host, sandbox, install, network, strict):
-    """Try the namespaces from all of them to none; the exit code, and a line for the record or nothing."""
+    """Try all namespaces first, then fewer, then none; (the exit code, a line for the record or nothing)."""
     net = [] if network else [sandbox.NET]
     tries = [[*net, sandbox.MOUNT, sandbox.PID], [*net, sandbox.MOUNT], net, []]
     for number, spaces in enumerate(tries):
         if spaces in tries[:number]:
             continue
-        code, held, is_open = Attempt(sandbox, host, spaces, install, network, strict).run()
-        if held is None:
+        code, contained, is_open = Attempt(sandbox, host, spaces, install, network, strict).run()
+        if contained is None:
             continue
         if strict and is_open:
             print(
-                "the installer is not run: this stage is protected, and this host can't contain: " + is_open
+                "the installer was not run: the stage is protected, and this host can't contain: " + is_open
             )
-            print("allow user namespaces there: sysctl user.max_user_namespaces, and on Ubuntu")
+            print("allow user namespaces on the host: sysctl user.max_user_namespaces, and on Ubuntu")
             print("kernel.apparmor_restrict_unprivileged_userns=0")
             return code, ""
-        print("contained: " + (held or "nothing"))
+        print("contained: " + (contained or "nothing"))
         if network:
-            print("warning: the installer may use the network: install_network says so")
+            print("warning: the installer may use the network, as install_network allows it")
         if is_open:
-            print("warning: this host does not contain all that the installer could do: " + is_open)
-        return code, f'{{"contained":"{held}","open":"{is_open}"}}'
-    print("the installer could not begin")
+            print("warning: this host can't contain everything that the installer may do: " + is_open)
+        return code, f'{{"contained":"{contained}","open":"{is_open}"}}'
+    print("the installer could not start")
     return code, ""
 
 
 def main(load, parts, release, state, release_id, install, network, strict, cache):
     """Install; `install` is a command, empty for `./install.sh` if there is one. `network`: leave it open.
-    `strict`: refuse to run where something can't be contained. `cache`: of unpacked wheels, empty for none.
+    `strict`: refuse to run where something can't be contained. `cache`: the folder of unpacked wheels, empty
+    for none.
 
-    Exit codes: the installer's own; 78 where `strict` refused; 1 where the disk is full, say.
+    Exit codes: the installer's own; 78 if `strict` refused; 1 if, for example, the disk is full.
     """
     os.umask(0o022)
     os.chdir(release)
@@ -260,7 +265,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
             with open(f"{state}/releases/{release_id}.install.json", "w") as file:
                 file.write(line + "\n")
         remove(host.temporary)
-    except OSError as error:  # what is left goes with the release, or before the next install
+    except OSError as error:  # the rest is removed with the release, or before the next install
         print(f"{error.filename or release}: {error.strerror}")
         code = 1
     sys.exit(code)

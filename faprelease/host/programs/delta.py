@@ -1,4 +1,4 @@
-"""Put an artifact together from what earlier ones have, and fetch only the gzip members that they lack.
+"""Assemble an artifact from cached ones, and fetch only the gzip members that they lack.
 
 Format: docs/design.md, `fap/1`. The first gzip member (RFC 1952) holds the manifest alone; its `members` list
 offset, length and sha256 of all others, counted from the end of the first.
@@ -10,35 +10,36 @@ import zlib
 import fetch
 
 HEAD = 32 << 10
-"""Bytes that are asked for at first: of most artifacts the manifest is shorter."""
+"""How many bytes the first request asks for: the manifests of most artifacts are shorter."""
 LONGEST_HEAD = 16 << 20
 NEAR = 16 << 10
-"""Gaps of fewer bytes are fetched along: that is cheaper than one request more."""
+"""Gaps of fewer bytes are fetched too: that is cheaper than another request."""
 PIECE = 8 << 20
 LANES = 4
-"""So many curls run side by side when there is much to fetch."""
+"""How many curls run in parallel when there is much to fetch."""
 WORTHWHILE = 0.8
-"""Above this share that is lacking, the whole is downloaded."""
+"""If a larger share is missing, the whole artifact is downloaded."""
 
 
-class WrongError(Exception):
-    """What was put together is not the artifact."""
+class MismatchError(Exception):
+    """The assembled file is not the artifact."""
 
 
-def put_together(curl, paths, sha256, output):
-    """Write the artifact to `output` with the help of the kept ones in `paths`; its digest.
+def assemble(curl, paths, sha256, output):
+    """Write the artifact to `output` with the help of cached ones, `paths`; returns its digest.
 
-    Empty where the whole has to be downloaded: what `output` has then is the beginning of it. Without a
-    `sha256` every member is looked at. Raises FetchError if the server refuses or is away, and WrongError.
+    The digest is empty where the whole has to be downloaded: then `output` has the beginning of it. Without a
+    `sha256` every member is checked. Raises FetchError if the server refuses or can't be reached, and
+    MismatchError.
     """
     try:
         import json  # noqa: F401 (python3-minimal has none)
     except ImportError:
         return ""
-    total, tag = _begin(curl, output)
+    total, tag = _fetch_head(curl, output)
     first, members = _index(output) if total else (0, [])
     while members is None and fetch.size(output) < min(total, LONGEST_HEAD):
-        if not _more_of_the_head(curl, output, total, tag):
+        if not _extend_head(curl, output, total, tag):
             return ""
         first, members = _index(output)
     head = fetch.size(output)
@@ -46,8 +47,10 @@ def put_together(curl, paths, sha256, output):
         return _checked(fetch.digest_of(output), sha256)
     if not members or first + sum(length for _, length, _ in members) != total:
         return ""
-    plan = _plan(first, members, head, _there(paths))
-    wanted = _merged([_behind(head, start, length) for start, length, _, source in plan if source is None])
+    plan = _plan(first, members, head, _sources(paths))
+    wanted = _merged(
+        [_after_head(head, start, length) for start, length, _, source in plan if source is None]
+    )
     if sum(length for _, length in wanted) > WORTHWHILE * total:
         return ""
     parts = _fetch(curl, wanted, tag)
@@ -59,23 +62,23 @@ def put_together(curl, paths, sha256, output):
 
 def _checked(digest, sha256):
     if sha256 not in ("", digest):
-        raise WrongError("its sha256 is " + digest)
+        raise MismatchError("its sha256 is " + digest)
     return digest
 
 
-def _begin(curl, output):
-    """Ask for the first bytes: (size of the artifact, its ETag), size 0 where there is no use in asking more.
+def _fetch_head(curl, output):
+    """Fetch the first bytes; (size of the artifact, its ETag), size 0 if the server sends no ranges.
 
-    A server that knows no ranges sends it all.
+    A server that does not know ranges sends everything.
     """
-    for failed in range(fetch.TRIES):
+    for failures in range(fetch.TRIES):
         (code,) = curl.run(curl.block(output, f'range = "0-{HEAD - 1}"'))
         status, headers = fetch.answer(output)
         if code == 0 or status in (400, 405, 416, 501):
             break
-        if not curl.may_try_again(code, output) or failed == fetch.TRIES - 1:
+        if not curl.may_try_again(code, output) or failures == fetch.TRIES - 1:
             raise fetch.FetchError(code)
-        fetch.time.sleep(2**failed)
+        fetch.time.sleep(2**failures)
     curl.moved += fetch.size(output)
     total = headers.get("content-range", "").rpartition("/")[2]
     if status == 206 and total.isdigit():
@@ -86,24 +89,25 @@ def _begin(curl, output):
     return 0, ""
 
 
-def _more_of_the_head(curl, output, total, tag):
-    """Twice as much of it; False if the server will not."""
-    there = fetch.size(output)
-    got = _fetch(curl, [(there, min(there, total - there))], tag)
-    if got is None:
+def _extend_head(curl, output, total, tag):
+    """Fetch as many bytes again; False if the server does not send them."""
+    start = fetch.size(output)
+    parts = _fetch(curl, [(start, min(start, total - start))], tag)
+    if parts is None:
         fetch.forget(output)
         return False
     with open(output, "ab") as file:
-        for _, length, path in got:
+        for _, length, path in parts:
             for block in _blocks(path, 0, length):
                 file.write(block)
     return True
 
 
 def _index(path):
-    """(length of the first gzip member, the members) of an artifact's file, or of its beginning.
+    """(length of the first gzip member, the other members) of an artifact's file, or of its beginning.
 
-    Members are None where the first one does not end yet, and empty for what is no artifact of ours.
+    The members are None if the first one is not complete, and empty if the file is not an artifact of
+    fapbuild.
     """
     import json
 
@@ -121,8 +125,8 @@ def _index(path):
             if len(text) > 64 << 20 or inflater.unconsumed_tail:
                 return 0, []
     try:
-        found = json.loads(text[text.index(b"{") :].rstrip(b"\0"))["members"]
-        members = [(int(offset), int(length), str(sha256)) for offset, length, sha256 in found]
+        index = json.loads(text[text.index(b"{") :].rstrip(b"\0"))["members"]
+        members = [(int(offset), int(length), str(sha256)) for offset, length, sha256 in index]
     except (ValueError, KeyError, TypeError):
         return 0, []
     end = 0
@@ -133,46 +137,45 @@ def _index(path):
     return read - len(inflater.unused_data), members
 
 
-def ends(path):
-    """Where each gzip member of an artifact ends in its file, the first one's first; empty for another
-    maker's."""
+def member_ends(path):
+    """Where each gzip member of an artifact ends in its file, in order; empty if fapbuild did not make it."""
     first, members = _index(path)
-    found = [first] if members else []
+    ends = [first] if members else []
     for _, length, _ in members or ():
-        found.append(found[-1] + length)
-    return found
+        ends.append(ends[-1] + length)
+    return ends
 
 
-def _there(paths):
-    """sha256 → (file, offset) of every member of the kept artifacts."""
-    found = {}
+def _sources(paths):
+    """sha256 → (file, offset) of every member of the cached artifacts."""
+    sources = {}
     for path in paths:
         try:
             first, members = _index(path)
         except OSError:
             continue
         for offset, _, sha256 in members or ():
-            found.setdefault(sha256, (path, first + offset))
-    return found
+            sources.setdefault(sha256, (path, first + offset))
+    return sources
 
 
-def _plan(first, members, head, there):
-    """What comes after the head, as (start, length, sha256, source); no source: it is lacking."""
+def _plan(first, members, head, sources):
+    """The members after the head, as (start, length, sha256, source); a missing one has no source."""
     plan = []
     for offset, length, sha256 in members:
         start = first + offset
         if start + length > head:
-            plan.append((start, length, sha256, there.get(sha256)))
+            plan.append((start, length, sha256, sources.get(sha256)))
     return plan
 
 
-def _behind(head, start, length):
-    """The part of a range that the head does not have."""
+def _after_head(head, start, length):
+    """The part of a range that lies after the head."""
     return max(start, head), start + length - max(start, head)
 
 
 def _merged(ranges):
-    """Ranges with those near each other made one, and long ones cut into pieces."""
+    """Join ranges that are near each other, and cut long ones into pieces."""
     merged = []
     for start, length in ranges:
         if merged and start - sum(merged[-1]) <= NEAR:
@@ -185,11 +188,11 @@ def _merged(ranges):
 
 
 def _fetch(curl, ranges, tag):
-    """Fetch ranges: a list of (start, length, file) that covers them, or None: the whole is needed.
+    """Fetch ranges; returns (start, length, file) for each part of them, or None: the whole is needed.
 
-    A range that was cut off is asked for again from where it broke off.
+    The rest of an interrupted range is requested again.
     """
-    got, failed = [], 0
+    parts, failures = [], 0
     while ranges:
         jobs = [(start, length, os.path.join(curl.work, f"part{start}")) for start, length in ranges]
         lanes = min(LANES, len(jobs)) if sum(length for _, length in ranges) > LANES << 20 else 1
@@ -197,26 +200,26 @@ def _fetch(curl, ranges, tag):
         codes = curl.run(*texts)
         ranges, before = [], curl.moved
         for start, length, path in jobs:
-            came = fetch.size(path)
-            curl.moved += came
+            received = fetch.size(path)
+            curl.moved += received
             status, _ = fetch.answer(path)
-            if came > length or (came and status != 206) or (status in (200, 412, 416)):
-                print("warning: the server does not send parts of this file any more: fetching it whole")
+            if received > length or (received and status != 206) or (status in (200, 412, 416)):
+                print("warning: the server no longer sends parts of this file: fetching all of it")
                 return None
-            if came:
-                got.append((start, came, path))
-            if came < length:
-                ranges.append((start + came, length - came))
+            if received:
+                parts.append((start, received, path))
+            if received < length:
+                ranges.append((start + received, length - received))
         code = next((code for code in codes if code), 0)
         if ranges:
-            failed = 0 if curl.moved > before else failed + 1
+            failures = 0 if curl.moved > before else failures + 1
             stuck = [path for start, length, path in jobs if fetch.size(path) < length]
             if code == 23:
                 raise OSError(fetch.NO_SPACE, "No space left on device")
-            if failed >= fetch.TRIES or not curl.may_try_again(code or 18, stuck[0]):
+            if failures >= fetch.TRIES or not curl.may_try_again(code or 18, stuck[0]):
                 raise fetch.FetchError(code or 18)
-            fetch.time.sleep(2**failed - 1)
-    return sorted(got)
+            fetch.time.sleep(2**failures - 1)
+    return sorted(parts)
 
 
 def _job(curl, start, length, path, tag):
@@ -236,9 +239,9 @@ def _blocks(path, offset, length):
 
 
 def _write(output, parts, plan, sha256, total):
-    """Put the file together; its digest. Raises WrongError."""
-    digest, made = fetch.new_sha256(total), output + ".new"
-    with open(made, "wb") as file:
+    """Write the assembled file; returns its digest. Raises MismatchError."""
+    digest, new = fetch.new_sha256(total), output + ".new"
+    with open(new, "wb") as file:
         for start, length, expected, source in [(0, plan[0][0], "", None), *plan]:
             member = fetch.new_sha256(total)
             pieces = [(*source, length)] if source else _from_parts(parts, start, length)
@@ -249,8 +252,8 @@ def _write(output, parts, plan, sha256, total):
                     if not sha256:
                         member.update(block)
             if expected and not sha256 and member.hexdigest() != expected:
-                raise WrongError("a member should have the sha256 " + expected)
-    os.rename(made, output)
+                raise MismatchError("a member should have the sha256 " + expected)
+    os.rename(new, output)
     return _checked(digest.hexdigest(), sha256)
 
 

@@ -1,7 +1,7 @@
 """Fetch an artifact, check its sha256 and unpack it; or only fetch a file.
 
-Runs on the host through start.py. Standard library only, Python 3.8 or newer. curl moves the bytes. What it
-is told, the URL above all, goes down its standard input, so that no argument list on the host shows it.
+curl moves the bytes. It gets the URL and its options on standard input, so that no argument list on the host
+shows them.
 """
 
 import _signal  # signal itself loads enum, which takes longer than a small file takes to fetch
@@ -11,20 +11,21 @@ import time
 
 ARTIFACTS = "artifacts"
 SMALL = 1 << 20
-"""Artifacts of fewer bytes are not kept: to fetch them again costs less than to look what is there."""
+"""Artifacts of fewer bytes are not cached: fetching them again costs less than searching the cache."""
 PER_APP, MOST_BYTES, UNUSED_SECONDS = 2, 4 << 30, 90 * 86400
-"""So many artifacts of each app are kept, so many bytes in all, and nothing that was not used for so long."""
+"""The cache keeps at most PER_APP artifacts of each app, MOST_BYTES in total, and drops artifacts that were
+not used for UNUSED_SECONDS."""
 BLOCK = 1 << 20
 TRIES = 4
-"""How often in a row curl may bring nothing."""
+"""How often in a row curl may receive nothing."""
 AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
-"""curl's exit codes for a network that may be better a moment later."""
+"""curl's exit codes for network errors that may be gone a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
 
 
 class FetchError(Exception):
-    """It can't be fetched, and curl or we said why; `code` is the exit code."""
+    """The artifact can't be fetched, and the reason was printed; `code` is the exit code."""
 
     def __init__(self, code):
         super().__init__(code)
@@ -32,15 +33,15 @@ class FetchError(Exception):
 
 
 class Curl:
-    """curl with the configuration of this download; `moved` counts the bytes that came."""
+    """curl with the configuration of this download; `moved` counts the bytes received."""
 
     def __init__(self, config, work):
         self.config, self.work, self.moved = config, work, 0
 
     def block(self, output, *lines):
         """The configuration of one transfer into the file `output`; the headers go to `output`.headers."""
-        own = (f'output = "{output}"', f'dump-header = "{output}.headers"')
-        return "\n".join((self.config, *own, *lines, ""))
+        files = (f'output = "{output}"', f'dump-header = "{output}.headers"')
+        return "\n".join((self.config, *files, *lines, ""))
 
     def run(self, *texts):
         """Run curl once for each text, side by side; their exit codes."""
@@ -54,29 +55,31 @@ class Curl:
             try:
                 with open(into, "w") as file:
                     file.write(text)
-            except BrokenPipeError:  # it has ended, and said why
+            except BrokenPipeError:  # it has ended, and printed why
                 pass
-        before = self._there()
+        before = self._bytes_on_disk()
 
-        def tell(*_):
+        def report(*_):
             try:
-                os.write(1, fact("fetched", self.moved + self._there() - before).encode())
-            except OSError:  # whoever listened is gone: then the shell ends this, and curl with it
+                os.write(1, fact("fetched", self.moved + self._bytes_on_disk() - before).encode())
+            except (
+                OSError
+            ):  # nobody reads it any more: the session's shell ends this program, and curl with it
                 pass
 
-        _signal.signal(_signal.SIGALRM, tell)
+        _signal.signal(_signal.SIGALRM, report)
         _signal.setitimer(_signal.ITIMER_REAL, 1, 1)
         statuses = [os.waitpid(child, 0)[1] for child in children]
         _signal.setitimer(_signal.ITIMER_REAL, 0)
         return [status >> 8 or status & 127 for status in statuses]
 
-    def _there(self):
-        """How many bytes lie in the folder of this download."""
+    def _bytes_on_disk(self):
+        """The size of all files of this download, in bytes."""
         with os.scandir(self.work) as files:
             return sum(size(file.path) for file in files if not file.name.endswith(".headers"))
 
     def may_try_again(self, code, output):
-        """Whether the same request may fare better soon."""
+        """True if the same request may succeed soon."""
         return code in AGAIN or (code == 22 and answer(output)[0] in BUSY)
 
 
@@ -86,7 +89,7 @@ def fact(name, value):
 
 
 def answer(output):
-    """(status, headers) of the last answer to a transfer into `output`; status 0 where there was none."""
+    """(status, headers) of the last response of a transfer into `output`; status 0 if there was none."""
     try:
         with open(output + ".headers", encoding="latin-1") as file:
             blocks = file.read().replace("\r", "").strip().split("\n\n")
@@ -100,13 +103,13 @@ def answer(output):
 
 
 def tag_of(headers):
-    """The ETag, empty where none can be relied on: a weak one does not speak of bytes (RFC 9110, 8.8.1)."""
+    """The ETag; empty if it is weak, as a weak one does not identify bytes (RFC 9110, 8.8.1)."""
     tag = headers.get("etag", "")
     return tag if tag.startswith('"') and "\\" not in tag else ""
 
 
 def same(tag):
-    """The lines by which curl gets the bytes of the object that has this ETag, or none."""
+    """The lines that have curl fetch the object with this ETag, or nothing."""
     quoted = tag.replace('"', '\\"')
     return (f'header = "If-Match: {quoted}"',) if tag else ()
 
@@ -119,7 +122,7 @@ def size(path):
 
 
 def forget(path):
-    """Remove a download and what is known of it."""
+    """Remove a download and its headers."""
     for name in (path, path + ".headers"):
         try:
             os.unlink(name)
@@ -128,36 +131,36 @@ def forget(path):
 
 
 def fetch_whole(curl, output, sha256):
-    """Download the file. What `output` has of it is its beginning; after a cut it is read on from there.
+    """Download the file. `output` may have its beginning; an interrupted download continues from there.
 
-    Without a sha256 or an ETag nobody could tell two objects that were mixed, so it begins anew then.
+    Without a sha256 and an ETag a mix of two objects would not be noticed, so then it starts again.
     """
-    failed = 0
+    failures = 0
     while True:
         tag = tag_of(answer(output)[1])
         if not (sha256 or tag):
             forget(output)
-        there = size(output)
-        lines = (f'continue-at = "{there}"', *same(tag)) if there else ()
+        start = size(output)
+        lines = (f'continue-at = "{start}"', *same(tag)) if start else ()
         (code,) = curl.run(curl.block(output, *lines))
-        came = size(output) - there
-        curl.moved += came
+        received = size(output) - start
+        curl.moved += received
         if code == 0:
             return
         status = answer(output)[0]
-        failed = 0 if came > 0 else failed + 1
+        failures = 0 if received > 0 else failures + 1
         if code == 23:
             raise OSError(NO_SPACE, "No space left on device")
-        if there and (code == 33 or status in (412, 416)):
-            print("the download begins anew: the server does not go on where it broke off")
+        if start and (code == 33 or status in (412, 416)):
+            print("the download starts again: the server can't continue where it broke off")
             forget(output)
-        elif not curl.may_try_again(code, output) or failed >= TRIES:
+        elif not curl.may_try_again(code, output) or failures >= TRIES:
             raise FetchError(code)
-        time.sleep(2**failed - 1)
+        time.sleep(2**failures - 1)
 
 
 def new_sha256(size):
-    """OpenSSL's is the faster one, and takes longer to load than a small file takes to hash."""
+    """OpenSSL's sha256 is faster, but loading it takes longer than hashing a small file."""
     for name in ("_sha256", "_sha2") if size < 4 * SMALL else ():
         try:
             return __import__(name).sha256()
@@ -176,19 +179,20 @@ def digest_of(path):
     return digest.hexdigest()
 
 
-class Kept:
-    """The last artifacts of each app, whole files by their sha256: `<cache>/artifacts/<app>/<sha256>.tgz`."""
+class ArtifactCache:
+    """The last artifacts of each app, by their sha256: `<cache>/artifacts/<app>/<sha256>.tgz`. It keeps
+    nothing if `cache` is empty."""
 
     def __init__(self, cache):
-        self.cache, self.folder = cache, os.path.join(cache, ARTIFACTS) if cache else ""
+        self.root, self.folder = cache, os.path.join(cache, ARTIFACTS) if cache else ""
 
     def paths(self):
         """The newest first."""
-        found = []
+        paths = []
         for app in self._list(self.folder):
             folder = os.path.join(self.folder, app)
-            found += [os.path.join(folder, name) for name in self._list(folder) if name.endswith(".tgz")]
-        return sorted(found, key=self._age)
+            paths += [os.path.join(folder, name) for name in self._list(folder) if name.endswith(".tgz")]
+        return sorted(paths, key=self._age)
 
     def _age(self, path):
         try:
@@ -203,7 +207,7 @@ class Kept:
             return []
 
     def _sweep(self):
-        """Leave the last ones of each app, and no more than the cache may take."""
+        """Drop what is more than the cache may keep."""
         apps, total = {}, 0
         for number, path in enumerate(self.paths()):
             app = os.path.dirname(path)
@@ -214,13 +218,13 @@ class Kept:
                 self.drop([path])
 
     def drop(self, paths):
-        """Remove them; how many there were."""
+        """Remove them; returns how many there were."""
         for path in paths:
             forget(path)
         return len(paths)
 
     def add(self, path, app, digest):
-        """Keep a file that was checked. What can't be kept is fetched again one day."""
+        """Keep a file that was checked. If that fails, the next release fetches it again."""
         if not self.folder or size(path) < SMALL:
             return
         target = os.path.join(self.folder, app.replace("/", "_").lstrip(".") or "_", digest + ".tgz")
@@ -231,11 +235,11 @@ class Kept:
             os.utime(target)
             self._sweep()
         except OSError as error:
-            print(f"this artifact is not kept for the next release: {error}")
+            print(f"this artifact is not cached for the next release: {error}")
 
 
 def move(path, target):
-    """Rename, or copy to another file system; `target` is never there by halves."""
+    """Rename, or copy to another file system; `target` is always complete."""
     try:
         os.rename(path, target)
     except OSError as error:
@@ -253,7 +257,7 @@ def move(path, target):
 
 
 def link(path, target):
-    """The same file under another name, or a copy where there is another file system."""
+    """Hard-link a file, or copy it to another file system."""
     try:
         os.link(path, target)
     except OSError:
@@ -262,27 +266,27 @@ def link(path, target):
         shutil.copyfile(path, target)
 
 
-def fetch(load, curl, kept, sha256, output):
-    """Bring the artifact to `output`; its digest, which is `sha256` if that is not empty."""
-    paths = kept.paths()
+def fetch(load, curl, cache, sha256, output):
+    """Bring the artifact to `output`; returns its digest, which is `sha256` unless that is empty."""
+    paths = cache.paths()
     same_bytes = [path for path in paths if sha256 and os.path.basename(path) == sha256 + ".tgz"]
     for path in same_bytes:
         link(path, output)
         if digest_of(output) == sha256:
             return sha256
-        print(f"warning: a kept artifact was damaged, and is fetched again: {path}")
-        kept.drop([path])
+        print(f"warning: a cached artifact is damaged, and is fetched again: {path}")
+        cache.drop([path])
         paths.remove(path)
         forget(output)
     if paths:
         delta = load("delta")
         try:
-            digest = delta.put_together(curl, paths, sha256, output)
+            digest = delta.assemble(curl, paths, sha256, output)
             if digest:
                 return digest
-        except delta.WrongError as error:
-            print(f"warning: what was put together from kept artifacts is wrong ({error}): fetching it whole")
-            kept.drop(paths)
+        except delta.MismatchError as error:
+            print(f"warning: assembling it from cached artifacts failed ({error}): fetching all of it")
+            cache.drop(paths)
             forget(output)
     fetch_whole(curl, output, sha256)
     digest = digest_of(output)
@@ -292,25 +296,25 @@ def fetch(load, curl, kept, sha256, output):
     return digest
 
 
-def run(load, curl, kept, sha256, folder, facts, state):
-    """Raises FetchError and OSError, with ENOSPC for a full disk."""
+def run(load, curl, cache, sha256, folder, facts, state):
+    """Raises FetchError, and OSError, which has ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
-    digest = fetch(load, curl, kept, sha256, output)
+    digest = fetch(load, curl, cache, sha256, output)
     print(f"downloaded {curl.moved} bytes of {size(output)}")
     sys.stdout.write(fact("fetched", curl.moved))
     if folder:
         unpack = load("unpack")
-        sets = unpack.Sets(state, kept.cache, lambda: load("delta").ends(output))
-        code, app = unpack.unpack(output, digest, folder, facts, sets)
+        packages = unpack.InstalledPackages(state, cache.root, lambda: load("delta").member_ends(output))
+        code, app = unpack.unpack(output, digest, folder, facts, packages)
         if code:
             raise FetchError(code)
         if app:
-            kept.add(output, app, digest)
+            cache.add(output, app, digest)
     sys.stdout.write(fact("digest", digest))
 
 
 def attempt(*arguments):
-    """(exit code, whether the disk was full)."""
+    """(exit code, True if the disk was full)."""
     try:
         run(*arguments)
     except FetchError as error:
@@ -333,20 +337,20 @@ def clear(folder):
 
 
 def main(load, parts, cache, work, sha256, folder="", facts="", state=""):
-    """Fetch to `work`/artifact; with `folder`, unpack it there, and write what it is to the file `facts`.
-    Below the folder `state` are packages that releases share; empty if its installer may not know of them.
+    """Fetch to `work`/artifact; with `folder`, also unpack it there, and describe it in the file `facts`. The
+    folder `state` has packages that releases share; empty if the installer may not know of them.
 
-    Exit codes: 0; curl's own; 1 where the disk is full, say; 65 where the bytes are not what they should be.
+    Exit codes: 0; curl's own; 1 if, for example, the disk is full; 65 if the bytes are not the expected ones.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
-    curl, kept = Curl(parts["input"], work), Kept(cache)
-    code, full = attempt(load, curl, kept, sha256, folder, facts, state)
-    if full and kept.drop(kept.paths()):
-        print("warning: the disk is full: kept artifacts are dropped, and it begins anew")
+    curl, artifacts = Curl(parts["input"], work), ArtifactCache(cache)
+    code, full = attempt(load, curl, artifacts, sha256, folder, facts, state)
+    if full and artifacts.drop(artifacts.paths()):
+        print("warning: the disk is full: dropping cached artifacts and starting again")
         clear(work)
         clear(folder)
-        code, full = attempt(load, curl, kept, sha256, folder, facts, state)
+        code, full = attempt(load, curl, artifacts, sha256, folder, facts, state)
     if code:
         clear(folder)
     if code or folder:

@@ -1,7 +1,7 @@
-"""Who listens on a TCP port of this host? `listeners.py PORT FOLDER`, Python 3.8 and its standard library.
+"""Print which processes listen on a TCP port of this host: `listeners.py PORT FOLDER`.
 
-Exit 0: all processes that can be seen listening run in FOLDER; 1: one does not; 2: none can be seen, as a
-process of another user can't. It says what it found. Formats: proc(5), /proc/net/tcp and /proc/PID/fd.
+Exit code 0: every visible listener runs in FOLDER; 1: one of them does not; 2: none is visible, since a
+process of another user is not. Formats: proc(5), /proc/net/tcp and /proc/PID/fd.
 """
 
 import glob
@@ -12,20 +12,21 @@ LISTENING = "0A"
 
 
 def sockets(port):
-    """The inodes of the sockets that listen on a port."""
-    found = set()
+    """The sockets that listen on a port, as links in /proc/PID/fd name them."""
+    inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table) as lines:
                 fields = [line.split() for line in lines][1:]
         except OSError:
             continue
-        found |= {f[9] for f in fields if f[3] == LISTENING and int(f[1].rpartition(":")[2], 16) == port}
-    return {f"socket:[{inode}]" for inode in found}
+        inodes |= {f[9] for f in fields if f[3] == LISTENING and int(f[1].rpartition(":")[2], 16) == port}
+    return {f"socket:[{inode}]" for inode in inodes}
 
 
 def listeners(port):
-    """Process id and working folder of those that hold one of them, as far as this user may see."""
+    """(process id, working folder) of the processes that have one of these sockets, where this user may see
+    it."""
     wanted = sockets(port)
     for process in sorted(glob.glob("/proc/[0-9]*")) if wanted else ():
         try:
@@ -38,13 +39,16 @@ def listeners(port):
 
 def main():
     port, folder = int(sys.argv[1]), sys.argv[2]
-    found = list(listeners(port))
-    for pid, cwd in found:
+    visible = list(listeners(port))
+    for pid, cwd in visible:
         if cwd != folder and not cwd.startswith(folder + "/"):
             print(f"port {port} is held by process {pid}, which runs in {cwd}")
             return 1
-    print(f"port {port} is held by {', '.join(str(pid) for pid, _ in found) or 'nobody that can be seen'}")
-    return 0 if found else 2
+    if not visible:
+        print(f"port {port} is held by a process that this user can't see")
+        return 2
+    print(f"port {port} is held by {', '.join(str(pid) for pid, _ in visible)}")
+    return 0
 
 
 sys.exit(main())

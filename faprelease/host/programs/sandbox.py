@@ -1,8 +1,8 @@
-"""Contain this process and all that it starts, as far as the host lets us.
+"""Contain this process and all that it starts, as far as the host allows.
 
-Runs on the host, for contain.py. Standard library only, Python 3.8 or newer. It asks the kernel itself, by
-the C library: neither util-linux nor a process for each mount is needed. Numbers are those of linux/sched.h,
-linux/mount.h, linux/prctl.h and linux/capability.h; what they do is in unshare(2), mount(2), namespaces(7).
+For contain.py. It calls the kernel through the C library, so it needs neither util-linux nor a process for
+each mount. Numbers are those of linux/sched.h, linux/mount.h, linux/prctl.h and linux/capability.h; see
+unshare(2), mount(2), namespaces(7).
 """
 
 import ctypes
@@ -13,12 +13,12 @@ CLONE = {NET: 0x40000000, MOUNT: 0x00020000, PID: 0x20000000 | 0x08000000}  # wi
 CLONE_NEWUSER = 0x10000000
 RDONLY, REMOUNT, BIND, REC, PRIVATE = 1, 32, 4096, 16384, 1 << 18
 KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
-"""What a mount has must be said again when it becomes read-only."""
-MADE_UP = (
+"""Flags that a mount loses when it becomes read-only, unless they are given again."""
+VIRTUAL = (
     "sysfs devtmpfs cgroup cgroup2 devpts mqueue debugfs tracefs securityfs bpf pstore configfs"
     " fusectl autofs binfmt_misc"
 )
-"""File systems that the kernel makes up; nobody but root could write there."""
+"""File systems without a device; only root can write there."""
 COMPILERS = "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/local/go", "~/.cargo", "~/.rustup"
 SET_PDEATHSIG, CAPBSET_READ, CAPBSET_DROP, SET_NO_NEW_PRIVS = 1, 23, 24, 38
 CAPABILITY_VERSION_3 = 0x20080522
@@ -67,7 +67,7 @@ def leave(spaces):
 
 
 def own_proc():
-    """/proc must show the processes of this pid namespace. Raises OSError where it can't be mounted."""
+    """Have /proc show the processes of this pid namespace. Raises OSError where it can't be mounted."""
     mount("proc", "/proc", KEPT["nosuid"] | KEPT["nodev"] | KEPT["noexec"], b"proc")
 
 
@@ -77,17 +77,17 @@ def only_loopback():
 
 
 def only_these(folders):
-    """Every file system becomes read-only, but for these folders. Raises OSError."""
+    """Make every file system read-only, except for these folders. Raises OSError."""
     with open("/proc/self/mounts", "rb") as file:
         mounts = [line.split(b" ") for line in file]
     for folder in folders:
         mount(folder, folder, BIND)
     for _, place, kind, options, *_ in mounts:
-        options = options.decode("latin-1").split(",")  # some name folders, in any encoding
+        options = options.decode("latin-1").split(",")  # some options name folders, in any encoding
         kind = kind.decode("latin-1")
-        if kind == "proc" or (kind in MADE_UP.split() and os.geteuid()) or "ro" in options:
+        if kind == "proc" or (kind in VIRTUAL.split() and os.geteuid()) or "ro" in options:
             continue
-        # A space in the name stands there as \040 (proc(5)).
+        # A space in the name is written as \040 (proc(5)).
         place = place.decode("unicode_escape").encode("latin-1")
         if os.path.exists(place):
             kept = sum(KEPT.get(option, 0) for option in options)
@@ -95,25 +95,25 @@ def only_these(folders):
 
 
 def no_compilers(nothing):
-    """The folder `nothing` stands in the place of what compiles. Raises OSError."""
-    found = [os.path.expanduser(folder) for folder in COMPILERS]
+    """Hide compilers behind the folder `nothing`. Raises OSError."""
+    folders = [os.path.expanduser(folder) for folder in COMPILERS]
     for name in os.listdir("/usr/lib"):
         if name.startswith(("llvm-", "go-")):
-            found.append("/usr/lib/" + name)
-    for folder in found:
+            folders.append("/usr/lib/" + name)
+    for folder in folders:
         if os.path.isdir(folder):
             mount(nothing, folder, BIND)
 
 
 def nobody_else(alone):
-    """Give up every capability, and every way to get one; True if that holds. Without a namespace and root
-    (`alone`) there is none, and no way to get one is enough. Raises OSError."""
+    """Give up every capability, and every way to get one; True on success. A process without a namespace and
+    root (`alone`) has none to give up. Raises OSError."""
     prctl(SET_NO_NEW_PRIVS, 1)
     try:
         for capability in range(64):
             try:
                 prctl(CAPBSET_READ, capability)
-            except OSError:  # there are no more of them
+            except OSError:  # that was the last one
                 break
             prctl(CAPBSET_DROP, capability)
     except OSError:
@@ -124,7 +124,7 @@ def nobody_else(alone):
 
 
 def contain(spaces, writable, nothing, network):
-    """Contain this process in the namespaces it is in: (what is contained, what is open)."""
+    """Contain this process by the namespaces it is in; (what is contained, what is open)."""
     root = os.geteuid() == 0
     parts = [
         ("network", lambda: NET in spaces and only_loopback()),
@@ -133,18 +133,20 @@ def contain(spaces, writable, nothing, network):
         ("processes", lambda: PID in spaces),
         ("privileges", lambda: nobody_else(not spaces and not root)),
     ]
-    held = []
-    for name, holds in parts[1:] if network else parts:
+    contained = []
+    for name, succeeds in parts[1:] if network else parts:
         try:
-            held += [name] if holds() else []
+            contained += [name] if succeeds() else []
         except OSError:
             pass
-    return held, [name for name, _ in parts if name not in held and not (network and name == "network")]
+    return contained, [
+        name for name, _ in parts if name not in contained and not (network and name == "network")
+    ]
 
 
 def become(program, argv, environment):
-    """Be this program, without what Python changed and what is open here. Raises OSError."""
-    for number in (PIPE, XFSZ):  # which Python ignores
+    """Become this program, with the default signal handlers and no open files. Raises OSError."""
+    for number in (PIPE, XFSZ):  # Python ignores them
         libc.signal(number, None)
     os.dup2(1, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

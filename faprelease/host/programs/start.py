@@ -1,15 +1,16 @@
-# Given to python3 -c: the modules of a host's program come on standard input, each behind a line "#### name",
-# and then the part "input". To compile the modules takes as long as Python takes to start, and to send them
-# more than the rest of a release. So their text, and what was compiled of it for this very Python, stay in
-# the folder argv[1] (empty: nowhere), under the program's name and their sha256, argv[2]; then only "input"
-# comes. A file counts if nobody else could write it.
+# Starts a program on a host: python3 -c START FOLDER SHA256 PROGRAM [ARGUMENTS]. Its modules come on
+# standard input, each after a line "#### name", and then the part "input". Compiling the modules takes as
+# long as starting Python, and sending them takes longer than the rest of a release. So their text, and the
+# code that this version of Python has compiled, stay in FOLDER (empty: nowhere), under the program's name
+# and the sha256 of the text; from then on only "input" is sent. Files that someone else could have written
+# are not used.
 import marshal
 import os
 import sys
 
 folder, digest, program, *arguments = sys.argv[1:]
 source = f"{folder}/{program}.{digest}.txt"
-kept = f"{folder}/{program}.{digest}.{sys.implementation.cache_tag}-{sys.hexversion:x}"
+cached = f"{folder}/{program}.{digest}.{sys.implementation.cache_tag}-{sys.hexversion:x}"
 
 
 def split(text):
@@ -27,19 +28,19 @@ def read(path):
 
 def compiled(sent):
     try:
-        return dict(marshal.loads(read(kept)))  # noqa: S302 (our own)
+        return dict(marshal.loads(read(cached)))  # noqa: S302 (our own)
     except (OSError, EOFError, ValueError, TypeError):
         pass
-    text = sent or from_here()
-    found = {name: compile(part, name, "exec") for name, part in split(text).items()}
+    text = sent or read_source()
+    code = {name: compile(part, name, "exec") for name, part in split(text).items()}
     try:
-        keep(text, marshal.dumps(found))
+        keep(text, marshal.dumps(code))
     except OSError:
         pass  # it is compiled again the next time
-    return found
+    return code
 
 
-def from_here():
+def read_source():
     import hashlib
 
     try:
@@ -50,27 +51,27 @@ def from_here():
         os.unlink(source)
     except OSError as error:
         problem = error
-    print(f"this host can't use what it kept of fapkit: {problem}")
-    print("release again, and it is sent anew")
+    print(f"this host can't use the copy of fapkit's program that it kept: {problem}")
+    print("release again to send it again")
     sys.exit(1)
 
 
 def keep(text, code):
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    for path, data in (source, text.encode()), (kept, code):
+    for path, data in (source, text.encode()), (cached, code):
         new = f"{path}.{os.getpid()}"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
         os.rename(new, path)
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        is_of_an_earlier_version = name.startswith(program + ".") and path not in (kept, source)
-        if is_of_an_earlier_version:
+        is_outdated = name.startswith(program + ".") and path not in (cached, source)
+        if is_outdated:
             os.unlink(path)
 
 
-sent, _, told = sys.stdin.read().partition("\n#### input\n")
-parts = {"input": told}
+sent, _, program_input = sys.stdin.read().partition("\n#### input\n")
+parts = {"input": program_input}
 modules = compiled(sent)
 
 
@@ -83,6 +84,6 @@ def load(name):
 try:
     load(program).main(load, parts, *arguments)
 except SystemExit as ended:
-    # An orderly end of Python costs a host more than unpacking a small artifact.
+    # An orderly exit of Python takes longer than unpacking a small artifact.
     sys.stdout.flush()
     os._exit(ended.code or 0)

@@ -1,7 +1,7 @@
-"""Make room in the cache of unpacked wheels, unless someone is using it.
+"""Make room in the cache of unpacked wheels, unless it is in use.
 
-Runs on the host through start.py, after a release. Of what no installed set is linked to, nothing stays that
-was not used for long, and the rest only up to a size, what was used last first. Sets that nobody finished go
+Of the wheels that no installed set of packages links to, those are removed that were not used for a long
+time, and the least recently used ones of the rest, down to a size. Unfinished sets of packages are removed
 too.
 """
 
@@ -12,7 +12,7 @@ import time
 
 UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
 LONGEST_INSTALL = 3600
-"""Seconds; far more than an installer may take, from when it begins a set until that is in its place."""
+"""Seconds; far more than an installer may take from starting a set of packages to finishing it."""
 
 
 def main(load, parts, cache):
@@ -46,7 +46,7 @@ def sweep(folder):
 
 
 def last_use(entry):
-    """0 for one that is not whole: nobody is at work on it, as we hold the lock alone."""
+    """Seconds since 1970; 0 for an incomplete entry, which nobody is writing, as we have the lock."""
     try:
         return os.stat(os.path.join(entry, "digest")).st_mtime if "." not in os.path.basename(entry) else 0
     except OSError:
@@ -54,7 +54,7 @@ def last_use(entry):
 
 
 def measure(entry):
-    """(the most links that one of its files has, its bytes)."""
+    """(the largest number of links of a file in it, its size in bytes)."""
     links, size = 0, 0
     for parent, _, names in os.walk(os.path.join(entry, "tree")):
         for name in names:
@@ -66,7 +66,7 @@ def measure(entry):
 
 
 def remove(entry):
-    """Its folders are read-only. Files have other names elsewhere: their modes stay."""
+    """Its folders are read-only. Its files are linked from elsewhere, so their modes stay."""
     for parent, _, _ in os.walk(entry):
         os.chmod(parent, 0o755)  # noqa: S103
     shutil.rmtree(entry)

@@ -1,4 +1,4 @@
-"""Have systemd run what a release brings, and see that it does.
+"""Have systemd run what a release brings, and check that it does.
 
 `main` gets an action and its options, each as NAME=VALUE. All actions have the options `unit`, `conf` (its
 file in a release; empty: the unit is not ours to write) and `user` (yes: the manager of this user, else the
@@ -13,11 +13,11 @@ import sys
 import time
 
 GOOD, WAIT, FAILED = range(3)
-"""What a service is: as it should be; not there yet; and it won't be."""
+"""The verdict on a service: it runs as it should; not yet; and it won't."""
 
 
 class RefusedError(Exception):
-    """Why it can't be done; without a message where a command has said it."""
+    """The reason why it can't be done; empty if a command has already printed it."""
 
 
 class Manager:
@@ -40,7 +40,7 @@ class Manager:
         return os.path.isfile(self.path(unit))
 
     def ask(self, *words, **streams):
-        """What systemctl prints, once it has ended."""
+        """Run systemctl, and capture what it prints."""
         return run(["systemctl", *self.scope, "--no-pager", *words], stdout=subprocess.PIPE, **streams)
 
     def facts(self, unit, *names):
@@ -109,7 +109,7 @@ def is_same(one, other):
 
 
 def copy(source, target):
-    """`target` is never there by halves."""
+    """Copy a file; `target` is always complete."""
     remove(f"{target}.new")
     shutil.copyfile(source, f"{target}.new")
     os.replace(f"{target}.new", target)
@@ -121,10 +121,10 @@ def remove(path):
 
 
 def ask(manager, unit, conf, verb, release, before, brings, owner):
-    """See that this user may do all that the release needs, before anything changes.
+    """Check that this user may do everything that the release needs, before anything changes.
 
     `before` is the release that runs (may be empty). `release` may have nothing in it yet: it will bring the
-    units `brings`, and their processes run as `owner` (empty: they don't say).
+    units `brings`, and their processes run as `owner` (empty: not known).
     """
     me = pwd.getpwuid(os.geteuid()).pw_name
     if not shutil.which("systemctl"):
@@ -133,12 +133,12 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
         answer = manager.ask("show-environment", stderr=subprocess.STDOUT)
         if answer.returncode:
             raise RefusedError(
-                f"{me} has no systemd of its own: {answer.stdout.strip()}\n"
-                f"once, on this host: sudo loginctl enable-linger {me}"
+                f"{me} has no systemd user manager: {answer.stdout.strip()}\n"
+                f"run this once on the host: sudo loginctl enable-linger {me}"
             )
     elif owner not in ("", me):
         raise RefusedError(
-            f"the units would run as {owner}, and the release is {me}'s; in deploy.yml: sudo_user: {me}"
+            f"the units would run as {owner}, but the release belongs to {me}; in deploy.yml: sudo_user: {me}"
         )
     elif manager.sudo:
         commands = [f"systemctl {verb} {unit}"]
@@ -153,16 +153,16 @@ def ask_sudo(me, unit, commands):
     if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
         paths = [f"{shutil.which(command.split()[0])} {command.split(' ', 1)[1]}" for command in commands]
         raise RefusedError(
-            f"sudo does not let {me} do all of this; once, on this host,"
-            f" by visudo -f /etc/sudoers.d/fapkit-{unit}:\n  {me} ALL=(root) NOPASSWD: {', '.join(paths)}"
+            f"{me} may not run all of these commands by sudo; allow them once on the host,"
+            f" with visudo -f /etc/sudoers.d/fapkit-{unit}:\n  {me} ALL=(root) NOPASSWD: {', '.join(paths)}"
         )
 
 
 def commands_of(manager, unit, verb, old, brought):
-    """What `restart` may run as root, in this release and in going back from it."""
+    """The commands that `restart` may run as root, in this release and in its rollback."""
     units, entries = list(old.files), [old.entry] if old.files else []
     if not units and manager.has(unit):
-        # What is there before our first release makes room for ours.
+        # The first release replaces the unit that is there.
         units, entries = [unit], [unit]
     units += [name for name in brought if name not in units]
     entries += [name for name in brought if name not in entries and not name.endswith("@.service")]
@@ -179,9 +179,9 @@ def commands_of(manager, unit, verb, old, brought):
 
 def restart(manager, unit, conf, verb, release, before, state):
     """Make systemd run what `release` brings (empty: nothing of ours) in place of what `before` brought (may
-    be empty). It can be done again, however far it came.
+    be empty). It can be repeated, wherever it was interrupted.
 
-    What was there before our first release is kept in `state`, and comes back with what ran then.
+    Units that were there before the first release are kept in `state`, and restored when that is undone.
     """
     if not conf:
         restart_one(manager, unit, verb, state)
@@ -193,7 +193,7 @@ def restart(manager, unit, conf, verb, release, before, state):
         files = kept_in(state, [*old_names, unit])
         entry = ([""] + [name for name in files if name in (unit, old_entry)])[-1]
         if not files:
-            print(f"there was no {old_entry or unit} before: it is stopped and removed")
+            print(f"there was no {old_entry or unit} before the release: stopping and removing it")
     elif not old_names:
         keep(manager, files, unit, state)
         if manager.has(unit):
@@ -203,7 +203,7 @@ def restart(manager, unit, conf, verb, release, before, state):
     manager.change("daemon-reload")
     if entry:
         manager.change("enable", entry)
-    # All stop while their files are there, which say what belongs to what.
+    # The units stop while their files are there, which say what belongs together.
     if old_entry not in ("", entry) and manager.has(old_entry):
         manager.change("disable", "--now", old_entry)
     start(manager, entry, verb, state, [name for name in old_names if name not in files])
@@ -215,7 +215,7 @@ def kept_in(state, names):
 
 
 def keep(manager, files, unit, state):
-    """Keep in `state` what is there before our first release, in the places of its `files` and the `unit`."""
+    """Keep in `state` the units that the first release replaces: its `files`, and the `unit`."""
     for name in {**files, unit: ""}:
         if not manager.has(name):
             remove(f"{state}/{name}")
@@ -224,7 +224,7 @@ def keep(manager, files, unit, state):
 
 
 def start(manager, entry, verb, state, outdated):
-    """Start `entry` anew (empty: nothing), and remove the files of the units that are `outdated`."""
+    """Restart `entry` (empty: nothing), and remove the files of the `outdated` units."""
     begun = time.monotonic()
     if entry.endswith(".target"):
         manager.change("stop", entry)
@@ -249,45 +249,45 @@ def restart_one(manager, unit, verb, state):
         names = ("ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic")  # in microseconds
         facts = manager.facts(unit, *names)
         left, stopped = (int(facts.get(name) or 0) / 1e6 for name in names)
-        # One that did not run was not stopped.
+        # A unit that did not run was not stopped.
         if 0 <= stopped - left <= took:
             note_times(state, stopped - left, took - (stopped - left))
 
 
 def note_times(state, stop, start):
-    """For `faprelease doctor`: how long a stop and a start took, in hundredths of a second."""
+    """Record for `faprelease doctor` how long a stop and a start took, in hundredths of a second."""
     with open(f"{state}/restarted", "w") as file:
         file.write(f"{int(stop * 100)} {int(start * 100)}\n")
 
 
 def check(manager, unit, conf, release, seconds, reload):
-    """See all services of a release active, twice with the same main processes, and running in the release.
+    """Check that all services are active, twice with the same main processes, and run in the release.
 
-    They may take `seconds` to start. `reload`: the main process may stay, and one of its others is new.
+    They may take `seconds` to start. `reload`: the main process may be the old one, if another one is new.
     """
     folder = os.path.realpath(release)
     services, before = Units(release, unit, conf).services, []
     for left in range(int(seconds), -1, -1):
-        looks = []
+        results = []
         for service in services:
-            looks.append(look(manager, service, folder, reload))
-            if looks[-1][0] != GOOD:
+            results.append(inspect(manager, service, folder, reload))
+            if results[-1][0] != GOOD:
                 break
-        verdict, said, _ = looks[-1] if looks else (GOOD, "", ())
+        verdict, text, _ = results[-1] if results else (GOOD, "", ())
         if verdict == GOOD:
-            seen = [each[2] for each in looks]
-            if seen == before:
-                print("\n".join(each[1] for each in looks))
+            processes = [result[2] for result in results]
+            if processes == before:
+                print("\n".join(result[1] for result in results))
                 return
-            before = seen
-            said = f"{services[-1]} does not stay up: it was started {seen[-1][1]} times"
+            before = processes
+            text = f"{services[-1]} keeps ending: systemd restarted it {processes[-1][1]} times"
         if verdict == FAILED or not left:
-            raise RefusedError(said)
+            raise RefusedError(text)
         time.sleep(1)
 
 
-def look(manager, unit, folder, reload):
-    """(what it is, in words, its main process and how often systemd started it again)."""
+def inspect(manager, unit, folder, reload):
+    """(verdict, explanation, (main process, how often systemd restarted it)) of a service."""
     facts = manager.facts(unit, "ActiveState", "SubState", "Job", "MainPID", "NRestarts", "ControlGroup")
     state, main = facts.get("ActiveState", ""), facts.get("MainPID") or "0"
     if state != "active":
@@ -295,22 +295,22 @@ def look(manager, unit, folder, reload):
         return (WAIT if waits else FAILED), f"{unit} is {state} ({facts.get('SubState', '')})", ()
     if main == "0":
         return FAILED, f"{unit} has no main process", ()
-    seen, said = (main, facts.get("NRestarts", "")), f"{unit} has no main process"
+    process, text = (main, facts.get("NRestarts", "")), f"{unit} has no main process"
     for pid in processes_of(facts.get("ControlGroup", "")) if reload else [main]:
         try:
             cwd = os.readlink(f"/proc/{pid}/cwd")
         except OSError:
             if os.path.isdir(f"/proc/{pid}"):
-                return GOOD, f"process {pid} is another user's: can't see from where it runs", seen
+                return GOOD, f"process {pid} belongs to another user: can't see its folder", process
             continue
         if f"{cwd}/".startswith(f"{folder}/"):
-            return GOOD, f"{unit} runs in the release, process {main}", seen
-        said = f"{unit} (process {pid}) runs in {cwd}, not in {folder}"
-    return WAIT, said, ()
+            return GOOD, f"{unit} runs in the release, process {main}", process
+        text = f"{unit} (process {pid}) runs in {cwd}, not in {folder}"
+    return WAIT, text, ()
 
 
 def processes_of(group):
-    """The ids of all processes in a control group, of either hierarchy (cgroups(7))."""
+    """The ids of all processes in a control group, in either hierarchy (cgroups(7))."""
     for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd"):
         try:
             with open(f"{root}{group}/cgroup.procs") as file:
@@ -320,18 +320,18 @@ def processes_of(group):
 
 
 def log(manager, unit, conf, release):
-    """Print what a release's services logged last, or at least how they ended."""
+    """Print the last log lines of a release's services, or at least how they ended."""
     for service in Units(release, unit, conf).services[:3]:
-        said = ""
+        text = ""
         if shutil.which("journalctl"):
             words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", service]
-            said = run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-        said = said or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
-        print(f"{service}:\n{said.rstrip()}")
+            text = run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        text = text or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
+        print(f"{service}:\n{text.rstrip()}")
 
 
 def main(load, parts, action, *words):
-    """Exit codes: 0, or 1 and why."""
+    """Exit codes: 0; 1 if it can't be done, and the reason is printed."""
     options = dict(word.split("=", 1) for word in words)
     manager = Manager(options.pop("user"))
     try:

@@ -1,6 +1,6 @@
-# Make a release of the artifact that an older one was made of, without its environment, links into shared/ and
-# venv.
-# Needs: old, release, shared, facts, new_facts (the files that say what was unpacked), file (the environment's, in a release).
+# Copy the files of an older release's artifact into a new release: without its environment, venv, and links into shared/.
+# Needs: old, release, shared, facts, new_facts (the files that describe the artifact),
+#   file (of the environment, in a release).
 cp -a "$old/." "$release/" && find "$release" -type d -exec chmod u+w {} + || exit 1
 rm -rf "$release/$file" "$release/venv" || exit 1
 find "$release" -type l | while read -r link; do

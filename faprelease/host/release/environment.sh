@@ -1,4 +1,4 @@
-# Write the release's environment file, readable by its owner alone. The content is on stdin.
+# Write the release's environment file, which only its owner may read. On stdin: its content.
 # Needs: file.
 umask 077
 [ -d "${file%/*}" ] || mkdir -p "${file%/*}" || exit 1

@@ -1,8 +1,7 @@
-# What was written is on the disk before anything says that it is complete: after a power cut the names of a release could
-# be there, and its files be empty.
+# Flush a release to the disk before it is recorded as complete: otherwise its files could be empty after a power failure.
 # Needs: release, state.
-# A sync that knows -f waits for their file systems alone, an older one for all.
-said=$(sync -f "$release" "$state" 2>&1) || case $said in
+# With -f, sync waits only for these file systems; an older sync waits for all.
+output=$(sync -f "$release" "$state" 2>&1) || case $output in
   *option* | *sage*) sync ;;
-  *) echo "${said:-sync failed}"; exit 1 ;;
+  *) echo "${output:-sync failed}"; exit 1 ;;
 esac

@@ -1,5 +1,4 @@
-# Write the configuration of a process manager into a release. On stdin, each file (in the release) begins
-# with a line `==> FILE`.
+# Write the configuration of a process manager into a release. On stdin: files, each after a line `==> PATH IN THE RELEASE`.
 # Needs: release, names (of its processes).
 for name in $names; do
   grep -q "^[[:space:]]*$name:" "$release/Procfile" 2>/dev/null || {

@@ -1,5 +1,5 @@
-# Remove releases: rename first, so that a half-removed one is never taken for a release. On stdin: one id a line.
-# Needs: lib/processes.sh, lib/remove.sh, releases, records, state, current, forget (yes: the records go too).
+# Remove releases: rename first, so that a partly removed one is never taken for a release. On stdin: ids, one per line.
+# Needs: lib/processes.sh, lib/remove.sh, releases, records, state, current, forget (yes: also remove the records).
 while read -r id; do
   folder=$releases/$id
   if [ "$current" -ef "$folder" ]; then
@@ -9,16 +9,17 @@ while read -r id; do
     echo "kept $id: a process still runs in it"
     continue
   fi
-  # The trash lies among the releases, as $state may be on another file system.
+  # The trash is beside the releases, as $state may be on another file system.
   trash=$releases/.trash
   remove_all "$trash" || exit 1
   [ ! -d "$folder" ] || mv "$folder" "$trash" || exit 1
   set -- "$trash" "$state/$id.download" "$state/install.tmp"
-  [ -z "$forget" ] || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree"
+  [ -z "$forget" ] \
+    || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree"
   remove_all "$@" || exit 1
 done
 
-# The packages that no release links to any more.
+# Remove packages that no release links to.
 [ -d "$state/envs" ] || exit 0
 for env in "$state"/envs/*; do
   [ -e "$env" ] || continue

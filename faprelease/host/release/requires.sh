@@ -1,4 +1,4 @@
-# See that every variable the artifact needs stands in the environment file, without running that.
+# Check that the environment file sets every variable that the artifact needs, without running the file.
 # Needs: lib/environment.sh, release, file.
 manifest=$release/.fap/manifest.json
 [ -f "$manifest" ] || exit 0
@@ -10,12 +10,12 @@ missing=
 set -f
 IFS=',"'
 for name in $needed; do
-  [ -n "$name" ] || continue  # between two names stands more than one of the signs that part them
+  [ -n "$name" ] || continue  # two names are separated by more than one of the characters in IFS
   case $given in *" $name "*) ;; *) missing="$missing $name" ;; esac
 done
 [ -n "$missing" ] || exit 0
 echo "the artifact needs variables that $file does not set:$missing"
-echo "add to deploy.yml, each with its value or with where that comes from:"
+echo "add to deploy.yml, each with its value or with the source of its value:"
 echo "environment:"
 IFS=' '
 for name in $missing; do

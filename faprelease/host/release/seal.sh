@@ -1,5 +1,5 @@
-# Make a release read-only, and note what is in it.
+# Make a release read-only, and record its files.
 # Needs: lib/tree.sh, state, release, id.
 cd "$release" && list_tree >"$state/releases/$id.tree" || exit 1
-# Folders too, so that nothing is added. The links in it go to shared/, which chmod does not follow.
+# Folders too, so that nothing can be added. chmod does not follow the links into shared/.
 chmod -R a-w . || exit 1

@@ -1,6 +1,6 @@
-# Publish: `current` names another release from one moment to the next. Safe to run twice.
-# Needs: lib/guard.sh, lib/lock.sh, lib/link.sh, state, token, current, target (a path as seen from the folder of current), release,
-#   rollout (one line of JSON that says what is about to happen; empty when going back).
+# Publish: have `current` name another release, at once. Safe to run twice.
+# Needs: lib/guard.sh, lib/lock.sh, lib/link.sh, state, token, current, release,
+#   target (path of the release as seen from the folder of current), rollout (its record, one line of JSON; empty in an undo).
 hold_guard "$state" && holds_lock "$state" "$token" || exit 1
 [ -d "$release" ] || { echo "$release is missing"; exit 1; }
 [ ! -e "$current" ] || [ -L "$current" ] || { echo "$current is not a link: move it away first"; exit 1; }

@@ -1,6 +1,6 @@
-# See every process of a program RUNNING, twice, and with the release as its working folder.
+# Check that every process of a program is RUNNING, with the release as its working folder. While one is STARTING, wait up
+# to 60 s; any other state is a failure.
 # Needs: lib/supervisor.sh, release, children (yes: it is enough that a child process runs there).
-# STARTING is waited for, up to 60 s; anything else is a failure at once.
 folder=$(cd "$release" && pwd -P) || exit 1
 seconds=0
 while program_status; do
@@ -21,12 +21,12 @@ echo "$status" | while read -r name state rest; do
   pids=$pid
   [ -z "$children" ] || read -r pids <"/proc/$pid/task/$pid/children"
   [ -n "$pids" ] || { echo "$name (pid $pid) has no child processes"; exit 1; }
-  found=
+  runs_there=
   for pid in $pids; do
-    cwd=$(readlink "/proc/$pid/cwd") || { echo "$name runs as another user: can't see from where"; continue 2; }
+    cwd=$(readlink "/proc/$pid/cwd") || { echo "$name runs as another user: can't see its working folder"; continue 2; }
     case $cwd in
-      "$folder" | "$folder"/*) found=yes ;;
+      "$folder" | "$folder"/*) runs_there=yes ;;
     esac
   done
-  [ -n "$found" ] || { echo "$name (pid $pid) runs from $cwd, not from $folder"; exit 1; }
+  [ -n "$runs_there" ] || { echo "$name (pid $pid) runs from $cwd, not from $folder"; exit 1; }
 done

@@ -1,5 +1,5 @@
-# Take a program out of supervisord, whose first release failed. A link that names nothing would keep supervisord
-# from starting again.
+# Remove a program from supervisord after its first release failed. supervisord would not start again with a link to a
+# missing file.
 # Needs: program, conf, rendered, target.
 supervisorctl stop "$program" "$program:*"
 case $(readlink "$target" 2>/dev/null) in

@@ -1,9 +1,9 @@
-# Make supervisord run a program from the release that `current` names now.
+# Make supervisord run a program from the release that `current` names.
 # Needs: lib/stopwatch.sh, lib/supervisor.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
 #   signal (to send instead of a restart, may be empty).
-# `restart` alone does not read a changed conf, and the first release has no program to restart yet: so the
-# conf is linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
-# A release that goes by `processes` does so whatever deploy.yml says by now.
+# `restart` alone does not read a changed conf, and before the first release there is no program to restart: so the conf is
+# linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
+# A release that was made with `processes` keeps them, whatever deploy.yml says now.
 [ ! -f "$rendered" ] || conf=$rendered
 if [ ! -f "$conf" ]; then
   echo "$conf is missing"
@@ -12,7 +12,7 @@ fi
 if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
   rm -f "$target.new" && ln -s "$conf" "$target.new" && mv -f "$target.new" "$target" || exit 1
 fi
-# run WORD...: supervisorctl, whose lines tell when all had stopped, and whether it did anything.
+# run WORD…: run supervisorctl, and measure the stop and the start by the lines that it prints.
 run() {
   now; begun=$now stopped=$now done=
   { PYTHONUNBUFFERED=1 supervisorctl "$@"; echo "exit $?"; } | {
@@ -42,6 +42,6 @@ case $updated in
 esac
 [ -n "$restart$refresh$signal" ] || exit 0
 program_status
-# What does not run, or not any more, takes no signal.
+# A program that does not run can't get a signal.
 [ -z "$signal" ] || [ -n "$refresh" ] || ! supervisorctl signal "$signal" "$program" || exit 0
 run restart "$program"

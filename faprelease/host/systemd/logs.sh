@@ -1,6 +1,6 @@
-# Print what a release's services logged, and go on as they log more.
+# Print the logs of a release's services.
 # Needs: unit, conf (the unit's file in a release; empty: the unit is not ours to write), user (yes: ask the manager of
-#   this user), release, follow (yes or empty: print what there is).
+#   this user), release, follow (yes: go on as they grow; or empty).
 services=$unit target=
 [ -z "$conf" ] || for target in "$release"/.fap/systemd/*.target; do
   [ ! -f "$target" ] || services=$(sed -n 's/^Wants=//p' "$target")

@@ -166,7 +166,7 @@ def refused_after(site: Site, install: str) -> str:
     return failed.value.message
 
 
-def test_an_installer_that_could_not_begin_is_a_failure(
+def test_an_installer_that_could_not_start_is_a_failure(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def leave(spaces: list[str]) -> None:
@@ -177,6 +177,6 @@ def test_an_installer_that_could_not_begin_is_a_failure(
         NET="net", MOUNT="mount", PID="pid", leave=leave
     )  # no kernel refuses to do nothing
     host = contain.Host(str(tmp_path), str(tmp_path / "fap"), "")
-    assert contain.run(host, kernel, f"touch {tmp_path}/ran", "", "") == (contain.NOT_BEGUN, "")
-    assert capfd.readouterr().out == "the installer could not begin\n"
+    assert contain.run(host, kernel, f"touch {tmp_path}/ran", "", "") == (contain.NOT_STARTED, "")
+    assert capfd.readouterr().out == "the installer could not start\n"
     assert not (tmp_path / "ran").exists()

@@ -163,7 +163,7 @@ def test_an_object_that_is_replaced_in_between(
     else:
         assert done.returncode == 0, done
         assert done.stdout.splitlines()[-1] == f"digest {sha256(other)}"
-    assert "fetching it whole" in done.stdout
+    assert "fetching all of it" in done.stdout
 
 
 def flipped(data: bytes, seed: int) -> bytes:
@@ -216,7 +216,7 @@ def test_a_full_disk_drops_what_was_kept_first(
         release(place, site, old)
         second = another(place, "second")
         said = release(second, site, new, digest="")
-        assert "warning: the disk is full: kept artifacts are dropped, and it begins anew" in said
+        assert "warning: the disk is full: dropping cached artifacts and starting again" in said
         assert holds(second, EDITED)
         third = another(place, "third")
         site.files[URL] = old
@@ -234,5 +234,5 @@ def test_without_json_or_a_cache_it_is_fetched_whole(
     site.files[URL] = artifacts[1]
     done = warm.fetch(f"{site.url}{URL}", "", cache=str(warm.cache.parent / "file" / "cache"))
     assert done.returncode == 0, done.stdout
-    assert "this artifact is not kept for the next release: " in done.stdout
+    assert "this artifact is not cached for the next release: " in done.stdout
     assert holds(warm, EDITED)

@@ -99,7 +99,7 @@ def test_a_program_that_can_not_be_used_is_sent_the_next_time(run: Run, tmp_path
     else:
         subprocess.run(["chown", "daemon", file], check=True)
     said = run(sent="", code=1)
-    assert "release again, and it is sent anew" in said
+    assert "release again to send it again" in said
     assert not file.exists(), "so it is not said to be here"
     assert run() == "hello!\n"
     assert run(sent="") == "hello!\n"

@@ -84,7 +84,7 @@ def test_a_session_that_was_given_up_swaps_nothing_any_more(
     silent, second = sessions
     run(silent, lock(app))
     run(second, lock(app), swap(app, "260101-000000"))
-    with pytest.raises(StepFailedError, match="not ours any more"):
+    with pytest.raises(StepFailedError, match="no longer ours"):
         run(silent, swap(app, "260102-000000"))
     silent.close()
     assert (app / "current").readlink() == Path("releases/260101-000000")
@@ -143,5 +143,5 @@ def test_a_trial_goes_with_its_session_and_its_last_process(tmp_path: Path, shel
         done = subprocess.run([*shell, "-c", step.script], capture_output=True, text=True)
         process.kill()
     assert done.stderr == ""
-    assert done.stdout.startswith(f"warning: {tmp_path}/used stays: a process still runs in it")
+    assert done.stdout.startswith(f"warning: {tmp_path}/used is kept: a process still runs in it")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["used", "used.holder"]

@@ -247,7 +247,7 @@ def test_another_makers_archive_is_taken_as_it_is(place: Place) -> None:
         archive.addfile(folder)
     done = place.unpack(out.getvalue())
     assert done.returncode == 0, done
-    assert "another maker's archive" in done.stdout
+    assert "fapbuild did not make this archive" in done.stdout
     release = place.release
     assert stat.S_IMODE((release / "bin/run").stat().st_mode) == 0o755
     assert stat.S_IMODE((release / "data").stat().st_mode) == 0o644

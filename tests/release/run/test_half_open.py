@@ -63,6 +63,6 @@ def test_beats_hold_the_lock_and_silence_lets_it_go(site: FleetSite) -> None:
             assert controller.wait(30) == 3
         finally:
             controller.kill()
-    assert "another run came in between" in said.read_text()
+    assert "another run took the lock in the meantime" in said.read_text()
     assert site.versions() == ["3", "3", "3"]
     assert not site.locked()

@@ -146,7 +146,7 @@ def test_a_step_over_its_limit_is_stopped_with_its_children(session: HostSession
     began = time.monotonic()
     result = failed(session, Step(title="hang", script="sleep 3377 & sleep 3377", limit=1))
     assert result.code == 124
-    assert result.output == "stopped after 1 s, the step's limit"
+    assert result.output == "stopped after 1 s, the time limit of this step"
     assert time.monotonic() - began < 4
     assert subprocess.run(["pgrep", "-f", "^sleep 3377$"], stdout=subprocess.DEVNULL).returncode == 1
 

@@ -77,7 +77,7 @@ def test_a_rollback_tells_which_names_of_the_environment_are_as_they_were(
     capsys.readouterr()
     assert site.rollback() == first
     said = capsys.readouterr().err
-    assert "the environment is that of then; changed: OTHER; gone: NEW; back: OLD" in said
+    assert "the release has its own older environment; changed: OTHER; gone: NEW; back: OLD" in said
     assert "s3cret" not in said
     assert "OTHER='a b'" in (site.path / "current/.env").read_text()
 

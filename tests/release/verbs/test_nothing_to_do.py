@@ -56,7 +56,7 @@ def test_a_release_whose_files_changed_is_made_anew(
     (site.path / "current/app.py").chmod(0o644)
     (site.path / "current/app.py").write_text("VERSION = 'forged'")
     assert site.release(url, curl_sha256=digest(url)) != first
-    assert "files of it changed since it was made" in capfd.readouterr().err
+    assert "files of the release changed since it was made" in capfd.readouterr().err
     assert site.version() == "1"
 
 

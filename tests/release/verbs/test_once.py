@@ -50,7 +50,7 @@ def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: Fl
     assert site.run("status", "production", "--verify").returncode == 0
     done = site.run("once", "production", "web", "--command", "chmod u+w app.py && echo '#' >>app.py")
     assert done.returncode == 3, done.stderr
-    assert "the release is not what was installed" in done.stderr
+    assert "files of the release have changed since it was installed" in done.stderr
     assert "./app.py" in done.stderr
     seen = site.run("status", "production", "--verify")
     assert seen.returncode == 3
