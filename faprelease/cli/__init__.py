@@ -62,7 +62,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; see what is where: faprelease status STAGE", err=True)
+        click.echo("interrupted; see what each host runs: faprelease status STAGE", err=True)
         sys.exit(130)
 
 

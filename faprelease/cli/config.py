@@ -1,4 +1,4 @@
-"""The verbs about deploy.yml itself: config and schema. They connect to nothing and ask for no secret."""
+"""The verbs about deploy.yml itself: config and schema. They connect to nothing and read no secret."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
 @about_a_stage
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a host (or key) on standard output")
-@click.option(
-    "--keys", "list_keys", is_flag=True, help="list every key of deploy.yml, those of its plugins too"
-)
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object per host, or per key")
+@click.option("--keys", "list_keys", is_flag=True, help="list every key, those of plugins too")
 def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool, list_keys: bool) -> None:
-    """Show what is in force for STAGE and ROLE on each host, and where each value was said; or all keys."""
+    """Show the effective settings, and where each was set.
+
+    One block for each role; with --keys, every key that deploy.yml can have.
+    """
     from faprelease.config import explain
     from faprelease.config import target as config
     from faprelease.plugins import hooks
@@ -43,10 +44,19 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
 
 @cli.command()
 @click.option(
-    "-f", "-d", "--deployfile", "file", type=Path, default=Path("deploy.yml"), help="whose plugins count"
+    "-f",
+    "-d",
+    "--deployfile",
+    "file",
+    type=Path,
+    default=Path("deploy.yml"),
+    help="the file whose plugins add keys",
 )
 def schema(file: Path) -> None:
-    """Print the JSON Schema of deploy.yml, for editors; with the keys of the plugins that yours names."""
+    """Print the JSON Schema of deploy.yml, for editors.
+
+    The keys of the plugins that your deploy.yml names are in it.
+    """
     from faprelease.config import schema
 
     click.echo(json.dumps(schema.schema(_keys_of(file)), indent=2))

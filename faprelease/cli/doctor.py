@@ -1,4 +1,4 @@
-"""The verbs that judge what is there: doctor and parity; and hosts, which tells balancers where it is."""
+"""The verbs that inspect hosts: doctor and parity; and hosts, which lists them for load balancers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ from faprelease.cli.request import FLAGS, about_a_stage, places_and_flags, reque
 if TYPE_CHECKING:
     from artifact_store.core.finding import Finding
 
-_json = click.option("--json", "as_json", is_flag=True, help="a JSON list on standard output")
+_json = click.option("--json", "as_json", is_flag=True, help="print a JSON list")
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @_json
 def doctor(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
-    """Look at the hosts of STAGE and ROLE, factor by factor (12factor.net), and say what to mend.
+    """Check the hosts of STAGE and ROLE, and list what to fix.
 
-    Nothing is changed and no lock is taken. Exit code 1 if something is wrong: what breaks the next
-    release, or what runs now.
+    The checks follow the twelve factors (12factor.net). Nothing is changed and no lock is taken. Exit code 1
+    if a check fails: something that breaks the next release, or what runs now.
     """
     from faprelease.errors import FapError
     from faprelease.verbs import doctor
@@ -31,17 +31,20 @@ def doctor(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     shown = [(one, f" [{_hosts(one.hosts)}]" if one.hosts else "") for one in found]
     wrong = _show(shown, as_json=as_json)
     if wrong:
-        raise FapError(f"{wrong} of {len(found)} things are wrong", hint="do what stands behind ->")
+        raise FapError(f"{wrong} of {len(found)} checks failed", hint="each fix follows its ->")
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @_json
 def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
-    """Tell in what the hosts of two stages differ: faprelease parity staging production [ROLE].
+    """Show how the hosts of two stages differ.
 
-    Python, glibc, names of variables, linked files, plugins, versions. Exit code 3 if they differ in more
-    than the version.
+    \b
+      faprelease parity staging production [ROLE]
+
+    Compared are Python, glibc, names of variables, linked files, plugins and versions. Exit code 3 if
+    anything but the version differs.
     """
     from faprelease.request import Request
     from faprelease.verbs.doctor import compare
@@ -65,12 +68,13 @@ def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     help="lines: HOST:PORT (default)",
 )
 def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) -> None:
-    """Print where the hosts of STAGE and ROLE answer, for a load balancer; nothing connects.
+    """Print hosts and ports, for a load balancer.
 
     \b
-      faprelease hosts production web --format nginx >/etc/nginx/conf.d/shop_upstream.conf
+      faprelease hosts production web --format nginx >shop_upstream.conf
 
-    Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks.
+    Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks. No host is
+    contacted.
     """
     from faprelease.report.report import Report
     from faprelease.run.run import Run

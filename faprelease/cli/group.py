@@ -1,4 +1,4 @@
-"""The command `faprelease` itself: what its verbs are added to."""
+"""The command `faprelease`; each other module here adds its verbs."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,22 @@ from click.shell_completion import CompletionItem
 from faprelease.cli.completion import complete_flag, complete_stage
 
 KEYS = """
-Every key of deploy.yml is also a flag, which wins over the file: --keep-releases 3, --hosts 'web*',
---no-use-ssh-config; `faprelease config --keys` lists them.
-A URL given as `-` is read from standard input; FAP_CURL_URL does the same without an argument.
+Every key of deploy.yml is also a flag, and the flag wins: --keep-releases 3,
+--hosts 'web*', --no-use-ssh-config. `faprelease config --keys` lists them.
+`--curl-url -` reads the URL from standard input; FAP_CURL_URL sets it without
+an argument.
 
 \b
-Exit codes: 0 done or nothing to do, 1 failed and nothing changed, 2 usage or configuration, 3 partly done
-or drift, 4 failed and rolled back, 5 lock held, 6 verification failed, 7 cannot connect, 130 interrupted.
+Exit codes:
+  0    done, or nothing to do
+  1    failed, nothing changed
+  2    wrong usage or configuration
+  3    partly done, or hosts differ
+  4    failed and rolled back
+  5    locked by another run, or frozen
+  6    verification failed
+  7    a host or the store can't be reached
+  130  interrupted
 """
 
 
@@ -64,11 +73,11 @@ def cli() -> None:
     """Release artifacts to plain servers, and roll back.
 
     \b
-      faprelease --curl-url URL production web    this artifact, to production's web hosts
-      faprelease production                       what the stage's log says, to all its roles
-      faprelease plan production                  what that would change; nothing is touched
-      faprelease rollback production web          the last release that was good
-      faprelease status production                what runs where
+      faprelease --curl-url URL production web  release this artifact to the web hosts
+      faprelease production                     release what was promoted, to all roles
+      faprelease plan production                show what that would change
+      faprelease rollback production web        roll back to the last good release
+      faprelease status production              show what runs where
 
     `release` is the default command.
     """

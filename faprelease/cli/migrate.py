@@ -1,4 +1,4 @@
-"""The verb that helps people across: migrate."""
+"""The verb for people who come from another tool: migrate."""
 
 from pathlib import Path
 
@@ -9,14 +9,16 @@ from faprelease.cli.group import cli
 
 @cli.command()
 @click.argument("file", type=Path)
-@click.option("-o", "--output", type=Path, default=Path("migrated"), help="folder to write to: migrated/")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a line of the old file")
+@click.option(
+    "-o", "--output", type=Path, default=Path("migrated"), help="write to this folder (default: migrated)"
+)
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object per line of the old file")
 def migrate(file: Path, output: Path, as_json: bool) -> None:
-    """Write deploy.yml and fapbuild.toml from what you have: nothing else is changed or run.
+    """Convert another tool's files to deploy.yml and fapbuild.toml.
 
     FILE is fapistrano's deploy.yml, beeper.yml, or Capistrano's config/deploy.rb (its stages are read from
-    config/deploy/*.rb). What became of each line is told: kept, changed, done by the build, dropped, or yours
-    to decide.
+    config/deploy/*.rb). It reports what happened to each line: kept, changed, done by the build, dropped, or
+    yours to decide. Nothing else is changed or run.
     """
     import msgspec
 
@@ -37,4 +39,4 @@ def migrate(file: Path, output: Path, as_json: bool) -> None:
     deploy, options = run.load(written[0], {})
     for stage in deploy.values.get("stage_role_configs") or {}:
         config.targets(deploy, str(stage), None, {}, options)
-    click.echo(f"see what is in force: faprelease -f {written[0]} --dry-run STAGE", err=True)
+    click.echo(f"see the result: faprelease -f {written[0]} --dry-run STAGE", err=True)

@@ -1,4 +1,4 @@
-"""The verbs that run something in what is live: once, shell, logs and restart."""
+"""The verbs that act on the live release: once, shell, logs and restart."""
 
 import sys
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from faprelease.cli.group import cli
-from faprelease.cli.output import face, with_face
+from faprelease.cli.output import output_flags, reporting
 from faprelease.cli.request import FLAGS, about_a_stage, about_a_stage_without_f, lock_wait, request
 
 if TYPE_CHECKING:
     from faprelease.request import Request
     from faprelease.verbs.once import Where
 
-_on = click.option("--on", default="", metavar="HOST", help="this host of the role (default: its first)")
+_on = click.option("--on", default="", metavar="HOST", help="on this host (default: the first of the role)")
 _everywhere = click.option("--everywhere", is_flag=True, help="on all hosts, one after another")
 _release = click.option("--release", default="", metavar="ID", help="in this release (default: the live one)")
 
@@ -31,13 +31,13 @@ class _WithCommand(click.Command):
 
 @cli.command(cls=_WithCommand, context_settings=FLAGS)
 @about_a_stage
-@click.option("--command", default="", metavar="TEXT", help="a shell command; or put its words after --")
+@click.option("--command", default="", metavar="TEXT", help="a shell command; or put it after --")
 @_on
 @_everywhere
 @_release
-@click.option("--curl-url", default="", metavar="URL", help="in a new release of this, apart from all others")
-@click.option("--curl-sha256", default="", metavar="HEX", help="the digest that it must have")
-@click.option("--keep", is_flag=True, help="leave that release there; otherwise it is removed")
+@click.option("--curl-url", default="", metavar="URL", help="run it in a separate release of this artifact")
+@click.option("--curl-sha256", default="", metavar="HEX", help="the sha256 that the artifact must have")
+@click.option("--keep", is_flag=True, help="keep that separate release (default: remove it)")
 @click.pass_context
 def once(
     ctx: click.Context,
@@ -53,33 +53,36 @@ def once(
     curl_sha256: str,
     keep: bool,
 ) -> None:
-    """Run a command once in the live release of STAGE ROLE: its folder, environment, venv and user.
+    """Run a command in the live release of STAGE ROLE.
 
     \b
       faprelease once production web --command 'manage.py migrate --plan'
       faprelease once production web -- manage.py shell
       faprelease once --curl-url https://…/shop-2.tgz production web --command 'manage.py check'
 
-    On a terminal it has a terminal. Its exit code is that of faprelease; Ctrl-C reaches it, and so does a
-    connection that is cut (HUP). The ledger notes who ran what, without arguments. If it changed files of the
-    release, they are told, and the exit code is 3 where it would be 0.
+    It runs with the release's folder, environment, venv and user, and with a terminal if you have one.
+    faprelease exits with its exit code. Ctrl-C is passed on; if the connection drops, the command gets
+    SIGHUP. The ledger notes who ran what, without arguments. If the command changed files of the release,
+    they are listed, and the exit code is 3 instead of 0.
 
-    With --curl-url it runs in a release that is made for it beside the others, on one host, with their shared
-    files and environment but without plugins and preflight. Nothing that runs is touched.
+    With --curl-url it runs in a separate release on one host, made for it with the shared files and the
+    environment, but without plugins and preflight. Nothing that runs is touched.
     """
     from faprelease.verbs.once import Where, title_of
 
     argv = ctx.meta["faprelease.command"]
     if bool(argv) == bool(command):
-        raise click.UsageError("say what to run: --command TEXT, or -- COMMAND [ARGUMENTS]")
+        raise click.UsageError("no command: give --command TEXT, or -- COMMAND [ARGUMENTS]")
     where = Where(host=on, everywhere=everywhere, release=release)
     title, argv = title_of(argv or command.split()), argv or ["/bin/sh", "-c", command]
     if not curl_url:
         if curl_sha256 or keep:
-            raise click.UsageError("--curl-sha256 and --keep are about the release of a --curl-url")
+            raise click.UsageError("--curl-sha256 and --keep need --curl-url")
         _run(_of_a_role(words, file, stage, role), argv, where, title, "once")
     if everywhere or release:
-        raise click.UsageError("a --curl-url is released on one host, apart from its other releases")
+        raise click.UsageError(
+            "--curl-url is for one host and a separate release: no --everywhere, no --release"
+        )
     from faprelease.report.report import Report
     from faprelease.run.run import Run
     from faprelease.verbs.trial import once_elsewhere
@@ -94,24 +97,30 @@ def once(
 @_on
 @_release
 def shell(words: tuple[str, ...], file: Path, stage: str, role: str, on: str, release: str) -> None:
-    """Open a shell in the live release of STAGE ROLE: its folder, environment, venv and user."""
+    """Open a shell in the live release of STAGE ROLE.
+
+    It has the release's folder, environment, venv and user.
+    """
     from faprelease.verbs.once import SHELL, Where
 
     if not sys.stdin.isatty():
-        raise click.UsageError("a shell needs a terminal; to run one command: faprelease once")
+        raise click.UsageError("shell needs a terminal; to run one command: faprelease once")
     asked = _of_a_role(words, file, stage, role)
     _run(asked, SHELL, Where(host=on, release=release), "shell", "shell")
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage_without_f
-@click.option("-f", "--follow", is_flag=True, help="go on as the log grows, until Ctrl-C")
+@click.option("-f", "--follow", is_flag=True, help="keep printing as the log grows")
 @_on
 @_everywhere
 def logs(
     words: tuple[str, ...], file: Path, stage: str, role: str, follow: bool, on: str, everywhere: bool
 ) -> None:
-    """Show what runs on STAGE ROLE has logged, as its process manager (a plugin) has it."""
+    """Show the logs of the processes on STAGE ROLE.
+
+    They come from the process manager (the plugins supervisorctl and systemd).
+    """
     from faprelease.report.report import Report
     from faprelease.run.run import Run
     from faprelease.verbs import once
@@ -125,15 +134,16 @@ def logs(
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @lock_wait
-@with_face
+@output_flags
 def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait: float) -> None:
-    """Restart what runs on STAGE and ROLE, batch by batch, and see each run well; nothing is released.
+    """Restart the processes on STAGE and ROLE.
 
-    A batch that fails ends it: the hosts after it are not touched.
+    Hosts are restarted batch by batch, each with the health checks of a release. A batch that fails stops the
+    run: the hosts after it are not touched. Nothing is released.
     """
     from faprelease.verbs import release
 
-    with face() as report:
+    with reporting() as report:
         release.restart(request(words, file, stage, role, lock_wait=lock_wait), report)
 
 

@@ -1,4 +1,4 @@
-"""How a verb shows its run: -v, --json, --json-lines, and where it runs choose the faces of its `Report`."""
+"""The outputs of a run: chosen by -v, --json, --json-lines and by where it runs."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from faprelease.report.report import Face, Report
+    from faprelease.report.report import Output, Report
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,18 +28,16 @@ def kept_flag(name: str) -> bool:
     return bool(click.get_current_context().meta.get(name))
 
 
-verbose = _kept("verbose", "-v", "--verbose", help="show every step and what it printed")
-take_over = _kept(
-    "take_over", "--take-over", help="though the other manager (key `manager`) released here last"
-)
+verbose = _kept("verbose", "-v", "--verbose", help="show every step and its output")
+take_over = _kept("take_over", "--take-over", help="release even if the other `manager` released last")
 
 
-def with_face(function: F) -> F:
-    """Give a command that changes hosts -v, --yes, --json and --json-lines; see `face`."""
+def output_flags(function: F) -> F:
+    """Give a command that changes hosts -v, --yes, --json and --json-lines; see `reporting`."""
     for option in (
-        _kept("json_lines", "--json-lines", help="every event, one JSON object a line on standard output"),
-        _kept("json", "--json", help="how it ended, as one JSON object on standard output"),
-        _kept("yes", "-y", "--yes", help="a protected stage asks nothing"),
+        _kept("json_lines", "--json-lines", help="print every event as a JSON object on a line"),
+        _kept("json", "--json", help="print the result as one JSON object"),
+        _kept("yes", "-y", "--yes", help="don't ask for confirmation"),
         verbose,
     ):
         function = option(function)
@@ -47,7 +45,7 @@ def with_face(function: F) -> F:
 
 
 @contextmanager
-def face() -> Iterator["Report"]:
+def reporting() -> Iterator["Report"]:
     """The report of the command that runs. At its end the log is closed, and the JSON printed."""
     from faprelease.report import outputs
     from faprelease.report.report import Report
@@ -55,7 +53,7 @@ def face() -> Iterator["Report"]:
 
     verb = str(click.get_current_context().info_name)
     log, plans = RunLog(verb), not (kept_flag("json") or kept_flag("json_lines"))
-    shown: list[Face] = [log, _face(verbose=kept_flag("verbose"), plans=plans)]
+    shown: list[Output] = [log, _for_people(verbose=kept_flag("verbose"), plans=plans)]
     if kept_flag("json_lines"):
         shown.append(outputs.JsonLines())
     elif kept_flag("json"):
@@ -69,7 +67,7 @@ def face() -> Iterator["Report"]:
     report.finish(verb, None)
 
 
-def _face(*, verbose: bool, plans: bool) -> "Face":
+def _for_people(*, verbose: bool, plans: bool) -> "Output":
     from faprelease.report import outputs
 
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -1,4 +1,4 @@
-"""The words and flags that verbs have in common, and the `Request` they become."""
+"""The arguments and flags that verbs share, and the `Request` they become."""
 
 import os
 import sys
@@ -58,15 +58,23 @@ def _about(function: F, *file_flags: str) -> F:
             "file",
             type=Path,
             default=Path("deploy.yml"),
-            help="default: deploy.yml",
+            help="(default: deploy.yml)",
         ),
         click.option(
-            "-s", "--stage", default="", help="the same as the first argument", shell_complete=complete_place
+            "-s",
+            "--stage",
+            default="",
+            help="stage (same as the first argument)",
+            shell_complete=complete_place,
         ),
         click.option(
-            "-r", "--role", default="", help="the same as the second argument", shell_complete=complete_place
+            "-r",
+            "--role",
+            default="",
+            help="role (same as the second argument)",
+            shell_complete=complete_place,
         ),
-        click.option("--all-stages", is_flag=True, help="one stage after another, with -r ROLE"),
+        click.option("--all-stages", is_flag=True, help="one stage after another; needs -r ROLE"),
     ):
         decorated = option(decorated)
     return cast(F, decorated)
@@ -81,7 +89,7 @@ def _stages_with(given: Mapping[str, Any]) -> list[str]:
     places, _ = split(given["words"], given["file"])
     role = given["role"] or (places[0] if places else "")
     if given["stage"] or not role or len(places) > (not given["role"]):
-        raise click.UsageError("--all-stages takes a role, and no stage: faprelease --all-stages -r web")
+        raise click.UsageError("--all-stages takes a role and no stage: faprelease --all-stages -r web")
     file = deployfile.read(given["file"])
     found = [
         name for name, stage in config.stages_of(file, hooks.options_of(file)).items() if role in stage.roles
@@ -96,7 +104,7 @@ lock_wait = click.option(
     type=click.FloatRange(min=0),
     default=0,
     metavar="SECONDS",
-    help="wait so long for another run on these hosts to end (default: do not wait)",
+    help="wait for another run to finish (default: 0)",
 )
 
 
@@ -109,16 +117,16 @@ def request(
     dry_run: bool = False,
     lock_wait: float = 0,
 ) -> "Request":
-    """What the command line asks for; raises click.UsageError for words that say no stage, or too much."""
+    """Return what the command line asks for; raises click.UsageError without a stage."""
     from faprelease.request import Request
 
     places, flags = places_and_flags(words, file)
     stage = stage or (places.pop(0) if places else "")
     role = role or (places.pop(0) if places else "")
     if role and not stage:
-        raise click.UsageError(f"name a stage, or say --all-stages: faprelease STAGE {role}")
+        raise click.UsageError(f"name a stage, or give --all-stages: faprelease STAGE {role}")
     if not stage or places:
-        raise click.UsageError("name a STAGE, and a ROLE if not all of them: faprelease production web")
+        raise click.UsageError("name a STAGE, and maybe a ROLE: faprelease production web")
     return Request(
         file=file,
         stage=stage,
@@ -133,7 +141,7 @@ def request(
 
 
 def places_and_flags(words: tuple[str, ...], file: Path) -> tuple[list[str], dict[str, Any]]:
-    """The words that are no flags, and the flags by their keys; the URL comes from where it was said to."""
+    """Split the arguments from the flags (by key); the URL may come from FAP_CURL_URL or standard input."""
     places, flags = split(words, file)
     if "curl_url" not in flags and os.environ.get("FAP_CURL_URL"):
         flags["curl_url"] = os.environ["FAP_CURL_URL"]

@@ -14,23 +14,21 @@ if TYPE_CHECKING:
     from faprelease.request import Request
     from faprelease.views.status import HostStatus
 
-_json = click.option("--json", "as_json", is_flag=True, help="a JSON object a line on standard output")
+_json = click.option("--json", "as_json", is_flag=True, help="print one JSON object per line")
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
-@click.option("--verify", is_flag=True, help="also tell which files of the release changed since it was made")
+@click.option("--verify", is_flag=True, help="also list files that changed since the release")
 @_json
-@click.option(
-    "--store", "recorded", is_flag=True, help="what hosts that converge recorded there; connects to none"
-)
+@click.option("--store", "recorded", is_flag=True, help="show what converging hosts recorded in the store")
 def status(
     words: tuple[str, ...], file: Path, stage: str, role: str, verify: bool, as_json: bool, recorded: bool
 ) -> None:
-    """Show what every host of STAGE and ROLE runs, since when, and whether its gate finds it well.
+    """Show what each host of STAGE and ROLE runs.
 
-    Exit 3 if hosts differ, are not well, or --verify finds that files changed, 7 if one can't be reached.
-    Freezes and runs under way are told.
+    Also shown: since when, who released it, whether its health check passes, freezes and running releases.
+    Exit code 3 if hosts differ, a check fails or --verify finds changed files; 7 if a host can't be reached.
     """
     if recorded:
         _show_recorded(request(words, file, stage, role), as_json=as_json)
@@ -48,7 +46,7 @@ def status(
             row.digest[:12],
             row.since,
             row.by,
-            "" if row.health in ("", "well") else "NOT WELL",
+            "" if row.health in ("", "healthy") else "UNHEALTHY",
         )
         for row in found
     ]
@@ -62,7 +60,7 @@ def status(
         click.echo(line, err=True)
     if any(row.unreachable for row in found):
         raise SystemExit(7)
-    if any(row.drift or row.changed or row.health not in ("", "well") for row in found):
+    if any(row.drift or row.changed or row.health not in ("", "healthy") for row in found):
         raise SystemExit(3)
 
 
@@ -70,10 +68,10 @@ def status(
 @about_a_stage
 @_json
 def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
-    """Show the releases that every host of STAGE and ROLE holds, and why they are there; newest first.
+    """List the releases on each host, and why each is kept.
 
-    The size is that of a release's own folder: packages are installed once for all releases with the same
-    lock, and not counted.
+    The newest come first. The size is that of the release's own folder: installed packages are shared by all
+    releases with the same lock, and not counted.
     """
     from faprelease.report.outputs import in_units
     from faprelease.verbs import status
@@ -82,7 +80,7 @@ def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json:
     if as_json:
         _show_json(found)
         return
-    head = ("role", "host", "release", "state", "version", "digest", "since", "by", "size", "why it is there")
+    head = ("role", "host", "release", "state", "version", "digest", "since", "by", "size", "why it is kept")
     rows = [
         (
             r.role,
@@ -105,7 +103,10 @@ def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json:
 @about_a_stage
 @_json
 def history(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
-    """Show what happened on the hosts of STAGE and ROLE, the oldest first, and what the store recorded."""
+    """Show past releases, rollbacks and commands.
+
+    The oldest come first. Read from the hosts' ledgers and from the store's records.
+    """
     from faprelease.verbs import status
 
     found = status.events(request(words, file, stage, role))
@@ -132,29 +133,29 @@ def _show_recorded(asked: "Request", *, as_json: bool) -> None:
         _show_table(head, rows)
     lagging = [row for row in found if row.lags]
     if lagging:
-        click.echo(f"{len(lagging)} of {len(found)} hosts do not run what the stage names", err=True)
+        click.echo(f"{len(lagging)} of {len(found)} hosts do not run what was promoted", err=True)
         raise SystemExit(3)
 
 
 def _notes(found: Sequence["HostStatus"]) -> Iterable[str]:
     for row in found:
-        label = Place(row.host, row.role)
+        place = Place(row.host, row.role)
         if row.unreachable:
             yield row.unreachable
         if row.locked:
-            yield f"{label}: a run is under way, by {row.locked}"
+            yield f"{place}: a run by {row.locked} is in progress"
         if row.frozen:
-            yield f"{label}: {row.frozen}"
+            yield f"{place}: {row.frozen}"
         for reason in row.drift:
-            yield f"{label}: {reason}"
+            yield f"{place}: {reason}"
         if row.changed:
             more = [f"and {len(row.changed) - 10} more"] if len(row.changed) > 10 else []
             shown = "\n  ".join([*row.changed[:10], *more])
-            yield f"{label}: {len(row.changed)} files of {row.release} changed since it was made:\n  {shown}"
-        if row.health not in ("", "well"):
-            yield f"{label}: not well:\n{row.health}"
+            yield f"{place}: {len(row.changed)} files of {row.release} changed since the release:\n  {shown}"
+        if row.health not in ("", "healthy"):
+            yield f"{place}: unhealthy:\n{row.health}"
     if any(row.drift for row in found):
-        yield f"to bring all to what the stage should run: faprelease sync {found[0].stage}"
+        yield f"to make all hosts run the same release: faprelease sync {found[0].stage}"
 
 
 def _show_json(rows: Iterable[Any]) -> None:

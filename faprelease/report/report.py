@@ -34,7 +34,7 @@ from faprelease.steps.model import HostPlan, Phase, Plan, Result
 from faprelease.steps.place import Place
 
 
-class Face(Protocol):
+class Output(Protocol):
     """Shows a run's events in its way. Never called from two threads at once."""
 
     def show(self, event: RunEvent) -> None: ...
@@ -43,8 +43,8 @@ class Face(Protocol):
 class Report:
     """Tells the faces; plain lines on standard error unless others are given. For any thread."""
 
-    def __init__(self, *faces: Face, verbose: bool = False, log: RunLog | None = None) -> None:
-        self._faces: list[Face] = list(faces) or [Lines(verbose=verbose)]
+    def __init__(self, *faces: Output, verbose: bool = False, log: RunLog | None = None) -> None:
+        self._faces: list[Output] = list(faces) or [Lines(verbose=verbose)]
         self._log = log
         self._began = time.monotonic()
         # A signal may interrupt the very thread that is writing a line, to say another one.

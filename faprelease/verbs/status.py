@@ -63,7 +63,7 @@ def health(connected: ConnectedHosts) -> dict[Place, str]:
     plan = plan_health(live, connected.info)
     wrong = execute.failed_checks(plan, connected.connections, _Silent(), time.monotonic)
     looked_at = [host.place for host in plan.hosts if host.prepare]
-    return {place: wrong.get(place, "well") for place in looked_at}
+    return {place: wrong.get(place, "healthy") for place in looked_at}
 
 
 def _is_live(host: Host) -> bool:
