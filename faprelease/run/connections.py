@@ -1,4 +1,4 @@
-"""The sessions of one run: connect, take the locks, look at the hosts; let go at the end."""
+"""The sessions of one run: connect, lock and probe the hosts; release the locks at the end."""
 
 import threading
 import time
@@ -82,18 +82,18 @@ class Connections:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._let_go()
+        self._close_all()
 
     def probe(
         self, *, lock: bool, lock_wait: float = 0, lost: dict[Place, str] | None = None
     ) -> dict[Place, HostState]:
-        """What every target is, by its place; with `lock`, nobody else releases there until the end.
+        """Return the state of every place; with `lock`, no other run can change it until the end.
 
-        All locks are asked for at once. Of two runs that begin together each may get some: the one that has
-        that of the first host, in order of host and path, insists on the others for a moment. Who is refused
-        lets all go, and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError, FapError;
-        FrozenError at once. With `lost`, why a host can't be reached is put there, by place; the others are
-        looked at.
+        All locks are requested at once. Of two runs that start together each may get some: the run that locks
+        the first host, in the order of host and path, retries the others for a moment. A run that is refused
+        releases all its locks, and tries again for `lock_wait` seconds. Raises LockedError, UnreachableError,
+        FapError; FrozenError without waiting. With `lost`, hosts that can't be reached are left out, and the
+        reason is put there, by place.
         """
         deadline, told = time.monotonic() + lock_wait, ""
         while True:
@@ -105,7 +105,7 @@ class Connections:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
-                self._let_go()
+                self._close_all()
                 if held.message != told:
                     told = held.message
                     self._say(f"{told}; waiting up to {left:.0f} s")
@@ -125,7 +125,7 @@ class Connections:
                 except LockedError:
                     if targets is first or (first_is_done.wait() and refused.is_set()):
                         raise
-                    return self._insist(session, targets)
+                    return self._retry_lock(session, targets)
             except FapError as error:
                 if lost is not None and isinstance(error, UnreachableError):
                     lost.update((target.place, error.message) for target in targets)
@@ -143,8 +143,8 @@ class Connections:
             states |= found
         return states
 
-    def _insist(self, session: HostSession, targets: list[Target]) -> dict[Place, HostState]:
-        """Lock and look where another run was in the way, which may be about to let go."""
+    def _retry_lock(self, session: HostSession, targets: list[Target]) -> dict[Place, HostState]:
+        """Try again to lock hosts that another run holds, which may be about to release them."""
         ends = time.monotonic() + INSIST_SECONDS
         while True:
             time.sleep(INSIST_SECONDS / 20)
@@ -155,7 +155,8 @@ class Connections:
                     raise
 
     def probe_again(self) -> dict[Place, HostState]:
-        """What every target is now, on the sessions that are open; the locks stay. Raises as `probe` does."""
+        """Return the state of every place again, on the open sessions; the locks stay. Raises as `probe`
+        does."""
         states: dict[Place, HostState] = {}
         for found in in_parallel(
             self._groups(), lambda targets: self._probe_host(self._sessions[_key(targets[0])], targets, False)
@@ -164,9 +165,9 @@ class Connections:
         return states
 
     def run(self, name: str, step_of: Callable[[Target], Step]) -> dict[Place, str]:
-        """Run a step of its own on every target, outside of any plan; what each printed, by its place.
+        """Run one step on every target, outside of any plan; return its output, by place.
 
-        Raises FapError for the first that fails, and what `look` raises.
+        Raises FapError for the first that fails, and what `probe` raises.
         """
 
         def work(targets: list[Target]) -> list[tuple[Place, str]]:
@@ -177,20 +178,20 @@ class Connections:
         return dict(pair for pairs in in_parallel(reached, work) for pair in pairs)
 
     def _drop(self, targets: list[Target]) -> None:
-        """Do without the session of these targets."""
+        """Close the session of these targets."""
         with self._guard:
             session = self._sessions.pop(_key(targets[0]), None)
         if session:
             session.close()
 
-    def _let_go(self) -> None:
-        """End all sessions, and with them their locks."""
+    def _close_all(self) -> None:
+        """Close all sessions, which releases their locks."""
         with self._guard:
             sessions, self._sessions = list(self._sessions.values()), {}
         in_parallel(sessions, HostSession.close)
 
     def _beat(self) -> None:
-        """A shell that hears nothing ends itself: a connection may only look open from there."""
+        """Keep the shells alive: one that hears nothing ends itself, since its connection may be dead."""
         while not self._ended.wait(BEAT_SECONDS):
             with self._guard:
                 sessions = list(self._sessions.values())
@@ -198,14 +199,14 @@ class Connections:
                 session.beat()
 
     def _groups(self) -> list[list[Target]]:
-        """The targets of each session."""
+        """Return the targets of each session."""
         groups: dict[Key, list[Target]] = {}
         for target in self._targets:
             groups.setdefault(_key(target), []).append(target)
         return list(groups.values())
 
     def of(self, plan: HostPlan) -> HostSession:
-        """The session of a plan's host."""
+        """Return the session of a plan's host."""
         return self._sessions[_key(self._target(plan))]
 
     def renew(self, plan: HostPlan) -> HostSession:
@@ -231,7 +232,7 @@ class Connections:
 
     def _probe_host(self, session: HostSession, targets: list[Target], lock: bool) -> dict[Place, HostState]:
         work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
-        results = self._run(session, "look", work)
+        results = self._run(session, "probe", work)
         answers = results[1::2] if lock else results
         for target, taken in zip(targets, results[::2] if lock else (), strict=False):
             if taken.output:
@@ -246,8 +247,8 @@ class Connections:
             target = next(target for target, step in work if step is result.step)
             if result.code == LOCK_HELD:
                 raise LockedError(
-                    f"{target.place}: another release is under way, {result.output}",
-                    hint="wait for it to end, its lock goes with its session: --lock-wait SECONDS does that",
+                    f"{target.place}: another run is in progress: {result.output}",
+                    hint="wait for it to finish: --lock-wait SECONDS (its lock ends with its session)",
                 ) from None
             if result.code == FROZEN:
                 raise frozen(target, facts.read_freeze(result.output)) from None
@@ -259,7 +260,7 @@ class Connections:
             ) from None
         except ChannelLostError as lost:
             raise UnreachableError(
-                f"{work[0][0].host}: {lost}", hint="release again when the host answers"
+                f"{work[0][0].host}: {lost}", hint="release again when the host can be reached"
             ) from None
 
     def _lock(self, target: Target, *, again: bool = False) -> Step:
@@ -274,11 +275,11 @@ class Connections:
 
 
 def frozen(target: Target, freeze: Freeze) -> FrozenError:
-    """The error of a host that someone froze."""
+    """Return the error for a frozen host."""
     settings = target.settings
     return FrozenError(
         f"{target.place}: {freeze}",
-        hint=f"when that is over: faprelease unfreeze {settings.stage} {settings.role}",
+        hint=f"when it may go on: faprelease unfreeze {settings.stage} {settings.role}",
     )
 
 

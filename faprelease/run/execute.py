@@ -1,6 +1,6 @@
-"""Run a plan on its hosts: prepare everywhere, then publish everywhere, or go back everywhere.
+"""Execute a plan on its hosts: prepare on all of them, then publish on all of them, or roll all of them back.
 
-Nothing is decided here but what the plan says to do when a step fails.
+The only decisions made here are those that the plan foresees for a failed step.
 """
 
 import threading
@@ -56,7 +56,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a host could not go on."""
+    """Why a host could not continue."""
 
     plan: HostPlan
     phase: str
@@ -65,7 +65,7 @@ class Failure:
     code: int | None
     """The step's exit code; None when the channel was lost."""
     log: str = ""
-    """What the app said last."""
+    """The last lines that the app logged."""
 
 
 class Sessions(Protocol):
@@ -79,7 +79,8 @@ class Sessions(Protocol):
 
 
 def in_parallel(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-    """`work` on all items at once; results in order; the first exception is raised after all have ended."""
+    """Run `work` on all items at once; return results in order. After all have ended, the first exception is
+    raised."""
     if len(items) == 1:
         return [work(items[0])]
     futures = [_threads().submit(work, item) for item in items]
@@ -101,9 +102,10 @@ def run(
     *,
     more: bool = False,
 ) -> None:
-    """Carry a plan out: prepare everywhere, run what one host does for all, publish batch by batch, tidy up
-    everywhere. When `stop` is set, what is under way ends, and then what was done is undone. The sessions end
-    with it, unless there is `more` to do on them.
+    """Execute a plan: prepare all hosts, run the release command on one, publish batch by batch, clean up.
+
+    When `stop` is set, the current step finishes, and then everything is undone. The sessions are closed at
+    the end, unless `more` is to be done on them.
 
     Raises ReleaseFailedError (nothing was published), VerificationError (likewise, over wrong bytes),
     RolledBackError (all hosts are on their old release again), InterruptedRunError (either of the two) or
@@ -119,13 +121,14 @@ def run(
     for number, batch in enumerate(plan.batches if any(host.publish for host in plan.hosts) else ()):
         failures = runner.publish(number, batch)
         if failures:
-            runner.go_back(number, failures)
+            runner.roll_back(number, failures)
     failures = runner.in_step(plan.hosts, lambda host: host.finish, until_the_end=True, last=not more)
     runner.end_as("healthy", plan.hosts)
     if failures:
         raise PartlyDoneError(
-            f"{plan.title}: the new release is live everywhere, but tidying up failed\n{_told(failures)}",
-            hint="mend what it says; the next release tidies up again",
+            f"{plan.title}: the new release is live on all hosts, but cleaning up failed\n"
+            f"{_described(failures)}",
+            hint="fix the problem above; the next release cleans up again",
         )
 
 
@@ -141,13 +144,13 @@ def failed_checks(
     failures = _Runner(plan, sessions, report, clock, threading.Event()).in_step(
         plan.hosts, lambda host: host.prepare, until_the_end=True
     )
-    return {failure.plan.place: _told([failure]) for failure in failures}
+    return {failure.plan.place: _described([failure]) for failure in failures}
 
 
 def restart(
     plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float], stop: threading.Event
 ) -> None:
-    """Carry out a plan that only restarts: batch by batch, up to the first that fails.
+    """Execute a plan that only restarts: batch by batch, up to the first that fails.
 
     Raises PartlyDoneError, InterruptedRunError.
     """
@@ -158,14 +161,14 @@ def restart(
             kind = InterruptedRunError if stop.is_set() else PartlyDoneError
             rest = _hosts_of(plan.batches[number + 1 :])
             raise kind(
-                f"{plan.title}: ended early; not restarted: {_names(rest)}\n{_told(failures)}",
-                hint=Hint("fix the problem above and restart again, or go back: faprelease rollback {place}"),
+                f"{plan.title}: stopped early; not restarted: {_names(rest)}\n{_described(failures)}",
+                hint=Hint("fix the problem above, then restart again; or: faprelease rollback {place}"),
             )
 
 
 def undo(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], float]) -> None:
-    """Take back what a run that was cut off had done: `if_published`, the last batch first, and where it had
-    published nothing `if_unpublished`.
+    """Undo a run that did not finish: `if_published`, the last batch first, and `if_unpublished` on hosts
+    where it had published nothing.
 
     Raises PartlyDoneError.
     """
@@ -176,7 +179,7 @@ def undo(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], f
     runner.end_as("failed", [host for host in plan.hosts if host not in published], left)
     if left:
         raise PartlyDoneError(
-            f"{plan.title}: failed\n{_told(left)}",
+            f"{plan.title}: failed\n{_described(left)}",
             hint=Hint("see what each host runs: faprelease status {stage}"),
         )
 
@@ -199,7 +202,7 @@ class _Runner:
         )
         self._bound: dict[Place, str] = {}
         self._seconds: defaultdict[str, dict[int, float]] = defaultdict(dict)
-        """How long each phase took, by name and host."""
+        """The seconds that each phase took, by phase name and host."""
         self._ran_command = False
 
     def in_step(
@@ -210,8 +213,9 @@ class _Runner:
         until_the_end: bool = False,
         last: bool = False,
     ) -> list[Failure]:
-        """Every host comes to where they have to agree before any goes on. Stops after a failure, and,
-        unless `until_the_end`, when the run was interrupted. The `last` step of a run ends its sessions."""
+        """Run phases on all hosts; where a binding step ends, every host waits for the others. Stops after a
+        failure and, unless `until_the_end`, when the run was interrupted. The `last` call closes the
+        sessions."""
         legs = list(zip_longest(*(legs_of(phases_of(host)) for host in hosts), fillvalue=()))
         for number, leg in enumerate(legs, 1):
             names = list(dict.fromkeys(phase.name for phases in leg for phase in phases))
@@ -230,7 +234,7 @@ class _Runner:
     def _run_leg(
         self, hosts: Sequence[HostPlan], leg: Sequence[Sequence[Phase]], *, last: bool
     ) -> list[Failure]:
-        """The phases of each host, at once; those who share a session end it together."""
+        """Run the phases of all hosts at once; plans that share a session close it together."""
         phases = {id(host): own for host, own in zip(hosts, leg, strict=True)}
         ends = {id(self._sessions.of(host)): id(host) for host in hosts if last}.values()
         return self._on_all(hosts, lambda host: self._run_host(host, phases[id(host)], last=id(host) in ends))
@@ -255,13 +259,13 @@ class _Runner:
         return [Failure(first, phase, "interrupted", "", INTERRUPTED)] if self._stop.is_set() else []
 
     def run_once(self) -> list[Failure]:
-        """What one host does for all."""
+        """Run the phases that one host runs for all."""
         hosts = [host for host in self._plan.hosts if host.once]
         self._ran_command = bool(hosts)
         return self.in_step(hosts, lambda host: host.once)
 
     def publish(self, number: int, batch: Sequence[HostPlan]) -> list[Failure]:
-        """All phases of a host one after another, the hosts of a batch side by side, after the pause."""
+        """Publish a batch, after the pause: its hosts in parallel, the phases of a host one after another."""
         batches = len(self._plan.batches)
         name = "published" if batches == 1 else f"batch {number + 1} of {batches}"
         if number and self._interrupted_pause():
@@ -275,7 +279,7 @@ class _Runner:
         return failures
 
     def _interrupted_pause(self) -> bool:
-        """Wait between two batches; True if the run was interrupted by then."""
+        """Wait between two batches; return True if the run was interrupted meanwhile."""
         for _ in range(self._plan.batch_wait):
             # A signal that another thread was given is heard only when this one wakes up.
             if self._stop.wait(1):
@@ -289,7 +293,7 @@ class _Runner:
         ]
 
     def _explain(self, host: HostPlan) -> str:
-        """What the app said last, as far as it can be had."""
+        """Return the last lines that the app logged, as far as they can be read."""
         results: list[Result] = []
         for phase in host.explain:
             with suppress(StepFailedError, ChannelLostError):
@@ -297,7 +301,7 @@ class _Runner:
         return "\n".join(result.output for result in results)
 
     def end_as(self, outcome: Outcome, hosts: Sequence[HostPlan], left: Sequence[Failure] = ()) -> None:
-        """Tell what became of hosts; of those that could not be undone nobody knows."""
+        """Report the outcome of hosts; it is unknown for those that could not be undone."""
         lost = {failure.plan.place for failure in left}
         for host in hosts:
             unknown = host.place in lost
@@ -305,42 +309,44 @@ class _Runner:
             self._report.end_host(host, "unknown" if unknown else outcome, release)
 
     def give_up(self, failures: list[Failure]) -> None:
-        """Nothing was published: remove what was prepared."""
+        """Nothing was published: remove the prepared releases, and raise."""
         left = self._undo(self._plan.hosts, lambda host: host.if_unpublished)
         self.end_as("failed", self._plan.hosts)
         codes = {failure.code for failure in failures}
         kind: type[FapError] = VerificationError if VERIFICATION_FAILED in codes else ReleaseFailedError
         if self._stop.is_set():
             kind = InterruptedRunError
-        message = f"{self._plan.title}: nothing was published\n{_told(failures)}{self._not_undone()}"
+        message = f"{self._plan.title}: nothing was published\n{_described(failures)}{self._not_undone()}"
         if left:
-            message += f"\nand what was prepared could not be removed everywhere:\n{_told(left)}"
+            message += f"\nand the prepared release could not be removed on every host:\n{_described(left)}"
         raise kind(message, hint=self._what_next())
 
-    def go_back(self, number: int, failures: list[Failure]) -> None:
-        """Something was published, up to the batch of that number: every host returns to the release it
-        came from, unless it is to be kept."""
+    def roll_back(self, number: int, failures: list[Failure]) -> None:
+        """Roll back every host after a failure in the batch of that number, unless on_failure says keep; then
+        raise."""
         if self._plan.keep and not self._stop.is_set():
             self._keep(number, failures)
-        self._report.say("going back on all hosts")
+        self._report.say("rolling back on all hosts")
         left = self.take_back(number)
         self.end_as("undone", _hosts_of(self._plan.batches[: number + 1]), left)
         self.end_as("failed", _hosts_of(self._plan.batches[number + 1 :]))
         if left:
             raise PartlyDoneError(
-                f"{self._plan.title}: failed, and going back failed too\n{_told(failures)}\n{_told(left)}"
+                f"{self._plan.title}: failed, and rolling back failed too\n{_described(failures)}\n"
+                f"{_described(left)}"
                 f"{self._not_undone()}",
                 hint=Hint("see what each host runs: faprelease status {stage}"),
             )
         kind = InterruptedRunError if self._stop.is_set() else RolledBackError
         raise kind(
-            f"{self._plan.title}: failed; every host is on its old release again\n{_told(failures)}"
+            f"{self._plan.title}: failed and rolled back; every host runs its old release again\n"
+            f"{_described(failures)}"
             f"{self._not_undone()}",
             hint=self._what_next(),
         )
 
     def take_back(self, number: int) -> list[Failure]:
-        """Undo the batches up to that number, the last one first, and what the others have prepared."""
+        """Undo the batches up to that number, the last first; remove what the other hosts have prepared."""
         batches = self._plan.batches
         left = _flat(
             self._undo(batch, lambda host: host.if_published) for batch in reversed(batches[: number + 1])
@@ -348,7 +354,8 @@ class _Runner:
         return left + self._undo(_hosts_of(batches[number + 1 :]), lambda host: host.if_unpublished)
 
     def _keep(self, number: int, failures: list[Failure]) -> None:
-        """The batches that were good stay live, the one that failed stays as it is, the rest stays old."""
+        """Keep the batches before the failed one, leave that one as it is, and leave the rest on the old
+        release."""
         batches = self._plan.batches
         before, failed, rest = _hosts_of(batches[:number]), batches[number], _hosts_of(batches[number + 1 :])
         left = self.in_step(before, lambda host: host.finish, until_the_end=True)
@@ -358,21 +365,25 @@ class _Runner:
         for host in failed:
             self._report.end_host(host, "unknown", host.release)
         self.end_as("failed", rest)
-        told = _told(failures) + ("\n" + _told(left) if left else "")
+        told = _described(failures) + ("\n" + _described(left) if left else "")
         raise PartlyDoneError(
-            f"{self._plan.title}: failed, and kept as on_failure says\n{told}\n"
-            f"  new and good: {_names(before)}; new, failed: {_names(failed)}; old: {_names(rest)}",
-            hint=Hint("release again, or go back: faprelease rollback {place}"),
+            f"{self._plan.title}: failed; not rolled back (on_failure: keep)\n{told}\n"
+            f"  new, healthy: {_names(before)}; new, failed: {_names(failed)}; old: {_names(rest)}",
+            hint=Hint("release again, or roll back: faprelease rollback {place}"),
         )
 
     def _not_undone(self) -> str:
         return f"\n{release_command.CODE_ALONE}" if self._ran_command else ""
 
     def _what_next(self) -> str:
-        return "release again at any time" if self._stop.is_set() else "mend what it says, and release again"
+        return (
+            "release again whenever you like"
+            if self._stop.is_set()
+            else "fix the problem above, then release again"
+        )
 
     def _undo(self, hosts: Sequence[HostPlan], phases_of: PhasesOf) -> list[Failure]:
-        """Undo on every host, whatever the others do; a host whose channel was lost gets one new one."""
+        """Undo on every host, whatever happens on others; a host with a lost connection gets one new one."""
         return self._on_all(hosts, lambda host: self._undo_host(host, phases_of(host)))
 
     def _undo_host(self, host: HostPlan, phases: tuple[Phase, ...]) -> list[Failure]:
@@ -386,7 +397,7 @@ class _Runner:
         return failures
 
     def _on_all(self, hosts: Sequence[HostPlan], work: Callable[[HostPlan], list[Failure]]) -> list[Failure]:
-        """`work` for every host, all at once, but those on one session one after another."""
+        """Run `work` for every host, in parallel, but hosts on one session one after another."""
         by_session: dict[int, list[HostPlan]] = {}
         for host in hosts:
             by_session.setdefault(id(self._sessions.of(host)), []).append(host)
@@ -395,7 +406,7 @@ class _Runner:
         )
 
     def _run_host(self, host: HostPlan, phases: Sequence[Phase], *, last: bool = False) -> list[Failure]:
-        """All phases in one round trip, up to the first step that fails."""
+        """Run all phases in one round trip, up to the first step that fails."""
         work = [(phase, step) for phase in phases for step in phase.steps]
         if not work:
             return []
@@ -441,7 +452,7 @@ def _names(hosts: Sequence[HostPlan]) -> str:
     return ", ".join(str(host.place) for host in hosts) or "none"
 
 
-def _told(failures: list[Failure]) -> str:
+def _described(failures: list[Failure]) -> str:
     lines = []
     for failure in failures:
         ended = "connection lost" if failure.code is None else f"exit {failure.code}"

@@ -71,7 +71,7 @@ class Run:
 
     @classmethod
     def of(cls, request: Request, verb: str, report: Report) -> "Run":
-        """Read deploy.yml for a request; raises ConfigError: see `load` and `config.targets`."""
+        """Read deploy.yml for a request; raises ConfigError as `load` and `config.targets` do."""
         file, options = load(request.file, request.flags)
         for warning in config.unknown_names(file, options):
             report.say(f"warning: {warning}")
@@ -112,21 +112,21 @@ class Run:
         return source
 
     def with_environment(self) -> "Run":
-        """The same with the values of `environment` asked for: what a release needs to know, and to tell
-        whether it is what runs already. Raises what `environment.resolve` raises."""
+        """Return the same run with the values of `environment` resolved: a release needs them, also to know
+        whether it is live already. Raises what `environment.resolve` raises."""
         return replace(self, targets=config.with_environment(self.targets, self.request.file.parent))
 
     @property
     def dry_run(self) -> bool:
-        """Only show what would be done."""
+        """Whether to only show what would be done."""
         return self.request.dry_run or any(target.settings.dry_run for target in self.targets)
 
     @contextmanager
     def connect(self, *, lock: bool, lost: dict[Place, str] | None = None) -> Iterator[ConnectedHosts]:
-        """Connect to all hosts and look at them; with `lock`, nobody else changes them until the end.
+        """Connect to all hosts and probe them; with `lock`, no other run can change them until the end.
 
         Raises LockedError, UnreachableError, FapError. With `lost`, hosts that can't be reached are left out,
-        and named there with the reason, by place.
+        and the reason is put there, by place.
         """
         if any(target.settings.show_output for target in self.targets):
             self.report.show_steps()
@@ -155,8 +155,8 @@ class Run:
             connections.run("note who manages", lambda target: ownership.note(target, manager))
 
     def recover(self, connected: ConnectedHosts) -> tuple[ConnectedHosts, Literal["", "finish", "undo"]]:
-        """Finish or undo rollouts that were cut off; return the hosts after it, and what the last of them
-        needed. Raises FapError where only a part of its hosts is here, and what `execute` raises."""
+        """Finish or undo rollouts that did not finish; return the hosts after it, and what the last one
+        needed. Raises FapError if some of its hosts are not part of this run, and what `execute` raises."""
         done: Literal["", "finish", "undo"] = ""
         while left := recovery(connected.hosts):
             plan, done = self.plan_recovery(connected, left), left.action
@@ -173,13 +173,13 @@ class Run:
         return connected, done
 
     def plan_recovery(self, connected: ConnectedHosts, left: Recovery) -> Plan:
-        """How `recover` ends a rollout that was cut off; raises FapError where only a part of its hosts is
-        here."""
+        """Return the plan by which `recover` ends a rollout; raises FapError if some of its hosts are not
+        part of this run."""
         self._refuse_half_of(left)
         return plan_recovery(connected.hosts, connected.info, left)
 
     def execute(self, plan: Plan, connected: ConnectedHosts, how: Executor = execute.run) -> None:
-        """Run a plan, and say so; raises what `run` raises, and what `_under_way` does."""
+        """Execute a plan and report it; raises what `how` and `_under_way` raise."""
         self.report.begin(plan)
         with (
             announced(plan, connected.hosts, connected.info, self.verb, self.report.say),
@@ -207,8 +207,8 @@ class Run:
 
     @contextmanager
     def _under_way(self, plan: Plan) -> Iterator[threading.Event]:
-        """The first Ctrl-C sets the event. After a second one, or a fault of our own, nobody has undone
-        anything: raise InterruptedRunError or PartlyDoneError, which say what is where."""
+        """Yield an event that the first Ctrl-C sets. After a second one, or a bug in fapkit, nothing was
+        undone: raise InterruptedRunError or PartlyDoneError, with what each host was doing."""
         try:
             with stop_on_signals(self.report.say) as stop:
                 yield stop
@@ -217,10 +217,10 @@ class Run:
         except (KeyboardInterrupt, Exception) as error:
             by_hand = isinstance(error, KeyboardInterrupt)
             kind = InterruptedRunError if by_hand else PartlyDoneError
-            why = "stopped at once" if by_hand else f"broken off by a fault of fapkit, {type(error).__name__}"
+            why = "stopped immediately" if by_hand else f"aborted by a bug in fapkit, {type(error).__name__}"
             raise kind(
-                f"{plan.title}: {why}; what each host was at:\n{self.report.whereabouts()}",
-                hint=f"the next release or rollback finishes it or takes it back; now: faprelease status"
+                f"{plan.title}: {why}; what each host was doing:\n{self.report.whereabouts()}",
+                hint=f"the next release or rollback finishes or undoes it; to look now: faprelease status"
                 f" {self.request.stage}",
             ) from error
 
@@ -239,7 +239,8 @@ class Run:
         ]
 
     def _refuse_half_of(self, left: Recovery) -> None:
-        """What was cut off is ended on all its hosts at once, but those that deploy.yml no longer names."""
+        """Raise FapError unless all hosts of the rollout are part of this run, except those that deploy.yml
+        lost."""
         if not left.absent:
             return
         # A host that converges named only itself, and no connection.
@@ -252,16 +253,16 @@ class Run:
         if missing:
             what = f"a {left.rollout.verb} that {left.rollout.by} began"
             raise FapError(
-                f"{what} was cut off, also on {', '.join(missing)}",
-                hint=f"end it on all its hosts at once: name no role and no --hosts after {stage}",
+                f"{what} did not finish, also on {', '.join(missing)}",
+                hint=f"finish it on all its hosts at once: give no role and no --hosts after {stage}",
             )
 
 
 def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Key]]:
-    """A deploy.yml that was looked at as a whole, and the keys of its plugins.
+    """Return a checked deploy.yml, and the keys of its plugins.
 
-    Raises ConfigError: it can't be read, builds on hosts, or has keys, plugins and values that can't be; or a
-    flag is no key.
+    Raises ConfigError if it can't be read, if it builds on hosts, for wrong keys, plugins and values, and for
+    flags that are not keys.
     """
     file = deployfile.read(path)
     refuse_build_steps(file)
@@ -275,7 +276,7 @@ def _new_word() -> str:
 
 
 def _who() -> str:
-    """Who releases, for locks and ledgers, in letters that need no quoting anywhere."""
+    """Return who releases, for locks and ledgers, in characters that need no quoting."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container with a user id that has no name

@@ -1,4 +1,4 @@
-"""Ctrl-C, the TERM that CI sends when a job is cancelled, and the HUP of a terminal that is closed."""
+"""Signals that stop a run: Ctrl-C, TERM (a cancelled CI job), HUP (a closed terminal)."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """The first signal sets the event, which asks for a safe end; the second one ends at once."""
+    """Yield an event that the first signal sets, which asks for a safe end; the second signal ends the run."""
     stop = threading.Event()
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     signals = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores HUP
@@ -19,7 +19,7 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
             # A terminal that is closed says so more than once: by the shell, and by the kernel.
             hangs_up = number == signal.SIGHUP
             signal.signal(number, signal.SIG_IGN if hangs_up else signal.default_int_handler)
-        say("what is under way ends, then it goes back; Ctrl-C again stops at once")
+        say("finishing this step, then rolling back; press Ctrl-C again to stop now")
 
     old = {number: signal.signal(number, ask_to_stop) for number in signals}
     try:

@@ -1,4 +1,4 @@
-"""What a stage should run, as the log of the store says it."""
+"""What was promoted to a stage, read from the store."""
 
 import os
 from pathlib import Path
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def store_of(target: Target) -> str:
-    """The URL of the store that FAP_STORE or deploy.yml names, empty if neither does."""
+    """Return the URL of the store that FAP_STORE or deploy.yml names, empty if neither does."""
     return os.environ.get("FAP_STORE") or target.settings.store
 
 
 def find(target: Target, folder: Path) -> ArtifactSource:
-    """Read the log of the target's stage in the store of FAP_STORE or deploy.yml, which lies in `folder`.
+    """Return what was promoted to the target's stage; `folder` is that of deploy.yml.
 
     Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read;
     VerificationError if `store_signers` demands signatures, and the log's entry or the artifact has none.
@@ -28,7 +28,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     where = store_of(target)
     if not where:
         raise ConfigError(
-            "nothing says what to release",
+            "no artifact named",
             hint="give --curl-url URL, or name the store: `store: s3://bucket/prefix` in deploy.yml",
         )
     app, stage = settings.project_name, settings.stage
@@ -40,7 +40,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
         raise VerificationError(f"not released: {error.message}", hint=hint) from error
     if found is None:
         raise ConfigError(
-            f"nothing was ever promoted to {stage} of {app} in {where}",
+            f"nothing was promoted to {stage} of {app} in {where} yet",
             hint=f"fapstore --store {where} promote {app} VERSION {stage}",
         )
     state, link = found
@@ -55,7 +55,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
 
 
 def version(target: Target, folder: Path, name: str) -> ArtifactSource:
-    """A version in the same store, whatever was promoted last.
+    """Return a version of the same store, whatever was promoted last.
 
     Raises NotFoundError, and VerificationError if `store_signers` demands a signature that it has not.
     """
@@ -81,7 +81,7 @@ def _open(target: Target, folder: Path) -> "Store":
 
 
 def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
-    """What the store recorded of a stage, or of one role of it; nothing without a store that can list."""
+    """Return the release records of a stage or role; none without a store that can list them."""
     where = store_of(target)
     if not where:
         return ()

@@ -1,4 +1,4 @@
-"""What a run did, for the store: a record for each role, by which `fapstore` knows what runs where."""
+"""Records of a run in the store, one for each role: they tell `fapstore` what runs where."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ def recorded(
     source: ArtifactSource | None = None,
     rollout: Rollout | None = None,
 ) -> Iterator[None]:
-    """Record how what runs inside ends, if a store is named that can be written.
+    """Record how the block inside ends, if a store is named that can be written.
 
     It is a release of `source`, the end of another run's `rollout`, or else a rollback. A store that can't
     be written is only a warning.
@@ -56,7 +56,7 @@ def _write(
             for record in records(plan, hosts, info, report.ended, source=source, rollout=rollout):
                 store.records.add_release(record)
     except FapError as error:
-        report.say(f"warning: the store has no record of this {_verb(source, rollout)}: {error.message}")
+        report.say(f"warning: the store could not record this {_verb(source, rollout)}: {error.message}")
 
 
 def records(
@@ -68,8 +68,8 @@ def records(
     source: ArtifactSource | None = None,
     rollout: Rollout | None = None,
 ) -> list[ReleaseRecord]:
-    """One record for each role of a plan; of a host that did not end nobody knows. Pure but for the CI run's
-    name."""
+    """Return one record for each role of a plan. A host without an outcome counts as unknown. Pure, except
+    that it reads the name of the CI run."""
     first = hosts[0].target.settings
     roles: dict[str, list[HostPlan]] = {}
     for host in plan.hosts:
@@ -100,7 +100,7 @@ def records(
                 who=info.who,
                 at=info.at.replace(microsecond=0),
                 ci=actor.ci_run(),
-                # A run that ends another one's rollout does its own beside it.
+                # A run that finishes another run's rollout has its own operation besides.
                 operation=f"{info.token}-{rollout.id}" if rollout else info.token,
             )
         )
@@ -108,7 +108,7 @@ def records(
 
 
 def whole(outcomes: Collection[Outcome]) -> Outcome:
-    """How it ended for a role whose hosts ended so: `partly` where some run the new release, or may."""
+    """Return the outcome of a role from those of its hosts: `partly` if some run the new release, or may."""
     kinds = set(outcomes)
     if kinds <= {"failed", "undone"}:
         return "undone" if "undone" in kinds else "failed"
@@ -120,7 +120,7 @@ def _verb(source: ArtifactSource | None, rollout: Rollout | None) -> Verb:
 
 
 def _release(hosts: list[Host], plan: HostPlan) -> Release | None:
-    """The release that a plan brings, where it was there before; nothing is known of a new one from a URL."""
+    """Return the release that a plan publishes if the host had it before; None for a new one."""
     for host in hosts:
         if host.place == plan.place:
             return host.state.release(plan.release)

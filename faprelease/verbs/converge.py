@@ -1,7 +1,6 @@
-"""Bring this machine to what its stage should run, by the engine of a release.
+"""Release on this machine what was promoted to its stage.
 
-Read the log, look at the host, decide, act, write down where the host stands. Nothing else talks to it: the
-store is the only thing in the middle.
+Read the log, probe the host, decide, act, record the result. The host talks to nothing but the store.
 """
 
 import socket
@@ -43,8 +42,8 @@ from faprelease.verbs import converge_memory, converge_store
 from faprelease.verbs.converge_memory import Memory
 
 
-class _NotWellError(HeldBackError):
-    """What runs is what should run, and its gate finds it wrong; to release it again would not mend that."""
+class _UnhealthyError(HeldBackError):
+    """The promoted version runs, but its health check fails; releasing it again would not help."""
 
 
 Outcome = Literal[
@@ -52,7 +51,7 @@ Outcome = Literal[
     "unchanged",
     "planned",
     "held back",
-    "not well",
+    "unhealthy",
     "failed",
     "undone",
     "unknown",
@@ -64,7 +63,7 @@ Outcome = Literal[
 ]
 _OUTCOMES: tuple[tuple[type[FapError], Outcome], ...] = (
     (RolledBackError, "undone"),
-    (_NotWellError, "not well"),
+    (_UnhealthyError, "unhealthy"),
     (HeldBackError, "held back"),
     (PartlyDoneError, "unknown"),
     (InterruptedRunError, "stopped"),
@@ -93,17 +92,17 @@ class Converged(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     outcome: Outcome = "failed"
     changed: bool = False
-    """Something was published here, also where it did not stay."""
+    """Something was published here, even if it was rolled back."""
     was: str = ""
-    """The release that ran before, empty for none or where nobody looked."""
+    """The release that ran before; empty for none, or if the host was not probed."""
     now: str = msgspec.field(default="", name="is")
-    """The one that runs now."""
+    """The release that runs now."""
     version: str = ""
-    """What the stage should run: version, digest, and the entry of the log that says so."""
+    """The version that was promoted; below its digest, and the number of the log entry."""
     digest: str = ""
     entry: int = 0
     config: str = ""
-    """The digest of the configuration in force here."""
+    """The digest of the effective configuration."""
     problem: str = ""
     seconds: float = 0
 
@@ -111,10 +110,10 @@ class Converged(msgspec.Struct, frozen=True, kw_only=True):
 def converge(
     request: Request, report: Report, *, host: str = "", again: bool = False
 ) -> tuple[Converged, FapError | None]:
-    """Bring this machine, which is called `host` (default: its hostname), to what the stage's log names.
+    """Release on this machine, called `host` (default: its hostname), what was promoted to the stage.
 
-    What was tried and went back is held back until the log or the configuration changes, or `again`. The
-    error is what kept it from ending well.
+    A release that was tried and rolled back is held back until the log or the configuration changes, or with
+    `again`. Return the result, and the error if it failed.
     """
     began = time.monotonic()
     run = _Convergence(request, report, host, again=again)
@@ -123,7 +122,7 @@ def converge(
 
 
 def name_in(entries: Iterable[HostEntry], hostname: str) -> str:
-    """What deploy.yml calls the machine: its hostname, or the one name that is longer by a domain. Pure."""
+    """Return the machine's name in deploy.yml: its hostname, or the only name that adds a domain to it. Pure."""
     entries = list(entries)
     if any(hostname in entry.words for entry in entries):
         return hostname
@@ -134,9 +133,9 @@ def name_in(entries: Iterable[HostEntry], hostname: str) -> str:
 def went_back(
     pair: tuple[str, str], state: HostState, records: Iterable[HostRecord | None], stopped: str
 ) -> bool:
-    """Whether this artifact with this configuration, by their digests, was published here and did not stay.
+    """Return whether this artifact with this configuration (their digests) was published here and rolled back.
 
-    The run that made the release `stopped` was stopped by someone, which says nothing about it. Pure.
+    The release `stopped` does not count: someone stopped its run, which says nothing about it. Pure.
     """
     if any(
         release.record.state == "bad"
@@ -158,7 +157,7 @@ def _did_not_stay(record: HostRecord | None, pair: tuple[str, str]) -> bool:
 
 
 def _says(record: HostRecord) -> tuple[str, ...]:
-    """What two records must differ in, to be two."""
+    """Return the fields that make two records different."""
     return (record.outcome, record.digest, record.config, record.release)
 
 
@@ -167,12 +166,12 @@ def _refuse_lower(source: ArtifactSource, seen: int) -> None:
         raise VerificationError(
             f"the store's log ends with entry {source.entry} ({source.name}), and this host has seen"
             f" entry {seen}: entries are missing",
-            hint="nothing was changed; find out who took them away, or wait for a copy that lags behind",
+            hint="nothing was changed; find out who removed them, or wait until the mirror has caught up",
         )
 
 
 class _Convergence:
-    """One run; `told` is what is known of it so far."""
+    """One run; `told` is its result so far."""
 
     def __init__(self, request: Request, report: Report, host: str, *, again: bool) -> None:
         self._request, self._report, self._host, self._again = request, report, host, again
@@ -180,7 +179,7 @@ class _Convergence:
         self._memory = Memory()
 
     def caught(self, work: Callable[[], None]) -> FapError | None:
-        """Do it, and tell of the error that ended it."""
+        """Run `work`; note and return the error that ended it."""
         try:
             work()
         except FapError as error:
@@ -209,17 +208,17 @@ class _Convergence:
                 raise error
 
     def _run(self) -> Run:
-        """This machine alone, whatever `hosts` and `connection` say of it."""
+        """Return the run on this machine alone, whatever `hosts` and `connection` say."""
         asked = self._request
         if not asked.role:
             raise ConfigError(
-                "a host converges for one role", hint=f"name it: faprelease converge {asked.stage} ROLE"
+                "converge needs a role", hint=f"name it: faprelease converge {asked.stage} ROLE"
             )
         for flag in {"hosts", "connection", "curl_url"} & asked.flags.keys():
             raise ConfigError(
                 f"--{flag.replace('_', '-')} means nothing here: this machine is brought to what the log of"
                 f" {asked.stage} says",
-                hint="leave it out; --host NAME says what this machine is called",
+                hint="leave it out; --host NAME sets the name of this machine",
             )
         file, options = load(asked.file, asked.flags)
         config.roles_of(file, asked.stage, asked.role, options)
@@ -231,11 +230,11 @@ class _Convergence:
         return Run.of(self._request, "release", self._report)
 
     def _plan(self, connected: ConnectedHosts, source: ArtifactSource) -> None:
-        """What a run would do, as far as can be told without the lock."""
+        """Show what a run would do, as far as that is known without the lock."""
         host = connected.hosts[0]
         self._tell(outcome="planned", config=host.config(connected.info))
         if recovery(connected.hosts):
-            self._report.say("a run was cut off here; the next one ends it first")
+            self._report.say("an earlier run did not finish here; the next one finishes or undoes it first")
         elif plan_check(connected.hosts, connected.info, source):
             self._tell(outcome="unchanged")
         else:
@@ -252,9 +251,9 @@ class _Convergence:
                 self._tell(outcome="unchanged")
                 return
             if not self._again:
-                raise _NotWellError(
-                    f"{host.state.current} is what the stage names, and does not run well:\n{wrong}",
-                    hint="see what it lacks; to release it anew: the same with --again",
+                raise _UnhealthyError(
+                    f"{host.state.current} is the promoted version, but it is unhealthy:\n{wrong}",
+                    hint="fix that, or release it again: the same command with --again",
                 )
         self._hold_back(host, source)
         plan = plan_release(connected.hosts, connected.info, source)
@@ -266,8 +265,8 @@ class _Convergence:
         self._tell(outcome="healthy")
 
     def _hold_back(self, host: Host, source: ArtifactSource) -> None:
-        """Raise HeldBackError for what this entry of the log tried here and did not stay; VerificationError
-        for an entry lower than one that was tried here before the host was set back to a snapshot."""
+        """Raise HeldBackError if this log entry was tried here and rolled back; VerificationError if the entry
+        is lower than one that was tried before the host was restored from a snapshot."""
         recorded, last = converge_store.of(host.target, self.told.host), self._memory.last
         _refuse_lower(source, recorded.entry if recorded else 0)
         pair = (source.digest, self.told.config)
@@ -278,15 +277,15 @@ class _Convergence:
             return
         settings, store = host.target.settings, store_head.store_of(host.target)
         raise HeldBackError(
-            f"{source.name} was tried on {self.told.host} with this configuration, and did not stay;"
-            f" {host.state.current or 'nothing'} runs on",
-            hint="to go back for all hosts: "
+            f"{source.name} was tried on {self.told.host} with this configuration and was rolled back;"
+            f" {host.state.current or 'nothing'} keeps running",
+            hint="to roll back all hosts: "
             f"fapstore --store {store} rollback {settings.project_name} {settings.stage}\n"
             "or promote another version, or change the configuration; to try it once more here: --again",
         )
 
     def _write_down(self, connected: ConnectedHosts, state: str) -> None:
-        """Where the host stands, if that changed: here first, and then in the store."""
+        """Record the result if it changed: on this host first, then in the store."""
         if self.told.outcome == "stopped":
             self._keep(state, stopped=connected.info.release)
         record, last = self._record(connected), self._memory.last
@@ -296,12 +295,12 @@ class _Convergence:
             try:
                 converge_store.write(connected.hosts[0].target, self._memory.last)
             except FapError as error:
-                self._report.say(f"warning: the store does not know of this yet: {error.message}")
+                self._report.say(f"warning: the store has no record of this yet: {error.message}")
                 return
             self._keep(state, recorded=True)
 
     def _record(self, connected: ConnectedHosts) -> HostRecord | None:
-        """What is to be written down of this run, None for nothing."""
+        """Return the record of this run, None for nothing new."""
         told, last = self.told, self._memory.last
         outcome, held_back = _RECORDED.get(told.outcome), told.outcome == "held back"
         if outcome is None or (held_back and _did_not_stay(last, (told.digest, told.config))):

@@ -1,4 +1,4 @@
-"""What a host that converges keeps of its own: the highest entry it has seen, and where it stands.
+"""What a converging host remembers: the highest log entry it has seen, and its last record.
 
 <path>/.fap/converge.json    replaced by rename, after fsync
 """
@@ -13,22 +13,22 @@ from faprelease.errors import FapError
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """What this host knows of its stage."""
+    """What this host remembers of its stage."""
 
     entry: int = 0
-    """The highest entry of the stage's log that it has seen."""
+    """The number of the highest log entry that it has seen."""
     last: HostRecord | None = None
-    """Its last record: what the last run that changed something did."""
+    """Its last record, of the last run that changed something."""
     recorded: bool = True
-    """The store has that record."""
+    """Whether the store has that record."""
     stopped: str = ""
     """The release whose run someone stopped (a reboot, Ctrl-C), which says nothing about it."""
 
 
 def read(state: str) -> Memory:
-    """Read it in the state folder of the app; an empty one if there is none yet.
+    """Read the memory in the app's state folder; an empty one if there is none yet.
 
-    Raises FapError if it is damaged: what this host has seen is not forgotten without anyone's knowledge.
+    Raises FapError if it is damaged: a host must not silently forget what it has seen.
     """
     path = _path(state)
     try:
@@ -38,12 +38,12 @@ def read(state: str) -> Memory:
     except (OSError, msgspec.MsgspecError) as error:
         raise FapError(
             f"{path} can't be read: {error}",
-            hint="look at it, and move it away: what the store has of this host is read then",
+            hint="look at it and move it away; the store's record of this host is then used",
         ) from error
 
 
 def write(state: str, memory: Memory) -> None:
-    """Keep it, so that it survives a power cut; raises FapError where that fails."""
+    """Write the memory so that it survives a power cut; raises FapError if that fails."""
     path = _path(state)
     new = path.with_suffix(".new")
     try:
@@ -58,7 +58,7 @@ def write(state: str, memory: Memory) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise FapError(f"{path} can't be written: {error}", hint="see that the disk has space") from error
+        raise FapError(f"{path} can't be written: {error}", hint="make room on the disk") from error
 
 
 def _path(state: str) -> Path:

@@ -1,5 +1,4 @@
-"""What the store has of hosts that converge: where each stands, written by itself; and since when their stage
-names what it names."""
+"""The store's records of converging hosts, written by the hosts themselves."""
 
 import os
 from collections.abc import Iterable
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one host stands by its last record, as `faprelease status --store --json` tells it."""
+    """The last record of one host, as `faprelease status --store --json` prints it."""
 
     stage: str
     role: str
     host: str
     runs: str = ""
-    """The release that it left running."""
+    """The release that runs after it."""
     outcome: Literal["", "healthy", "failed", "undone", "unknown"] = ""
-    """How it went with `version`; empty for a host of deploy.yml that never recorded anything."""
+    """The outcome of `version`; empty for a host of deploy.yml that never recorded anything."""
     version: str = ""
     digest: str = ""
     entry: int = 0
@@ -38,13 +37,14 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """When it last changed anything (RFC 3339, UTC)."""
     problem: str = ""
     lags: bool = True
-    """It does not run what the stage names."""
+    """Whether it runs something else than what was promoted."""
 
 
 def read(request: Request) -> list[Recorded]:
-    """Where all hosts of a stage or role stand that ever recorded it, and those that deploy.yml names.
+    """Return the status of all hosts of a stage or role: those with a record, and those that deploy.yml
+    names.
 
-    No host is connected to. Raises ConfigError, and StoreError and its kin.
+    No host is contacted. Raises ConfigError, and StoreError and its subclasses.
     """
     from artifact_store.store.store import open_store
 
@@ -68,28 +68,28 @@ def read(request: Request) -> list[Recorded]:
 def statuses(
     head: "StageState | None", records: Iterable[HostRecord], named: Iterable[str], stage: str, role: str
 ) -> list[Recorded]:
-    """A row for each host of a role: by its record, or because deploy.yml names it. Pure."""
+    """Return a row for each host of a role: by its record, or because deploy.yml names it. Pure."""
     rows = {name: Recorded(stage=stage, role=role, host=name) for name in named}
     for record in records:
-        well = record.outcome == "healthy"
+        healthy = record.outcome == "healthy"
         rows[record.host] = Recorded(
             stage=stage,
             role=role,
             host=record.host,
-            runs=record.release if well else record.previous,
+            runs=record.release if healthy else record.previous,
             outcome=record.outcome,
             version=record.version,
             digest=record.digest,
             entry=record.entry,
             at=f"{record.at:%Y-%m-%dT%H:%M:%SZ}",
             problem=record.problem,
-            lags=not well or head is None or record.digest != head.digest,
+            lags=not healthy or head is None or record.digest != head.digest,
         )
     return [rows[name] for name in sorted(rows)]
 
 
 def of(target: Target, host: str) -> HostRecord | None:
-    """The last record of a host; None if it has none, or the store can't list. Raises StoreError, its kin."""
+    """Return the last record of a host; None without one, or if the store can't list. Raises StoreError."""
     from artifact_store.store.store import open_store
 
     store, settings = open_store(store_of(target)), target.settings
@@ -99,7 +99,7 @@ def of(target: Target, host: str) -> HostRecord | None:
 
 
 def write(target: Target, record: HostRecord) -> None:
-    """Keep a record, where the store can be written; raises StoreError and its kin."""
+    """Add a record, if the store can be written; raises StoreError and its subclasses."""
     from artifact_store.store.store import open_store
 
     store = open_store(store_of(target))
@@ -108,7 +108,7 @@ def write(target: Target, record: HostRecord) -> None:
 
 
 def since(target: Target, source: ArtifactSource) -> int:
-    """The number of the log entry that brought what the stage names: a freeze after it brings nothing new."""
+    """Return the number of the log entry that promoted the version: a freeze after it changes nothing."""
     from artifact_store.store.store import open_store
 
     settings, store = target.settings, open_store(store_of(target))

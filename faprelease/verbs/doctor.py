@@ -94,7 +94,7 @@ def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...],
         if not store_head.store_of(target):
             fix = "in deploy.yml: store: s3://bucket/prefix, or FAP_STORE"
             found.append(
-                Finding("store", "note", "none is named, so nobody knows what the hosts should run", fix)
+                Finding("store", "note", "no store is named: what the hosts should run is unknown", fix)
             )
             continue
         try:
@@ -104,6 +104,6 @@ def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...],
         except FapError as error:
             found.append(Finding("store", "wrong", error.message, error.hint))
         else:
-            says = f"{what.name} is promoted to {target.settings.stage}, and can be read"
+            says = f"{what.name} is promoted to {target.settings.stage} and readable"
             found.append(Finding("store", "right", says))
     return tuple(found), wanted

@@ -16,9 +16,9 @@ from faprelease.steps.model import Step, host_script
 
 
 def freeze(run: Run, why: str) -> None:
-    """Keep everybody from releasing to the hosts; what runs there now goes on.
+    """Freeze the hosts: nobody can release to them; running processes are not touched.
 
-    Raises FrozenError where someone did it before, and leaves no host frozen by this call then.
+    Raises FrozenError if a host is frozen already, and freezes none then.
     """
     with run.connect(lock=False) as connected:
         for host in connected.hosts:
@@ -30,12 +30,12 @@ def freeze(run: Run, why: str) -> None:
     run.report.say(f"{settings.stage} is frozen on {_hosts(run)}: {why}")
     for host in connected.hosts:
         if host.state.locked:
-            run.report.say(f"{host.place}: the run of {host.state.locked} goes on to its end")
+            run.report.say(f"{host.place}: the running release of {host.state.locked} is not stopped")
     run.report.say(f"to unfreeze: faprelease unfreeze {run.request.stage} {run.request.role or ''}".rstrip())
 
 
 def unfreeze(run: Run, *, force: bool) -> None:
-    """Let releases begin again; with `force`, a run that holds the lock now loses it too."""
+    """Allow releases again; with `force`, also break the lock of a run in progress."""
     with run.connect(lock=False) as connected:
         said = connected.connections.run("unfreeze", lambda target: _unfreeze(target, connected, force=force))
     for host in connected.hosts:
@@ -47,7 +47,7 @@ def unfreeze(run: Run, *, force: bool) -> None:
             run.report.say(f"{host.place}: was not frozen")
         if host.state.locked and not force:
             run.report.say(
-                f"{host.place}: a run of {host.state.locked} is under way, and its lock goes with it;"
+                f"{host.place}: a run by {host.state.locked} is in progress; its lock ends with it;"
                 f" to break it: faprelease unfreeze {run.request.stage} {host.target.settings.role} --force"
             )
 

@@ -1,5 +1,5 @@
-"""Admin processes (12factor.net, XII): one command in the very release that runs, with its environment, as
-its user; or a shell there, or the logs of what runs."""
+"""Admin processes (12factor.net, XII): a command or a shell in the live release, with its environment and
+user; and the logs of what runs."""
 
 import shlex
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}"')
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """On which of a role's hosts, by name (empty: the first), and in which release (empty: the live one)."""
+    """The host of a role, by name (empty: the first), and the release (empty: the live one)."""
 
     host: str = ""
     everywhere: bool = False
@@ -31,10 +31,10 @@ class Where:
 
 
 def once(run: Run, argv: Sequence[str], where: Where, *, title: str, event: str = "once") -> int:
-    """Run a command on one host of the role, or on one after another up to the first where it fails; its exit
-    code. `title` is what the ledger calls it, as arguments may be secrets.
+    """Run a command on one host of the role, or on one after another up to the first failure; return its exit
+    code. `title` is its name in the ledger, since arguments may be secrets.
 
-    Raises UsageError for a host that is not there, FapError where there is no such release.
+    Raises UsageError for an unknown host, FapError for an unknown release.
     """
     with on_chosen_hosts(run, where).connect(lock=False) as connected:
         releases = {host.place: _release(host, where.release) for host in connected.hosts}
@@ -51,9 +51,9 @@ def once(run: Run, argv: Sequence[str], where: Where, *, title: str, event: str 
 
 
 def logs(run: Run, where: Where, *, follow: bool) -> int:
-    """Show what the plugins say is the log of what runs; the exit code of what shows it.
+    """Print the logs that the plugins know of; return the exit code.
 
-    Raises ConfigError if no plugin knows.
+    Raises ConfigError if no plugin can show logs.
     """
     with on_chosen_hosts(run, where).connect(lock=False) as connected:
         pass
@@ -62,8 +62,8 @@ def logs(run: Run, where: Where, *, follow: bool) -> int:
         steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
         if not steps:
             raise ConfigError(
-                f"{host.place}: none of its plugins knows the logs",
-                hint="supervisorctl and systemd do; a plugin of your own has a hook deploy_logs",
+                f"{host.place}: no plugin can show logs",
+                hint="supervisorctl and systemd can; your own plugin needs a hook deploy_logs",
             )
         if where.everywhere:
             run.report.say(f"{host.place}:")
@@ -74,12 +74,12 @@ def logs(run: Run, where: Where, *, follow: bool) -> int:
 
 
 def title_of(words: Sequence[str]) -> str:
-    """The first word of a command that is no assignment: `FOO=1 python manage.py` is `python`."""
+    """Return the first word of a command that is not an assignment: `python` for `FOO=1 python manage.py`."""
     return next((word for word in words if "=" not in word), "sh")
 
 
 def login_of(target: Target) -> interactive.Login:
-    """Where commands for a target run."""
+    """Return where commands for a target run."""
     settings = target.settings
     return interactive.Login(
         target.host,
@@ -91,7 +91,7 @@ def login_of(target: Target) -> interactive.Login:
 
 
 def begun(event: str, who: str, title: str) -> dict[str, object]:
-    """What the ledger says of a command that begins now, but for where it runs."""
+    """Return the ledger line of a command that starts now, without where it runs."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"at": at, "event": event, "who": who, "command": title}
 
@@ -99,8 +99,8 @@ def begun(event: str, who: str, title: str) -> dict[str, object]:
 def run_in(
     target: Target, release: str, argv: Sequence[str], line: dict[str, object], run_id: str, *, told: str
 ) -> int:
-    """Run a command in a release of a target; its exit code. The ledger in the state folder `told` gets the
-    line; where that is the release's own, also what it changed in the release is looked for."""
+    """Run a command in a release of a target; return its exit code. The line goes to the ledger in the state
+    folder `told`; if that is the release's own, files that the command changed are listed."""
     layout = target.layout
     folder = layout.release(release)
     environment_file = f"{folder}/{target.settings.environment_name}"
@@ -131,23 +131,23 @@ def run_in(
 
 
 def _together(steps: Sequence[Step]) -> str:
-    """One script for all; those that never end run side by side."""
+    """Return one script for all steps, run side by side, since some never end."""
     return "\n".join([*(f"(\n{step.script}\n) &" for step in steps), "wait"])
 
 
 def on_chosen_hosts(run: Run, where: Where) -> Run:
-    """The run on those hosts alone: others may be down. Raises UsageError for one that is not there."""
+    """Return the run on the chosen hosts alone, as others may be down. Raises UsageError for an unknown one."""
     if where.everywhere:
         return run
     named = [target for target in run.targets if not where.host or target.host == where.host]
     if not named:
         known = ", ".join(target.host for target in run.targets)
-        raise UsageError(f"{where.host} is no host of this role", hint=f"one of: {known}")
+        raise UsageError(f"{where.host} is not a host of this role", hint=f"one of: {known}")
     return replace(run, targets=named[:1])
 
 
 def _release(host: Host, wanted: str) -> str:
-    state, label = host.state, host.place
+    state = host.state
     if not wanted and state.current:
         return state.current
     found = state.release(wanted)
@@ -155,6 +155,8 @@ def _release(host: Host, wanted: str) -> str:
         return found.id
     there = ", ".join(release.id for release in state.releases if release.present) or "none"
     raise FapError(
-        f"{label}: there is no release {wanted}" if wanted else f"{label}: nothing is released there",
+        f"{host.place}: there is no release {wanted}"
+        if wanted
+        else f"{host.place}: nothing is released there",
         hint=f"releases on {host.target.host}: {there}",
     )

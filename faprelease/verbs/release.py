@@ -1,4 +1,4 @@
-"""The main path: configuration → connections → look → plan → show or execute."""
+"""The main path: configuration, connections, probe, plan; then show the plan or execute it."""
 
 import os
 import time
@@ -26,10 +26,10 @@ __all__ = ["Request", "apply", "release", "restart", "rollback"]
 
 
 def release(request: Request, report: Report, planned: PlanFile | None = None) -> None:
-    """Bring the artifact of `--curl-url`, or of the stage's log, to every host of the stage or role; as it
-    was `planned`, or not at all.
+    """Release the artifact of `--curl-url`, or what was promoted to the stage, to every host of the stage or
+    role. With `planned`, exactly that plan is executed, or nothing.
 
-    Raises FapError and its kin; what was published by then is taken back.
+    Raises FapError and its subclasses; what was published by then is rolled back.
     """
     run = Run.of(request, "release", report)
     with run.named_hints():
@@ -62,8 +62,8 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
-    """Carry out the plan of a file, as `planfile.request_of` asks for it; raises as `release` and `rollback`
-    do, and FapError if anything changed since."""
+    """Execute a saved plan; `request` comes from `saved.request_of`. Raises as `release` and `rollback` do,
+    and FapError if anything changed since."""
     if planned.shown:
         report.show_plan(planned.shown)
     if planned.back:
@@ -82,10 +82,10 @@ def rollback(
     renew: bool = False,
     planned: PlanFile | None = None,
 ) -> None:
-    """Go back to the last release that was good, or to the one that `to` names; nothing is downloaded. As it
-    was `planned`, or not at all.
+    """Roll back to the last good release, or to the one that `to` names; nothing is downloaded. With
+    `planned`, exactly that plan is executed, or nothing.
 
-    With `force` it may be one that was left as bad; with `renew` it gets the configuration of now.
+    With `force` it may be a release marked bad; with `renew` its artifact gets the current configuration.
     """
     run = Run.of(request, "rollback", report)
     if renew:
@@ -118,13 +118,13 @@ def rollback(
     if store:
         app = run.targets[0].settings.project_name
         report.say(
-            f"the log of {request.stage} still names the version that was left, and the next release\n"
-            f"takes it again; to go back there too: fapstore --store {store} rollback {app} {request.stage}"
+            f"{request.stage} in the store still points to the version you left, and the next release would\n"
+            f"release it again. To point it back too: fapstore --store {store} rollback {app} {request.stage}"
         )
 
 
 def restart(request: Request, report: Report) -> None:
-    """Restart what is live, batch by batch, with the gate of a release; `current` stays.
+    """Restart what is live, batch by batch, with the health checks of a release; `current` stays.
 
     Raises PartlyDoneError where that fails: the batches after it are not touched.
     """
@@ -137,21 +137,21 @@ def restart(request: Request, report: Report) -> None:
 def execute_and_record(
     plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource | None = None
 ) -> None:
-    """Carry a plan out, and have the store record how it ended; raises what `execute.run` raises."""
+    """Execute a plan and record its outcome in the store; raises what `execute.run` raises."""
     with store_record.recorded(plan, connected.hosts, connected.info, run.report, source=source):
         run.execute(plan, connected)
 
 
 def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:
-    """True if a rollout was cut off, which a dry run only shows how to end."""
+    """Return True if an earlier run did not finish; a dry run then only shows how it would be ended."""
     left = recovery(connected.hosts)
     if left and run.request.output:
         raise FapError(
-            f"nothing is planned while the {left.rollout.verb} that {left.rollout.by} began is cut off",
-            hint=Hint("end it first: faprelease {stage}, or faprelease rollback {stage}"),
+            f"no plan: the {left.rollout.verb} that {left.rollout.by} started did not finish",
+            hint=Hint("finish it first: faprelease {stage}, or faprelease rollback {stage}"),
         )
     if left:
-        run.report.say("a rollout was cut off; before anything else, the next run does this:")
+        run.report.say("an earlier run did not finish; the next run first does this:")
         show(run.plan_recovery(connected, left), run, connected)
     return left is not None
 
@@ -165,7 +165,7 @@ def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource
 
 
 def _look_into(url: str) -> tuple[str, int | None]:
-    """The version that a URL holds and its size in bytes, as far as this machine can tell."""
+    """Return the version and the size in bytes of a URL's artifact, as far as this machine can read it."""
     from artifact_store.artifact.peek import open_source, peek
 
     try:
@@ -188,7 +188,7 @@ def _keep(
     source: ArtifactSource | None = None,
     back: Back | None = None,
 ) -> None:
-    """Write the plan into the file that was asked for, if one was."""
+    """Save the plan, if the request names a file."""
     file = run.request.output
     if file:
         salt = os.urandom(16).hex()
@@ -206,16 +206,14 @@ def _keep(
                 shown=shown,
             ),
         )
-        run.report.say(f"to do this: faprelease apply {file}")
+        run.report.say(f"to apply this plan: faprelease apply {file}")
 
 
 def _refuse_other_artifact(source: ArtifactSource, request: Request, planned: PlanFile | None) -> None:
     """Raise ConfigError for a plan in a file without a sha256, and FapError for another artifact than was
     planned."""
     if request.output and not source.digest:
-        raise ConfigError(
-            "a plan in a file has to say which bytes are released", hint="give --curl-sha256 HEX too"
-        )
+        raise ConfigError("a saved plan needs the sha256 of the artifact", hint="give --curl-sha256 HEX too")
     if planned and source.digest != planned.digest:
         raise FapError(
             f"not applied: the artifact was {planned.digest[:12]}… and is {source.digest[:12] or 'unknown'}…",
@@ -227,10 +225,10 @@ def _is_healthy(check: Plan, run: Run, connected: ConnectedHosts) -> bool:
     wrong = execute.check(check, connected.connections, run.report, time.monotonic)
     releases = ", ".join(dict.fromkeys(host.release for host in check.hosts))
     if wrong:
-        run.report.say(f"{releases} is live already, but not well, so it is released anew:\n{wrong}")
+        run.report.say(f"{releases} is live already but unhealthy, so it is released again:\n{wrong}")
         return False
     run.report.say(
-        f"nothing to do: {releases} is live and well on all hosts,"
+        f"nothing to do: {releases} is live and healthy on all hosts,"
         " the same artifact with the same configuration"
     )
     return True

@@ -1,4 +1,4 @@
-"""The verbs that only read: what runs where, which releases there are, what happened. No lock is taken."""
+"""The verbs that only read: status, releases, history. They take no lock."""
 
 import time
 
@@ -18,22 +18,22 @@ from faprelease.views.status import Held, HostStatus, held, measure, parse_sizes
 
 
 def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
-    """What every host of the stage or role runs, and whether it runs well; one that can't be reached is told.
-    With `verify` also which files of what is live are not what they were when it was sealed.
+    """Return what each host of the stage or role runs, its health, and which hosts can't be reached. With
+    `verify`, also the files of the live release that changed since it was sealed.
 
-    Raises FapError where a host's records can't be read.
+    Raises FapError if a host's records can't be read.
     """
     run, lost = Run.of(request, "status", Report()), dict[Place, str]()
     with run.connect(lock=False, lost=lost) as connected:
-        well = health(connected)
+        healths = health(connected)
         said = connected.connections.run("verify", host_report.changed_files) if verify else {}
     found = [(host.target, host.state) for host in connected.hosts]
     changed = {place: host_report.parse_changed(text) for place, text in said.items()}
-    return statuses(found, well, changed, _named(run, lost))
+    return statuses(found, healths, changed, _named(run, lost))
 
 
 def releases(request: Request) -> list[Held]:
-    """Every release on every host. Raises FapError, UnreachableError."""
+    """Return every release on every host. Raises FapError, UnreachableError."""
     with Run.of(request, "releases", Report()).connect(lock=False) as connected:
         said = connected.connections.run("measure", measure)
         return [
@@ -44,7 +44,7 @@ def releases(request: Request) -> list[Held]:
 
 
 def events(request: Request) -> list[HistoryRow]:
-    """What the ledgers of the hosts say that happened, and the store of a stage where one is named.
+    """Return past events, from the ledgers of the hosts and from the store if one is named.
 
     Raises FapError, UnreachableError.
     """
@@ -56,14 +56,14 @@ def events(request: Request) -> list[HistoryRow]:
 
 
 def health(connected: ConnectedHosts) -> dict[Place, str]:
-    """What the plugins' checks find of all that is live, by place: `well`, or what is wrong."""
+    """Run the plugins' checks on what is live; by place: `healthy`, or what is wrong."""
     live = [host for host in connected.hosts if _is_live(host)]
     if not live:
         return {}
     plan = plan_health(live, connected.info)
     wrong = execute.failed_checks(plan, connected.connections, _Silent(), time.monotonic)
-    looked_at = [host.place for host in plan.hosts if host.prepare]
-    return {place: wrong.get(place, "healthy") for place in looked_at}
+    checked = [host.place for host in plan.hosts if host.prepare]
+    return {place: wrong.get(place, "healthy") for place in checked}
 
 
 def _is_live(host: Host) -> bool:
@@ -76,7 +76,7 @@ def _named(run: Run, lost: dict[Place, str]) -> list[tuple[Target, str]]:
 
 
 class _Silent:
-    """Nobody wants to know how it goes on."""
+    """An observer that ignores everything."""
 
     def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None: ...
 

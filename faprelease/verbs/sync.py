@@ -16,10 +16,10 @@ from faprelease.verbs.release import execute_and_record, show, shows_recovery
 
 
 def sync(request: Request, report: Report) -> None:
-    """Release to the hosts that do not run what the others run: one artifact, by the store or by --curl-url.
+    """Release to the hosts that do not run what the others run.
 
-    Where the hosts run several, or none, it is what the stage's log names. Raises UsageError if nothing says
-    where to get it, and what a release raises.
+    The artifact comes from the store or --curl-url. If the hosts run several, or none, it is what was
+    promoted. Raises UsageError if no source is known, and what a release raises.
     """
     run = Run.of(request, "release", report)
     with run.connect(lock=not run.dry_run) as connected:
@@ -44,7 +44,7 @@ def sync(request: Request, report: Report) -> None:
 
 
 def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
-    """The one artifact that is live wherever any is; None if there is none, or more than one. Pure."""
+    """Return the only artifact that is live on any host; None for none, or for several. Pure."""
     live = {
         release.artifact
         for host in hosts
@@ -60,14 +60,14 @@ def _source(run: Run, wanted: Unpacked | None) -> ArtifactSource:
         digest = given.digest or (wanted.digest if wanted else "")
         if not digest:
             raise UsageError(
-                "nothing says which bytes that URL has",
+                "the sha256 of that URL is not known",
                 hint="add --curl-sha256 HEX, or name a store in deploy.yml",
             )
         return replace(given, digest=digest, name=(wanted.version if wanted else "") or digest[:12])
     if not store_head.store_of(run.targets[0]):
         what = f"version {wanted.version}, sha256 {wanted.digest}" if wanted else "nothing in common"
         raise UsageError(
-            f"nothing says where to get what the stage runs ({what})",
+            f"no source for what the stage runs ({what})",
             hint="give --curl-url URL, or name the store in deploy.yml: store: s3://bucket/prefix",
         )
     folder = run.request.file.parent

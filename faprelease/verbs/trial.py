@@ -27,25 +27,25 @@ from faprelease.verbs import once
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One host's release apart from all others: how it is made, and how it goes."""
+    """A separate release on one host: the steps that make, keep and remove it."""
 
     host: Host
-    """As the trial's own layout has it."""
+    """The host, with the folders of the trial."""
     prepare: HostPlan
     remove: Step
     keep: Step
     told: str
-    """The state folder of the app itself."""
+    """The state folder of the app itself, which has the ledger."""
 
     @property
     def folder(self) -> str:
-        """All of it."""
+        """The folder that holds all of it."""
         return self.host.target.layout.path
 
 
 def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, title: str) -> int:
-    """Release the artifact of `curl_url` apart from all others on one host (empty: the first), without
-    plugins and preflight, run a command there and remove it all, unless `keep`; the command's exit code.
+    """Make a separate release of the run's artifact on one host (empty: the first), without plugins and
+    preflight, run a command in it, and remove it unless `keep`; return the command's exit code.
 
     Raises UsageError, FapError and VerificationError, as a release does, and InterruptedRunError.
     """
@@ -56,7 +56,7 @@ def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, titl
         (found,) = connected.hosts
         refuse_unfit([(found.target, found.state)])
         trial = trial_on(found, connected.info, source)
-        run.report.say(f"{found.target.place}: preparing a release of its own in {trial.folder}")
+        run.report.say(f"{found.target.place}: preparing a separate release in {trial.folder}")
         with _removed(run, connected, trial, keep=keep):
             unpacked = _prepare(run, connected, trial)
             line = {**once.begun("once", connected.info.who, title), "artifact": unpacked}
@@ -66,7 +66,7 @@ def once_elsewhere(run: Run, argv: Sequence[str], host: str, *, keep: bool, titl
 
 
 def trial_on(host: Host, info: RunInfo, source: ArtifactSource) -> Trial:
-    """What is done on a host. Pure."""
+    """Return the trial for a host. Pure."""
     app = host.target.layout
     layout = app.trial(f"{info.release}-{info.token[-8:]}")
     settings = msgspec.structs.replace(host.target.settings, preflight="")
@@ -109,7 +109,7 @@ def _prepare(run: Run, connected: ConnectedHosts, trial: Trial) -> Unpacked | No
             results = _run(run, connected, trial, phase)
             if stop.is_set():
                 raise InterruptedRunError(
-                    f"stopped after {phase.name}: the command was not run", hint="nothing of it is left there"
+                    f"stopped after {phase.name}; the command was not run", hint="nothing of it remains there"
                 )
     said = results[-1].output
     return msgspec.json.decode(said, type=Unpacked) if said else None
@@ -125,7 +125,7 @@ def _run(run: Run, connected: ConnectedHosts, trial: Trial, phase: Phase) -> lis
         raise kind(
             f"{label}: {result.step.title} failed (exit {result.code}), and the command was not run:\n"
             f"{result.output}",
-            hint="mend what it says; what runs there was not touched",
+            hint="fix the problem above; the live release was not touched",
         ) from None
     except ChannelLostError as lost:
         raise UnreachableError(
@@ -136,7 +136,7 @@ def _run(run: Run, connected: ConnectedHosts, trial: Trial, phase: Phase) -> lis
 
 @contextmanager
 def _removed(run: Run, connected: ConnectedHosts, trial: Trial, *, keep: bool) -> Iterator[None]:
-    """In the end it is removed, or kept if all went well; a lost connection leaves that to the next run."""
+    """Remove the trial at the end, or keep it after success; after a lost connection the next run removes it."""
     target = trial.host.target
     try:
         yield

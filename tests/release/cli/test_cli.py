@@ -110,7 +110,7 @@ WORDS = {
     "no URL": (("--curl-url", "shop.tgz", "production"), "'shop.tgz' is no URL", "https://"),
     "output": (("--curl-url", URL, "--curl-output", "../x", "production"), "leaves the release", "inside"),
     "digest": (("--curl-url", URL, "--curl-sha256", "abc", "production"), "'abc' is no sha256", "64"),
-    "nothing to release": (("production", "web"), "nothing says what to release", "--curl-url"),
+    "nothing to release": (("production", "web"), "no artifact named", "--curl-url"),
     "rollback stage": (("rollback", "prod"), "unknown stage 'prod'", "there is: production"),
     "status role": (("status", "production", "x"), "unknown role of production 'x'", "there is: web"),
 }

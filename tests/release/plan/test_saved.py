@@ -150,7 +150,7 @@ def test_a_rollback_is_planned_and_applied_too(site: Site, tmp_path: Path) -> No
     first, second = (site.release(artifact(tmp_path, version)) for version in ("1", "2"))
     done = run(site, "rollback", "production", "web", "-o", "back.plan")
     assert site.current() == second
-    assert "to do this: faprelease apply back.plan" in done.stderr
+    assert "to apply this plan: faprelease apply back.plan" in done.stderr
     assert not site.locked()
     done = run(site, "apply", "back.plan")
     assert f"to        {first}, version 1" in done.stdout

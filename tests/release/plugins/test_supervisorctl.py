@@ -148,7 +148,7 @@ def test_the_logs_of_each_process_are_shown(
     with pytest.raises(UsageError, match="web9 is no host of this role"):
         once.logs(run, once.Where(host="web9"), follow=False)
     site.configure()
-    with pytest.raises(ConfigError, match="none of its plugins knows the logs"):
+    with pytest.raises(ConfigError, match="no plugin can show logs"):
         once.logs(Run.of(site.request(), "logs", Report()), once.Where(), follow=False)
 
 

@@ -82,7 +82,7 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
     assert end[1] == f"  {site.current()}: localhost (web)"
     assert "localhost (web), updated: install, contained: exit 3" in end[3]
     assert [line.strip() for line in end[4:6]] == ["working", "no space left"]
-    assert end[-2] == "hint: mend what it says, and release again"
+    assert end[-2] == "hint: fix the problem above, then release again"
     assert end[-1] == f"full log: {logs(site)[-1]}"
 
 
@@ -253,15 +253,15 @@ def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path:
     wait_until(lambda: any(site.path.glob("releases/*/begun")), "the installer runs", 20)
     process.send_signal(signal.SIGINT)
     said = ""
-    while "Ctrl-C again stops at once" not in said:
+    while "press Ctrl-C again to stop now" not in said:
         said += process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, rest = process.communicate()
     watch.cancel()
     assert process.returncode == 130, rest
-    assert "stopped at once" in rest
+    assert "stopped immediately" in rest
     assert "localhost (web): updated: " in rest
-    assert "the next release or rollback finishes it or takes it back" in rest
+    assert "the next release or rollback finishes or undoes it" in rest
     assert json.loads(out)["exit_code"] == 130
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
     assert subprocess.run(["pgrep", "-f", "^sleep 3377$"], stdout=subprocess.DEVNULL).returncode == 1

@@ -68,7 +68,7 @@ def test_a_failed_batch_can_be_kept(site: FleetSite) -> None:
     done = site.release(site.add("2"), "--on-failure", "keep")
     assert recorded(site) == [("release", "partly", {"web1": "healthy", "web2": "unknown", "web3": "failed"})]
     assert done.returncode == 3, done.stderr
-    assert "new and good: web1 (web); new, failed: web2 (web); old: web3 (web)" in done.stderr
+    assert "new, healthy: web1 (web); new, failed: web2 (web); old: web3 (web)" in done.stderr
     assert site.versions() == ["2", "2", "1"]
     configure(site)
     done = site.release(site.add("3"))

@@ -28,7 +28,7 @@ def test_the_next_line_names_the_stage_and_role_of_this_run(site: Site, tmp_path
     site.configure("plugins: [tests.parts.plugins]\nfail_at: published\non_failure: keep")
     with pytest.raises(FapError) as failed:
         site.release(artifact(tmp_path / "builds", "1"))
-    assert failed.value.hint == "release again, or go back: faprelease rollback production web"
+    assert failed.value.hint == "release again, or roll back: faprelease rollback production web"
 
 
 def test_roles_that_name_different_artifacts_are_refused(site: Site, tmp_path: Path) -> None:

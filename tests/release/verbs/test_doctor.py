@@ -130,7 +130,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         "7 needs libraries that are not there: libpq.so.5",
         "every user can read the environment file",
         "the last install was not contained: files",
-        "is not well: connection refused",
+        "is unhealthy: connection refused",
     ]
     assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
     assert [one.says for one in found if one.check == "IX disposability"] == [

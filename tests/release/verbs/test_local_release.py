@@ -291,7 +291,7 @@ def test_a_lock_is_told_with_its_role(site: Site, urls: list[str]) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         hold_lock(site.folder / "worker", process.pid)
         with pytest.raises(
-            FapError, match=r"localhost \(worker\): another release is under way, held by ada@ci"
+            FapError, match=r"localhost \(worker\): another run is in progress: held by ada@ci"
         ):
             release.release(replace(site.request(curl_url=urls[0]), role=None), Report())
         process.kill()

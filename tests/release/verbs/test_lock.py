@@ -89,7 +89,7 @@ def test_a_run_waits_for_the_lock_of_another(
         timer.join()
     assert site.version() == "2"
     said = capsys.readouterr().err
-    assert "another release is under way, held by ada@ci; waiting up to 60 s" in said
+    assert "another run is in progress: held by ada@ci; waiting up to 60 s" in said
     assert "took over the lock of a session that has ended: ada@ci" in said
     assert [line["event"] for line in site.ledger()] == ["released", "took over the lock", "released"]
 

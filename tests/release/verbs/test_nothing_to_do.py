@@ -43,7 +43,7 @@ def test_the_same_again_changes_nothing(site: Site, url: str, capfd: pytest.Capt
     first = site.release(url, curl_sha256=digest(url))
     before = snapshot(site)
     assert site.release(url, curl_sha256=digest(url).upper()) == first
-    assert f"nothing to do: {first} is live and well on all hosts" in capfd.readouterr().err
+    assert f"nothing to do: {first} is live and healthy on all hosts" in capfd.readouterr().err
     changed = {path for path, stat in snapshot(site).items() if before.get(path) != stat}
     assert changed == {str(site.path / ".fap")}, "the lock came and went there"
     assert not site.locked()
@@ -102,7 +102,7 @@ def test_what_is_live_but_not_well_is_released_anew(
     first = site.release(url, curl_sha256=digest(url))
     (site.folder / "ill").touch()
     assert site.release(url, curl_sha256=digest(url)) > first
-    assert "not well, so it is released anew" in capfd.readouterr().err
+    assert "unhealthy, so it is released again" in capfd.readouterr().err
 
 
 def test_after_a_rollback_the_version_that_was_left_is_released_again(site: Site, url: str) -> None:

@@ -78,7 +78,7 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     assert done.stdout.count(" live ") == 3
     rows = [json.loads(line) for line in site.run("status", "--json", "production").stdout.splitlines()]
     assert [(row["version"], row["health"], row["by"], row["drift"]) for row in rows] == [
-        ("2", "well", "ada@ci", [])
+        ("2", "healthy", "ada@ci", [])
     ] * 3
     assert all(row["since"].startswith("20") for row in rows)
     held_now = [json.loads(line) for line in site.run("releases", "--json", "production").stdout.splitlines()]
@@ -89,7 +89,7 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     done = site.run("status", "production")
     site.hosts[1].run(["rm", "/home/deploy/ill"], check=True)
     assert done.returncode == 3
-    assert "web2 (web): not well" in done.stderr
+    assert "web2 (web): unhealthy" in done.stderr
     assert site.run("rollback", "--hosts", "web3", "production").returncode == 0
     assert site.run("freeze", "--hosts", "web1", "--why", "noon", "production").returncode == 0
     with (site.home / ".ssh/config").open("a") as config:
