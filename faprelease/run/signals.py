@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signals(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Yield an event that the first signal sets, which asks for a safe end; the second signal ends the run."""
+    """Yield an event that the first signal sets, which asks for a safe end; the second signal ends the
+    run."""
     stop = threading.Event()
     wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     signals = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores HUP

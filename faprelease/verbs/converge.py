@@ -122,7 +122,8 @@ def converge(
 
 
 def name_in(entries: Iterable[HostEntry], hostname: str) -> str:
-    """Return the machine's name in deploy.yml: its hostname, or the only name that adds a domain to it. Pure."""
+    """Return the machine's name in deploy.yml: its hostname, or the only name that adds a domain to it.
+    Pure."""
     entries = list(entries)
     if any(hostname in entry.words for entry in entries):
         return hostname
@@ -133,7 +134,8 @@ def name_in(entries: Iterable[HostEntry], hostname: str) -> str:
 def went_back(
     pair: tuple[str, str], state: HostState, records: Iterable[HostRecord | None], stopped: str
 ) -> bool:
-    """Return whether this artifact with this configuration (their digests) was published here and rolled back.
+    """Return whether this artifact with this configuration (their digests) was published here and rolled
+    back.
 
     The release `stopped` does not count: someone stopped its run, which says nothing about it. Pure.
     """
@@ -265,8 +267,8 @@ class _Convergence:
         self._tell(outcome="healthy")
 
     def _hold_back(self, host: Host, source: ArtifactSource) -> None:
-        """Raise HeldBackError if this log entry was tried here and rolled back; VerificationError if the entry
-        is lower than one that was tried before the host was restored from a snapshot."""
+        """Raise HeldBackError if this log entry was tried here and rolled back; VerificationError if the
+        entry is lower than one that was tried before the host was restored from a snapshot."""
         recorded, last = converge_store.of(host.target, self.told.host), self._memory.last
         _refuse_lower(source, recorded.entry if recorded else 0)
         pair = (source.digest, self.told.config)

@@ -136,7 +136,8 @@ def _together(steps: Sequence[Step]) -> str:
 
 
 def on_chosen_hosts(run: Run, where: Where) -> Run:
-    """Return the run on the chosen hosts alone, as others may be down. Raises UsageError for an unknown one."""
+    """Return the run on the chosen hosts alone, as others may be down. Raises UsageError for an unknown
+    one."""
     if where.everywhere:
         return run
     named = [target for target in run.targets if not where.host or target.host == where.host]

@@ -136,7 +136,8 @@ def _run(run: Run, connected: ConnectedHosts, trial: Trial, phase: Phase) -> lis
 
 @contextmanager
 def _removed(run: Run, connected: ConnectedHosts, trial: Trial, *, keep: bool) -> Iterator[None]:
-    """Remove the trial at the end, or keep it after success; after a lost connection the next run removes it."""
+    """Remove the trial at the end, or keep it after success; after a lost connection the next run removes
+    it."""
     target = trial.host.target
     try:
         yield
