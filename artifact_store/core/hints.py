@@ -5,7 +5,7 @@ from string import Formatter
 from typing import Final
 
 _WORDS: Final[dict[str, str]] = {"stage": "STAGE", "place": "STAGE ROLE", "fapstore": "fapstore"}
-"""What stands in a blank that nobody fills in."""
+"""The text of each blank until it is filled."""
 
 
 class Hint(str):
@@ -16,7 +16,7 @@ class Hint(str):
     """
 
     _pieces: tuple[tuple[str, str], ...]
-    """Each is a blank's name, empty for plain text, and the text that stands there."""
+    """The parts of the text: the name of a blank (empty for plain text), and its present text."""
 
     def __new__(cls, template: str, **values: str) -> "Hint":
         """Raises KeyError for a field that is neither a blank nor in `values`."""
@@ -31,9 +31,9 @@ class Hint(str):
 
     @classmethod
     def _of(cls, pieces: Iterable[tuple[str, str]]) -> "Hint":
-        kept = tuple(pieces)
-        hint = str.__new__(cls, "".join(text for _, text in kept))
-        hint._pieces = kept
+        parts = tuple(pieces)
+        hint = str.__new__(cls, "".join(text for _, text in parts))
+        hint._pieces = parts
         return hint
 
     @classmethod

@@ -16,6 +16,7 @@ import pytest
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.records.hosts import HostRecord
+from artifact_store.store.records import Records
 from artifact_store.store.store import Store, open_store
 from faprelease.cli import cli
 from faprelease.config.layers import host_entry
@@ -182,11 +183,11 @@ def test_a_store_that_is_away_changes_nothing(machine: Machine, monkeypatch: pyt
 def test_a_record_that_could_not_be_written_is_written_by_the_next_run(
     machine: Machine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_store: Store, _record: HostRecord) -> None:  # for root, no folder is read-only
+    def full(_records: Records, _record: HostRecord) -> None:  # for root, no folder is read-only
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "record_host", full)
+        patch.setattr(Records, "add_host", full)
         assert machine.outcome() == ("healthy", 0)
     assert "warning: the store does not know of this yet" in capfd.readouterr().err
     assert machine.outcome() == ("unchanged", 0)
