@@ -1,0 +1,90 @@
+"""The documentation as a whole: paths and links lead somewhere, and lists are complete."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.parts.folders import DESIGN, PACKAGES, docstring, modules, rows, written
+from tests.parts.repository import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *(ROOT / "examples").rglob("README.md"),
+        *ROOT.glob("changelog.d/*.md"),
+    ]
+)
+TEXTS = sorted([*PAGES, *DOCS.glob("*.toml"), *DOCS.glob("*.yml"), *(ROOT / "examples").glob("*/*.yml")])
+IN_A_PACKAGE = rf"(?:{'|'.join(PACKAGES)})/[\w./-]*\w"
+PATH = re.compile(
+    rf"(?<![\w./<>-])({IN_A_PACKAGE}|(?:tests|bench|examples)/[\w./-]*\w|\w[\w.-]*/[\w./-]+\.(?:py|sh)\b)"
+)
+MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_design_lists_every_folder_in_the_words_of_its_docstring() -> None:
+    page = DESIGN.read_text()
+    assert page == written(page), "to write it again: python -m tests.parts.folders"
+    for package in PACKAGES:
+        assert modules(package) == {name for _, name in rows(package)}
+
+
+def test_the_folders_for_hosts_are_listed() -> None:
+    host = ROOT / "faprelease" / "host"
+    listed = re.findall(r"^(\w+) +\S", docstring(host).partition("\n\n")[2], re.MULTILINE)
+    assert listed
+    assert set(listed) == {path.parent.name for path in host.glob("*/*")} - {"__pycache__"}
+
+
+def unknown_paths(text: str) -> set[str]:
+    return {path for path in PATH.findall(text) if not (ROOT / path.rstrip("./")).exists()}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_module_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    assert unknown_paths(text) == set()
+    modules = {".".join(name.split(".")[:3]) for name in MODULE.findall(text)} - {"fapbuild.toml"}
+    for name in modules:
+        package, module, *_ = name.split(".")
+        assert (ROOT / package / module).is_dir() or (ROOT / package / f"{module}.py").exists(), name
+
+
+def test_every_path_of_a_module_in_comments_and_docstrings_exists() -> None:
+    sources = [
+        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".sh"}
+    ]
+    named = {
+        (str(source.relative_to(ROOT)), path)
+        for source in sources
+        for path in re.findall(rf"(?<![\w./-]){IN_A_PACKAGE}\.(?:py|sh)\b", source.read_text())
+    }
+    assert named
+    assert {(source, path) for source, path in named if not (ROOT / path).exists()} == set()
+
+
+def test_a_wrong_path_would_be_found() -> None:
+    text = "see `faprelease/no_such.py`, host/gone.sh, `tests/no_such/`, faprelease/cli and <app>/stages/x.py"
+    assert unknown_paths(text) == {"faprelease/no_such.py", "host/gone.sh", "tests/no_such"}
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCED.sub("", page.read_text())):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
