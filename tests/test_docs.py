@@ -24,6 +24,8 @@ PATH = re.compile(
 )
 MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
+DECISION = re.compile(rf"# (\d+\. .+)\n\n- Status: {STATUS}\n- Date: (\d{{4}}-\d\d-\d\d).*\n\n")
 FENCED = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -88,3 +90,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_decisions_have_their_parts_and_are_all_in_the_index() -> None:
+    folder = DOCS / "decisions"
+    parts = ["Context", "Decision", "Alternatives", "Consequences"]
+    rows = []
+    for number, page in enumerate(sorted(folder.glob("[0-9]*.md")), 1):
+        text = page.read_text()
+        head = re.match(DECISION, text)
+        assert head, f"{page.name}: a title, Status and Date, as in template.md"
+        title, status, date = head.groups()
+        assert re.match(f"{number:04}-", page.name)
+        assert title.startswith(f"{number}. ")
+        assert re.findall("^## (.+)$", text, re.MULTILINE) == parts, page.name
+        rows.append(f"| {number} | [{title.partition('. ')[2]}]({page.name}) | {status} | {date} |")
+    assert rows
+    index = (folder / "README.md").read_text().split("\n")
+    assert [line for line in index if re.match(r"\| \d", line)] == rows
+    assert re.findall("^## (.+)$", (folder / "template.md").read_text(), re.MULTILINE) == parts
