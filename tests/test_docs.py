@@ -1,6 +1,11 @@
 """The documentation as a whole: paths and links lead somewhere, and lists are complete."""
 
 import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,6 +31,7 @@ MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
 DECISION = re.compile(rf"# (\d+\. .+)\n\n- Status: {STATUS}\n- Date: (\d{{4}}-\d\d-\d\d).*\n\n")
+CHANGELOG = ROOT / "CHANGELOG.md"
 FENCED = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -51,10 +57,10 @@ def unknown_paths(text: str) -> set[str]:
 def test_every_path_and_module_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
     assert unknown_paths(text) == set()
-    modules = {".".join(name.split(".")[:3]) for name in MODULE.findall(text)} - {"fapbuild.toml"}
-    for name in modules:
+    for name in set(MODULE.findall(text)) - {"fapbuild.toml"}:
         package, module, *_ = name.split(".")
-        assert (ROOT / package / module).is_dir() or (ROOT / package / f"{module}.py").exists(), name
+        public = import_module(package).__all__
+        assert module in modules(package) or module in public, name
 
 
 def test_every_path_of_a_module_in_comments_and_docstrings_exists() -> None:
@@ -109,3 +115,27 @@ def test_decisions_have_their_parts_and_are_all_in_the_index() -> None:
     index = (folder / "README.md").read_text().split("\n")
     assert [line for line in index if re.match(r"\| \d", line)] == rows
     assert re.findall("^## (.+)$", (folder / "template.md").read_text(), re.MULTILINE) == parts
+
+
+def towncrier(folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [Path(sys.executable).parent / "towncrier", "build", "--draft", "--version", "next"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_changelog_has_this_version_and_its_fragments_make_the_next() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", CHANGELOG.read_text(), re.MULTILINE)
+    done = towncrier(ROOT)
+    assert done.returncode == 0, done.stderr
+    for fragment in (ROOT / "changelog.d").glob("*.*.md"):
+        assert " ".join(fragment.read_text().split()) in " ".join(done.stdout.split()), fragment.name
+
+
+def test_a_fragment_of_an_unknown_kind_would_be_found(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(CHANGELOG, tmp_path)
+    (tmp_path / "changelog.d").mkdir()
+    (tmp_path / "changelog.d/+a.mended.md").write_text("A is mended.")
+    done = towncrier(tmp_path)
+    assert done.returncode == 1
+    assert "+a.mended.md" in done.stderr
