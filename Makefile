@@ -30,6 +30,7 @@ lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version next >/dev/null
 
 test: install hosts  ## the whole test suite, on real parts
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -1,4 +1,4 @@
-"""What can go wrong in a release, beyond what `artifact_store.errors` names."""
+"""What can go wrong in a release, beyond what `artifact_store.core.errors` names."""
 
 from collections.abc import Iterable
 

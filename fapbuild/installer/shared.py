@@ -7,7 +7,7 @@ what sysconfig says are those of any venv. Its link `packages` names the set, wh
 A set is made of hard links to the cache. A contained installer reaches the two by different mounts, and the
 kernel links no file from one mount to another, be they of one file system. So there it makes the set in the
 folder FAP_NEW of the cache, and where the set belongs it leaves a link to it, which whoever contains the
-installer replaces by the set itself (faprelease/host/contain.py).
+installer replaces by the set itself (faprelease/host/programs/contain.py).
 """
 
 import errno

@@ -1,0 +1,141 @@
+"""The documentation as a whole: paths and links lead somewhere, and lists are complete."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.parts.folders import DESIGN, PACKAGES, docstring, modules, rows, written
+from tests.parts.repository import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *(ROOT / "examples").rglob("README.md"),
+        *ROOT.glob("changelog.d/*.md"),
+    ]
+)
+TEXTS = sorted([*PAGES, *DOCS.glob("*.toml"), *DOCS.glob("*.yml"), *(ROOT / "examples").glob("*/*.yml")])
+IN_A_PACKAGE = rf"(?:{'|'.join(PACKAGES)})/[\w./-]*\w"
+PATH = re.compile(
+    rf"(?<![\w./<>-])({IN_A_PACKAGE}|(?:tests|bench|examples)/[\w./-]*\w|\w[\w.-]*/[\w./-]+\.(?:py|sh)\b)"
+)
+MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
+DECISION = re.compile(rf"# (\d+\. .+)\n\n- Status: {STATUS}\n- Date: (\d{{4}}-\d\d-\d\d).*\n\n")
+CHANGELOG = ROOT / "CHANGELOG.md"
+FENCED = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_design_lists_every_folder_in_the_words_of_its_docstring() -> None:
+    page = DESIGN.read_text()
+    assert page == written(page), "to write it again: python -m tests.parts.folders"
+    for package in PACKAGES:
+        assert modules(package) == {name for _, name in rows(package)}
+
+
+def test_the_folders_for_hosts_are_listed() -> None:
+    host = ROOT / "faprelease" / "host"
+    listed = re.findall(r"^(\w+) +\S", docstring(host).partition("\n\n")[2], re.MULTILINE)
+    assert listed
+    assert set(listed) == {path.parent.name for path in host.glob("*/*")} - {"__pycache__"}
+
+
+def unknown_paths(text: str) -> set[str]:
+    return {path for path in PATH.findall(text) if not (ROOT / path.rstrip("./")).exists()}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_module_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    assert unknown_paths(text) == set()
+    for name in set(MODULE.findall(text)) - {"fapbuild.toml"}:
+        package, module, *_ = name.split(".")
+        public = import_module(package).__all__
+        assert module in modules(package) or module in public, name
+
+
+def test_every_path_of_a_module_in_comments_and_docstrings_exists() -> None:
+    sources = [
+        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".sh"}
+    ]
+    named = {
+        (str(source.relative_to(ROOT)), path)
+        for source in sources
+        for path in re.findall(rf"(?<![\w./-]){IN_A_PACKAGE}\.(?:py|sh)\b", source.read_text())
+    }
+    assert named
+    assert {(source, path) for source, path in named if not (ROOT / path).exists()} == set()
+
+
+def test_a_wrong_path_would_be_found() -> None:
+    text = "see `faprelease/no_such.py`, host/gone.sh, `tests/no_such/`, faprelease/cli and <app>/stages/x.py"
+    assert unknown_paths(text) == {"faprelease/no_such.py", "host/gone.sh", "tests/no_such"}
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in LINK.findall(FENCED.sub("", page.read_text())):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_decisions_have_their_parts_and_are_all_in_the_index() -> None:
+    folder = DOCS / "decisions"
+    parts = ["Context", "Decision", "Alternatives", "Consequences"]
+    rows = []
+    for number, page in enumerate(sorted(folder.glob("[0-9]*.md")), 1):
+        text = page.read_text()
+        head = re.match(DECISION, text)
+        assert head, f"{page.name}: a title, Status and Date, as in template.md"
+        title, status, date = head.groups()
+        assert re.match(f"{number:04}-", page.name)
+        assert title.startswith(f"{number}. ")
+        assert re.findall("^## (.+)$", text, re.MULTILINE) == parts, page.name
+        rows.append(f"| {number} | [{title.partition('. ')[2]}]({page.name}) | {status} | {date} |")
+    assert rows
+    index = (folder / "README.md").read_text().split("\n")
+    assert [line for line in index if re.match(r"\| \d", line)] == rows
+    assert re.findall("^## (.+)$", (folder / "template.md").read_text(), re.MULTILINE) == parts
+
+
+def towncrier(folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [Path(sys.executable).parent / "towncrier", "build", "--draft", "--version", "next"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_changelog_has_this_version_and_its_fragments_make_the_next() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)} \(\d{{4}}-\d\d-\d\d\)$", CHANGELOG.read_text(), re.MULTILINE)
+    done = towncrier(ROOT)
+    assert done.returncode == 0, done.stderr
+    for fragment in (ROOT / "changelog.d").glob("*.*.md"):
+        assert " ".join(fragment.read_text().split()) in " ".join(done.stdout.split()), fragment.name
+
+
+def test_a_fragment_of_an_unknown_kind_would_be_found(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(CHANGELOG, tmp_path)
+    (tmp_path / "changelog.d").mkdir()
+    (tmp_path / "changelog.d/+a.mended.md").write_text("A is mended.")
+    done = towncrier(tmp_path)
+    assert done.returncode == 1
+    assert "+a.mended.md" in done.stderr
