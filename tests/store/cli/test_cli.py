@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from artifact_store.cli import fapstore
 from tests.parts.fapstore_command import FAPSTORE, Cli
 from tests.parts.tgz import tgz
 
@@ -185,3 +187,12 @@ def test_the_files_of_another_umask_can_be_served(cli: Cli, tmp_path: Path) -> N
     )
     (stored,) = (tmp_path / "store").rglob("*.tgz")
     assert stored.stat().st_mode & 0o777 == 0o444
+
+
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    for name, command in fapstore.commands.items():
+        assert len(command.get_short_help_str(1000)) <= 45, name
+        help_text = command.get_help(click.Context(command, info_name=f"fapstore {name}", terminal_width=80))
+        assert max(map(len, help_text.splitlines())) <= 80, name
+    overview = fapstore.get_help(click.Context(fapstore, info_name="fapstore", terminal_width=80))
+    assert "..." not in overview.partition("Options:")[2]
