@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from artifact_store.cli.group import cli as fapstore
-from fapbuild.cli import cli as fapbuild
+from artifact_store.cli.group import fapstore
+from fapbuild.cli.group import fapbuild
 from faprelease.cli import cli as faprelease
 
 PROGRAMS = {"fapbuild": fapbuild, "fapstore": fapstore, "faprelease": faprelease}

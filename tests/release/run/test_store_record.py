@@ -101,7 +101,7 @@ def test_a_store_that_cannot_be_written_fails_no_release(
     monkeypatch.setenv("FAP_STORE", f"file://{tmp_path}/file/store")
     assert shop.site.release(artifact(tmp_path / "elsewhere", "1"))
     told = capsys.readouterr()
-    assert "warning: the store has no record of this release" in told.out + told.err
+    assert "warning: the store could not record this release" in told.out + told.err
 
 
 def test_without_a_store_nothing_is_recorded(tmp_path: Path) -> None:

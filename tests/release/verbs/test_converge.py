@@ -189,7 +189,7 @@ def test_a_record_that_could_not_be_written_is_written_by_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(Records, "add_host", full)
         assert machine.outcome() == ("healthy", 0)
-    assert "warning: the store does not know of this yet" in capfd.readouterr().err
+    assert "warning: the store has no record of this yet" in capfd.readouterr().err
     assert machine.outcome() == ("unchanged", 0)
     assert last_record(machine).release == machine.current()
 
@@ -295,7 +295,7 @@ def test_status_by_the_records(machine: Machine, capfd: pytest.CaptureFixture[st
         cli(words, standalone_mode=False)
     shown = capfd.readouterr()
     assert "undone" in shown.out
-    assert "2 of 2 hosts do not run what the stage names" in shown.err
+    assert "2 of 2 hosts do not run what was promoted" in shown.err
 
 
 def test_the_name_of_this_machine() -> None:
