@@ -73,8 +73,8 @@ def cli() -> None:
     """Release artifacts to plain servers, and roll back.
 
     \b
-      faprelease --curl-url URL production web  release this artifact to the web hosts
-      faprelease production                     release what was promoted, to all roles
+      faprelease --curl-url URL production web  release this artifact
+      faprelease production                     release what was promoted
       faprelease plan production                show what that would change
       faprelease rollback production web        roll back to the last good release
       faprelease status production              show what runs where

@@ -58,7 +58,7 @@ def once(
     \b
       faprelease once production web --command 'manage.py migrate --plan'
       faprelease once production web -- manage.py shell
-      faprelease once --curl-url https://…/shop-2.tgz production web --command 'manage.py check'
+      faprelease once --curl-url URL production web -- manage.py check
 
     It runs with the release's folder, environment, venv and user, and with a terminal if you have one.
     faprelease exits with its exit code. Ctrl-C is passed on; if the connection drops, the command gets
