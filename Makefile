@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 # What is measured and tested is what people run: with its bytecode, which some images switch off.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help install hosts lint test bench demo demo-fleet clean
+.PHONY: help install hosts lint test test-quick test-full bench demo demo-fleet clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -33,7 +34,13 @@ lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/towncrier build --draft --version next >/dev/null
 
 test: install hosts  ## the whole test suite, on real parts
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(PYTEST)
+
+test-quick: install hosts  ## the tests that need no hosts, no servers and no package index, and take a minute or two
+	$(PYTEST) -m "not (demo or fleet or index or s3 or shop or slow or supervisord or systemd)"
+
+test-full: install hosts  ## the whole suite with every fault at every step and all races: more than an hour
+	FAP_TEST_IN_FULL=1 $(PYTEST)
 
 bench: install hosts  ## ratios against peers, in one run
 	$(BIN)/python -m bench

@@ -1,27 +1,39 @@
 """Fixtures that more than one folder of tests uses."""
 
-import os
-import tempfile
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.parts.caller import hide_caller
 from tests.parts.seaweed import Server, seaweed
 
 BUCKET = "fapkit"
 
-# What is tested is told which CI it runs in; the tests' own CI must not be seen.
-for _name in [name for name in os.environ if name == "CI" or name.startswith("GITHUB_")]:
-    del os.environ[_name]
-# The logs of its releases are no business of who runs the tests.
-os.environ["XDG_STATE_HOME"] = str(Path(tempfile.gettempdir()) / "fapkit-tests-state")
+hide_caller()
+
+
+# Fixtures that need more than Python and a shell, and what: a marker of pyproject.toml.
+NEEDS = {"build_env": "index", "packed": "index", "moto_server": "s3"}
+BY_MODULE = ("fleet", "index", "supervisord")
+"""What one module of tests starts or packs for itself; of the others there is one for all."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that share what they need to one worker, and mark those whose fixtures need it."""
+    for item in items:
+        for name in (*BY_MODULE, "demo", "s3", "shop", "systemd"):
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.xdist_group(item.location[0] if name in BY_MODULE else name))
+        for fixture, need in NEEDS.items():
+            if fixture in item.fixturenames:
+                item.add_marker(need)
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A real S3 server with one bucket; mark its tests `xdist_group("s3")`, so that one worker starts it."""
+    """A real S3 server with one bucket; mark its tests `s3`, so that one worker starts it."""
     with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
         server.make_bucket(BUCKET)
         yield server

@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.parts.repository import ROOT
 
 
+@pytest.mark.fleet
 def test_one_turn_on_one_host_prints_a_row() -> None:
     argv = [sys.executable, "-m", "bench", "release", "--hosts", "1", "--far", "", "--runs", "1"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from tests.parts.repository import ROOT
 ANSWER = re.compile(r'"version":"(\d)"')
 
 
-@pytest.mark.xdist_group("demo")
+@pytest.mark.demo
 @pytest.mark.parametrize(("arguments", "hosts"), [([], 1), (["--fleet"], 3)], ids=["this machine", "fleet"])
 def test_two_versions_go_out_and_one_comes_back(arguments: list[str], hosts: int) -> None:
     done = subprocess.run(

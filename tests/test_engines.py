@@ -124,7 +124,7 @@ def _promote(store: Store, folder: Path, version: str) -> None:
     store.stages.promote("shop", version, "production", by=Actor("ci"))
 
 
-@pytest.mark.xdist_group("fleet")
+@pytest.mark.fleet
 def test_ansible_converges_hosts_one_after_another_and_ends_at_the_first_that_fails(
     tmp_path: Path, public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

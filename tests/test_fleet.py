@@ -11,6 +11,8 @@ import pytest
 from tests.parts.fleet import Host, fleet, make_key, wait_until
 from tests.parts.supervisord import supervisord_in, supervisord_on
 
+pytestmark = pytest.mark.fleet
+
 PROGRAM = """\
 [program:sleeper]
 command=/bin/sleep 1000

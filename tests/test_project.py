@@ -23,6 +23,7 @@ def run(*argv: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_workflows_are_valid() -> None:
     workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     assert [workflow.name for workflow in workflows] == ["ci.yml", "release.yml"]
@@ -34,6 +35,7 @@ def test_workflows_are_valid() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_broken_workflow_would_be_found(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
     broken.write_text((ROOT / ".github" / "workflows" / "ci.yml").read_text().replace("runs-on:", "run-on:"))
@@ -50,6 +52,7 @@ def test_a_broken_workflow_would_be_found(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.index  # the build backend comes from there
 def test_the_wheel_holds_what_travels_to_hosts(tmp_path: Path) -> None:
     run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
@@ -108,7 +111,7 @@ def test_the_schema_of_the_manifest_is_current() -> None:
     assert written == current, "write it again: msgspec.json.schema(Manifest)"
 
 
-@pytest.mark.xdist_group("index")
+@pytest.mark.index
 @pytest.mark.parametrize(
     ("extra", "brings", "leaves_out"),
     [
@@ -158,3 +161,9 @@ def test_folders_of_tests_are_named_after_those_they_test(folder: str, package: 
     below = {path.parent.relative_to(tests) for path in tests.rglob("*.py")}
     assert len(below) > 1
     assert [str(path) for path in sorted(below) if not (ROOT / package / path).is_dir()] == []
+
+
+def test_workers_are_chosen_by_what_tests_need() -> None:
+    files = (ROOT / "tests").rglob("*.py")
+    named = [path.name for path in files if "xdist" + "_group" in path.read_text()]
+    assert named == ["conftest.py"], "mark tests with what they need; tests/conftest.py makes the groups"

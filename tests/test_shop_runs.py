@@ -22,7 +22,7 @@ from tests.parts.repository import ROOT
 SHOP = ROOT / "examples" / "shop"
 BIN = Path(sys.executable).parent
 
-pytestmark = pytest.mark.xdist_group("shop")
+pytestmark = pytest.mark.shop
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The app `shop` on real hosts: a deploy.yml, the commands run with it, and a server of artifacts.
 
-A test module imports the fixtures it uses, and marks itself `xdist_group("fleet")`.
+A test module imports the fixtures it uses, and marks itself `fleet`.
 """
 
 import subprocess

@@ -8,7 +8,7 @@ from faprelease.verbs.release import Request
 
 
 def controller(request: Request, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-c", "from faprelease.cli import main; main()", "-f", str(request.file)]
+    argv = [sys.executable, "-c", "from faprelease.cli import command; command()", "-f", str(request.file)]
     argv += ["--curl-url", str(request.flags["curl_url"]), "production", "web"]
     return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr)
 

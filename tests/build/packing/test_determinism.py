@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.parts.project import Project
 
 # One worker fetches and builds what only an index has.
-pytestmark = pytest.mark.xdist_group("index")
+pytestmark = pytest.mark.index
 
 LOCK = (Path(__file__).with_name("requirements.txt")).read_text()
 PYPROJECT = """\

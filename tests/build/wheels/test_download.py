@@ -14,6 +14,8 @@ from tests.parts.project import Project
 from tests.parts.sdists import make_sdist
 from tests.parts.wheelhouse import make_wheel, pin
 
+pytestmark = pytest.mark.slow  # runs pip several times at once
+
 HERE = platforms.this_machine()
 MACHINE = HERE.platform.removeprefix("linux_")
 OTHER = platforms.parse(f"cp399-manylinux_2_28_{MACHINE}")
@@ -71,7 +73,7 @@ def test_an_older_glibc_on_this_python_may_build_what_has_no_wheel(tmp_path: Pat
     assert download([pin_of(sdist, newer)], older, tmp_path / "work")[0].path.name == sdist.name
 
 
-@pytest.mark.xdist_group("index")
+@pytest.mark.index
 def test_pack_for_another_target(project: Project, tmp_path: Path) -> None:
     house = tmp_path / "house"
     tags = (f"{HERE.python}-{HERE.abi}-manylinux2014_{MACHINE}", f"cp399-cp399-manylinux2014_{MACHINE}")

@@ -46,8 +46,9 @@ def pins(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pi
 
 
 @pytest.fixture
-def build(tmp_path: Path, pins: tuple[Pin, ...]) -> Build:
+def build(tmp_path: Path, pins: tuple[Pin, ...], monkeypatch: pytest.MonkeyPatch) -> Build:
     """Vendor on the machine of this name, which has a cache of its own."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     runs: list[str] = []
 
     def built(machine: str, shared: WheelStore | None) -> tuple[VendoredWheel, list[str]]:
@@ -168,7 +169,7 @@ def test_shared_wheels_are_no_app(tmp_path: Path) -> None:
     assert keys.shared_wheel_entry(SOURCE, HOSTS, 1) == f"_wheels/{SOURCE}/{HOSTS}/00000001.json"
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_pack_shares_what_it_builds(
     project: Project, tmp_path: Path, log: Path, pins: tuple[Pin, ...], s3_url: str
 ) -> None:

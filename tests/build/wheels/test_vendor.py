@@ -34,6 +34,7 @@ def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
 ) -> None:
     sdist = make_sdist(tmp_path, tmp_path / "log")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
     pins = parse_lock(f"homemade==1.0 --hash=sha256:{digest}", "lock")
     cache = Cache(tmp_path / "cache")

@@ -129,6 +129,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_editors_take_what_faprelease_takes_and_refuse_the_rest(schema: Path, site: Site) -> None:
     files = [ROOT / "docs/deploy.yml", *sorted((ROOT / "tests/seed").glob("*.yml"))]
     builds_on_hosts = {"codebase.yml", "dependencies.yml"}

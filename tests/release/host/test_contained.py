@@ -12,9 +12,8 @@ import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError
 from faprelease.host.programs import contain
+from tests.parts.long_sleep import is_running, long_sleep
 from tests.parts.site import Site, artifact
-
-SLEEP = "424242.5"
 
 
 def release(site: Site, install: str, **flags: object) -> str:
@@ -63,12 +62,13 @@ def test_it_writes_nowhere_but_into_its_release(site: Site, tmp_path: Path) -> N
 
 
 def test_it_leaves_no_process_and_becomes_nobody_else(site: Site) -> None:
+    sleep = long_sleep()
     name = release(
         site,
-        f"setsid sleep {SLEEP} </dev/null >/dev/null 2>&1 &\n"
+        f"setsid {sleep} </dev/null >/dev/null 2>&1 &\n"
         "grep -E 'NoNewPrivs|CapEff|CapBnd' /proc/self/status >mine",
     )
-    assert subprocess.run(["pgrep", "-f", f"sleep {SLEEP}"], capture_output=True).stdout == b""
+    assert not is_running(sleep)
     fields = dict(line.split(":\t") for line in (site.path / "current/mine").read_text().splitlines())
     assert fields == {"NoNewPrivs": "1", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     assert contained(site, name) == {

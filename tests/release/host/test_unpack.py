@@ -191,6 +191,7 @@ def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
     ],
     ids=["letters", "folders"],
 )
+@pytest.mark.slow  # tens of thousands of files
 def test_names_without_end_are_refused(entries: Iterable[bytes], why: str) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:  # disks take long for so many files
         place = Place(Path(folder) / "host")

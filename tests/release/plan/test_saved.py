@@ -16,6 +16,8 @@ from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.store_site import Shop
 
+pytestmark = pytest.mark.slow  # makes a plan and a release, in processes of their own
+
 MORE = "environment: {WORD: hunter22}\nlinked_dirs: [log]\nplugins: [tests.parts.plugins]\n"
 
 

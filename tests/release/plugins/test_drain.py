@@ -11,7 +11,7 @@ from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.held_release import HOLD, hold, kill_when
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 NOTE = 'echo "$(date +%s%N) {} $(readlink ~/www/shop/current | tail -c 3)" >>~/order'
 

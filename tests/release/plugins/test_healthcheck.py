@@ -17,6 +17,8 @@ from tests.parts.fleet import wait_until
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
+pytestmark = pytest.mark.slow  # waits for processes that come up late, or never
+
 SERVE = b"""\
 import http.server, pathlib, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -123,6 +125,7 @@ def test_a_url_that_is_none_is_said_before_anything_changes(site: Site, url: str
     assert not (site.path / "releases").exists()
 
 
+@pytest.mark.supervisord
 def test_a_failing_gate_shows_what_the_program_said_last(
     tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

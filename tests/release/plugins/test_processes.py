@@ -11,6 +11,8 @@ from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
+pytestmark = pytest.mark.supervisord
+
 RUN = ROOT / "fapbuild/installer/run"
 SLOW = b"""\
 import signal, sys, time

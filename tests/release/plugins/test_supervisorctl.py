@@ -13,6 +13,8 @@ from faprelease.verbs import once
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
+pytestmark = pytest.mark.supervisord
+
 CONF = """\
 [program:shop]
 command=/bin/sh run.sh

@@ -13,7 +13,7 @@ from tests.parts.systemd_site import HOME, configure, hosts, systemd, unit
 
 __all__ = ["builds", "hosts", "site", "systemd"]
 
-pytestmark = pytest.mark.xdist_group("systemd")
+pytestmark = pytest.mark.systemd
 
 UNIT = f"{HOME}/.config/systemd/user/shop.service"
 RUNS = b"exec sleep 1000\n"

@@ -13,7 +13,7 @@ from tests.parts.systemd_site import HOME, configure, hosts, systemd, unit
 
 __all__ = ["builds", "hosts", "site", "systemd"]
 
-pytestmark = pytest.mark.xdist_group("systemd")
+pytestmark = pytest.mark.systemd
 
 RUN = (ROOT / "fapbuild/installer/run").read_bytes()
 PROCFILE = "web: exec sleep 2$PORT\nworker: exec sleep 3$PORT\n"

@@ -18,9 +18,10 @@ from faprelease.report import runlog
 from faprelease.report.events import Began
 from tests.parts.builds import serve_builds
 from tests.parts.fleet import wait_until
+from tests.parts.long_sleep import is_running, long_sleep
 from tests.parts.site import INSTALL, Site, artifact
 
-MAIN = [sys.executable, "-c", "from faprelease.cli import main; main()"]
+MAIN = [sys.executable, "-c", "from faprelease.cli import command; command()"]
 FAILS = b"echo working; echo no space left; exit 3\n"
 
 
@@ -239,7 +240,8 @@ def test_a_protected_stage_is_confirmed_by_its_name(site: Site, tmp_path: Path) 
 
 def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path: Path) -> None:
     old = site.release(artifact(tmp_path / "a", "1"))
-    slow = artifact(tmp_path / "b", "2", {"install.sh": b"touch begun; exec sleep 3377\n"})
+    sleep = long_sleep()
+    slow = artifact(tmp_path / "b", "2", {"install.sh": f"touch begun; exec {sleep}\n".encode()})
     process = subprocess.Popen(
         [*MAIN, "-f", str(site.deploy_yml), "--json", "--curl-url", slow, "production"],
         env=environment(site),
@@ -264,7 +266,7 @@ def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path:
     assert "the next release or rollback finishes or undoes it" in rest
     assert json.loads(out)["exit_code"] == 130
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
-    assert subprocess.run(["pgrep", "-f", "^sleep 3377$"], stdout=subprocess.DEVNULL).returncode == 1
+    assert not is_running(sleep)
     assert site.current() == old
     site.release(artifact(tmp_path / "c", "3"))
     assert site.version() == "3"

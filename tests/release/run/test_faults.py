@@ -18,6 +18,8 @@ from tests.parts.fleet import wait_until
 from tests.parts.lock_holders import controller
 from tests.parts.site import Site, artifact
 
+pytestmark = pytest.mark.slow  # releases twice for each step that can fail
+
 PARTS = ("prepare", "publish", "finish")
 STEPS = [
     ("prepare", "make the release folder"),

@@ -27,7 +27,7 @@ from tests.parts.fleet import Host, fleet, wait_until
 from tests.parts.fleet_site import FleetSite, builds, site
 
 __all__ = ["builds", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 STEPS = 12
 """How many steps the plan of the first host has; the test of the list tells when that has changed."""

@@ -20,6 +20,7 @@ from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, p
 from faprelease.transports import local
 from faprelease.transports.channel import ChannelLostError
 from faprelease.transports.session import HostSession, StepFailedError
+from tests.parts.long_sleep import is_running, long_sleep
 
 MARK = "fap-0123456789abcdef"
 SHELLS = [["/bin/sh"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
@@ -144,11 +145,12 @@ def test_a_step_that_reads_its_stdin_does_not_eat_the_next_steps(session: HostSe
 
 def test_a_step_over_its_limit_is_stopped_with_its_children(session: HostSession) -> None:
     began = time.monotonic()
-    result = failed(session, Step(title="hang", script="sleep 3377 & sleep 3377", limit=1))
+    sleep = long_sleep()
+    result = failed(session, Step(title="hang", script=f"{sleep} & {sleep}", limit=1))
     assert result.code == 124
     assert result.output == "stopped after 1 s, the time limit of this step"
     assert time.monotonic() - began < 4
-    assert subprocess.run(["pgrep", "-f", "^sleep 3377$"], stdout=subprocess.DEVNULL).returncode == 1
+    assert not is_running(sleep)
 
 
 def test_the_end_of_a_flood_of_output_comes_back(session: HostSession) -> None:

@@ -23,7 +23,7 @@ from faprelease.transports.channel import Channel
 from faprelease.transports.passwords import Passwords
 from tests.parts.fleet import Host, fleet, make_key
 
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 Connect = Callable[..., str]
 

@@ -12,7 +12,7 @@ from faprelease.errors import UnreachableError
 from faprelease.transports.passwords import COMMAND, PASSWORD, Passwords
 from tests.parts.fleet import Host, fleet
 
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 LOGIN, WORD = "fapkit-login", "correct horse 'stapler' $taple"
 Become = Callable[[], str]

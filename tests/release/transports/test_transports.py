@@ -13,7 +13,7 @@ from faprelease.transports.channel import Channel, ChannelLostError
 from faprelease.transports.passwords import Passwords
 from tests.parts.fleet import Host, fleet
 
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 Open = Callable[[], Channel]
 MEGABYTE = 1024 * 1024

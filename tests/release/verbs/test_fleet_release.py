@@ -19,10 +19,11 @@ from faprelease.run.execute import MOST_THREADS
 from faprelease.run.run import Run
 from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
+from tests.parts.long_sleep import is_running, long_sleep
 from tests.parts.repository import ROOT
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 SECRET = "s3cr3t-w0rd&a=%2Fx+y$(touch${IFS}never)`id`;'\"[1-3]{a,b}"
 QUERY = "X-Sig=a%2Fb%2Bc+d&Expires=60&word=$(touch%20never)&list=[1-3]{a,b}&key=hunter22hunter22"
@@ -337,14 +338,15 @@ def test_a_connection_cut_while_publishing_is_opened_again_and_all_go_back(site:
 
 def test_a_killed_controller_leaves_no_lock_and_no_installer_behind(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
-    slow = site.add("2", install_sh=b"touch begun; sleep 3388\n")
+    sleep = long_sleep()
+    slow = site.add("2", install_sh=f"touch begun; {sleep}\n".encode())
     process = site.start("release", "--curl-url", slow, "production")
     releases = [host.path("/home/deploy/www/shop/releases") for host in site.hosts]
     wait_until(lambda: all(any(folder.glob("*/begun")) for folder in releases), "all hosts install", 20)
     process.kill()
     process.communicate()
     wait_until(lambda: not site.locked(), "the locks go with their controller", 15)
-    assert subprocess.run(["pgrep", "-f", "^sleep 3388$"], stdout=subprocess.DEVNULL).returncode == 1
+    assert not is_running(sleep)
     assert site.versions() == ["1", "1", "1"]
     assert site.release(site.add("3")).returncode == 0
     assert site.versions() == ["3", "3", "3"]

@@ -11,6 +11,8 @@ from faprelease.report.report import Report
 from faprelease.verbs import release
 from tests.parts.site import Site, artifact
 
+pytestmark = pytest.mark.slow  # releases twice in each test
+
 MORE = "environment: {WORD: hunter22}\nplugins: [tests.parts.plugins]\n"
 
 

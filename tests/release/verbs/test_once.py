@@ -17,7 +17,7 @@ from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.repository import ROOT
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 VENV = b"""\
 mkdir -p venv/bin

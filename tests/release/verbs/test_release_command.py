@@ -13,7 +13,7 @@ from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.site import Site, artifact
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 VENV = b"""\
 #!/bin/sh

@@ -12,7 +12,7 @@ from tests.parts.host_states import A, B, C, D, host_state, release
 from tests.parts.host_states import hosts as planned_hosts
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 
 def drifts(*states: object) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from tests.parts.site import INSTALL
 from tests.parts.tgz import tgz
 
 __all__ = ["builds", "hosts", "site"]
-pytestmark = pytest.mark.xdist_group("fleet")
+pytestmark = pytest.mark.fleet
 
 
 def test_what_is_live_wherever_anything_is_is_what_the_stage_runs() -> None:

@@ -12,7 +12,7 @@ from faprelease.verbs import release
 from tests.parts.seaweed import SHARED, Server
 from tests.parts.site import Site, artifact
 
-pytestmark = pytest.mark.xdist_group("s3")
+pytestmark = pytest.mark.s3
 
 
 def test_a_releaser_needs_a_key_that_reads_and_one_prefix_for_its_records(

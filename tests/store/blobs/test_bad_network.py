@@ -140,7 +140,7 @@ def create(blobs: Blobs, key: str, body: bytes, source: object, kept: dict[str, 
         assert blobs.get(key) == kept.setdefault(key, body)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_three_hundred_operations_tell_the_truth(
     s3_server: Server,
     s3_url: str,
@@ -160,7 +160,7 @@ def test_three_hundred_operations_tell_the_truth(
     assert [left for left in straight.unfinished("") if left.size] == []
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_pushes_and_promotions_tell_the_truth(
     s3_server: Server, s3_url: str, proxy: type[Proxy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +178,7 @@ def test_pushes_and_promotions_tell_the_truth(
     assert [state.number for state in states] == list(range(1, 21))
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 @pytest.mark.parametrize("size", [2000, LARGE])
 def test_bytes_that_are_damaged_on_their_way_are_refused(
     s3_url: str, proxy: type[Proxy], tmp_path: Path, size: int

@@ -80,7 +80,7 @@ def test_a_read_only_place_is_read_and_says_so_to_who_writes(tmp_path: Path, one
     assert "no version of shop is on a stage" in said[7]
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
 def test_wrong_credentials_are_told_and_change_nothing(
     s3_url: str, one: Path, two: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -106,7 +106,7 @@ def test_wrong_credentials_are_told_and_change_nothing(
 OFF = [timedelta(hours=1), timedelta(hours=-1)]
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 @pytest.mark.parametrize("off", OFF)
 def test_a_clock_that_s3_refuses_is_told(
     s3_url: str, one: Path, monkeypatch: pytest.MonkeyPatch, off: timedelta
@@ -134,7 +134,7 @@ def test_a_clock_that_is_wrong_changes_no_order(tmp_path: Path, one: Path, two: 
     assert plan_gc(right, "shop", Retention(grace=timedelta())).is_empty
 
 
-@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def test_a_store_whose_name_is_in_another_alphabet(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, one: Path
 ) -> None:

@@ -22,7 +22,14 @@ from artifact_store.core.errors import ConflictError, NotFoundError, StoreError,
 BIG = 20 << 20  # more than two parts of a multipart upload
 
 
-@pytest.fixture(params=["memory", "folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3")), "moto"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "folder",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("moto", marks=pytest.mark.s3),
+    ]
+)
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     if request.param == "memory":
         return MemoryBlobs()
@@ -168,7 +175,7 @@ def test_keys_with_signs_that_urls_give_a_meaning(blobs: Blobs) -> None:
     assert list(blobs.keys("shop/")) == [key]
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_a_listing_has_as_many_pages_as_it_needs(s3_url: str) -> None:
     blobs = open_blobs(s3_url)
     keys = [f"log/{number:04d}" for number in range(1005)]
@@ -177,7 +184,7 @@ def test_a_listing_has_as_many_pages_as_it_needs(s3_url: str) -> None:
     assert list(blobs.keys("log/")) == keys
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_a_presigned_url_needs_no_credentials(s3_url: str) -> None:
     blobs = open_blobs(s3_url)
     blobs.create("shop/1+2.tgz", b"content")
@@ -208,7 +215,7 @@ def test_a_link_tells_when_it_really_ends(
     assert link.session is not known
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 @pytest.mark.parametrize("expires", [timedelta(days=8), timedelta(), timedelta(seconds=-1)])
 def test_a_url_is_not_signed_for_longer_than_s3_allows(s3_url: str, expires: timedelta) -> None:
     with pytest.raises(UsageError, match="7 days"):
@@ -251,7 +258,7 @@ with Path(sys.argv[2]).open("rb") as file:
 """
 
 
-@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def test_a_killed_create_is_listed_and_aborted(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -94,7 +94,7 @@ def test_probes_that_stay_are_told() -> None:
     assert "test objects remain in _doctor/" in found.says
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_a_real_s3_server_and_a_rule_that_removes_objects(s3_url: str) -> None:
     blobs = open_blobs(s3_url)
     found = verdicts(blobs)

@@ -61,7 +61,7 @@ def test_from_push_to_rollback_in_a_folder(cli: Cli, one: Path, two: Path) -> No
     walk_from_push_to_rollback(cli, one, two)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_from_push_to_rollback_on_s3(s3_url: str, tmp_path: Path, one: Path, two: Path) -> None:
     cli = Cli(tmp_path, s3_url)
     walk_from_push_to_rollback(cli, one, two)

@@ -10,6 +10,8 @@ from artifact_store.store.store import open_store
 from tests.parts.fapstore_command import Cli
 from tests.parts.signers import Signers
 
+pytestmark = pytest.mark.slow  # runs the command many times in each test
+
 RULES = """
 stages = ["staging", "production"]
 protected = ["production"]

@@ -17,7 +17,7 @@ from tests.parts.records import HOST_RECORD as RECORD
 AT = RECORD.at
 
 KEY = "shop/hosts/production/web/web1.example.com/00000007-20261126T010203Z-run-1.json"
-KINDS = ["memory", "folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))]
+KINDS = ["memory", "folder", pytest.param("s3", marks=pytest.mark.s3)]
 
 
 @pytest.fixture(params=KINDS)

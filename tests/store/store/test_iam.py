@@ -141,7 +141,7 @@ def test_a_host_without_a_key_reads_nothing(aws: Aws, tmp_path: Path) -> None:
     assert httpx.get(f"{aws.url}/{BUCKET}/{archive_key(pushed)}").status_code == 403
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_under_the_bucket_policy_all_goes_on_and_records_and_logs_stay(
     s3_server: Server, s3_url: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from artifact_store.core.errors import NotFoundError
 from artifact_store.store.store import open_store
 from tests.parts.tgz import tgz
 
+pytestmark = pytest.mark.slow  # many processes at once, or killed one after another
+
 IN_FULL = bool(os.environ.get("FAP_TEST_IN_FULL"))
 FAPSTORE = str(Path(sys.executable).with_name("fapstore"))
 
@@ -94,12 +96,12 @@ def test_pushers_of_one_version_in_a_folder(tmp_path: Path) -> None:
     race_pushers(f"file://{tmp_path}/store", tmp_path, processes=6)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_promoters_of_one_stage_on_s3(s3_url: str, tmp_path: Path) -> None:
     race_promoters(s3_url, tmp_path, processes=8 if IN_FULL else 4, rounds=25 if IN_FULL else 4)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_pushers_of_one_version_on_s3(s3_url: str, tmp_path: Path) -> None:
     race_pushers(s3_url, tmp_path, processes=3)
 
@@ -141,7 +143,7 @@ def test_a_killed_push_into_a_folder_is_no_version(tmp_path: Path) -> None:
     kill_pushes(f"file://{tmp_path}/store", tmp_path, kills=50 if IN_FULL else 12)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_a_killed_push_to_s3_is_no_version(s3_url: str, tmp_path: Path) -> None:
     kill_pushes(s3_url, tmp_path, kills=50 if IN_FULL else 5)
 

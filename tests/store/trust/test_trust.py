@@ -374,7 +374,7 @@ def test_the_way_to_production_in_a_folder(signers: Signers, one: Path, tmp_path
     walk(f"file://{tmp_path}/store", signers, one)
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_the_way_to_production_on_s3(signers: Signers, one: Path, s3_url: str) -> None:
     walk(s3_url, signers, one)
 

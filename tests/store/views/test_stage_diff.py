@@ -11,6 +11,8 @@ from tests.parts.fapstore_command import Cli
 from tests.parts.git_clone import clone, commit
 from tests.parts.tgz import tgz
 
+pytestmark = pytest.mark.slow  # runs the command many times in each test
+
 __all__ = ["clone"]
 
 
@@ -100,7 +102,7 @@ def test_bytes_of_another_version_are_noticed(shop: Shop) -> None:
     assert "not the pushed bytes" in refused.stderr
 
 
-@pytest.mark.xdist_group("s3")
+@pytest.mark.s3
 def test_on_s3_and_a_hostile_subject(s3_url: str, tmp_path: Path, clone: Path) -> None:
     cli = Cli(tmp_path, s3_url)
     first, second = commit(clone, "One"), commit(clone, "Two\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}")
