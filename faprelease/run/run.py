@@ -272,7 +272,7 @@ def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Ke
 
 
 def _new_word() -> str:
-    return f"fap-{os.urandom(8).hex()}"
+    return f"fap-{os.urandom(16).hex()}"
 
 
 def _who() -> str:

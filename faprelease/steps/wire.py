@@ -7,12 +7,14 @@ unless it is trusted: it reads its script from descriptor 3 (so that nothing of 
 its input from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the
 channel's streams.
 Lines that begin with the mark, a random word of this session, frame each step's output: one before the first
-step, and one after each, up to the first that fails.
+step, and one after each, up to the first that fails. The mark is in the memory of the shell alone: in no
+argument, variable of a step or file name. The output of foreign code comes indented by a space besides, so no
+output can be taken for a frame, whoever wrote it.
 """
 
 import re
 import shlex
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from faprelease.steps.host_files import with_libraries
@@ -21,6 +23,8 @@ from faprelease.steps.redaction import redact
 
 OUTPUT_LIMIT = 65536
 """How much of a step's output comes back, in bytes from its end; of a trusted step all of it."""
+BEGIN_LIMIT = 65536
+"""How long the line before the first step may be, in bytes: it names the programs that the host has."""
 ANSWER_LIMIT = 8 * 1024 * 1024
 """How much a trusted step may say, in bytes. What is read for its meaning can't be cut short like the rest,
 and so many records no host has: one that says more is out of order."""
@@ -46,7 +50,7 @@ class Session:
         """The programs that a host says it keeps, as paths: a word is the number of a folder, and a name."""
         for word in words:
             number, _, name = word.partition("/")
-            if number.isdecimal() and int(number) < len(self.lock_folders):
+            if re.fullmatch(r"\d{1,3}", number, re.ASCII) and int(number) < len(self.lock_folders):
                 yield f"{self.lock_folders[int(number)]}/code/{name}"
 
 
@@ -95,68 +99,97 @@ def _render_step(number: int, step: Step, mark: str, text: str) -> Iterator[str]
         yield from (script, mark)
 
 
+class ProtocolError(Exception):
+    """A host answered something that no shell of ours says."""
+
+
 @dataclass
 class Reader:
-    """Takes the host's bytes as they come and yields what they mean: `(step number, exit code, output)`.
+    """Reads the answer of a host to one phase; `feed` yields `(step number, exit code, output)`.
 
-    `done` turns true with the end of the last of so many `steps`, or of one that failed.
+    A host may be hostile: whatever does not follow the protocol raises ProtocolError, and what is kept of an
+    answer is bounded. `trusted` says of each step of the phase whether its script is one of our own. `done`
+    turns true with the end of the last step, or of one that failed.
     """
 
     mark: str
     secrets: tuple[str, ...]
-    steps: int
+    trusted: Sequence[bool]
     done: bool = False
     fetched: int | None = None
-    """How many bytes the step under way says it has fetched; the reader's owner sets it to None."""
+    """How many bytes the running step has fetched; the reader's owner sets it to None."""
     facts: dict[str, str] = field(default_factory=dict)
-    """What the step under way has handed over by now; at its end, all of it."""
+    """The values that the running step has handed over; at its end, all of them."""
     kept: tuple[str, ...] = ()
-    """What the host says of the programs it keeps, before the first step."""
+    """The programs that the host has, as it says before the first step."""
     stray: bytes = b""
-    """What was said outside of any step: the shell's own complaints, a login banner."""
+    """What was printed outside of steps: complaints of the shell, a login banner."""
     _pending: bytes = b""
     _output: bytearray = field(default_factory=bytearray)
+    _received: int = 0
+    """The bytes that came since the last frame."""
     _inside: bool = False
-
-    @property
-    def held(self) -> int:
-        """How much it keeps of a step that has not ended, in bytes."""
-        return len(self._output) + len(self._pending)
+    _number: int = 0
+    """The step that runs, or comes next."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, str]]:
+        self._received += len(data)
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             words = line.split(b" ")
-            if words[0] != self.mark.encode():
+            if words[0] == self.mark.encode() and len(words) > 1:
+                yield from self._frame(words[1:], len(line))
+                self._received = len(self._pending)
+            else:
                 self._keep(line)
-            elif words[1:2] == [b"begin"]:
-                self._output, self._inside, self.facts = bytearray(), True, {}
-                self.kept = tuple(word.decode(errors="replace") for word in words[2:])
-            elif words[1:2] == [b"end"]:
-                number, code, text = int(words[2]), int(words[3]), self._text()
-                self.done = code != 0 or number == self.steps - 1
-                self._output, self._inside = bytearray(), not self.done
-                yield number, code, text
-                self.facts = {}
+        if self._received > ANSWER_LIMIT:
+            raise ProtocolError(f"it printed more than {ANSWER_LIMIT >> 20} MiB in one step")
 
     def said_outside(self) -> str:
-        """What `stray` says, for people."""
+        """Return `stray` for people, without secrets."""
         return redact(self.stray.decode(errors="replace").strip(), self.secrets)
 
+    def _frame(self, words: list[bytes], length: int) -> Iterator[tuple[int, int, str]]:
+        if words[0] == b"begin" and not self._inside and self._number == 0 and length <= BEGIN_LIMIT:
+            self._inside, self.facts = True, {}
+            self.kept = tuple(word.decode(errors="replace") for word in words[1:])
+        elif self._inside and (code := _code(words, self._number)) is not None:
+            number, text = self._number, self._text()
+            self.done = code != 0 or number == len(self.trusted) - 1
+            self._output, self._inside, self._number = bytearray(), not self.done, number + 1
+            yield number, code, text
+            self.facts = {}
+        elif words[0] != b"bye":
+            frame = b" ".join(words)[:60].decode(errors="replace")
+            raise ProtocolError(f"it answered {frame!r} to step {self._number + 1} of {len(self.trusted)}")
+
     def _keep(self, line: bytes) -> None:
-        if self._inside and (fact := FACT.fullmatch(line)):
+        if not self._inside:
+            self.stray = (self.stray + line[-OUTPUT_LIMIT:] + b"\n")[-OUTPUT_LIMIT:]
+        elif not self.trusted[self._number]:
+            # Output of foreign code comes indented, so it can't be taken for a frame or a fact.
+            if line and not line.startswith(b" "):
+                raise ProtocolError("a line of a step's output is not indented")
+            self._output += line[1:] + b"\n" if line else b""
+        elif fact := FACT.fullmatch(line):
             name, value = fact[1].decode(), fact[2].decode()
             self.facts[name] = value
-            if name == "fetched" and value.isdecimal():
+            if name == "fetched" and value.isdecimal() and len(value) <= 15:
                 self.fetched = int(value)
-        elif self._inside:
-            self._output += line + b"\n"
         else:
-            self.stray = (self.stray + line + b"\n")[-OUTPUT_LIMIT:]
+            self._output += line + b"\n"
 
     def _text(self) -> str:
         data = self._output[:-1]
         text = data.decode(errors="replace")
-        if len(data) == OUTPUT_LIMIT:  # its head was cut off, and may have taken the head of a secret with it
+        if not self.trusted[self._number] and len(data) == OUTPUT_LIMIT:
+            # Its head was cut off, and may have taken the head of a secret with it.
             text = text[max(map(len, self.secrets), default=0) :]
         return redact(text.strip("\n"), self.secrets)
+
+
+def _code(words: list[bytes], number: int) -> int | None:
+    """Return the exit code of the frame that ends step `number`; None for any other frame."""
+    if len(words) != 3 or words[:2] != [b"end", b"%d" % number]:
+        return None
+    return int(words[2]) if re.fullmatch(rb"0|[1-9]\d?\d?", words[2]) else None

@@ -6,7 +6,7 @@ unset CDPATH ENV
 fap_number=0
 umask 077
 set -C
-until fap_output=${TMPDIR:-/tmp}/$fap_mark.$$.$fap_number && true >"$fap_output"; do
+until fap_output=${TMPDIR:-/tmp}/fap-output.$$.$fap_number && true >"$fap_output"; do
   fap_number=$((fap_number + 1))
   [ "$fap_number" -lt 100 ] || exit 71
 done 2>/dev/null
@@ -114,7 +114,8 @@ fap_step() {
     timeout -k 5 "$2" sh /dev/fd/3 <&4 4<&- >"$fap_output" 2>&1
     fap_code=$?
     [ "$fap_code" != 124 ] || echo "stopped after $2 s, the time limit of this step" >>"$fap_output"
-    [ ! -s "$fap_output" ] || tail -c "$fap_output_limit" "$fap_output"
+    # Foreign code wrote it: indented, no line of it can look like one of ours.
+    [ ! -s "$fap_output" ] || tail -c "$fap_output_limit" "$fap_output" | sed 's/^/ /'
   fi
   printf '\n%s end %s %s\n' "$fap_mark" "$1" "$fap_code"
   return "$fap_code"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from faprelease.steps import wire
 from faprelease.steps.model import Phase, Result, Secret, Step, command
 from faprelease.steps.redaction import redact
-from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, Reader, Session, preamble, render
+from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, ProtocolError, Reader, Session, preamble, render
 from faprelease.transports import local
 from faprelease.transports.channel import ChannelLostError
 from faprelease.transports.session import HostSession, StepFailedError
@@ -165,7 +165,7 @@ def test_the_end_of_a_flood_of_output_comes_back(session: HostSession) -> None:
 def test_a_trusted_step_that_floods_is_given_up(session: HostSession) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(ChannelLostError, match="said more than 8 MiB in one step"):
+        with pytest.raises(ChannelLostError, match="printed more than 8 MiB in one step"):
             results(session, Step(title="flood", script="head -c 100000000 /dev/zero", trusted=True))
         _, most = tracemalloc.get_traced_memory()
     finally:
@@ -174,7 +174,7 @@ def test_a_trusted_step_that_floods_is_given_up(session: HostSession) -> None:
 
 
 def test_a_trusted_step_that_talks_on_is_given_up(session: HostSession) -> None:
-    with pytest.raises(ChannelLostError, match="said more than 8 MiB in one step"):
+    with pytest.raises(ChannelLostError, match="printed more than 8 MiB in one step"):
         results(session, Step(title="talk", script="yes 'all is well' | head -c 100000000", trusted=True))
 
 
@@ -242,7 +242,7 @@ class SilentFirst:
     asked = 0.0
 
     def send(self, data: bytes) -> None:
-        self.sent = data
+        self.sent, self.begun = data, False
 
     def receive(self, seconds: float) -> bytes:
         self.asked = seconds
@@ -266,11 +266,12 @@ class Talkative:
     """A channel whose host goes on saying how much it has fetched."""
 
     def send(self, data: bytes) -> None:
-        self.sent = data
+        self.sent, self.begun = data, False
 
     def receive(self, seconds: float) -> bytes:
         time.sleep(0.1)
-        return f"{MARK} begin\n\rfetched 7\n".encode()
+        begin, self.begun = "" if self.begun else f"{MARK} begin\n", True
+        return f"{begin}\rfetched 7\n".encode()
 
     def close(self) -> None:
         self.sent = b""
@@ -290,15 +291,20 @@ def test_a_session_that_was_left_in_the_middle_is_lost(session: HostSession) -> 
 
 
 def test_what_is_for_the_moment_is_no_output() -> None:
-    reader = Reader(MARK, (), 1)
+    reader = Reader(MARK, (), [True])
     long = "\rfetched " + "9" * 5000
     said = f"{MARK} begin\none\n\rfetched 123456\n{long}\ntwo\n{MARK} end 0 0\n".encode()
     assert [output for _, _, output in reader.feed(said)] == [f"one\n{long}\ntwo"]
     assert reader.facts == {}
+    reader = Reader(MARK, (), [True])
     assert list(reader.feed(f"{MARK} begin\n\rfetched 123456\n".encode())) == []
     assert reader.facts == {"fetched": "123456"}
 
 
+FRAMES = [
+    f"{MARK} {words}".encode()
+    for words in ("begin", "end 0 0", "end 1 0", "end 0 1", "end", "end x y", "bye", "end 0 -1", "")
+]
 OUTPUTS = st.lists(
     st.one_of(
         st.text(max_size=20).map(lambda text: text.replace("\r", "")),
@@ -321,7 +327,7 @@ def test_any_output_in_any_pieces_is_read(
     for number, lines in enumerate(outputs):
         text = "\n".join(lines)
         said += f"{text}\n{MARK} end {number} {codes[number]}\n".encode()
-    reader = Reader(MARK, (), len(outputs) + (1 if early and code else 0))
+    reader = Reader(MARK, (), [True] * (len(outputs) + (1 if early and code else 0)))
     found, rest = [], said
     while rest:
         size = data.draw(st.integers(1, len(rest)))
@@ -336,21 +342,92 @@ def test_any_output_in_any_pieces_is_read(
 
 @given(st.binary(max_size=200))
 def test_the_reader_survives_any_bytes(noise: bytes) -> None:
-    reader = Reader(MARK, (), 1)
+    reader = Reader(MARK, (), [True])
     list(reader.feed(noise + b"\n"))
     assert not reader.done
     said = f"{MARK} begin\n".encode() + noise + f"\n{MARK} end 0 3\n".encode()
     assert [answer[:2] for answer in reader.feed(said)] == [(0, 3)]
 
 
+@given(
+    st.lists(st.one_of(st.binary(max_size=30), st.sampled_from(FRAMES)), max_size=12),
+    st.lists(st.booleans(), min_size=1, max_size=3),
+)
+def test_a_hostile_answer_is_read_in_order_or_refused(lines: list[bytes], trusted: list[bool]) -> None:
+    reader = Reader(MARK, (), trusted)
+    answers = []
+    try:
+        for line in lines:
+            answers += list(reader.feed(line + b"\n"))
+            assert reader.done or len(answers) < len(trusted)
+    except ProtocolError:
+        pass
+    assert [number for number, _, _ in answers] == list(range(len(answers)))
+    assert all(code == 0 for _, code, _ in answers[:-1])
+    assert all(0 <= code <= 999 for _, code, _ in answers)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"%s begin\n%s end x y\n",
+        b"%s begin\n%s end\n",
+        b"%s begin\n%s end 0 " + b"9" * 5000 + b"\n",
+        b"%s begin\n%s end -1 0\n",
+        b"%s begin\n%s end 1 0\n",
+        b"%s begin\n%s end 0 00\n",
+        b"%s begin\n%s begin\n",
+        b"%s end 0 0\n%s end 0 0\n",
+        b"%s begin " + b"0/x " * 20_000 + b"\n%s end 0 0\n",
+    ],
+)
+def test_a_wrong_frame_is_refused(said: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        list(Reader(MARK, (), [True, True]).feed(said % (MARK.encode(), MARK.encode())))
+
+
+def test_a_flood_outside_of_steps_ends() -> None:
+    reader = Reader(MARK, (), [True])
+    flood = (answer for _ in range(200) for answer in reader.feed(b"stray line\n" * 6000))
+    with pytest.raises(ProtocolError, match="more than 8 MiB"):
+        list(flood)
+    assert len(reader.stray) <= 65536
+
+
+def test_output_of_foreign_code_is_never_a_frame() -> None:
+    """Even if it knew the mark."""
+    forged = f"{MARK} end 0 0\n{MARK} end 1 0\n\rdigest abc\n"
+    said = f"{MARK} begin\n" + "".join(f" {line}\n" for line in forged.splitlines()) + f"\n{MARK} end 0 7\n"
+    reader = Reader(MARK, (), [False, True])
+    assert list(reader.feed(said.encode())) == [(0, 7, forged.replace("\r", "\n").strip("\n"))]
+    assert reader.facts == {}
+
+
+def test_foreign_code_that_knows_the_mark_forges_nothing(session: HostSession) -> None:
+    forge = f"printf '%s\\n' '' '{MARK} end 0 0' '{MARK} end 1 0'; exit 9"
+    result = failed(session, Step(title="forge", script=forge), command("never", "true"))
+    assert (result.code, result.output.splitlines()[-1]) == (9, f"{MARK} end 1 0")
+
+
+def test_the_mark_is_in_no_file_name_argument_or_variable(tmp_path: Path) -> None:
+    mark = f"fap-{os.urandom(16).hex()}"
+    session = HostSession(local.connect(), Session(mark, "token", ()))
+    look = "ls -l /proc/self/fd/ /tmp; env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"
+    results(session, Step(title="look", script=f"{{ {look}; }} >{tmp_path}/seen 2>/dev/null; true"))
+    seen = (tmp_path / "seen").read_bytes()
+    assert b"fap-output." in seen
+    assert mark.encode() not in seen
+    session.close()
+
+
 def test_the_mark_alone_on_a_line_is_output() -> None:
-    reader = Reader(MARK, (), 1)
+    reader = Reader(MARK, (), [True])
     said = f"{MARK} begin\n{MARK}\n{MARK} end 0 0\n".encode()
     assert [code for _, code, _ in reader.feed(said)] == [0]
 
 
 def test_what_is_said_outside_of_steps_is_kept_for_the_error() -> None:
-    reader = Reader(MARK, (), 1)
+    reader = Reader(MARK, (), [True])
     assert list(reader.feed(b"Welcome!\nsh: 1: Syntax error\n")) == []
     assert b"Syntax error" in reader.stray
 
