@@ -225,7 +225,7 @@ def parse(output: str) -> HostState:
         taken=tuple(sorted(folders | set(records))),
         tools=frozenset(rest for word, rest in lines if word == "tool"),
         missing=tuple(rest for word, rest in lines if word == "missing"),
-        free=int(one.get("free") or 0) * 1024,
+        free=_kib(one["free"]),
         unwritable=one.get("unwritable", ""),
         locked=one.get("locked", ""),
         frozen=read_freeze(one["frozen"]) if "frozen" in one else None,
@@ -235,6 +235,13 @@ def parse(output: str) -> HostState:
         processes="\n".join(rest for word, rest in lines if word == "process"),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
+
+
+def _kib(text: str) -> int:
+    """Return a number of KiB as bytes; raises FapError for anything else."""
+    if not re.fullmatch(r"\d{0,15}", text, re.ASCII):
+        raise FapError(f"the host's answer can't be read: free {text[:60]!r}", hint="look at `df -Pk` there")
+    return int(text or 0) * 1024
 
 
 def read_freeze(line: str) -> Freeze:
@@ -253,8 +260,12 @@ def _rollout(lines: list[str]) -> Rollout | None:
         for each in others:
             if each["id"] == first["id"]:
                 first |= each
-        return msgspec.convert(first, Rollout)
-    except (msgspec.MsgspecError, KeyError) as error:
+        rollout = msgspec.convert(first, Rollout)
+        ids = (rollout.release, *filter(None, (rollout.previous, rollout.copy_of)))
+        if not all(map(is_release_id, ids)):
+            raise ValueError(f"{', '.join(ids)}: not the ids of releases")
+        return rollout
+    except (msgspec.MsgspecError, KeyError, ValueError) as error:
         raise FapError(
             f"the record of the last rollout is damaged: {error}",
             hint="look at .fap/rollout.jsonl on the host, and move it away",

@@ -2,13 +2,16 @@
 
 import itertools
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faprelease.errors import FapError
-from faprelease.hosts.state import FOLLOWING, Record, State
+from faprelease.hosts.state import FOLLOWING, Record, State, parse
 from tests.parts.site import Site, artifact
 
 STATES = get_args(State)
@@ -54,3 +57,36 @@ def test_releases_and_rollbacks_write_only_what_may_follow(site: Site, tmp_path:
     ]
     pairs = [pair for states in histories for pair in itertools.pairwise(states)]
     assert all(after in FOLLOWING[before] for before, after in pairs)
+
+
+PROBED = "current 261101-000000\nfolder 261101-000000\nfree 1000\ntool curl\n"
+
+
+def test_a_rollout_of_a_path_is_damaged() -> None:
+    """What a host keeps becomes part of paths on it."""
+    rollout = '{"id":"261101-000000","verb":"release","release":"../../../x","by":"ada"}'
+    with pytest.raises(FapError, match="the record of the last rollout is damaged"):
+        parse(f"{PROBED}rollout {rollout}\n")
+
+
+@pytest.mark.parametrize("free", ["abc", "-1", "9" * 5000, "1e3", "१"])
+def test_free_space_that_is_not_a_number_is_refused(free: str) -> None:
+    with pytest.raises(FapError, match="can't be read: free"):
+        parse(f"current \nfree {free}\n")
+
+
+WORDS = st.sampled_from(
+    ["current", "link", "folder", "record", "artifact", "free", "tool", "rollout", "command", "frozen", "key"]
+)
+VALUES = st.one_of(st.text(max_size=40), st.sampled_from(["261101-000000", '261101-000000 {"state":"live"}']))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+).map(json.dumps)
+
+
+@given(st.lists(st.tuples(WORDS, st.one_of(VALUES, JSON)), max_size=8))
+def test_any_answer_is_read_or_refused(lines: list[tuple[str, str]]) -> None:
+    with suppress(FapError):
+        parse("".join(f"{word} {value}\n" for word, value in lines))
