@@ -122,7 +122,7 @@ class Reader:
     """The values that the running step has handed over; at its end, all of them."""
     kept: tuple[str, ...] = ()
     """The programs that the host has, as it says before the first step."""
-    stray: bytes = b""
+    stray: bytearray = field(default_factory=bytearray)
     """What was printed outside of steps: complaints of the shell, a login banner."""
     _pending: bytes = b""
     _output: bytearray = field(default_factory=bytearray)
@@ -165,7 +165,9 @@ class Reader:
 
     def _keep(self, line: bytes) -> None:
         if not self._inside:
-            self.stray = (self.stray + line[-OUTPUT_LIMIT:] + b"\n")[-OUTPUT_LIMIT:]
+            self.stray += line[-OUTPUT_LIMIT:] + b"\n"
+            if len(self.stray) > 2 * OUTPUT_LIMIT:
+                del self.stray[:-OUTPUT_LIMIT]
         elif not self.trusted[self._number]:
             # Output of foreign code comes indented, so it can't be taken for a frame or a fact.
             if line and not line.startswith(b" "):

@@ -391,7 +391,7 @@ def test_a_flood_outside_of_steps_ends() -> None:
     flood = (answer for _ in range(200) for answer in reader.feed(b"stray line\n" * 6000))
     with pytest.raises(ProtocolError, match="more than 8 MiB"):
         list(flood)
-    assert len(reader.stray) <= 65536
+    assert len(reader.stray) <= 2 * 65536
 
 
 def test_output_of_foreign_code_is_never_a_frame() -> None:
