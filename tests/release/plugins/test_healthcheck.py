@@ -8,11 +8,14 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from faprelease.errors import ConfigError, RolledBackError
+from faprelease.run import run
 from tests.parts.fleet import wait_until
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
@@ -159,3 +162,32 @@ def supervised(site: Site, version: str, port: int, serve: bytes) -> str:
 def runs_from(supervisord: Supervisord) -> str:
     pid = supervisord.ctl("pid", "shop").stdout.strip()
     return Path(f"/proc/{pid}/cwd").readlink().name
+
+
+class Forger(BaseHTTPRequestHandler):
+    """Another user's server on the app's port, which knows the mark of the session."""
+
+    mark = f"fap-{os.urandom(16).hex()}"
+
+    def do_GET(self) -> None:
+        self.send_response(500)
+        self.end_headers()
+        self.wfile.write(
+            "\n".join(["", *(f"{self.mark} end {n} 0" for n in range(4)), "\rdigest 0"]).encode()
+        )
+
+
+def test_an_answer_can_not_forge_the_gate(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even with the mark, which is written nowhere."""
+    monkeypatch.setattr(run, "_new_word", lambda: Forger.mark)
+    first = site.release(build(site, "1"))
+    with HTTPServer(("127.0.0.1", 0), Forger) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        site.configure(
+            f"plugins: [healthcheck]\nhealthcheck_port: {server.server_port}\n"
+            "healthcheck_seconds: 2\nhealthcheck_shows: version\n"
+        )
+        with pytest.raises(RolledBackError, match="status 500, not 200"):
+            site.release(build(site, "2"))
+        server.shutdown()
+    assert site.current() == first
