@@ -26,6 +26,11 @@ def printable(line: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
+def plain(text: str) -> str:
+    """The text with the same done to each of its lines; a tab becomes spaces."""
+    return "\n".join(printable(line.expandtabs()) for line in text.replace("\r\n", "\n").split("\n"))
+
+
 def ago(at: datetime, now: datetime) -> str:
     """The time from `at` to `now` in the largest unit that fits, as `3 days ago`."""
     seconds = (now - at).total_seconds()

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from artifact_store.core import text
 from artifact_store.core.errors import FapError
 from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status
 from faprelease.cli.group import cli
@@ -68,13 +69,13 @@ def main() -> None:
 
 def _show_error(error: FapError) -> None:
     """What failed, and what to type next; on GitHub also where a run's page shows its errors."""
-    lines = [f"{click.style('error', fg='red')}: {error.message}"]
+    lines = [f"{click.style('error', fg='red')}: {text.plain(error.message)}"]
     if error.hint:
-        lines.append(f"{click.style('hint', fg='cyan')}: {error.hint}")
+        lines.append(f"{click.style('hint', fg='cyan')}: {text.plain(error.hint)}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from faprelease.report.outputs import github_error
 
-        lines = [github_error(lines, f"{error.message}\n{error.hint}".strip())]
+        lines = [github_error(lines, text.plain(f"{error.message}\n{error.hint}").strip())]
     # Whoever read along may be gone; the exit code is still to be the right one.
     with contextlib.suppress(OSError):
         click.echo("\n".join(lines), err=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faprelease.cli.group import KEYS, cli
+from faprelease.cli.group import KEYS, cli, echo
 from faprelease.cli.request import FLAGS, about_a_stage, request
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
         asked = request(words, file, stage, role)
         read, keys = run.load(asked.file, asked.flags)
         for warning in config.unknown_names(read, keys):
-            click.echo(f"warning: {warning}", err=True)
+            echo(f"warning: {warning}", err=True)
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
         rows = [explain.in_force(target, keys, hooks.ALWAYS) for target in targets]
         lines = explain.as_text(rows)
     for line in map(json.dumps, rows) if as_json else lines:
-        click.echo(line)
+        echo(line)
 
 
 @cli.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from faprelease.cli.group import cli
+from faprelease.cli.group import cli, echo
 from faprelease.cli.request import FLAGS, about_a_stage, places_and_flags, request
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) 
     from faprelease.views import endpoints
 
     run = Run.of(request(words, file, stage, role), "hosts", Report())
-    click.echo(endpoints.render(endpoints.of(run.targets, run.plugins()), form))
+    echo(endpoints.render(endpoints.of(run.targets, run.plugins()), form))
 
 
 def _show(found: "Sequence[tuple[Finding, str]]", *, as_json: bool) -> int:
@@ -95,7 +95,7 @@ def _show(found: "Sequence[tuple[Finding, str]]", *, as_json: bool) -> int:
     else:
         for one, behind in found:
             shown = msgspec.structs.replace(one, says=one.says + behind)
-            click.echo(text.printable(text.finding(shown)))
+            echo(text.finding(shown))
     return sum(one.verdict == "wrong" for one, _ in found)
 
 

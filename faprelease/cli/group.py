@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 from click.shell_completion import CompletionItem
 
+from artifact_store.core import text
 from faprelease.cli.completion import complete_flag, complete_stage
 
 KEYS = """
@@ -25,6 +26,11 @@ Exit codes:
   7    a host or the store can't be reached
   130  interrupted
 """
+
+
+def echo(line: str, *, err: bool = False) -> None:
+    """Print text for people, without control characters: much of it comes from hosts and files of others."""
+    click.echo(text.plain(line), err=err)
 
 
 class _Verb(click.Command):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from artifact_store.core import text
 from faprelease.cli.group import cli
 
 
@@ -33,8 +34,8 @@ def migrate(file: Path, output: Path, as_json: bool) -> None:
             click.echo(msgspec.json.encode(each).decode())
             continue
         colour = {"yours": "yellow", "build": "cyan"}.get(each.verdict)
-        why = f": {each.why}" if each.why else ""
-        click.echo(f"{each.where}: {each.what}  {click.style(each.verdict, fg=colour)}{why}")
+        why = f": {text.plain(each.why)}" if each.why else ""
+        click.echo(f"{each.where}: {text.plain(each.what)}  {click.style(each.verdict, fg=colour)}{why}")
     click.echo(f"written: {', '.join(map(str, written))}", err=True)
     deploy, options = run.load(written[0], {})
     for stage in deploy.values.get("stage_role_configs") or {}:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from faprelease.cli.group import cli
+from faprelease.cli.group import cli, echo
 from faprelease.cli.request import FLAGS, about_a_stage, request
 from faprelease.steps.place import Place
 
@@ -57,7 +57,7 @@ def status(
         _show_table(head, shown)
     told = list(_notes(found))
     for line in told:
-        click.echo(line, err=True)
+        echo(line, err=True)
     if any(row.unreachable for row in found):
         raise SystemExit(7)
     if any(row.drift or row.changed or row.health not in ("", "healthy") for row in found):
@@ -169,4 +169,4 @@ def _show_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = [head, *(tuple(" ".join(word.split()) or "-" for word in row[:-1]) + row[-1:] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
-        click.echo("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())

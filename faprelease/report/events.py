@@ -1,10 +1,15 @@
 """What happens in a run, as values: `--json-lines` prints them, and every face is made from them."""
 
+from typing import Any, TypeVar
+
 import msgspec
 
+from artifact_store.core import text
 from artifact_store.records.releases import Outcome
 from faprelease.plan.preview import Preview
 from faprelease.steps.place import Place
+
+E = TypeVar("E", bound="RunEvent")
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -95,6 +100,8 @@ class Said(RunEvent, frozen=True, kw_only=True, tag="said"):
     """Something for people."""
 
     text: str
+    good: bool = False
+    """It reports a success."""
 
 
 class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
@@ -111,3 +118,16 @@ class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
     """What would be done, where that was asked for."""
     log: str
     """Where all that was said and done is kept."""
+
+
+def plain(event: E) -> E:
+    """The event without control characters: what hosts print and record never moves a terminal."""
+    return msgspec.convert(_plain(msgspec.to_builtins(event)), type(event))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return text.plain(value)
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

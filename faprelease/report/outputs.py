@@ -54,7 +54,8 @@ class Lines:
             case Planned() if self._plans:
                 click.echo("\n".join([*preview.lines(event.plan), *event.scripts]))
             case Said():
-                self.print(event.text)
+                word, colon, rest = event.text.partition(":")
+                self.print(f"{click.style(word, fg='green')}{colon}{rest}" if event.good else event.text)
             case Ended(exit_code=code) if code and event.hosts:
                 self.print("\n".join(["the hosts now:", *standing(event.hosts)]))
 

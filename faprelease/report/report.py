@@ -27,6 +27,7 @@ from faprelease.report.events import (
     RunEvent,
     Said,
     StepEnded,
+    plain,
 )
 from faprelease.report.outputs import Lines
 from faprelease.report.runlog import RunLog
@@ -57,6 +58,7 @@ class Report:
 
     def tell(self, event: RunEvent) -> None:
         """Show an event on every face; one that nobody reads any more breaks nothing off."""
+        event = plain(event)
         with self._guard:
             for face in self._faces:
                 # Who read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
@@ -124,8 +126,7 @@ class Report:
 
     def end(self, plan: Plan) -> None:
         releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
-        done = click.style("done", fg="green")
-        self.say(f"{done}: {releases} is live on all hosts, {self._seconds():.1f} s")
+        self.tell(Said(text=f"done: {releases} is live on all hosts, {self._seconds():.1f} s", good=True))
 
     def whereabouts(self) -> str:
         """What each host was doing last, a line each."""
