@@ -31,7 +31,9 @@ def default_folder() -> Path:
     try:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError as error:
-        raise FapError("there is no home for the build cache", hint="set FAP_CACHE to a folder") from error
+        raise FapError(
+            "there is no home folder for the build cache", hint="set FAP_CACHE to a folder"
+        ) from error
     return base / "fapkit" / "build"
 
 
@@ -189,5 +191,5 @@ def _temporary(target: Path) -> Iterator[IO[bytes]]:
 def _trouble(path: Path, error: OSError) -> FapError:
     return FapError(
         f"the build cache can't be used: {error.strerror}: {error.filename or path}",
-        hint="set FAP_CACHE to a folder you may write to",
+        hint="set FAP_CACHE to a folder that you can write to",
     )

@@ -107,7 +107,7 @@ def check_paths(ordered: list[TarEntry]) -> None:
         parts = path.split("/")
         for depth in range(1, len(parts)):
             if (above := "/".join(parts[:depth])) in paths:
-                raise FapError(f"{path} lies below {above}, which is a file or a link")
+                raise FapError(f"{path} is below {above}, which is not a folder")
 
 
 def _pieces(entry: TarEntry) -> list[MemberPlan]:

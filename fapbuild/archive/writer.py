@@ -134,11 +134,11 @@ def _content(entry: TarEntry, start: int, stop: int) -> bytes:
         return entry.content[start:stop]
     with entry.content.open("rb") as file:
         if os.fstat(file.fileno()).st_size != entry.size:
-            raise FapError(f"{entry.path} changed while it was packed", hint="run it again")
+            raise FapError(f"{entry.path} changed while it was being packed", hint="run it again")
         file.seek(start)
         data = file.read(stop - start)
     if len(data) != stop - start:
-        raise FapError(f"{entry.path} changed while it was packed", hint="run it again")
+        raise FapError(f"{entry.path} changed while it was being packed", hint="run it again")
     return data
 
 
@@ -222,6 +222,6 @@ def _read(part: _Slice, fresh: IO[bytes]) -> Iterator[bytes]:
         while remaining:
             chunk = file.read(min(remaining, _CHUNK))
             if not chunk:
-                raise FapError("the build cache changed while it was read", hint="run it again")
+                raise FapError("the build cache changed while it was being read", hint="run it again")
             remaining -= len(chunk)
             yield chunk

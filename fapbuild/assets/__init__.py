@@ -68,18 +68,18 @@ def compile_all(
     return tuple(outputs[path] for path in sorted(outputs))
 
 
-def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path) -> dict[str, str]:
-    """The variables of a step: its own, and those of `mine` that it needs.
+def environment(step: Assets, environ: Mapping[str, str], place: Path, caches: Path) -> dict[str, str]:
+    """The variables of a step: its own, and those of `environ` that it needs.
 
     HOME and TMPDIR are new folders in `place`; package managers keep their downloads in `caches`.
     Raises FapError if a variable of `pass_env` is not set.
     """
     passed = {
         key: value
-        for key, value in mine.items()
+        for key, value in environ.items()
         if key in _PASSED or key.lower() in _PASSED_ANY_CASE or key.lower().startswith(_PASSED_PREFIXES)
     }
-    if missing := [name for name in step.pass_env if name not in mine]:
+    if missing := [name for name in step.pass_env if name not in environ]:
         raise FapError(
             f"assets {step.name!r}: pass_env names {missing[0]}, which is not set",
             hint=f"export {missing[0]}=…",
@@ -93,7 +93,7 @@ def environment(step: Assets, mine: Mapping[str, str], place: Path, caches: Path
         **passed,
         "HOME": str(place / "home"),
         "TMPDIR": str(place / "tmp"),
-        **{name: mine[name] for name in step.pass_env},
+        **{name: environ[name] for name in step.pass_env},
         **step.environment,
     }
 
@@ -148,8 +148,8 @@ def _run(
         except FapError as error:
             raise FapError(
                 f"assets {step.name!r}: {error.message}",
-                hint="it ran in a copy of the committed files, with an empty HOME and few variables: is all "
-                "it needs committed, and named in inputs and pass_env?",
+                hint="it ran in a copy of the committed files, with an empty HOME and few variables; check "
+                "that everything it needs is committed, and listed in inputs and pass_env",
             ) from error
     folder.check(root, before, inputs, step)
     return folder.collect(root, step)

@@ -92,13 +92,13 @@ def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Inpu
     changed += [path for path in missing if not declared(path) and not ignored(path)]
     if changed:
         raise FapError(
-            f"assets {step.name!r} changed what is committed:{_listed(changed)}",
-            hint="let its commands leave them alone (npm ci, not npm install), or name them in its outputs",
+            f"assets {step.name!r} changed committed files:{_listed(changed)}",
+            hint="use commands that don't change them (npm ci, not npm install), or add them to its outputs",
         )
     if new:
         raise FapError(
-            f"assets {step.name!r} wrote what is none of its outputs:{_listed(new)}",
-            hint=f'if hosts need it: outputs = [..., "{min(new)}"]; else: scratch = ["/{min(new)}"]',
+            f"assets {step.name!r} wrote files that are not in its outputs:{_listed(new)}",
+            hint=f'if hosts need them: outputs = [..., "{min(new)}"]; if not: scratch = ["/{min(new)}"]',
         )
 
 
@@ -114,9 +114,11 @@ def collect(root: Path, step: Assets) -> tuple[Output, ...]:
 def _collect(root: Path, name: str, step: str) -> list[Output]:
     start = root / name
     if not os.path.lexists(start):
-        raise FapError(f"assets {step!r} made no {name}", hint="outputs are relative to the project's folder")
+        raise FapError(
+            f"assets {step!r} did not make {name}", hint="outputs are relative to the project's folder"
+        )
     if not Path(os.path.realpath(start)).is_relative_to(os.path.realpath(root)):
-        raise FapError(f"assets {step!r}: the output {name} lies outside the project")
+        raise FapError(f"assets {step!r}: the output {name} is outside the project")
     outputs = []
     for path in [start] if start.is_symlink() or not start.is_dir() else _files_below(start):
         relative = path.relative_to(root).as_posix()

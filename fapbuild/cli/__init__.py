@@ -30,9 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; no half-made artifact is left", "run it again", 130)
+        _fail("interrupted; no incomplete artifact is left", "run it again", 130)
     except OSError as error:
-        _fail(f"{error.strerror}: {error.filename or 'on the way'}", "mend that, and run it again", 1)
+        message = ": ".join(map(str, filter(None, (error.strerror or str(error), error.filename))))
+        _fail(message, "fix this, then run it again", 1)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -11,10 +11,10 @@ from fapbuild.cli.group import fapbuild, json_option, path_or_url, print_artifac
 @click.argument("artifact", metavar="ARTIFACT|URL", callback=path_or_url)
 @json_option
 def inspect(artifact: str, as_json: bool) -> None:
-    """Tell what an artifact is, and how large its parts are.
+    """Show what an artifact contains, with sizes.
 
-    Of a URL only the manifest and the project's settings are fetched. A URL that is a secret can be given
-    on standard input, as `-`.
+    From a URL, only the manifest and the project's settings are downloaded. `-` reads the path or URL from
+    standard input, which keeps a secret URL out of sight.
     """
     from artifact_store.artifact.peek import open_source, peek
     from fapbuild.inspecting import single_file, summary
@@ -30,9 +30,10 @@ def inspect(artifact: str, as_json: bool) -> None:
 @click.argument("after", metavar="B", callback=path_or_url)
 @json_option
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Tell what changed from artifact A to B, and what a host that has A would download for B.
+    """Show what changed between artifacts A and B.
 
-    Both are files or URLs; of a URL only the manifest is fetched. `-` reads one from standard input.
+    Also shows how much a host running A would download for B. A and B are paths or URLs; `-` reads one from
+    standard input. From a URL, only the manifest is downloaded.
     """
     from artifact_store.artifact.peek import open_source, peek
     from fapbuild.inspecting import diff
@@ -48,16 +49,17 @@ def diff(before: str, after: str, as_json: bool) -> None:
 @click.argument("artifact", type=click.Path(path_type=Path))
 @json_option
 def verify(artifact: Path, as_json: bool) -> None:
-    """Check every digest, the list of files, and every wheel against requirements.lock.
+    """Verify every byte and wheel of an artifact.
 
-    Exits with 6, and says what is wrong, if anything is.
+    Checks all digests, the list of files, and the wheels against requirements.lock. Exits 6 and shows the
+    problem if anything does not match.
     """
     from fapbuild.inspecting.verify import verify
 
     verified = verify(artifact)
     manifest = verified.manifest
     say(
-        f"{manifest.app} {manifest.version} is as it was packed: {len(manifest.files)} files, "
+        f"{manifest.app} {manifest.version} is intact: {len(manifest.files)} files, "
         f"{len(manifest.wheels)} wheels, {len(manifest.members) + 1} gzip members"
     )
     print_artifact(verified, as_json)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes:
   0    done
-  1    failed; no half-made artifact is left
-  2    the command line, the configuration, or what would be packed is wrong
-  6    an artifact or a package is not what it was said to be
+  1    failed; no incomplete artifact is left
+  2    wrong usage or settings, or files that must not be packed
+  6    an artifact or a package failed verification
   7    a store or a URL can't be reached
   130  interrupted
 """
@@ -27,7 +27,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(package_name="fapkit", prog_name="fapbuild")
 def fapbuild() -> None:
-    """Pack a commit of a Python web app into one artifact that installs offline."""
+    """Pack a commit of a Python web app into one artifact that installs offline.
+
+    In a new project, start with `init`, then `lock`, `check` and `pack`.
+    """
 
 
 def path_or_url(context: click.Context, parameter: click.Parameter, value: str) -> str:

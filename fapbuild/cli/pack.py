@@ -14,18 +14,27 @@ if TYPE_CHECKING:
 
 
 @fapbuild.command()
-@click.option("--ref", default="", metavar="REF", help="A commit, tag or branch; default: HEAD.")
-@click.option("--version", default="", metavar="V", help="Default: the commit's time and name.")
+@click.option("--ref", default="", metavar="REF", help="Commit, tag or branch to pack.  [default: HEAD]")
+@click.option(
+    "--version",
+    default="",
+    metavar="V",
+    help="Version of the artifact.  [default: time and name of the commit]",
+)
 @click.option(
     "-o",
     "--output",
     default="dist",
+    metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="The folder for the artifact.",
+    help="Folder for the artifact.",
     show_default=True,
 )
 @click.option(
-    "--target", default="", metavar="T", help="Other hosts than this machine: cp312-manylinux_2_28_x86_64."
+    "--target",
+    default="",
+    metavar="PLATFORM",
+    help="Build for this platform (cp312-manylinux_2_28_x86_64) instead of this machine.",
 )
 @click.option(
     "--wheel-store",
@@ -33,12 +42,17 @@ if TYPE_CHECKING:
     envvar="FAP_WHEEL_STORE",
     metavar="STORE",
     show_envvar=True,
-    help="Share wheels built from sdists with all who build.",
+    help="Where builders share wheels built from sdists.",
 )
-@click.option("--push", default=None, metavar="STORE", help="Then store it: s3://bucket/prefix, file:///dir.")
-@click.option("--allow-dirty", is_flag=True, help="Pack the working tree, with +dirty in the version.")
-@click.option("--allow-unpushed", is_flag=True, help="Pack a commit that no remote has.")
-@click.option("--dry-run", is_flag=True, help="Show what would be packed; fetch, compile and write nothing.")
+@click.option(
+    "--push",
+    default=None,
+    metavar="STORE",
+    help="Push the artifact to this store (s3://bucket/prefix or file:///dir).",
+)
+@click.option("--allow-dirty", is_flag=True, help="Pack uncommitted changes; +dirty is added to the version.")
+@click.option("--allow-unpushed", is_flag=True, help="Pack a commit that has not been pushed.")
+@click.option("--dry-run", is_flag=True, help="Show what would be packed, without building it.")
 @json_option
 def pack(
     ref: str,
@@ -52,10 +66,10 @@ def pack(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make dist/APP-VERSION.tgz from the committed files of this folder.
+    """Pack the project in this folder into dist/APP-VERSION.tgz.
 
-    Beside it lie its bill of materials and its provenance. In GitHub Actions, app, version, digest, size
-    and path become outputs of the step.
+    Only committed files are packed. The bill of materials and the provenance are written beside the artifact.
+    In GitHub Actions, app, version, digest, size and path become outputs of the step.
     """
     from artifact_store.core import text
     from artifact_store.core.actor import Actor
@@ -74,7 +88,9 @@ def pack(
         if store:
             with reporter.task(f"pushing to {store.name}", "pushed"):
                 record = store.artifacts.publish(artifact.path, Actor.current())
-            reporter.say(f"{'pushed' if record.created else 'already there'}: {record.app} {record.version}")
+            reporter.say(
+                f"{'pushed' if record.created else 'already in the store'}: {record.app} {record.version}"
+            )
     report.write_outputs(artifact.facts())
     print_artifact(artifact, as_json)
 

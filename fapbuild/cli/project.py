@@ -11,10 +11,11 @@ from fapbuild.cli.group import fapbuild, json_option, print_result, say
 
 @fapbuild.command()
 def init() -> None:
-    """Write [tool.fapbuild] for the project in this folder.
+    """Write the first settings for the project in this folder.
 
-    It looks at requirements, locks, front ends and Django's settings, and tells what it saw. Settings that
-    are there already are left alone.
+    Detects requirements, locks, front ends and Django's settings, and shows what it found. The settings are
+    added to pyproject.toml as [tool.fapbuild], or written to fapbuild.toml if there is no pyproject.toml.
+    Existing settings are never changed.
     """
     from fapbuild.onboarding.detection import detect, workspace_lock
     from fapbuild.onboarding.init import summary, write
@@ -37,11 +38,12 @@ def init() -> None:
 
 
 @fapbuild.command()
-@click.option("--upgrade", is_flag=True, help="Take the newest versions that fit, not those locked already.")
+@click.option("--upgrade", is_flag=True, help="Upgrade to the newest allowed versions.")
 def lock(upgrade: bool) -> None:
-    """Pin every dependency with its hashes; commit the result.
+    """Lock every dependency to a version and its hashes.
 
-    pip-compile makes requirements.txt; a uv.lock or poetry.lock is renewed by uv or Poetry.
+    pip-compile writes requirements.txt; uv.lock and poetry.lock are updated by uv and Poetry. Commit the
+    result. Versions that are locked already are kept where they still fit.
     """
     from fapbuild import locks
     from fapbuild.project import config
@@ -50,17 +52,18 @@ def lock(upgrade: bool) -> None:
     root = Path.cwd()
     with credentials.out_of_sight():
         path = locks.write(config.load(root), root, upgrade=upgrade)
-    say(f"locked; commit it: git add {os.path.relpath(path, root)}")
+    say(f"locked; now commit it: git add {os.path.relpath(path, root)}")
     click.echo(path)
 
 
 @fapbuild.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Look at the project in this folder, factor by factor (12factor.net); nothing is fetched or written.
+    """Check the project in this folder against the twelve factors.
 
-    Exit code 1 if something is wrong: `pack` would refuse it, two builds of the commit could differ, or it
-    could not be installed. What is only to be known is a note.
+    `wrong` means that `pack` would refuse the project, that two builds of one commit could differ, or that
+    hosts could not install it; then the exit code is 1. Anything merely worth knowing is a `note`. Nothing
+    is downloaded, and the project is not changed. The factors are explained on 12factor.net.
     """
     from artifact_store.core import text
     from fapbuild.onboarding.check import check
@@ -74,4 +77,4 @@ def check(as_json: bool) -> None:
         print_result(findings, (), as_json)
     wrong = sum(finding.verdict == "wrong" for finding in findings)
     if wrong:
-        raise FapError(f"{wrong} of {len(findings)} things are wrong", hint="do what stands behind ->")
+        raise FapError(f"{wrong} of {len(findings)} checks failed", hint="each fix follows its ->")

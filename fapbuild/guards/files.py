@@ -26,8 +26,8 @@ def check_clean(changes: Sequence[str]) -> None:
     if changes:
         shown = "\n".join(f"  {line}" for line in changes[:_SHOWN])
         raise UsageError(
-            f"the working tree is not what is committed:\n{shown}{_more(changes)}",
-            hint="add it to .gitignore or commit it, pack a commit with --ref HEAD, or say --allow-dirty",
+            f"the working tree has uncommitted changes:\n{shown}{_more(changes)}",
+            hint="commit them, or add them to .gitignore; --ref HEAD packs without them, --allow-dirty with",
         )
 
 
@@ -36,8 +36,9 @@ def check_clean_beside(changes: Sequence[str]) -> None:
     if changes:
         shown = "\n".join(f"  {line}" for line in changes[:_SHOWN])
         raise UsageError(
-            f"what the project depends on is not what is committed:\n{shown}{_more(changes)}",
-            hint="commit it, or pack a commit with --ref HEAD; --allow-dirty is for the project's own folder",
+            f"folders that the project depends on have uncommitted changes:\n{shown}{_more(changes)}",
+            hint="commit them, or pack the commit without them (--ref HEAD); --allow-dirty covers only the "
+            "project's own folder",
         )
 
 
@@ -45,8 +46,8 @@ def check_pushed(commit: str, *, pushed: bool) -> None:
     """Raise UsageError for a commit that no remote has: nobody else could see what runs."""
     if not pushed:
         raise UsageError(
-            f"commit {commit[:12]} was not pushed, so that only this machine has what would be released",
-            hint="git push; if it was pushed, git fetch; or say --allow-unpushed",
+            f"commit {commit[:12]} has not been pushed",
+            hint="git push; or git fetch, if it was pushed from elsewhere; or pass --allow-unpushed",
         )
 
 
@@ -57,10 +58,10 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
         top = path.split("/")[0]
         if top in RESERVED and not (own_installer and path == "install.sh"):
             raise UsageError(
-                f"{path}: the name {top} is taken in an artifact by fapkit's own file",
-                hint='say installer = "own" in [tool.fapbuild] to keep your install.sh'
+                f"{path}: the name {top} is reserved for fapkit in an artifact",
+                hint='set installer = "own" in [tool.fapbuild] to use your own install.sh'
                 if path == "install.sh"
-                else f'rename it (git mv), or leave it out: exclude = ["/{top}"]',
+                else f'rename it (git mv), or exclude it: exclude = ["/{top}"]',
             )
         parts = path.split("/")
         for depth in range(1, len(parts) + 1):
@@ -68,11 +69,12 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
             other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
             if other != name:
                 raise UsageError(
-                    f"{other} and {name} are one name where case does not count", hint="rename one: git mv"
+                    f"{other} and {name} are the same name on file systems that ignore case or Unicode form",
+                    hint="rename one: git mv",
                 )
     if own_installer and "install.sh" not in seen:
         raise UsageError(
-            'installer = "own", and no install.sh is committed', hint="commit one, or drop the key"
+            'installer = "own", but no install.sh is committed', hint="commit one, or remove the key"
         )
 
 
@@ -116,8 +118,8 @@ def check_sizes(entries: Iterable[TarEntry], limit: int) -> None:
     for entry in entries:
         if entry.size > limit * 1_000_000:
             raise UsageError(
-                f"{entry.path} has {entry.size / 1e6:.0f} MB, and file_limit is {limit} MB",
-                hint="keep data out of the code (linked_dirs of deploy.yml, a bucket), or leave it out: "
+                f"{entry.path} has {entry.size / 1e6:.0f} MB, but file_limit is {limit} MB",
+                hint="keep data outside of the code (linked_dirs of deploy.yml, a bucket), or exclude it: "
                 f'exclude = ["/{entry.path}"]; or, if hosts need it, {_allow(entry.path)}',
             )
 
@@ -135,17 +137,17 @@ def check_secret_texts(entries: Sequence[TarEntry], digests: Mapping[str, str], 
     if secrets:
         shown = "\n".join(f"  {secret.path} line {secret.line}: {secret.kind}" for secret in secrets[:_SHOWN])
         raise UsageError(
-            f"what looks like secrets would be packed, and {_READ_BY_ALL}:\n{shown}{_more(secrets)}",
-            hint="give them to the app as variables (environment in deploy.yml), and change those that were "
-            f"committed; or, if they are harmless, {_allow(secrets[0].path)}",
+            f"these lines look like secrets, and {_READ_BY_ALL}:\n{shown}{_more(secrets)}",
+            hint="pass secrets to the app as variables (environment in deploy.yml), and replace those that "
+            f"were committed; or, if they are harmless, {_allow(secrets[0].path)}",
         )
 
 
-_READ_BY_ALL = "everyone who can read the store can read an artifact"
+_READ_BY_ALL = "everyone with access to the store can read artifacts"
 
 
 def _allow(path: str) -> str:
-    return f'in [tool.fapbuild]: allow = [{{path = "/{path}", reason = "why"}}]'
+    return f'add to [tool.fapbuild]: allow = [{{path = "/{path}", reason = "why"}}]'
 
 
 def _more(items: Sequence[object]) -> str:

@@ -108,22 +108,24 @@ def lines(before: Outline, after: Outline) -> list[str]:
         *(f"  - {file.path}  {text.size(file.size)}" for file in files.removed),
         *(_changed(file) for file in files.changed),
         *_perhaps(files.perhaps),
-        *(["other builders or compressors: every file may look changed"] if other_builder else []),
+        *(
+            ["note: packed by different builders or compressors, so any file may look changed"]
+            if other_builder
+            else []
+        ),
     ]
 
 
 def _changed(file: ResizedFile) -> str:
     if file.before == file.after:
-        return f"  ~ {file.path}  another mode"
+        return f"  ~ {file.path}  mode changed"
     return f"  ~ {file.path}  {file.before:,} -> {file.after:,} bytes"
 
 
 def _perhaps(paths: tuple[str, ...]) -> list[str]:
     if len(paths) > _SHOWN:
-        return [
-            f"  ? {len(paths)} of the same size, packed beside something that changed (--json names them)"
-        ]
-    return [f"  ? {path}  the same size, packed beside something that changed" for path in paths]
+        return [f"  ? {len(paths)} of the same size, packed together with a changed file (--json lists them)"]
+    return [f"  ? {path}  same size, packed together with a changed file" for path in paths]
 
 
 def _identity(outline: Outline) -> dict[str, Any]:

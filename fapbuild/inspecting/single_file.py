@@ -50,7 +50,7 @@ def content(source: ByteSource, outline: Outline, path: str) -> bytes | None:
     if data is None:
         return None
     if hashlib.sha256(data).hexdigest() != members[0].sha256:
-        raise VerificationError(f"{source.name}: the gzip member that holds {path} is damaged", hint=_REPACK)
+        raise VerificationError(f"{source.name}: the gzip member with {path} is damaged", hint=_REPACK)
     try:
         plain = zlib.decompressobj(wbits=31).decompress(data, _MEMBER_LIMIT)
         with tarfile.open(fileobj=io.BytesIO(plain + bytes(1024)), mode="r:") as tar:

@@ -70,23 +70,23 @@ def lines(outline: Outline, settings: BuildSettings | None) -> list[str]:
     needs = f", glibc {manifest.target.glibc}" if manifest.target.glibc else ""
     sizes = parts(manifest, settings)
     unpacked = sum(part.size for part in sizes.values())
-    together = "" if settings else ", with the compiled assets, if there are any"
+    with_assets = "" if settings else ", including compiled assets, if any"
     return [
         f"{manifest.app} {manifest.version}",
-        f"commit     {manifest.commit}{' and changes that are not committed' if manifest.dirty else ''}",
+        f"commit     {manifest.commit}{' with uncommitted changes' if manifest.dirty else ''}",
         f"from       {manifest.repository or 'a repository without a remote'}",
         f"for        {manifest.target.python} {manifest.target.platform}{needs}",
         f"processes  {', '.join(manifest.processes) or 'none (no Procfile)'}",
-        f"needs      {', '.join(manifest.requires_env) or 'no variable'}",
+        f"variables  {', '.join(manifest.requires_env) or 'none required'}",
         f"files      {len(manifest.files)}",
         f"wheels     {len(manifest.wheels)}",
         *(f"  {wheel.name} {wheel.version}" for wheel in manifest.wheels),
-        f"size       {text.size(outline.size)}, of which the manifest {text.size(outline.first)}",
+        f"size       {text.size(outline.size)}, including the manifest of {text.size(outline.first)}",
         f"unpacked   {text.size(unpacked)}",
         *(
-            f"  {name:<8} {text.size(part.size):>9}  in {part.files} files{together * (name == 'code')}"
+            f"  {name:<8} {text.size(part.size):>9}  in {part.files} files{with_assets * (name == 'code')}"
             for name, part in sizes.items()
         ),
-        "biggest",
+        "largest files",
         *(f"  {text.size(size):>9}  {path}" for path, size in biggest(manifest)),
     ]

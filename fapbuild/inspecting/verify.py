@@ -36,7 +36,7 @@ def verify(path: Path) -> Artifact:
 def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:
     """Yield a line for each difference between the manifest's wheels and requirements.lock."""
     if hashlib.sha256(lock).hexdigest() != manifest.lock_digest:
-        yield f"{REQUIREMENTS_LOCK} is not the one that the manifest names"
+        yield f"{REQUIREMENTS_LOCK} does not match its digest in the manifest"
     try:
         pins = {pin.name: pin for pin in parse_lock(lock.decode("utf-8"), REQUIREMENTS_LOCK)}
     except (UsageError, UnicodeDecodeError) as error:
@@ -47,14 +47,14 @@ def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:
             yield f"wheels/{wheel.file} is listed as {wheel.name} {wheel.version}"
         pin = pins.pop(canonicalize_name(wheel.name), None)
         if pin is None:
-            yield f"wheels/{wheel.file} is not in {REQUIREMENTS_LOCK}, or twice"
+            yield f"wheels/{wheel.file} is not in {REQUIREMENTS_LOCK}, or is listed twice"
         elif _version(pin.version) != _version(wheel.version) or wheel.sha256 not in pin.sha256s:
             yield (
-                f"wheels/{wheel.file} is not the {pin.name} {pin.version} of {REQUIREMENTS_LOCK}: "
+                f"wheels/{wheel.file} is not the {pin.name} {pin.version} in {REQUIREMENTS_LOCK}: "
                 f"its sha256 is {wheel.sha256}"
             )
     if pins:
-        yield f"{REQUIREMENTS_LOCK} names {min(pins)}, and wheels/ has none"
+        yield f"{REQUIREMENTS_LOCK} lists {min(pins)}, but wheels/ has no such wheel"
 
 
 def _requirements_lock(path: Path) -> bytes:

@@ -1,11 +1,11 @@
 """Makes venv/ from wheels/, offline: the main path of install.sh.
 
-Runs on a host under the artifact's own Python (3.8 or later), with its standard library and the wheels in
-.fap/. Everything is built as venv.tmp and renamed at the end, so a venv/ that is there is complete.
+Runs on a host with the Python that the artifact needs (3.8 or later), its standard library and the wheels in
+.fap/. Everything is built in venv.tmp and renamed at the end, so an existing venv/ is always complete.
 
-It writes to its own folder alone, and to two others if it is told of them: FAP_ENVS, where releases with the
-same lock share their packages, and FAP_CACHE, where apps share unpacked wheels. FAP_NEW is a folder of the
-latter (see shared.py). What is not needed for a release that finds its packages there is imported late.
+It writes only to its own folder, and to two others if these variables are set: FAP_ENVS, where releases with
+the same requirements.lock share their packages, and FAP_CACHE, where apps share unpacked wheels. FAP_NEW is a
+folder in FAP_CACHE (see shared.py). Modules that are not needed when the packages exist are imported late.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ from refusal import RefusedError  # noqa: E402
 FINAL, BUILD, OLD = f"{ROOT}/venv", f"{ROOT}/venv.tmp", f"{ROOT}/venv.old"
 WHEELS = f"{ROOT}/wheels"
 PATIENCE = 3
-"""Seconds to wait for another installer, such as the last workers of one that was killed."""
+"""Seconds to wait for another installer, such as the remaining workers of one that was killed."""
 
 
 def main():
@@ -50,7 +50,7 @@ def main():
 
         afterwards.run(ROOT, FINAL, manifest["post_install"])
     if os.environ.get("FAP_ENVS"):
-        # They are unpacked in the shared packages, and whole in the artifact: no release needs them again.
+        # They are unpacked in the shared packages, and still in the artifact, so no release needs them.
         remove(WHEELS)
     seconds = time.monotonic() - start
     what = f"{manifest['app']} {manifest['version']}"
@@ -60,9 +60,9 @@ def main():
 
 
 def remove(folder):
-    """Remove a folder, if it is there."""
+    """Remove a folder if it exists."""
     try:
-        for name in os.listdir(folder):  # most have files alone, and shutil loads slowly
+        for name in os.listdir(folder):  # most hold only files, and shutil loads slowly
             os.unlink(os.path.join(folder, name))
         os.rmdir(folder)
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def remove(folder):
 
 
 def make_venv(manifest):
-    """Make BUILD; what to warn of."""
+    """Make BUILD; return the warnings."""
     envs = os.environ.get("FAP_ENVS")
     if envs:
         import shared
@@ -99,20 +99,20 @@ def make_venv(manifest):
 
 
 def compile_own(app, files):
-    """Compile the project's files, with the bytecode that the cache has of the last release."""
+    """Compile the project's files; unchanged ones get their bytecode from the cache."""
     import bytecode
 
     cache = os.environ.get("FAP_CACHE") if os.environ.get("FAP_ENVS") else ""
-    kept = (
+    cached = (
         os.path.join(cache, "bytecode", f"{app}-{sys.implementation.cache_tag}".replace("/", "_"))
         if cache
         else ""
     )
-    bytecode.compile_own(ROOT, files, kept)
+    bytecode.compile_own(ROOT, files, cached)
 
 
 def only_one(script):
-    """Hold a lock on this file until it is closed; a file system without locks goes without."""
+    """Lock this file until it is closed; on a file system without locks do nothing."""
     until = time.monotonic() + PATIENCE
     while True:
         try:
@@ -120,7 +120,7 @@ def only_one(script):
         except BlockingIOError:
             if time.monotonic() > until:
                 raise RefusedError(
-                    f"another install.sh is at work in {ROOT}: run it again after that"
+                    f"another install.sh is running in {ROOT}: run this one again afterwards"
                 ) from None
             time.sleep(0.1)
         except OSError:
@@ -134,30 +134,30 @@ def check_files(listed):
 
 
 def wheels_of(listed):
-    """The wheels, as (path, sha256). A release that was installed has none: the cache may have them."""
+    """The wheels as (path, sha256). An installed release has none, but the cache may have them."""
     if os.path.isdir(WHEELS):
         return check_wheels(listed)
     return [(f"{WHEELS}/{wheel['file']}", wheel["sha256"]) for wheel in listed]
 
 
 def check_wheels(listed):
-    """The wheels in wheels/, with their sha256: exactly those of requirements.lock."""
+    """The wheels in wheels/ as (path, sha256); raise RefusedError unless they match requirements.lock."""
     with open(f"{ROOT}/requirements.lock", encoding="ascii") as file:
         pins = [line.partition(" --hash=sha256:") for line in file.read().splitlines()]
     lock = {digest: pin for pin, _, digest in pins}
-    there = sorted(os.listdir(WHEELS)) if os.path.isdir(WHEELS) else []
-    files, found = {wheel["file"] for wheel in listed}, set(there)
-    missing, foreign = files - found, found - files
+    names = sorted(os.listdir(WHEELS)) if os.path.isdir(WHEELS) else []
+    files = {wheel["file"] for wheel in listed}
+    missing, foreign = files - set(names), set(names) - files
     if missing:
         raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
     if foreign:
-        raise RefusedError(f"wheels/{min(foreign)} is not of this artifact: remove it", 6)
-    checked = [(f"{WHEELS}/{name}", sha256_of(f"{WHEELS}/{name}")) for name in there]
-    for name, (_, digest) in zip(there, checked):
+        raise RefusedError(f"wheels/{min(foreign)} does not belong to this artifact: remove it", 6)
+    checked = [(f"{WHEELS}/{name}", sha256_of(f"{WHEELS}/{name}")) for name in names]
+    for name, (_, digest) in zip(names, checked):
         if lock.pop(digest, None) is None:
-            raise RefusedError(f"wheels/{name} is not what requirements.lock says: fetch it again", 6)
+            raise RefusedError(f"wheels/{name} does not match requirements.lock: fetch the artifact again", 6)
     if lock:
-        raise RefusedError(f"no wheel of {min(lock.values())} is there: fetch the artifact again", 6)
+        raise RefusedError(f"the wheel of {min(lock.values())} is missing: fetch the artifact again", 6)
     return checked
 
 
@@ -176,7 +176,7 @@ def is_the_projects_python(path):
 
 
 def set_times(files, epoch):
-    """The project's files are as old as the commit, on every host: web servers make ETags of that."""
+    """Give the project's files the time of the commit on every host: web servers make ETags from it."""
     for path in files:
         os.utime(f"{ROOT}/{path}", (epoch, epoch), follow_symlinks=False)
 
@@ -190,7 +190,7 @@ if __name__ == "__main__":
         print(f"install.sh: {error}", file=sys.stderr)
         sys.exit(error.code)
     except OSError as error:
-        print(f"install.sh: {error}; mend that, and run it again", file=sys.stderr)
+        print(f"install.sh: {error}; fix this, then run it again", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("install.sh: interrupted; run it again", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The app's own commands after the install, such as `python manage.py check`."""
+"""Runs the app's own commands after the install, such as `python manage.py check`."""
 
 import os
 import shlex
@@ -9,11 +9,10 @@ from refusal import RefusedError
 
 
 def run(root, venv, commands):
-    """Run each by `sh -e -c` in the release's folder, with the venv first on the PATH.
+    """Run each command with `sh -e -c` in the release's folder, with the venv first on the PATH.
 
-    Raises RefusedError when one fails; the rest is not run.
-    They are given none of the configuration: what an install makes of an artifact is the same on every stage,
-    so .env is not read here.
+    Raises RefusedError when one fails; the rest are not run.
+    The commands get no configuration, and .env is not read: an install is the same on every stage.
     """
     for command in commands:
         print(f"post_install: {command}")
@@ -29,6 +28,6 @@ def run(root, venv, commands):
         )
         if done.returncode != 0:
             raise RefusedError(
-                f"post_install ended with {done.returncode}: {command}\n"
+                f"post_install failed with exit code {done.returncode}: {command}\n"
                 f"  to try it: cd {shlex.quote(root)} && PATH=$PWD/venv/bin:$PATH && {command}"
             )

@@ -1,6 +1,6 @@
-"""Bytecode, whose bytes are the same in every folder: it names its sources by relative paths.
+"""Compiles bytecode that is the same in every folder: it names its sources by relative paths.
 
-Python puts in the full path when it loads them. What can't be compiled (templates, say) has no bytecode.
+Python inserts the full path when it loads them. Files that can't be compiled (templates) get no bytecode.
 """
 
 import marshal
@@ -11,9 +11,9 @@ import warnings
 from digest import new_sha256
 
 CHUNK = 400_000
-"""Bytes of sources that one job compiles: about half a second."""
+"""Bytes of source that one job compiles, which takes about half a second."""
 UNCHECKED, CHECKED = "UNCHECKED_HASH", "CHECKED_HASH"
-"""Of packages the sources are never looked at again; of the project's own they are, so that edits count."""
+"""Python never checks the sources of packages again; those of the project it does, so edits take effect."""
 
 
 def compile_all(work):
@@ -24,25 +24,25 @@ def compile_all(work):
     spread(jobs, _compile)
 
 
-def compile_own(root, paths, kept):
-    """Compile the project's files; those that the last release had too come from the file `kept`.
+def compile_own(root, paths, cached):
+    """Compile the project's files; files that the last release had too come from the file `cached`.
 
-    It begins with the sha256 of the rest, and holds the bytecode of one release: path and source → bytes.
+    It starts with the sha256 of the rest, and holds the bytecode of one release, by path and source.
     """
-    before = _read(kept)
+    before = _read(cached)
     keys = {path: _key(root, path) for path in paths}
-    lacking = [path for path in paths if keys[path] not in before]
-    there = [path for path in paths if keys[path] in before]
-    targets = {path: _compiled(root, path) for path in there}
+    missing = [path for path in paths if keys[path] not in before]
+    known = [path for path in paths if keys[path] in before]
+    targets = {path: _compiled(root, path) for path in known}
     for folder in {os.path.dirname(target) for target in targets.values()}:
         os.makedirs(folder, exist_ok=True)
-    for path in there:
+    for path in known:
         with open(targets[path], "wb") as file:
             file.write(before[keys[path]])
-    if lacking:
-        compile_all([(root, lacking, CHECKED)])
-        found = {keys[path]: _bytes(_compiled(root, path)) for path in paths}
-        _write(kept, {key: data for key, data in found.items() if data})
+    if missing:
+        compile_all([(root, missing, CHECKED)])
+        compiled = {keys[path]: _bytes(_compiled(root, path)) for path in paths}
+        _write(cached, {key: data for key, data in compiled.items() if data})
 
 
 def _key(root, path):
@@ -62,29 +62,29 @@ def _bytes(path):
         return b""
 
 
-def _read(kept):
-    data = _bytes(kept) if kept else b""
+def _read(cached):
+    data = _bytes(cached) if cached else b""
     if new_sha256(data[32:]).digest() != data[:32]:
         return {}
     return marshal.loads(data[32:])  # noqa: S302 (as we wrote it)
 
 
-def _write(kept, found):
-    data = marshal.dumps(found)
-    new = f"{kept}.{os.urandom(8).hex()}"
+def _write(cached, compiled):
+    data = marshal.dumps(compiled)
+    new = f"{cached}.{os.urandom(8).hex()}"
     try:
-        if kept:
-            os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
+        if cached:
+            os.makedirs(os.path.dirname(cached), mode=0o700, exist_ok=True)
             with open(new, "wb") as file:
                 file.write(new_sha256(data).digest() + data)
-            os.replace(new, kept)
+            os.replace(new, cached)
     except OSError:  # the next release compiles it again
         if os.path.exists(new):
             os.unlink(new)
 
 
 def sources(site):
-    """The Python files of the packages in a folder."""
+    """Yield the Python files of the packages in a folder, as relative paths."""
     for folder, folders, names in os.walk(site):
         folders.sort()
         for name in sorted(names):

@@ -1,8 +1,9 @@
-"""A sha256 that is there at once: OpenSSL's is faster, and takes longer to load than to hash a little."""
+"""A sha256 that loads at once: OpenSSL's is faster, but takes longer to load than to hash a little."""
 
 
 def new_sha256(data=b""):
-    for name in ("_sha256", "_sha2"):  # as Python up to 3.11 and later ones call theirs
+    """A new sha256 object of Python's own, or OpenSSL's if it has none."""
+    for name in ("_sha256", "_sha2"):  # the names up to Python 3.11, and from 3.12 on
         try:
             return __import__(name).sha256(data)
         except ImportError:

@@ -13,13 +13,13 @@ fail() {
     exit 1
 }
 
-# The wheels were chosen for one minor version of Python: "cp311" in the manifest is Python 3.11.
+# The wheels are for one minor version of Python: "cp311" in the manifest is Python 3.11.
 [ -r .fap/manifest.json ] || fail "there is no .fap/manifest.json in $PWD" "was the whole artifact unpacked?"
 wanted=$(sed -n 's/.*"target":{"python":"cp\([0-9]\)\([0-9]*\)".*/\1.\2/p' .fap/manifest.json)
 [ -n "$wanted" ] || fail "the manifest names no CPython version"
 
-# Also asked for: what the installer imports and python3-minimal lacks (to find it is quicker than to import it), and where it
-# really is: what lies on the PATH may be a script that starts another (pyenv).
+# Also checks for modules that the installer needs and python3-minimal lacks (finding them is quicker than importing them), and
+# prints the real path: a python on the PATH may be a script that starts another (pyenv).
 probe='import sys
 from importlib.machinery import PathFinder
 lacks, json = "", PathFinder.find_spec("json")
@@ -33,16 +33,16 @@ except ImportError:
     lacks = " without zlib"
 print("%s|%d.%d" % (sys.executable, *sys.version_info[:2]) + lacks)'
 
-python='' looked=''
+python='' tried=''
 try() {
     [ -z "$python" ] || return 0
-    path=$(command -v -- "$1") || { looked="$looked
-  $1: not there"; return 0; }
-    said=$("$path" -I -S -c "$probe" 2>/dev/null) || said='does not start'
-    version=${said##*"|"}
-    real=${said%"$version"}
+    path=$(command -v -- "$1") || { tried="$tried
+  $1: not found"; return 0; }
+    answer=$("$path" -I -S -c "$probe" 2>/dev/null) || answer='does not start'
+    version=${answer##*"|"}
+    real=${answer%"$version"}
     real=${real%"|"}
-    if [ "$version" = "$wanted" ]; then python=${real:-$path}; else looked="$looked
+    if [ "$version" = "$wanted" ]; then python=${real:-$path}; else tried="$tried
   $path: $version"; fi
 }
 
@@ -56,8 +56,8 @@ else
         try "$candidate"
     done
 fi
-[ -n "$python" ] || fail "this artifact was built for Python $wanted, which was not found; looked at:$looked" \
-    "install python$wanted, or say where it is: FAP_PYTHON=/path/to/python$wanted ./install.sh"
+[ -n "$python" ] || fail "this artifact was built for Python $wanted, which was not found; looked at:$tried" \
+    "install python$wanted, or set its path: FAP_PYTHON=/path/to/python$wanted ./install.sh"
 
-# Without `site`: what the packages of this Python do when it starts is no part of an install.
+# Without `site`: code that packages of this Python run at its start must not affect an install.
 exec "$python" -I -S -B .fap/installer

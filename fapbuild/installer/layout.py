@@ -1,6 +1,6 @@
-"""The folder of a virtual environment, made by hand: no ensurepip, no module venv, no scripts to activate it.
+"""Makes the folder of a virtual environment by hand: without ensurepip, the module venv, or activate scripts.
 
-What makes a folder one is said in PEP 405 and in the documentation of `site`: pyvenv.cfg beside bin/.
+PEP 405 and the documentation of `site` define the layout: pyvenv.cfg beside bin/.
 """
 
 import os
@@ -12,7 +12,7 @@ VERSION = "{}.{}".format(*sys.version_info[:2])
 
 
 def begin(venv):
-    """Make the folders; the path of the one of the packages, which is the caller's to make."""
+    """Make the folders; return the path for the packages, which the caller has to make."""
     lib = os.path.join(venv, "lib", "python" + VERSION)
     os.makedirs(lib)
     os.mkdir(os.path.join(venv, "bin"))
@@ -21,9 +21,9 @@ def begin(venv):
 
 
 def finish(venv, app):
-    """Link the interpreter, and make it a virtual environment.
+    """Link the interpreter, and make the folder a virtual environment.
 
-    Done after the packages, which are then written through no link to the interpreter.
+    This comes after the packages, so that no package is written through a link to the interpreter.
     """
     python = getattr(sys, "_base_executable", "") or sys.executable
     try:
@@ -35,4 +35,4 @@ def finish(venv, app):
             config.write("version = {}.{}.{}\nprompt = {}\n".format(*sys.version_info[:3], app))
     except FileExistsError as error:
         path = os.path.relpath(error.filename2 or error.filename, venv)
-        raise RefusedError(f"a package brings venv/{path}, which is the interpreter's place") from None
+        raise RefusedError(f"a package contains venv/{path}, which belongs to the interpreter") from None

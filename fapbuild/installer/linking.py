@@ -1,6 +1,6 @@
-"""One file in two places: a clone where the file system can (btrfs, xfs), else a hard link, else a copy.
+"""Puts one file in two places: as a clone if the file system can (btrfs, xfs), a hard link, or a copy.
 
-And what else is done to the folders of such files.
+Also makes folders of such files read-only, and removes them.
 """
 
 import errno
@@ -43,7 +43,7 @@ ways = [_clone, os.link, _copy]
 
 
 def link(source, target):
-    """Put the file there; raises FileExistsError if something is. What failed once isn't tried again."""
+    """Put the file at `target`; raise FileExistsError if that exists. A way that failed isn't tried again."""
     while True:
         try:
             return ways[0](source, target)
@@ -54,11 +54,11 @@ def link(source, target):
 
 
 def link_tree(source, target, leave_out=""):
-    """Put all files of a folder there, but those below the folder `leave_out` of it; their relative paths.
+    """Link all files of a folder, except those below its folder `leave_out`; return their relative paths.
 
-    What is there already stays.
+    Existing files are not replaced.
     """
-    there = []
+    paths = []
     for folder, folders, names in os.walk(source, onerror=_raise):
         relative = os.path.relpath(folder, source)
         folders[:] = [name for name in folders if os.path.normpath(os.path.join(relative, name)) != leave_out]
@@ -69,8 +69,8 @@ def link_tree(source, target, leave_out=""):
                 link(os.path.join(folder, name), os.path.join(target, path))
             except FileExistsError:
                 pass
-            there.append(path)
-    return there
+            paths.append(path)
+    return paths
 
 
 def _raise(error):
@@ -78,12 +78,12 @@ def _raise(error):
 
 
 def name_of_new(path):
-    """A name beside it that nobody else takes: two contained installers may have the same pid."""
+    """A unique name beside `path`; it is random, as two contained installers may have the same pid."""
     return "%s.%s.new" % (path, os.urandom(8).hex())
 
 
 def make_read_only(folder):
-    """Guards against accidents: neither files nor folders can be written to."""
+    """Make files and folders read-only, against accidents."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
@@ -92,13 +92,13 @@ def make_read_only(folder):
 
 
 def make_folders_read_only(folder):
-    """For a folder whose files are read-only already."""
+    """Make folders read-only whose files are already."""
     for parent, _, _ in os.walk(folder, topdown=False):
         os.chmod(parent, 0o555)
 
 
 def remove(folder):
-    """Remove a read-only tree. Modes of files stay: they may have other names elsewhere."""
+    """Remove a read-only tree. Modes of files are not changed: they may have other names elsewhere."""
     for parent, _, _ in os.walk(folder):
         os.chmod(parent, 0o755)
     import shutil

@@ -1,4 +1,4 @@
-"""Whether the artifact was built for this machine."""
+"""Checks that the artifact was built for this machine."""
 
 import os
 import sys
@@ -6,25 +6,25 @@ import sys
 from refusal import RefusedError
 
 
-def check(target, libraries):
+def check(platform, libraries):
     """Raise RefusedError unless interpreter, processor, glibc and libraries are what the wheels need."""
     here = "cp{}{}".format(*sys.version_info[:2])
-    if sys.implementation.name != "cpython" or here != target["python"]:
-        raise RefusedError(f"this is {here}, and the artifact needs {target['python']}")
+    if sys.implementation.name != "cpython" or here != platform["python"]:
+        raise RefusedError(f"this Python is {here}, but the artifact needs {platform['python']}")
     machine = os.uname().machine
-    if not target["platform"].endswith(machine):
-        raise RefusedError(f"this machine is {machine}, and the artifact needs {target['platform']}")
-    if target["glibc"]:
-        check_glibc(target["glibc"])
+    if not platform["platform"].endswith(machine):
+        raise RefusedError(f"this machine is {machine}, but the artifact needs {platform['platform']}")
+    if platform["glibc"]:
+        check_glibc(platform["glibc"])
     check_libraries(libraries)
 
 
 def check_glibc(needed):
     name, _, have = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
     if name != "glibc":
-        raise RefusedError(f"its wheels need glibc {needed}, and this machine has another C library")
+        raise RefusedError(f"the wheels need glibc {needed}, but this machine has another C library")
     if numbers(have) < numbers(needed):
-        raise RefusedError(f"its wheels need glibc {needed}, and this machine has {have}")
+        raise RefusedError(f"the wheels need glibc {needed}, but this machine has {have}")
 
 
 def numbers(version):
@@ -51,10 +51,10 @@ def check_libraries(names):
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     missing = done.stdout.decode().split()
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise RefusedError(f"can't look for the libraries {', '.join(names)}: {said}")
+        error = done.stderr.decode(errors="replace").strip()
+        raise RefusedError(f"can't check the libraries {', '.join(names)}: {error}")
     if missing:
         raise RefusedError(
-            f"its wheels need libraries that are not here: {', '.join(missing)}\n"
-            f"  install them; which package has one is said by: apt-file search {missing[0]}"
+            f"the wheels need libraries that are missing here: {', '.join(missing)}\n"
+            f"  install them; to find the package of one: apt-file search {missing[0]}"
         )

@@ -1,4 +1,4 @@
-"""Wheels become packages in a venv's folder."""
+"""Installs wheels as packages into a venv's folder."""
 
 import io
 import os
@@ -15,20 +15,20 @@ from linking import link, link_tree
 from refusal import RefusedError
 from workers import spread
 
-# Wheels are installed with this as their interpreter, which is then replaced: scripts find the python
-# beside themselves, so a release can be moved, lie in any path and needs no `current`. To sh the second line
-# is a command, to Python lines two and three are a string.
+# Wheels are installed with this as their interpreter, which is then replaced: scripts use the python beside
+# themselves, so a release can be moved, can be in any path, and does not need `current`. For sh the second
+# line is a command; for Python lines two and three are a string.
 PLACEHOLDER = b"#!/fap/python"
 SHEBANG = b'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(readlink -f -- "$0")")/python" "$0" "$@"\n\' \'\'\''
 
 
 def site_of(venv):
-    """Where packages lie in a venv's folder."""
+    """The folder of the packages in a venv's folder."""
     return os.path.join(str(venv), "lib", "python" + layout.VERSION, "site-packages")
 
 
 def unpack_all(wheels, venv):
-    """Unpack wheels, given as sorted paths; the later one wins if two bring the same file, as with pip."""
+    """Unpack wheels, given as sorted paths. If two contain the same file, the later one wins, as with pip."""
     largest_first = sorted(wheels, key=lambda wheel: -os.path.getsize(wheel))
     written = spread(largest_first, lambda wheel: unpack(wheel, venv))
     times = Counter(path for paths in written for path in paths)
@@ -39,7 +39,7 @@ def unpack_all(wheels, venv):
 
 
 def link_all(trees, venv):
-    """The same with wheels that were unpacked into a tree each."""
+    """Do the same with wheels that are unpacked already, each into its own tree."""
     linked = spread(trees, lambda tree: link_tree(tree, venv))
     times = Counter(path for paths in linked for path in paths)
     for tree, paths in zip(trees, linked):
@@ -50,22 +50,22 @@ def link_all(trees, venv):
 
 
 def unpack(wheel, venv):
-    """Unpack one wheel, with its scripts and its RECORD; the list of the files that were written."""
+    """Unpack one wheel with its scripts and its RECORD; return the list of the files written."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # bytecode in a wheel is left out, and made later
+        warnings.simplefilter("ignore")  # it says that bytecode in a wheel is left out
         try:
             with WheelFile.open(wheel) as source:
                 destination = _Venv(venv, source.distribution)
                 install(source, destination, {"INSTALLER": b"fapkit\n"})
         except OSError:
             raise
-        except Exception as error:  # what a broken or hostile wheel raises is not told by its library
+        except Exception as error:  # the library does not document what a broken or hostile wheel raises
             raise RefusedError(f"wheels/{os.path.basename(wheel)} can't be installed: {error!r}") from None
     return destination.written
 
 
 class _Venv(SchemeDictionaryDestination):
-    """Where the parts of a wheel go. Paths are computed, as Debian's own sysconfig names other folders."""
+    """The destination of a wheel's parts. Paths are computed, as Debian's sysconfig names other folders."""
 
     def __init__(self, venv, distribution):
         site = site_of(venv)
@@ -77,7 +77,7 @@ class _Venv(SchemeDictionaryDestination):
             "data": str(venv),
         }
         super().__init__(folders, PLACEHOLDER[2:].decode("ascii"), "posix")
-        self.written, self.made = [], set()
+        self.written, self.folders = [], set()
 
     def write_to_fs(self, scheme, path, stream, is_executable):
         folder = self.scheme_dict[scheme]
@@ -87,13 +87,13 @@ class _Venv(SchemeDictionaryDestination):
         if scheme == "scripts":
             stream, is_executable = _find_python_beside(stream), True
         parent = os.path.dirname(target)
-        if parent not in self.made:
+        if parent not in self.folders:
             os.makedirs(parent, exist_ok=True)
-            self.made.add(parent)
+            self.folders.add(parent)
         with open(target, "wb") as file:
             digest, size = copyfileobj_with_hashing(stream, file, "sha256")
         if is_executable:
-            os.chmod(target, 0o755)  # as on every host
+            os.chmod(target, 0o755)  # the same on every host
         self.written.append(target)
         return RecordEntry(path, Hash("sha256", digest), size)
 

@@ -2,7 +2,7 @@
 
 
 class RefusedError(Exception):
-    """Why the artifact can't be installed here, in words for people; `code` is the exit code."""
+    """The reason, for people, why the artifact can't be installed here; `code` is the exit code."""
 
     def __init__(self, message, code=1):
         super().__init__(message, code)

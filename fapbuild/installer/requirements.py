@@ -1,4 +1,4 @@
-"""Whether every package finds what it needs, as `pip check` asks, on this very host."""
+"""Checks that every package has what it needs on this host, as `pip check` does."""
 
 import platform
 from importlib import metadata
@@ -10,25 +10,25 @@ from refusal import RefusedError
 
 
 def check(site):
-    """Raise RefusedError if a package is missing, or not for this Python; return warnings of other versions.
+    """Raise RefusedError if a package is missing, or not for this Python; return warnings about versions.
 
-    Markers are evaluated here. Extras count where one package asks for them of another. A version outside
-    of what was asked for is a warning, as at the build: locks may override what packages say.
+    Markers are evaluated here. Extras count if one package requires them of another. A version that does not
+    fit a requirement is a warning, as in the build: locks may override requirements.
     """
-    found = [dist.metadata for dist in metadata.distributions(path=[str(site)])]
-    there = {canonicalize_name(facts["Name"]): facts for facts in found}
-    problems = [line for name in sorted(there) for line in _wrong_python(name, there[name])]
+    headers = [dist.metadata for dist in metadata.distributions(path=[str(site)])]
+    installed = {canonicalize_name(facts["Name"]): facts for facts in headers}
+    problems = [line for name in sorted(installed) for line in _wrong_python(name, installed[name])]
     warnings = []
-    asked = [(name, "") for name in sorted(there)]
-    for name, extra in asked:  # grows while it is walked
-        for needed in _needs(there[name], extra):
+    queue = [(name, "") for name in sorted(installed)]
+    for name, extra in queue:  # grows during the loop
+        for needed in _needs(installed[name], extra):
             other = canonicalize_name(needed.name)
-            if other not in there:
+            if other not in installed:
                 problems.append(f"{name} needs {needed}, which is not in this artifact")
                 continue
-            if not needed.specifier.contains(there[other]["Version"], prereleases=True):
-                warnings.append(f"{name} wants {needed}, and this artifact has {there[other]['Version']}")
-            asked += [(other, one) for one in sorted(needed.extras) if (other, one) not in asked]
+            if not needed.specifier.contains(installed[other]["Version"], prereleases=True):
+                warnings.append(f"{name} wants {needed}, but this artifact has {installed[other]['Version']}")
+            queue += [(other, one) for one in sorted(needed.extras) if (other, one) not in queue]
     if problems:
         hint = f"lock and pack again with the Python of your hosts, {platform.python_version()}"
         raise RefusedError("\n  ".join([*dict.fromkeys(problems), hint]))
@@ -46,6 +46,6 @@ def _wrong_python(name, facts):
     here, wanted = platform.python_version(), facts["Requires-Python"] or ""
     try:
         fits = SpecifierSet(wanted).contains(here, prereleases=True)
-    except InvalidSpecifier:  # of the years before PEP 440
+    except InvalidSpecifier:  # from before PEP 440
         fits = True
-    return () if fits else (f"{name} {facts['Version']} needs Python {wanted}, and this is {here}",)
+    return () if fits else (f"{name} {facts['Version']} needs Python {wanted}, but this is {here}",)

@@ -1,12 +1,12 @@
-"""One set of installed packages for all releases of an app with the same lock; it stays as it is made.
+"""One set of installed packages for all releases of an app with the same requirements.lock; never changed.
 
 `<envs>/<digest of requirements.lock>-<python>/` is a venv's folder without the interpreter. A release's own
-venv has the interpreter, the scripts and the data, and links to each of the packages; so paths, sys.path and
-what sysconfig says are those of any venv. Its link `packages` names the set, which goes when no release does.
+venv has the interpreter, the scripts and the data, and a link to the packages, so its paths, sys.path and
+sysconfig are those of any venv. Its link `packages` names the set; a set that no release names is removed.
 
-A set is made of hard links to the cache. A contained installer reaches the two by different mounts, and the
-kernel links no file from one mount to another, be they of one file system. So there it makes the set in the
-folder FAP_NEW of the cache, and where the set belongs it leaves a link to it, which whoever contains the
+A set is made of hard links to the cache. A contained installer reaches the two through different mounts, and
+the kernel does not link files across mounts, even of one file system. So it makes the set in the folder
+FAP_NEW of the cache, and leaves a link to it at its final place, which the program that contains the
 installer replaces by the set itself (faprelease/host/programs/contain.py).
 """
 
@@ -24,10 +24,10 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 def find_or_make(envs, cache, made_in, lock, wheels_of):
-    """The folder of the packages that the file `lock` names, and the warnings of making it.
+    """The folder with the packages of the file `lock`, and the warnings from making it.
 
-    `wheels_of` tells the wheels, as (path, sha256), if it has to be made: in the folder `made_in`, or beside
-    its final place if that is empty. Raises RefusedError and OSError.
+    If it has to be made, `wheels_of` returns the wheels as (path, sha256). It is made in the folder
+    `made_in`, or beside its final place if that is empty. Raises RefusedError and OSError.
     """
     with open(lock, "rb") as file:
         digest = new_sha256(file.read()).hexdigest()[:32]
@@ -39,12 +39,12 @@ def find_or_make(envs, cache, made_in, lock, wheels_of):
             return env, _make(env, cache, made_in, wheels_of())
         if _is_unchanged(env):
             return env, []
-        print("warning: someone changed %s: it is left alone, and another is used" % env)
+        print("warning: someone changed %s; another folder is used instead" % env)
         number += 1
 
 
 def thin_venv(venv, env, app):
-    """Make the venv of a release, whose packages are those of `env`."""
+    """Make the venv of a release with the packages of `env`."""
     site = layout.begin(venv)
     place = os.path.join(os.path.realpath(os.path.dirname(env)), os.path.basename(env))
     link = os.path.join(venv, LINK)
@@ -55,29 +55,30 @@ def thin_venv(venv, env, app):
 
 
 def _make(env, cache, made_in, wheels):
-    """Make a set, once more if another emptied the cache meanwhile, or if the disk is full and we did."""
+    """Make a set; try again once if another process emptied the cache, or if the disk is full and we did."""
     import wheelcache
 
     envs, name = os.path.split(env)
     os.makedirs(envs, exist_ok=True)
-    there = _usable(cache)
-    new = linking.name_of_new(os.path.join(made_in if there and _is_beside(made_in, envs) else envs, name))
-    unpacked = wheelcache.WheelCache(there or new + ".wheels")
+    wheel_folder = _usable(cache)
+    parent = made_in if wheel_folder and _is_beside(made_in, envs) else envs
+    new = linking.name_of_new(os.path.join(parent, name))
+    unpacked = wheelcache.WheelCache(wheel_folder or new + ".wheels")
     try:
         try:
-            return _made(new, env, unpacked, wheels)
+            return _build(new, env, unpacked, wheels)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOSPC):
                 raise
-            print("warning: %s: it begins anew" % error)
+            print("warning: %s; starting again" % error)
             full = error.errno == errno.ENOSPC
         _remove(new)
         if full and cache:
-            print("warning: the disk is full: the cache is emptied")
+            print("warning: the disk is full; emptying the cache")
             import shutil
 
             shutil.rmtree(cache, onerror=_make_writable)
-        return _made(new, env, unpacked, wheels)
+        return _build(new, env, unpacked, wheels)
     finally:
         if not os.path.islink(env):
             _remove(new)
@@ -85,7 +86,7 @@ def _make(env, cache, made_in, wheels):
 
 
 def _is_beside(made_in, envs):
-    """Whether a set that is made there can be moved to its place by a rename."""
+    """Whether a set in the folder `made_in` can be renamed to its final place."""
     try:
         return bool(made_in) and os.stat(made_in).st_dev == os.stat(envs).st_dev
     except OSError:
@@ -115,7 +116,7 @@ def _make_writable(function, path, _):
         pass
 
 
-def _made(new, env, cache, wheels):
+def _build(new, env, cache, wheels):
     import packages
     import requirements
 
@@ -125,8 +126,8 @@ def _made(new, env, cache, wheels):
     os.makedirs(site, exist_ok=True)
     warnings = requirements.check(site)
     linking.make_folders_read_only(new)
-    os.chmod(new, 0o755)  # who is not root moves no folder that can't be written to
-    _note(env, _look(new))
+    os.chmod(new, 0o755)  # without root, a folder that is read-only can't be moved
+    _record(env, _state(new))
     try:
         os.rename(new, env)
         os.chmod(env, 0o555)
@@ -138,21 +139,21 @@ def _made(new, env, cache, wheels):
 
 
 def _is_unchanged(env):
-    """Whether a set is as it was made.
+    """Whether a set has not changed since it was made.
 
-    `<env>.seen` tells in which boot all of it was looked at (names, sizes and times), a digest of that, and
-    the folders with their times, which show what came, went or was replaced. A crash, or a snapshot that was
-    restored, may have taken the contents of files written shortly before; then it is another boot.
+    `<env>.seen` holds the boot in which the whole set was last checked, a digest of its names, sizes and
+    times, and the folders with their times, which show added, removed and replaced files. A crash or a
+    restored snapshot may have lost the contents of recent files, but then the boot is another one.
     """
     try:
         with open(env + ".seen", encoding="utf-8", errors="surrogateescape") as file:
             boot, digest, *folders = file.read().split("\n")
         if boot == _boot():
             return all(os.stat(env + path).st_mtime_ns == int(at) for at, path in map(_words, folders))
-        seen = _look(env)
-        if seen[0] != digest:
+        state = _state(env)
+        if state[0] != digest:
             return False
-        _note(env, seen)
+        _record(env, state)
     except (OSError, ValueError):
         return False
     return True
@@ -167,24 +168,24 @@ def _boot():
         return file.read().strip()
 
 
-def _note(env, seen):
-    digest, folders = seen
+def _record(env, state):
+    digest, folders = state
     new = linking.name_of_new(env + ".seen")
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join([_boot(), digest, *folders]))
     os.replace(new, env + ".seen")
 
 
-def _look(env):
-    """(a digest over names, sizes and times, the folders and their times).
+def _state(env):
+    """A digest of names, sizes and times, and a list of the folders with their times.
 
-    Half of the folders hold bytecode. They are left out: when one goes, the folder it is in shows it.
+    Half of the folders hold bytecode. They are left out: if one is removed, its parent folder shows it.
     """
-    total, found, folders = new_sha256(), [], [env]
+    total, times, folders = new_sha256(), [], [env]
     while folders:
         folder = folders.pop()
         if not folder.endswith(BYTECODE):
-            found.append("%d %s" % (os.stat(folder).st_mtime_ns, folder[len(env) :]))
+            times.append("%d %s" % (os.stat(folder).st_mtime_ns, folder[len(env) :]))
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.is_dir(follow_symlinks=False):
@@ -193,4 +194,4 @@ def _look(env):
                     facts = entry.stat(follow_symlinks=False)
                     line = "%s %d %d\n" % (entry.path[len(env) :], facts.st_size, facts.st_mtime_ns)
                     total.update(line.encode("utf-8", "surrogateescape"))
-    return total.hexdigest(), found
+    return total.hexdigest(), times

@@ -1,7 +1,7 @@
-"""Wheels that were unpacked and compiled once, for all apps of a user: `<cache>/wheels/<sha256>-<python>/`.
+"""A cache of unpacked and compiled wheels for all apps of a user: `<cache>/wheels/<sha256>-<python>/`.
 
-`tree/` in it is a venv's folder without the interpreter, read-only; the file `digest` is a digest of that
-tree. An entry comes by a rename, and is looked at byte for byte before it is used.
+`tree/` in it is a read-only venv folder without the interpreter; the file `digest` is a digest of that tree.
+An entry appears by a rename, and all its bytes are checked before use.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from refusal import RefusedError
 from workers import spread
 
 FORMAT = 1
-"""Of what an installer leaves: count it up when that changes."""
+"""The version of the entries' format: increase it when they change."""
 
 
 class WheelCache:
-    """The folder of the entries; those who use it share its lock, and who sweeps it has it alone."""
+    """The folder of the entries. Readers share its lock; a sweep holds it exclusively."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -30,41 +30,41 @@ class WheelCache:
     def held(self):
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         with open(os.path.join(self.folder, ".lock"), "w") as lock:
-            with contextlib.suppress(OSError):  # a file system without locks goes without
+            with contextlib.suppress(OSError):  # on a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_SH)
             yield
 
     def trees(self, wheels):
-        """The tree of each wheel, given as (path, sha256), made where it is not there as it should be."""
+        """The tree of each wheel, given as (path, sha256); missing and damaged ones are made."""
         entries = [os.path.join(self.folder, _name(digest)) for _, digest in wheels]
-        # What comes from now on is another installer's, and good.
+        # Entries that appear from now on are from another installer, and good.
         before = {entry for entry in entries if os.path.lexists(entry)}
         intact = spread(entries, _is_intact)
-        lacking = [
+        missing = [
             (path, entry, linking.name_of_new(entry))
             for (path, _), entry, good in zip(wheels, entries, intact)
             if not good
         ]
-        for path, _, _ in lacking:
+        for path, _, _ in missing:
             if not os.path.exists(path):
                 name = os.path.basename(path)
                 raise RefusedError(
                     f"wheels/{name} is missing, and the cache has none: release the artifact again", 6
                 )
-        for _, entry, _ in lacking:
+        for _, entry, _ in missing:
             if entry in before and os.path.lexists(entry):
-                print("warning: %s was damaged, and is made anew" % entry)
+                print("warning: %s was damaged, and is made again" % entry)
                 aside = linking.name_of_new(entry)
                 os.rename(entry, aside)
                 linking.remove(aside)
         try:
-            lacking.sort(key=lambda job: -os.path.getsize(job[0]))
-            spread(lacking, _unpack)
-            sites = [packages.site_of(os.path.join(new, "tree")) for _, _, new in lacking]
+            missing.sort(key=lambda job: -os.path.getsize(job[0]))
+            spread(missing, _unpack)
+            sites = [packages.site_of(os.path.join(new, "tree")) for _, _, new in missing]
             bytecode.compile_all((site, bytecode.sources(site), bytecode.UNCHECKED) for site in sites)
-            spread(lacking, _finish)
+            spread(missing, _finish)
         finally:
-            for _, _, new in lacking:
+            for _, _, new in missing:
                 if os.path.lexists(new):
                     linking.remove(new)
         return [os.path.join(entry, "tree") for entry in entries]
@@ -80,7 +80,7 @@ def _is_intact(entry):
             digest = file.read().strip()
         if digest != digest_of(os.path.join(entry, "tree")):
             return False
-        os.utime(os.path.join(entry, "digest"))  # when it was last used
+        os.utime(os.path.join(entry, "digest"))  # the time of its last use
     except (OSError, ValueError):
         return False
     return True
@@ -101,12 +101,12 @@ def _finish(job):
         try:
             os.rename(new, entry)
         except OSError as error:
-            if not _is_intact(entry):  # another installer was first, and made the same
+            if not _is_intact(entry):  # or another installer was first, and made the same
                 raise error from None
 
 
 def digest_of(tree):
-    """A sha256 over the paths, modes and contents of all files."""
+    """A sha256 of the paths, modes and contents of all files."""
     total = hashlib.sha256()
     for folder, folders, names in os.walk(tree):
         folders.sort()

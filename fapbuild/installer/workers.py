@@ -1,4 +1,4 @@
-"""Jobs over processes, forked so that they begin within milliseconds with everything loaded."""
+"""Runs jobs in forked processes, which start within milliseconds with all modules loaded."""
 
 import os
 import pickle
@@ -10,10 +10,10 @@ from refusal import RefusedError
 
 
 def spread(jobs, work):
-    """`work(job)` for every job, as many at once as there are CPUs to use; the results, in the order of jobs.
+    """Call `work(job)` for every job, in one process per CPU; return the results in the order of jobs.
 
-    Jobs are begun in their order: put the largest first. The first error ends it, and is raised here. A
-    worker whose parent was killed does not begin another job.
+    Jobs start in their order, so put the largest first. The first error stops the rest, and is raised. A
+    worker whose parent was killed starts no other job.
     """
     parent = os.getpid()
     queue, end = os.pipe()
@@ -31,10 +31,10 @@ def spread(jobs, work):
     results = {}
     try:
         try:
-            # A job's number is written in one piece, and so is read in one.
+            # A job's number is written in one piece, and so it is read in one.
             for number in range(len(jobs)):
                 os.write(end, struct.pack("=I", number))
-        except BrokenPipeError:  # all workers are gone, and say why below
+        except BrokenPipeError:  # all workers have ended; their errors are read below
             pass
         finally:
             os.close(end)
@@ -48,7 +48,7 @@ def spread(jobs, work):
 
 
 def _serve(queue, jobs, work, parent, into):
-    """What a worker does, from its first to its last moment."""
+    """The whole life of a worker."""
     done = {}
     try:
         while True:
@@ -64,7 +64,7 @@ def _serve(queue, jobs, work, parent, into):
     except BaseException:
         done = RefusedError(f"a worker failed\n{traceback.format_exc()}")
     if not isinstance(done, dict):
-        while os.read(queue, 65536):  # so that the others end too
+        while os.read(queue, 65536):  # empty the queue, so that the others end too
             pass
     with open(into, "wb") as answer:
         pickle.dump(done, answer)

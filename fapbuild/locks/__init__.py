@@ -65,10 +65,10 @@ def resolve(
     if not lock.problem:
         return lock.pins
     if is_pylock(name):
-        raise UsageError(lock.problem, hint="fapbuild lock, and commit it")
+        raise UsageError(lock.problem, hint=f"run `fapbuild lock`, then commit {name}")
     _check_same_python(environment, lock.problem)
-    say(f"warning: {lock.problem}; locking for this build alone, and the next one may get other versions")
-    say(f"hint: fapbuild lock, and commit {name}")
+    say(f"warning: {lock.problem}; a lock is made for this build only, and the next may get other versions")
+    say(f"hint: run `fapbuild lock`, then commit {name}")
     text = _compiled(project, folder, work, upgrade=False)
     pins = parse_lock(text, name, environment, partial(package_name, folder))
     return _with_project(pins, project, folder)
@@ -97,12 +97,13 @@ def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
     if is_pylock(name):
         raise UsageError(
             f"{name} is written by other tools, and fapbuild only reads it",
-            hint="make it with the tool of its created-by line; or drop the key lock, and: fapbuild lock",
+            hint="update it with the tool named in its created-by line; or remove the key lock, then run "
+            "`fapbuild lock`",
         )
     if not project.settings.requirements and not project.dependencies:
         raise UsageError(
             "there is nothing to lock: no requirements.in, and no project.dependencies in pyproject.toml",
-            hint="write the names of what you import, one a line, to requirements.in",
+            hint="list the packages that you import in requirements.in, one per line",
         )
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
         text = _compiled(project, folder, Path(work), upgrade=upgrade)
@@ -134,7 +135,7 @@ def package_name(folder: Path, path: str) -> str:
         parser.read(place / "setup.cfg", encoding="utf-8")
         if name := parser.get("metadata", "name", fallback=""):
             return name
-    raise UsageError(f"what is the package in {path} called?", hint=f"write it as: NAME @ {path}")
+    raise UsageError(f"the package in {path} has no name", hint=f"write it as: NAME @ {path}")
 
 
 def _requirements(project: Project, folder: Path) -> Requirements:
@@ -194,6 +195,6 @@ def _check_same_python(environment: Mapping[str, str], reason: str) -> None:
     for key in ("python_version", "sys_platform", "platform_machine"):
         if environment[key] != here[key]:
             raise UsageError(
-                f"{reason}, and pip-compile can lock only for the Python and machine it runs on",
+                f"{reason}, and pip-compile can only lock for the Python and machine it runs on",
                 hint=f"commit a lock that was made for {key} {environment[key]}",
             )

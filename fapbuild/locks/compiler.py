@@ -61,8 +61,8 @@ def _plain(message: str) -> str:
 
 def _hint(message: str) -> str:
     if "from versions: none" in message:
-        return "is the name right, and are PIP_EXTRA_INDEX_URL and the login of the index that has it?"
-    return "mend the requirements named above, then: fapbuild lock"
+        return "check the name, PIP_EXTRA_INDEX_URL, and the login of the index that has it"
+    return "fix the requirements named above, then run `fapbuild lock`"
 
 
 def _without_direct(text: str) -> str:
@@ -105,7 +105,7 @@ def _commit(repository: str, ref: str, lock: str, folder: Path) -> str:
         ["git", "ls-remote", "--", re.sub(r"^file:/(?!/)", "file:///", repository)],
         cwd=folder,
         env={"GIT_TERMINAL_PROMPT": "0"},
-        hint="can git read it? try: git ls-remote, with that URL",
+        hint="check that git can read it: git ls-remote URL",
     )
     known = {name: sha for sha, _, name in (line.partition("\t") for line in out.decode().splitlines())}
     for name in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"):
@@ -113,5 +113,5 @@ def _commit(repository: str, ref: str, lock: str, folder: Path) -> str:
             return known[name]
     raise UsageError(
         f"{lock}: {repository} has no branch or tag {ref!r}",
-        hint="a commit is written in full, with its 40 digits",
+        hint="write a commit in full, with its 40 digits",
     )

@@ -73,7 +73,7 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
         argv,
         cwd=folder,
         env=_ENV,
-        hint=f"is {tool.name} up to date ({tool.install}), and the lock ({tool.name} lock)?",
+        hint=f"update {tool.name} ({tool.install}) and the lock ({tool.name} lock)",
     )
     return out.decode("utf-8", "replace")
 
@@ -85,7 +85,7 @@ def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
     """
     tool = TOOLS[Path(lock).name]
     argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else ())]
-    command.run(argv, cwd=folder, env=_ENV, hint="mend what is named above, then: fapbuild lock")
+    command.run(argv, cwd=folder, env=_ENV, hint="fix the problem above, then run `fapbuild lock`")
 
 
 def _program(tool: Tool, lock: str) -> list[str]:
@@ -94,4 +94,4 @@ def _program(tool: Tool, lock: str) -> list[str]:
         return [path]
     if importlib.util.find_spec(tool.name):
         return [sys.executable, "-m", tool.name]
-    raise FapError(f"{lock} is read by {tool.name} itself, which is not on the PATH", hint=tool.install)
+    raise FapError(f"{lock} can only be read with {tool.name}, which is not installed", hint=tool.install)

@@ -57,7 +57,7 @@ def git_reference(url: str, commit: str, subdirectory: str, where: str) -> Origi
     if not _COMMIT.fullmatch(f"@{commit}"):
         raise UsageError(
             f"{where}: {bare} is not pinned to a commit (40 hexadecimal digits)",
-            hint="fapbuild lock writes the commit that a branch or tag names now",
+            hint="`fapbuild lock` writes the commit that a branch or tag names now",
         )
     return Origin(f"{bare}@{commit}" + (f"#subdirectory={subdirectory}" if subdirectory else ""))
 
@@ -68,13 +68,13 @@ def check_secret(url: str, where: str) -> None:
         parts = urlsplit(url)
         user, _, password = parts.netloc.rpartition("@")[0].partition(":")
     except ValueError as error:
-        raise UsageError(f"{where}: a URL is broken: {error}") from error
+        raise UsageError(f"{where}: a URL is not valid: {error}") from error
     is_login = parts.scheme.endswith("ssh") and not password
     if is_login or not _PLACEHOLDER.sub("", user + password):
         return
     raise UsageError(
-        f"{where}: the URL of {parts.hostname} holds a user or password, and a lock is for everyone to read",
-        hint="take it out: pip finds it in ~/.netrc, a keyring or PIP_EXTRA_INDEX_URL, git in ~/.netrc",
+        f"{where}: the URL of {parts.hostname} contains a user or password, and everyone can read a lock",
+        hint="remove it: pip reads logins from ~/.netrc, a keyring or PIP_EXTRA_INDEX_URL, git from ~/.netrc",
     )
 
 

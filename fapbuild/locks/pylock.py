@@ -57,13 +57,13 @@ def read(
         ]
     except PylockSelectError as error:
         raise UsageError(
-            f"{name}: {error}", hint="pack with the Python the lock was made for, or lock for this one"
+            f"{name}: {error}", hint="pack with the Python that the lock was made for, or lock for this one"
         ) from error
     except (PylockValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(
-            f"{name} can't be read: {error}", hint="make it anew with the tool it comes from"
+            f"{name} can't be read: {error}", hint="recreate it with the tool that wrote it"
         ) from error
-    return sorted_pins(pins, name, "make it anew with the tool it comes from")
+    return sorted_pins(pins, name, "recreate it with the tool that wrote it")
 
 
 def _check_names(lock: Pylock, name: str, extras: Sequence[str], groups: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ def _pin(package: Package, name: str, start: Path, folder: Path) -> Pin:
     origin = None
     if package.vcs:
         if package.vcs.type != "git" or not package.vcs.url:
-            raise UsageError(f"{where} comes from {package.vcs.type}, and only git URLs can be packed")
+            raise UsageError(f"{where} comes from {package.vcs.type}, but only git is supported")
         origin = git_reference(package.vcs.url, package.vcs.commit_id, package.vcs.subdirectory or "", where)
     elif package.directory:
         origin = _folder(package.directory, start, folder)
@@ -102,7 +102,7 @@ def _pin(package: Package, name: str, start: Path, folder: Path) -> Pin:
         origin = _archive(package.archive, start, folder, where)
     hashes = frozenset(file.hashes["sha256"].lower() for file in files if "sha256" in file.hashes)
     if files and not hashes:
-        raise UsageError(f"{where} has no sha256", hint="make it anew with the tool it comes from")
+        raise UsageError(f"{where} has no sha256", hint="recreate it with the tool that wrote it")
     if package.index:
         check_secret(package.index, where)
     if not package.version and not origin:

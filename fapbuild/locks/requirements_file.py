@@ -26,7 +26,7 @@ _EDITABLE = re.compile(r"(?:-e|--editable)[=\s]\s*(\S.*)$")
 _NAMED_URL = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<url>\S+)(?P<rest>.*)$"
 )
-_HINT = "fapbuild lock"
+_HINT = "run `fapbuild lock`"
 
 NameOf = Callable[[str], str]
 """From a path in the project to the name of the package there."""
@@ -79,7 +79,7 @@ def parse_lock(
                 pins.append(pin)
     named = indexes(urls)
     pins = [pin if pin.origin else replace(pin, indexes=named) for pin in pins]
-    return sorted_pins(pins, name, f"run: {_HINT}")
+    return sorted_pins(pins, name, _HINT)
 
 
 def read(folder: Path, name: str) -> Requirements:
@@ -119,7 +119,7 @@ def stale(required: Requirements, pins: Sequence[Pin], environment: Mapping[str,
         pin = by_name[normalized(requirement.name)]
         wrong_version = pin.version and not requirement.specifier.contains(pin.version, prereleases=True)
         if wrong_version or bool(requirement.url) != bool(pin.origin):
-            return f"it has {pin.name} {pin.origin or pin.version}, and {requirement} is wanted"
+            return f"it has {pin.name} {pin.origin or pin.version}, but {requirement} is required"
         if without := {normalized(extra) for extra in requirement.extras} - pin.extras:
             return f"it has {pin.name} without [{', '.join(sorted(without))}]"
     return ""
@@ -191,7 +191,7 @@ def _pin(requirement: Requirement, line: str, where: str) -> Pin:
     if not exact or specifiers[0].version.endswith(".*") or not hashes:
         raise UsageError(
             f"{where}: {requirement} is not pinned with == and --hash=sha256:…",
-            hint=f"write what you want to requirements.in, then: {_HINT}",
+            hint=f"put your requirements into requirements.in, then {_HINT}",
         )
     extras = frozenset(normalized(extra) for extra in requirement.extras)
     return Pin(normalized(requirement.name), specifiers[0].version, extras, hashes)
@@ -215,9 +215,7 @@ def _origin(url: str, hashes: frozenset[str], where: str) -> Origin:
     if not url.startswith("git+"):
         check_secret(url, where)
         if not hashes or urlsplit(url).scheme not in ("http", "https"):
-            raise UsageError(
-                f"{where}: {url} has no --hash=sha256:…, so its bytes may change", hint=f"run: {_HINT}"
-            )
+            raise UsageError(f"{where}: {url} has no --hash=sha256:…, so its bytes may change", hint=_HINT)
         return Origin(url)
     bare, _, fragment = url.partition("#")
     repository, _, commit = bare.rpartition("@") if "@" in bare.rpartition("/")[2] else (bare, "", "")
@@ -244,7 +242,7 @@ def _direct(line: str, where: str) -> _Direct | None:
         if bracket := re.fullmatch(r"(.*)\[([^\]]*)\]", url):
             url, extras = bracket[1], bracket[2]
     if re.match(r"[a-z]+\+", url) and not url.startswith("git+"):
-        raise UsageError(f"{where}: only git repositories can be packed, and this is {url.split('+')[0]}")
+        raise UsageError(f"{where}: only git repositories can be packed, not {url.split('+')[0]}")
     marker = rest.strip().removeprefix(";").strip()
     names = frozenset(normalized(one.strip()) for one in extras.strip("[]").split(",") if one.strip())
     return _Direct(name, names, url, f"; {marker}" if marker else "")
@@ -260,7 +258,7 @@ def _path(url: str, where: str) -> str:
     path = unquote(urlsplit(bare).path) if bare.startswith("file:") else bare
     if path.startswith("/"):
         raise UsageError(
-            f"{where}: {path} is a path of one machine",
+            f"{where}: {path} is an absolute path",
             hint="write it relative to the project: ./libs/shared",
         )
     return posixpath.normpath(path)
@@ -291,7 +289,7 @@ def _holds(requirement: Requirement, environment: Mapping[str, str] | None, wher
     try:
         return requirement.marker.evaluate(dict(environment) if environment else None)
     except (UndefinedEnvironmentName, ValueError) as error:
-        raise UsageError(f"{where}: the marker of {requirement} can't be decided: {error}") from error
+        raise UsageError(f"{where}: the marker of {requirement} can't be evaluated: {error}") from error
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:

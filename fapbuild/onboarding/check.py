@@ -80,10 +80,10 @@ def check(root: Path, output: Path = Path("dist")) -> Iterator[Finding]:
 
 
 def _codebase(root: Path, changed: tuple[str, ...], tree: SourceTree) -> Iterator[Finding]:
-    yield _guarded(CODEBASE, "all that is here is committed", lambda: check_clean(changed))
+    yield _guarded(CODEBASE, "everything is committed", lambda: check_clean(changed))
     pushed = git_tree.is_pushed(root, tree.commit)
     if not tree.repository:
-        yield Finding(CODEBASE, "note", "no remote has this repository", "git remote add origin URL")
+        yield Finding(CODEBASE, "note", "this repository has no remote", "git remote add origin URL")
     else:
         yield _guarded(
             CODEBASE,
@@ -103,24 +103,28 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
         yield _wrong(DEPENDENCIES, error)
         return
     if lock.problem:
-        yield Finding(DEPENDENCIES, "wrong", lock.problem, f"fapbuild lock, and commit {settings.lock}")
+        yield Finding(
+            DEPENDENCIES, "wrong", lock.problem, f"run `fapbuild lock`, then commit {settings.lock}"
+        )
     else:
         yield Finding(
             DEPENDENCIES,
             "right",
-            f"{settings.lock or 'no lock'}: {len(lock.pins)} packages, each with its hashes",
+            f"{settings.lock or 'no lock'}: {len(lock.pins)} packages, all with hashes",
         )
     if built := [pin.name for pin in lock.pins if pin.origin]:
-        fix = "publish them to an index as wheels, or share what was built: --wheel-store STORE"
-        yield Finding(DEPENDENCIES, "note", f"built from source by who packs: {_some(built)}", fix)
+        fix = "publish them to an index as wheels, or share built wheels: --wheel-store STORE"
+        yield Finding(
+            DEPENDENCIES, "note", f"built from source on each machine that packs: {_some(built)}", fix
+        )
     if settings.target:
         yield Finding(DEPENDENCIES, "right", f"packed for {name}")
     else:
         yield Finding(
             DEPENDENCIES,
             "note",
-            f"no target is given, so it is packed for the machine that packs, here {name}",
-            'name your hosts in [tool.fapbuild]: target = "cp312-manylinux_2_28_x86_64"',
+            f"no target is set, so the platform is that of the machine that packs: {name}",
+            'set the platform of your hosts in [tool.fapbuild]: target = "cp312-manylinux_2_28_x86_64"',
         )
 
 
@@ -128,20 +132,20 @@ def _config(files: tuple[TarEntry, ...], tree: SourceTree, settings: BuildSettin
     checked = unallowed(files, settings)
     oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
     paths = [entry.path for entry in checked]
-    yield _guarded(CONFIG, "no file is named like a secret", lambda: check_secret_names(paths))
+    yield _guarded(CONFIG, "no file name looks like a secret", lambda: check_secret_names(paths))
     yield _guarded(
         CONFIG,
-        "no text looks like a key or token",
+        "no file seems to contain a key or token",
         lambda: check_secret_texts(checked, oids, cache),
     )
     if settings.requires_env:
-        yield Finding(CONFIG, "right", f"needs the variables {', '.join(settings.requires_env)}")
+        yield Finding(CONFIG, "right", f"required variables: {', '.join(settings.requires_env)}")
     else:
         yield Finding(
             CONFIG,
             "note",
-            "no variable is declared, so a host that lacks one is found out when the app runs",
-            'name those it can\'t do without in [tool.fapbuild]: requires_env = ["DATABASE_URL"]',
+            "no required variables are declared, so a missing one shows only when the app runs",
+            'declare them in [tool.fapbuild]: requires_env = ["DATABASE_URL"]',
         )
 
 
@@ -162,13 +166,13 @@ def _separation(files: tuple[TarEntry, ...], settings: BuildSettings) -> Iterato
         yield Finding(
             SEPARATION,
             "wrong",
-            f"an install has no network and no compiler, and it is wanted by {_some(fetching)}",
-            "do it when packing: wheels by the lock, compiled files by [[tool.fapbuild.assets]]",
+            f"an install has no network and no compiler, but these need one: {_some(fetching)}",
+            "do it while packing: wheels through the lock, compiled files through [[tool.fapbuild.assets]]",
         )
     else:
         steps = [step.name for step in settings.assets]
-        compiled = f"{_some(steps)} compiled when packing; " if steps else ""
-        yield Finding(SEPARATION, "right", f"{compiled}an install fetches and compiles nothing")
+        compiled = f"{_some(steps)} compiled while packing; " if steps else ""
+        yield Finding(SEPARATION, "right", f"{compiled}an install downloads and compiles nothing")
 
 
 def _processes(tree: SourceTree) -> Iterator[Finding]:
@@ -178,29 +182,29 @@ def _processes(tree: SourceTree) -> Iterator[Finding]:
         yield _wrong(CONCURRENCY, error)
         return
     if not processes:
-        fix = "write one: web: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
-        yield Finding(CONCURRENCY, "note", "no Procfile says which processes there are", fix)
+        fix = "write a Procfile: web: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+        yield Finding(CONCURRENCY, "note", "there is no Procfile, so no process is defined", fix)
         return
-    yield Finding(CONCURRENCY, "right", f"processes of the Procfile: {', '.join(processes)}")
+    yield Finding(CONCURRENCY, "right", f"processes in the Procfile: {', '.join(processes)}")
     if web := processes.get("web"):
         if _PORT.search(web):
-            yield Finding(PORT, "right", "web binds the port that it is given")
+            yield Finding(PORT, "right", "web binds to the port that it is given")
         else:
             fixed = _FIXED.search(web)
-            says = f"web always binds port {fixed[1]}" if fixed else "web does not name $PORT"
-            fix = "give it the port: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+            says = f"web always binds to port {fixed[1]}" if fixed else "web does not use $PORT"
+            fix = "use the port that it is given: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
             yield Finding(PORT, "note", says, fix)
     shells = [name for name, line in processes.items() if re.search(r"[;|&]", line) and "exec " not in line]
     yield _none_of(
         DISPOSABILITY,
-        "a shell stands between SIGTERM and the process",
+        "SIGTERM reaches a shell instead of the process",
         shells,
-        "put exec before its last command: cd site && exec gunicorn …",
-        otherwise="SIGTERM reaches each process itself",
+        "put exec before the last command: cd site && exec gunicorn …",
+        otherwise="SIGTERM reaches each process",
     )
     for name in {"release"} & processes.keys():
-        fix = f"say in deploy.yml, so that it runs once a rollout: release_command: .fap/run {name}"
-        yield Finding(ADMIN, "note", f"{name} is a process like all others here", fix)
+        fix = f"to run it once per rollout, set in deploy.yml: release_command: .fap/run {name}"
+        yield Finding(ADMIN, "note", f"{name} is an ordinary process here", fix)
 
 
 def _logs(files: tuple[TarEntry, ...]) -> Iterator[Finding]:
@@ -208,7 +212,7 @@ def _logs(files: tuple[TarEntry, ...]) -> Iterator[Finding]:
         LOGS,
         "log files are committed",
         _matching(files, _LOG),
-        "git rm --cached them, and name them in .gitignore",
+        "remove them with git rm --cached, and add them to .gitignore",
         otherwise="no log files are committed",
     )
     to_files = [
@@ -224,7 +228,7 @@ def _logs(files: tuple[TarEntry, ...]) -> Iterator[Finding]:
         LOGS,
         "logging goes to files",
         to_files,
-        "log to stdout, which supervisor and journald keep (logging.StreamHandler): a release is read-only",
+        "log to stdout (logging.StreamHandler), which supervisor and journald keep; a release is read-only",
         otherwise="no logging goes to files",
     )
 

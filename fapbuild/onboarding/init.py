@@ -16,25 +16,29 @@ _WIDTH = 90
 
 def render(project: Detection, prefix: str) -> str:
     """The settings as TOML, with comments on choices; `prefix` is `tool.fapbuild` or empty."""
-    lines = [f"[{prefix}]"] if prefix else ["# What fapbuild packs. Every key: docs/fapbuild.toml of fapkit."]
+    lines = (
+        [f"[{prefix}]"]
+        if prefix
+        else ["# Settings of fapbuild. All keys are described in docs/fapbuild.toml of fapkit."]
+    )
     if not (prefix and project.has_name):
         lines.append(f"app = {_quoted(project.app)}")
     if project.requirements:
         lines.append(f"requirements = {_quoted(project.requirements)}")
     if project.lock:
-        comment = "" if project.has_lock else "  # made by: fapbuild lock"
+        comment = "" if project.has_lock else "  # written by: fapbuild lock"
         lines.append(f"lock = {_quoted(project.lock)}{comment}")
     if project.lock and not project.requirements:
         lines += [
-            f"# {key} = {_list(names[:1])}  # there are: {', '.join(names)}"
+            f"# {key} = {_list(names[:1])}  # available: {', '.join(names)}"
             for key, names in (("extras", project.extras), ("groups", project.groups))
             if names
         ]
     if project.package:
-        lines.append("package = true  # src layout: the project is installed, too")
+        lines.append("package = true  # src layout: the project itself is installed")
     if project.exclude or project.left_out:
-        reasons = [*["names that an artifact needs for itself"] * bool(project.exclude)]
-        reasons += ["what .dockerignore leaves out, and made-up secrets of tests"] * bool(project.left_out)
+        reasons = [*["names that are reserved in an artifact"] * bool(project.exclude)]
+        reasons += ["files that .dockerignore leaves out, and fake secrets of tests"] * bool(project.left_out)
         lines.append(f"# {'; '.join(reasons)}")
         lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
@@ -44,7 +48,7 @@ def render(project: Detection, prefix: str) -> str:
         if frontend.directory != ".":
             lines.append(f"directory = {_quoted(frontend.directory)}")
         lines.append(f"run = {_list(frontend.run)}")
-        lines.append("# what the build writes; pack names what is missing here")
+        lines.append("# everything that the build writes; `fapbuild pack` shows what is missing here")
         lines.append(f"outputs = {_list(frontend.outputs)}")
     if project.django and project.django.static_root:
         lines += ["", table, *_collectstatic(project.django, project.left_out)]
@@ -59,10 +63,10 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
         lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in modules)])}")
     folders = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
     lines.append(f"run = {_list([*folders, 'python manage.py collectstatic --noinput'])}")
-    lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need some to load')
+    lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need variables')
     if django.data:
         places = [posixpath.normpath(f"{django.directory}/{path}") for path in django.data]
-        lines.append("# the settings look for files there; on hosts: linked_dirs of deploy.yml")
+        lines.append("# the settings expect files there; on hosts, use linked_dirs of deploy.yml")
         lines.append(f"scratch = {_list([f'/{place}/' for place in places])}")
     return [*lines, f"outputs = {_list([django.static_root])}"]
 
@@ -75,15 +79,15 @@ def write(folder: Path, project: Detection) -> Path:
     own, pyproject = folder / OWN_FILE, folder / PYPROJECT
     if own.exists():
         raise UsageError(
-            f"{OWN_FILE} is there already", hint="edit it, or delete it first; then: fapbuild pack"
+            f"{OWN_FILE} already exists", hint="edit it; or delete it, then run `fapbuild init` again"
         )
     if not pyproject.is_file():
         return _create(own, render(project, ""))
     before = pyproject.read_text(encoding="utf-8")
     if "fapbuild" in subtable(parsed(before), "tool"):
         raise UsageError(
-            f"[tool.fapbuild] is in {PYPROJECT} already",
-            hint="edit it, or delete it first; then: fapbuild pack",
+            f"{PYPROJECT} already has [tool.fapbuild]",
+            hint="edit it; or delete it, then run `fapbuild init` again",
         )
     after = f"{before.rstrip()}\n\n{render(project, 'tool.fapbuild')}"
     try:
@@ -112,9 +116,9 @@ def summary(project: Detection, file: str) -> list[str]:
             else "no STATIC_ROOT found"
         )
         lines.append(f"Django: {manage}, {static}")
-    lines.append(f"processes: {'Procfile' if project.has_procfile else 'none, there is no Procfile'}")
+    lines.append(f"processes: {'Procfile' if project.has_procfile else 'none (no Procfile)'}")
     if project.python:
-        lines.append(f"Python: {project.python}; pack with such a one, or set target")
+        lines.append(f"Python: {project.python}; pack with such a version, or set target")
     steps = [] if project.has_lock or not project.lock else ["fapbuild lock"]
     if not project.has_procfile:
         steps.append(f"printf 'web: {_web_command(project)}\\n' > Procfile")
@@ -124,7 +128,7 @@ def summary(project: Detection, file: str) -> list[str]:
         *([] if project.has_procfile else ["Procfile"]),
     ]
     steps += [f"git add {' '.join(added)} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
-    return [*lines, "look it over, then:", *(f"  {step}" for step in steps)]
+    return [*lines, "check the settings, then run:", *(f"  {step}" for step in steps)]
 
 
 def _web_command(project: Detection) -> str:
@@ -138,7 +142,7 @@ def _web_command(project: Detection) -> str:
 
 def _dependencies(project: Detection) -> str:
     if not project.lock:
-        return "none found; write what you import to requirements.in, and: fapbuild lock"
+        return "none found; list them in requirements.in, then run `fapbuild lock`"
     source = project.requirements or (PYPROJECT if not project.has_lock else "")
     locked = f"locked in {project.lock}" if project.has_lock else f"to be locked in {project.lock}"
     return f"{source}, {locked}" if source else locked

@@ -243,5 +243,5 @@ def source_date_epoch(chosen: str, committed: int) -> int:
     if not chosen:
         return committed
     if not chosen.isascii() or not chosen.isdigit():
-        raise UsageError(f"SOURCE_DATE_EPOCH is {chosen!r}, which is no number of seconds since 1970")
+        raise UsageError(f"SOURCE_DATE_EPOCH is {chosen!r}, which is not a number of seconds since 1970")
     return int(chosen)

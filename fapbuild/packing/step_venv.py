@@ -39,7 +39,7 @@ def when_vendored(
     def venv() -> StepVenv:
         if not platforms.builds_here(manifest.target):
             raise UsageError(
-                f"an asset step has venv = true, and this machine is not {platforms.name(manifest.target)}",
+                f"an asset step has venv = true, but this machine is not {platforms.name(manifest.target)}",
                 hint="pack on a machine with the Python and the processor of the target",
             )
         wheels = vendoring.result()

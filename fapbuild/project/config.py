@@ -83,7 +83,7 @@ def load(folder: Path) -> Project:
     own = _toml(folder / OWN_FILE)
     tool = _table(pyproject, "tool").get("fapbuild")
     if own and tool is not None:
-        raise UsageError(f"both {OWN_FILE} and [tool.fapbuild] of {PYPROJECT} are there", hint="keep one")
+        raise UsageError(f"both {OWN_FILE} and [tool.fapbuild] of {PYPROJECT} exist", hint="keep one of them")
     where = OWN_FILE if own else f"{PYPROJECT}: [tool.fapbuild]"
     settings = _settings(own or tool or {}, where)
     project = _table(pyproject, "project")
@@ -98,8 +98,8 @@ def load(folder: Path) -> Project:
     requirements, lock = _files(folder, settings)
     if requirements and not is_pylock(lock) and (settings.extras or settings.groups):
         raise UsageError(
-            f"{where}: extras and groups are of {PYPROJECT}, and {requirements} has none",
-            hint="drop them, or drop the key requirements",
+            f"{where}: extras and groups need dependencies in {PYPROJECT}, but {requirements} is used",
+            hint="remove extras and groups, or remove the key requirements",
         )
     return Project(
         settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
@@ -202,14 +202,16 @@ def _settings(raw: Any, where: str) -> BuildSettings:
             raise UsageError(f"{where} allow: {allowed.path!r} needs a path and a reason")
     if settings.post_install and settings.installer == "own":
         raise UsageError(
-            f"{where} post_install: your own install.sh is what runs on hosts", hint="run the commands there"
+            f"{where} post_install: hosts run your own install.sh instead",
+            hint="run the commands in install.sh",
         )
     if settings.file_limit <= 0:
         raise UsageError(f"{where} file_limit: {settings.file_limit} MB would refuse every file")
     for name in settings.requires_env:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise UsageError(
-                f"{where} requires_env: {name!r} is not the name of a variable", hint="names only, no values"
+                f"{where} requires_env: {name!r} is not the name of a variable",
+                hint="list names only, without values",
             )
     return settings
 
@@ -228,7 +230,9 @@ def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str)
 def _check_paths(settings: BuildSettings, where: str) -> None:
     paths = [("requirements", settings.requirements)]
     if settings.lock.startswith("/"):
-        raise UsageError(f"{where} lock: {settings.lock!r} is a path of one machine")
+        raise UsageError(
+            f"{where} lock: {settings.lock!r} is an absolute path", hint="write it relative to the project"
+        )
     for step in settings.assets:
         paths.append((f"assets {step.name!r} directory", step.directory))
         paths += [(f"assets {step.name!r} outputs", path) for path in step.outputs]

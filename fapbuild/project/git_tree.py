@@ -197,7 +197,7 @@ def bring(tree: SourceTree, path: str) -> None:
 
 def _not_committed(path: str) -> UsageError:
     return UsageError(
-        f"{path} is wanted, and it is not committed in this repository",
+        f"{path} is required, but it is not committed in this repository",
         hint=f"git add {path}; or publish it as a package",
     )
 
@@ -228,7 +228,7 @@ def submodules(listing: bytes) -> tuple[str, ...]:
 def no_submodule(path: str, otherwise: str) -> UsageError:
     """The error for a submodule at `path`; `otherwise` is the advice if its files are not needed."""
     return UsageError(
-        f"{path} is a git submodule, and an artifact holds the files of one repository",
+        f"{path} is a git submodule, but an artifact holds the files of one repository",
         hint=f"make it a dependency (NAME @ git+https://…), or copy its files in; or {otherwise}",
     )
 
@@ -246,7 +246,7 @@ def check_link(folder: Path, path: str) -> str:
     real = os.path.realpath(folder / path)
     if target.startswith("/") or not Path(real).is_relative_to(os.path.realpath(folder)):
         raise FapError(
-            f"the symbolic link {path} -> {target} leaves the project",
+            f"the symbolic link {path} -> {target} points outside the project",
             hint="link to a path inside the project, or use linked_files and linked_dirs of deploy.yml",
         )
     return target
@@ -263,7 +263,7 @@ def mode_of(path: Path, name: str) -> int:
     if not stat.S_ISREG(mode):
         raise FapError(
             f"{name} is neither a file nor a symbolic link",
-            hint="an artifact can't hold sockets, pipes and devices: remove it at the end of the step",
+            hint="an artifact can't hold sockets, pipes or devices: remove it at the end of the step",
         )
     return 0o755 if mode & 0o100 else 0o644
 
@@ -273,14 +273,14 @@ def read_text(folder: Path, name: str) -> str:
     try:
         return (folder / name).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise UsageError(f"{name} is not there", hint=f"commit it: git add {name}") from error
+        raise UsageError(f"{name} is missing", hint=f"commit it: git add {name}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{name} is not UTF-8: {error.reason} at byte {error.start}") from error
     except ValueError as error:  # a NUL in a name that another file gives
         raise UsageError(f"{name!r} can't be the name of a file") from error
 
 
-_NO_GIT = "fapbuild packs what is committed: git init && git add --all && git commit"
+_NO_GIT = "fapbuild packs committed files: git init && git add --all && git commit"
 
 
 # Without these, git maps whole packs and holds files of up to 512 MiB in memory (git-config: packedGit*,
@@ -306,7 +306,7 @@ def _prefix(root: Path) -> str:
     except FapError as error:
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             raise
-        raise FapError(f"{root} is in no git repository", hint=_NO_GIT) from error
+        raise FapError(f"{root} is not in a git repository", hint=_NO_GIT) from error
 
 
 def _without(root: Path, ignore: Path | None) -> list[str]:
@@ -335,8 +335,10 @@ def _commit(root: Path, ref: str) -> _ResolvedCommit:
     match = _COMMIT.match(_git(root, "cat-file", "--batch", stdin=f"{ref}^{{commit}}\n".encode()))
     if not match:
         raise UsageError(
-            f"{ref!r} names no commit of this repository",
-            hint=_NO_GIT if ref == "HEAD" else "git log --oneline shows them; git fetch --tags brings more",
+            f"{ref!r} is not a commit in this repository",
+            hint=_NO_GIT
+            if ref == "HEAD"
+            else "git log --oneline lists commits; git fetch --tags fetches tags",
         )
     return _ResolvedCommit(match[1].decode("ascii"), int(match[2]))
 
@@ -347,7 +349,7 @@ def _checked_path(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         raise FapError(f"the file name {raw!r} is not UTF-8", hint="rename it: git mv") from error
     if any(part in ("", ".", "..") for part in path.split("/")) or any(ord(char) < 32 for char in path):
-        raise FapError(f"the file name {path!r} is refused", hint="rename it: git mv")
+        raise FapError(f"the file name {path!r} is not allowed", hint="rename it: git mv")
     return path
 
 

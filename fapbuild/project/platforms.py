@@ -19,7 +19,9 @@ _LEGACY = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"
 _MANYLINUX = re.compile(r"(manylinux\d*)(?:_(\d+)_(\d+))?_(.+)")
 _NAME = re.compile(r"cp3(?P<minor>\d+)(?:-(?P<platform>manylinux\w+))?")
 _OLDEST_MINOR = {"x86_64": 5, "i686": 5}
-_EXAMPLE = "write it as wheels do: cp312-manylinux_2_28_x86_64 (Python 3.12, glibc 2.28 or newer, x86_64)"
+_EXAMPLE = (
+    "write it like the tag of a wheel: cp312-manylinux_2_28_x86_64 (Python 3.12, glibc 2.28 or newer, x86_64)"
+)
 
 
 @cache
@@ -30,8 +32,8 @@ def this_machine() -> Platform:
     """
     if interpreter_name() != "cp":
         raise FapError(
-            f"fapbuild runs on {sys.implementation.name} here, and artifacts are for CPython",
-            hint="install fapkit with the python of your hosts, and pack with that",
+            f"fapbuild runs on {sys.implementation.name} here, but artifacts need CPython",
+            hint="install fapkit with the same Python as your hosts, and pack with that",
         )
     first = next(iter(sys_tags()))
     return Platform(
@@ -60,7 +62,7 @@ def parse(text: str) -> Platform:
         os_and_machine = f"linux_{manylinux[4]}"
         glibc = f"{manylinux[2]}.{manylinux[3]}" if manylinux[2] else _LEGACY.get(manylinux[1], "")
     if not re.fullmatch(r"2\.\d+", glibc):
-        raise UsageError(f"target {text!r} names no glibc", hint=_EXAMPLE)
+        raise UsageError(f"target {text!r} names no glibc version", hint=_EXAMPLE)
     abi = here.abi if python == here.python else python
     return Platform(python=python, abi=abi, platform=os_and_machine, glibc=glibc)
 
@@ -136,11 +138,11 @@ def check_fits(file: str, platform: Platform, glibc: str = "") -> None:
         raise FapError(
             f"{file} does not run on {platform.python} {platform.platform} "
             f"(glibc {platform.glibc or 'unknown'})",
-            hint="fapbuild lock",
+            hint="run `fapbuild lock`",
         )
     if platform.glibc and _number(glibc) > _number(platform.glibc):
         raise FapError(
-            f"{file} was built for glibc {glibc}, and the target has {platform.glibc}",
+            f"{file} was built for glibc {glibc}, but the target has {platform.glibc}",
             hint="pack on a machine as old as the oldest host, or pin a version that has a manylinux wheel",
         )
 

@@ -23,7 +23,9 @@ def read(folder: Path) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(line)
         if not match or match[1] in processes:
-            why = "names a process for the second time" if match else "is not `name: command`"
-            raise UsageError(f"Procfile line {number} {why}: {line}", hint="web: gunicorn shop.wsgi")
+            why = "repeats the name of a process" if match else "is not `name: command`"
+            raise UsageError(
+                f"Procfile line {number} {why}: {line}", hint="write it as: web: gunicorn shop.wsgi"
+            )
         processes[match[1]] = match[2]
     return processes

@@ -64,7 +64,7 @@ class WheelBuilder:
         try:
             path = store.offer(name, wheel.source, platforms.name(self.platform), mine, work)
         except StoreError as error:
-            self.say(f"warning: the wheel of {name} that was built here is not shared: {error.message}")
+            self.say(f"warning: can't share the wheel of {name} that was built here: {error.message}")
             return wheel
         return CachedFile(path.name, self.cache.add(path), wheel.source)
 

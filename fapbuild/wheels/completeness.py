@@ -52,11 +52,11 @@ def _warnings(
             have = versions.get(canonicalize_name(needed.name))
             if have is None:
                 raise FapError(
-                    f"{wheel.name} {wheel.version} needs {needed.name}, which the lock does not have",
-                    hint="fapbuild lock, and commit the lock",
+                    f"{wheel.name} {wheel.version} needs {needed.name}, which is not in the lock",
+                    hint="run `fapbuild lock`, then commit the lock",
                 )
             if not needed.specifier.contains(have, prereleases=True):
-                warnings.append(f"{wheel.name} {wheel.version} wants {needed}, and the lock has {have}")
+                warnings.append(f"{wheel.name} {wheel.version} wants {needed}, but the lock has {have}")
     return warnings
 
 
@@ -68,7 +68,9 @@ def needs(
         try:
             requirement = Requirement(line)
         except InvalidRequirement as error:
-            raise FapError(f"{wheel.file} requires {line!r}, which is no requirement: {error}") from error
+            raise FapError(
+                f"{wheel.file} requires {line!r}, which is not a valid requirement: {error}"
+            ) from error
         marker = requirement.marker
         if marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in {"", *extras}):
             yield requirement

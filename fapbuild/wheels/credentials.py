@@ -74,8 +74,8 @@ def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[IndexLogi
             urls.append(bare)
             if login and logins.setdefault(login.host, login) != login:
                 raise UsageError(
-                    f"{login.host} is given two logins in {' and '.join(_OPTIONS.values())}",
-                    hint="keep them in a keyring, which pip asks by URL: keyring set URL USER",
+                    f"{login.host} has two logins in {' and '.join(_OPTIONS.values())}",
+                    hint="store them in a keyring, which pip asks by URL: keyring set URL USER",
                 )
         changed[name] = " ".join(urls)
     return {name: value for name, value in changed.items() if value}, tuple(logins.values())

@@ -33,8 +33,8 @@ def _built(pin: Pin, origin: Origin, tree: SourceTree, builder: WheelBuilder) ->
     name, version, _, _ = parse_wheel_filename(wheel.file)
     if canonicalize_name(name) != pin.name or pin.version not in ("", str(version)):
         raise FapError(
-            f"{origin} is {name} {version}, and the lock says {pin.name} {pin.version}".rstrip(),
-            hint="fapbuild lock, and commit the lock",
+            f"{origin} is {name} {version}, but the lock says {pin.name} {pin.version}".rstrip(),
+            hint="run `fapbuild lock`, then commit the lock",
         )
     built = Pin(pin.name, str(version), pin.extras, frozenset({wheel.sha256}))
     builder.remember(built, wheel)
@@ -76,7 +76,7 @@ def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path) -> Path:
         argv,
         cwd=work,
         env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", "GIT_TERMINAL_PROMPT": "0"},
-        hint=f"it must be reachable from here, and what {pin.name} needs to compile be installed",
+        hint=f"check that it can be reached from here, and that {pin.name} can be compiled here",
     )
     wheels = list(out.glob("*.whl"))
     if len(wheels) != 1:

@@ -54,7 +54,7 @@ def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[Downlo
         if not sha256:
             raise VerificationError(
                 f"pip downloaded no file of {pin.name} {pin.version} that the lock names",
-                hint="fapbuild lock",
+                hint="run `fapbuild lock`",
             )
         files.append(DownloadedFile(by_sha256[sha256], sha256))
     return files
@@ -86,7 +86,7 @@ def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
         command.run(
             [*argv, "--requirement", str(requirements)],
             cwd=folder,
-            hint="if a file was removed from the index: fapbuild lock",
+            hint="if a file was removed from the index, run `fapbuild lock`",
         )
     except FapError as error:
         if platforms.builds_here(platform) or _HAS_NONE not in error.message:
@@ -121,6 +121,6 @@ def _no_wheels(pins: Sequence[Pin], platform: Platform) -> FapError:
     hosts = f"{platform.python} {platform.platform} (glibc {platform.glibc})"
     return FapError(
         f"for {hosts} the index has no wheel of: {names}",
-        hint="choose versions that have one, or pack on such a machine: "
-        f"from sdists this one builds for {here.python} {here.platform} only",
+        hint="choose versions with a wheel, or pack on such a machine: "
+        f"this one can build sdists only for {here.python} {here.platform}",
     )

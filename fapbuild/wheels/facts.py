@@ -67,7 +67,7 @@ def read(path: Path, file: str) -> WheelFacts:
             local = any(platform.startswith("linux_") for platform in platforms)
             needs = elf.needed(archive) if local else elf.Needs()
     except _BROKEN as error:
-        raise FapError(f"{file} is no wheel: {error}", hint="fapbuild lock") from error
+        raise FapError(f"{file} is not a valid wheel: {error}", hint="run `fapbuild lock`") from error
     # Only the headers are needed. They are parsed from text: from bytes, names in UTF-8 get another type.
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     return WheelFacts(text.partition("\n\n")[0] + "\n", needs.libraries, needs.glibc)

@@ -62,8 +62,8 @@ def _unpack(sdist: Path, into: Path) -> Path:
                 options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
                 tar.extractall(into, **options)  # type: ignore[arg-type]  # noqa: S202
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise FapError(f"{sdist.name} can't be unpacked: {error}", hint="fapbuild lock") from error
+        raise FapError(f"{sdist.name} can't be unpacked: {error}", hint="run `fapbuild lock`") from error
     folders = [path for path in into.iterdir() if path.is_dir()]
     if len(folders) != 1:
-        raise FapError(f"{sdist.name} has {len(folders)} folders at its top, and an sdist has one")
+        raise FapError(f"{sdist.name} has {len(folders)} folders at its top, but an sdist has exactly one")
     return folders[0]

@@ -90,6 +90,6 @@ def _check_name(file: str, name: str) -> None:
     try:
         package = parse_wheel_filename(file)[0]
     except InvalidWheelFilename as error:
-        raise VerificationError(f"{file} is no wheel's name") from error
+        raise VerificationError(f"{file} is not the name of a wheel") from error
     if "/" in file or package != canonicalize_name(name):
-        raise VerificationError(f"{file} is no wheel of {name}")
+        raise VerificationError(f"{file} is not a wheel of {name}")

@@ -77,7 +77,7 @@ def test_push_stores_the_artifact_once(project: Project, tmp_path: Path) -> None
     record = open_store(url).artifacts.get("shop", "1")
     assert (record.digest, record.who) == (facts["digest"], "ci@example.org")
     assert "pushed: shop 1" in facts["talk"]
-    assert "already there: shop 1" in project.pack("--push", url, "--version=1")["talk"]
+    assert "already in the store: shop 1" in project.pack("--push", url, "--version=1")["talk"]
     project.commit({"app.py": "other bytes"})
     done = project.run("pack", "--push", url, "--version=1")
     assert done.returncode == 1
@@ -152,7 +152,7 @@ def test_a_terminated_build_cleans_up(project: Project, tmp_path: Path) -> None:
     started.send_signal(signal.SIGTERM)
     _, talk = started.communicate(timeout=50)
     assert started.returncode == 130
-    assert "interrupted; no half-made artifact is left" in talk
+    assert "interrupted; no incomplete artifact is left" in talk
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (project.folder / "dist").exists()
 

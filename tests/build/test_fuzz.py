@@ -249,5 +249,5 @@ def test_an_encrypted_wheel_is_none(tmp_path: Path) -> None:
     # The flags in both headers of a member (APPNOTE.TXT, 4.3.7 and 4.3.12); bit 0: encrypted.
     flags = re.compile(rb"(PK\x03\x04..|PK\x01\x02....)(.)", re.DOTALL)
     wheel.write_bytes(flags.sub(lambda found: found[1] + bytes([found[2][0] | 1]), wheel.read_bytes()))
-    with pytest.raises(FapError, match=r"is no wheel: .*encrypted"):
+    with pytest.raises(FapError, match=r"is not a valid wheel: .*encrypted"):
         facts.read(wheel, "parts-1-py3-none-any.whl")

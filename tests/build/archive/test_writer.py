@@ -135,7 +135,7 @@ def test_paths_that_cannot_lie_together_are_refused(paths: tuple[str, ...]) -> N
 def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"12345")
-    with pytest.raises(FapError, match="log changed while it was packed"):
+    with pytest.raises(FapError, match="log changed while it was being packed"):
         tar_bytes(TarEntry("log", 0o644, 4, path))
 
 

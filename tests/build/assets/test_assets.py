@@ -61,13 +61,17 @@ def test_steps_see_the_work_of_those_before_them(project: Project) -> None:
     [
         ('["echo it broke >&2; exit 3"]', '["x"]', "it broke"),
         ('["false; true"]', '["x"]', "assets 'front': 'false; true' failed"),
-        ('["true"]', '["x"]', "assets 'front' made no x"),
+        ('["true"]', '["x"]', "assets 'front' did not make x"),
         ('["mkdir x"]', '["x"]', "the output x is an empty folder"),
-        ('["mkdir x; ln -s /etc/passwd x/link"]', '["x"]', "the symbolic link x/link -> /etc/passwd leaves"),
-        ('["ln -s /etc x"]', '["x"]', "the output x lies outside the project"),
+        (
+            '["mkdir x; ln -s /etc/passwd x/link"]',
+            '["x"]',
+            "the symbolic link x/link -> /etc/passwd points outside",
+        ),
+        ('["ln -s /etc x"]', '["x"]', "the output x is outside the project"),
         ('["mkfifo x"]', '["x"]', "x is neither a file nor a symbolic link"),
         ('["echo > .env"]', '[".env"]', ".env looks like a secret"),
-        ('["mkdir wheels; echo > wheels/a"]', '["wheels"]', "the name wheels is taken"),
+        ('["mkdir wheels; echo > wheels/a"]', '["wheels"]', "the name wheels is reserved"),
     ],
 )
 def test_what_goes_wrong_is_said(project: Project, run: str, outputs: str, message: str) -> None:
@@ -86,18 +90,22 @@ def test_a_step_in_a_folder_that_is_not_there(project: Project) -> None:
 @pytest.mark.parametrize(
     ("run", "message", "hint"),
     [
-        ('["mkdir z; touch x z/1"]', "wrote what is none of its outputs:\n  z/1\n", 'outputs = [..., "z/1"]'),
+        (
+            '["mkdir z; touch x z/1"]',
+            "wrote files that are not in its outputs:\n  z/1\n",
+            'outputs = [..., "z/1"]',
+        ),
         ('["touch x; for i in 1 2 3 4 5 6 7; do touch $i; done"]', "  and 2 more", 'scratch = ["/1"]'),
-        ('["touch x; ln -s /etc l"]', "none of its outputs:\n  l\n", "scratch"),
-        ('["touch x; echo more >> app.py"]', "changed what is committed:\n  app.py\n", "npm ci"),
-        ('["touch x; chmod +x app.py"]', "changed what is committed:\n  app.py\n", "npm ci"),
+        ('["touch x; ln -s /etc l"]', "not in its outputs:\n  l\n", "scratch"),
+        ('["touch x; echo more >> app.py"]', "changed committed files:\n  app.py\n", "npm ci"),
+        ('["touch x; chmod +x app.py"]', "changed committed files:\n  app.py\n", "npm ci"),
         (
             '["touch x; touch -r app.py r; sed -i s/hello/HELLO/ app.py; touch -r r app.py; rm r"]',
             "app.py",
             "",
         ),
-        ('["touch x; rm app.py"]', "changed what is committed:\n  app.py\n", "npm ci"),
-        ('["touch x; rm app.py; ln -s pyproject.toml app.py"]', "changed what is committed:", "npm ci"),
+        ('["touch x; rm app.py"]', "changed committed files:\n  app.py\n", "npm ci"),
+        ('["touch x; rm app.py; ln -s pyproject.toml app.py"]', "changed committed files:", "npm ci"),
     ],
 )
 def test_a_step_that_writes_elsewhere_is_refused(project: Project, run: str, message: str, hint: str) -> None:
@@ -224,7 +232,7 @@ def test_a_step_with_packages_of_another_python(project: Project) -> None:
     text = PYPROJECT + step(run='["touch out"]', outputs='["out"]', more="venv = true")
     done = project.commit({"pyproject.toml": text}).run("pack", "--target", "cp314")
     assert done.returncode == 2
-    assert "venv = true, and this machine is not cp314" in done.stderr
+    assert "venv = true, but this machine is not cp314" in done.stderr
 
 
 def test_a_step_gets_a_clean_environment(project: Project) -> None:

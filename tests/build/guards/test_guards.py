@@ -116,7 +116,7 @@ def test_many_secrets_are_counted(project: Project) -> None:
 
 def test_large_files_are_refused(project: Project) -> None:
     entry = TarEntry("data/model.bin", 0o644, 1_000_001, b"")
-    with pytest.raises(UsageError, match=r"data/model.bin has 1 MB, and file_limit is 1 MB"):
+    with pytest.raises(UsageError, match=r"data/model.bin has 1 MB, but file_limit is 1 MB"):
         check_sizes([entry], 1)
     check_sizes([entry], 2)
     project.commit({"pyproject.toml": PYPROJECT + "file_limit = 1\n", "big": os.urandom(1_000_001)})
@@ -139,7 +139,7 @@ def test_a_commit_that_was_not_pushed_is_refused(cloned: Project) -> None:
     cloned.commit({"app.py": "new"})
     done = cloned.run("pack")
     assert done.returncode == 2
-    assert "was not pushed" in done.stderr
+    assert "has not been pushed" in done.stderr
     assert "hint: git push" in done.stderr
     mine = cloned.pack("--allow-unpushed")["digest"]
     assert cloned.pack("--ref=HEAD~1")["version"] != cloned.pack("--allow-unpushed")["version"]

@@ -76,7 +76,7 @@ def test_another_mode_is_a_change(packed: Path, tmp_path: Path, project: Project
     (project.folder / "app.py").chmod(0o755)
     new = project.commit({}).pack("--version=2", "-o", str(tmp_path))["path"]
     assert compared(Path(old), Path(new)).files.changed == (ResizedFile("app.py", 15, 15),)
-    assert "  ~ app.py  another mode\n" in project.run("diff", old, new).stdout
+    assert "  ~ app.py  mode changed\n" in project.run("diff", old, new).stdout
 
 
 @settings(max_examples=40, deadline=None)
@@ -103,7 +103,7 @@ def test_it_is_printed_for_people_and_programs(tmp_path: Path, project: Project)
     assert shown.startswith("shop 1 -> shop 2\nsize ")
     for line in ("+ e 2.0", "- a 1.0", "~ c 1.0 -> 1.1", "~ d 1.0, rebuilt", "~ app.py  3 -> 6 bytes"):
         assert f"  {line}\n" in shown
-    assert "other builders or compressors" in shown
+    assert "packed by different builders or compressors" in shown
     told = json.loads(project.run("diff", "--json", str(old), str(new)).stdout)
     assert told["after"] == {"app": "shop", "version": "2", "size": new.stat().st_size}
     assert told["wheels"]["upgraded"] == [{"name": "c", "before": "1.0", "after": "1.1"}]

@@ -147,7 +147,7 @@ def test_a_damaged_member_tells_nothing_of_the_assets(site: Site, large: Path) -
     for member in found.manifest.members:
         data[found.first + member.offset + 20] ^= 1
     site.files["/shop-1.tgz"] = bytes(data)
-    with pytest.raises(VerificationError, match=r"the gzip member that holds pyproject\.toml is damaged"):
+    with pytest.raises(VerificationError, match=r"the gzip member with pyproject\.toml is damaged"):
         facts(f"{site.url}/shop-1.tgz")
 
 

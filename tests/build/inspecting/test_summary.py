@@ -94,7 +94,7 @@ def test_sizes_that_nobody_can_have_are_no_trouble(tmp_path: Path) -> None:
 def test_it_is_printed_for_people_and_programs(packed: Path, project: Project) -> None:
     lines = project.run("inspect", str(packed)).stdout.splitlines()
     assert any(line.startswith("  wheels ") and line.endswith("in 2 files") for line in lines)
-    assert "biggest" in lines
+    assert "largest files" in lines
     told = json.loads(project.run("inspect", "--json", f"file://{packed}").stdout)
     assert told["size"] == packed.stat().st_size
     assert told["parts"]["wheels"] == {"files": 2, "size": sum(wheel["size"] for wheel in told["wheels"])}

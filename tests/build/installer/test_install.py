@@ -115,7 +115,7 @@ def test_without_any_python_it_says_where_it_looked(unpack: Unpack, tmp_path: Pa
     done = install(folder, shell=[str(tools / "sh")], PATH=str(tools), FAP_PYTHON="")
     assert done.returncode == 1
     for name in ("python3.9999", "/usr/bin/python3.9999", "/usr/local/bin/python3.9999", "python3"):
-        assert f"\n  {name}: not there\n" in done.stderr
+        assert f"\n  {name}: not found\n" in done.stderr
 
 
 def test_an_artifact_for_another_machine_is_refused(unpack: Unpack) -> None:
@@ -228,7 +228,7 @@ def test_a_full_disk_is_an_error_and_a_rerun_finishes(unpack: Unpack, kilobytes:
     done = mounted(folder, f"{copy} && {fill}; {again}")
     first, second = done.stderr.rsplit("\n", 2)[:2]
     assert "No space left on device" in first
-    assert first.endswith("mend that, and run it again")
+    assert first.endswith("fix this, then run it again")
     assert second.startswith("installed shop ")
     assert (done.returncode, done.stdout) == (1, "")
 
@@ -312,7 +312,7 @@ def test_one_that_waits_too_long_says_for_what(unpack: Unpack) -> None:
         fcntl.flock(script, fcntl.LOCK_EX)
         done = install(folder)
     assert done.returncode == 1
-    assert f"another install.sh is at work in {folder}" in done.stderr
+    assert f"another install.sh is running in {folder}" in done.stderr
     assert install(folder).returncode == 0
 
 
@@ -337,7 +337,7 @@ def test_a_post_install_that_fails_fails_the_install(unpack: Unpack) -> None:
     done = install(folder)
     assert done.returncode == 1
     assert done.stdout == "post_install: false; echo on\n"
-    assert "post_install ended with 1: false; echo on" in done.stderr
+    assert "post_install failed with exit code 1: false; echo on" in done.stderr
 
 
 def test_post_install_of_the_config_gets_into_the_manifest(project: Project) -> None:

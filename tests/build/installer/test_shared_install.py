@@ -183,7 +183,7 @@ def test_damage_in_the_cache_is_seen_and_mended(machine: Machine, damage: Callab
             folder.chmod(0o755)
         damage(entry)
     release, said = machine.installed("worker", "1")
-    assert said.count("was damaged, and is made anew") == 2
+    assert said.count("was damaged, and is made again") == 2
     assert tree(release / "venv") == wanted
     assert len(machine.entries()) == 2
 
@@ -264,7 +264,7 @@ def test_a_cache_that_is_swept_meanwhile(machine: Machine) -> None:
     once = f"os.path.exists('once') or (open('once', 'w'), shutil.rmtree({str(machine.cache / 'wheels')!r}))"
     done = machine.hooked(release, "event == 'os.link'", 2, once)
     assert done.returncode == 0, done
-    assert "it begins anew" in done.stdout
+    assert "starting again" in done.stdout
     assert is_right(release)
 
 
@@ -304,7 +304,7 @@ def test_a_full_disk_is_an_error_or_the_cache_gives_way(machine: Machine, tmp_pa
         done = install(release, **env)
         if done.returncode:
             assert "No space left on device" in done.stderr
-            assert "mend that, and run it again" in done.stderr
+            assert "fix this, then run it again" in done.stderr
             assert not (release / "venv").exists()
         else:
             assert is_right(release)

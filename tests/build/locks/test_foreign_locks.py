@@ -55,7 +55,7 @@ def test_extras_groups_and_the_target_select() -> None:
         (f'sha256 = "{ONE}"', f'sha512 = "{ONE}"', "has no sha256"),
         ('type = "git"', 'type = "hg"', "only git"),
         (COMMIT, "main", "not pinned to a commit"),
-        ("git@example.org:me/fork.git", "https://me:secret@example.org/x", "holds a user or password"),
+        ("git@example.org:me/fork.git", "https://me:secret@example.org/x", "contains a user or password"),
         ('name = "quick"', 'name = "flask"', "can't be read"),
         ('created-by', 'requires-python = "<3"\ncreated-by', "does not satisfy the Python version"),
         ('created-by', 'environments = ["os_name == \'nt\'"]\ncreated-by', "does not satisfy any of the"),
@@ -80,7 +80,7 @@ def test_a_missing_tool_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "meta_path", [])
-    with pytest.raises(FapError, match=r"uv.lock is read by uv itself") as caught:
+    with pytest.raises(FapError, match=r"uv.lock can only be read with uv") as caught:
         exporters.export("uv.lock", tmp_path, (), ())
     assert caught.value.hint == "pip install 'uv>=0.7'"
 
@@ -164,7 +164,7 @@ def test_a_stale_lock_of_uv_is_refused(project: Project, index: str) -> None:
     done = project.run("pack")
     assert done.returncode == 2
     assert "uv.lock is stale: extra>=1 is not in it" in done.stderr
-    assert "hint: fapbuild lock" in done.stderr
+    assert "hint: run `fapbuild lock`" in done.stderr
 
 
 def test_a_pylock_is_not_written_by_us(project: Project) -> None:

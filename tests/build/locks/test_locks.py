@@ -32,11 +32,11 @@ def test_a_lock_is_read_for_this_interpreter() -> None:
         (f"not a name --hash=sha256:{ONE}", "is not a requirement"),
         ("flask @ https://example.org/f.whl", "has no --hash=sha256"),
         ("flask @ git+https://example.org/f@main", "is not pinned to a commit"),
-        (f"flask @ git+https://me:secret@example.org/f@{'a' * 40}", "holds a user or password"),
-        (f"flask @ git+https://ghp_secret@example.org/f@{'a' * 40}", "holds a user or password"),
-        ("--index-url https://me:secret@example.org/simple", "holds a user or password"),
+        (f"flask @ git+https://me:secret@example.org/f@{'a' * 40}", "contains a user or password"),
+        (f"flask @ git+https://ghp_secret@example.org/f@{'a' * 40}", "contains a user or password"),
+        ("--index-url https://me:secret@example.org/simple", "contains a user or password"),
         ("flask @ hg+https://example.org/f@1", "only git repositories"),
-        ("flask @ file:///home/me/flask", "is a path of one machine"),
+        ("flask @ file:///home/me/flask", "is an absolute path"),
         ("./libs/flask", "has no name"),
         (f"a==1 --hash=sha256:{ONE}\nA==2 --hash=sha256:{ONE}", "pins a more than once"),
     ],
@@ -57,7 +57,7 @@ def test_what_is_no_lock_is_refused_with_its_line(text: str, message: str) -> No
         ("zope_interface", ""),
         ('absent; sys_platform == "win32"', ""),
         ("absent>=1", "absent>=1 is not in it"),
-        ("flask>=4", "it has flask 3.1.0, and flask>=4 is wanted"),
+        ("flask>=4", "it has flask 3.1.0, but flask>=4 is required"),
         ("flask[dotenv]", "it has flask without [dotenv]"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_missing_lock_is_made_for_this_build_only(project: Project) -> None:
     project.commit({"requirements.in": "greet\n"})
     facts = project.pack()
     assert "warning: requirements.txt is not committed" in facts["talk"]
-    assert "hint: fapbuild lock, and commit requirements.txt" in facts["talk"]
+    assert "hint: run `fapbuild lock`, then commit requirements.txt" in facts["talk"]
     assert not (project.folder / "requirements.txt").exists()
     shown = project.run("inspect", facts["path"]).stdout
     assert "  greet 1.0\n  left-pad 1.0\n" in shown
@@ -136,12 +136,12 @@ def test_included_requirements_count(project: Project, local_lock: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("-e ./here\n", "here is wanted, and it is not committed"),
-        ("-e ../here\n", "../here is wanted, and it is not committed"),
+        ("-e ./here\n", "here is required, but it is not committed"),
+        ("-e ../here\n", "../here is required, but it is not committed"),
         ("git+https://example.org/x\n", "has no name"),
-        ("x @ git+https://me:secret@example.org/x\n", "holds a user or password"),
+        ("x @ git+https://me:secret@example.org/x\n", "contains a user or password"),
         ("\n-r requirements.in\n", "requirements.in line 2: requirements.in includes itself"),
-        ("-r absent.in\n", "absent.in is not there"),
+        ("-r absent.in\n", "absent.in is missing"),
         ("~~\n", "'~~' is not a requirement"),
     ],
 )
@@ -155,7 +155,7 @@ def test_lock_without_requirements_says_where_they_go(project: Project) -> None:
     done = project.run("lock")
     assert done.returncode == 2
     assert "there is nothing to lock" in done.stderr
-    assert "hint: write the names of what you import" in done.stderr
+    assert "hint: list the packages that you import" in done.stderr
 
 
 def test_a_project_without_dependencies_has_an_empty_lock(project: Project) -> None:

@@ -37,8 +37,8 @@ def test_a_project_as_it_should_be_has_nothing_wrong(project: Project, local_loc
     before = project.git("status", "--porcelain", "--ignored")
     found = _found(project, 0)
     assert {one["verdict"] for one in found} == {"right", "note"}
-    assert [one["says"] for one in found if one["verdict"] == "note"] == ["no remote has this repository"]
-    assert ("right", "requirements.txt: 2 packages, each with its hashes") in _of(found, "II")
+    assert [one["says"] for one in found if one["verdict"] == "note"] == ["this repository has no remote"]
+    assert ("right", "requirements.txt: 2 packages, all with hashes") in _of(found, "II")
     assert project.git("status", "--porcelain", "--ignored") == before
 
 
@@ -73,17 +73,17 @@ def test_each_thing_that_is_wrong_has_a_line_with_its_fix(project: Project, loca
         for factor in ("VI", "VII", "IX", "XI", "XII")
     }
     assert "shop.sqlite3" in notes["VI"]
-    assert notes["VII"] == "web always binds port 8000"
+    assert notes["VII"] == "web always binds to port 8000"
     assert notes["IX"].endswith(": web")
     assert "log/web.log" in notes["XI"]
     assert "conf/prod.py" in notes["XI"]
-    assert "release is a process like all others" in notes["XII"]
+    assert "release is an ordinary process" in notes["XII"]
     assert all(one["fix"] for one in found if one["verdict"] != "right")
     shown = project.run("check")
     assert shown.returncode == 1
     assert SECRETS["GitHub Token"] not in shown.stdout + shown.stderr
     assert (
-        f"{len([one for one in found if one['verdict'] == 'wrong'])} of {len(found)} things are wrong"
+        f"{len([one for one in found if one['verdict'] == 'wrong'])} of {len(found)} checks failed"
         in shown.stderr
     )
 

@@ -201,7 +201,7 @@ def test_a_project_is_packed_with_what_init_writes(project: Project, local_lock:
     assert "built.js" in project.run("inspect", "--json", path).stdout
     again = project.run("init")
     assert again.returncode == 2
-    assert "fapbuild.toml is there already" in again.stderr
+    assert "fapbuild.toml already exists" in again.stderr
 
 
 def test_pyproject_is_added_to_and_never_overwritten(project: Project) -> None:
@@ -238,4 +238,4 @@ def test_outside_of_git(tmp_path: Path, project: Project) -> None:
     shutil.rmtree(project.folder / ".git")
     done = project.run("init")
     assert done.returncode == 1
-    assert "hint: fapbuild packs what is committed: git init" in done.stderr
+    assert "hint: fapbuild packs committed files: git init" in done.stderr

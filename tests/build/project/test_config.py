@@ -66,7 +66,7 @@ HEAD = '[tool.fapbuild]\napp = "x"\n'
         (HEAD + 'installer = "pip"\n', "[tool.fapbuild] installer: Invalid enum value 'pip'", ""),
         (HEAD + '[[tool.fapbuild.assets]]\nname = "f"\n', "assets[0]: Object missing required field", ""),
         (HEAD + '[[tool.fapbuild.assets]]\nruns = []\n', "assets[0]: unknown key 'runs'", "'run'"),
-        (HEAD + 'lock = "/x"\n', "[tool.fapbuild] lock: '/x' is a path of one machine", ""),
+        (HEAD + 'lock = "/x"\n', "[tool.fapbuild] lock: '/x' is an absolute path", ""),
         (
             HEAD + '[[tool.fapbuild.assets]]\nname = "f"\nrun = []\noutputs = ["/etc"]\n',
             "assets 'f' outputs: '/etc' is outside",

@@ -43,7 +43,7 @@ def test_a_changed_tree_is_refused_with_what_changed(project: Project) -> None:
     done = project.run("pack")
     assert done.returncode == 2
     assert "   M app.py\n  ?? new.py\n" in done.stderr
-    assert "hint: add it to .gitignore" in done.stderr
+    assert "hint: commit them, or add them to .gitignore" in done.stderr
     assert not (project.folder / "dist").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_ref_is_packed_whatever_lies_in_the_tree(project: Project) -> None:
 def test_an_unknown_ref(project: Project) -> None:
     done = project.run("pack", "--ref=v9")
     assert done.returncode == 2
-    assert "'v9' names no commit of this repository" in done.stderr
+    assert "'v9' is not a commit in this repository" in done.stderr
 
 
 def test_no_repository_and_no_commit(tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_no_repository_and_no_commit(tmp_path: Path) -> None:
     ceiling = {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
     done = project.run("pack", **ceiling)
     assert done.returncode == 1
-    assert f"{tmp_path} is in no git repository" in done.stderr
+    assert f"{tmp_path} is not in a git repository" in done.stderr
     assert "git init && git add --all && git commit" in done.stderr
     project.git("init", "--quiet")
-    assert "'HEAD' names no commit" in project.run("pack", "--allow-dirty", **ceiling).stderr
+    assert "'HEAD' is not a commit" in project.run("pack", "--allow-dirty", **ceiling).stderr
 
 
 def test_a_project_in_a_folder_of_its_repository(tmp_path: Path, build_env: dict[str, str]) -> None:
@@ -133,7 +133,7 @@ def test_links_that_leave_the_project_are_refused(project: Project, target: str)
     (project.folder / "link").symlink_to(target)
     done = project.commit().run("pack")
     assert done.returncode == 1
-    assert f"the symbolic link link -> {target} leaves the project" in done.stderr
+    assert f"the symbolic link link -> {target} points outside the project" in done.stderr
 
 
 def test_links_that_are_left_out_may_lead_anywhere(project: Project) -> None:
@@ -198,7 +198,7 @@ def test_many_changes_are_counted() -> None:
 
 @pytest.mark.parametrize("path", ["install.sh", "requirements.lock", "wheels/a", ".fap/run", "venv/bin/x"])
 def test_names_of_the_artifact_are_taken(path: str) -> None:
-    with pytest.raises(UsageError, match="is taken") as caught:
+    with pytest.raises(UsageError, match="is reserved") as caught:
         check_names(["a", path], own_installer=False)
     assert caught.value.hint
 
@@ -211,7 +211,7 @@ def test_an_own_installer_must_be_there() -> None:
 
 @pytest.mark.parametrize("pair", [("a/B", "a/b"), ("Docs/x", "docs/y"), ("caf\u00e9", "cafe\u0301")])
 def test_names_that_collide_on_some_disks(pair: tuple[str, str]) -> None:
-    with pytest.raises(UsageError, match="are one name where case does not count"):
+    with pytest.raises(UsageError, match="are the same name on file systems that ignore case"):
         check_names(pair, own_installer=False)
 
 

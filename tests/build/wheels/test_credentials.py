@@ -39,7 +39,7 @@ def test_a_password_is_taken_out_of_its_url() -> None:
 
 
 def test_two_logins_for_one_host_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"example.org is given two logins") as caught:
+    with pytest.raises(UsageError, match=r"example.org has two logins") as caught:
         split(
             {"PIP_INDEX_URL": "https://a:b@example.org/", "PIP_EXTRA_INDEX_URL": "https://c:d@example.org/"}
         )

@@ -138,7 +138,7 @@ def test_a_path_that_is_not_in_the_repository(mono: tuple[Project, Project], pat
     whole.commit({"apps/web/requirements.in": f"{path}\n"})
     done = web.run("pack")
     assert done.returncode == 2
-    assert "is wanted, and it is not committed" in done.stderr
+    assert "is required, but it is not committed" in done.stderr
 
 
 def test_a_uv_workspace(mono: tuple[Project, Project]) -> None:

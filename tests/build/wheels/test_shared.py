@@ -148,7 +148,7 @@ def test_a_store_that_cannot_be_written_is_a_warning(build: Build, log: Path) ->
             raise StoreError("no space left")
 
     _, said = build("one", WheelStore(Full()))
-    assert said[-1] == "warning: the wheel of homemade that was built here is not shared: no space left"
+    assert said[-1] == "warning: can't share the wheel of homemade that was built here: no space left"
     assert log.read_text() == "built\n"
 
 
