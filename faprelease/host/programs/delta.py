@@ -170,7 +170,7 @@ def _plan(first, members, head, sources):
 
 
 def _after_head(head, start, length):
-    """The part of a range that lies after the head."""
+    """The part of a range after the head."""
     return max(start, head), start + length - max(start, head)
 
 

@@ -178,7 +178,7 @@ def commands_of(manager, unit, verb, old, brought):
 
 
 def restart(manager, unit, conf, verb, release, before, state):
-    """Make systemd run what `release` brings (empty: nothing of ours) in place of what `before` brought (may
+    """Make systemd run what `release` brings (empty: nothing) in place of what `before` brought (may
     be empty). It can be repeated, wherever it was interrupted.
 
     Units that were there before the first release are kept in `state`, and restored when that is undone.
@@ -225,7 +225,7 @@ def keep(manager, files, unit, state):
 
 def start(manager, entry, verb, state, outdated):
     """Restart `entry` (empty: nothing), and remove the files of the `outdated` units."""
-    begun = time.monotonic()
+    began = time.monotonic()
     if entry.endswith(".target"):
         manager.change("stop", entry)
     stopped = time.monotonic()
@@ -234,7 +234,7 @@ def start(manager, entry, verb, state, outdated):
         manager.remove(name)
     if entry.endswith(".target"):
         manager.change("start", entry)
-        note_times(state, stopped - begun, time.monotonic() - stopped)
+        note_times(state, stopped - began, time.monotonic() - stopped)
     elif entry:
         restart_one(manager, entry, verb, state)
     if outdated:
@@ -242,10 +242,10 @@ def start(manager, entry, verb, state, outdated):
 
 
 def restart_one(manager, unit, verb, state):
-    begun = time.monotonic()
+    began = time.monotonic()
     manager.change(verb, unit)
     if verb == "restart":
-        took = time.monotonic() - begun
+        took = time.monotonic() - began
         names = ("ActiveExitTimestampMonotonic", "InactiveEnterTimestampMonotonic")  # in microseconds
         facts = manager.facts(unit, *names)
         left, stopped = (int(facts.get(name) or 0) / 1e6 for name in names)

@@ -14,7 +14,7 @@ if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
 fi
 # run WORD…: run supervisorctl, and measure the stop and the start by the lines that it prints.
 run() {
-  now; begun=$now stopped=$now done=
+  now; began=$now stopped=$now done=
   { PYTHONUNBUFFERED=1 supervisorctl "$@"; echo "exit $?"; } | {
     while IFS= read -r line; do
       case $line in
@@ -25,7 +25,7 @@ run() {
       esac
     done
     now
-    [ -z "$done" ] || took $((stopped - begun)) $((now - stopped))
+    [ -z "$done" ] || took $((stopped - began)) $((now - stopped))
     exit "$code"
   }
 }
