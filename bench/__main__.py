@@ -1,4 +1,4 @@
-"""`python -m bench`: the tables of docs/benchmarks.md, measured here and now, all or one by its name."""
+"""`python -m bench`: measure the tables of docs/explanation/benchmarks.md, all or one by its name."""
 
 import sys
 import tempfile

@@ -1,6 +1,6 @@
 """The whole pipeline: on this machine (`make demo`, no root), or with S3 and three sshds (`make demo-fleet`).
 
-Everything happens in .demo/, with the very commands a person would type; each is shown before it runs.
+Everything happens in .demo/, with the commands that a person would type; each is shown before it runs.
 What was started is stopped at the end.
 """
 
@@ -43,7 +43,7 @@ class Stage:
     """Where each host's shop answers on this machine."""
     env: dict[str, str] = field(default_factory=dict)
     bin: str = ""
-    """Where this machine's supervisorctl lies, if this machine is the host."""
+    """The folder of this machine's supervisorctl, if this machine is the host."""
 
 
 def main() -> int:
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def play(stage: Stage) -> None:
-    """Two versions, one way there and one way back."""
+    """Release two versions, and roll one back."""
     shop = WORK / "shop"
     shutil.copytree(ROOT / "examples" / "shop", shop, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (shop / "deploy.yml").write_text(deploy_yml(stage))
@@ -111,11 +111,11 @@ def play(stage: Stage) -> None:
     run("faprelease", "production", "web")
     show_health(stage, "2")
 
-    title("It was a mistake: back to the first, nothing is downloaded")
+    title("It was a mistake: back to the first version; nothing is downloaded")
     run("faprelease", "rollback", "production", "web")
     show_health(stage, "1")
 
-    title("What happened, as the store and a host tell it")
+    title("What happened, from the store and from a host")
     run("fapstore", "history", "shop", "production")
     run("faprelease", "status", "production")
     ledger = next(iter(sorted(WORK.rglob("ledger.jsonl"))))
@@ -125,7 +125,7 @@ def play(stage: Stage) -> None:
         version = (entry["artifact"] or {}).get("version", "-")
         print(f"{entry['at']}  {entry['event']:<12} {entry['release']}  version {version}  by {entry['who']}")
     print()
-    say("Two versions went out, and one came back. Everything that was started is being stopped.", "32")
+    say("Two versions were released, and one was rolled back. Stopping everything that was started.", "32")
 
 
 GIT_IDENTITY = {
@@ -146,7 +146,7 @@ user: deploy
 path: {stage.path}
 store: {stage.store}
 plugins: [curl, supervisorctl]
-linked_files: [settings.toml, supervisor.conf]  # they lie in shared/ of each host
+linked_files: [settings.toml, supervisor.conf]  # in shared/ on each host
 supervisor_program: shop_web
 supervisor_conf: supervisor.conf
 supervisor_target: {stage.supervisor_target}
@@ -165,7 +165,6 @@ def furnish(shared: Path, path: str, port: int) -> None:
     settings = (ROOT / "examples" / "shop" / "settings.example.toml").read_text()
     settings = settings.replace('secret_key = ""', f'secret_key = "{os.urandom(32).hex()}"')
     (shared / "settings.toml").write_text(settings.replace('"~/shop-orders"', f'"{path}/shared/orders"'))
-    (shared / "settings.toml").chmod(0o600)
     (shared / "supervisor.conf").write_text(
         f"""\
 [program:shop_web]
@@ -177,6 +176,8 @@ stopasgroup=true
 killasgroup=true
 """
     )
+    for file in shared.iterdir():
+        file.chmod(0o600)
 
 
 @contextmanager

@@ -6,7 +6,7 @@
     def deploy_published(context: Context) -> list[Step]:
         return [command("ask for the first page", "curl", "-fsS", "http://127.0.0.1:8000/")]
 
-docs/plugins.md lists the hooks. Everything here keeps its name and meaning within a major version.
+docs/reference/plugins.md lists the hooks. Everything here keeps its name and meaning within a major version.
 """
 
 from artifact_store.core.hints import Hint

@@ -10,18 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts.folders import DESIGN, PACKAGES, docstring, modules, rows, written
+from tests.parts.folders import DESIGN, PACKAGES, modules, rows, written
+from tests.parts.pages import CODE, DOCS, PAGES
 from tests.parts.repository import ROOT
 
-DOCS = ROOT / "docs"
-PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *DOCS.rglob("*.md"),
-        *(ROOT / "examples").rglob("README.md"),
-        *ROOT.glob("changelog.d/*.md"),
-    ]
-)
 TEXTS = sorted([*PAGES, *DOCS.glob("*.toml"), *DOCS.glob("*.yml"), *(ROOT / "examples").glob("*/*.yml")])
 IN_A_PACKAGE = rf"(?:{'|'.join(PACKAGES)})/[\w./-]*\w"
 PATH = re.compile(
@@ -32,7 +24,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
 DECISION = re.compile(rf"# (\d+\. .+)\n\n- Status: {STATUS}\n- Date: (\d{{4}}-\d\d-\d\d).*\n\n")
 CHANGELOG = ROOT / "CHANGELOG.md"
-FENCED = re.compile(r"^```.*?^```$|^ {4}.*?$", re.MULTILINE | re.DOTALL)
 
 
 def test_the_design_lists_every_folder_in_the_words_of_its_docstring() -> None:
@@ -44,19 +35,21 @@ def test_the_design_lists_every_folder_in_the_words_of_its_docstring() -> None:
 
 def test_the_folders_for_hosts_are_listed() -> None:
     host = ROOT / "faprelease" / "host"
-    listed = re.findall(r"^(\w+) +\S", docstring(host).partition("\n\n")[2], re.MULTILINE)
-    assert listed
-    assert set(listed) == {path.parent.name for path in host.glob("*/*")} - {"__pycache__"}
+    rows = re.findall(r"^\| `\w+/.*?\|", (host / "README.md").read_text(), re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)/`", row)}
+    assert listed == {path.parent.name for path in host.glob("*/*")} - {"__pycache__"}
 
 
-def unknown_paths(text: str) -> set[str]:
-    return {path for path in PATH.findall(text) if not (ROOT / path.rstrip("./")).exists()}
+def unknown_paths(text: str, folder: Path = ROOT) -> set[str]:
+    """The paths in a text that are neither of the repository nor of the folder that the text is in."""
+    paths = set(PATH.findall(text))
+    return {path for path in paths if not ((ROOT / path).exists() or (folder / path).exists())}
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_and_module_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
-    assert unknown_paths(text) == set()
+    assert unknown_paths(text, page.parent) == set()
     for name in set(MODULE.findall(text)) - {"fapbuild.toml"}:
         package, module, *_ = name.split(".")
         public = import_module(package).__all__
@@ -89,7 +82,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in LINK.findall(FENCED.sub("", page.read_text())):
+    for link in LINK.findall(CODE.sub("", page.read_text())):
         if link.startswith(("https://", "http://")):
             continue
         path, _, anchor = link.partition("#")
@@ -139,3 +132,19 @@ def test_a_fragment_of_an_unknown_kind_would_be_found(tmp_path: Path) -> None:
     done = towncrier(tmp_path)
     assert done.returncode == 1
     assert "+a.mended.md" in done.stderr
+
+
+@pytest.mark.parametrize("module", [*PACKAGES, "faprelease.plugin"])
+def test_the_page_of_the_python_api_shows_the_examples_of_the_docstrings(module: str) -> None:
+    lines = (import_module(module).__doc__ or "").split("\n")
+    indented = [number for number, line in enumerate(lines) if line.startswith("    ")]
+    example = "\n".join(lines[indented[0] : indented[-1] + 1])
+    page = (DOCS / "reference/python.md").read_text()
+    assert f"## {module}\n\n{example}\n" in page
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_a_page_fit_120_columns(page: Path) -> None:
+    """Rows of tables may be longer, and fragments of the changelog are wrapped when it is made."""
+    lines = [] if page.parent.name == "changelog.d" else page.read_text().split("\n")
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []

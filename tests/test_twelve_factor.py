@@ -1,4 +1,4 @@
-"""docs/twelve-factor.md is true: its files are written and its commands are run as they stand there."""
+"""docs/explanation/twelve-factor.md is true: its files are written and its commands are run as they are."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 
 from tests.parts.repository import ROOT
 
-PAGE = ROOT / "docs" / "twelve-factor.md"
+PAGE = ROOT / "docs" / "explanation" / "twelve-factor.md"
 _BLOCK = re.compile(r"^```(\w+) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FACTORS = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 

@@ -1,6 +1,6 @@
-"""Ask the new release for some pages, so that its caches are warm before its health gate lets it in.
+"""Ask the new release for some pages, so that its caches are warm before its health check.
 
-In deploy.yml, beside which this file lies:
+In deploy.yml, in the same folder as this file:
 
     plugins: [supervisorctl, warm_up, healthcheck]
     warm_up_port: 8000

@@ -263,7 +263,7 @@ def _plugin(name: str) -> tuple[Verdict, str]:
     for kind, found in _PLUGINS.items():
         if re.search(rf"(^|[._-]){kind}$", bare):
             return found
-    return "yours", "your own: its init() becomes hooks that return steps, see docs/plugins.md"
+    return "yours", "your own: its init() becomes hooks that return steps, see docs/reference/plugins.md"
 
 
 def _own_folders(lines: _Text, root: yaml.MappingNode, values: dict[str, Any]) -> Iterator[Finding]:

@@ -173,7 +173,7 @@ class Plugins:
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
             raise ConfigError(
-                f"a plugin has a hook that is none: {error}", hint="docs/plugins.md lists the hooks"
+                f"a plugin has a hook that is none: {error}", hint="docs/reference/plugins.md lists the hooks"
             ) from error
 
     def names(self) -> list[str]:
@@ -222,7 +222,7 @@ class Plugins:
                 if not isinstance(value, kind):
                     raise ConfigError(
                         f"plugin {hook.plugin_name} gave {value!r} at {shown}, not a {kind.__name__}",
-                        hint="docs/plugins.md shows what each hook yields",
+                        hint="docs/reference/plugins.md shows what each hook yields",
                     )
             answers += values
         return tuple(answers)

@@ -71,10 +71,8 @@ Rule = Callable[[Patient, Case], Iterator[Finding]]
 
 def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
     """What every rule has to say, the same of several hosts once; `lost` are those that were not reached."""
-    found = [
-        (place, Finding("access", "wrong", why, "see that you can log in: ssh USER@HOST; docs/hosts.md"))
-        for place, why in lost.items()
-    ]
+    hint = "see that you can log in: ssh USER@HOST; docs/how-to/hosts.md"
+    found = [(place, Finding("access", "wrong", why, hint)) for place, why in lost.items()]
     for rule in RULES:
         found += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
     return together(found)

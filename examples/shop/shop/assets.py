@@ -21,5 +21,5 @@ def load(folder: Path = STATIC / "dist") -> Mapping[str, str]:
 
 
 def is_immutable(_path: str, url: str) -> bool:
-    """Tell whitenoise that a file with a hash in its name may be cached for ever."""
+    """Tell whitenoise that a file with a hash in its name may be cached forever."""
     return bool(_HASHED.search(url))

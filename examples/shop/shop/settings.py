@@ -1,4 +1,4 @@
-"""What the shop is told from outside: settings.toml (a linked file) and the environment."""
+"""The configuration of the shop: settings.toml (a linked file) and the environment."""
 
 import os
 import tomllib

@@ -44,7 +44,7 @@ def order() -> ResponseReturnValue:
 
 @pages.get("/health")
 def health() -> ResponseReturnValue:
-    """What a health gate asks: that this process answers, and which release it runs."""
+    """For health checks: this process answers, and says which release it runs."""
     release = current_app.config["RELEASE"]
     body = {"status": "ok", "version": release.version, "commit": release.commit}
     return body, 200, {"Cache-Control": "no-store"}

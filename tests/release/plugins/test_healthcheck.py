@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from faprelease.errors import ConfigError, PartlyDoneError, RolledBackError
+from faprelease.errors import ConfigError, RolledBackError
 from faprelease.run import run
 from tests.parts.fleet import wait_until
 from tests.parts.site import Site, artifact
@@ -101,7 +101,7 @@ def test_the_answer_itself_can_show_the_version(site: Site, port: int) -> None:
 def test_what_does_not_answer_as_expected_goes_back_and_is_seen_to_answer(site: Site, port: int) -> None:
     configure(site, port, start(site, port), seconds=3)
     first = site.release(build(site, "1"))
-    with pytest.raises(PartlyDoneError, match="status 500, not 200"):
+    with pytest.raises(RolledBackError, match="status 500, not 200"):
         site.release(build(site, "2", SERVE.replace(b"421", b"500").replace(b"shop.example", b"other")))
     assert site.current() == first
     assert (
@@ -180,7 +180,6 @@ class Forger(BaseHTTPRequestHandler):
 def test_an_answer_can_not_forge_the_gate(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even with the mark, which is written nowhere."""
     monkeypatch.setattr(run, "_new_word", lambda: Forger.mark)
-    site.configure()
     first = site.release(build(site, "1"))
     with HTTPServer(("127.0.0.1", 0), Forger) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -188,7 +187,7 @@ def test_an_answer_can_not_forge_the_gate(site: Site, monkeypatch: pytest.Monkey
             f"plugins: [healthcheck]\nhealthcheck_port: {server.server_port}\n"
             "healthcheck_seconds: 2\nhealthcheck_shows: version\n"
         )
-        with pytest.raises(PartlyDoneError, match="status 500, not 200"):
+        with pytest.raises(RolledBackError, match="status 500, not 200"):
             site.release(build(site, "2"))
         server.shutdown()
     assert site.current() == first

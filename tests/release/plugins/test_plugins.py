@@ -1,4 +1,4 @@
-"""How plugins are found, what is said of those that are wrong, and that docs/plugins.md names everything."""
+"""How plugins are found, the errors for wrong ones, and that docs/reference/plugins.md names everything."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 
 EXAMPLE = ROOT / "examples/plugins/warm_up.py"
-DOCS = (ROOT / "docs/plugins.md").read_text()
+DOCS = (ROOT / "docs/reference/plugins.md").read_text()
 IMPORTS = (
     "import msgspec\nfrom faprelease.plugins.hooks import hookimpl\nfrom faprelease.steps.model import Step\n"
 )

@@ -33,7 +33,7 @@ def ledger(site: FleetSite) -> list[dict[str, object]]:
 
 @pytest.fixture
 def restricted(site: FleetSite) -> Iterator[None]:
-    """The key may log in and do nothing else, as docs/who-may-do-what.md has it."""
+    """The key may log in and do nothing else, as docs/how-to/access.md has it."""
     files = [host.path("/home/deploy/.ssh/authorized_keys") for host in site.hosts]
     before = [file.read_text() for file in files]
     for file, text in zip(files, before, strict=True):

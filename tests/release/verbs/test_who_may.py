@@ -1,4 +1,4 @@
-"""Who may do what, on a server that asks whose key it is: docs/who-may-do-what.md."""
+"""Who may do what, on a server that asks whose key it is: docs/how-to/access.md."""
 
 from pathlib import Path
 

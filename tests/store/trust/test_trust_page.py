@@ -1,4 +1,4 @@
-"""docs/trust.md: its commands work as they stand there."""
+"""docs/how-to/trust.md: its commands work as they stand there."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.parts.repository import ROOT
 from tests.parts.signers import Signers
 
-PAGE = ROOT / "docs" / "trust.md"
+PAGE = ROOT / "docs" / "how-to" / "trust.md"
 
 
 def test_its_commands_work_in_their_order(tmp_path: Path, one: Path) -> None:
