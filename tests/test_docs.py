@@ -19,6 +19,7 @@ IN_A_PACKAGE = rf"(?:{'|'.join(PACKAGES)})/[\w./-]*\w"
 PATH = re.compile(
     rf"(?<![\w./<>-])({IN_A_PACKAGE}|(?:tests|bench|examples)/[\w./-]*\w|\w[\w.-]*/[\w./-]+\.(?:py|sh)\b)"
 )
+SOURCES = {".py", ".sh", ".toml", ".yml"}
 MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
@@ -56,17 +57,22 @@ def test_every_path_and_module_that_a_page_names_exists(page: Path) -> None:
         assert module in modules(package) or module in public, name
 
 
-def test_every_path_of_a_module_in_comments_and_docstrings_exists() -> None:
-    sources = [
-        path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.suffix in {".py", ".sh"}
-    ]
-    named = {
-        (str(source.relative_to(ROOT)), path)
-        for source in sources
-        for path in re.findall(rf"(?<![\w./-]){IN_A_PACKAGE}\.(?:py|sh)\b", source.read_text())
-    }
-    assert named
-    assert {(source, path) for source, path in named if not (ROOT / path).exists()} == set()
+IN_CODE = re.compile(rf"(?<![\w./-])(?:{IN_A_PACKAGE}\.(?:py|sh)|docs/[\w./-]*\w\.(?:md|toml|yml|json))\b")
+
+
+def test_every_module_and_page_that_code_names_exists() -> None:
+    """Code means comments, docstrings, and hints for users."""
+    folders = (*PACKAGES, "bench", "examples", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in SOURCES]
+    sources = [path for path in files if "node_modules" not in path.parts]
+    named = {(path, source) for source in sources for path in IN_CODE.findall(source.read_text())}
+    made_up = {"faprelease/no_such.py", "docs/package.json"}  # in tests
+    assert ("docs/reference/plugins.md", ROOT / "faprelease/plugin.py") in named
+    assert {
+        (path, str(source.relative_to(ROOT)))
+        for path, source in named
+        if path not in made_up and not (ROOT / path).exists()
+    } == set()
 
 
 def test_a_wrong_path_would_be_found() -> None:
