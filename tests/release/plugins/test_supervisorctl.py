@@ -147,7 +147,7 @@ def test_the_logs_of_each_process_are_shown(
             f"warned by {release}",
         )
     ]
-    with pytest.raises(UsageError, match="web9 is no host of this role"):
+    with pytest.raises(UsageError, match="web9 is not a host of this role"):
         once.logs(run, once.Where(host="web9"), follow=False)
     site.configure()
     with pytest.raises(ConfigError, match="no plugin can show logs"):

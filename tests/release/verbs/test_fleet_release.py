@@ -87,7 +87,7 @@ def test_a_host_that_fails_after_the_swap_takes_all_back(site: FleetSite, first:
     site.configure("plugins: [tests.parts.plugins]\nfail_at: published\nfail_on: web3")
     done = site.release(site.add("2"))
     assert done.returncode == 4, done.stderr
-    assert "every host is on its old release again" in done.stderr
+    assert "every host runs its old release again" in done.stderr
     assert site.versions() == [""] * 3 if first else ["1"] * 3
     assert not site.locked()
 
@@ -219,20 +219,20 @@ def test_a_freeze_of_one_host_alone_is_told_at_once(site: FleetSite, monkeypatch
     frozen = '{"who":"ada","at":"noon","why":"sale"}'
     site.hosts[1].run(["tee", "www/shop/.fap/frozen"], stdin=f"{frozen}\n", check=True)
     monkeypatch.setenv("HOME", str(site.home))
-    insisted: list[object] = []
+    retried: list[object] = []
 
-    def insist(*asked: object) -> dict[str, object]:
-        insisted.append(asked)
+    def retry(*asked: object) -> dict[str, object]:
+        retried.append(asked)
         return {}
 
-    monkeypatch.setattr(connections.Connections, "_insist", insist)
+    monkeypatch.setattr(connections.Connections, "_retry_lock", retry)
     request = Request(
         file=site.folder / "deploy.yml", stage="production", role="web", flags={"curl_url": site.add("2")}
     )
     run = Run.of(request, "release", Report())
     with pytest.raises(FrozenError, match="frozen by ada"), run.connect(lock=True):
         pass
-    assert not insisted
+    assert not retried
     assert not site.locked()
 
 

@@ -54,7 +54,7 @@ def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: Fl
     assert "./app.py" in done.stderr
     seen = site.run("status", "production", "--verify")
     assert seen.returncode == 3
-    assert "changed since it was made:\n  app.py\n" in seen.stderr
+    assert "changed since the release:\n  app.py\n" in seen.stderr
     rows = [
         json.loads(line)
         for line in site.run("status", "production", "--verify", "--json").stdout.splitlines()
@@ -146,7 +146,7 @@ def test_ctrl_c_while_it_is_prepared_removes_it(site: FleetSite) -> None:
     url = site.add("2", install_sh=VENV)
     process = site.start("once", "--curl-url", url, "production", "web", "--", "echo", "run")
     assert process.stderr is not None
-    while "preparing a release of its own" not in process.stderr.readline():
+    while "preparing a separate release" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
