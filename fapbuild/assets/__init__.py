@@ -13,14 +13,14 @@ from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
 from fapbuild import command
 from fapbuild.assets import folder, output_cache, tools
-from fapbuild.assets.folder import Input, Output
+from fapbuild.assets.folder import InputFile, OutputFile
 from fapbuild.cache import Cache
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.project.patterns import matcher
 from fapbuild.report import OnLine, Reporter
 
-__all__ = ["Output", "compile_all"]
+__all__ = ["OutputFile", "compile_all"]
 
 # Variables that compilers and package managers need for programs and the network. Others (keys of a cloud
 # account, for example) are kept from the code that a front end pulls in.
@@ -46,7 +46,7 @@ def compile_all(
     cache: Cache,
     venv: Callable[[], StepVenv],
     reporter: Reporter,
-) -> tuple[Output, ...]:
+) -> tuple[OutputFile, ...]:
     """Run the steps one after the other in folders of the new folder `work`, and return their outputs.
 
     A step sees the committed files that it names as inputs (all, if it names none), and the outputs of the
@@ -57,14 +57,14 @@ def compile_all(
     if not steps:
         return ()
     work.mkdir()
-    files = {file.path: Input(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
-    outputs: dict[str, Output] = {}
+    files = {file.path: InputFile(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
+    outputs: dict[str, OutputFile] = {}
     for number, step in enumerate(steps):
         place = work / str(number)
         place.mkdir()
         for output in _compile(step, files, place, cache, venv, reporter):
             outputs[output.path] = output
-            files[output.path] = Input(output.mode, output.digest, output.source)
+            files[output.path] = InputFile(output.mode, output.digest, output.source)
     return tuple(outputs[path] for path in sorted(outputs))
 
 
@@ -100,12 +100,12 @@ def environment(step: Assets, environ: Mapping[str, str], place: Path, caches: P
 
 def _compile(
     step: Assets,
-    files: Mapping[str, Input],
+    files: Mapping[str, InputFile],
     place: Path,
     cache: Cache,
     venv: Callable[[], StepVenv],
     reporter: Reporter,
-) -> tuple[Output, ...]:
+) -> tuple[OutputFile, ...]:
     if step.directory != "." and not any(path.startswith(f"{step.directory.rstrip('/')}/") for path in files):
         raise FapError(f"assets {step.name!r}: the folder {step.directory} is not committed")
     is_input = matcher(step.inputs)
@@ -133,8 +133,8 @@ def _compile(
 
 
 def _run(
-    step: Assets, inputs: Mapping[str, Input], place: Path, env: dict[str, str], on_line: OnLine
-) -> tuple[Output, ...]:
+    step: Assets, inputs: Mapping[str, InputFile], place: Path, env: dict[str, str], on_line: OnLine
+) -> tuple[OutputFile, ...]:
     root = place / "tree"
     before = folder.fill(root, inputs)
     for name in ("home", "tmp"):

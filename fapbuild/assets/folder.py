@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Input:
+class InputFile:
     """A file that a step may read, at `source`; `digest` names its content."""
 
     mode: int
@@ -32,7 +32,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputFile:
     """A file that a step made, now at `source`; `path` is relative to the project's folder."""
 
     path: str
@@ -59,7 +59,7 @@ class FileStamp:
     number: int
 
 
-def fill(root: Path, inputs: Mapping[str, Input]) -> dict[str, FileStamp]:
+def fill(root: Path, inputs: Mapping[str, InputFile]) -> dict[str, FileStamp]:
     """Copy the inputs into the new folder `root`; return the stamp of each copy."""
     root.mkdir()
     for path, file in inputs.items():
@@ -71,7 +71,7 @@ def fill(root: Path, inputs: Mapping[str, Input]) -> dict[str, FileStamp]:
     return {path: _stamp(root / path) for path in inputs}
 
 
-def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Input], step: Assets) -> None:
+def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, InputFile], step: Assets) -> None:
     """Raise FapError if the step wrote, changed or removed a file that is not a declared output."""
     ignored = matcher((*SCRATCH, *step.scratch))
     outputs = [_parts(name) for name in step.outputs]
@@ -102,16 +102,16 @@ def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Inpu
         )
 
 
-def collect(root: Path, step: Assets) -> tuple[Output, ...]:
+def collect(root: Path, step: Assets) -> tuple[OutputFile, ...]:
     """Return the declared outputs; raise FapError if one is missing, empty, or outside the project."""
-    outputs: dict[str, Output] = {}
+    outputs: dict[str, OutputFile] = {}
     for name in step.outputs:
         for output in _collect(root, "/".join(_parts(name)), step.name):
             outputs[output.path] = output
     return tuple(outputs[path] for path in sorted(outputs))
 
 
-def _collect(root: Path, name: str, step: str) -> list[Output]:
+def _collect(root: Path, name: str, step: str) -> list[OutputFile]:
     start = root / name
     if not os.path.lexists(start):
         raise FapError(
@@ -125,7 +125,7 @@ def _collect(root: Path, name: str, step: str) -> list[Output]:
         mode = mode_of(path, relative)
         if mode == LINK:
             check_link(root, relative)
-        outputs.append(Output(relative, mode, 0 if mode == LINK else path.stat().st_size, path))
+        outputs.append(OutputFile(relative, mode, 0 if mode == LINK else path.stat().st_size, path))
     if not outputs:
         raise FapError(f"assets {step!r}: the output {name} is an empty folder")
     return outputs
@@ -152,7 +152,7 @@ def _stamp(path: Path) -> FileStamp:
     return FileStamp(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _same(path: Path, file: Input) -> bool:
+def _same(path: Path, file: InputFile) -> bool:
     """Whether a file that was written again has the same mode and content as the input."""
     if path.is_dir() or mode_of(path, path.name) != file.mode:
         return False

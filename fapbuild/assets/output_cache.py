@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.artifact.manifest import MTIME
-from fapbuild.assets.folder import Input, Output
+from fapbuild.assets.folder import InputFile, OutputFile
 from fapbuild.cache import Cache, CachedFile
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import LINK, mode_of
@@ -15,7 +15,7 @@ from fapbuild.project.git_tree import LINK, mode_of
 _FORMAT = "assets 1"
 
 
-def question(step: Assets, inputs: Mapping[str, Input], tools: Sequence[str], packages: str) -> str:
+def question(step: Assets, inputs: Mapping[str, InputFile], tools: Sequence[str], packages: str) -> str:
     """Everything that decides a step's outputs: commands, inputs, versions of tools, packages of its venv.
 
     Values of `pass_env` are left out: they are credentials, new for each CI run.
@@ -34,7 +34,7 @@ def question(step: Assets, inputs: Mapping[str, Input], tools: Sequence[str], pa
     return f"{_FORMAT} {hashlib.sha256(json.dumps(facts).encode('utf-8')).hexdigest()}"
 
 
-def add(cache: Cache, question: str, step: str, outputs: Sequence[Output], work: Path) -> CachedFile:
+def add(cache: Cache, question: str, step: str, outputs: Sequence[OutputFile], work: Path) -> CachedFile:
     """Record the outputs as the answer to `question`; if another build was faster, return its answer."""
     path = work / "outputs.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -43,7 +43,7 @@ def add(cache: Cache, question: str, step: str, outputs: Sequence[Output], work:
     return cache.record("assets", question, CachedFile(f"{step}.tar", cache.add(path)))
 
 
-def unpack(path: Path, into: Path) -> tuple[Output, ...]:
+def unpack(path: Path, into: Path) -> tuple[OutputFile, ...]:
     """Unpack cached outputs into the new folder `into`."""
     into.mkdir()
     outputs = []
@@ -53,7 +53,7 @@ def unpack(path: Path, into: Path) -> tuple[Output, ...]:
             tar.extract(entry, into, **options)  # type: ignore[arg-type]
             source = into / entry.name
             mode = mode_of(source, entry.name)
-            outputs.append(Output(entry.name, mode, 0 if mode == LINK else source.stat().st_size, source))
+            outputs.append(OutputFile(entry.name, mode, 0 if mode == LINK else source.stat().st_size, source))
     return tuple(outputs)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.artifact.manifest import File, Manifest, Wheel
 from fapbuild.archive.members import TarEntry
-from fapbuild.assets import Output
+from fapbuild.assets import OutputFile
 from fapbuild.cache import Cache
 from fapbuild.guards.files import check_files, check_names
 from fapbuild.packing import evidence, own_files
@@ -44,7 +44,7 @@ def collect(
     artifact: ArtifactId,
     settings: BuildSettings,
     files: Sequence[TarEntry],
-    outputs: Sequence[Output],
+    outputs: Sequence[OutputFile],
     wheels: Sequence[VendoredWheel],
     own_wheels: Sequence[VendoredWheel],
     cache: Cache,

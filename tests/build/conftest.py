@@ -43,19 +43,19 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local_env(build_env: dict[str, str], wheelhouse: Path) -> dict[str, str]:
-    """As `build_env`, with pip looking into the wheelhouse as well."""
+    """Like `build_env`, but pip also searches the wheelhouse."""
     return {**build_env, "PIP_FIND_LINKS": str(wheelhouse)}
 
 
 @pytest.fixture(scope="session")
 def local_lock(wheelhouse: Path) -> str:
-    """A lock of what the wheelhouse holds."""
+    """A lock of the wheels in the wheelhouse."""
     return "".join(pin(wheel) for wheel in sorted(wheelhouse.glob("*.whl")))
 
 
 @pytest.fixture
 def project(tmp_path: Path, local_env: dict[str, str]) -> Project:
-    """A folder with the least that can be packed, committed."""
+    """The smallest project that can be packed, committed."""
     folder = tmp_path / "project"
     folder.mkdir()
     return Project(folder, local_env).commit({"pyproject.toml": PYPROJECT, "app.py": "print('hello')\n"})

@@ -1,4 +1,4 @@
-"""The command `fapbuild`: its words, its exit codes, and what it writes where."""
+"""The command `fapbuild`: its arguments, its exit codes, and its output."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import pytest
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.core.errors import FapError, UnreachableError, UsageError, VerificationError
 from artifact_store.store.store import open_store
+from fapbuild.cli import fapbuild
 from tests.parts.project import PYPROJECT, Project
 
 HEAVY = ("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "pathspec", "packaging", "rich")
@@ -20,7 +21,7 @@ HEAVY = ("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "path
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["pack", "--help"], ["lock", "-h"], ["inspect", "-h"], ["diff", "-h"], ["verify", "-h"]],
+    [["--help"], ["pack", "--help"], *([name, "-h"] for name in sorted(fapbuild.commands))],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
@@ -33,6 +34,13 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.startswith("Usage: fapbuild")
     loaded = done.stderr.split("LOADED ")[1].split()
     assert [name for name in loaded if name.split(".")[0] in HEAVY] == []
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in sorted(fapbuild.commands))])
+def test_help_fits_80_columns_and_is_not_cut(project: Project, command: list[str]) -> None:
+    shown = project.run(*command, "--help", COLUMNS="80").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "..." not in shown.replace("[ARGS]...", "")
 
 
 def test_pack_prints_path_and_digest_and_talks_elsewhere(project: Project) -> None:
@@ -84,14 +92,14 @@ def test_push_stores_the_artifact_once(project: Project, tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1].startswith("hint: ")
 
 
-def test_inspect_tells_what_it_is(packed: Path, project: Project) -> None:
+def test_inspect_shows_app_version_and_commit(packed: Path, project: Project) -> None:
     done = project.run("inspect", str(packed))
     manifest = read_manifest(packed)
     assert done.stdout.splitlines()[:2] == [f"shop {manifest.version}", f"commit     {manifest.commit}"]
     assert json.loads(project.run("inspect", "--json", str(packed)).stdout)["app"] == "shop"
 
 
-def test_inspect_of_what_is_no_artifact(project: Project) -> None:
+def test_inspect_refuses_other_files(project: Project) -> None:
     project.write({"page.tgz": "<html>404</html>"})
     assert project.run("inspect", "page.tgz").returncode == 6
     assert project.run("inspect", "absent.tgz").returncode != 0
@@ -114,7 +122,7 @@ def test_usage_errors(project: Project, arguments: list[str], code: int) -> None
 
 
 def test_a_full_disk_leaves_nothing(project: Project, tmp_path: Path) -> None:
-    """A limit on the size of a file fails a write as a full disk does: with an OSError half-way."""
+    """A limit on file sizes makes a write fail as a full disk does: with an OSError in the middle."""
     project.commit({"large.bin": os.urandom(3_000_000)})
     project.pack("-o", str(tmp_path / "warm"))
     code = (
@@ -167,7 +175,7 @@ def test_a_store_that_takes_no_push_is_refused_before_anything_is_packed(
     assert not (project.folder / "dist").exists()
 
 
-def test_help_tells_the_exit_codes(project: Project) -> None:
+def test_help_lists_the_exit_codes(project: Project) -> None:
     said = project.run("--help").stdout
     for code, error in ((1, FapError), (2, UsageError), (6, VerificationError), (7, UnreachableError)):
         assert error.exit_code == code

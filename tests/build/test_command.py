@@ -1,4 +1,4 @@
-"""The one place that starts programs: its environment, and errors that a person can use."""
+"""The one module that runs programs: their environment, and errors that help people."""
 
 import os
 import sys

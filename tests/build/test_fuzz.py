@@ -1,4 +1,4 @@
-"""Whatever a project's files hold, reading them gives a value or a UsageError."""
+"""Any content of a project's files gives a value or a UsageError."""
 
 import contextlib
 import json
@@ -75,7 +75,7 @@ TABLES = st.dictionaries(KEYS, VALUES, max_size=6)
 
 
 def toml(value: Any) -> str:
-    """A value as TOML, whose strings are JSON's but for the delete character."""
+    """A value as TOML. Its strings are JSON's, except for the delete character."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{toml(str(key))} = {toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list):
@@ -88,7 +88,7 @@ def document(table: Mapping[str, Any]) -> str:
 
 
 def mutated(draw: st.DrawFn, text: str) -> str:
-    """A good text with a few pieces cut out, doubled, or replaced."""
+    """A good text with a few pieces removed, doubled, or replaced."""
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
         stop = draw(st.integers(start, min(len(text), start + 30)))
@@ -130,7 +130,7 @@ lines = st.lists(
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """What is said against it; empty where there is a value."""
+    """The message of its UsageError; empty if it gives a value."""
     try:
         read()
     except UsageError as error:

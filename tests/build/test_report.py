@@ -1,4 +1,4 @@
-"""What people see of a build: in a log, on GitHub, on a terminal."""
+"""The progress of a build as people see it: in a log, on GitHub, on a terminal."""
 
 import fcntl
 import json
@@ -78,7 +78,7 @@ def test_an_output_is_what_it_is_whatever_it_holds(tmp_path: Path) -> None:
 
 
 def on_a_terminal(project: Project, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and what a terminal got on standard error."""
+    """Exit code, standard output, and the standard error as a terminal got it."""
     master, slave = pty.openpty()
     env = {**os.environ, **project.env, "TERM": "xterm", "CI": ""}
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
@@ -95,7 +95,7 @@ def on_a_terminal(project: Project, *arguments: str) -> tuple[int, str, str]:
     try:
         while data := os.read(master, 65536):
             seen += data
-    except OSError:  # the other end is closed
+    except OSError:  # the other end was closed
         pass
     os.close(master)
     assert started.stdout is not None

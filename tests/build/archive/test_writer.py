@@ -1,4 +1,4 @@
-"""The bytes of the format: where members are cut, who can read them, and what an edit changes."""
+"""The bytes of an artifact: where members are cut, which tools can read them, what an edit changes."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ sizes = st.one_of(st.integers(0, 3000), st.integers(60_000, 70_000))
 
 @st.composite
 def trees(draw: st.DrawFn) -> dict[str, int]:
-    """Paths that can lie beside each other, with sizes."""
+    """Paths that can exist together, with sizes."""
     found = draw(st.dictionaries(names, sizes, min_size=1, max_size=20))
     return {
         path: size for path, size in found.items() if not any(other.startswith(f"{path}/") for other in found)

@@ -1,4 +1,4 @@
-"""Asset steps: what they get, and what gets in."""
+"""Asset steps: their inputs, and which of their files are packed."""
 
 import tarfile
 from pathlib import Path
@@ -115,7 +115,7 @@ def test_a_step_that_writes_elsewhere_is_refused(project: Project, run: str, mes
     assert hint in done.stderr.splitlines()[-1]
 
 
-def test_what_tools_leave_behind_is_let_be(project: Project) -> None:
+def test_leftovers_of_tools_are_ignored(project: Project) -> None:
     run = """["mkdir -p node_modules/a .cache log; touch node_modules/a/b .cache/c log/d x",
         "cat app.py > app2; mv app2 app.py"]"""
     text = PYPROJECT + step(run=run, outputs='["x"]', more='scratch = ["log/"]')
@@ -151,7 +151,7 @@ class Counted:
         return PYPROJECT + step(run=f'["echo x >> {self.mark}; {run}"]', outputs='["out"]', more=more)
 
     def runs(self, files: dict[str, str], **env: str) -> int:
-        """Commit these files and pack; how often the step ran by then."""
+        """Commit these files and pack; return how often the step has run."""
         path = self.project.commit(files).pack(**self.env, **env)["path"]
         assert content(path, "out") == content(path, "in")
         with tarfile.open(path) as tar:
@@ -161,7 +161,7 @@ class Counted:
 
 @pytest.fixture
 def counted(project: Project, tmp_path: Path) -> Counted:
-    """A project whose step says in a file that it ran."""
+    """A project whose step records each of its runs in a file."""
     return Counted(project, tmp_path / "ran", {"FAP_CACHE": str(tmp_path / "cache")})
 
 
@@ -184,7 +184,7 @@ def test_a_step_runs_again_only_for_other_inputs_commands_tools_or_variables(cou
     assert counted.runs({"pyproject.toml": counted.config(run=run, more=more)}, TOKEN="1") == 6
 
 
-def test_a_damaged_cache_is_no_harm(counted: Counted) -> None:
+def test_a_damaged_cache_does_no_harm(counted: Counted) -> None:
     assert counted.runs({"in": "1", "pyproject.toml": counted.config()}) == 1
     for blob in Path(counted.env["FAP_CACHE"]).glob("blobs/*/*"):
         blob.write_bytes(b"rotten")
@@ -217,7 +217,7 @@ def test_the_programs_of_a_line(line: str, words: tuple[str, ...]) -> None:
 
 
 def test_a_step_with_the_vendored_packages(project: Project, local_lock: str) -> None:
-    """As `manage.py collectstatic` needs them; the venv is the one that hosts get."""
+    """`manage.py collectstatic` needs them; the venv is made as on hosts."""
     run = "[\"python -c 'import greet; print(greet.VERSION)' > out; greet >> out; echo $VIRTUAL_ENV >> out\"]"
     text = PYPROJECT + 'post_install = ["false"]\n' + step(run=run, outputs='["out"]', more="venv = true")
     project.commit({"pyproject.toml": text, "requirements.in": "greet\n", "requirements.txt": local_lock})

@@ -1,4 +1,4 @@
-"""What is refused, and what to type then."""
+"""Files and commits that are refused, and the hints."""
 
 import os
 import tarfile
@@ -63,7 +63,7 @@ def test_a_secret_that_an_asset_step_writes_is_refused_too(project: Project) -> 
     run = f"printf '{SECRETS['AWS Access Key']}' > made.js"
     step = f'[[tool.fapbuild.assets]]\nname = "front"\nrun = ["{run}"]\noutputs = ["made.js"]\n'
     done = project.commit({"pyproject.toml": PYPROJECT + step}).run("pack")
-    # The step's own commands stand in pyproject.toml, which holds the secret as well.
+    # The commands of the step are in pyproject.toml, so that contains the secret too.
     assert "pyproject.toml line" in done.stderr
     split = run.replace("AKIA", "AK'I'A")
     step = step.replace(run, split)
@@ -127,7 +127,7 @@ def test_large_files_are_refused(project: Project) -> None:
 
 @pytest.fixture
 def cloned(project: Project, tmp_path: Path) -> Project:
-    """The project with a remote that has all of it."""
+    """The project, with a remote that has all its commits."""
     project.git("clone", "--quiet", "--bare", ".", str(tmp_path / "remote.git"))
     project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
     project.git("fetch", "--quiet")

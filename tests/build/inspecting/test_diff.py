@@ -1,4 +1,4 @@
-"""What `fapbuild diff` tells of two artifacts."""
+"""The changes that `fapbuild diff` shows between two artifacts."""
 
 import hashlib
 import json

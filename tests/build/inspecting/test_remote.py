@@ -1,4 +1,4 @@
-"""Looking into an artifact behind a URL: how little is fetched, what servers do, and what is never told."""
+"""Inspecting an artifact by URL: how little is downloaded, odd servers, and secrets that stay hidden."""
 
 import os
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose manifest is longer than what is asked for at first."""
+    """An artifact whose manifest is longer than the first request."""
     files = {f"{os.urandom(20).hex()}.py": b"" for _ in range(6000)}
     return artifact(tmp_path_factory.mktemp("wide") / "shop-1.tgz", files)
 
@@ -87,7 +87,7 @@ def test_without_ranges_the_stream_is_cut_after_the_manifest(site: Site, large: 
     assert site.sent < 3_000_000
 
 
-def test_a_length_that_is_not_told_is_reckoned(site: Site, large: Path) -> None:
+def test_an_unknown_length_is_computed_from_the_manifest(site: Site, large: Path) -> None:
     site.files["/shop-1.tgz"] = data = large.read_bytes()
     site.headers = {"Content-Range": "bytes 0-32767/*"}
     with open_source(f"{site.url}/shop-1.tgz") as source:
@@ -120,7 +120,7 @@ def test_a_redirect_is_followed(site: Site, large: Path, project: Project) -> No
         ({"redirects": {"/shop-1.tgz": "/shop-1.tgz?topsecret"}}, StoreError, "too many redirects"),
     ],
 )
-def test_what_is_no_artifact(
+def test_other_answers_are_refused(
     site: Site, large: Path, misbehave: dict[str, object], error: type[FapError], words: str
 ) -> None:
     site.files["/shop-1.tgz"] = large.read_bytes()
@@ -140,7 +140,7 @@ def test_a_file_that_was_cut(site: Site, large: Path, wide: Path) -> None:
         facts(f"{site.url}/wide.tgz")
 
 
-def test_a_damaged_member_tells_nothing_of_the_assets(site: Site, large: Path) -> None:
+def test_a_damaged_member_is_an_error(site: Site, large: Path) -> None:
     with open_source(str(large)) as source:
         found = peek(source)
     data = bytearray(large.read_bytes())
@@ -174,7 +174,7 @@ def test_a_url_comes_by_standard_input_and_stays_secret(
     assert "hunter2" not in done.stderr
 
 
-def test_nobody_listens(project: Project) -> None:
+def test_a_server_that_is_down(project: Project) -> None:
     with serve() as gone:
         url = gone.url
     done = project.run("inspect", f"{url}/shop-1.tgz?{SECRET}")

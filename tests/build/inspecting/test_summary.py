@@ -1,4 +1,4 @@
-"""What `fapbuild inspect` tells of a file: its parts and their sizes, whoever packed it."""
+"""The summary of `fapbuild inspect`: parts and sizes of an artifact, also of another packer's."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_the_sizes_by_part(tmp_path: Path) -> None:
     "settings",
     [{}, {"pyproject.toml": b"[tool.fapbuild]\nkey_of_tomorrow = 1\n"}, {"pyproject.toml": b"\xff"}],
 )
-def test_assets_that_cannot_be_told_are_code(tmp_path: Path, settings: dict[str, bytes]) -> None:
+def test_assets_that_are_unknown_count_as_code(tmp_path: Path, settings: dict[str, bytes]) -> None:
     found = parts(artifact(tmp_path / "a.tgz", {**FILES, **settings}))
     assert "assets" not in found
     assert found["code"].files == 4 + len(settings)
@@ -63,7 +63,7 @@ def test_an_own_installer_is_code(tmp_path: Path) -> None:
 
 
 def test_members_of_another_packer_are_not_understood(tmp_path: Path) -> None:
-    """One member a file, say, as the rule of the cuts would not make them."""
+    """For example one member per file, which the rule of the cuts would not give."""
     path = tgz(tmp_path, files={"pyproject.toml": project_file("static")})
     assert parts(path)["code"].files == 1
     assert "assets" not in parts(path)
@@ -83,7 +83,7 @@ def test_every_path_has_its_members(tmp_path: Path) -> None:
         assert single_file.content(source, found, "absent") is None
 
 
-def test_sizes_that_nobody_can_have_are_no_trouble(tmp_path: Path) -> None:
+def test_impossible_sizes_do_no_harm(tmp_path: Path) -> None:
     path = artifact(
         tmp_path / "a.tgz", FILES, said={"files": (File("a", 0o644, 1 << 60), File("b", 0o644, -5))}
     )
@@ -108,7 +108,7 @@ def test_names_move_no_cursor(tmp_path: Path, project: Project) -> None:
     assert "\N{REPLACEMENT CHARACTER}[2Jb" in shown
 
 
-def test_what_is_no_artifact(tmp_path: Path, packed: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path, packed: Path) -> None:
     cut = tmp_path / "cut.tgz"
     cut.write_bytes(packed.read_bytes()[:-1])
     with pytest.raises(VerificationError, match="but its manifest says"):

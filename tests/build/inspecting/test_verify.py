@@ -1,4 +1,4 @@
-"""What `fapbuild verify` finds wrong."""
+"""The problems that `fapbuild verify` reports."""
 
 import hashlib
 from pathlib import Path

@@ -191,8 +191,8 @@ runpy.run_path(".fap/installer", run_name="__main__")
     [("installer", 1), ("installer", 9), ("installer", 12), ("parent", 4), ("worker", 1), ("worker", 7)],
 )
 def test_a_killed_install_starts_over(unpack: Unpack, tmp_path: Path, whom: str, moment: int) -> None:
-    """Killed at a moment counted in what is done to venv.tmp: the installer by itself, the installer while
-    its workers are at it, or one of the workers."""
+    """Killed at a moment that is counted in operations on venv.tmp: the installer alone, the installer while
+    its workers run, or one of the workers."""
     folder = unpack()
     killer = tmp_path / "python"
     killer.write_text(KILLER)
@@ -214,13 +214,13 @@ NEW_MOUNTS = ["unshare", "-m"] if not os.getuid() else ["unshare", "-rm"]
 
 
 def mounted(folder: Path, script: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """install.sh where `script` has changed what is mounted, seen by nobody else."""
+    """Run install.sh after `script` has changed the mounts, in a mount namespace of its own."""
     return install(folder, shell=[*NEW_MOUNTS, "sh", "-e", "-c", f'{script}; exec sh "$@"', "sh"], **env)
 
 
 @pytest.mark.parametrize("kilobytes", [0, 8, 16, 24])
 def test_a_full_disk_is_an_error_and_a_rerun_finishes(unpack: Unpack, kilobytes: int) -> None:
-    """With so little room left."""
+    """With this much free space."""
     folder = unpack()
     copy = "mount -t tmpfs -o size=1m tmpfs /mnt && cp -a . /mnt && cd /mnt"
     fill = f"(cat /dev/zero >fill 2>/dev/null || truncate -s -{kilobytes}k fill)"
@@ -245,20 +245,20 @@ SYSTEM = "/usr/bin/python3"
 
 
 def hide(module: str) -> str:
-    """A mount over this package of the system's Python."""
+    """The command that hides a package of the system's Python with a mount."""
     code = f"import {module}; print({module}.__path__[0])"
     found = subprocess.run([SYSTEM, "-c", code], capture_output=True, text=True, check=True)
     return f"mount -t tmpfs tmpfs {found.stdout.strip()}"
 
 
 def test_a_python_without_venv_and_ensurepip_will_do(unpack: Unpack) -> None:
-    """As on Debian without python3-venv, and more so."""
+    """Like Debian without python3-venv, but with even less."""
     done = mounted(unpack(), hide("venv"), FAP_PYTHON=SYSTEM)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_python_with_half_of_its_library_is_passed_over(unpack: Unpack) -> None:
-    """As python3-minimal of Debian, which lacks json among others."""
+    """Like python3-minimal of Debian, which lacks json and other modules."""
     done = mounted(unpack(), hide("json"), FAP_PYTHON=SYSTEM)
     assert done.returncode == 1
     assert (
@@ -271,7 +271,7 @@ def test_a_python_with_half_of_its_library_is_passed_over(unpack: Unpack) -> Non
     "place", [".pyenv/versions/3.9999.4/bin", ".local/share/uv/python/cpython-3.9999.1-x/bin"]
 )
 def test_pythons_of_version_managers_are_found(unpack: Unpack, tmp_path: Path, place: str) -> None:
-    """A made-up version, as the real ones are found on the PATH before."""
+    """With a made-up version, because real ones are found on the PATH first."""
     folder = unpack()
     manifest = folder / ".fap" / "manifest.json"
     here = "cp{}{}".format(*sys.version_info[:2])

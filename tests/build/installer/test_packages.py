@@ -1,4 +1,4 @@
-"""What install.sh makes of wheels: where parts go, what runs, what other tools find, what is refused."""
+"""install.sh installs wheels: places of their parts, scripts, what other tools see, what is refused."""
 
 import base64
 import hashlib
@@ -109,7 +109,7 @@ def test_every_file_is_in_a_record_with_its_hash(folder: Path) -> None:
     assert rest == {folder / "venv" / "pyvenv.cfg"}
 
 
-def test_what_is_no_python_has_no_bytecode_and_the_rest_has(folder: Path) -> None:
+def test_all_files_but_broken_ones_have_bytecode(folder: Path) -> None:
     names = {path.name.split(".")[0] for path in site_of(folder).glob("__pycache__/*.pyc")}
     assert names == {"other_space", "parts", "pure_part", "plat_part"}
 
@@ -122,7 +122,7 @@ def test_bytecode_is_the_same_in_any_folder_on_any_number_of_cpus(unpack: Unpack
         files = [*site_of(release).rglob("*.pyc"), *release.glob("__pycache__/*.pyc")]
         compiled.append({path.relative_to(release): path.read_bytes() for path in files})
     assert compiled[0] == compiled[1]
-    # PEP 552: bit 0 says that a hash of the source stands in it, bit 1 that it is to be checked.
+    # PEP 552: bit 0 means that it contains a hash of the source, bit 1 that the hash is checked.
     flags = {path.name.split(".")[0]: data[4] for path, data in compiled[0].items()}
     assert flags.pop("show") == 3
     assert set(flags.values()) == {1}
@@ -168,7 +168,7 @@ def test_a_wheel_that_brings_an_interpreter_is_refused(unpack: Unpack, tmp_path:
     assert Path(sys.executable).resolve().stat().st_mtime == before.st_mtime
 
 
-def test_a_wheel_that_is_no_wheel_is_refused(unpack: Unpack, tmp_path: Path) -> None:
+def test_a_broken_wheel_is_refused(unpack: Unpack, tmp_path: Path) -> None:
     broken = tmp_path / "broken-1.0-py3-none-any.whl"
     broken.write_bytes(b"no zip")
     empty = tmp_path / "empty-1.0-py3-none-any.whl"
@@ -181,7 +181,7 @@ def test_a_wheel_that_is_no_wheel_is_refused(unpack: Unpack, tmp_path: Path) -> 
 
 
 def test_requirements_are_those_of_this_host(unpack: Unpack, tmp_path: Path) -> None:
-    """Wheels as of a build on another Python of the same minor version, or with an overridden lock."""
+    """As if built on another Python of the same minor version, or with an overridden lock."""
     house = tmp_path / "house"
     wheels = [
         make_wheel(

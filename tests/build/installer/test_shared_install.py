@@ -37,7 +37,7 @@ runpy.run_path(".fap/installer", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """With a part of every kind, and one file that two of them bring."""
+    """Wheels with a part of every kind, and one file that two of them contain."""
     house = tmp_path_factory.mktemp("shared")
     parts = {
         "parts-1.0.data/scripts/where-tool": "#!python\nimport sys; print(sys.prefix)\n",
@@ -69,14 +69,14 @@ class Machine:
         return install(release, **self.env(release), **env)
 
     def installed(self, app: str, name: str) -> tuple[Path, str]:
-        """A new release, and what was said."""
+        """A new release, and the output of its install."""
         release = self.release(app, name)
         done = self.install(release)
         assert (done.returncode, done.stderr) == (0, "")
         return release, done.stdout
 
     def hooked(self, release: Path, when: str, at: int, what: str) -> subprocess.CompletedProcess[str]:
-        """Install, and at the so manieth event of that kind do something."""
+        """Install, and do something at the n-th event of that kind."""
         python = release.parent / "hooked"
         python.write_text(STARTER)
         python.with_name("hooked.py").write_text(HOOKED.format(when=when, at=at, what=what))
@@ -93,7 +93,7 @@ def machine(tmp_path: Path, unpack: Unpack, wheels: list[Path]) -> Machine:
 
 
 def tree(venv: Path) -> dict[str, bytes]:
-    """Every file as who opens it finds it."""
+    """The content of every file, through all links."""
     found = {}
     for folder, folders, names in os.walk(venv, followlinks=True):
         folders[:] = [name for name in folders if name not in ("packages", "lib64")]
@@ -175,7 +175,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-def test_damage_in_the_cache_is_seen_and_mended(machine: Machine, damage: Callable[[Path], object]) -> None:
+def test_damage_in_the_cache_is_repaired(machine: Machine, damage: Callable[[Path], object]) -> None:
     machine.installed("shop", "1")
     wanted = tree(machine.installed("good", "1")[0] / "venv")
     for entry in machine.entries():
@@ -189,7 +189,7 @@ def test_damage_in_the_cache_is_seen_and_mended(machine: Machine, damage: Callab
 
 
 def test_a_release_without_its_wheels_is_installed_again_from_the_cache(machine: Machine) -> None:
-    """As a rollback with another configuration does, which copies a release; the set is another one."""
+    """A rollback with another configuration copies a release; here the set of packages is another one."""
     release, _ = machine.installed("shop", "1")
     shutil.move(release.parents[1] / "envs", release.parents[1] / "old-envs")
     assert machine.install(release).returncode == 0
@@ -217,7 +217,7 @@ def test_packages_that_someone_changed_are_not_used_again(machine: Machine) -> N
 
 
 def test_what_a_crash_took_is_seen_after_it(machine: Machine) -> None:
-    """The contents of a file are gone, and the machine was started anew."""
+    """The contents of a file are lost, and the machine was restarted."""
     first, _ = machine.installed("shop", "1")
     (seen,) = first.parents[1].glob("envs/*.seen")
     package = (site_of(first) / "both.py").resolve()
@@ -242,7 +242,7 @@ def test_what_a_crash_took_is_seen_after_it(machine: Machine) -> None:
 def test_a_killed_install_leaves_nothing_to_be_taken_for_whole(
     machine: Machine, whom: str, moment: int
 ) -> None:
-    """Killed at a moment counted in what is done to the cache and to the shared packages."""
+    """Killed at a moment that is counted in operations on the cache and the shared packages."""
     release = machine.release("shop", "1")
     touches = (
         f"(os.getpid() == me) == ({whom!r} == 'installer') and any(w in str(arguments[:2]) for w in PLACES)"
@@ -258,7 +258,7 @@ def test_a_killed_install_leaves_nothing_to_be_taken_for_whole(
 
 
 def test_a_cache_that_is_swept_meanwhile(machine: Machine) -> None:
-    """Against the rule, which is a lock: someone types rm -rf."""
+    """Someone types rm -rf without taking the lock."""
     machine.installed("shop", "1")
     release = machine.release("worker", "1")
     once = f"os.path.exists('once') or (open('once', 'w'), shutil.rmtree({str(machine.cache / 'wheels')!r}))"
@@ -291,7 +291,7 @@ def test_two_at_once(machine: Machine) -> None:
 
 @pytest.mark.parametrize("room", [40, 60, 80, 100])
 def test_a_full_disk_is_an_error_or_the_cache_gives_way(machine: Machine, tmp_path: Path, room: int) -> None:
-    """An app on a small file system, with the cache, which holds something else already."""
+    """An app and the cache on a small file system, where the cache already holds something else."""
     release = machine.release("shop", "1")
     small = tmp_path / "small"
     small.mkdir()

@@ -1,4 +1,4 @@
-"""Locks that other tools write: PEP 751, uv, Poetry."""
+"""Locks of other tools: PEP 751, uv, Poetry."""
 
 import shutil
 import sys
@@ -61,7 +61,7 @@ def test_extras_groups_and_the_target_select() -> None:
         ('created-by', 'environments = ["os_name == \'nt\'"]\ncreated-by', "does not satisfy any of the"),
     ],
 )  # fmt: skip
-def test_what_is_no_pylock_is_refused_by_name(old: str, new: str, message: str) -> None:
+def test_an_invalid_pylock_is_refused_by_name(old: str, new: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         read(PYLOCK.replace(old, new))
     assert caught.value.message.startswith("pylock.toml")
@@ -145,7 +145,7 @@ def test_a_lock_of_another_tool_is_packed_and_renewed(
 
 
 def test_folders_in_a_poetry_lock_are_the_project_s_own(project: Project, index: str) -> None:
-    """Poetry writes them as URLs of the machine it runs on, and without a name if they are to be edited."""
+    """Poetry writes them as absolute URLs, and without a name if they are editable."""
     folders = 'mine = {path = "a b/mine", develop = true}\nyours = {path = "./yours"}\n'
     text = POETRY.format(index=index).replace('greet = "*"\n', folders)
     project.write(below("a b/mine", package("mine")) | below("yours", package("yours")))

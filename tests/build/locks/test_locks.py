@@ -1,4 +1,4 @@
-"""The project's lock: read, found stale, made."""
+"""The project's lock: reading it, noticing that it is stale, writing it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_lock_is_read_for_this_interpreter() -> None:
         (f"a==1 --hash=sha256:{ONE}\nA==2 --hash=sha256:{ONE}", "pins a more than once"),
     ],
 )
-def test_what_is_no_lock_is_refused_with_its_line(text: str, message: str) -> None:
+def test_other_lines_are_refused_by_number(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_lock(text, "lock")
     assert message in caught.value.message
@@ -66,7 +66,7 @@ def test_a_lock_is_stale_when_a_requirement_is_not_met(wanted: str, reason: str)
 
 
 def test_a_lock_without_extras_stands_for_those_that_are_asked_for() -> None:
-    """uv writes them so, and pip-compile with --strip-extras."""
+    """uv writes such locks, and so does pip-compile with --strip-extras."""
     required = parse(["flask[dotenv]", "Flask[async]"], "here")
     bare = replace(FLASK, extras=frozenset())
     assert with_extras((bare, ZOPE), required) == (

@@ -1,4 +1,4 @@
-"""`fapbuild check`: what is told of each factor, and that nothing is changed by it."""
+"""`fapbuild check`: its findings for each factor, and that it changes nothing."""
 
 import json
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_each_thing_that_is_wrong_has_a_line_with_its_fix(project: Project, loca
     )
 
 
-def test_a_folder_without_a_repository_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_repository_is_an_error(tmp_path: Path) -> None:
     done = Project(tmp_path).run("check")
     assert done.returncode in (1, 2)
     assert "git" in done.stderr

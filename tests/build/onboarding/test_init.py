@@ -1,4 +1,4 @@
-"""`fapbuild init`: what it sees in a tree, and settings that pack it."""
+"""`fapbuild init`: what it detects in a project, and the settings it writes."""
 
 import json
 import shutil
@@ -124,7 +124,7 @@ def test_the_web_server_that_is_suggested(files: dict[str, str], command: str) -
 
 
 def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> None:
-    """As those of linkding: folders that are not committed, and settings of developers that win."""
+    """Like those of linkding: with folders that are not committed, and developers' settings that win."""
     text = SETTINGS + (
         'STATIC_ROOT = BASE_DIR / "static"\nA = os.path.join(BASE_DIR, "data", "queue", "tasks.sqlite3")\n'
         'B = BASE_DIR / "var" / "db.sqlite3"\nC = BASE_DIR / "shop" / "dictionary.txt"\n'
@@ -152,7 +152,7 @@ def test_what_django_settings_need_to_load_in_a_clean_tree(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("prefix", ["", "tool.fapbuild"])
 def test_what_is_written_is_read_again(tmp_path: Path, prefix: str) -> None:
-    """All that can be seen at once, with names that need quoting."""
+    """Everything that can be detected at once, with names that need quoting."""
     files = {
         "pyproject.toml": (
             '[build-system]\nrequires = []\n[project]\nname = "shop"\nrequires-python = ">=3.11"\n'

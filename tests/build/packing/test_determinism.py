@@ -1,4 +1,4 @@
-"""The same commit packed under other circumstances: the same bytes."""
+"""The same commit gives the same bytes under different circumstances."""
 
 import hashlib
 import os
@@ -111,7 +111,7 @@ def test_by_another_user(clone: Project, digest: str, open_folder: Path) -> None
 
 
 def test_with_a_cache_that_was_lost(clone: Project, digest: str, tmp_path: Path, big: Project) -> None:
-    """All but what was built from an sdist comes back the same: that is kept for this very reason."""
+    """All wheels come back the same, except those built from sdists, which the cache must keep."""
     kept = Path(big.env["FAP_CACHE"]) / "answers" / "built"
     cache = tmp_path / "cache"
     (cache / "answers").mkdir(parents=True)
@@ -137,7 +137,7 @@ def test_a_bad_source_date_epoch_is_refused(clone: Project) -> None:
 
 
 def test_two_at_once(project: Project, local_lock: str, tmp_path: Path) -> None:
-    """An empty cache, two builds: each gives a whole artifact, and both the same."""
+    """Two builds with an empty cache give complete and identical artifacts."""
     project.commit({"requirements.txt": local_lock})
     env = {**os.environ, **project.env, "FAP_CACHE": str(tmp_path / "cache")}
     argv = [sys.executable, "-m", "fapbuild", "pack", "--version=1"]
@@ -185,7 +185,7 @@ def test_any_tree_anywhere(
     cores: str,
     place: dict[str, str],
 ) -> None:
-    """Two folders, filled in another order, packed by processes in other surroundings: one digest."""
+    """Two folders, filled in different order and packed in different environments, give one digest."""
     names = list(files)
     with tempfile.TemporaryDirectory() as name:
         digests = []

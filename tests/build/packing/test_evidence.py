@@ -1,4 +1,4 @@
-"""What says where an artifact comes from: the bill of materials and the provenance."""
+"""The evidence of an artifact's origin: the bill of materials and the provenance."""
 
 import hashlib
 import json

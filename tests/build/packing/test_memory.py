@@ -1,4 +1,4 @@
-"""A pack's memory does not grow with what is packed."""
+"""The memory of a pack does not grow with the size of the project."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_a_file_larger_than_the_limit(tmp_path: Path, build_env: dict[str, str])
     with (tmp_path / "large.bin").open("wb") as file:
         file.truncate(LIMIT + 20_000_000)
     project.commit()
-    (tmp_path / "large.bin").touch()  # so git has to read it again to know that nothing changed
+    (tmp_path / "large.bin").touch()  # so git has to read it again to see that nothing changed
     env = {**os.environ, **build_env}
     argv = [sys.executable, "-c", PACK]
     done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)

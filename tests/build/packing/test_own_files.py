@@ -1,4 +1,4 @@
-"""What travels in every artifact."""
+"""fapkit's own files in every artifact."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""[tool.fapbuild]: read, and refused with file and key."""
+"""[tool.fapbuild]: it is read, and mistakes are refused with file and key."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What of a git repository becomes an artifact, and what is refused."""
+"""Which files of a git repository are packed, and what is refused."""
 
 import tarfile
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_changed_tree_is_refused_with_what_changed(project: Project) -> None:
     assert not (project.folder / "dist").exists()
 
 
-def test_the_output_folder_is_no_change(project: Project) -> None:
+def test_the_output_folder_does_not_count_as_a_change(project: Project) -> None:
     assert project.pack()["digest"] == project.pack()["digest"]
     assert project.git("status", "--porcelain") == "", "the folder keeps itself out of git"
 

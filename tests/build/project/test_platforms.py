@@ -1,4 +1,4 @@
-"""Targets by name, what markers see there, and which wheels fit them."""
+"""Platforms by name, the values of markers there, and which wheels run there."""
 
 import pytest
 from packaging.markers import Marker
@@ -80,7 +80,7 @@ def test_which_wheels_run_on_another_target(tag: str, fits: bool) -> None:
 
 
 def test_the_tags_of_this_machine_by_its_name_are_those_of_packaging() -> None:
-    """A target that differs in glibc alone has the same rules."""
+    """A platform that differs only in its glibc has the same rules."""
     older = platforms.parse(f"{HERE.python}-manylinux_2_17_{HERE.platform.removeprefix('linux_')}")
     newer = [
         tag

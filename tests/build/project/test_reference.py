@@ -1,4 +1,4 @@
-"""docs/fapbuild.toml is manual and example: it loads, and it names every key with its real default."""
+"""docs/fapbuild.toml is manual and example: it loads, and has every key with its real default."""
 
 import shutil
 import tomllib

@@ -1,4 +1,4 @@
-"""Passwords of private indexes: used, and nowhere to be seen."""
+"""Passwords of private indexes: used, but never visible."""
 
 import netrc
 import os
@@ -86,7 +86,7 @@ def test_without_passwords_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> N
 
 @contextmanager
 def watched() -> Iterator[set[str]]:
-    """All command lines that any process of this machine has meanwhile, as `ps` shows them."""
+    """The command lines of all processes of this machine during the block, as `ps` shows them."""
     seen: set[str] = set()
     done = threading.Event()
 
@@ -208,7 +208,7 @@ def test_the_login_is_found_in_a_keyring(project: Project, private: tuple[Site, 
     assert "the login of the index" in refused.stderr
 
 
-def test_a_wrong_password_is_told_without_it(project: Project, private: tuple[Site, str]) -> None:
+def test_a_wrong_password_is_reported_without_it(project: Project, private: tuple[Site, str]) -> None:
     _, index = private
     project.commit({"requirements.in": "fapkit-test-private\n"})
     done = project.run("lock", PIP_EXTRA_INDEX_URL=index.replace("://", "://me:wr0ng@"))

@@ -72,7 +72,7 @@ def test_a_url_with_its_hash(project: Project, tmp_path: Path) -> None:
 
 
 MONO = {
-    ".gitignore": "__pycache__/\n",  # pip imports the library's own backend where it lies
+    ".gitignore": "__pycache__/\n",  # pip imports the library's own backend in place
     **below("libs/shared", package("shared")),
     "apps/web/pyproject.toml": PYPROJECT,
     "apps/web/app.py": "import shared\n",
@@ -142,7 +142,7 @@ def test_a_path_that_is_not_in_the_repository(mono: tuple[Project, Project], pat
 
 
 def test_a_uv_workspace(mono: tuple[Project, Project]) -> None:
-    """The lock lies at the top, and every member's pyproject.toml is read to export it."""
+    """The lock is at the top, and its export reads every member's pyproject.toml."""
     whole, web = mono
     whole.write(
         {

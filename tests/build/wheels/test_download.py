@@ -1,4 +1,4 @@
-"""What pip fetches: in shares, for this machine or another, and what is said when there is nothing."""
+"""Downloads with pip: in shares, for this platform or another, and the error if there is no file."""
 
 import hashlib
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_the_refusal_names_every_package_without_a_wheel(tmp_path: Path, house: 
 
 
 def test_an_older_glibc_on_this_python_may_build_what_has_no_wheel(tmp_path: Path, house: Path) -> None:
-    """The same Python and processor: an sdist is as good, as its wheel is looked at when it is built."""
+    """With the same Python and processor an sdist will do, as its wheel is checked when it is built."""
     sdist = make_sdist(house, tmp_path / "log")
     newer = make_wheel(house, "homemade", tag=f"{HERE.python}-{HERE.abi}-manylinux_2_18_{MACHINE}")
     older = platforms.parse(f"{HERE.python}-manylinux_2_17_{MACHINE}")
@@ -92,7 +92,7 @@ def test_pack_for_another_target(project: Project, tmp_path: Path) -> None:
     assert again.target == manifest.target
 
 
-def test_a_target_nobody_knows_is_refused_before_anything(project: Project) -> None:
+def test_an_unknown_target_is_refused_before_anything(project: Project) -> None:
     done = project.run("pack", "--target", "python3.12")
     assert done.returncode == 2
     assert "target 'python3.12' is not understood" in done.stderr

@@ -1,4 +1,4 @@
-"""What compiled files need of a host, read from real ones: Python's own, and one that gcc makes."""
+"""The host libraries that compiled files need, read from real files: Python's own, and one from gcc."""
 
 import _ssl
 import re

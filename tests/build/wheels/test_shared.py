@@ -1,4 +1,4 @@
-"""Wheels that machines share: the first one's bytes are everyone's, and damage is noticed."""
+"""Shared wheels: all machines get the bytes of the first one, and damage is noticed."""
 
 import hashlib
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def pins(tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pi
 
 @pytest.fixture
 def build(tmp_path: Path, pins: tuple[Pin, ...], monkeypatch: pytest.MonkeyPatch) -> Build:
-    """Vendor on the machine of this name, which has a cache of its own."""
+    """Vendor on the machine of this name, which has its own cache."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     runs: list[str] = []
 
@@ -117,7 +117,7 @@ def test_a_damaged_entry_is_passed_over_and_replaced(tmp_path: Path, how: str) -
 
 
 def test_of_two_at_once_one_decides(tmp_path: Path) -> None:
-    """Both looked when nothing was there; the one who is second takes what the first one wrote."""
+    """Both look while there is no entry; the second one takes the wheel that the first one wrote."""
     mine = make_wheel(tmp_path / "mine", "thing")
     theirs = make_wheel(tmp_path / "theirs", "thing", also={"more.txt": "more"})
     into = tmp_path / "into"
@@ -173,7 +173,7 @@ def test_shared_wheels_are_no_app(tmp_path: Path) -> None:
 def test_pack_shares_what_it_builds(
     project: Project, tmp_path: Path, log: Path, pins: tuple[Pin, ...], s3_url: str
 ) -> None:
-    """`--wheel-store` on a real S3 server: two machines that begin at once, and a third: one digest."""
+    """`--wheel-store` on a real S3 server: two machines that start at once, and a third, get one digest."""
     (sha256,) = pins[0].sha256s
     project.commit({"requirements.txt": f"homemade==1.0 --hash=sha256:{sha256}\n"})
 

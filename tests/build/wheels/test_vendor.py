@@ -42,7 +42,7 @@ def test_an_sdist_is_built_once_and_its_wheel_reused_as_bytes(
     found = []
     for number in range(3):
         if number == 2:
-            # The choice is lost, and what was built is not.
+            # The choice is lost, but the built wheel is not.
             for answer in (cache.folder / "answers" / "wheel").iterdir():
                 answer.unlink()
         folder = tmp_path / str(number)
@@ -168,7 +168,7 @@ def test_a_wheel_must_find_what_it_needs(
             completeness.check(pins, wheels, HERE, cache, said.append)
         assert outcome in caught.value.message
     else:
-        for _ in range(2):  # the second time by what was kept
+        for _ in range(2):  # the second time from the cache
             completeness.check(pins, wheels, HERE, cache, said.append)
         assert said == outcome * 2
 
