@@ -31,7 +31,9 @@ def together(errors: Iterable[ConfigError]) -> ConfigError:
     if len(found) == 1:
         return found[0]
     lines = [f"{error.message} ({error.hint})" for error in found]
-    return ConfigError("\n".join(lines), hint=f"mend these {len(found)}; every key: faprelease config --keys")
+    return ConfigError(
+        "\n".join(lines), hint=f"fix these {len(found)} problems; all keys: faprelease config --keys"
+    )
 
 
 class LockedError(FapError):

@@ -56,7 +56,7 @@ def refuse_build_steps(file: DeployFile) -> None:
         app = str(file.values.get("app_name", "NAME"))
         raise ConfigError(
             "\n".join([*found.values(), "Build, release and run are separate (factor V)."]),
-            hint="take it out, and put this into pyproject.toml:\n" + "\n".join(lines).replace("%s", app),
+            hint="remove it, and put this into pyproject.toml:\n" + "\n".join(lines).replace("%s", app),
         )
 
 

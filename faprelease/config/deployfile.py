@@ -45,11 +45,13 @@ def read(path: Path) -> DeployFile:
         text = path.read_text()
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no {path}",
-            hint="go to the folder of your deploy.yml, or name it: faprelease -f FILE …",
+            f"{path} does not exist",
+            hint="run this in the folder of your deploy.yml, or give its path: faprelease -f FILE …",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't read {path}: {error}", hint="deploy.yml is a UTF-8 text file") from error
+        raise ConfigError(
+            f"can't read {path}: {error}", hint="deploy.yml must be a UTF-8 text file"
+        ) from error
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C one is ten times as fast
         node = loader.get_single_node()
@@ -60,12 +62,12 @@ def read(path: Path) -> DeployFile:
         mark = error.problem_mark or error.context_mark
         at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(
-            f"{path}{at}: {error.problem or 'not YAML'}", hint="look at the indentation and the quotes there"
+            f"{path}{at}: {error.problem or 'not YAML'}", hint="check the indentation and the quotes there"
         ) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
-        raise ConfigError(f"{path}: {error}", hint="deploy.yml is a YAML file") from error
+        raise ConfigError(f"{path}: {error}", hint="deploy.yml must be valid YAML") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds no settings", hint="it starts with, for example, `app_name: shop`")
+        raise ConfigError(f"{path} contains no settings", hint="begin with a line like `app_name: shop`")
     return DeployFile(str(path), values, notes.lines, notes.written)
 
 
@@ -97,7 +99,7 @@ class _Notes:
                 raise ConfigError(
                     f"{self._name}, line {key.start_mark.line + 1}: {key.value!r} is set twice"
                     f" (first in line {self.lines[(*path, str(key.value))]})",
-                    hint="keep one of them",
+                    hint="remove one of them",
                 )
             own.add(key.value)
             here = (*path, str(key.value))
@@ -105,7 +107,7 @@ class _Notes:
                 self._read_value(key, value, here, (*within, node))
         for other in merged:
             if other is node or any(other is outer for outer in within):
-                raise ConfigError(f"{self._name} holds itself: <<", hint="name another anchor")
+                raise ConfigError(f"{self._name} contains itself: <<", hint="use another anchor")
             if isinstance(other, self._yaml.MappingNode):
                 self._read_mapping(other, path, (*within, node))
 
@@ -113,7 +115,7 @@ class _Notes:
         line = key.start_mark.line + 1
         if any(value is outer for outer in within):
             raise ConfigError(
-                f"{self._name}, line {line}: {here[-1]!r} holds itself", hint="name another anchor"
+                f"{self._name}, line {line}: {here[-1]!r} contains itself", hint="use another anchor"
             )
         self.lines[here] = line
         self.read(value, here, within)
@@ -123,8 +125,10 @@ def unknown(name: str, known: Iterable[str], where: str, what: str = "key") -> C
     """That a name is not known, with the nearest one that is."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1)
-    listed = ", ".join(known) if len(known) <= MOST_LISTED else "see faprelease config --keys"
-    hint = f"did you mean {near[0]!r}?" if near else f"there is: {listed}"
+    listed = f"choose from: {', '.join(known)}"
+    if len(known) > MOST_LISTED:
+        listed = "list them all: faprelease config --keys"
+    hint = f"did you mean {near[0]!r}?" if near else listed
     return ConfigError(f"{where}: unknown {what} {name!r}", hint=hint)
 
 
@@ -160,8 +164,8 @@ def expand(values: Mapping[str, Any], literal: Iterable[str], file: DeployFile) 
     def value_of(key: str, within: KeyPath) -> Any:
         if key in within:
             raise ConfigError(
-                f"{file.where(key)}: {' → '.join([*within, key])} leads round in a circle",
-                hint=f"set {key} without naming itself",
+                f"{file.where(key)}: {' → '.join([*within, key])} refers to itself",
+                hint=f"set {key} without %({key})s",
             )
         if key not in done:
             value = values[key]

@@ -76,16 +76,20 @@ def problems(values: Mapping[str, Value], written: Mapping[str, str]) -> Iterato
     spells values that are no text."""
     for name, value in values.items():
         if not _NAME.fullmatch(name):
-            yield name, f"{name!r} can't be a variable's name", "use letters, digits and _"
+            yield name, f"{name!r} is not a valid name for a variable", "use letters, digits and _"
         if isinstance(value, Source):
             kinds = [kind for kind in ("env", "file", "command", "ssm", "secret") if getattr(value, kind)]
             if len(kinds) != 1:
-                yield name, f"{name} names {len(kinds)} places to take its value from", SOURCES
+                yield (
+                    name,
+                    f"{name} has {len(kinds)} sources for its value, not one",
+                    f"give one of {SOURCES}",
+                )
             elif value.key and not value.secret:
-                yield name, f"{name}: `key` is an entry of a `secret`", SOURCES
+                yield name, f"{name}: `key` needs a `secret`", f"give one of {SOURCES}"
         elif isinstance(value, str):
             if "\0" in value:
-                yield name, f"{name} holds a NUL character", "no environment can carry one"
+                yield name, f"{name} contains a NUL character", "remove it: no variable can contain NUL"
         elif written.get(name, text(value)).lower() != text(value):
             said = f"{name}: YAML reads {written[name]} as {text(value)}"
             yield name, said, f'put quotes around it: {name}: "{written[name]}"'
@@ -127,7 +131,11 @@ def _ask(wanted: Mapping[Source, str], folder: Path) -> tuple[dict[Source, Resol
             missing.append(error)
             continue
         if "\0" in value:
-            missing.append(ConfigError(f"{where} holds a NUL character", hint="no environment can carry one"))
+            missing.append(
+                ConfigError(
+                    f"{where} contains a NUL character", hint="remove it: no variable can contain NUL"
+                )
+            )
         found[source] = Resolved(value)
     return found, missing
 
@@ -136,7 +144,7 @@ def _value(source: Source, where: str, folder: Path, parameters: Mapping[str, st
     if source.env:
         if source.env not in os.environ:
             raise ConfigError(
-                f"{where}: there is no variable {source.env} here", hint=f"export {source.env}=…"
+                f"{where}: environment variable {source.env} is not set", hint=f"export {source.env}=…"
             )
         return os.environ[source.env]
     if source.file:
@@ -172,12 +180,12 @@ def _output_of(command: tuple[str, ...], where: str, folder: Path) -> str:
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(
-            f"{where}: {line}: no end after {COMMAND_SECONDS} s", hint=f"try it: {line}"
+            f"{where}: {line}: did not end within {COMMAND_SECONDS} s", hint=f"run it by hand: {line}"
         ) from None
     except OSError as error:
-        raise ConfigError(f"{where}: {line}: {error.strerror}", hint=f"try it: {line}") from None
+        raise ConfigError(f"{where}: {line}: {error.strerror}", hint=f"run it by hand: {line}") from None
     if done.returncode:
-        raise ConfigError(f"{where}: {line}: exit {done.returncode}", hint=f"try it: {line}")
+        raise ConfigError(f"{where}: {line}: exit code {done.returncode}", hint=f"run it by hand: {line}")
     return _as_text(done.stdout)
 
 
@@ -209,8 +217,8 @@ def _from_secrets_manager(source: Source, where: str) -> str:
         entry = None
     if not isinstance(entry, str | int | float | bool):
         raise ConfigError(
-            f"{where}: the secret {source.secret} has no entry {source.key} with one value",
-            hint="leave `key` out to take the secret as a whole",
+            f"{where}: the secret {source.secret} has no entry {source.key} with a single value",
+            hint="leave out `key` to use the whole secret",
         )
     return text(entry)
 
@@ -222,7 +230,7 @@ def _ask_aws(service: str, call: str, where: str, **arguments: Any) -> dict[str,
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise ConfigError(f"{where}: AWS is asked by boto3", hint="pip install 'fapkit[s3]'") from None
+        raise ConfigError(f"{where}: reading from AWS needs boto3", hint="pip install 'fapkit[s3]'") from None
     patience = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "max_attempts": 3})
     try:
         client = boto3.client(service, config=patience)  # type: ignore[call-overload]
@@ -231,11 +239,11 @@ def _ask_aws(service: str, call: str, where: str, **arguments: Any) -> dict[str,
         problem = error.response.get("Error", {})
         raise ConfigError(
             f"{where}: {service}: {problem.get('Code')}: {problem.get('Message')}",
-            hint="who am I, and where: aws sts get-caller-identity; echo $AWS_REGION",
+            hint="check your identity and region: aws sts get-caller-identity; echo $AWS_REGION",
         ) from None
     except BotoCoreError as error:
         raise UnreachableError(
-            f"{where}: {service} can't be asked: {error}", hint="see AWS_PROFILE, AWS_REGION and the network"
+            f"{where}: can't reach {service}: {error}", hint="check AWS_PROFILE, AWS_REGION and the network"
         ) from None
     return answer
 

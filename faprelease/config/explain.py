@@ -76,7 +76,7 @@ def as_text(rows: Iterable[Row]) -> Iterator[str]:
         for host in hosts:
             own = {name: entry for name, entry in host["values"].items() if name not in common}
             if own:
-                yield f"{stage} {role}, {host['host']} alone"
+                yield f"{stage} {role}, only {host['host']}"
                 yield from _table(own)
 
 
@@ -101,6 +101,10 @@ def keys_as_text(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         if row["plugin"] != owner:
             owner = row["plugin"]
-            yield f"# keys of {owner}" if owner else "# keys of every deploy.yml; as flags: --keep-releases 3"
+            yield (
+                f"# keys of the plugin {owner}"
+                if owner
+                else "# keys of faprelease; as flags: --keep-releases 3"
+            )
         about = f": {row['about']}" if row["about"] else ""
         yield f"{row['key']}, {row['is']} ({_said(row['default'])}){about}"

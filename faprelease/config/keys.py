@@ -74,7 +74,7 @@ class Key:
             at = at or ((item[1],) if item else ())
             raise WrongValueError(
                 f"{'.'.join((self.name, *at))}: {self._complaint(value, str(error))}",
-                hint=f"{self.name}: {self.about}" if self.about else f"{self.name} is {self.expected}",
+                hint=f"{self.name}: {self.about}" if self.about else f"{self.name} must be {self.expected}",
                 at=at,
             ) from None
 
@@ -82,7 +82,7 @@ class Key:
         if isinstance(value, str | int | float) and self.shown == "yes":
             return f"{value!r} is not {self.expected}"
         said, _, where = error.partition(" - at ")
-        return said if where or self.shown != "yes" else f"{said}; it is {self.expected}"
+        return said if where or self.shown != "yes" else f"{said}; it must be {self.expected}"
 
     @property
     def expected(self) -> str:
@@ -90,7 +90,7 @@ class Key:
         kinds = _kinds(self.kind)
         if choices := [choice for kind in kinds if isinstance(kind, tuple) for choice in kind]:
             return f"one of: {', '.join(map(str, choices))}"
-        return next((words for kind, words in _WORDS.items() if kind in kinds), "of another kind")
+        return next((words for kind, words in _WORDS.items() if kind in kinds), "another kind of value")
 
     def redacted(self, value: Any) -> Any:
         """The value as anyone may see it."""
@@ -107,7 +107,7 @@ _WORDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
 }
 
 

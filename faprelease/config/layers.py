@@ -111,16 +111,20 @@ def misplaced(file: DeployFile, keys: Keys) -> Iterator[ConfigError]:
     all_stages = file.values.get(STAGES)
     if not isinstance(all_stages or {}, dict):
         yield ConfigError(
-            f"{file.where(STAGES)}: {STAGES} is not a mapping", hint="it maps stages to roles to settings"
+            f"{file.where(STAGES)}: {STAGES} is not a mapping",
+            hint=f"{STAGES}: {{production: {{web: {{hosts: [web1]}}}}}}",
         )
     for name, entries in _mapping(all_stages).items():
         if not isinstance(entries or {}, dict) and not str(name).startswith("x-"):
-            yield ConfigError(f"{file.where(STAGES, str(name))}: {name} maps no roles", hint="add a role")
+            yield ConfigError(
+                f"{file.where(STAGES, str(name))}: stage {name} has no roles",
+                hint="add a role: web: {hosts: […]}",
+            )
     for name, stage in stages(file, keys).items():
         for key, value in stage.layer.values.items():
             if key not in keys and not key.startswith("x-"):
                 error = unknown(key, keys, file.where(*stage.layer.place, key))
-                hint = f"{error.hint} A role of {name} is a mapping: `{key}: {{hosts: […]}}`"
+                hint = f"{error.hint} A role of {name} is written as `{key}: {{hosts: […]}}`"
                 said = f"{key} has no settings" if isinstance(value, str) else f"unknown key {key!r}"
                 yield ConfigError(f"{file.where(*stage.layer.place, key)}: {said}", hint=hint)
         for role in stage.roles.values():
@@ -146,16 +150,16 @@ def _misplaced_hosts(file: DeployFile, layer: Layer, keys: Keys) -> Iterator[Con
     for place, name, values in _host_items(layer):
         if not isinstance(name, str) or not isinstance(values or {}, dict):
             yield ConfigError(
-                f"{file.where(*place)}: hosts: {name!r} can't be a host",
-                hint="hosts: [web1, web2], and with values of its own: [web1, {web2: {port: 2222}}]",
+                f"{file.where(*place)}: hosts: {name!r} is not a valid host",
+                hint="hosts: [web1, web2]; or, with values for one host: [web1, {web2: {port: 2222}}]",
             )
             continue
         known = keys.keys() - settings.ONE_FOR_A_ROLE
         for key in map(str, values or {}):
             if key in settings.ONE_FOR_A_ROLE:
                 yield ConfigError(
-                    f"{file.where(*place, key)}: {key} is the same on all hosts of a role",
-                    hint="say it for the role",
+                    f"{file.where(*place, key)}: {key} must be the same on all hosts of a role",
+                    hint="set it for the role",
                 )
             elif key not in known and not key.startswith("x-"):
                 yield unknown(key, known, file.where(*place, key))
@@ -180,7 +184,9 @@ def host_entry(text: Any, where: str, layer: Layer | None = None) -> HostEntry:
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
     if named.host.startswith("-") or not named.host.isprintable() or not named.host or " " in named.host:
-        raise ConfigError(f"{where}: {text!r} can't be a host", hint="name hosts as ssh does: [web1, web2]")
+        raise ConfigError(
+            f"{where}: {text!r} is not a valid host", hint="write hosts as for ssh: [web1, web2]"
+        )
     layer = layer or Layer((), {})
     given = {"user": named.user, "port": named.port}
     values = {**layer.values, **{key: value for key, value in given.items() if value}}

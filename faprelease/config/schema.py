@@ -35,7 +35,7 @@ def schema(plugin_keys: Mapping[str, Key]) -> Json:
     }
     stages = {
         "type": "object",
-        "description": "stages, their roles, and what is in force there",
+        "description": "stages, their roles, and their settings",
         "patternProperties": _OWN,
         "propertyNames": {"not": {"enum": sorted(VERBS)}},
         "additionalProperties": stage,

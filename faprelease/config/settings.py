@@ -16,85 +16,90 @@ RELEASE = "%(release_path)s/"
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
 
-    app_name: Annotated[str, about("the app; needed")] = ""
-    project_name: Annotated[
-        str, about("its name in the store, where several deploys have app_names of their own")
-    ] = "%(app_name)s"
+    app_name: Annotated[str, about("name of the app; required")] = ""
+    project_name: Annotated[str, about("name of the app in the store, if that is not app_name")] = (
+        "%(app_name)s"
+    )
     stage: str = ""
     role: str = ""
-    user: Annotated[str, about("who logs in by ssh")] = "deploy"
+    user: Annotated[str, about("user who logs in over ssh")] = "deploy"
     sudo_user: Annotated[
-        str, about("who owns and runs the releases; another than `user` is reached by sudo")
+        str, about("user who owns and runs the releases; reached by sudo if it is not `user`")
     ] = "deploy"
-    use_ssh_config: Annotated[bool, about("go by ~/.ssh/config")] = True
+    use_ssh_config: Annotated[bool, about("use the settings of ~/.ssh/config")] = True
     connection: Annotated[
         Literal["ssh", "openssh", "local"],
-        about("openssh: by the system's ssh; local: on this machine, as the user who runs it"),
+        about("openssh: with the system's ssh; local: on this machine, as the current user"),
     ] = "ssh"
-    port: Annotated[int, about("the port of sshd; 0: what ~/.ssh/config says, or 22")] = 0
+    port: Annotated[int, about("port of sshd; 0: the port in ~/.ssh/config, or 22")] = 0
     manager: Annotated[
         Manager, about("who releases: a controller, or each host by itself (`faprelease converge`)")
     ] = "controller"
     hosts: Annotated[
-        list[str], about("names, user@name:port, or `name: {key: value}`, with its own values")
+        list[str], about("names, user@name:port, or `name: {key: value}` with values for that host")
     ] = []
-    path: Annotated[str, about("the app's folder on a host")] = "/home/%(sudo_user)s/www/%(app_name)s"
-    current_path: Annotated[str, about("the link to the release that runs")] = "%(path)s/current"
-    releases_path: Annotated[str, about("the folder of the releases")] = "%(path)s/releases"
-    shared_path: Annotated[str, about("the folder of linked_files and linked_dirs")] = "%(path)s/shared"
+    path: Annotated[str, about("folder of the app on a host")] = "/home/%(sudo_user)s/www/%(app_name)s"
+    current_path: Annotated[str, about("link to the live release")] = "%(path)s/current"
+    releases_path: Annotated[str, about("folder of the releases")] = "%(path)s/releases"
+    shared_path: Annotated[str, about("folder of linked_files and linked_dirs")] = "%(path)s/shared"
     cache_path: Annotated[
-        str, about("a host's cache of what it downloaded, for all apps of the user; empty for none")
+        str, about("folder where a host caches downloads, for all apps of the user; empty: no cache")
     ] = "~/.cache/fapkit"
-    shared_writable: Annotated[bool, about("the group may write in shared/")] = True
+    shared_writable: Annotated[bool, about("let the group write in shared/")] = True
     keep_releases: Annotated[
-        int, about("how many releases that were live are kept, the current one included")
+        int, about("how many releases that were live to keep, including the current one")
     ] = 5
     batch: Annotated[
-        list[int | str], about("hosts of a role that publish together: 1, 25%, or one size after another")
+        list[int | str],
+        about("how many hosts of a role publish together: 1, 25%, or a list: one size after another"),
     ] = []
-    batch_wait: Annotated[int, about("seconds between two batches")] = 0
+    batch_wait: Annotated[int, about("seconds to wait between two batches")] = 0
     on_failure: Annotated[
-        Literal["rollback", "keep"], about("keep: good batches and the failed one stay new, the rest old")
+        Literal["rollback", "keep"],
+        about("after a failed batch: roll back all; keep: leave it and those before it on the new release"),
     ] = "rollback"
     protected: Annotated[
-        bool, about("its name is asked for before hosts change, and an install must be contained whole")
+        bool, about("ask for the stage's name before hosts change; refuse an install that is not contained")
     ] = False
-    preflight: Annotated[str, about("run in the new release on every host, before anything is published")] = (
-        ""
-    )
+    preflight: Annotated[
+        str, about("command to run in the new release on every host, before anything is published")
+    ] = ""
     install_network: Annotated[
-        Literal["deny", "allow"], about("allow: install.sh may use the network; never where protected")
+        Literal["deny", "allow"], about("allow: install.sh may use the network; refused if protected")
     ] = "deny"
     release_command: Annotated[
-        str, about("run once a rollout, when all hosts are ready and before any swaps")
+        str, about("command to run once, on one host, when all are ready and before any publishes")
     ] = ""
-    release_command_seconds: Annotated[int, about("how long release_command may take")] = 600
+    release_command_seconds: Annotated[int, about("time limit of release_command, in seconds")] = 600
     processes: Annotated[
         dict[str, int],
-        about("how many of each process of the Procfile; made into supervisor's programs or systemd's units"),
+        about("how many of each process of the Procfile to run, by supervisor or systemd"),
     ] = {}
     process_port: Annotated[
-        int, about("PORT of the first process, counted up; each type's ports begin 100 further")
+        int, about("PORT of the first process, then counted up; the ports of the next type start 100 higher")
     ] = 8000
-    linked_files: Annotated[list[str], about("files of shared/ that each release links to")] = []
-    linked_dirs: Annotated[list[str], about("folders of shared/ that each release links to")] = []
+    linked_files: Annotated[list[str], about("files in shared/ that each release links to")] = []
+    linked_dirs: Annotated[list[str], about("folders in shared/ that each release links to")] = []
     environment: Annotated[
         dict[str, Value],
-        about(f"the variables in the .env of a release, 0600: a value, or {SOURCES}", shown="no"),
+        about(f"variables for the .env of a release (mode 0600): a value, or {SOURCES}", shown="no"),
     ] = {}
-    environment_file: Annotated[str, about("its name in the release")] = ".env"
-    plugins: Annotated[list[str], about("in the order in which their steps run")] = []
-    release_plugins: Annotated[list[str] | None, about("instead of plugins, for a release")] = None
-    rollback_plugins: Annotated[list[str] | None, about("instead of plugins, for a rollback")] = None
-    restart_plugins: Annotated[list[str] | None, about("instead of plugins, for a restart")] = None
-    once_plugins: Annotated[list[str] | None, about("instead of plugins, for `once`")] = None
-    shell_plugins: Annotated[list[str] | None, about("instead of plugins, for `shell`")] = None
-    store: Annotated[str, about("where artifacts and stages are: s3://bucket/prefix; FAP_STORE wins")] = ""
-    store_signers: Annotated[
-        str, about("OpenSSH's allowed signers, beside this file: one must have signed what is released")
+    environment_file: Annotated[str, about("name of the .env in the release")] = ".env"
+    plugins: Annotated[list[str], about("plugins, in the order in which their steps run")] = []
+    release_plugins: Annotated[list[str] | None, about("replaces plugins for a release")] = None
+    rollback_plugins: Annotated[list[str] | None, about("replaces plugins for a rollback")] = None
+    restart_plugins: Annotated[list[str] | None, about("replaces plugins for a restart")] = None
+    once_plugins: Annotated[list[str] | None, about("replaces plugins for `once`")] = None
+    shell_plugins: Annotated[list[str] | None, about("replaces plugins for `shell`")] = None
+    store: Annotated[
+        str, about("store of artifacts and stages: s3://bucket/prefix; FAP_STORE overrides it")
     ] = ""
-    dry_run: Annotated[bool, about("connect, look, and print what would run")] = False
-    show_output: Annotated[bool, about("show every step and what it printed")] = False
+    store_signers: Annotated[
+        str,
+        about("file of OpenSSH's allowed signers, beside deploy.yml; one must have signed what is released"),
+    ] = ""
+    dry_run: Annotated[bool, about("connect, inspect the hosts, and print what would run")] = False
+    show_output: Annotated[bool, about("show every step and its output")] = False
 
     @property
     def environment_name(self) -> str:
@@ -148,35 +153,38 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
         name = value.removeprefix(RELEASE)
         if name.startswith("/") or ".." in name.split("/") or "%(" in name or not name.strip("./ "):
             yield (
-                f"{value!r} is no file in the release, so no rollback could bring the old one back",
-                "say environment_file: .env; what starts the app reads it as <current_path>/.env",
+                f"{value!r} is not a file in the release, so a rollback could not restore the old one",
+                "set environment_file: .env; the app can read it as <current_path>/.env",
             )
     elif key == "cache_path":
         if "\n" in value or not (value + "/").startswith(("/", "~/")):
-            yield f"{value!r} is not an absolute path", 'start it with / or ~/, or say ""'
+            yield f"{value!r} is not an absolute path", 'start it with / or ~/, or set it to ""'
     elif key in ("linked_files", "linked_dirs"):
         for name in value:
             if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
-                yield f"{name!r} can't be linked", "name a path inside shared/ and the release"
+                yield f"{name!r} can't be linked", "give a path inside shared/, without .."
     elif key == "batch":
         for size in value:
             if not _SIZE.fullmatch(str(size)):
                 hint = "batch: 1, batch: 25%, or one size after another: batch: [1, 25%, 100%]"
-                yield f"{size!r} is no size of a batch", hint
+                yield f"{size!r} is not a valid batch size", hint
     elif key == "batch_wait" and value < 0:
-        yield f"{value} seconds", "wait 0 or more"
+        yield f"{value} seconds is not a valid time", "set it to 0 or more"
     elif key == "release_command_seconds" and value < 1:
-        yield f"{value} seconds", "give it 1 or more"
+        yield f"{value} seconds is not a valid time", "set it to 1 or more"
     elif key == "keep_releases" and value < 1:
         yield f"{value} is too few", "keep at least 1"
     elif key == "processes":
         for name, count in value.items():
             if not _PROCESS.fullmatch(name) or count < 0:
-                yield f"{name!r}: {count} can't be", "name processes of the Procfile, and how many: {web: 2}"
+                yield (
+                    f"{name!r}: {count} is not valid",
+                    "give the processes of the Procfile and their number: {web: 2}",
+                )
     elif key == "process_port" and not 1 <= value <= 65000:
-        yield f"{value} is no port", "a port is a number up to 65000 here"
+        yield f"{value} is not a valid port", "use a number from 1 to 65000"
     elif key == "port" and not 0 <= value <= 65535:
-        yield f"{value} is no port", "a port is a number up to 65535"
+        yield f"{value} is not a valid port", "use a number up to 65535"
 
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -184,11 +192,15 @@ def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     of it, and a hint."""
     file = values.get("environment_file", "").removeprefix(RELEASE)
     if values.get("environment") and file in values.get("linked_files", ()):
-        said = f"{file} is a linked file, and environment would replace it"
-        yield "environment", said, f"put all of them into shared/{file}, or all into deploy.yml"
+        said = f"{file} is in linked_files, and environment would overwrite it"
+        yield "environment", said, f"put all variables into shared/{file}, or all into deploy.yml"
     if values.get("protected") and values.get("install_network") == "allow":
-        said = "no installer uses the network on a protected stage"
-        yield "install_network", said, "pack what it fetches: wheels by `lock`, compiled files by [[assets]]"
+        said = "an installer can't use the network on a protected stage"
+        yield (
+            "install_network",
+            said,
+            "pack what it downloads: wheels with `lock`, compiled files with [[assets]]",
+        )
     if values.get("manager") == "converge" and values.get("release_command"):
-        said = "hosts that converge do so each by itself, and no one of them could run it for all"
-        yield "release_command", said, 'say `release_command: ""` for this role, and see examples/engines'
+        said = "each host converges by itself, so no single host can run it for all"
+        yield "release_command", said, 'set `release_command: ""` for this role; see examples/engines'

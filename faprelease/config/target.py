@@ -89,7 +89,7 @@ def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, 
     wrong = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
     for stage in layers.stages(file, known):
         if stage in VERBS:
-            said = f"{file.where(STAGES, stage)}: {stage!r} is a command, and can't name a stage"
+            said = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
             wrong.append(ConfigError(said, hint="give the stage another name"))
     wrong += _wrong_values(file, known)
     if wrong:
@@ -129,7 +129,7 @@ def unknown_names(file: DeployFile, plugin_keys: Mapping[str, Key]) -> list[str]
         if name not in known and not any(part.startswith("x-") for part in place):
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean %({near[0]})s?" if near else ""
-            found.append(f"{file.where(*place)}: %({name})s is no key and stays as it is{hint}")
+            found.append(f"{file.where(*place)}: %({name})s is not a key, so it is left as it is{hint}")
     return found
 
 
@@ -146,7 +146,7 @@ def roles_of(file: DeployFile, stage: str, role: str | None, plugin_keys: Mappin
     stages = stages_of(file, plugin_keys)
     if not stages:
         raise ConfigError(
-            f"{file.name} names no stage", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
+            f"{file.name} has no stages", hint="add stage_role_configs: {production: {web: {hosts: […]}}}"
         )
     if stage not in stages and (near := get_close_matches(stage, VERBS, n=1, cutoff=0.75)):
         raise ConfigError(
@@ -158,7 +158,9 @@ def roles_of(file: DeployFile, stage: str, role: str | None, plugin_keys: Mappin
         refuse_unknown([role], roles, file.where(STAGES, stage), f"role of {stage}")
         return [role]
     if not roles:
-        raise ConfigError(f"{file.where(STAGES, stage)}: {stage} has no role", hint="add `web: {hosts: […]}`")
+        raise ConfigError(
+            f"{file.where(STAGES, stage)}: {stage} has no roles", hint="add `web: {hosts: […]}`"
+        )
     return list(roles)
 
 
@@ -202,7 +204,7 @@ def _choose(
         roles = ", ".join(hosts)
         raise ConfigError(
             f"--hosts: {stage} ({roles}) has no host {strange[0]!r}",
-            hint=f"there is: {', '.join(known)}; any other host takes a ROLE, and stands alone",
+            hint=f"choose from: {', '.join(known)}; a host that is not in deploy.yml needs a ROLE",
         )
     chosen = {
         role: [entry for entry in entries if any(_is_called(entry, word) for word in words)]
@@ -231,8 +233,8 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
         hosts = [layers.host_entry("localhost", where)]
     if not hosts and values["manager"] == "converge":
         raise ConfigError(
-            f"{where}: {stage} {role} names no hosts: they converge by themselves",
-            hint=f"see where they stand: faprelease status --store {stage} {role}",
+            f"{where}: {stage} {role} has no hosts in deploy.yml: they converge by themselves",
+            hint=f"see what they run: faprelease status --store {stage} {role}",
         )
     if not hosts:
         raise ConfigError(
@@ -242,8 +244,8 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
     names = [entry.name for entry in hosts]
     if values["connection"] == "local" and len(names) > 1:
         raise ConfigError(
-            f"{where}: {' and '.join(names)} are all this machine",
-            hint="`connection: local` releases here: take the hosts out, or release to them by ssh",
+            f"{where}: {' and '.join(names)} would all be this machine (connection: local)",
+            hint="remove the hosts, or use connection: ssh",
         )
     found = []
     for entry in hosts:

@@ -34,7 +34,7 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
     if state.blocked:
         yield FapError(
             f"{label}: {state.blocked} is not a link",
-            hint="move it away: `current` is replaced at every release",
+            hint="move it away; every release replaces `current`",
         )
     if lacking := {"curl", "python3"} - state.tools:
         yield FapError(
@@ -44,7 +44,7 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
     if state.free < LEAST_FREE:
         yield FapError(
             f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
-            hint=f"make room, at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
+            hint=f"free at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
 
 

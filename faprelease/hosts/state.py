@@ -186,7 +186,7 @@ def probe(target: Target) -> Step:
     """The step that reads a host; it changes nothing."""
     layout = target.layout
     return host_script(
-        "look at the host",
+        "inspect the host",
         "look/probe",
         stdin="\n".join(target.settings.linked_files),
         path=layout.path,
@@ -210,7 +210,7 @@ def parse(output: str) -> HostState:
     artifacts = _by_id(lines, "artifact", Unpacked)
     if "free" not in one:
         said = output.replace(one.get("key") or "\0", "***")[-500:]
-        raise FapError("the host's answer can't be read", hint=f"its shell said: {said or 'nothing'}")
+        raise FapError("the host's answer can't be read", hint=f"its shell printed: {said or 'nothing'}")
     current = one.get("current", "")
     if current in folders:
         # What another tool published under such a name is taken over as it stands.
@@ -268,7 +268,7 @@ def _rollout(lines: list[str]) -> Rollout | None:
     except (msgspec.MsgspecError, KeyError, ValueError) as error:
         raise FapError(
             f"the record of the last rollout is damaged: {error}",
-            hint="look at .fap/rollout.jsonl on the host, and move it away",
+            hint="inspect .fap/rollout.jsonl on the host and move it away",
         ) from error
 
 
@@ -283,7 +283,7 @@ def _command(lines: list[str]) -> CommandRun | None:
     except msgspec.MsgspecError as error:
         raise FapError(
             f"the record of the last release_command is damaged: {error}",
-            hint="look at .fap/release_command.jsonl on the host, and move it away",
+            hint="inspect .fap/release_command.jsonl on the host and move it away",
         ) from error
 
 
@@ -304,5 +304,5 @@ def _decode(release_id: str, json: str, kind: type[T]) -> T:
     except msgspec.MsgspecError as error:
         raise FapError(
             f"the record of release {release_id} is damaged: {error}",
-            hint=f"look at .fap/releases/{release_id}.* on the host, and move it away",
+            hint=f"inspect .fap/releases/{release_id}.* on the host and move them away",
         ) from error

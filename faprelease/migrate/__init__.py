@@ -22,7 +22,7 @@ def migrate(path: Path) -> Migration:
         return capistrano.migrate(f"{path.parent.name}/{path.name}", text, stages)
     if path.suffix not in (".yml", ".yaml"):
         raise ConfigError(
-            f"{path} is no file to migrate from",
+            f"{path} can't be migrated",
             hint="give fapistrano's deploy.yml, beeper.yml or Capistrano's config/deploy.rb",
         )
     if path.stem == "beeper" or "\napplication:" in f"\n{text}":
@@ -39,7 +39,7 @@ def write(found: Migration, folder: Path) -> list[Path]:
     texts = {folder / DEPLOY: found.deploy, folder / BUILD: toml(found.build)}
     for path in texts:
         if path.exists():
-            raise ConfigError(f"{path} is there already", hint="name another folder: --output DIR")
+            raise ConfigError(f"{path} already exists", hint="give another folder: --output DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
@@ -47,7 +47,7 @@ def write(found: Migration, folder: Path) -> list[Path]:
                 file.write(text)
     except OSError as error:
         raise ConfigError(
-            f"can't write {folder}: {error}", hint="name another folder: --output DIR"
+            f"can't write {folder}: {error}", hint="give another folder: --output DIR"
         ) from error
     return list(texts)
 
@@ -57,5 +57,5 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"can't read {path}: {error}", hint="name the file: faprelease migrate FILE"
+            f"can't read {path}: {error}", hint="give the path of the file: faprelease migrate FILE"
         ) from error

@@ -9,14 +9,14 @@ from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Ve
 
 _OWN_FOLDERS = ("$DATA_DIR", "$WORK_DIR", "$BUILD_DIR", "$DIST_DIR")
 _DEPLOY = """\
-# beeper only packed; where the app runs is said here.
+# beeper only packed; this file says where the app runs.
 app_name: {app}
-# store: s3://BUCKET/PREFIX    what was promoted to the stage is released; or give --curl-url
+# store: s3://BUCKET/PREFIX    releases the version promoted to the stage; or pass --curl-url
 
 stage_role_configs:
   production:
     web:
-      hosts: [web1.example.com] # yours
+      hosts: [web1.example.com] # put your hosts here
 """
 
 
@@ -26,9 +26,9 @@ def migrate(name: str, text: str) -> Migration:
         values = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: {error}", hint="mend the YAML first") from error
+        raise ConfigError(f"{name}: {error}", hint="fix the YAML first") from error
     if not isinstance(values, dict) or not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{name} holds no settings", hint="give beeper's beeper.yml")
+        raise ConfigError(f"{name} contains no settings", hint="give beeper's beeper.yml")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}
     app = str(values.get("application", "NAME"))
     findings = [
@@ -47,29 +47,38 @@ def migrate(name: str, text: str) -> Migration:
 
 def _decide(key: str, value: Any) -> tuple[Verdict, str]:
     if key == "application":
-        return "build", "`app` of fapbuild.toml, and `app_name` of deploy.yml"
+        return "build", "`app` in fapbuild.toml, and `app_name` in deploy.yml"
     if key == "manifest":
-        return "build", "`exclude` of fapbuild.toml; what is packed is what is committed, and what steps make"
+        return (
+            "build",
+            "`exclude` in fapbuild.toml; fapbuild packs the committed files and the outputs of steps",
+        )
     if key in ("scripts", "postbuild"):
         if any(folder in str(value) for folder in _OWN_FOLDERS):
-            return "yours", "these use beeper's folders: a step runs in the project's, and names its outputs"
-        return "yours", "[[assets]] of fapbuild.toml: name the files and folders that they make as `outputs`"
+            return (
+                "yours",
+                "these use beeper's folders; a step runs in the project's folder and lists its outputs",
+            )
+        return (
+            "yours",
+            "[[assets]] in fapbuild.toml: list the files and folders that they create as `outputs`",
+        )
     if key == "postinstall" and any(folder in str(value) for folder in _OWN_FOLDERS):
         return (
             "yours",
-            "`post_install` of fapbuild.toml; beeper's folders are not there: name files of the release",
+            "`post_install` in fapbuild.toml; beeper's folders don't exist there: use files of the release",
         )
     if key == "postinstall":
-        return "build", "`post_install` of fapbuild.toml: in the release's folder, without network"
+        return "build", "`post_install` in fapbuild.toml; runs in the release's folder, without network"
     if key == "language" and value == "python":
-        return "dropped", "it is always Python"
+        return "dropped", "fapbuild always packs Python"
     if key == "language":
-        return "yours", "fapbuild packs Python"
+        return "yours", "fapbuild packs only Python"
     if key == "python":
-        return "build", "`target` of fapbuild.toml, if the hosts have another Python than the builder"
+        return "build", "`target` in fapbuild.toml, if the hosts have another Python than the builder"
     if key in ("version", "format", "current_dir", "postinstall_commands"):
-        return "dropped", "an artifact is a .tgz; its version is the commit's time and name, or --version"
-    return "yours", "no key of beeper's"
+        return "dropped", "an artifact is a .tgz; its version is the time and id of the commit, or --version"
+    return "yours", "not a key of beeper"
 
 
 def _list(values: dict[str, Any], key: str) -> list[str]:

@@ -17,10 +17,10 @@ from faprelease.migrate.findings import Build, Finding, Migration, Verdict
 
 _CALL = re.compile(r"^(set|append|remove|server|role)(?:\s*\((.*)\)|\s+(.*))$")
 _ANY_CALL = re.compile(r"^(\w+)")
-_COMMIT = "fapbuild packs the commit that CI has checked out, and stamps it into the artifact"
-_SSH = "ssh's own business: put it into ~/.ssh/config, which is read"
-_RUBY = "Ruby's: an artifact brings its own Python packages"
-_FACE = "-v shows every step and what it printed"
+_COMMIT = "fapbuild packs the commit that CI checked out, and records it in the artifact"
+_SSH = "an ssh setting: put it into ~/.ssh/config, which faprelease reads"
+_RUBY = "only for Ruby; an artifact contains its Python packages"
+_OUTPUT = "-v shows every step and its output"
 
 _NAMES = {"application": "app_name", "deploy_to": "path", "default_env": "environment"}
 _SAME = ("keep_releases", "linked_files", "linked_dirs", "user")
@@ -29,26 +29,26 @@ _SETTINGS: dict[str, tuple[Verdict, str]] = {
     "repository": ("build", _COMMIT),
     "scm": ("build", _COMMIT),
     "deploy_via": ("build", _COMMIT),
-    "branch": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
-    "repo_tree": ("build", "run fapbuild in that folder; fapbuild.toml belongs there"),
-    "stage": ("kept", "the stage's name is that of its file"),
+    "branch": ("build", "choose the commit when packing: fapbuild pack --ref NAME"),
+    "repo_tree": ("build", "put fapbuild.toml into that folder and run fapbuild there"),
+    "stage": ("kept", "the stage is named after its file"),
     "ssh_options": ("dropped", _SSH),
     "pty": ("dropped", "no step needs a terminal"),
-    "use_sudo": ("dropped", "sudo_user says who owns the releases"),
-    "format": ("dropped", _FACE),
-    "format_options": ("dropped", _FACE),
-    "log_level": ("dropped", _FACE),
+    "use_sudo": ("dropped", "sudo_user owns the releases"),
+    "format": ("dropped", _OUTPUT),
+    "format_options": ("dropped", _OUTPUT),
+    "log_level": ("dropped", _OUTPUT),
     "tmp_dir": ("dropped", "nothing is uploaded"),
-    "local_user": ("dropped", "FAP_WHO says who releases, if not the user"),
+    "local_user": ("dropped", "set FAP_WHO to record another name than the user's"),
     "rails_env": ("dropped", _RUBY),
-    "migration_role": ("yours", "migrations are release_command, run once before the swap"),
+    "migration_role": ("yours", "run migrations with release_command, once before the swap"),
 }
 _PREFIXES: dict[str, tuple[Verdict, str]] = {
     "git_": ("build", _COMMIT),
-    "npm_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
-    "yarn_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
-    "nvm_": ("build", "compiled once, at build time: [[assets]] in fapbuild.toml"),
-    "pip_": ("build", "the artifact brings its wheels"),
+    "npm_": ("build", "compiled once, in the build: [[assets]] in fapbuild.toml"),
+    "yarn_": ("build", "compiled once, in the build: [[assets]] in fapbuild.toml"),
+    "nvm_": ("build", "compiled once, in the build: [[assets]] in fapbuild.toml"),
+    "pip_": ("build", "the artifact contains its wheels"),
     "ssh_": ("dropped", _SSH),
     **dict.fromkeys(
         [
@@ -63,12 +63,10 @@ _CALLS: dict[str, tuple[Verdict, str]] = {
     "require": ("dropped", "Ruby code"),
     "load": ("dropped", "Ruby code"),
     "install_plugin": ("dropped", "Ruby code"),
-    "ask": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
+    "ask": ("build", "choose the commit when packing: fapbuild pack --ref NAME"),
     "import": ("dropped", "Ruby code"),
 }
-_BLOCK_WHY = (
-    "code: what compiles belongs to the build, what restarts to a plugin, migrations to release_command"
-)
+_BLOCK_WHY = "code: move compiling to the build, restarts to a plugin, migrations to release_command"
 _DEPLOY_TO = "/var/www/%(app_name)s"
 
 
@@ -122,9 +120,7 @@ def _read(name: str, text: str, outer: Mapping[str, Any]) -> _Scope:
             scope.findings.append(
                 Finding(where, what, *found)
                 if found and found[0] != "kept"
-                else Finding(
-                    where, what or call, "yours", f"only Ruby knows its value: {statement.text[:60]}"
-                )
+                else Finding(where, what or call, "yours", f"its value needs Ruby: {statement.text[:60]}")
             )
     return scope
 
@@ -153,12 +149,12 @@ def _apply(scope: _Scope, where: str, call: str, listed: list[Any], named: dict[
         if call == "remove":
             value = [item for item in scope.settings.get(str(key)) or [] if item not in values]
     scope.settings[str(key)] = value
-    return Finding(where, str(key), *(_known(str(key)) or ("dropped", "only tasks can read it")))
+    return Finding(where, str(key), *(_known(str(key)) or ("dropped", "used only by tasks")))
 
 
 def _known(key: str) -> tuple[Verdict, str] | None:
     if key in _NAMES:
-        return "changed", f"`{_NAMES[key]}` of deploy.yml"
+        return "changed", f"`{_NAMES[key]}` in deploy.yml"
     if key in _SAME:
         return "kept", ""
     if key in _SETTINGS:
@@ -206,14 +202,14 @@ def _roles(
         login = {"user": min(logins), "sudo_user": min(logins)} if len(logins) == 1 else {}
         found[name] = {"hosts": hosts, **login, **own}
         if len(names) > 1:
-            why = f"servers that are {', '.join(names)} get one release: the role {name}"
+            why = f"servers with the roles {', '.join(names)} get one release: the role {name}"
             findings.append(Finding(file, f"roles of {', '.join(hosts)}", "changed", why))
         if len(logins) > 1:
-            why = "its servers have several users: give each user a role"
+            why = "its servers have different users: make a role for each user"
             findings.append(Finding(file, f"{stage} {name}", "yours", why))
     if not servers:
         found["app"] = {"hosts": ["app1.example.com"], **own}
-        findings.append(Finding(file, stage, "yours", "names no servers: put its hosts in"))
+        findings.append(Finding(file, stage, "yours", "it has no servers: add its hosts"))
     return found, findings
 
 
@@ -236,6 +232,6 @@ def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _written(name: str, deploy: dict[str, Any]) -> str:
     text = yaml.safe_dump(deploy, sort_keys=False, allow_unicode=True, width=100)
-    head = f"# From {name}. What became of each line of it, the migration has told.\n"
-    store = "# store: s3://BUCKET/PREFIX    what was promoted to the stage is released; or give --curl-url\n"
+    head = f"# Migrated from {name}; `faprelease migrate` reported what happened to each line.\n"
+    store = "# store: s3://BUCKET/PREFIX    releases the version promoted to the stage; or pass --curl-url\n"
     return f"{head}{store}{text}"

@@ -18,12 +18,11 @@ from faprelease.plugins.hooks import ALWAYS, BUILT_IN
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
 _REQUIREMENTS = ("virtualenv_requirements", "virtualenvwrapper_requirements")
-_COMMIT = "fapbuild packs the commit that CI has checked out, and stamps it into the artifact"
-_VENV = "the artifact brings its wheels, and install.sh makes venv/ from them, offline"
-_ASSETS = "compiled once, at build time: see [[assets]] in fapbuild.toml"
-_SSH = "ssh's own business: put it into ~/.ssh/config, which is read"
-_AT_ONCE = "hosts are released at once; `batch` divides them"
-_OUTPUT = "-v shows every step and what it printed"
+_COMMIT = "fapbuild packs the commit that CI checked out, and records it in the artifact"
+_VENV = "the artifact contains its wheels, and install.sh creates venv/ from them, offline"
+_ASSETS = "compiled once, in the build: see [[assets]] in fapbuild.toml"
+_SSH = "an ssh setting: put it into ~/.ssh/config, which faprelease reads"
+_AT_ONCE = "faprelease releases to all hosts at the same time, or in batches (`batch`)"
 
 _PLUGINS: dict[str, tuple[Verdict, str]] = {
     "git": ("build", _COMMIT),
@@ -32,30 +31,30 @@ _PLUGINS: dict[str, tuple[Verdict, str]] = {
     "virtualenvtools": ("build", _VENV),
     "fis": ("build", _ASSETS),
     "webpack": ("build", _ASSETS),
-    "git2slack": ("dropped", "the slack plugin tells which version was released"),
+    "git2slack": ("dropped", "the slack plugin reports the released version"),
 }
 _KEYS: dict[str, tuple[Verdict, str]] = {
     "repo": ("build", _COMMIT),
-    "branch": ("build", "whoever packs says which commit: fapbuild pack --ref NAME"),
-    "git_archive_tree": ("build", "run fapbuild in that folder; fapbuild.toml belongs there"),
-    "revision_file": ("dropped", ".fap/manifest.json says which commit it is"),
+    "branch": ("build", "choose the commit when packing: fapbuild pack --ref NAME"),
+    "git_archive_tree": ("build", "put fapbuild.toml into that folder and run fapbuild there"),
+    "revision_file": ("dropped", ".fap/manifest.json contains the commit"),
     "repo_path": ("build", _COMMIT),
     "repo_head_path": ("build", _COMMIT),
-    "env_role_configs": ("dropped", "fapistrano never read it: stage_role_configs says it"),
-    "sudo_prefix": ("dropped", "sudo_user is reached by `sudo -n`"),
+    "env_role_configs": ("dropped", "fapistrano never used it; stage_role_configs replaces it"),
+    "sudo_prefix": ("dropped", "faprelease becomes sudo_user with `sudo -n`"),
     "disable_known_hosts": (
         "dropped",
         "host keys are always checked: ssh-keyscan HOST >> ~/.ssh/known_hosts",
     ),
     "reject_unknown_hosts": ("dropped", "host keys are always checked"),
-    "password": ("yours", "a password in a file is not read: log in with a key or an agent"),
-    "passwords": ("yours", "a password in a file is not read: log in with a key or an agent"),
-    "sudo_password": ("yours", "a password in a file is not read: allow `sudo -n` for sudo_user"),
+    "password": ("yours", "passwords in a file are not used: log in with a key or an agent"),
+    "passwords": ("yours", "passwords in a file are not used: log in with a key or an agent"),
+    "sudo_password": ("yours", "passwords in a file are not used: allow `sudo -n` for sudo_user"),
     "parallel": ("dropped", _AT_ONCE),
     "pool_size": ("dropped", _AT_ONCE),
-    "warn_only": ("dropped", "a step that fails ends the release, and takes it back"),
-    "skip_bad_hosts": ("dropped", "a host that does not answer ends the release before anything changes"),
-    "roledefs": ("yours", "stages and roles with their hosts stand in stage_role_configs"),
+    "warn_only": ("dropped", "a failed step stops the release and rolls it back"),
+    "skip_bad_hosts": ("dropped", "an unreachable host stops the release before anything changes"),
+    "roledefs": ("yours", "put stages and roles with their hosts into stage_role_configs"),
     **dict.fromkeys(
         [
             *("port", "key_filename", "key", "gateway", "forward_agent", "no_agent", "no_keys", "keepalive"),
@@ -68,7 +67,7 @@ _KEYS: dict[str, tuple[Verdict, str]] = {
             *("colorize_errors", "linewise", "combine_stderr", "output_prefix", "echo_stdin", "shell"),
             *("use_shell", "always_use_pty", "abort_on_prompts", "eagerly_disconnect", "remote_interrupt"),
         ],
-        ("dropped", "Fabric's; there is no Fabric here"),
+        ("dropped", "a setting of Fabric, which faprelease does not use"),
     ),
 }
 _PREFIXES: dict[str, tuple[Verdict, str]] = {
@@ -81,7 +80,7 @@ _PREFIXES: dict[str, tuple[Verdict, str]] = {
 }
 _OWN_FOLDER = "/home/%(sudo_user)s/www/%(app_name)s-%(role)s"
 _STORE = """
-# What is released: what was promoted to the stage in a store, or any URL by --curl-url.
+# What is released: the version promoted to the stage in a store, or any URL with --curl-url.
 # store: s3://BUCKET/PREFIX
 """
 
@@ -155,9 +154,9 @@ def migrate(name: str, text: str) -> Migration:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: {error}", hint="mend the YAML first") from error
+        raise ConfigError(f"{name}: {error}", hint="fix the YAML first") from error
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{name} holds no settings", hint="give fapistrano's deploy.yml")
+        raise ConfigError(f"{name} contains no settings", hint="give fapistrano's deploy.yml")
     lines = _Text(name, text)
     known = _known_keys()
     findings: list[Finding] = []
@@ -228,7 +227,7 @@ def _decide(entry: _Entry, known: set[str]) -> tuple[Verdict, str] | None:
         return "build", _VENV
     if name in known or name.startswith("x-"):
         return None
-    return "yours", "no key of faprelease: if a plugin of yours reads it, make it one of its Options"
+    return "yours", "not a key of faprelease; if your plugin reads it, add it to the plugin's Options"
 
 
 def _plugins(lines: _Text, entry: _Entry) -> list[Finding]:
@@ -263,7 +262,10 @@ def _plugin(name: str) -> tuple[Verdict, str]:
     for kind, found in _PLUGINS.items():
         if re.search(rf"(^|[._-]){kind}$", bare):
             return found
-    return "yours", "your own: its init() becomes hooks that return steps, see docs/reference/plugins.md"
+    return (
+        "yours",
+        "your own plugin: turn its init() into hooks that return steps; see docs/reference/plugins.md",
+    )
 
 
 def _own_folders(lines: _Text, root: yaml.MappingNode, values: dict[str, Any]) -> Iterator[Finding]:
@@ -282,13 +284,16 @@ def _own_folders(lines: _Text, root: yaml.MappingNode, values: dict[str, Any]) -
             where = lines.where(key.start_mark.line)
             if "%(role)s" in folder or not isinstance(node, yaml.MappingNode) or node.flow_style:
                 yield Finding(
-                    where, str(role), "yours", f"shares a host and a folder with {other}: give it a path"
+                    where, str(role), "yours", f"shares a host and a folder with {other}: set a path for it"
                 )
                 continue
             indent = " " * node.value[0][0].start_mark.column
             lines.add_after(key.start_mark.line, f"{indent}path: {_OWN_FOLDER}")
             yield Finding(
-                where, "path", "changed", f"{role} and {other} shared a host and a folder: one each"
+                where,
+                "path",
+                "changed",
+                f"{role} and {other} shared a host and a folder; now each has its own folder",
             )
 
 
@@ -361,6 +366,6 @@ def _note(verdict: Verdict) -> str:
 
 def _flow(name: str, line: int) -> ConfigError:
     return ConfigError(
-        f"{name}, line {line + 1}: something here has to go, and shares its line with what stays",
-        hint="write it as a block, one key or item a line, and migrate again",
+        f"{name}, line {line + 1}: something to remove shares a line with something to keep",
+        hint="write one key or item per line, then migrate again",
     )

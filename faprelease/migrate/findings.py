@@ -52,7 +52,7 @@ class Migration:
 def toml(build: Build) -> str:
     """`fapbuild.toml`, as docs/fapbuild.toml describes it. JSON's strings and lists are TOML's too."""
     lines = [
-        "# What the build does. `fapbuild init` looks at the project itself, and may find more to say here.",
+        "# Settings of the build. `fapbuild init` inspects the project, and may find more settings.",
         f"app = {json.dumps(build.app)}",
     ]
     if build.requirements:
@@ -66,6 +66,6 @@ def toml(build: Build) -> str:
         lines += ["", "[[assets]]", f"name = {json.dumps(step.name)}", f"run = {json.dumps(list(step.run))}"]
         if step.directory:
             lines += [f"directory = {json.dumps(step.directory)}"]
-        missing = "" if step.outputs else "  # name the files and folders that it makes"
+        missing = "" if step.outputs else "  # list the files and folders that it creates"
         lines += [f"outputs = {json.dumps(list(step.outputs))}{missing}"]
     return "\n".join(lines) + "\n"

@@ -53,13 +53,13 @@ def plan_check(
         return None
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.check(whole=whole) for planner in planners)
-    return Plan(f"look at {_stage(hosts)}: {source.name}", plans)
+    return Plan(f"check {_stage(hosts)}: {source.name}", plans)
 
 
 def plan_health(hosts: list[Host], info: RunInfo) -> Plan:
     """See whether what is live on these hosts runs well, whatever it is."""
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
-    return Plan(f"look at {_stage(hosts)}", tuple(planner.check() for planner in planners))
+    return Plan(f"check {_stage(hosts)}", tuple(planner.check() for planner in planners))
 
 
 def plan_rollback(
@@ -73,12 +73,12 @@ def plan_rollback(
     found = goals(hosts, to, force=force)
     moving = [host for host in hosts if host.place in found]
     names = " and ".join(dict.fromkeys(map(describe, found.values())))
-    title = f"roll {hosts[0].target.settings.app_name} in {_stage(hosts)} back to {names}"
+    title = f"roll back {hosts[0].target.settings.app_name} in {_stage(hosts)} to {names}"
     if renew:
         refuse_unfit((host.target, host.state) for host in moving)
         sources = {place: release.id for place, release in found.items()}
         planners = _planners(moving, info, "release", dict.fromkeys(found, info.release), sources)
-        plans, title = [planner.copy() for planner in planners], f"{title}, configured as now"
+        plans, title = [planner.copy() for planner in planners], f"{title}, with the current configuration"
     else:
         planners = _planners(moving, info, "rollback", {place: each.id for place, each in found.items()})
         plans = [planner.rollback() for planner in planners]
@@ -90,14 +90,14 @@ def plan_restart(hosts: list[Host], info: RunInfo) -> Plan:
     for host in hosts:
         if not host.state.current:
             raise FapError(
-                f"{host.place}: nothing is released there",
-                hint=f"see what runs where: faprelease status {_stage(hosts)}",
+                f"{host.place}: no release is live there",
+                hint=f"see what runs on each host: faprelease status {_stage(hosts)}",
             )
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     plans = tuple(planner.restart() for planner in planners)
     if not any(plan.publish for plan in plans):
         raise ConfigError(
-            "no plugin restarts anything", hint="name one that does: plugins: [supervisorctl], or systemd"
+            "no plugin restarts anything", hint="add one that does: plugins: [supervisorctl], or [systemd]"
         )
     title = f"restart {hosts[0].target.settings.app_name} in {_stage(hosts)}"
     return Plan(title, plans, batch_wait=_batch_wait(hosts))
@@ -106,17 +106,17 @@ def plan_restart(hosts: list[Host], info: RunInfo) -> Plan:
 def plan_recovery(hosts: list[Host], info: RunInfo, found: Recovery) -> Plan:
     """End a rollout that was cut off: finish it, or (in `if_published`) take it back."""
     cut_off = found.rollout
-    name = f"{cut_off.verb} {cut_off.release} in {_stage(hosts)}, which {cut_off.by or 'someone'} began"
+    name = f"{cut_off.verb} {cut_off.release} in {_stage(hosts)} that {cut_off.by or 'someone'} started"
     if found.action == "finish":
         planners = [HostPlanner(host, info, host.state.rollout or cut_off) for host in found.published]
-        return Plan(f"finish the {name}", tuple(planner.finish() for planner in planners))
+        return Plan(f"finish the unfinished {name}", tuple(planner.finish() for planner in planners))
     numbers = batches_of(found.published)
     plans = [
         HostPlanner(host, info, host.state.rollout or cut_off, number).go_back()
         for host, number in zip(found.published, numbers, strict=True)
     ]
     plans += [HostPlanner(host, info, cut_off, max(numbers) + 1).discard() for host in found.prepared]
-    return Plan(f"take back the {name}", tuple(plans))
+    return Plan(f"undo the unfinished {name}", tuple(plans))
 
 
 def _planners(

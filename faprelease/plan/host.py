@@ -155,7 +155,7 @@ class HostPlanner:
         )
         note = self._note({"passed": True})
         step = host_script(
-            "note that its checks passed", "release/note", kind="note", state=self.layout.state, note=note
+            "record that its checks passed", "release/note", kind="note", state=self.layout.state, note=note
         )
         return (*phases, Phase(last.name, (*last.steps, step)))
 
@@ -196,7 +196,7 @@ class HostPlanner:
     def _make_folder(self) -> Iterator[Step]:
         new = self.goal
         yield host_script(
-            "make the release folder",
+            "create the release folder",
             "once/sweep",
             "release/prepare",
             "release/record",
@@ -213,7 +213,7 @@ class HostPlanner:
         if not self.state.key:
             secret = Secret(self.key, "(a new key)", (self.key,))
             yield host_script(
-                "keep a key for digests of configurations",
+                "create the key for digests of configurations",
                 "release/key",
                 stdin=secret,
                 state=self.layout.state,
@@ -270,9 +270,7 @@ class HostPlanner:
             back = self._swap_to(self.previous)
         else:
             back = host_script(
-                f"publish again what was there: {self.foreign}"
-                if self.foreign
-                else "unpublish: there was no release before",
+                f"publish {self.foreign} again" if self.foreign else "unpublish: there is no earlier release",
                 "release/unpublish",
                 state=self.layout.state,
                 token=self.target.lock_token(self.info.token),
@@ -292,7 +290,7 @@ class HostPlanner:
         # Each of these phases is run even if the one before it failed.
         phases = (
             Phase("drain", drain),
-            Phase("go back", (back,)),
+            Phase("roll back", (back,)),
             Phase("restart", restart),
             Phase("check", check),
             Phase("undrain", undrain),
@@ -369,7 +367,7 @@ class HostPlanner:
     def _sweep(self) -> Step:
         cache = host_path(self.settings.cache_path)
         return host_program(
-            "make room in the cache", "sweep", arguments=[cache], limit=600, when=f"[ -d {cache}/wheels ]"
+            "clean up the cache", "sweep", arguments=[cache], limit=600, when=f"[ -d {cache}/wheels ]"
         )
 
     def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:

@@ -25,17 +25,17 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
         place = f"{settings.stage} {settings.role}"
         if asked_by == "converge":
             raise ConfigError(
-                f"deploy.yml says that a controller releases to {place}, so hosts do not converge",
-                hint=f"where each host is to do so, say `manager: converge` for {settings.role} there",
+                f"a controller releases to {place} (deploy.yml: manager), so its hosts do not converge",
+                hint=f"to let them converge, set `manager: converge` for {settings.role} in deploy.yml",
             )
         app, stage = settings.project_name, settings.stage
         prefix = f"fapstore --store {store}" if store else "fapstore"
         words = f"rollback {app}" if verb == "rollback" else f"promote {app} VERSION"
         raise ConfigError(
-            f"the hosts of {place} converge by themselves (`manager: converge`): what they run is what the"
-            f" log of {stage} says",
-            hint=f"change that: {prefix} {words} {stage}\n"
-            f"and see them follow: faprelease status --store {place}",
+            f"the hosts of {place} converge by themselves (`manager: converge`)"
+            f" to the version that {stage} has in the store",
+            hint=f"to change that version: {prefix} {words} {stage}\n"
+            f"then see the hosts follow: faprelease status --store {place}",
         )
 
 
@@ -47,12 +47,12 @@ def refuse_taken(hosts: Iterable[Host], request: Request) -> None:
             continue
         label = host.place
         if request.manager == "converge":
-            said = f"{label}: someone has taken it over from `converge`, and releases from a controller"
+            said = f"{label} does not converge any more: a controller took it over"
         else:
-            said = f"{label} converges by itself, so another deploy.yml says `manager: converge`"
+            said = f"{label} converges by itself: another deploy.yml has `manager: converge`"
         raise ConfigError(
             said,
-            hint="have all copies of deploy.yml say the same; if this one is right, once: --take-over",
+            hint="make all copies of deploy.yml the same; if this one is right, pass --take-over once",
         )
 
 
@@ -64,4 +64,6 @@ def needs_note(hosts: Iterable[Host], manager: Manager) -> bool:
 
 def note(target: Target, manager: Manager) -> Step:
     """The step by which a host notes it."""
-    return host_script("note who manages it", "release/manager", state=target.layout.state, manager=manager)
+    return host_script(
+        "record who manages the host", "release/manager", state=target.layout.state, manager=manager
+    )

@@ -46,7 +46,7 @@ class Preparation:
         """What the artifact of an older release brought, without what was made of it on the host."""
         layout = self.target.layout
         yield host_script(
-            f"copy {old}",
+            f"copy release {old}",
             "release/copy",
             limit=600,
             old=layout.release(old),
@@ -63,7 +63,7 @@ class Preparation:
         if current:
             now = f"{self.target.layout.release(current)}/{self.target.settings.environment_name}"
             yield Step(
-                title="compare the environments",
+                title="compare the environment files",
                 script=f"exec python3 -I -S - {shlex.join([now, self.environment_file])}",
                 stdin=read_host_file("programs/compare_environments.py"),
                 trusted=True,
@@ -95,7 +95,7 @@ class Preparation:
         folder, file = self.folder, self.environment_file
         if not variables:
             return host_script(
-                "see that no variable is missing", "release/requires", release=folder, file=file
+                "check that no variable is missing", "release/requires", release=folder, file=file
             )
         return host_script(
             "write the environment file",
@@ -113,7 +113,7 @@ class Preparation:
         words = [self.folder, state, self.release_id, command]
         words += ["allow" if network else "", "yes" if settings.protected else ""]
         return host_program(
-            "install, with the network open" if network else "install, contained",
+            "install, with network access" if network else "install, contained",
             "contain",
             "sandbox",
             arguments=[*map(shlex.quote, words), host_path(settings.cache_path)],
@@ -127,7 +127,7 @@ class Preparation:
         command = self.target.settings.preflight
         if command:
             yield host_script(
-                f"preflight: {command}",
+                f"run preflight: {command}",
                 "release/preflight",
                 release=self.folder,
                 environment_file=self.environment_file,
@@ -151,7 +151,7 @@ class Preparation:
     def unchanged(self) -> Iterator[Step]:
         """Nothing in it changed since it was sealed."""
         yield host_script(
-            "see that the release is what was installed",
+            "check that no file of the release changed",
             "release/unchanged",
             limit=TREE_SECONDS,
             release=self.folder,

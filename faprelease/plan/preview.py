@@ -80,7 +80,7 @@ def lines(shown: Preview) -> Iterator[str]:
             yield f"  downloads at most {shown.download / 1e6:.1f} MB"
         for name, value in (
             ("links", ", ".join(group.links)),
-            ("once", ", ".join(group.release_command)),
+            ("runs once", ", ".join(group.release_command)),
             ("restarts", ", ".join(group.restarts)),
             ("removes", ", ".join(group.removes)),
         ):

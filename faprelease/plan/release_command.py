@@ -7,7 +7,7 @@ from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.state import HostState
 from faprelease.steps.model import Step, host_script
 
-CODE_ALONE = "only code goes back: what release_command did (to a database) stays"
+CODE_ALONE = "only the code is rolled back: what release_command did (to a database) stays"
 
 
 def target_of(targets: Sequence[Target]) -> Target | None:
@@ -19,8 +19,8 @@ def target_of(targets: Sequence[Target]) -> Target | None:
     for target in naming:
         if target.settings.release_command != naming[0].settings.release_command:
             raise ConfigError(
-                f"release_command: {naming[0].settings.role} and {target.settings.role} name different ones,"
-                " and it runs once for the whole stage",
+                f"release_command: {naming[0].settings.role} and {target.settings.role} have different"
+                " commands, but it runs once for the whole stage",
                 hint="join them with && in one role, or at the top of deploy.yml",
             )
     return naming[0] if naming else None
@@ -36,9 +36,9 @@ def refuse_unknown_outcome(hosts: Sequence[tuple[Target, HostState]], digest: st
     if run.exit is not None or (digest and run.artifact and run.artifact.digest != digest):
         return
     raise FapError(
-        f"{target.place}: nobody knows how release_command of {run.release} ended:"
-        f" {run.by} began it at {run.at}, and it was cut off",
-        hint=f"see in the database how far it came; then, to run it again:"
+        f"{target.place}: it is unknown whether release_command of {run.release} succeeded:"
+        f" {run.by} started it at {run.at}, and it was interrupted",
+        hint=f"check in the database how far it got; then, to run it again:"
         f" faprelease --rerun {target.settings.stage}",
     )
 

@@ -33,11 +33,12 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[Place
         )
     if len({_identity(release) for release in found.values()}) > 1:
         listed = "".join(f"\n  {place}: {describe(release)}" for place, release in found.items())
-        raise FapError(f"the hosts do not agree on what to go back to:{listed}", hint=_what_to_name(hosts))
+        raise FapError(f"the hosts would roll back to different releases:{listed}", hint=_what_to_name(hosts))
     moving = {host.place for host in hosts if found[host.place].id != host.state.current}
     if not moving:
         raise FapError(
-            f"{to} is live on all hosts", hint=f"see what else there is: faprelease releases {_words(hosts)}"
+            f"{to} is already live on all hosts",
+            hint=f"see the other releases: faprelease releases {_words(hosts)}",
         )
     return {place: release for place, release in found.items() if place in moving}
 
@@ -52,12 +53,12 @@ def _last_good(host: Host) -> Release:
     state, label = host.state, host.place
     if not state.current:
         raise FapError(
-            f"{label}: nothing is released there", hint=f"release first: {_release_line(host.target)}"
+            f"{label}: no release is live there", hint=f"release first: {_release_line(host.target)}"
         )
     last = state.last_good()
     if last is None:
         raise FapError(
-            f"{label}: there is no release to go back to; {state.current} stays live",
+            f"{label}: there is no release to roll back to; {state.current} stays live",
             hint=f"release a good version instead: {_release_line(host.target)}",
         )
     return last
@@ -74,13 +75,13 @@ def _named(host: Host, to: str, *, force: bool) -> Release:
     label, words = host.place, _words([host])
     if any(each.is_bad for each in named):
         raise FapError(
-            f"{label}: {to} was left as bad, and can't be rolled back to",
-            hint=f"if it is good after all: faprelease rollback {words} --to {to} --force",
+            f"{label}: {to} is marked bad, so it can't be rolled back to",
+            hint=f"to roll back to it all the same: faprelease rollback {words} --to {to} --force",
         )
     good = ", ".join(describe(each) for each in state.releases if each.is_good and each.id != state.current)
-    why = f"it is {named[-1].record.state}" if named else "there is no such release"
+    why = f"its state is {named[-1].record.state}" if named else "there is no such release"
     raise FapError(
-        f"{label}: {to} can't be rolled back to: {why}",
+        f"{label}: can't roll back to {to}: {why}",
         hint=f"releases that were live on {host.target.host}: {good or 'none'}",
     )
 
@@ -99,7 +100,7 @@ def _what_to_name(hosts: list[Host]) -> str:
         + (f" --to {last.id}" if (last := host.state.last_good()) else "")
         for host in hosts
     ]
-    return "name the one to go to:\n" + "\n".join(f"  {line}" for line in lines)
+    return "choose one:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def _identity(release: Release) -> str:

@@ -179,7 +179,7 @@ def write(path: Path, plan: PlanFile) -> None:
             file.write(msgspec.json.encode(envelope) + b"\n")
         unfinished.replace(path)
     except OSError as error:
-        raise ConfigError(f"the plan can't be written: {error}", hint="-o names a file to write") from error
+        raise ConfigError(f"can't write the plan: {error}", hint="give another file: -o FILE") from error
 
 
 def read(path: Path) -> PlanFile:
@@ -196,9 +196,9 @@ def read(path: Path) -> PlanFile:
             )
         return msgspec.json.decode(envelope.plan, type=PlanFile)
     except OSError as error:
-        raise ConfigError(f"the plan can't be read: {error}", hint=_AGAIN) from error
+        raise ConfigError(f"can't read the plan: {error}", hint=_AGAIN) from error
     except (msgspec.MsgspecError, ValueError, AttributeError) as error:
-        raise ConfigError(again.format("no plan of faprelease"), hint=_AGAIN) from error
+        raise ConfigError(again.format("not a plan of faprelease"), hint=_AGAIN) from error
 
 
 def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) -> Request:
@@ -207,8 +207,8 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
     missing = [f"--{name.replace('_', '-')}" for name in planned.again if name not in given]
     if missing:
         raise ConfigError(
-            f"the plan does not hold what may be secret: {', '.join(missing)}",
-            hint=f"give it again: faprelease apply FILE {' '.join(f'{name} …' for name in missing)}",
+            f"the plan does not contain flags that may be secret: {', '.join(missing)}",
+            hint=f"give them again: faprelease apply FILE {' '.join(f'{name} …' for name in missing)}",
         )
     return Request(
         file=Path(planned.file),
@@ -230,11 +230,11 @@ def refuse_other_plan(planned: PlanFile, plan_of: Callable[[RunInfo], Plan], hos
     """Raise FapError if what is to be done now is not what was planned."""
     neutral, configuration = neutral_info(hosts, planned.release, planned.salt)
     if configuration != planned.configuration:
-        _refuse(planned, iter(["what is configured: deploy.yml, a flag, or a secret"]))
+        _refuse(planned, iter(["the configuration: deploy.yml, a flag, or a secret"]))
     then = {_place(each): each.scripts for each in planned.hosts}
     now = {_place(each): each.scripts for each in planned_hosts(plan_of(neutral), hosts)}
     changed = [each for each in map(_place, planned.hosts) if now[each] != then[each]]
-    _refuse(planned, (f"{place}: what would be done" for place in changed))
+    _refuse(planned, (f"{place}: the steps to run" for place in changed))
 
 
 def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
@@ -242,17 +242,17 @@ def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
     if found:
         listed = "\n".join(f"  {change}" for change in found)
         again = _ROLLBACK_AGAIN if planned.back else _AGAIN
-        raise FapError(f"not applied, since this changed after the plan was made:\n{listed}", hint=again)
+        raise FapError(f"not applied: this has changed since the plan was made:\n{listed}", hint=again)
 
 
 def _changes(then: Mapping[Place, dict[str, Any]], now: Mapping[Place, dict[str, Any]]) -> Iterator[str]:
-    yield from (f"{place} is no longer there" for place in then if place not in now)
-    yield from (f"{place} is new" for place in now if place not in then)
+    yield from (f"{place} is no longer among the hosts" for place in then if place not in now)
+    yield from (f"{place} is a new host" for place in now if place not in then)
     for place, facts in now.items():
         for name in sorted({*facts, *then.get(place, facts)}):
             before, after = then.get(place, facts).get(name), facts.get(name)
             if before != after:
-                yield f"{place}: {name} was {_short(before)}, is {_short(after)}"
+                yield f"{place}: {name} was {_short(before)}, now {_short(after)}"
 
 
 def _facts(host: Host) -> dict[str, Any]:

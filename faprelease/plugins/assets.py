@@ -17,9 +17,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Folders in the release, and for how many releases a file is carried on."""
 
     assets_dirs: Annotated[
-        list[str], about("folders of the release whose hashed files stay within reach after the next one")
+        list[str], about("folders of the release whose hashed files stay available after the next release")
     ] = []
-    assets_keep: Annotated[int, about("for so many releases")] = 1
+    assets_keep: Annotated[int, about("for how many releases they stay available")] = 1
 
 
 @hookimpl
@@ -28,11 +28,13 @@ def deploy_updating(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     for folder in options.assets_dirs:
         if folder.startswith(("/", "-")) or ".." in folder.split("/"):
-            raise ConfigError(f"assets_dirs: {folder!r} leaves the release", hint="name folders inside it")
+            raise ConfigError(
+                f"assets_dirs: {folder!r} is outside the release", hint="give folders inside the release"
+            )
     if context.previous and options.assets_dirs:
         words = [context.previous, context.release, str(options.assets_keep), *options.assets_dirs]
         yield Step(
-            title=f"keep hashed files of {context.previous.rpartition('/')[2]} within reach",
+            title=f"keep hashed files of release {context.previous.rpartition('/')[2]}",
             script=f"exec python3 -I -S - {shlex.join(words)}",
             stdin=read_host_file("programs/assets.py"),
             limit=600,

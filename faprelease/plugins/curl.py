@@ -24,18 +24,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of this strategy, with fapistrano's meanings."""
 
     curl_url: Annotated[
-        str, about("release this URL, instead of what was promoted to the stage", shown="address")
+        str, about("release this URL instead of the version promoted to the stage", shown="address")
     ] = ""
-    curl_sha256: Annotated[str, about("the digest that the artifact must have")] = ""
-    curl_user: Annotated[str, about("name:password, for the URL", shown="no")] = ""
+    curl_sha256: Annotated[str, about("sha256 that the artifact must have")] = ""
+    curl_user: Annotated[str, about("name:password for the URL", shown="no")] = ""
     curl_options: Annotated[str, about("more options for curl", shown="no")] = ""
-    curl_output: Annotated[str, about("keep the file under this name in the release")] = ""
-    curl_extract_tar: Annotated[bool, about("unpack it, though curl_output is set")] = False
-    curl_extract_tgz: Annotated[bool, about("unpack it, though curl_output is set")] = False
+    curl_output: Annotated[str, about("save the file under this name in the release")] = ""
+    curl_extract_tar: Annotated[bool, about("unpack the file even if curl_output is set")] = False
+    curl_extract_tgz: Annotated[bool, about("unpack the file even if curl_output is set")] = False
     curl_postinstall_script: Annotated[
-        str, about("what installs the release; default: ./install.sh, if the artifact has one")
+        str, about("command that installs the release; default: ./install.sh, if the artifact has one")
     ] = ""
-    curl_postinstall_output: Annotated[bool, about("show what it printed")] = False
+    curl_postinstall_output: Annotated[bool, about("show the output of the installer")] = False
 
 
 def what_may_be_shown(url: str) -> str:
@@ -57,15 +57,18 @@ def check(options: Options) -> None:
     is_url = url.startswith(("http://", "https://", "file:///")) and url.isprintable() and " " not in url
     if url and not is_url:
         raise ConfigError(
-            f"{what_may_be_shown(url)!r} is no URL to download from",
+            f"{what_may_be_shown(url)!r} is not a URL to download from",
             hint="give an http://, https:// or file:/// URL",
         )
     if options.curl_output.startswith("/") or ".." in options.curl_output.split("/"):
         raise ConfigError(
-            f"curl_output: {options.curl_output!r} leaves the release", hint="name a file inside the release"
+            f"curl_output: {options.curl_output!r} is outside the release",
+            hint="give a file inside the release",
         )
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise ConfigError(f"curl_sha256: {sha256!r} is no sha256", hint="a sha256 is 64 hexadecimal digits")
+        raise ConfigError(
+            f"curl_sha256: {sha256!r} is not a sha256", hint="a sha256 has 64 hexadecimal digits"
+        )
 
 
 def fetch(
@@ -80,7 +83,7 @@ def fetch(
         keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
         return (
             _program(f"download {what}", source, options, cache, layout.state, work, source.digest),
-            Step(title=f"keep the file as {options.curl_output}", script=keep, trusted=True),
+            Step(title=f"save the file as {options.curl_output}", script=keep, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
     # What a command of the project's own installs from is not known.
@@ -138,7 +141,7 @@ def _as_config(options: str) -> list[str]:
     try:
         words = shlex.split(options)
     except ValueError as error:
-        raise ConfigError(f"curl_options: {error}", hint="every quote needs its partner") from error
+        raise ConfigError(f"curl_options: {error}", hint="close every quote") from error
     lines: list[str] = []
     for word in words:
         if word.startswith("-") or not lines:

@@ -16,19 +16,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Shell commands that the host itself runs, as the app's user; both may run twice. FAP_HOST is the host
     as deploy.yml names it."""
 
-    drain_command: Annotated[str, about("run by the host itself before it is published on")] = ""
-    undrain_command: Annotated[str, about("run by the host itself once its gate was passed")] = ""
-    drain_seconds: Annotated[int, about("how long each of the two may take")] = 60
+    drain_command: Annotated[str, about("command that the host runs before it publishes")] = ""
+    undrain_command: Annotated[str, about("command that the host runs once its checks have passed")] = ""
+    drain_seconds: Annotated[int, about("time limit of each of the two, in seconds")] = 60
 
 
 @hookimpl
 def deploy_draining(context: Context) -> Iterator[Step]:
-    yield _run(context, "take the host out", context.options(Options).drain_command)
+    yield _run(context, "drain the host", context.options(Options).drain_command)
 
 
 @hookimpl
 def deploy_undraining(context: Context) -> Iterator[Step]:
-    yield _run(context, "put the host back in", context.options(Options).undrain_command)
+    yield _run(context, "undrain the host", context.options(Options).undrain_command)
 
 
 def _run(context: Context, title: str, command: str) -> Step:

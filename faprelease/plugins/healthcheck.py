@@ -20,18 +20,18 @@ _MANAGERS = frozenset(["supervisorctl", "systemd"])
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where it answers, what a good answer is, and how the new release is told from the old one."""
 
-    healthcheck_url: Annotated[str, about("a URL on the host itself; or a port and a path")] = ""
-    healthcheck_port: Annotated[int, about("the port, in place of a URL")] = 0
-    healthcheck_path: Annotated[str, about("the path at that port")] = "/"
-    healthcheck_host: Annotated[str, about("the Host header")] = ""
-    healthcheck_status: Annotated[int, about("the status of a good answer")] = 200
+    healthcheck_url: Annotated[str, about("URL on the host itself; or set a port and a path")] = ""
+    healthcheck_port: Annotated[int, about("port, instead of a URL")] = 0
+    healthcheck_path: Annotated[str, about("path at that port")] = "/"
+    healthcheck_host: Annotated[str, about("Host header of the request")] = ""
+    healthcheck_status: Annotated[int, about("HTTP status of a healthy answer")] = 200
     healthcheck_shows: Annotated[
         Literal["", "version", "commit", "release"],
-        about("the answer holds this of the new release; else who listens on the port runs in it"),
+        about("the answer must contain this of the new release; empty: who listens must run from it"),
     ] = ""
-    healthcheck_good: Annotated[int, about("so many good answers in a row, a second apart")] = 2
-    healthcheck_seconds: Annotated[int, about("within so many seconds")] = 60
-    healthcheck_timeout: Annotated[int, about("seconds of one try")] = 5
+    healthcheck_good: Annotated[int, about("how many healthy answers in a row, one second apart")] = 2
+    healthcheck_seconds: Annotated[int, about("time limit for these answers, in seconds")] = 60
+    healthcheck_timeout: Annotated[int, about("time limit of one request, in seconds")] = 5
 
 
 @hookimpl
@@ -53,7 +53,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     url = _url(options)
     release_id = context.release.rpartition("/")[2]
     yield host_script(
-        f"see {url.partition('?')[0]} answered by the release",
+        f"check that the release answers {url.partition('?')[0]}",
         "release/healthcheck",
         stdin=_curl_config(url, options),
         limit=options.healthcheck_seconds + options.healthcheck_timeout + 60,
@@ -80,10 +80,13 @@ def _url(options: Options) -> str:
         port_is_one = False
     if not url.startswith(("http://", "https://")) or not port_is_one:
         raise ConfigError(
-            f"healthcheck_url: {url!r} is no URL", hint="healthcheck_port: 8000, or healthcheck_url: http://…"
+            f"healthcheck_url: {url!r} is not a URL",
+            hint="set healthcheck_port: 8000, or healthcheck_url: http://…",
         )
     if not _QUOTABLE.fullmatch(url + options.healthcheck_host) or " " in url:
-        raise ConfigError("healthcheck: URL and host are plain ASCII", hint="write other characters as %20")
+        raise ConfigError(
+            "healthcheck: URL and host must be plain ASCII", hint="write other characters like %20"
+        )
     return url
 
 

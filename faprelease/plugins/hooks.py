@@ -173,7 +173,7 @@ class Plugins:
             self._pluggy.check_pending()
         except pluggy.PluginValidationError as error:
             raise ConfigError(
-                f"a plugin has a hook that is none: {error}", hint="docs/reference/plugins.md lists the hooks"
+                f"a plugin has an unknown hook: {error}", hint="docs/reference/plugins.md lists the hooks"
             ) from error
 
     def names(self) -> list[str]:
@@ -221,7 +221,7 @@ class Plugins:
             for value in values:
                 if not isinstance(value, kind):
                     raise ConfigError(
-                        f"plugin {hook.plugin_name} gave {value!r} at {shown}, not a {kind.__name__}",
+                        f"plugin {hook.plugin_name} returned {value!r} at {shown}, not a {kind.__name__}",
                         hint="docs/reference/plugins.md shows what each hook yields",
                     )
             answers += values
@@ -281,7 +281,7 @@ def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict
         for key in _keys_of(name, module):
             if key.name in owners:
                 raise ConfigError(
-                    f"plugin {name} adds the key {key.name}, which {owners[key.name]} has",
+                    f"plugin {name} adds the key {key.name}, which {owners[key.name]} already has",
                     hint=f"rename it: {name}_{key.name}",
                 )
             owners[key.name], found[key.name] = f"plugin {name}", key
@@ -322,7 +322,7 @@ def _import(name: str, file: DeployFile) -> Any:
     except Exception as error:  # whatever a module does when it is imported
         reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{file.where('plugins')}: there is no plugin {name!r} ({reason})",
-            hint=f"built in are: {', '.join((*ALWAYS, *BUILT_IN))}; your own is a module, beside"
-            f" deploy.yml or installed, or an entry point of the group {ENTRY_POINTS}",
+            f"{file.where('plugins')}: can't load the plugin {name!r} ({reason})",
+            hint=f"built-in plugins: {', '.join((*ALWAYS, *BUILT_IN))}; a plugin of yours is a module beside"
+            f" deploy.yml, an installed module, or an entry point of the group {ENTRY_POINTS}",
         ) from error

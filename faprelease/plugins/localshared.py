@@ -16,7 +16,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The folder on the host; linked_files and linked_dirs lie in it as they do in shared/."""
 
     localshared_source: Annotated[
-        str, about("a folder on the hosts that linked files and folders come from")
+        str, about("folder on the hosts that linked files and folders are copied from")
     ] = ""
 
 
@@ -28,12 +28,12 @@ def brings(context: Context) -> Iterator[str]:
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     """What no release uses yet; the rest has to wait, as the old release reads it."""
-    yield from _step(context, "add", "bring shared files that are missing")
+    yield from _step(context, "add", "copy missing shared files")
 
 
 @hookimpl
 def deploy_publishing(context: Context) -> Iterator[Step]:
-    yield from _step(context, "copy", "bring shared files that have changed")
+    yield from _step(context, "copy", "copy changed shared files")
 
 
 @hookimpl
@@ -48,8 +48,8 @@ def _step(context: Context, act: Literal["add", "copy", "compare"], title: str) 
         raise ConfigError(
             "localshared_source is not set"
             if not options.localshared_source
-            else "localshared_source is relative",
-            hint="name the folder on the hosts that has the linked files: localshared_source: /etc/shop",
+            else "localshared_source is not an absolute path",
+            hint="set it to the folder on the hosts with the linked files: localshared_source: /etc/shop",
         )
     names = [*settings.linked_files, *settings.linked_dirs]
     if names:

@@ -60,7 +60,7 @@ def write(settings: Settings, release: str, files: Mapping[str, str]) -> Step:
     """The step that puts `files` (their paths in the release, their texts) into a release, which has to know
     these processes."""
     return host_script(
-        f"write what the process manager runs: {counted(settings)}",
+        f"write the process manager's configuration: {counted(settings)}",
         "release/processes",
         kind="processes",
         stdin="".join(f"==> {path}\n{files[path]}" for path in sorted(files)),

@@ -18,9 +18,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """fapistrano's keys; the webhook is a secret, which FAP_SLACK_WEBHOOK keeps out of the file."""
 
     slack_webhook: Annotated[
-        str, about("an incoming webhook, a secret: better in FAP_SLACK_WEBHOOK", shown="no")
+        str, about("incoming webhook; a secret, so better set in FAP_SLACK_WEBHOOK", shown="no")
     ] = ""
-    slack_channel: Annotated[str, about("default: the webhook's own")] = ""
+    slack_channel: Annotated[str, about("channel; default: the one of the webhook")] = ""
 
 
 @hookimpl
@@ -29,7 +29,7 @@ def notify(context: Context, event: Notification) -> None:
     options = context.options(Options)
     url = options.slack_webhook or os.environ.get("FAP_SLACK_WEBHOOK", "")
     if not url:
-        raise ConfigError("there is no slack_webhook", hint="set it, or FAP_SLACK_WEBHOOK")
+        raise ConfigError("slack_webhook is not set", hint="set slack_webhook, or export FAP_SLACK_WEBHOOK=…")
     text = f"*{_plain(event.what)}*: {_plain(event.title)} ({event.who}, on {', '.join(event.hosts)})"
     if event.message:
         text += f"\n```{_plain(event.message[-MOST:])}```"

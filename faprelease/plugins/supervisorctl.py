@@ -16,16 +16,18 @@ from faprelease.steps.model import Step, host_script
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """fapistrano's keys; the status is checked unless that is switched off."""
 
-    supervisor_restart: Annotated[bool, about("restart the program when its release was published")] = True
-    supervisor_refresh: Annotated[bool, about("stop it before its configuration is read again")] = False
-    supervisor_signal: Annotated[str, about("send it this signal instead of a restart")] = ""
-    supervisor_output: Annotated[bool, about("show what supervisorctl printed")] = False
-    supervisor_check_status: Annotated[bool, about("see it run from the new release, or go back")] = True
-    supervisor_program: Annotated[str, about("its name, or that of a group")] = "%(app_name)s"
-    supervisor_conf: Annotated[str, about("its configuration in the release")] = (
+    supervisor_restart: Annotated[bool, about("restart the program after its release is published")] = True
+    supervisor_refresh: Annotated[bool, about("stop it before its configuration is reloaded")] = False
+    supervisor_signal: Annotated[str, about("send it this signal instead of restarting it")] = ""
+    supervisor_output: Annotated[bool, about("show the output of supervisorctl")] = False
+    supervisor_check_status: Annotated[
+        bool, about("check that it runs from the new release; roll back if not")
+    ] = True
+    supervisor_program: Annotated[str, about("name of the program or of a group")] = "%(app_name)s"
+    supervisor_conf: Annotated[str, about("path of its configuration in the release")] = (
         "configs/supervisor_%(stage)s_%(role)s.conf"
     )
-    supervisor_target: Annotated[str, about("the link to it that supervisord includes")] = (
+    supervisor_target: Annotated[str, about("link to its configuration, which supervisord includes")] = (
         "/etc/supervisor/conf.d/%(supervisor_program)s.conf"
     )
 
@@ -35,7 +37,7 @@ PROCESSES = ".fap/supervisor.conf"
 
 _ASK = """\
 command -v supervisorctl >/dev/null || {
-  echo "there is no supervisorctl on this user's PATH ($PATH): sudo apt-get install supervisor"
+  echo "supervisorctl is not on this user's PATH ($PATH): sudo apt-get install supervisor"
   exit 1
 }
 said=$(supervisorctl pid 2>&1) || {
@@ -52,9 +54,9 @@ def brings(context: Context) -> Iterator[str]:
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    yield Step(title="see that supervisord answers", script=_ASK)
+    yield Step(title="check that supervisord answers", script=_ASK)
     folder = posixpath.dirname(options.supervisor_target)
-    yield _expect(f"see that {folder} can be written", "-w", folder, "it is not writable for this user")
+    yield _expect(f"check that {folder} is writable", "-w", folder, "this user can't write to it")
 
 
 @hookimpl
@@ -65,7 +67,9 @@ def deploy_updated(context: Context) -> Iterator[Step]:
         yield processes.write(settings, context.release, {PROCESSES: text})
         return
     conf = posixpath.join(context.release, _own_conf(context))
-    yield _expect(f"find {options.supervisor_conf}", "-f", conf, "the release has no such file")
+    yield _expect(
+        f"check that the release has {options.supervisor_conf}", "-f", conf, "the release has no such file"
+    )
 
 
 @hookimpl
@@ -93,7 +97,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     if options.supervisor_check_status:
         yield host_script(
-            f"see {options.supervisor_program} running from the release",
+            f"check that {options.supervisor_program} runs from the release",
             "supervisor/check",
             limit=120,
             trusted=False,
@@ -107,7 +111,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 def deploy_explaining(context: Context) -> Iterator[Step]:
     program = context.options(Options).supervisor_program
     yield host_script(
-        f"the last lines of {program}", "supervisor/log", limit=20, trusted=False, program=program
+        f"show the last log lines of {program}", "supervisor/log", limit=20, trusted=False, program=program
     )
 
 
@@ -115,7 +119,7 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     program = context.options(Options).supervisor_program
     yield host_script(
-        f"the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
+        f"show the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
     )
 
 
@@ -124,7 +128,7 @@ def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous:
         options = context.options(Options)
         yield host_script(
-            f"remove {options.supervisor_program}: there is no older release to go back to",
+            f"remove {options.supervisor_program}: there is no older release to roll back to",
             "supervisor/remove",
             trusted=False,
             program=options.supervisor_program,

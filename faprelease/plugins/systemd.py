@@ -20,17 +20,20 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Which unit, where the release has its file (empty: nowhere), and how it is started anew."""
 
     systemd_unit: Annotated[
-        str, about("which unit; with `processes` their names begin as it does, before the dot")
+        str,
+        about("name of the unit; with `processes`, the part before the dot begins the names of all units"),
     ] = "%(app_name)s.service"
     systemd_conf: Annotated[
-        str, about("its file in the release; empty: the unit is there already, and is only restarted")
+        str, about("its file in the release; empty: the unit is already installed, and is only restarted")
     ] = "configs/systemd_%(stage)s_%(role)s.service"
-    systemd_user: Annotated[bool, about("the user's own manager, in place of the system's by sudo -n")] = (
+    systemd_user: Annotated[bool, about("use the user's own systemd instead of the system's by sudo -n")] = (
         False
     )
-    systemd_reload: Annotated[bool, about("reload it where it can be, in place of a restart")] = False
-    systemd_check_status: Annotated[bool, about("see it active, from the new release, or go back")] = True
-    systemd_seconds: Annotated[int, about("how long it may take to start")] = 60
+    systemd_reload: Annotated[bool, about("reload it if it can, instead of restarting it")] = False
+    systemd_check_status: Annotated[
+        bool, about("check that it is active, from the new release; roll back if not")
+    ] = True
+    systemd_seconds: Annotated[int, about("time limit of its start, in seconds")] = 60
 
 
 @hookimpl
@@ -39,7 +42,7 @@ def deploy_starting(context: Context) -> Iterator[Step]:
     rendered = _rendered(context)
     yield _step(
         context,
-        "see that systemd may be used",
+        "check that systemd can be used",
         "ask",
         verb=_verb(context),
         release=context.release,
@@ -59,7 +62,7 @@ def deploy_updated(context: Context) -> Iterator[Step]:
         conf = posixpath.join(context.release, options.systemd_conf)
         missing = shlex.quote(f"{conf}: the release has no such file")
         yield Step(
-            title="find the unit's file",
+            title="check that the release has the unit file",
             script=f"[ -f {shlex.quote(conf)} ] || {{ echo {missing}; exit 1; }}",
         )
 
@@ -75,7 +78,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     if options.systemd_check_status:
         yield _step(
             context,
-            f"see {_name(context)} running from the release",
+            f"check that {_name(context)} runs from the release",
             "check",
             limit=2 * options.systemd_seconds + 60,
             release=context.release,
@@ -86,14 +89,16 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
-    yield _step(context, f"the last lines of {_name(context)}", "log", limit=20, release=context.release)
+    yield _step(
+        context, f"show the last log lines of {_name(context)}", "log", limit=20, release=context.release
+    )
 
 
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     options = context.options(Options)
     yield host_script(
-        f"the log of {_name(context)}",
+        f"show the log of {_name(context)}",
         "systemd/logs",
         trusted=False,
         unit=_unit(context),
@@ -107,7 +112,7 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous and context.options(Options).systemd_conf:
-        yield _restart(context, "put back the units that were there before", "", context.release)
+        yield _restart(context, "restore the earlier units", "", context.release)
 
 
 def _restart(context: Context, title: str, release: str, before: str) -> Step:
@@ -145,7 +150,9 @@ def _step(context: Context, title: str, action: str, *, limit: int = 60, **more:
 def _unit(context: Context) -> str:
     unit = context.options(Options).systemd_unit
     if not re.fullmatch(r"[A-Za-z0-9@_.:\\-]+\.[a-z]+", unit):
-        raise ConfigError(f"systemd_unit: {unit!r} is no unit", hint="for example: shop.service")
+        raise ConfigError(
+            f"systemd_unit: {unit!r} is not a valid unit name", hint="for example: shop.service"
+        )
     return unit
 
 
@@ -157,13 +164,13 @@ def _rendered(context: Context) -> dict[str, str]:
         return {}
     if "@" in options.systemd_unit:
         raise ConfigError(
-            f"systemd_unit: {options.systemd_unit!r} is an instance, and `processes` makes instances of it",
+            f"systemd_unit: {options.systemd_unit!r} is an instance, but `processes` makes its own instances",
             hint="for example: shop.service",
         )
     if context.has_plugin("supervisorctl"):
         raise ConfigError(
             "supervisorctl and systemd would both run `processes`",
-            hint="take one of them out of plugins for this role",
+            hint="remove one of them from the plugins of this role",
         )
     return systemd_units.files(
         settings, context.target.layout, options.systemd_unit, of_user=options.systemd_user

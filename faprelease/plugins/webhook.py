@@ -17,7 +17,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The URL is a secret; FAP_WEBHOOK_URL keeps it out of the file."""
 
     webhook_url: Annotated[
-        str, about("gets each event as JSON, a secret: better in FAP_WEBHOOK_URL", shown="no")
+        str, about("URL that gets each event as JSON; a secret, so better set in FAP_WEBHOOK_URL", shown="no")
     ] = ""
 
 
@@ -25,7 +25,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def notify(context: Context, event: Notification) -> None:
     url = context.options(Options).webhook_url or os.environ.get("FAP_WEBHOOK_URL", "")
     if not url:
-        raise ConfigError("there is no webhook_url", hint="set it, or FAP_WEBHOOK_URL")
+        raise ConfigError("webhook_url is not set", hint="set webhook_url, or export FAP_WEBHOOK_URL=…")
     post(url, event)
 
 
@@ -41,6 +41,6 @@ def post(url: str, body: Any) -> None:
             timeout=SECONDS,
         )
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise FapError(f"no answer ({type(error).__name__})", hint="see the webhook's URL") from None
+        raise FapError(f"no answer ({type(error).__name__})", hint="check the webhook's URL") from None
     if not answer.is_success:
-        raise FapError(f"it was answered by status {answer.status_code}", hint="see the webhook's URL")
+        raise FapError(f"the answer had status {answer.status_code}", hint="check the webhook's URL")

@@ -79,9 +79,9 @@ class _Telling:
         self._events.put(None)
         self._thread.join(WAIT_SECONDS)
         if self._thread.is_alive():
-            self._say(f"  warning: not everybody was told in time, after {WAIT_SECONDS:.0f} s more")
+            self._say(f"  warning: not all notifications were sent within {WAIT_SECONDS:.0f} s")
 
     def _work(self) -> None:
         while event := self._events.get():
             for wrong in self._plugins.notify(self._context, event):
-                self._say(f"  warning: nobody was told that it {event.what}: {wrong}")
+                self._say(f"  warning: notification '{event.what}' failed: {wrong}")

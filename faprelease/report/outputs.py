@@ -57,7 +57,7 @@ class Lines:
                 word, colon, rest = event.text.partition(":")
                 self.print(f"{click.style(word, fg='green')}{colon}{rest}" if event.good else event.text)
             case Ended(exit_code=code) if code and event.hosts:
-                self.print("\n".join(["the hosts now:", *standing(event.hosts)]))
+                self.print("\n".join(["now running:", *standing(event.hosts)]))
 
     def print(self, text: str) -> None:
         click.echo(text, err=True)
@@ -195,8 +195,8 @@ def standing(hosts: Iterable[HostEnded]) -> list[str]:
     """What the hosts run now, a line for each release."""
     groups: dict[str, list[str]] = {}
     for each in hosts:
-        what = each.release or ("nothing" if each.outcome in ("failed", "undone") else "nobody knows")
-        note = " (failed, and kept)" if each.outcome == "unknown" and each.release else ""
+        what = each.release or ("no release" if each.outcome in ("failed", "undone") else "unknown")
+        note = " (failed, not rolled back)" if each.outcome == "unknown" and each.release else ""
         groups.setdefault(what + note, []).append(str(each.place))
     return [f"  {what}: {', '.join(labels)}" for what, labels in groups.items()]
 

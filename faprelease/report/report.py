@@ -81,7 +81,7 @@ class Report:
         self._title, self._now, self.ended = plan.title, {}, {}
         self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts))))
         if self._log and self._log.refused:
-            self.say(f"warning: no log of this run is kept: {self._log.refused}")
+            self.say(f"warning: this run has no log file: {self._log.refused}")
             self._log.refused = ""
 
     def begin_phase(self, name: str) -> None:
@@ -165,11 +165,11 @@ class Report:
         """
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ConfigError(
-                f"{stage} is protected, and nobody is at a terminal to confirm it",
-                hint="where no one is, in CI: --yes",
+                f"{stage} is protected, and there is no terminal to confirm on",
+                hint="without a terminal, as in CI: --yes",
             )
         typed = click.prompt(
-            f"{stage} is protected; type its name to go on", default="", show_default=False, err=True
+            f"{stage} is protected; type its name to continue", default="", show_default=False, err=True
         )
         if typed.strip() != stage:
             raise ConfigError(f"{typed!r} is not {stage!r}: nothing was done", hint="type the stage's name")

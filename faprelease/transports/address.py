@@ -31,8 +31,8 @@ def parse(text: str) -> Address:
     port = int(match["port"] or 0) if match else 0
     if match is None or port > 65535 or (at and not user):
         raise ConfigError(
-            f"{text!r} can't be a host",
-            hint="name hosts as web1, deploy@web1, web1:2222 or [2001:db8::1]:2222",
+            f"{text!r} is not a valid host",
+            hint="write hosts as web1, deploy@web1, web1:2222 or [2001:db8::1]:2222",
         )
     return Address(match["bracketed"] or match["bare"], match["user"] or "", port)
 

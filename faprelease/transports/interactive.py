@@ -54,7 +54,7 @@ def run(login: Login, script: str, *, on_interrupt: str) -> int:
         process = subprocess.Popen(login.argv(script, tty=tty), start_new_session=not tty)
     except OSError as error:
         raise ConfigError(
-            f"the system's ssh can't be started: {error}",
+            f"can't start the system's ssh: {error}",
             hint="install OpenSSH's client: sudo apt-get install openssh-client",
         ) from error
     with _passed_on(process, login, on_interrupt, tty=tty):

@@ -60,7 +60,7 @@ def connect(
             channel = ProcessChannel([*argv, greeting.before(command)], "ssh")
         except OSError as error:
             raise ConfigError(
-                f"{label}: the system's ssh can't be started: {error}",
+                f"{label}: can't start the system's ssh: {error}",
                 hint="install OpenSSH's client: sudo apt-get install openssh-client",
             ) from error
         said, found, behind = wait_for(channel, [greeting.word], patience)
@@ -92,19 +92,19 @@ def _argv(label: str, user: str, config_file: Path | None, options: Iterable[str
 
 
 def _unreachable(label: str, user: str, config_file: Path | None, said: str) -> UnreachableError:
-    said = said or "ssh said nothing"
+    said = said or "ssh printed nothing"
     file = "" if config_file is None else " ".join(["", *map(shlex.quote, _file(config_file))])
     by_hand = f"ssh{file} {shlex.quote(address.for_ssh(label, user))} true"
     if "IDENTIFICATION HAS CHANGED" in said:
         problem = "its host key has changed: another machine may be answering"
-        hint = f"find out why; this says which line of known_hosts it is about: {by_hand}"
+        hint = f"find out why; this shows the line of known_hosts: {by_hand}"
     elif "Host key verification failed" in said or "host key is known" in said:
-        problem = "its host key is not known here"
-        hint = f"this shows its fingerprint, to be compared, and takes it: {by_hand}"
+        problem = "unknown host key"
+        hint = f"compare its fingerprint with the host's and accept it: {by_hand}"
     elif "Permission denied" in said:
-        problem, hint = f"{user} was not let in by the system's ssh: {said}", f"try: {by_hand}"
+        problem, hint = f"login as {user} with the system's ssh failed: {said}", f"try: {by_hand}"
     else:
-        problem, hint = f"can't connect by the system's ssh: {said}", f"try: {by_hand}"
+        problem, hint = f"can't connect with the system's ssh: {said}", f"try: {by_hand}"
     return UnreachableError(f"{label}: {problem}", hint=hint)
 
 

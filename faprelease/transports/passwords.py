@@ -34,7 +34,7 @@ class Passwords:
 
     def for_key(self, path: Path) -> str | None:
         """The passphrase of a key's file, from the terminal; None without one."""
-        return self._once(f"key {path}", partial(_ask, f"Passphrase of {path}: "))
+        return self._once(f"key {path}", partial(_ask, f"Passphrase for {path}: "))
 
     def _once(self, name: str, find: Callable[[], str | None]) -> str | None:
         with self._guard:
@@ -48,9 +48,7 @@ def _sudo_password(user: str) -> str | None:
         try:
             return output_of(["/bin/sh", "-c", command], COMMAND_SECONDS).partition("\n")[0]
         except OSError as error:
-            raise UnreachableError(
-                f"{COMMAND} gives no password: {error}", hint=f"run it by hand: {command}"
-            ) from error
+            raise UnreachableError(f"{COMMAND} failed: {error}", hint=f"run it by hand: {command}") from error
     return _ask(f"Password of {user} for sudo: ")
 
 

@@ -40,7 +40,7 @@ class ProcessChannel:
             view = memoryview(data)
             while view:
                 if not _ready(self._input, select.POLLOUT, SEND_SECONDS):
-                    raise ChannelLostError(f"{self._name} took no script for {SEND_SECONDS} s")
+                    raise ChannelLostError(f"{self._name} accepted no input for {SEND_SECONDS} s")
                 view = view[self._input.write(view) or 0 :]
         except (OSError, ValueError) as error:
             raise ChannelLostError(f"{self._name} has ended: {error}") from error
@@ -50,7 +50,7 @@ class ProcessChannel:
             data, self._unread = self._unread, b""
             return data
         if not _ready(self._output, select.POLLIN, seconds):
-            raise ChannelLostError(f"{self._name} said nothing for {seconds:.0f} s")
+            raise ChannelLostError(f"{self._name} sent nothing for {seconds:.0f} s")
         return self._output.read(65536)
 
     def unread(self, data: bytes) -> None:
@@ -96,5 +96,5 @@ def output_of(argv: Sequence[str], seconds: float) -> str:
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{argv[0]} took longer than {seconds:.0f} s") from error
     if done.returncode:
-        raise OSError(done.stderr.strip() or f"{argv[0]} ended with {done.returncode}")
+        raise OSError(done.stderr.strip() or f"{argv[0]} failed with exit code {done.returncode}")
     return done.stdout

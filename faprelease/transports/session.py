@@ -82,7 +82,7 @@ class HostSession:
     def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
         text = wire.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
         self._channel.send(self._preamble + text + (wire.END if last else b""))
-        self._preamble, self._lost = b"", "its shell was told to end" if last else ""
+        self._preamble, self._lost = b"", "its shell was closed" if last else ""
         # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
         reader = wire.Reader(self._mark, tuple(self._secrets), [step.trusted for step in phase.steps])

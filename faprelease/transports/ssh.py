@@ -71,13 +71,13 @@ class SshChannel:
         done = 0
         while done < len(data):
             piece = data[done : done + 65536]
-            sent = _until(SEND_SECONDS, lambda: self._channel.send(piece), "took no script")  # noqa: B023
+            sent = _until(SEND_SECONDS, lambda: self._channel.send(piece), "accepted no input")  # noqa: B023
             if not sent:
-                raise ChannelLostError("the connection broke: the shell takes no more input")
+                raise ChannelLostError("the connection was lost: the shell accepts no more input")
             done += sent
 
     def receive(self, seconds: float) -> bytes:
-        return _until(seconds, lambda: self._channel.recv(65536), "said nothing")
+        return _until(seconds, lambda: self._channel.recv(65536), "sent nothing")
 
     def close(self) -> None:
         ends, said = time.monotonic() + CLOSE_SECONDS, b""
@@ -99,7 +99,7 @@ def _until(seconds: float, act: Callable[[], T], what: str) -> T:
             if time.monotonic() >= ends:
                 raise ChannelLostError(f"the host {what} for {seconds:.0f} s") from error
         except OSError as error:
-            raise ChannelLostError(f"the connection broke: {error}") from error
+            raise ChannelLostError(f"the connection was lost: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _check_host_key(transport: paramiko.Transport, server: Server, known: known_
     scan = f"{_scan(server)} >> {file}"
     if verdict == "unknown":
         raise UnreachableError(
-            f"{server.label}: its host key is not known here: {shown}",
+            f"{server.label}: unknown host key: {shown}",
             hint=f"compare this fingerprint with the host's (ssh-keygen -l), then: {scan}",
         )
     what = "was revoked" if verdict == "revoked" else "has changed"
@@ -255,12 +255,12 @@ def _authenticate(transport: paramiko.Transport, server: Server, keys: Keys) -> 
         try:
             if not transport.auth_publickey(server.user, key):
                 return
-            raise paramiko.AuthenticationException("it wants more than a key")
+            raise paramiko.AuthenticationException("the server requires more than a key")
         except paramiko.AuthenticationException as error:
             if not transport.is_active() or isinstance(error, paramiko.BadAuthenticationType):
                 raise
             keys.problems.append(f"{key.get_name()} {known_hosts.fingerprint(key.asbytes())}: {error}")
-    raise paramiko.AuthenticationException("; ".join(keys.problems) or "there is no key to log in with")
+    raise paramiko.AuthenticationException("; ".join(keys.problems) or "no key to log in with")
 
 
 def _execute(transport: paramiko.Transport, command: str, seconds: float) -> paramiko.Channel:
@@ -298,16 +298,16 @@ def _unreachable(error: Exception, server: Server) -> UnreachableError:
     port = server.port if server.port != 22 else 0
     by_hand = f"try: ssh {jump}{for_ssh(server.host, server.user, port)} true"
     if isinstance(error, paramiko.AuthenticationException):
-        agent = "" if os.environ.get("SSH_AUTH_SOCK") else " (no ssh agent runs here)"
+        agent = "" if os.environ.get("SSH_AUTH_SOCK") else " (no ssh agent is running)"
         return UnreachableError(
-            f"{server.label}: {server.user}@{server.host} was not let in: {error}{agent}",
+            f"{server.label}: login as {server.user}@{server.host} failed: {error}{agent}",
             hint=f"{by_hand}\nfor FIDO keys and Kerberos: connection: openssh",
         )
     reason = str(error) or type(error).__name__
     if isinstance(error, TimeoutError) or "timeout" in reason.lower():
         reason = "no answer"
     elif isinstance(error, EOFError) or "No existing session" in reason or "protocol banner" in reason:
-        reason = "something answers there, and does not speak SSH to the end"
+        reason = "the server there does not speak SSH, or stopped in the middle"
     way = f" from {server.via.label}" if server.via else ""
     return UnreachableError(
         f"{server.label}: can't connect to {server.host}, port {server.port}{way}: {reason}", hint=by_hand

@@ -114,8 +114,8 @@ def _last_jump(jumps: str, file: Path | None, on_the_way: tuple[str, ...]) -> Se
             return None
         if name in on_the_way:
             raise ConfigError(
-                f"{file}: ProxyJump goes round in circles: {' → '.join((*on_the_way, name))}",
-                hint=f"say `ProxyJump none` in a Host block of {name}",
+                f"{file}: ProxyJump is circular: {' → '.join((*on_the_way, name))}",
+                hint=f"put `ProxyJump none` into a Host block for {name}",
             )
         via = _server(label, "", file, on_the_way, via)
     return via
@@ -154,8 +154,8 @@ def _blocks(file: Path, _changed: int, _size: int) -> list[tuple[frozenset[str] 
 
 def _unreadable(file: Path | None, host: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"{file}: what it says of {host} can't be read: {error}",
-        hint=f"look at it with: ssh -G {shlex.quote(host)}; or do without: --use-ssh-config false",
+        f"{file}: can't read the settings of {host}: {error}",
+        hint=f"check them: ssh -G {shlex.quote(host)}; or ignore them: --use-ssh-config false",
     )
 
 

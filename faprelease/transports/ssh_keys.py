@@ -63,7 +63,7 @@ class Keys:
     def _unlock(self, path: Path) -> paramiko.PKey | None:
         passphrase = self._passwords.for_key(path)
         if passphrase is None:
-            self.problems.append(f"{path} is encrypted, and no agent holds it: ssh-add {path}")
+            self.problems.append(f"{path} is encrypted, and no agent has it: ssh-add {path}")
             return None
         return self._load(path, passphrase)
 
@@ -80,7 +80,7 @@ class Keys:
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int, passphrase: str | None) -> paramiko.PKey:
     """Once for all hosts of a run: to unlock a key takes a fifth of a second."""
-    error: Exception = paramiko.SSHException("no key that can be used here")
+    error: Exception = paramiko.SSHException("not a key that can be used here")
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
             return kind.from_private_key_file(str(path), passphrase)

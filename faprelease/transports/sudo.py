@@ -38,8 +38,8 @@ def open_shell(
     if password is None:
         raise UnreachableError(
             f"{label}: sudo asks for the password of {user}",
-            hint="run it on a terminal, set FAP_SUDO_PASSWORD_COMMAND to a command that prints it, or let"
-            f" {user} in without one: on {label},\n{_sudoers(user, sudo_user)}",
+            hint="run this in a terminal, set FAP_SUDO_PASSWORD_COMMAND to a command that prints it, or allow"
+            f" {user} sudo without a password; on {label}:\n{_sudoers(user, sudo_user)}",
         )
     prompt = f"{os.urandom(8).hex()}:"
     channel = open_session(f"exec env LC_ALL=C sudo -S -p {prompt} {sudo}")
@@ -55,19 +55,19 @@ def open_shell(
     channel.close()
     if found == prompt or "incorrect password" in said:
         raise UnreachableError(
-            f"{label}: sudo did not take the password of {user}",
-            hint="it was tried once; look at FAP_SUDO_PASSWORD, or at what FAP_SUDO_PASSWORD_COMMAND prints",
+            f"{label}: sudo rejected the password of {user}",
+            hint="it was tried once; check FAP_SUDO_PASSWORD, or the output of FAP_SUDO_PASSWORD_COMMAND",
         )
     raise _refused(label, user, sudo_user, said.replace(password, "***"))
 
 
 def _refused(label: str, user: str, sudo_user: str, said: str) -> UnreachableError:
     if "you must have a tty" in said:
-        hint = f"take requiretty off: on {label}, Defaults:{user} !requiretty in /etc/sudoers"
+        hint = f"turn off requiretty; on {label}, in /etc/sudoers: Defaults:{user} !requiretty"
     else:
-        hint = f"let {user} be {sudo_user}: on {label},\n{_sudoers(user, sudo_user)}"
-    reason = said or "it said nothing"
-    return UnreachableError(f"{label}: sudo does not let {user} be {sudo_user}: {reason}", hint=hint)
+        hint = f"allow {user} to become {sudo_user}; on {label}:\n{_sudoers(user, sudo_user)}"
+    reason = said or "it printed nothing"
+    return UnreachableError(f"{label}: sudo does not allow {user} to become {sudo_user}: {reason}", hint=hint)
 
 
 def _sudoers(user: str, sudo_user: str) -> str:

@@ -45,7 +45,7 @@ class Patient:
     wanted: Manifest | None = None
     """The artifact that it should run."""
     health: str = ""
-    """`well`, what the plugins' checks found wrong, or empty where there are none."""
+    """`healthy`, or what the plugins' checks found wrong; empty without checks."""
 
     @property
     def version(self) -> str:
@@ -71,7 +71,7 @@ Rule = Callable[[Patient, Case], Iterator[Finding]]
 
 def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
     """What every rule has to say, the same of several hosts once; `lost` are those that were not reached."""
-    hint = "see that you can log in: ssh USER@HOST; docs/how-to/hosts.md"
+    hint = "check that you can log in: ssh USER@HOST; see docs/how-to/hosts.md"
     found = [(place, Finding("access", "wrong", why, hint)) for place, why in lost.items()]
     for rule in RULES:
         found += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
@@ -92,17 +92,17 @@ def _access(patient: Patient, case: Case) -> Iterator[Finding]:
     if settings.connection == "local":
         yield Finding("access", "right", "is this machine")
     else:
-        yield Finding("access", "right", f"answers by {settings.connection}, as {settings.user}{sudo}")
+        yield Finding("access", "right", f"reachable over {settings.connection}, as {settings.user}{sudo}")
 
 
 def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
     before, after = patient.clock
     skew = max(before - patient.report.time - 1, patient.report.time - after, 0)
     if skew > SKEW:
-        says = f"its clock and this machine's are {round(skew)} s apart"
+        says = f"its clock and this machine's differ by {round(skew)} s"
         yield Finding("clock", "wrong", says, "on the host: sudo timedatectl set-ntp true")
     else:
-        yield Finding("clock", "right", "agrees with this machine's")
+        yield Finding("clock", "right", "agrees with this machine's clock")
 
 
 def _host(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def _host(patient: Patient, case: Case) -> Iterator[Finding]:
         fix = "keep fewer releases (keep_releases), see: df -i"
         yield Finding("host", "wrong", f"only {inodes} inodes are free", fix)
     elif not lacking:
-        yield Finding("host", "right", "curl, python3, room on the disk, and a folder to write to")
+        yield Finding("host", "right", "curl, python3, disk space and a writable folder")
 
 
 def _wrong(check: str, patient: Patient, problem: FapError) -> Finding:
@@ -126,7 +126,10 @@ def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
     if len(versions) > 1:
         fix = f"faprelease {patient.target.settings.stage}"
         yield Finding(
-            "I codebase", "wrong", f"{patient.version or 'nothing'} is live, elsewhere another", fix
+            "I codebase",
+            "wrong",
+            f"{patient.version or 'nothing'} is live, but not on all hosts of its role",
+            fix,
         )
     elif patient.version:
         yield Finding("I codebase", "right", f"{patient.version} is live")
@@ -137,25 +140,25 @@ def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
         return
     name, platform, report = patient.wanted.version, patient.wanted.target, patient.report
     python = python_of(patient.wanted)
-    pack = f"pack for it: fapbuild pack --target {_target_of(report)}"
+    pack = f"pack for this host: fapbuild pack --target {_target_of(report)}"
     wrong = []
     if not any(version.startswith(f"{python}.") for version in report.pythons):
         have = ", ".join(report.pythons) or "none"
         wrong.append(
-            (f"{name} needs Python {python}, and there is {have}", f"install python{python}, or {pack}")
+            (f"{name} needs Python {python}, but the host has {have}", f"install python{python}, or {pack}")
         )
     if not platform.platform.endswith(report.machine):
-        wrong.append((f"{name} is for {platform.platform}, and this is {report.machine}", pack))
+        wrong.append((f"{name} is for {platform.platform}, but the host is {report.machine}", pack))
     if platform.glibc and _numbers(report.glibc) < _numbers(platform.glibc):
         have = report.glibc or "another C library"
-        wrong.append((f"{name} needs glibc {platform.glibc}, and there is {have}", pack))
+        wrong.append((f"{name} needs glibc {platform.glibc}, but the host has {have}", pack))
     if report.lacks:
-        fix = f"install them; which package has one: apt-file search {report.lacks[0]}"
-        wrong.append((f"{name} needs libraries that are not there: {', '.join(report.lacks)}", fix))
+        fix = f"install them; find the package: apt-file search {report.lacks[0]}"
+        wrong.append((f"{name} needs libraries that are not installed: {', '.join(report.lacks)}", fix))
     for says, fix in wrong:
         yield Finding("II dependencies", "wrong", says, fix)
     if not wrong:
-        yield Finding("II dependencies", "right", f"has what {name} needs, with Python {python}")
+        yield Finding("II dependencies", "right", f"has everything that {name} needs, with Python {python}")
 
 
 def _config(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -167,17 +170,17 @@ def _config(patient: Patient, case: Case) -> Iterator[Finding]:
     if report.readable:
         places = " ".join(f"{target.layout.shared}/{name}" for name in report.readable)
         says = f"every user can read {_some(report.readable)}"
-        yield Finding(factor, "note", says, f"if it holds secrets: chmod o= {places}")
+        yield Finding(factor, "note", says, f"if they contain secrets: chmod o= {places}")
     if problem := next(fitness.missing_files(target, patient.state), None):
         yield _wrong(factor, patient, problem)
     elif linked and not report.readable:
-        yield Finding(factor, "right", f"{_some(linked)}: there, and not for every user")
+        yield Finding(factor, "right", f"{_some(linked)}: present, and not every user can read them")
     if patient.wanted is None:
         return
     given = target.settings.environment.keys() | report.variables
     if missing := [name for name in patient.wanted.requires_env if name not in given]:
         lines = ", ".join(f"{name}: {{env: {name}}}" for name in missing)
-        says = f"{patient.wanted.version} needs variables that nothing sets: {', '.join(missing)}"
+        says = f"{patient.wanted.version} needs variables that are not set: {', '.join(missing)}"
         yield Finding(factor, "wrong", says, f"in deploy.yml: environment: {{{lines}}}")
     elif patient.wanted.requires_env:
         yield Finding(factor, "right", f"{', '.join(patient.wanted.requires_env)}: set")
@@ -185,21 +188,21 @@ def _config(patient: Patient, case: Case) -> Iterator[Finding]:
 
 def _backing(patient: Patient, case: Case) -> Iterator[Finding]:
     if patient.target.settings.preflight:
-        says = "preflight asks the backing services before a release is published"
+        says = "preflight checks the backing services before a release is published"
         yield Finding("IV backing services", "right", says)
     else:
         fix = "in deploy.yml: preflight: venv/bin/python manage.py check --database default"
-        yield Finding("IV backing services", "note", "nothing asks them before a release is published", fix)
+        yield Finding("IV backing services", "note", "nothing checks them before a release is published", fix)
 
 
 def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
     factor, report = "V separation", patient.report
     if not patient.version:
         return
-    again = f"a new release seals it: faprelease {patient.target.settings.stage}"
+    again = f"a new release fixes this: faprelease {patient.target.settings.stage}"
     fix = "sysctl user.max_user_namespaces=10000, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0"
     if report.contained is None:
-        yield Finding(factor, "note", "nothing says how the live release was installed", again)
+        yield Finding(factor, "note", "there is no record of how the live release was installed", again)
     elif report.contained.open:
         says = f"the last install was not contained: {report.contained.open}"
         protected = patient.target.settings.protected
@@ -207,37 +210,42 @@ def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
     else:
         yield Finding(factor, "right", "the last install was contained: " + report.contained.contained)
     if report.writable:
-        yield Finding(factor, "note", "the live release can be written to", again)
+        yield Finding(factor, "note", "the live release is writable", again)
 
 
 def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
     factor, report, stage = "VI processes", patient.report, patient.target.settings.stage
     if report.changed:
         says = f"{len(report.changed)} files of the live release changed: {_some(report.changed)}"
-        fix = f"see them: faprelease status {stage} --verify; make it new: faprelease {stage}"
+        fix = f"list them: faprelease status {stage} --verify; release again: faprelease {stage}"
         yield Finding(factor, "wrong", says, fix)
     elif patient.version and report.sealed:
-        yield Finding(factor, "right", "the live release is what was installed")
+        yield Finding(factor, "right", "no file of the live release changed since its install")
     elif patient.version:
         yield Finding(
-            factor, "note", "the live release was never sealed", f"the next one is: faprelease {stage}"
+            factor,
+            "note",
+            "the live release was not made read-only",
+            f"the next one will be: faprelease {stage}",
         )
     for name, pid in report.stale:
         fix = f"faprelease restart {stage}, or on the host: ps -fp {pid}"
-        yield Finding(factor, "note", f"process {pid} still runs in {name}, which is not live", fix)
+        yield Finding(factor, "note", f"process {pid} still runs from release {name}, which is not live", fix)
 
 
 def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
     if patient.report.port is None:
         fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
-        yield Finding(factor, "note", "no port is declared, so a release is not seen answering", fix)
+        yield Finding(
+            factor, "note", "no port is configured, so it is not checked that a release answers", fix
+        )
         return
     code, said = patient.report.port
     if code == 0:
         yield Finding(factor, "right", f"{said.partition(' by ')[0]} by the live release")
     elif code == 3 and not patient.version:
-        yield Finding(factor, "right", f"{said}, so the first release can")
+        yield Finding(factor, "right", f"{said}, so it is free for the first release")
     elif code in (1, 3):
         yield Finding(
             factor, "wrong", said, f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}"
@@ -249,13 +257,13 @@ def _port(patient: Patient, case: Case) -> Iterator[Finding]:
 def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VIII concurrency"
     if not patient.version:
-        fix = f"faprelease {patient.target.settings.stage}, or take it out of deploy.yml"
-        yield Finding(factor, "wrong", "is in deploy.yml and serves nothing", fix)
-    elif patient.health not in ("", "well"):
+        fix = f"faprelease {patient.target.settings.stage}, or remove it from deploy.yml"
+        yield Finding(factor, "wrong", "is in deploy.yml, but runs no release", fix)
+    elif patient.health not in ("", "healthy"):
         line = (patient.health.strip().splitlines() or [""])[-1]
-        yield Finding(factor, "wrong", f"is not well: {line}", f"faprelease logs {_place(patient)}")
+        yield Finding(factor, "wrong", f"is unhealthy: {line}", f"faprelease logs {_place(patient)}")
     elif patient.health:
-        yield Finding(factor, "right", "runs well, as its plugins see it")
+        yield Finding(factor, "right", "is healthy: the checks of its plugins pass")
 
 
 def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -266,9 +274,9 @@ def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
     lacking = [key for key in ("stopasgroup", "killasgroup") if f"{key}=true" not in conf]
     if lacking:
         fix = f"in supervisor's program: {', '.join(f'{key}=true' for key in lacking)}"
-        yield Finding("IX disposability", "note", "a stop may leave its children running", fix)
+        yield Finding("IX disposability", "note", "a stop may leave child processes running", fix)
     else:
-        yield Finding("IX disposability", "right", "supervisor stops it with all its children")
+        yield Finding("IX disposability", "right", "supervisor stops it with all its child processes")
 
 
 def _restarts(patient: Patient) -> Iterator[Finding]:
@@ -277,13 +285,11 @@ def _restarts(patient: Patient) -> Iterator[Finding]:
         return
     stop, start = map(math.ceil, patient.report.restarted)
     if stop > SLOW_STOP:
-        fix = "let it end at SIGTERM, and begin its line of the Procfile with exec; fapbuild check"
-        says = f"took {stop} s to stop when it was last restarted: it may not hear SIGTERM"
+        fix = "make it exit on SIGTERM, and begin its Procfile line with exec; see: fapbuild check"
+        says = f"took {stop} s to stop at its last restart: it may ignore SIGTERM"
         yield Finding("IX disposability", "note", says, fix)
     else:
-        says = (
-            f"stopped within {max(stop, 1)} s and started within {max(start, 1)} s when it was last restarted"
-        )
+        says = f"stopped within {max(stop, 1)} s and started within {max(start, 1)} s at its last restart"
         yield Finding("IX disposability", "right", says)
 
 
@@ -293,19 +299,19 @@ def _parity(patient: Patient, case: Case) -> Iterator[Finding]:
 
     kinds = {kind(each) for each in case.others(patient)}
     if len(kinds) > 1:
-        fix = "make the hosts of a role the same"
-        yield Finding("X parity", "note", f"{kind(patient)}, and others of its role differ", fix)
+        fix = "make all hosts of a role the same"
+        yield Finding("X parity", "note", f"{kind(patient)}, but other hosts of its role differ", fix)
     else:
-        yield Finding("X parity", "right", f"{kind(patient)}, as all of its role")
+        yield Finding("X parity", "right", f"{kind(patient)}, like all hosts of its role")
 
 
 def _logs(patient: Patient, case: Case) -> Iterator[Finding]:
     if patient.report.logs:
-        says = f"logs lie in the release: {_some(patient.report.logs)}"
+        says = f"log files are in the release: {_some(patient.report.logs)}"
         fix = "log to stdout, which supervisor and journald keep; or to shared/ (linked_dirs)"
         yield Finding("XI logs", "note", says, fix)
     elif patient.version:
-        yield Finding("XI logs", "right", "none lie in the release")
+        yield Finding("XI logs", "right", "no log files are in the release")
 
 
 def _admin(patient: Patient, case: Case) -> Iterator[Finding]:

@@ -62,8 +62,8 @@ def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upst
     if not found:
         roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
         raise ConfigError(
-            f"deploy.yml does not say on which port {roles} answers",
-            hint="processes: {web: 1} and process_port: 8000;"
+            f"deploy.yml does not say which port {roles} listens on",
+            hint="set processes: {web: 1} and process_port: 8000;"
             " or plugins: [healthcheck] and healthcheck_port: 8000",
         )
     return found

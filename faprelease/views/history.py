@@ -100,5 +100,5 @@ def _of_store(record: ReleaseRecord) -> HistoryRow:
         leaving=record.previous,
         who=record.who,
         hosts=tuple(host.host for host in record.hosts),
-        more=f"{record.outcome}, as the store says",
+        more=f"{record.outcome}, according to the store",
     )

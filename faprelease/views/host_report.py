@@ -64,7 +64,7 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
     those on which it should answer, `conf` is the path of its process manager's configuration, if any."""
     layout = target.layout
     return host_script(
-        "look at the host for a diagnosis",
+        "inspect the host for the doctor",
         "look/doctor",
         "look/changed",
         "look/compare_tree",
@@ -88,7 +88,7 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
 def changed_files(target: Target) -> Step:
     """The step that tells which files of the live release changed, for `parse_changed`."""
     return host_script(
-        "compare the release with what it was",
+        "find files of the release that changed",
         "look/changed",
         "look/compare_tree",
         limit=LOOK_SECONDS,

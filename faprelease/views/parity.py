@@ -27,7 +27,7 @@ _SIDES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
     """What each role of a stage is; UnreachableError if a host of it was not reached."""
     if lost:
-        raise UnreachableError("\n".join(lost.values()), hint="compare again when all hosts answer")
+        raise UnreachableError("\n".join(lost.values()), hint="compare again when all hosts can be reached")
     roles: dict[str, list[Patient]] = {}
     for patient in case.patients:
         roles.setdefault(patient.target.settings.role, []).append(patient)
@@ -50,7 +50,7 @@ def findings(
         check = f"X parity, {role}"
         if role not in lefts or role not in rights:
             missing, fix = (left if role in rights else right), f"add hosts of {role} to deploy.yml"
-            found.append(Finding(check, "note", f"{missing} has no such role", fix))
+            found.append(Finding(check, "note", f"{missing} has no role {role}", fix))
             continue
         for side in _SIDES:
             mine, theirs = lefts[role][side], rights[role][side]
@@ -61,7 +61,7 @@ def findings(
             if side == VERSION:
                 found.append(Finding(check, "note", says, f"fapstore diff APP {left} {right}"))
             else:
-                found.append(Finding(check, "wrong", says, "make them the same, or know why not"))
+                found.append(Finding(check, "wrong", says, "make them the same, or know why they differ"))
     return found
 
 

@@ -25,7 +25,7 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     """When it went live (RFC 3339, UTC); empty for what an earlier version released."""
     by: str = ""
     health: str = ""
-    """`well`, what the gate found wrong, or empty: it has no gate, or nothing runs."""
+    """`healthy`, or what the health check found wrong; empty without a health check or a live release."""
     rollback_to: str = ""
     locked: str = ""
     frozen: str = ""
@@ -108,18 +108,18 @@ def _usual(found: Sequence[tuple[Target, HostState]], role: str) -> Release | No
 def _drift(state: HostState, live: Release | None, usual: Release | None) -> list[str]:
     reasons = []
     if state.rollout and not state.rollout.ended:
-        reasons.append(f"the {state.rollout.verb} of {state.rollout.release} was cut off")
+        reasons.append(f"the {state.rollout.verb} of {state.rollout.release} did not finish")
     if live is None:
         if state.link or state.blocked:
-            reasons.append(f"current names {state.link or state.blocked}, which no release of ours made")
+            reasons.append(f"current points to {state.link or state.blocked}, which faprelease did not make")
         elif usual:
-            reasons.append("nothing is released here")
+            reasons.append("no release is live here")
         return reasons
     if live.record.state != "live":
-        reasons.append(f"{live.id} is current and {live.record.state}, not live")
+        reasons.append(f"{live.id} is current, but its state is {live.record.state}, not live")
     if usual and _digest(live) != _digest(usual):
         version = usual.artifact.version if usual.artifact else ""
-        reasons.append(f"runs another artifact than the rest, which run {version or usual.id}")
+        reasons.append(f"runs another artifact than the other hosts, which run {version or usual.id}")
     return reasons
 
 
@@ -161,13 +161,13 @@ def held(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[Hel
 
 def _why_kept(release: Release, current: str, goal: str, keep: int) -> str:
     if release.id == current:
-        return "runs"
+        return "live"
     if release.id == goal:
-        return "a rollback goes here"
+        return "a rollback goes back to it"
     if release.is_good:
-        return f"good; one of {keep} (keep_releases)"
+        return f"one of the last {keep} (keep_releases)"
     if not release.present:
-        return "gone; its record stays"
+        return "removed; only its record is kept"
     if release.record.state == "bad":
-        return f"evidence; the newest {KEEP_AS_EVIDENCE} stay"
+        return f"kept for inspection, as the newest {KEEP_AS_EVIDENCE} bad ones"
     return "unfinished; a later release removes it"

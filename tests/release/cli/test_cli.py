@@ -43,7 +43,7 @@ def check_refused(
 
 
 FILES = {
-    "none": (None, "there is no deploy.yml", "faprelease -f FILE"),
+    "none": (None, "deploy.yml does not exist", "faprelease -f FILE"),
     "broken": ("app_name: [shop\nhosts: 1\n", "deploy.yml, line 2, column", "indentation"),
     "unknown key": (
         "app_name: shop\nkeep_release: 1\n",
@@ -62,8 +62,8 @@ FILES = {
     ),
     "no plugin": (
         "app_name: shop\nconnection: local\nplugins: [nobody]\nstage_role_configs: {production: {web: {}}}\n",
-        "line 3: there is no plugin 'nobody'",
-        "built in are",
+        "line 3: can't load the plugin 'nobody'",
+        "built-in plugins",
     ),
 }
 
@@ -99,20 +99,24 @@ WORDS = {
     "verb": (("statsu", "production"), "unknown stage 'statsu'", "faprelease status"),
     "no host": (
         ("--hosts", "", "production", "--curl-url", URL),
-        "--hosts: '' can't be a host",
-        "name hosts as web1",
+        "--hosts: '' is not a valid host",
+        "write hosts as web1",
     ),
     "two here": (
         ("--hosts", "a,b", "production", "--curl-url", URL),
-        "a and b are all this machine",
-        "by ssh",
+        "a and b would all be this machine",
+        "connection: ssh",
     ),
-    "no URL": (("--curl-url", "shop.tgz", "production"), "'shop.tgz' is no URL", "https://"),
-    "output": (("--curl-url", URL, "--curl-output", "../x", "production"), "leaves the release", "inside"),
-    "digest": (("--curl-url", URL, "--curl-sha256", "abc", "production"), "'abc' is no sha256", "64"),
+    "no URL": (("--curl-url", "shop.tgz", "production"), "'shop.tgz' is not a URL", "https://"),
+    "output": (
+        ("--curl-url", URL, "--curl-output", "../x", "production"),
+        "is outside the release",
+        "inside",
+    ),
+    "digest": (("--curl-url", URL, "--curl-sha256", "abc", "production"), "'abc' is not a sha256", "64"),
     "nothing to release": (("production", "web"), "no artifact named", "--curl-url"),
-    "rollback stage": (("rollback", "prod"), "unknown stage 'prod'", "there is: production"),
-    "status role": (("status", "production", "x"), "unknown role of production 'x'", "there is: web"),
+    "rollback stage": (("rollback", "prod"), "unknown stage 'prod'", "choose from: production"),
+    "status role": (("status", "production", "x"), "unknown role of production 'x'", "choose from: web"),
 }
 
 
@@ -193,4 +197,4 @@ def test_stage_and_role_in_any_order(site: Site) -> None:
 def test_show_output_of_the_file_shows_the_steps(site: Site) -> None:
     site.deploy_yml.write_text("show_output: true\n" + site.deploy_yml.read_text())
     done = run(site, "--curl-url", "file:///nothing.tgz", "production", "web")
-    assert "make the release folder" in done.stderr
+    assert "create the release folder" in done.stderr

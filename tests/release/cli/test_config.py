@@ -72,7 +72,7 @@ def test_config_shows_what_is_in_force_and_where_it_was_said(site: Site) -> None
         "curl_url https://builds.example.com/a.tgz?… deploy.yml, line 3",
         "curl_user *** deploy.yml, line 2",
         "environment.KEY *** {env: NOT_SET_ANYWHERE} deploy.yml, line 4",
-        "production web, web2 alone",
+        "production web, only web2",
         "port 2222 deploy.yml, line 8",
     ):
         assert line in words, done.stdout
@@ -165,7 +165,11 @@ def test_flags_are_keys_with_their_kinds(words: tuple[str, ...], said: str, site
     ("words", "said", "hint"),
     [
         (("--no-user", "x"), "unknown flag 'no-user'", ""),
-        (("--use-ssh-config=perhaps",), "use_ssh_config: 'perhaps' is not true or false", "go by"),
+        (
+            ("--use-ssh-config=perhaps",),
+            "use_ssh_config: 'perhaps' is not true or false",
+            "use the settings of",
+        ),
         (("--environment", "A=b"), "unknown flag 'environment'", "environment-file"),
         (("--no-use-ssh-confi",), "unknown flag 'no-use-ssh-confi'", "use-ssh-config"),
     ],

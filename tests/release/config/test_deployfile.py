@@ -34,13 +34,13 @@ def test_every_key_knows_its_line(deploy_yml: Write) -> None:
         ("a: 1\nb: 2\na: 3\n", r"deploy\.yml, line 3: 'a' is set twice \(first in line 1\)"),
         ("x:\n  y:\n    a: 1\n    a: 2\n", r"deploy\.yml, line 4: 'a' is set twice \(first in line 3\)"),
         ("a: *nobody\n", r"deploy\.yml, line 1, column 4: "),
-        ("", "holds no settings"),
-        ("- a\n- b\n", "holds no settings"),
-        ("just words\n", "holds no settings"),
+        ("", "contains no settings"),
+        ("- a\n- b\n", "contains no settings"),
+        ("just words\n", "contains no settings"),
         ("a: !!python/object:os.system x\n", r"deploy\.yml, line 1, column 4: "),
         ("a: 1\n---\nb: 2\n", r"deploy\.yml, line 2, column 1: "),
         ("released: 2026-99-99\n", "month must be in 1..12"),
-        ("a: &loop\n  b: *loop\n", r"deploy\.yml, line 2: 'b' holds itself"),
+        ("a: &loop\n  b: *loop\n", r"deploy\.yml, line 2: 'b' contains itself"),
         ("a: \x01\n", "deploy.yml"),
     ],
 )
@@ -56,7 +56,7 @@ def test_a_file_that_is_not_there_or_no_text(deploy_yml: Write) -> None:
     with pytest.raises(ConfigError, match="can't read"):
         deployfile.read(path)
     path.unlink()
-    with pytest.raises(ConfigError, match="there is no "):
+    with pytest.raises(ConfigError, match="does not exist"):
         deployfile.read(path)
 
 
@@ -123,4 +123,4 @@ def test_did_you_mean() -> None:
     assert refused.value.hint == "did you mean 'linked_files'?"
     with pytest.raises(ConfigError, match="unknown stage 'zzz'") as refused:
         deployfile.refuse_unknown(["zzz"], ["staging", "production"], "here", "stage")
-    assert refused.value.hint == "there is: production, staging"
+    assert refused.value.hint == "choose from: production, staging"

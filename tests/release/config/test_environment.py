@@ -119,12 +119,12 @@ def test_all_that_is_missing_is_told_at_once(tmp_path: Path, monkeypatch: pytest
     for line, said in zip(
         told,
         (
-            "line A: A: there is no variable SHOP_KEY here (export SHOP_KEY=…)",
+            "line A: A: environment variable SHOP_KEY is not set (export SHOP_KEY=…)",
             "line B: B: can't read nowhere: No such file",
-            "line C: C: sh -c 'echo half-of-it; exit 3': exit 3",
+            "line C: C: sh -c 'echo half-of-it; exit 3': exit code 3",
             "line D: D: no-such-command-here: No such file",
-            "line E: E: sleep 60: no end after 0.2 s",
-            "line F: F holds a NUL character",
+            "line E: E: sleep 60: did not end within 0.2 s",
+            "line F: F contains a NUL character",
         ),
         strict=True,
     ):
@@ -176,7 +176,7 @@ def test_values_come_from_aws(aws: Callable[[str], Any], tmp_path: Path) -> None
         (Source(ssm="/shop/none"), "line A: A: SSM has no parameter /shop/none"),
         (Source(secret="none"), "line A: A: secretsmanager: ResourceNotFoundException"),
         (Source(secret="json", key="none"), "the secret json has no entry none"),
-        (Source(secret="json", key="more"), "the secret json has no entry more with one value"),
+        (Source(secret="json", key="more"), "the secret json has no entry more with a single value"),
         (Source(secret="plain", key="x"), "the secret plain has no entry x"),
     ],
 )
@@ -269,7 +269,7 @@ def test_the_same_values_are_nothing_to_do_and_others_are_a_new_release(site: Si
 def test_what_can_not_be_had_ends_it_before_anything_connects(site: Site, tmp_path: Path) -> None:
     done = run(site, "--curl-url", artifact(tmp_path, "1"), "production")
     assert done.returncode == 2, done.stderr
-    assert "deploy.yml, line 8: KEY: there is no variable SHOP_KEY here" in done.stderr
+    assert "deploy.yml, line 8: KEY: environment variable SHOP_KEY is not set" in done.stderr
     assert not site.path.exists()
 
 
@@ -310,7 +310,7 @@ def test_a_file_of_variables_is_not_written_over_a_shared_one(tmp_path: Path) ->
     site.configure("linked_files: [.env]\nenvironment: {A: b}")
     done = run(site, "--curl-url", artifact(tmp_path, "1"), "production")
     assert done.returncode == 2
-    assert "line 6: .env is a linked file, and environment would replace it" in done.stderr
+    assert "line 6: .env is in linked_files, and environment would overwrite it" in done.stderr
 
 
 def test_a_shared_file_that_everyone_can_read_is_told(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_hosts_that_could_mean_two_things_are_refused(
     with pytest.raises(ConfigError) as refused:
         targets(deploy_yml(SHOP), role=role, hosts=words)
     assert said in refused.value.message
-    assert "there is: web1, web2, web3:2222" in refused.value.hint
+    assert "choose from: web1, web2, web3:2222" in refused.value.hint
 
 
 WRONG = """\
@@ -150,17 +150,17 @@ def test_all_that_is_wrong_is_told_at_once_whatever_was_asked_for(deploy_yml: Wr
         "line 3: keep_releases: 0 is too few (keep at least 1)",
         "line 3: linked_files.1: Expected `str`, got `int` (",
         "line 5: environment.A: Object contains unknown field `envv` (",
-        "line 12: usr has no settings (did you mean 'user'? A role of production is a mapping:",
+        "line 12: usr has no settings (did you mean 'user'? A role of production is written as",
         "line 15: port: 'x' is not a whole number (",
-        "line 15: batch is the same on all hosts of a role (say it for the role)",
+        "line 15: batch must be the same on all hosts of a role (set it for the role)",
         "line 15: unknown key 'prot' (did you mean 'port'?)",
         "line 16: unknown key 'conection' (did you mean 'connection'?)",
         "line 16: connection: 'telnet' is not one of: ssh, openssh, local (",
-        "line 16: '-x' can't be a host (",
-        "line 17: port: 70000 is no port (",
+        "line 16: '-x' is not a valid host (",
+        "line 17: port: 70000 is not a valid port (",
     ):
         assert any(line.startswith(expected) for line in told), (expected, told)
-    assert "mend these" in refused.value.hint
+    assert "fix these" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -172,11 +172,11 @@ def test_all_that_is_wrong_is_told_at_once_whatever_was_asked_for(deploy_yml: Wr
         ("1:30", "A: YAML reads 1:30 as 90"),
         ("", "environment.A: Expected"),
         ("2026-01-01", "environment.A: Expected"),
-        ("{env: X, file: y}", "A names 2 places to take its value from"),
-        ("{}", "A names 0 places"),
-        ("{env: X, key: y}", "`key` is an entry of a `secret`"),
+        ("{env: X, file: y}", "A has 2 sources for its value"),
+        ("{}", "A has 0 sources"),
+        ("{env: X, key: y}", "`key` needs a `secret`"),
         ("{command: pass show x}", "environment.A: Expected `array`"),
-        ('"a\\0b"', "A holds a NUL character"),
+        ('"a\\0b"', "A contains a NUL character"),
     ],
 )
 def test_values_of_variables_that_can_not_be_meant(value: str, said: str, deploy_yml: Write) -> None:
@@ -196,7 +196,7 @@ def test_names_that_no_key_has_are_told(deploy_yml: Write) -> None:
     text = SHOP + 'environment: {A: "%(stag)s", B: "50%", C: "%(release_path)s"}\nx-a: "%(mine)s"\n'
     file, options = run.load(deploy_yml(text), {})
     (told,) = config.unknown_names(file, options)
-    assert "line 26: %(stag)s is no key and stays as it is; did you mean %(stage)s?" in told
+    assert "line 26: %(stag)s is not a key, so it is left as it is; did you mean %(stage)s?" in told
 
 
 def test_a_plugin_of_a_role_or_a_command_brings_its_keys(deploy_yml: Write) -> None:

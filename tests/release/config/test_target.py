@@ -95,12 +95,12 @@ def test_a_stage_is_all_its_roles_in_the_files_order(deploy_yml: Write) -> None:
         ("linked_files: ../x", "'../x' can't be linked", "inside shared/"),
         ("linked_dirs: [a/../../b]", "can't be linked", "inside shared/"),
         ("linked_files: ['']", "'' can't be linked", ""),
-        ("environment_file: /etc/shop.env", "'/etc/shop.env' is no file in the release", "e: .env;"),
-        ("environment_file: '%(shared_path)s/.env'", "shared/.env' is no file in the release", "/.env"),
-        ("environment_file: '%(release_path)s/../env'", "is no file in the release", ""),
+        ("environment_file: /etc/shop.env", "'/etc/shop.env' is not a file in the release", "e: .env;"),
+        ("environment_file: '%(shared_path)s/.env'", "shared/.env' is not a file in the release", "/.env"),
+        ("environment_file: '%(release_path)s/../env'", "is not a file in the release", ""),
         ("linked_files: {a: b}", "linked_files", ""),
-        ("plugins: 5", "no plugin '5'", ""),
-        ("plugins: [5]", "no plugin '5'", ""),
+        ("plugins: 5", "the plugin '5'", ""),
+        ("plugins: [5]", "the plugin '5'", ""),
         ("environment: [A=1]", "environment", ""),
         ("environment: {A: [1]}", "environment", ""),
         ("connection: telnet", "connection", ""),
@@ -123,9 +123,9 @@ def test_a_wrong_value_is_refused_with_its_name(line: str, said: str, hint: str,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("app_name: shop\n", "names no stage"),
+        ("app_name: shop\n", "has no stages"),
         ("app_name: shop\nstage_role_configs: 5\n", "is not a mapping"),
-        ("app_name: shop\nstage_role_configs: {production: web}\n", "maps no roles"),
+        ("app_name: shop\nstage_role_configs: {production: web}\n", "stage production has no roles"),
         ("app_name: shop\nstage_role_configs: {production: {web: here}}\n", "has no settings"),
         ("app_name: shop\nstage_role_configs: {production: {web: }}\n", "production web has no hosts"),
         ("stage_role_configs: {production: {web: {hosts: [a]}}}\n", "has no app_name"),
@@ -181,4 +181,4 @@ def test_local_needs_no_hosts(deploy_yml: Write) -> None:
 
 def test_a_plugin_that_is_not_there_is_refused_with_its_line(deploy_yml: Write) -> None:
     error = refused(deploy_yml(WEB + "plugins: [supervisorctl, no_such_plugin]\n"))
-    assert "line 5: there is no plugin 'no_such_plugin'" in error.message
+    assert "line 5: can't load the plugin 'no_such_plugin'" in error.message

@@ -209,7 +209,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "beeper.yml").write_text(BEEPER)
     found = migrate(tmp_path / "beeper.yml")
     write(found, tmp_path)
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         write(found, tmp_path)
 
 
@@ -220,7 +220,7 @@ def test_what_is_no_settings_file_is_refused(text: str, tmp_path: Path) -> None:
         with pytest.raises(ConfigError):
             migrate(tmp_path / name)
     (tmp_path / "Capfile").touch()
-    with pytest.raises(ConfigError, match="no file to migrate from"):
+    with pytest.raises(ConfigError, match="can't be migrated"):
         migrate(tmp_path / "Capfile")
 
 
@@ -229,8 +229,8 @@ def test_the_command_tells_what_became_of_each_line(tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "faprelease", "migrate", "deploy.yml"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert "deploy.yml, line 13: branch  build: whoever packs says which commit" in ran.stdout
+    assert "deploy.yml, line 13: branch  build: choose the commit when packing" in ran.stdout
     assert ran.stderr.startswith("written: migrated/deploy.yml, migrated/fapbuild.toml")
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (again.returncode, again.stdout) == (2, "")
-    assert "migrated/deploy.yml is there already" in again.stderr
+    assert "migrated/deploy.yml already exists" in again.stderr

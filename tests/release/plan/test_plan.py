@@ -90,12 +90,12 @@ def test_a_rollback_goes_to_the_last_release_that_was_good(
 @pytest.mark.parametrize(
     ("releases", "current", "said"),
     [
-        ([], "", "nothing is released there"),
-        ([release(A, "live")], A, f"no release to go back to; {A} stays live"),
-        ([release(A, "failed"), release(B, "live", A)], B, "no release to go back to"),
-        ([release(A, "bad"), release(B, "live", A)], B, "no release to go back to"),
-        ([release(A, present=False), release(B, "live", A)], B, "no release to go back to"),
-        ([release(A, "bad", B), release(B, "live", A)], B, "no release to go back to"),
+        ([], "", "no release is live there"),
+        ([release(A, "live")], A, f"no release to roll back to; {A} stays live"),
+        ([release(A, "failed"), release(B, "live", A)], B, "no release to roll back to"),
+        ([release(A, "bad"), release(B, "live", A)], B, "no release to roll back to"),
+        ([release(A, present=False), release(B, "live", A)], B, "no release to roll back to"),
+        ([release(A, "bad", B), release(B, "live", A)], B, "no release to roll back to"),
     ],
 )
 def test_a_rollback_without_a_goal_changes_nothing(releases: list[Release], current: str, said: str) -> None:
@@ -108,7 +108,7 @@ def test_hosts_that_would_go_to_different_releases_are_refused() -> None:
     one = host_state(release(A), release(B), release(C, "live", B), current=C)
     two = host_state(release(A), release(B), release(C, "live", A), current=C)
     with pytest.raises(
-        FapError, match=rf"do not agree.*\n  web1 \(web\): {B}\n  web2 \(web\): {A}"
+        FapError, match=rf"would roll back to different releases.*\n  web1 \(web\): {B}\n  web2 \(web\): {A}"
     ) as refused:
         plan_rollback(hosts(one, two), info())
     assert f"faprelease rollback production web --hosts web1 --to {B}" in refused.value.hint
@@ -118,7 +118,7 @@ def test_hosts_that_would_go_to_different_releases_are_refused() -> None:
 def test_a_role_is_never_rolled_back_to_the_release_of_another() -> None:
     web = host_state(release(A), release(B, "live", A), current=B)
     worker = host_state(release(B, "live"), current=B)
-    with pytest.raises(FapError, match=r"web1 \(worker\): there is no release to go back to"):
+    with pytest.raises(FapError, match=r"web1 \(worker\): there is no release to roll back to"):
         plan_rollback(hosts(web, worker, roles=("web", "worker")), info())
 
 
@@ -133,7 +133,7 @@ def test_a_role_is_never_rolled_back_to_the_release_of_another() -> None:
             "scp 'a b' deploy@web1:'/srv/shop-web/shared/a b'",
         ),
         ({"tools": frozenset({"curl"})}, "python3 not found", "apt-get install python3"),
-        ({"free": 1024}, "only 0 MiB free", "make room"),
+        ({"free": 1024}, "only 0 MiB free", "free at least 100 MiB"),
     ],
 )
 def test_an_unfit_host_is_told_before_anything_is_planned(

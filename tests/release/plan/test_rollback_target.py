@@ -50,7 +50,7 @@ def test_hosts_that_differ_are_told_the_version_that_all_have() -> None:
 @pytest.mark.parametrize("state", ["ready", "failed", "preparing"])
 def test_what_never_was_live_is_no_goal_even_by_force(state: str) -> None:
     found = host_state(release(A, "1", state), release(B, "2", "live", A), current=B)
-    with pytest.raises(FapError, match=f"1 can't be rolled back to: it is {state}"):
+    with pytest.raises(FapError, match=f"can't roll back to 1: its state is {state}"):
         goals(hosts(found), "1", force=True)
 
 

@@ -86,7 +86,7 @@ def test_apply_does_what_was_planned_without_a_secret_in_the_file(site: Site, tm
     assert "from      nothing" in done.stdout
     assert site.version() == "1"
     again = run(site, "apply", str(file), code=1)
-    assert 'localhost (web): current was "", is ' in again.stderr
+    assert 'localhost (web): current was "", now ' in again.stderr
 
 
 def test_what_changed_since_is_refused_by_its_name(site: Site, tmp_path: Path) -> None:
@@ -103,18 +103,18 @@ def test_what_changed_since_is_refused_by_its_name(site: Site, tmp_path: Path) -
         assert not site.locked()
 
     site.deploy_yml.write_text(deploy_yml.replace("hunter22", "hunter23"))
-    refused("what is configured: deploy.yml, a flag, or a secret")
+    refused("the configuration: deploy.yml, a flag, or a secret")
     site.deploy_yml.write_text(deploy_yml.replace("keep_releases: 1", "keep_releases: 1\nbatch_wait: 1"))
-    refused("localhost (web): what would be done")
+    refused("localhost (web): the steps to run")
     site.deploy_yml.write_text(deploy_yml)
     file.write_text(text.replace('"stage":"production"', '"stage":"productiom"', 1))
     refused("the plan was changed after it was made", code=2)
     file.write_text(other_version(text))
     refused("made by fapkit 9.9", code=2)
     file.write_text("{}")
-    refused("no plan of faprelease", code=2)
+    refused("not a plan of faprelease", code=2)
     file.unlink()
-    refused("the plan can't be read", code=2)
+    refused("can't read the plan", code=2)
     file.write_text(text)
     run(site, "apply", str(file))
     assert site.version() == "2"
@@ -171,7 +171,7 @@ def test_a_rollback_that_takes_the_configuration_of_today_is_bound_to_it(site: S
     text = site.deploy_yml.read_text()
     site.deploy_yml.write_text(text.replace("hunter22", "hunter23"))
     done = run(site, "apply", "back.plan", code=1)
-    assert "what is configured: deploy.yml, a flag, or a secret" in done.stderr
+    assert "the configuration: deploy.yml, a flag, or a secret" in done.stderr
     assert site.current() == second
     site.deploy_yml.write_text(text)
     run(site, "apply", "back.plan")

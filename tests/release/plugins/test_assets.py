@@ -53,6 +53,6 @@ def test_a_release_stays_as_it_is(site: Site) -> None:
 
 def test_a_folder_outside_is_refused(site: Site) -> None:
     site.configure("plugins: [assets]\nassets_dirs: [../shared]")
-    with pytest.raises(ConfigError, match="leaves the release"):
+    with pytest.raises(ConfigError, match="is outside the release"):
         release(site, "1", "a.js")
     assert site.current() == ""

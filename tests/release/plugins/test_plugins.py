@@ -78,7 +78,7 @@ def test_an_installed_one_is_found_by_its_entry_point(site: Site, monkeypatch: p
     [
         ("@hookimpl\ndef deploy_publishd(context): ...\n", "deploy_publishd"),
         ("@hookimpl\ndef deploy_published(contxt): ...\n", "contxt"),
-        ("1 / 0\n", "there is no plugin 'broken' (ZeroDivisionError"),
+        ("1 / 0\n", "can't load the plugin 'broken' (ZeroDivisionError"),
         ("import no_such_library\n", "No module named 'no_such_library'"),
         (
             "class Options(msgspec.Struct, frozen=True):\n    user: str = ''\n",
@@ -86,7 +86,7 @@ def test_an_installed_one_is_found_by_its_entry_point(site: Site, monkeypatch: p
         ),
         (
             "class Options(msgspec.Struct, frozen=True):\n    drain_command: str = ''\n",
-            "which plugin drain has",
+            "which plugin drain already has",
         ),
         ("class Options(msgspec.Struct, frozen=True):\n    broken_key: str\n", "plugin broken: its Options"),
         (
@@ -97,7 +97,7 @@ def test_an_installed_one_is_found_by_its_entry_point(site: Site, monkeypatch: p
             "@hookimpl\ndef deploy_published(context):\n    yield Step(title=context.no_such, script='')\n",
             "plugin broken failed at published: AttributeError",
         ),
-        ("@hookimpl\ndef deploy_published(context):\n    yield 'true'\n", "gave 'true' at published"),
+        ("@hookimpl\ndef deploy_published(context):\n    yield 'true'\n", "returned 'true' at published"),
         ("@hookimpl\ndef deploy_published(context):\n    return Step(title='a', script='')\n", "TypeError"),
     ],
 )

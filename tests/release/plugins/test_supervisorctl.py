@@ -107,7 +107,7 @@ def test_what_is_missing_is_said_before_anything_is_published(site: Site, superv
     with pytest.raises(ReleaseFailedError, match="the release has no such file"):
         site.release(artifact(site.folder / "bare", "1"))
     site.configure("plugins: [supervisorctl]\nsupervisor_target: /nowhere/conf.d/shop.conf")
-    with pytest.raises(ReleaseFailedError, match="it is not writable for this user"):
+    with pytest.raises(ReleaseFailedError, match="this user can't write to it"):
         site.release(build(site, "1"))
     assert site.current() == ""
 

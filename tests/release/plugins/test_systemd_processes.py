@@ -109,7 +109,7 @@ def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) 
     # One that ends by itself, as it should not, is started again.
     systemd.ctl("kill", "--signal", "KILL", "shop-worker@8100")
     site.run("doctor", "production")
-    assert "runs well, as its plugins see it" in site.run("doctor", "production").stdout
+    assert "is healthy: the checks of its plugins pass" in site.run("doctor", "production").stdout
     systemd.ctl("stop", "shop-worker@8100")
     assert "shop-worker@8100.service is inactive" in site.run("doctor", "production").stdout
     # There is no journald here: a journalctl of our own notes its words.

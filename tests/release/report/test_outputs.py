@@ -79,7 +79,7 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
         site, "--curl-url", artifact(tmp_path / "b", "2", {"install.sh": FAILS}), "production"
     )
     assert code == 1
-    end = said[said.index("the hosts now:") :].splitlines()
+    end = said[said.index("now running:") :].splitlines()
     assert end[1] == f"  {site.current()}: localhost (web)"
     assert "localhost (web), updated: install, contained: exit 3" in end[3]
     assert [line.strip() for line in end[4:6]] == ["working", "no space left"]
@@ -139,7 +139,7 @@ def test_where_no_log_can_be_kept_that_is_said(site: Site, tmp_path: Path) -> No
     (tmp_path / "state").write_text("a file")
     done = run(site, "--curl-url", artifact(tmp_path / "a", "1"), "production")
     assert done.returncode == 0, done.stderr
-    assert "warning: no log of this run is kept" in done.stderr
+    assert "warning: this run has no log file" in done.stderr
 
 
 ENDS = {

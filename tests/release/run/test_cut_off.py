@@ -117,7 +117,7 @@ def test_a_kill_while_publishing_is_taken_back(
     assert "also on web2 (web), web3 (web)" in half.stderr
     done = site.run("rollback", "production")
     assert done.returncode == 0, done.stderr
-    assert "take back the release" in done.stderr
+    assert "undo the unfinished release" in done.stderr
     assert site.versions() == ["1", "1", "1"]
     assert all(states(site, host)["2"] in ("bad", "failed") for host in site.hosts)
     assert site.release(site.add("3")).returncode == 0
@@ -138,7 +138,7 @@ def test_a_kill_between_batches_is_taken_back_by_the_next_release(site: FleetSit
         ("release", "undone", {"web1": "undone", "web2": "failed", "web3": "failed"}),
         ("release", "healthy", {"web1": "healthy", "web2": "healthy", "web3": "healthy"}),
     ]
-    assert "take back the release" in done.stderr
+    assert "undo the unfinished release" in done.stderr
     assert site.versions() == ["3", "3", "3"]
     assert site.run("rollback", "production").returncode == 0
     assert site.versions() == ["1", "1", "1"]

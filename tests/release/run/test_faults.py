@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # releases twice for each step that can fail
 
 PARTS = ("prepare", "publish", "finish")
 STEPS = [
-    ("prepare", "make the release folder"),
+    ("prepare", "create the release folder"),
     ("prepare", "fetch …"),
     ("prepare", "link shared files"),
     ("prepare", "write the environment file"),
@@ -31,12 +31,12 @@ STEPS = [
     ("prepare", "record … as ready"),
     ("publish", "publish: current → …"),
     ("publish", "published"),
-    ("publish", "note that its checks passed"),
+    ("publish", "record that its checks passed"),
     ("finish", "record …"),
     ("finish", "remove old releases"),
-    ("finish", "make room in the cache"),
+    ("finish", "clean up the cache"),
 ]
-FIRST = [*STEPS[:1], ("prepare", "keep a key for digests of configurations"), *STEPS[1:-2]]
+FIRST = [*STEPS[:1], ("prepare", "create the key for digests of configurations"), *STEPS[1:-2]]
 MORE = """\
 linked_dirs: [log]
 environment: {A: b}

@@ -53,7 +53,7 @@ def test_beats_hold_the_lock_and_silence_lets_it_go(site: FleetSite) -> None:
             site.configure()
             done = site.run("rollback", "production")
             assert done.returncode == 0, done.stderr
-            assert "take back the release" in done.stderr
+            assert "undo the unfinished release" in done.stderr
             assert site.release(site.add("3")).returncode == 0
             # It wakes up, believes that its turn goes on, and is fenced off.
             controller.send_signal(signal.SIGCONT)

@@ -84,10 +84,10 @@ def test_history_tells_what_ledgers_and_the_store_know(shop: Shop) -> None:
     (shop.site.path / ".fap/ledger.jsonl").unlink()
     # Sorted, as it was all done within a second or two.
     assert sorted(told()) == [
-        ("released", "1", "healthy, as the store says"),
-        ("released", "2", "failed, as the store says"),
-        ("released", "3", "healthy, as the store says"),
-        ("rolled back", "1", "healthy, as the store says"),
+        ("released", "1", "healthy, according to the store"),
+        ("released", "2", "failed, according to the store"),
+        ("released", "3", "healthy, according to the store"),
+        ("rolled back", "1", "healthy, according to the store"),
     ]
     who = shop.records()[0].who
     found = {(event.role, event.hosts, event.who) for event in status.events(shop.site.request())}

@@ -115,7 +115,7 @@ def test_a_command_gives_the_password(become: Become, host: Host, monkeypatch: p
     monkeypatch.setenv(COMMAND, f"cat {file}")
     assert become().startswith("deploy\n")
     monkeypatch.setenv(COMMAND, "echo locked >&2; exit 1")
-    with pytest.raises(UnreachableError, match=f"{COMMAND} gives no password: locked"):
+    with pytest.raises(UnreachableError, match=f"{COMMAND} failed: locked"):
         become()
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_password_is_tried_once_and_told_as_such(
 ) -> None:
     sudoers(host, f"{LOGIN} ALL=(deploy) ALL")
     monkeypatch.setenv(PASSWORD, "wrong")
-    with pytest.raises(UnreachableError, match=f"web1: sudo did not take the password of {LOGIN}") as refused:
+    with pytest.raises(UnreachableError, match=f"web1: sudo rejected the password of {LOGIN}") as refused:
         become()
     assert refused.value.exit_code == 7
     assert "wrong" not in str(refused.value)
@@ -158,7 +158,7 @@ def test_what_sudo_forbids_is_told_with_the_line_that_allows_it(
     sudoers(host, *lines)
     monkeypatch.setenv(PASSWORD, WORD)
     with pytest.raises(
-        UnreachableError, match=f"(?s)sudo does not let {LOGIN} be deploy: .*{said}"
+        UnreachableError, match=f"(?s)sudo does not allow {LOGIN} to become deploy: .*{said}"
     ) as refused:
         become()
     assert hint in refused.value.hint

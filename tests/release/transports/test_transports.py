@@ -115,7 +115,7 @@ def test_a_shell_that_dies_ends_the_output_and_takes_no_more(channel: Channel) -
 def test_silence_over_the_limit_is_told(channel: Channel) -> None:
     channel.send(b"sleep 1.5\n")
     began = time.monotonic()
-    with pytest.raises(ChannelLostError, match="said nothing for"):
+    with pytest.raises(ChannelLostError, match="sent nothing for"):
         channel.receive(0.2)
     assert time.monotonic() - began < 1.4
 

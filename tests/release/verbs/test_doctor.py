@@ -47,7 +47,7 @@ def _tree(folder: Path) -> list[tuple[str, int]]:
 
 def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     before = _found(site)
-    assert before["VIII"] == [("wrong", "is in deploy.yml and serves nothing")]
+    assert before["VIII"] == [("wrong", "is in deploy.yml, but runs no release")]
     assert before["III"] == [("note", "every user can read settings.toml")]
     live = site.release(artifact(site.folder / "store", "1"))
     (site.path / "shared/settings.toml").chmod(0o640)
@@ -57,8 +57,8 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     assert not site.locked()
     assert not [says for found in well.values() for verdict, says in found if verdict == "wrong"], well
     assert well["I"] == [("right", "1 is live")]
-    assert well["III"] == [("right", "settings.toml: there, and not for every user")]
-    assert ("right", "the live release is what was installed") in well["VI"]
+    assert well["III"] == [("right", "settings.toml: present, and not every user can read them")]
+    assert ("right", "no file of the live release changed since its install") in well["VI"]
     assert well["VII"][0][0] == "note"
     release = site.path / "releases" / live
     release.chmod(0o755)
@@ -80,10 +80,10 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
         sleeper.kill()
         sleeper.wait()
     assert ("wrong", "2 files of the live release changed: app.py, web.log") in ill["VI"]
-    stale = f"process {sleeper.pid} still runs in 260101-000000, which is not live"
+    stale = f"process {sleeper.pid} still runs from release 260101-000000, which is not live"
     assert ("note", stale) in ill["VI"]
-    assert ill["XI"] == [("note", "logs lie in the release: web.log")]
-    assert ("note", "the live release can be written to") in ill["V"]
+    assert ill["XI"] == [("note", "log files are in the release: web.log")]
+    assert ("note", "the live release is writable") in ill["V"]
 
 
 def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(site: Site) -> None:
@@ -95,7 +95,7 @@ def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(s
     site.configure(f"store: {store.as_uri()}\nplugins: [curl]")
     found = _found(site)
     assert found["store"] == [("right", "shop 7 is promoted to production, and can be read")]
-    assert ("wrong", "7 needs variables that nothing sets: DATABASE_URL") in found["III"]
+    assert ("wrong", "7 needs variables that are not set: DATABASE_URL") in found["III"]
 
 
 def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
@@ -122,20 +122,20 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     found = findings(Case(patients=(patient,)), {Place("web2", "web"): "no route"})
     assert [one.says for one in found if one.verdict == "wrong"] == [
         "no route",
-        "its clock and this machine's are 999 s apart",
+        "its clock and this machine's differ by 999 s",
         "only 5 inodes are free",
-        "7 needs Python 3.11, and there is 3.9.2",
-        "7 is for linux_x86_64, and this is aarch64",
-        "7 needs glibc 2.28, and there is 2.17",
-        "7 needs libraries that are not there: libpq.so.5",
+        "7 needs Python 3.11, but the host has 3.9.2",
+        "7 is for linux_x86_64, but the host is aarch64",
+        "7 needs glibc 2.28, but the host has 2.17",
+        "7 needs libraries that are not installed: libpq.so.5",
         "every user can read the environment file",
         "the last install was not contained: files",
         "is unhealthy: connection refused",
     ]
     assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
     assert [one.says for one in found if one.check == "IX disposability"] == [
-        "took 31 s to stop when it was last restarted: it may not hear SIGTERM",
-        "a stop may leave its children running",
+        "took 31 s to stop at its last restart: it may ignore SIGTERM",
+        "a stop may leave child processes running",
     ]
 
 

@@ -92,7 +92,7 @@ def test_after_a_kill_only_rerun_runs_it_again(site: FleetSite) -> None:
     configure(site, "true")
     refused = site.release(url)
     assert refused.returncode == 1, refused.stderr
-    assert "nobody knows how release_command of" in refused.stderr
+    assert "it is unknown whether release_command of" in refused.stderr
     assert "faprelease --rerun production" in refused.stderr
     done = site.release(url, "--rerun")
     assert done.returncode == 0, done.stderr
@@ -100,7 +100,7 @@ def test_after_a_kill_only_rerun_runs_it_again(site: FleetSite) -> None:
     assert site.versions() == ["2", "2", "2"]
     done = site.release(site.add("3"))
     assert done.returncode == 0, done.stderr
-    assert "nobody knows" not in done.stderr
+    assert "it is unknown" not in done.stderr
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_what_another_artifact_left_open_is_no_obstacle(local: Site) -> None:
     with pytest.raises(ReleaseFailedError, match="stopped after 1 s"):
         local.release(url)
     assert local.current() == ""
-    with pytest.raises(FapError, match="nobody knows how release_command"):
+    with pytest.raises(FapError, match="it is unknown whether release_command"):
         local.release(url)
     local.configure("release_command: 'true'")
     digest = "0" * 64
@@ -148,4 +148,4 @@ def test_roles_that_name_different_ones_are_refused(site: FleetSite) -> None:
     )
     done = site.release(site.add("1"))
     assert done.returncode == 2, done.stderr
-    assert "web and worker name different ones" in done.stderr
+    assert "web and worker have different commands" in done.stderr

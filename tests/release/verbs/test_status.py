@@ -27,15 +27,15 @@ def test_what_differs_is_told_where_it_differs() -> None:
     unborn = host_state(release(A, "1"), release(B, "2", "ready", A), current=B)
     foreign = host_state(link="releases/20260101")
     assert drifts(one, same) == [(), ()]
-    assert drifts(one, same, old) == [(), (), ("runs another artifact than the rest, which run 2",)]
+    assert drifts(one, same, old) == [(), (), ("runs another artifact than the other hosts, which run 2",)]
     assert drifts(host_state(), host_state()) == [(), ()]
-    assert drifts(one, host_state()) == [(), ("nothing is released here",)]
-    assert drifts(one, unborn) == [(), (f"{B} is current and ready, not live",)]
-    assert drifts(foreign) == [("current names releases/20260101, which no release of ours made",)]
+    assert drifts(one, host_state()) == [(), ("no release is live here",)]
+    assert drifts(one, unborn) == [(), (f"{B} is current, but its state is ready, not live",)]
+    assert drifts(foreign) == [("current points to releases/20260101, which faprelease did not make",)]
     cut = host_state(
         release(A, "1", "live"), current=A, rollout=Rollout(id=B, verb="release", release=B, previous=A)
     )
-    assert drifts(cut) == [(f"the release of {B} was cut off",)]
+    assert drifts(cut) == [(f"the release of {B} did not finish",)]
 
 
 def test_every_release_says_why_it_is_there() -> None:
@@ -44,10 +44,10 @@ def test_every_release_says_why_it_is_there() -> None:
     )
     (host,) = planned_hosts(state)
     assert [(row.release, row.kept) for row in held(host.target, host.state, {})] == [
-        (D, "runs"),
-        (C, "evidence; the newest 2 stay"),
-        (B, "a rollback goes here"),
-        (A, "good; one of 5 (keep_releases)"),
+        (D, "live"),
+        (C, "kept for inspection, as the newest 2 bad ones"),
+        (B, "a rollback goes back to it"),
+        (A, "one of the last 5 (keep_releases)"),
     ]
 
 
@@ -82,7 +82,7 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     ] * 3
     assert all(row["since"].startswith("20") for row in rows)
     held_now = [json.loads(line) for line in site.run("releases", "--json", "production").stdout.splitlines()]
-    assert [row["kept"] for row in held_now] == ["runs", "a rollback goes here"] * 3
+    assert [row["kept"] for row in held_now] == ["live", "a rollback goes back to it"] * 3
     assert site.run("releases", "production").stdout.count(" kB ") == 6
     assert all(4096 <= row["size"] < 1 << 20 for row in held_now)
     site.hosts[1].run(["touch", "/home/deploy/ill"], check=True)
@@ -100,7 +100,7 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     assert done.returncode == 7
     assert "dead: can't connect to 127.9.9.9, port 9" in done.stderr
     assert "web1 (web): frozen by ada@ci" in done.stderr
-    assert "web3 (web): runs another artifact than the rest, which run 2" in done.stderr
+    assert "web3 (web): runs another artifact than the other hosts, which run 2" in done.stderr
     events = [json.loads(line) for line in site.run("history", "--json", "production").stdout.splitlines()]
     told = [(event["event"], event["version"], event["hosts"]) for event in events]
     assert told[:2] == [
