@@ -541,6 +541,37 @@ def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
         assert part in found
 
 
+def test_an_audit_finds_times_that_run_backwards_and_another_log(signed: Place) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    first = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
+    for number, change in enumerate(({"at": first.at - timedelta(days=1)}, {"origin": "another"}), start=2):
+        (*_, last) = ann.stages.history("shop", "staging")
+        state = msgspec.structs.replace(
+            first, number=number, previous=last.sha256, operation=f"op-{number}", **change
+        )
+        entry = log_rules.encode(state, ann.notary.sign_entry(state))
+        signed.blobs.create(keys.entry("shop", "staging", number), entry)
+    check = next(audit.everything(signed.store(), trust_of(signed), "shop"))
+    assert check.problems == (
+        "entry 2 of shop staging says that it was made before entry 1",
+        f"entry 3 of shop staging belongs to another log, which began with another, not with {first.origin}",
+    )
+
+
+def test_what_is_not_signed_has_no_say_in_times_and_origin(signed: Place) -> None:
+    ann, eve = signed.store(signed.signers.key("ann")), signed.without_rules()
+    first = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
+    late = Store(signed.blobs, clock=lambda: START + timedelta(days=9000))
+    late.stages.promote("shop", "2", "staging", by=Actor("eve"))
+    eve.stages.promote("shop", "2", "production", by=Actor("eve"))
+    for stage in ("staging", "production"):
+        state = ann.stages.promote("shop", "1", stage, by=Actor("ann")).state
+        assert (state.number, state.at < START + timedelta(days=1)) == (3 if stage == "staging" else 2, True)
+        assert state.origin == (first.origin if stage == "staging" else state.operation)
+    checks = audit.everything(signed.store(), trust_of(signed), "shop")
+    assert [problem for check in checks for problem in check.problems if "signature" not in problem] == []
+
+
 def test_an_audit_of_damage_goes_on(ruled: Place) -> None:
     on_staging(ruled)
     ruled.replace(keys.record(ArtifactId("shop", "2")), b"junk")
