@@ -1,11 +1,15 @@
 """Releases of what the stage's log names, where deploy.yml demands signatures."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
+from artifact_store.records import keys
+from artifact_store.stages import log_rules
 from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store, open_store
 from artifact_store.trust.rules import Trust
@@ -73,6 +77,28 @@ def test_another_keys_signatures_are_none(signed: Signed) -> None:
     store.stages.promote("shop", "1", "production", by=Actor("ann"))
     with pytest.raises(VerificationError, match="entry 1 of shop production"):
         signed.release()
+
+
+def test_a_retired_key_that_names_an_earlier_time_is_none(signed: Signed) -> None:
+    """The case backdated-key."""
+    bob = signed.store(signed.signers.allow("bob"))
+    bob.artifacts.publish(signed.artifact("2"), by=Actor("bob"))
+    for version in "12":
+        bob.artifacts.sign("shop", version, by=Actor("bob"))
+        bob.stages.promote("shop", version, "production", by=Actor("bob"))
+    allowed = signed.signers.path.read_text()
+    retired = allowed.replace("ann@example.com", 'ann@example.com valid-before="20200601"')
+    signed.signers.path.write_text(retired)
+    may = datetime(2020, 5, 1, tzinfo=UTC)
+    first = bob.stages.history("shop", "production")[0]
+    forged = msgspec.structs.replace(
+        first.state, number=3, at=may, previous=bob.stages.history("shop", "production")[1].sha256
+    )
+    entry = log_rules.encode(forged, signed.store(signed.key).notary.sign_entry(forged))
+    bob.blobs.create(keys.entry("shop", "production", 3), entry)
+    with pytest.raises(VerificationError, match=r"entry 3 of shop production .* has no valid signature"):
+        signed.release()
+    assert not signed.site.path.exists()
 
 
 def test_a_url_by_hand_asks_no_store(signed: Signed, tmp_path: Path) -> None:
