@@ -30,5 +30,7 @@ class Request:
     """A protected stage asks nothing."""
     manager: Manager = "controller"
     """Who asks."""
+    allow_older: bool = False
+    """Release an older entry of the stage's log than a host has seen, or the entry of another log."""
     take_over: bool = False
     """Change hosts though the other manager did so last."""

@@ -54,6 +54,8 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """When the run ended, in UTC, by the controller's clock."""
     ci: str
     """The URL of the CI run, or empty."""
+    note: str = ""
+    """What it did in spite of a check, and which, for people; or empty."""
     operation: str
     """The random id of the run. A writer whose reply was lost recognises its own record by it."""
 

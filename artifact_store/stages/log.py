@@ -52,9 +52,13 @@ class StageLog:
         last = self.last()
         if last is None:
             return []
-        entries = [self._existing(number) for number in range(1, last.state.number)] + [last]
+        entries = [*self.first(last.state.number - 1), last]
         log_rules.check_chain(entries)
         return entries
+
+    def first(self, count: int) -> list[LogEntry]:
+        """The first `count` entries, oldest first. The chain is not checked."""
+        return [self._existing(number) for number in range(1, count + 1)]
 
     def newest_first(self) -> Iterator[LogEntry]:
         """All entries, newest first, each read when needed.

@@ -1,17 +1,18 @@
 """The entries of a stage's log: their format, and which entry may come next. Pure functions.
 
-An entry is an envelope whose statement is the whole state of the stage.
+An entry is an envelope whose statement is the whole state of the stage. A reader ignores fields that it does
+not know, and refuses a `format` that it does not know.
 """
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
 import msgspec
 
-from artifact_store.artifact.ids import check_digest, check_version
+from artifact_store.artifact.ids import check_digest, check_operation, check_version
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
@@ -19,11 +20,22 @@ from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
 
 Action = Literal["promote", "rollback", "freeze", "unfreeze"]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its time zone; ours are in UTC."""
+
+STATEMENT_1 = "fapkit-stage/1"
+"""The format of statements that name none."""
+STATEMENT_2 = "fapkit-stage/2"
+FORMATS = (STATEMENT_1, STATEMENT_2)
+"""The formats that can be read, the oldest first. Only the last one is written."""
+MOST_BEHIND = timedelta(hours=1)
+"""How far the clock of a writer may be behind the time of the entry before its own."""
 
 
 class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a stage since entry `number` of its log: the statement of that entry."""
 
+    format: str = STATEMENT_1
     app: str
     stage: str
     number: int
@@ -31,15 +43,24 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     digest: str
     """The sha256 of the version's tgz, in hexadecimal."""
+    root: str = ""
+    """The root of the version's Merkle tree, in hexadecimal; empty if it has none."""
+    index: str = ""
+    """The sha256 of an OCI index that has the version for several platforms, or empty."""
     frozen: bool
     source: str
     """The stage it was promoted from, or empty."""
     who: str
     why: str
-    at: datetime
-    """In UTC, by the writer's clock. For people only: entries are ordered by their numbers."""
+    at: Time
+    """In UTC, by the writer's clock. It never runs backwards in statements 2. Numbers order the entries."""
+    expires: Time | None = None
+    """The time (UTC) after which readers refuse it as the last entry; None if it does not expire."""
     operation: str
     """The writer's random id. A writer whose reply was lost recognises its own entry by it."""
+    origin: str = ""
+    """The operation of the log's first entry, which all repeat: another log has another one. Empty in
+    statements 1; the first statement 2 after them begins it."""
     previous: str
     """The sha256 of the bytes of the previous entry; empty for the first."""
     ci: str
@@ -59,6 +80,10 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     def is_empty(self) -> bool:
         """Whether the stage has no version: gc removed its first version while it was promoted."""
         return not self.version and not self.digest
+
+
+class _Format(msgspec.Struct, frozen=True):
+    format: str = STATEMENT_1
 
 
 @dataclass(frozen=True)
@@ -97,15 +122,19 @@ def encode(state: StageState, signatures: tuple[str, ...] = ()) -> bytes:
 def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
     """Decode entry `number` of a stage's log.
 
-    Raises VerificationError if it is not an entry, or belongs elsewhere: a statement names its app, stage and
-    number so that it can't be copied to another place.
+    Raises VerificationError if it is not an entry, has a format of a newer fapkit, or belongs elsewhere: a
+    statement names its app, stage and number so that it can't be copied to another place.
     """
     place = f"entry {number} of {app} {stage}"
+    named, _ = envelope.read(data, _Format, place)
+    if named.format not in FORMATS:
+        raise VerificationError(
+            f"{place} has the format {named.format!r}: this log was written by a newer fapkit",
+            hint="upgrade fapkit here; if nobody uses a newer one: find out who can write to the store",
+        )
     state, sealed = envelope.read(data, StageState, place)
     try:
-        if not state.is_empty:
-            check_version(state.version)
-            check_digest(state.digest)
+        _check_values(state)
     except UsageError as error:
         raise VerificationError(f"{place}: {error.message}", hint="was it written by fapstore?") from error
     if (state.app, state.stage, state.number) != (app, stage, number):
@@ -116,14 +145,25 @@ def decode(data: bytes, app: str, stage: str, number: int) -> LogEntry:
     return LogEntry(state, hashlib.sha256(data).hexdigest(), sealed)
 
 
+def _check_values(state: StageState) -> None:
+    """Raise UsageError for a value that can't be one: some are shown as a part of a command."""
+    if not state.is_empty:
+        check_version(state.version)
+        check_digest(state.digest)
+    for digest in filter(None, (state.root, state.index)):
+        check_digest(digest)
+    if state.format != STATEMENT_1:
+        check_operation(state.origin)
+
+
 def decide(
     current: LogEntry | None, app: str, stage: str, request: StageRequest, *, last: LogEntry | None = None
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
     `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
-    number, but its statement is ignored. Raises StoreError if the stage is frozen, and NotFoundError if there
-    is nothing to freeze.
+    number, but its statement is ignored. Raises StoreError if the stage is frozen or the writer's clock is
+    far behind, and NotFoundError if there is nothing to freeze.
     """
     state, last = current.state if current else None, last or current
     if state and current is last and _is_as_requested(state, request):
@@ -143,23 +183,44 @@ def decide(
         )
     else:
         version, digest = request.version, request.digest
+    same = state if state and state.digest == digest else None
     return StageState(
+        format=STATEMENT_2,
         app=app,
         stage=stage,
         number=last.state.number + 1 if last else 1,
         action=request.action,
         version=version,
         digest=digest,
+        root=same.root if same else "",
+        index=same.index if same else "",
         frozen=request.action == "freeze",
         source=request.source,
         who=request.by.who,
         why=request.why,
-        at=request.by.at,
+        at=_time_after(state, request.by.at),
         operation=request.by.operation,
+        origin=(state.origin if state else "") or request.by.operation,
         previous=last.sha256 if last else "",
         ci=request.by.ci,
-        signature=state.signature if state and state.digest == digest else "",
+        signature=same.signature if same else "",
     )
+
+
+def _time_after(state: StageState | None, clock: datetime) -> datetime:
+    """The time of the entry after `state`: that of the writer's clock, or the same time if it is behind.
+
+    Raises StoreError if it is too far behind.
+    """
+    if state is None or clock >= state.at:
+        return clock
+    if state.at - clock > MOST_BEHIND:
+        raise StoreError(
+            f"entry {state.number} of {state.app} {state.stage} is of {state.at:%Y-%m-%d %H:%M} UTC, "
+            f"and this machine's clock says {clock:%Y-%m-%d %H:%M} UTC: times in a log never run backwards",
+            hint=f"set this clock; if that of {state.who} was wrong, wait until that time",
+        )
+    return state.at
 
 
 def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, ...]:
@@ -180,6 +241,23 @@ def _is_as_requested(state: StageState, request: StageRequest) -> bool:
     if request.action in ("freeze", "unfreeze"):
         return state.frozen == (request.action == "freeze")
     return (state.version, state.digest) == (request.version, request.digest)
+
+
+def problem_after(before: StageState, state: StageState) -> str:
+    """What is wrong with a state that follows `before` in a log; empty if nothing is.
+
+    A log never goes back to an older format, to an earlier time, or on to another origin.
+    """
+    place = f"entry {state.number} of {state.app} {state.stage}"
+    if FORMATS.index(state.format) < FORMATS.index(before.format):
+        return f"{place} is a {state.format} after a {before.format}: an older fapkit or an intruder wrote it"
+    if state.format == STATEMENT_1:
+        return ""
+    if before.format != STATEMENT_1 and state.origin != before.origin:
+        return f"{place} belongs to another log, which began with {state.origin}, not with {before.origin}"
+    if state.at < before.at:
+        return f"{place} says that it was made before entry {before.number}"
+    return ""
 
 
 def check_chain(entries: Iterable[LogEntry]) -> None:

@@ -49,7 +49,7 @@ class Store:
         self.blobs = blobs
         self.clock = clock
         self._new_id = new_id
-        self.notary = Notary(blobs, trust)
+        self.notary = Notary(blobs, trust, clock)
         """Makes and checks signatures."""
         self.artifacts = Artifacts(blobs, self.notary, self.stamp)
         self.records = Records(blobs)

@@ -7,16 +7,21 @@ signatures can be added at any time:
     <app>/stages/<stage>/approvals/<digest>/<sha256>.sig
 
 A statement names its app, version and stage, so a copy in another place is not valid.
+
+A signature is judged at the time that its statement names, so that a key may be retired later. An entry of a
+log is judged at the time of an entry before it, if that is later: so a retired key can't sign a new entry,
+whatever time it names.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 
@@ -27,9 +32,12 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import envelope, keys
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules
+from artifact_store.stages.log import StageLog
 from artifact_store.stages.log_rules import LogEntry, StageState
 from artifact_store.trust import ssh_keygen
 from artifact_store.trust.rules import Trust
+
+_THREADS = 8
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +87,12 @@ class SignedStatement:
 class Notary:
     """Signs with the key of a `Trust`, and checks signatures by its allowed signers."""
 
-    def __init__(self, blobs: Blobs, trust: Trust) -> None:
+    def __init__(self, blobs: Blobs, trust: Trust, clock: Callable[[], datetime]) -> None:
         self._blobs = blobs
         self._trust = trust
+        self._clock = clock
+        self._judged: dict[str, tuple[str, ...]] = {}
+        self._judging = Lock()
 
     def attest(self, statement: Signature | Approval) -> SignedStatement:
         """Sign and store a statement.
@@ -126,14 +137,20 @@ class Notary:
         return tuple(sorted({approval.by for approval in self.approvals(record, stage) if approval.by}))
 
     def entry_signed_by(self, entry: LogEntry) -> tuple[str, ...]:
-        """The allowed signers who signed an entry; empty if no allowed signers are known."""
-        if not self._trust.signers:
-            return ()
-        return ssh_keygen.signed_by(entry.sealed, ssh_keygen.STAGE, self._trust.signers, entry.state.at)
+        """The allowed signers who signed an entry; empty if no allowed signers are known.
+
+        The keys must have been valid at the time of the entry, and at the time of every entry before it that
+        counts. If they still are, no other entry is read.
+        """
+        at = entry.state.at
+        names = self._signed_by(entry, at)
+        if names and self._signed_by(entry, max(at, self._clock())) != names:
+            return self._judge_log(entry)
+        return names
 
     def all_signed_by(self, entries: Sequence[LogEntry]) -> list[tuple[str, ...]]:
         """The allowed signers of each entry; several entries are checked at a time."""
-        with ThreadPoolExecutor(max_workers=8) as pool:
+        with ThreadPoolExecutor(_THREADS) as pool:
             return list(pool.map(self.entry_signed_by, entries))
 
     def trusts(self, entry: LogEntry) -> bool:
@@ -174,6 +191,28 @@ class Notary:
             + "".join(f"; {problem}" for problem in list(problems)[:3]),
             hint=Hint("{fapstore} sign {app} {version} --key KEY", app=record.app, version=record.version),
         )
+
+    def _signed_by(self, entry: LogEntry, at: datetime) -> tuple[str, ...]:
+        if not self._trust.signers:
+            return ()
+        return ssh_keygen.signed_by(entry.sealed, ssh_keygen.STAGE, self._trust.signers, at)
+
+    def _judge_log(self, entry: LogEntry) -> tuple[str, ...]:
+        """Judge the log from its first entry up to `entry`, once; return the signers of `entry`."""
+        with self._judging:
+            if entry.sha256 not in self._judged:
+                state = entry.state
+                log = [*StageLog(self._blobs, state.app, state.stage).first(state.number - 1), entry]
+                with ThreadPoolExecutor(_THREADS) as pool:
+                    signed = list(pool.map(lambda each: self._signed_by(each, each.state.at), log))
+                latest = datetime.min.replace(tzinfo=UTC)
+                for each, names in zip(log, signed, strict=True):
+                    if names and each.state.at < latest:
+                        names = self._signed_by(each, latest)
+                    if names:
+                        latest = max(latest, each.state.at)
+                    self._judged[each.sha256] = names
+            return self._judged[entry.sha256]
 
     def _sign(self, text: bytes, namespace: str, at: datetime) -> tuple[str, str]:
         if self._trust.key is None:

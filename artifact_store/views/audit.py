@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 from artifact_store.core import text
 from artifact_store.core.errors import (
@@ -19,7 +20,7 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
-from artifact_store.stages.log_rules import LogEntry
+from artifact_store.stages.log_rules import LogEntry, problem_after
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import Trust
 
@@ -124,8 +125,11 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     if last and not last.is_empty and store.artifacts.removal(app, last.version):
         problems.append(f"gc removed its version {last.version}: promote another one")
     notes = list(_rules(entries, trust.policy_digest))
+    counted = list(entries)
     if trust.signers:
         signed = [bool(by) for by in store.notary.all_signed_by(entries)]
+        if trust.policy.require_signatures:
+            counted = [entry for entry, valid in zip(entries, signed, strict=True) if valid]
         unsigned = [entry.state.number for entry, valid in zip(entries, signed, strict=True) if not valid]
         # a log may start without signatures, but an unsigned entry after a signed one may be forged
         first = signed.index(True) if True in signed else len(signed)
@@ -134,6 +138,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
             notes.append(f"{_numbers(early)} before the first valid signature")
         if late or (trust.policy.require_signatures and entries and not signed[-1]):
             problems.append(f"{_numbers(late or unsigned[-1:])} without a valid signature")
+    problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
     return Check(
         what,
         f"{text.count(len(entries), 'entry', 'entries')}, chain ok",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from faprelease.cli.group import cli
-from faprelease.cli.output import reporting, take_over, verbose
+from faprelease.cli.output import allow_older, reporting, take_over, verbose
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, request
 
 EXIT_CODES = """
@@ -27,6 +27,7 @@ Exit codes:
 @about_a_stage
 @click.option("--host", default="", metavar="NAME", help="this machine's name (default: its hostname)")
 @click.option("--again", is_flag=True, help="release again what was held back or is unhealthy")
+@allow_older
 @take_over
 @click.option("--dry-run", is_flag=True, help="show what would be done")
 @lock_wait

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from faprelease.cli.group import KEYS, cli
-from faprelease.cli.output import kept_flag, output_flags, reporting, take_over
+from faprelease.cli.output import allow_older, kept_flag, output_flags, reporting, take_over
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, places_and_flags, request
 
 _dry_run = click.option("--dry-run", is_flag=True, help="show what would change; with -v, also the scripts")
@@ -25,6 +25,7 @@ _rerun = click.option("--rerun", is_flag=True, help="run release_command even if
 @_dry_run
 @_rerun
 @lock_wait
+@allow_older
 @take_over
 @output_flags
 def release(
@@ -95,6 +96,7 @@ def rollback(
 @about_a_stage
 @_output
 @_rerun
+@allow_older
 @output_flags
 def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool) -> None:
     """Show what a release would change on each host.
@@ -137,6 +139,7 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
 @about_a_stage
 @_dry_run
 @lock_wait
+@allow_older
 @take_over
 @output_flags
 def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, lock_wait: float) -> None:

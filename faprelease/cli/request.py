@@ -136,6 +136,7 @@ def request(
         lock_wait=lock_wait,
         scripts=kept_flag("verbose"),
         confirmed=kept_flag("yes"),
+        allow_older=kept_flag("allow_older"),
         take_over=kept_flag("take_over"),
     )
 

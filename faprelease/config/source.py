@@ -17,3 +17,5 @@ class ArtifactSource:
     """Its version, where a store names it."""
     entry: int = 0
     """The number of the stage's log entry that names it; 0 for a URL, and for a version found otherwise."""
+    origin: str = ""
+    """The origin of that log; empty for a log of statements 1."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -89,11 +89,24 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The release of this host that it is a rollback to, with a configuration of its own."""
     entry: int = 0
     """The number of the stage's log entry that is released; 0 for a URL, and for a rollback."""
+    stage: str = ""
+    """The stage whose log the host knows; below the entry of it that was released last, by this rollout or by
+    one before it, and the log's origin."""
+    seen: int = 0
+    origin: str = ""
     hosts: tuple[Place, ...] = ()
     """Every host and role that takes part."""
     passed: bool = False
     """The release was published on this host, and its gate was passed."""
     ended: Literal["", "finished", "undone", "kept"] = ""
+
+
+class SeenEntry(NamedTuple):
+    """The last entry of its stage's log that was released to a host; 0 for none."""
+
+    number: int = 0
+    origin: str = ""
+    """The origin of the log; empty if it is not known."""
 
 
 class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +180,13 @@ class HostState:
     def release(self, release_id: str) -> Release | None:
         """The release of that id, if the host has a record of it."""
         return next((release for release in self.releases if release.id == release_id), None)
+
+    def seen(self, stage: str) -> SeenEntry:
+        """What the host knows of the log of `stage`. A rollout of an earlier version names no stage."""
+        last = self.rollout
+        if last is None or last.stage not in ("", stage):
+            return SeenEntry()
+        return SeenEntry(last.seen or last.entry, last.origin)
 
     def last_good(self, *, before: str = "") -> Release | None:
         """Where a rollback from the release `before` (default: the current one) goes: what it recorded as

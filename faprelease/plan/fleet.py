@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.fitness import refuse_unfit
-from faprelease.hosts.state import HostState, Rollout, Verb
+from faprelease.hosts.state import HostState, Rollout, SeenEntry, Verb
 from faprelease.plan import release_command
 from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plan.recovery import Recovery, batches_of
@@ -34,7 +34,7 @@ def plan_release(
     if runs_command and not rerun:
         release_command.refuse_unknown_outcome(found, source.digest)
     wanted = {host.place: info.release for host in hosts}
-    planners = _planners(hosts, info, "release", wanted, entry=source.entry)
+    planners = _planners(hosts, info, "release", wanted, released=source)
     return Plan(
         f"release {info.release} to {_stage(hosts)}: {source.name}",
         tuple(planner.release(source, runs_command=planner.target is runs_command) for planner in planners),
@@ -125,12 +125,14 @@ def _planners(
     verb: Verb,
     wanted: Mapping[Place, str],
     sources: Mapping[Place, str] | None = None,
-    entry: int = 0,
+    released: ArtifactSource | None = None,
 ) -> list[HostPlanner]:
     everyone = tuple(host.place for host in hosts)
     planners = []
     for host, batch in zip(hosts, batches_of(hosts), strict=True):
         previous, foreign = _comes_from(host.state, verb)
+        stage, entry = host.target.settings.stage, released.entry if released else 0
+        seen = SeenEntry(entry, released.origin) if released and entry else host.state.seen(stage)
         rollout = Rollout(
             id=info.release,
             verb=verb,
@@ -139,6 +141,9 @@ def _planners(
             foreign=foreign,
             by=info.who,
             entry=entry,
+            stage=stage if seen.number else "",
+            seen=seen.number,
+            origin=seen.origin,
             hosts=everyone,
             copy_of=(sources or {}).get(host.place, ""),
         )

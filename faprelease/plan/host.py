@@ -47,14 +47,15 @@ class Host:
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
-    release's id, which also names the rollout, and the key for digests of configurations where a host has
-    none yet."""
+    release's id, which also names the rollout, the key for digests of configurations where a host has
+    none yet, and a note for the records, or nothing."""
 
     who: str
     at: datetime
     token: str
     release: str = ""
     key: str = ""
+    note: str = ""
 
 
 class HostPlanner:
@@ -348,6 +349,7 @@ class HostPlanner:
                     event=event,
                     leaving=leaving,
                     who=self.info.who,
+                    why=f',"why":{msgspec.json.encode(self.info.note).decode()}' if self.info.note else "",
                 )
             )
         if ended:

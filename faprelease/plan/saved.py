@@ -69,6 +69,7 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     again: tuple[str, ...]
     """The flags that have to be given again, since they may hold a secret."""
     rerun: bool
+    allow_older: bool
     digest: str
     """The sha256 of the artifact; empty for a rollback."""
     back: Back | None
@@ -158,6 +159,7 @@ def made(
         flags=flags,
         again=again,
         rerun=request.rerun,
+        allow_older=request.allow_older,
         digest=digest,
         back=back,
         release=release,
@@ -216,6 +218,7 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
         role=planned.role,
         flags={**planned.flags, **{name: given[name] for name in planned.again}},
         rerun=planned.rerun,
+        allow_older=planned.allow_older,
         confirmed=confirmed,
     )
 

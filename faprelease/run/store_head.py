@@ -51,6 +51,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
         app=app,
         version=state.version,
         entry=state.number,
+        origin=state.origin,
     )
 
 

@@ -100,6 +100,7 @@ def records(
                 who=info.who,
                 at=info.at.replace(microsecond=0),
                 ci=actor.ci_run(),
+                note=info.note,
                 # A run that finishes another run's rollout has its own operation besides.
                 operation=f"{info.token}-{rollout.id}" if rollout else info.token,
             )

@@ -30,7 +30,8 @@ from faprelease.errors import (
     UsageError,
     VerificationError,
 )
-from faprelease.hosts.state import HostState
+from faprelease.hosts.state import HostState, SeenEntry
+from faprelease.plan import seen
 from faprelease.plan.fleet import plan_check, plan_release
 from faprelease.plan.host import Host
 from faprelease.plan.recovery import recovery
@@ -163,15 +164,6 @@ def _says(record: HostRecord) -> tuple[str, ...]:
     return (record.outcome, record.digest, record.config, record.release)
 
 
-def _refuse_lower(source: ArtifactSource, seen: int) -> None:
-    if source.entry < seen:
-        raise VerificationError(
-            f"the store's log ends with entry {source.entry} ({source.name}), and this host has seen"
-            f" entry {seen}: entries are missing",
-            hint="nothing was changed; find out who removed them, or wait until the mirror has caught up",
-        )
-
-
 class _Convergence:
     """One run; `told` is its result so far."""
 
@@ -198,12 +190,12 @@ class _Convergence:
         with run.connect(lock=not run.dry_run) as connected:
             state = connected.hosts[0].target.layout.state
             self._memory = converge_memory.read(state)
-            _refuse_lower(source, self._memory.entry)
+            connected = self._refuse_older(source, connected)
             self._tell(was=connected.hosts[0].state.current, now=connected.hosts[0].state.current)
             if run.dry_run:
                 self._plan(connected, source)
                 return
-            self._keep(state, entry=source.entry)
+            self._keep(state, entry=source.entry, origin=source.origin)
             error = self.caught(lambda: self._bring(run, run.recover(connected)[0], source))
             self._write_down(connected, state)
             if error:
@@ -266,11 +258,23 @@ class _Convergence:
                 self._tell(now=ended.release, changed=ended.outcome != "failed")
         self._tell(outcome="healthy")
 
+    def _refuse_older(self, source: ArtifactSource, connected: ConnectedHosts) -> ConnectedHosts:
+        """Raise VerificationError if the log is older than what this host has seen, or another one; with
+        --allow-older, return the run with a note of that."""
+        remembered = SeenEntry(self._memory.entry, self._memory.origin)
+        released = connected.hosts[0].state.seen(self.told.stage)
+        known = {"this host": max(remembered, released, key=lambda each: each.number)}
+        note = seen.refuse_older(source, known, self._request)
+        if note:
+            self._report.say(f"warning: {note}")
+        return replace(connected, info=replace(connected.info, note=note))
+
     def _hold_back(self, host: Host, source: ArtifactSource) -> None:
         """Raise HeldBackError if this log entry was tried here and rolled back; VerificationError if the
         entry is lower than one that was tried before the host was restored from a snapshot."""
         recorded, last = converge_store.of(host.target, self.told.host), self._memory.last
-        _refuse_lower(source, recorded.entry if recorded else 0)
+        known = {"this host": SeenEntry(recorded.entry)} if recorded else {}
+        seen.refuse_older(source, known, self._request)
         pair = (source.digest, self.told.config)
         if self._again or not went_back(pair, host.state, (last, recorded), self._memory.stopped):
             return

@@ -17,6 +17,8 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     entry: int = 0
     """The number of the highest log entry that it has seen."""
+    origin: str = ""
+    """The origin of that log; empty for a log of statements 1."""
     last: HostRecord | None = None
     """Its last record, of the last run that changed something."""
     recorded: bool = True

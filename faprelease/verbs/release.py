@@ -9,7 +9,7 @@ from artifact_store.core.hints import Hint
 from faprelease.config.source import ArtifactSource
 from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError
-from faprelease.plan import preview, release_command, saved
+from faprelease.plan import preview, release_command, saved, seen
 from faprelease.plan.fleet import plan_check, plan_release, plan_restart, plan_rollback
 from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
@@ -39,6 +39,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
     with run.connect(lock=not run.dry_run) as connected:
         if planned:
             saved.refuse_changed_hosts(planned, connected.hosts)
+        connected = refuse_older(run, connected, source)
         if run.dry_run and shows_recovery(run, connected):
             return
         connected, _ = run.recover(connected)
@@ -140,6 +141,15 @@ def execute_and_record(
     """Execute a plan and record its outcome in the store; raises what `execute.run` raises."""
     with store_record.recorded(plan, connected.hosts, connected.info, run.report, source=source):
         run.execute(plan, connected)
+
+
+def refuse_older(run: Run, connected: ConnectedHosts, source: ArtifactSource) -> ConnectedHosts:
+    """Raise VerificationError if the store's log is older than what a host has seen, or another one; with
+    --allow-older, return the run with a note of that."""
+    note = seen.refuse_older(source, seen.by_hosts(connected.hosts), run.request)
+    if note:
+        run.report.say(f"warning: {note}")
+    return replace(connected, info=replace(connected.info, note=note))
 
 
 def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:

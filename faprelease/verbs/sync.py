@@ -12,7 +12,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import store_head
 from faprelease.run.run import ConnectedHosts, Run
-from faprelease.verbs.release import execute_and_record, show, shows_recovery
+from faprelease.verbs.release import execute_and_record, refuse_older, show, shows_recovery
 
 
 def sync(request: Request, report: Report) -> None:
@@ -28,6 +28,7 @@ def sync(request: Request, report: Report) -> None:
         connected, _ = run.recover(connected)
         wanted = what_the_hosts_run(connected.hosts)
         source = _source(run, wanted)
+        connected = refuse_older(run, connected, source)
         run = run.with_environment()
         connected = _with_targets(connected, run.targets)
         lagging = [host for host in connected.hosts if not is_live(host, connected.info, source.digest)]

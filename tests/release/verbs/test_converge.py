@@ -1,6 +1,7 @@
 """A host that brings itself to what its stage should run, by the store alone."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -167,6 +168,20 @@ def test_a_log_that_lost_entries_changes_nothing(machine: Machine) -> None:
     assert machine.version() == "3"
     (log / "00000002.json").write_bytes(kept)
     assert machine.outcome() == ("unchanged", 0)
+
+
+def test_another_log_of_the_stage_changes_nothing(machine: Machine) -> None:
+    machine.converge()
+    shutil.rmtree(machine.folder / "store/shop/stages/production")
+    for version in ("3", "1", "3"):
+        machine.promote(version)
+    told, error = machine.converge()
+    assert error is not None
+    assert (told.outcome, error.exit_code, machine.version()) == ("unverified", 6, "1")
+    assert "is not the log that this host has seen" in error.message
+    assert machine.outcome(allow_older=True) == ("healthy", 0)
+    assert machine.ledger()[-1]["why"].endswith("(--allow-older)")
+    assert machine.outcome() == ("unchanged", 0), "the host knows this log from now on"
 
 
 def test_a_store_that_is_away_changes_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

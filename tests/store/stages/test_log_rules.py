@@ -44,6 +44,7 @@ def after(*requests: StageRequest) -> list[LogEntry]:
 def test_the_first_entry() -> None:
     state = decide(None, "shop", "production", request("promote", "1", source="staging", ci="https://ci/7"))
     assert state == StageState(
+        format="fapkit-stage/2",
         app="shop",
         stage="production",
         number=1,
@@ -56,6 +57,7 @@ def test_the_first_entry() -> None:
         why="",
         at=AT,
         operation="op",
+        origin="op",
         previous="",
         ci="https://ci/7",
     )

@@ -541,6 +541,82 @@ def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
         assert part in found
 
 
+def written(place: Place, version: str, number: int, at: datetime, key: Path) -> None:
+    """Put an entry for `version` in the log, as someone with this key and write access can."""
+    store = Store(place.blobs, trust=Trust(policy=Policy(), key=key))
+    last = next(store.stages.log("shop", "staging").newest_first())
+    digest = store.artifacts.get("shop", version).digest
+    state = msgspec.structs.replace(
+        last.state, number=number, previous=last.sha256, version=version, digest=digest, at=at
+    )
+    entry = log_rules.encode(state, store.notary.sign_entry(state))
+    place.blobs.create(keys.entry("shop", "staging", number), entry)
+
+
+def test_a_retired_key_signs_nothing_new_whatever_time_it_names(signed: Place) -> None:
+    """The case backdated-key: now is November, and ann's key ended in June."""
+    signed.signers.path.write_text("")
+    signed.signers.allow("ci", 'namespaces="fapkit-artifact"')
+    old = signed.signers.allow("ann", 'valid-before="20260601"')
+    bob = signed.store(signed.signers.allow("bob"))
+    for version in "121":
+        bob.stages.promote("shop", version, "staging", by=Actor("bob"))
+    for number, minute in ((4, 0), (5, 1)):  # the second one follows the first in time
+        written(signed, "2", number, datetime(2026, 5, 1, 12, minute, tzinfo=UTC), old)
+        with pytest.raises(VerificationError, match=f"entry {number} of shop staging in memory has no valid"):
+            signed.store().stages.head("shop", "staging")
+    check = next(audit.everything(signed.store(), trust_of(signed), "shop"))
+    assert check.problems == ("entries 4-5 without a valid signature",)
+    state = bob.stages.promote("shop", "2", "staging", by=Actor("bob")).state
+    assert (state.number, state.at > START) == (6, True)
+    assert signed.store().stages.head("shop", "staging") == state
+
+
+def test_what_a_key_signed_before_it_was_retired_stays_good(signed: Place) -> None:
+    signed.signers.path.write_text("")
+    signed.signers.allow("ci", 'namespaces="fapkit-artifact"')
+    ann = signed.store(signed.signers.allow("ann", 'valid-before="20261123"'))
+    for version in "12":
+        state = ann.stages.promote("shop", version, "staging", by=Actor("ann")).state
+    signed.minutes = count(60 * 24 * 30)  # a month later
+    assert signed.store().stages.head("shop", "staging") == state
+    signers = signed.store().notary.all_signed_by(signed.store().stages.history("shop", "staging"))
+    assert signers == [("ann@example.com",)] * 2
+    with pytest.raises(VerificationError, match="readers would not accept"):
+        ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
+
+
+def test_an_audit_finds_times_that_run_backwards_and_another_log(signed: Place) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    first = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
+    for number, change in enumerate(({"at": first.at - timedelta(days=1)}, {"origin": "another"}), start=2):
+        (*_, last) = ann.stages.history("shop", "staging")
+        state = msgspec.structs.replace(
+            first, number=number, previous=last.sha256, operation=f"op-{number}", **change
+        )
+        entry = log_rules.encode(state, ann.notary.sign_entry(state))
+        signed.blobs.create(keys.entry("shop", "staging", number), entry)
+    check = next(audit.everything(signed.store(), trust_of(signed), "shop"))
+    assert check.problems == (
+        "entry 2 of shop staging says that it was made before entry 1",
+        f"entry 3 of shop staging belongs to another log, which began with another, not with {first.origin}",
+    )
+
+
+def test_what_is_not_signed_has_no_say_in_times_and_origin(signed: Place) -> None:
+    ann, eve = signed.store(signed.signers.key("ann")), signed.without_rules()
+    first = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
+    late = Store(signed.blobs, clock=lambda: START + timedelta(days=9000))
+    late.stages.promote("shop", "2", "staging", by=Actor("eve"))
+    eve.stages.promote("shop", "2", "production", by=Actor("eve"))
+    for stage in ("staging", "production"):
+        state = ann.stages.promote("shop", "1", stage, by=Actor("ann")).state
+        assert (state.number, state.at < START + timedelta(days=1)) == (3 if stage == "staging" else 2, True)
+        assert state.origin == (first.origin if stage == "staging" else state.operation)
+    checks = audit.everything(signed.store(), trust_of(signed), "shop")
+    assert [problem for check in checks for problem in check.problems if "signature" not in problem] == []
+
+
 def test_an_audit_of_damage_goes_on(ruled: Place) -> None:
     on_staging(ruled)
     ruled.replace(keys.record(ArtifactId("shop", "2")), b"junk")
