@@ -13,7 +13,7 @@ from artifact_store.cli import fapstore
 from fapbuild.cli import fapbuild
 from faprelease.cli import cli as faprelease
 from faprelease.config.settings import Settings
-from faprelease.plugins.hooks import built_in_keys
+from faprelease.plugins.registry import built_in_keys
 from faprelease.verbs.converge import Outcome
 from tests.parts.pages import CODE, DOCS, PAGES
 from tests.parts.repository import ROOT

@@ -74,11 +74,11 @@ def _read(ctx: click.Context) -> "tuple[DeployFile, dict[str, Key]] | None":
     from faprelease.config import deployfile
     from faprelease.config.target import CORE
     from faprelease.errors import ConfigError
-    from faprelease.plugins import hooks
+    from faprelease.plugins import registry
 
     path: Any = ctx.params.get("file") or Path("deploy.yml")
     try:
         file = deployfile.read(Path(path))
-        return file, {**CORE, **hooks.options_of(file)}
+        return file, {**CORE, **registry.options_of(file)}
     except ConfigError:
         return None

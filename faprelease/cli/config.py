@@ -24,7 +24,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     """
     from faprelease.config import explain
     from faprelease.config import target as config
-    from faprelease.plugins import hooks
+    from faprelease.plugins import registry
     from faprelease.run import run
 
     if list_keys:
@@ -36,7 +36,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
         for warning in config.unknown_names(read, keys):
             echo(f"warning: {warning}", err=True)
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
-        rows = [explain.in_force(target, keys, hooks.ALWAYS) for target in targets]
+        rows = [explain.in_force(target, keys, registry.ALWAYS) for target in targets]
         lines = explain.as_text(rows)
     for line in map(json.dumps, rows) if as_json else lines:
         echo(line)
@@ -64,6 +64,6 @@ def schema(file: Path) -> None:
 
 def _keys_of(file: Path) -> "dict[str, Key]":
     from faprelease.config import deployfile
-    from faprelease.plugins import hooks
+    from faprelease.plugins import registry
 
-    return hooks.options_of(deployfile.read(file)) if file.exists() else hooks.built_in_keys()
+    return registry.options_of(deployfile.read(file)) if file.exists() else registry.built_in_keys()

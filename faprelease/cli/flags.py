@@ -53,11 +53,11 @@ def _keys(words: tuple[str, ...], file: Path) -> "Mapping[str, Key]":
     from faprelease.config import deployfile
     from faprelease.config.target import CORE
     from faprelease.errors import ConfigError
-    from faprelease.plugins import hooks
+    from faprelease.plugins import registry
 
-    known = {**CORE, **hooks.built_in_keys()}
+    known = {**CORE, **registry.built_in_keys()}
     names = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
     if not {name.replace("-", "_").removeprefix("no_") for name in names} <= known.keys() and file.is_file():
         with suppress(ConfigError):  # it is told when the file is read for good
-            known |= hooks.options_of(deployfile.read(file))
+            known |= registry.options_of(deployfile.read(file))
     return known

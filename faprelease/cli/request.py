@@ -84,7 +84,7 @@ def _stages_with(given: Mapping[str, Any]) -> list[str]:
     """The stages of the file that have the role."""
     from faprelease.config import deployfile
     from faprelease.config import target as config
-    from faprelease.plugins import hooks
+    from faprelease.plugins import registry
 
     places, _ = split(given["words"], given["file"])
     role = given["role"] or (places[0] if places else "")
@@ -92,7 +92,9 @@ def _stages_with(given: Mapping[str, Any]) -> list[str]:
         raise click.UsageError("--all-stages takes a role and no stage: faprelease --all-stages -r web")
     file = deployfile.read(given["file"])
     found = [
-        name for name, stage in config.stages_of(file, hooks.options_of(file)).items() if role in stage.roles
+        name
+        for name, stage in config.stages_of(file, registry.options_of(file)).items()
+        if role in stage.roles
     ]
     if not found:
         raise click.UsageError(f"no stage of {given['file']} has a role {role}")

@@ -47,7 +47,7 @@ VERBS = frozenset(
 """What a stage can't be called, since `faprelease STAGE` and `faprelease VERB` share a place."""
 
 CORE = {name: key for name, key in keys.of(Settings).items() if name not in FROM_COMMAND_LINE}
-"""The core's keys; what plugins add comes from `hooks.options_of`."""
+"""The core's keys; what plugins add comes from `registry.options_of`."""
 LISTS = tuple(name for name, key in CORE.items() if key.is_list)
 PLACES = ("release_path", "new_release")
 """Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""

@@ -13,7 +13,7 @@ from faprelease.config.settings import Settings
 from faprelease.config.target import PLACES
 from faprelease.errors import ConfigError
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
-from faprelease.plugins.hooks import ALWAYS, BUILT_IN
+from faprelease.plugins.registry import ALWAYS, BUILT_IN
 
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import ConfigError, FapError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import HostState, Rollout, SeenEntry, Verb

@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.hosts.retention import outdated_releases
 from faprelease.hosts.state import HostState, Record, Release, Rollout, State

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faprelease.config import environment
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.plugins import curl
 from faprelease.plugins.hooks import Context

@@ -5,7 +5,7 @@ A mirror or a store that hides the last entries would bring back an old version 
 
 from collections.abc import Iterable, Mapping
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import VerificationError
 from faprelease.hosts.state import SeenEntry
 from faprelease.plan.host import Host

@@ -1,1 +1,1 @@
-"""Plugins and their hooks: what adds steps to a plan. Fetching by curl is one of them."""
+"""Plugins: `hooks` they can have, the `registry` that finds them, and those that come with faprelease, curl too."""

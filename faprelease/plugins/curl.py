@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 
 from artifact_store.core.urls import redact_url
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.keys import about
-from faprelease.config.source import ArtifactSource
 from faprelease.errors import ConfigError
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Secret, Step, host_path, host_program

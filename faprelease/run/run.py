@@ -24,10 +24,10 @@ from typing import Any, Literal
 from artifact_store.core.hints import Hint
 from faprelease.config import deployfile
 from faprelease.config import target as config
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.build_steps import refuse_build_steps
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
-from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError
 from faprelease.hosts.state import HostState, Rollout
@@ -35,7 +35,7 @@ from faprelease.plan import ownership
 from faprelease.plan.fleet import plan_recovery
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.recovery import Recovery, recovery
-from faprelease.plugins import curl, hooks
+from faprelease.plugins import curl, registry
 from faprelease.plugins.hooks import Context, Plugins
 from faprelease.report.notify import announced
 from faprelease.report.report import Report
@@ -79,7 +79,7 @@ class Run:
         if verb in ownership.VERBS:
             ownership.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
-            plugins = hooks.load(target.settings.plugins_of(verb), file)
+            plugins = registry.load(target.settings.plugins_of(verb), file)
             plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
@@ -227,7 +227,7 @@ class Run:
     def plugins(self) -> dict[Place, Plugins]:
         """The plugins that each place has for this verb; raises ConfigError for one that can't be loaded."""
         names = {target.place: tuple(target.settings.plugins_of(self.verb)) for target in self.targets}
-        loaded = {each: hooks.load(each, self.file) for each in dict.fromkeys(names.values())}
+        loaded = {each: registry.load(each, self.file) for each in dict.fromkeys(names.values())}
         return {place: loaded[each] for place, each in names.items()}
 
     def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:
@@ -247,7 +247,7 @@ class Run:
         own = ("hosts", "connection") if self.request.manager == "converge" else ("hosts",)
         flags = {key: value for key, value in self.request.flags.items() if key not in own}
         stage = self.request.stage
-        known = config.targets(self.file, stage, None, flags, hooks.options_of(self.file))
+        known = config.targets(self.file, stage, None, flags, registry.options_of(self.file))
         named = {target.place for target in known}
         missing = [str(place) for place in left.absent if place in named]
         if missing:
@@ -266,7 +266,7 @@ def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Ke
     """
     file = deployfile.read(path)
     refuse_build_steps(file)
-    options = hooks.options_of(file, flags)
+    options = registry.options_of(file, flags)
     config.check(file, options, flags)
     return file, options
 

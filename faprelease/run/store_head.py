@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifact_store.records.releases import ReleaseRecord
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, VerificationError
 

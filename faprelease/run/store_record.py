@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from artifact_store.core import actor
 from artifact_store.records.releases import HostOutcome, Outcome, ReleaseRecord
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import FapError
 from faprelease.hosts.state import Release, Rollout, Unpacked, Verb
 from faprelease.plan.host import Host, RunInfo

@@ -16,8 +16,8 @@ import msgspec
 from artifact_store.artifact.ids import check_host
 from artifact_store.records.hosts import HostRecord
 from faprelease.config import target as config
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.layers import HostEntry, Scope
-from faprelease.config.source import ArtifactSource
 from faprelease.errors import (
     ConfigError,
     FapError,

@@ -8,8 +8,8 @@ import msgspec
 
 from artifact_store.records.hosts import HostRecord
 from faprelease.config import target as config
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.layers import Scope
-from faprelease.config.source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.request import Request

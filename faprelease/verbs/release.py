@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from artifact_store.core.hints import Hint
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan import preview, release_command, saved, seen
@@ -15,7 +15,7 @@ from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
 from faprelease.plan.saved import Back, PlanFile
-from faprelease.plugins import hooks
+from faprelease.plugins import registry
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute, store_head, store_record
@@ -212,7 +212,7 @@ def _keep(
                 digest=source.digest if source else "",
                 back=back,
                 salt=salt,
-                keys={**CORE, **hooks.options_of(run.file, run.request.flags)},
+                keys={**CORE, **registry.options_of(run.file, run.request.flags)},
                 shown=shown,
             ),
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import UsageError
 from faprelease.hosts.state import Unpacked

@@ -11,7 +11,7 @@ from functools import partial
 
 import msgspec
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import FapError, InterruptedRunError, UnreachableError, VerificationError
 from faprelease.hosts.fitness import refuse_unfit
 from faprelease.hosts.state import Rollout, Unpacked

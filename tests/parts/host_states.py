@@ -3,11 +3,11 @@
 from typing import Any
 
 from faprelease.config import target as config
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.deployfile import DeployFile
-from faprelease.config.source import ArtifactSource
 from faprelease.hosts.state import HostState, Record, Release, Unpacked
 from faprelease.plan.host import Host
-from faprelease.plugins import hooks
+from faprelease.plugins import registry
 
 GIB = 1024**3
 SOURCE = ArtifactSource(url="https://x.example/a.tgz?key=1", name="https://x.example/a.tgz?…")
@@ -40,8 +40,8 @@ def hosts(
         **(more or {}),
     }
     file = DeployFile("deploy.yml", values, {})
-    targets = config.targets(file, "production", None, {}, hooks.options_of(file))
-    plugins = hooks.load([], file)
+    targets = config.targets(file, "production", None, {}, registry.options_of(file))
+    plugins = registry.load([], file)
     return [Host(target=t, state=s, plugins=plugins) for t, s in zip(targets, states, strict=True)]
 
 

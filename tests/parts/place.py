@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.plugins import curl
 from faprelease.steps import wire
 from faprelease.steps.layout import Layout

@@ -12,10 +12,10 @@ from typing import Any
 
 from faprelease.config import deployfile
 from faprelease.config import target as config
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.plan.fleet import plan_release
 from faprelease.plan.host import Host, RunInfo
-from faprelease.plugins import hooks
+from faprelease.plugins import registry
 from faprelease.report.report import Report
 from faprelease.run import execute
 from faprelease.run.connections import Connections
@@ -117,7 +117,7 @@ class Site:
     def run_changed(self, change: Callable[[Plan], Plan], url: str) -> None:
         """Release `url` by the plan that `change` makes of the real one."""
         file = deployfile.read(self.deploy_yml)
-        options = hooks.options_of(file)
+        options = registry.options_of(file)
         targets = config.targets(file, "production", "web", {}, options)
         with Connections(targets, "token-1", "tests", "mark-1") as connections:
             states = connections.probe(lock=True)
@@ -125,7 +125,7 @@ class Site:
             now = datetime.now(UTC)
             new = next_release_id(now, list(state.taken))
             info = RunInfo(who="tests", at=now, token="token-1", release=new, key="5e" * 32)
-            plugins = hooks.load(targets[0].settings.plugins, file)
+            plugins = registry.load(targets[0].settings.plugins, file)
             host = Host(target=targets[0], state=state, plugins=plugins)
             plan = plan_release([host], info, ArtifactSource(url=url, name=url))
             execute.run(change(plan), connections, Report(), time.monotonic, threading.Event())

@@ -8,7 +8,7 @@ import yaml
 from faprelease.config import target as config
 from faprelease.config.target import Settings
 from faprelease.plugins import curl
-from faprelease.plugins.hooks import BUILT_IN
+from faprelease.plugins.registry import BUILT_IN
 from faprelease.run import run
 from tests.parts.repository import ROOT
 

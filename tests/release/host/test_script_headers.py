@@ -11,7 +11,7 @@ import pytest
 
 from faprelease.config import target as config
 from faprelease.config.deployfile import DeployFile
-from faprelease.plugins import hooks, systemd
+from faprelease.plugins import hooks, registry, systemd
 from faprelease.steps.host_files import HostScript, needs_of, parse, read_script, with_libraries
 from faprelease.steps.model import host_script
 from tests.parts.shell_names import names_in
@@ -187,7 +187,7 @@ def test_each_action_of_systemd_gets_its_options() -> None:
         "stage_role_configs": {"production": {"web": {"hosts": ["web1"]}}},
     }
     file = DeployFile("deploy.yml", values, {})
-    (target,) = config.targets(file, "production", None, {}, hooks.options_of(file))
+    (target,) = config.targets(file, "production", None, {}, registry.options_of(file))
     context = hooks.Context(target, "release", "/new", "")
     functions = {
         node.name: {each.arg for each in node.args.args}

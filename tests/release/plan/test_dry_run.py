@@ -14,12 +14,12 @@ import pytest
 
 from faprelease.config import deployfile
 from faprelease.config import target as config
-from faprelease.config.source import ArtifactSource
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.plan import preview
 from faprelease.plan.fleet import plan_release
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.preview import SHOWN_MARK
-from faprelease.plugins import hooks
+from faprelease.plugins import registry
 from faprelease.report.report import Report
 from faprelease.run import connections, execute
 from faprelease.run.connections import Connections
@@ -67,7 +67,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     if fails:
         site.configure(MORE + "fail_at: published\n")
     file = deployfile.read(site.deploy_yml)
-    options = hooks.options_of(file)
+    options = registry.options_of(file)
     url = artifact(tmp_path, "2") + "?key=hunter23"
     (target,) = config.targets(file, "production", "web", {}, options)
     shutil.rmtree(site.path / ".fap/code")  # a plan shows the programs, also where a host keeps them
@@ -75,7 +75,7 @@ def test_the_scripts_of_a_plan_are_what_the_channel_is_sent(site: Site, tmp_path
     now = datetime(2040, 1, 1, tzinfo=UTC)
     with Connections([target], "token", "ada", "mark-7", lambda *_: recorder) as opened:
         (state,) = opened.probe(lock=True).values()
-        host = Host(target=target, state=state, plugins=hooks.load(target.settings.plugins, file))
+        host = Host(target=target, state=state, plugins=registry.load(target.settings.plugins, file))
         plan = plan_release(
             [host],
             RunInfo(who="ada", at=now, token="token", release="400101-000000", key="5e" * 32),
@@ -147,7 +147,7 @@ def snapshot(folder: Path) -> dict[str, float]:
 
 def test_connect_chooses_the_transport_by_the_settings(site: Site) -> None:
     file = deployfile.read(site.deploy_yml)
-    (target,) = config.targets(file, "production", "web", {}, hooks.options_of(file))
+    (target,) = config.targets(file, "production", "web", {}, registry.options_of(file))
     channel = connections.connect(target, Passwords())
     channel.send(b"echo here\n")
     assert channel.receive(10) == b"here\n"

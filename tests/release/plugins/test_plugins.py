@@ -10,7 +10,7 @@ import pytest
 
 from faprelease.config.deployfile import DeployFile
 from faprelease.errors import ConfigError
-from faprelease.plugins import curl, hooks
+from faprelease.plugins import curl, hooks, registry
 from tests.parts.builds import serve_builds
 from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
@@ -128,10 +128,10 @@ def test_one_that_a_single_role_names_has_its_keys(site: Site) -> None:
 def test_the_page_names_every_hook_every_plugin_and_every_key() -> None:
     for hook in (name for name in vars(hooks.Signals) if not name.startswith("_")):
         assert f"`{hook}" in DOCS, hook
-    plugins = hooks.load(hooks.BUILT_IN, DeployFile("deploy.yml", {}, {}))
+    plugins = registry.load(registry.BUILT_IN, DeployFile("deploy.yml", {}, {}))
     kinds = {name: getattr(module, "Options", None) for name, module in plugins._modules.items()}
     sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^###? |\Z)", DOCS, re.MULTILINE | re.DOTALL))
-    assert set(sections) == {*hooks.BUILT_IN, *hooks.ALWAYS}
+    assert set(sections) == {*registry.BUILT_IN, *registry.ALWAYS}
     for name, kind in {**kinds, "curl": curl.Options}.items():
         missing = [key for key in kind.__struct_fields__ if key not in sections[name]] if kind else []
         assert not missing, name
