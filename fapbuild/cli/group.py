@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artifact_store.core import text
-
 if TYPE_CHECKING:
     from fapbuild.archive.writer import Artifact
 
@@ -50,6 +48,8 @@ def say(message: str) -> None:
 def print_result(facts: object, lines: Sequence[str], as_json: bool) -> None:
     """Print a command's result on standard output: one JSON document, or lines for people."""
     import msgspec
+
+    from artifact_store.core import text
 
     click.echo(msgspec.json.encode(facts).decode() if as_json else "\n".join(map(text.printable, lines)))
 

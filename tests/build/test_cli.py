@@ -16,7 +16,10 @@ from artifact_store.store.store import open_store
 from fapbuild.cli import fapbuild
 from tests.parts.project import PYPROJECT, Project
 
-HEAVY = ("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "pathspec", "packaging", "rich")
+HEAVY = (
+    *("boto3", "botocore", "paramiko", "httpx", "deflate", "cyclonedx", "pathspec", "packaging", "rich"),
+    *("msgspec", "yaml", "jinja2"),
+)
 
 
 @pytest.mark.parametrize(
