@@ -1,1 +1,1 @@
-"""Plugins: `hooks` they can have, the `registry` that finds them, and those that come with faprelease, curl too."""
+"""Plugins: their `hooks`, the `registry` that finds them, and those that come with faprelease, curl too."""
