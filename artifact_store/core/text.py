@@ -1,8 +1,10 @@
 """Format sizes, times, counts and findings for people."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from artifact_store.core.finding import Finding
+if TYPE_CHECKING:
+    from artifact_store.core.finding import Finding
 
 
 def count(number: int, one: str, many: str) -> str:
@@ -10,7 +12,7 @@ def count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def finding(result: Finding) -> str:
+def finding(result: "Finding") -> str:
     """One line for a finding; its fix follows an arrow."""
     fix = f" -> {result.fix}" if result.fix else ""
     return f"{result.verdict:<5}  {result.check}: {result.says}{fix}"
