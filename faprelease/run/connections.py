@@ -11,7 +11,7 @@ from faprelease.errors import FapError, FrozenError, LockedError, UnreachableErr
 from faprelease.hosts import fitness
 from faprelease.hosts import state as facts
 from faprelease.hosts.state import Freeze, HostState
-from faprelease.run.execute import in_parallel
+from faprelease.run.parallel import in_parallel
 from faprelease.steps import wire
 from faprelease.steps.model import (
     CAN_NOT_CREATE,

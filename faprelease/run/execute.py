@@ -6,10 +6,8 @@ The only decisions made here are those that the plan foresees for a failed step.
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import zip_longest
 from typing import Protocol, TypeVar
 
@@ -24,6 +22,7 @@ from faprelease.errors import (
     VerificationError,
 )
 from faprelease.plan import release_command
+from faprelease.run.parallel import in_parallel
 from faprelease.steps.model import VERIFICATION_FAILED, HostPlan, Phase, Plan, Result, joined, legs_of
 from faprelease.steps.place import Place
 from faprelease.transports.channel import ChannelLostError
@@ -32,7 +31,6 @@ from faprelease.transports.session import HostSession, StepFailedError
 T = TypeVar("T")
 R = TypeVar("R")
 PhasesOf = Callable[[HostPlan], tuple[Phase, ...]]
-MOST_THREADS = 64
 INTERRUPTED = 130
 
 
@@ -76,21 +74,6 @@ class Sessions(Protocol):
 
     def renew(self, plan: HostPlan) -> HostSession:
         """A new session after the old one was lost, with the lock taken again; raises FapError."""
-
-
-def in_parallel(items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-    """Run `work` on all items at once; return results in order. After all have ended, the first exception is
-    raised."""
-    if len(items) == 1:
-        return [work(items[0])]
-    futures = [_threads().submit(work, item) for item in items]
-    wait(futures)
-    return [future.result() for future in futures]
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST_THREADS)
 
 
 def run(

@@ -15,7 +15,7 @@ from faprelease.errors import FrozenError
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import connections
-from faprelease.run.execute import MOST_THREADS
+from faprelease.run.parallel import MOST_THREADS
 from faprelease.run.run import Run
 from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
