@@ -76,6 +76,6 @@ def _show_error(error: FapError) -> None:
         from faprelease.report.outputs import github_error
 
         lines = [github_error(lines, text.plain(f"{error.message}\n{error.hint}").strip())]
-    # Whoever read along may be gone; the exit code is still to be the right one.
+    # The reader of the output may be gone; the exit code must still be right.
     with contextlib.suppress(OSError):
         click.echo("\n".join(lines), err=True)

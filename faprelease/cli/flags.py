@@ -17,7 +17,7 @@ WORDS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
 def split(words: tuple[str, ...], file: Path) -> tuple[list[str], dict[str, Any]]:
     """Stage and role, and the flags by their keys; a list has commas in it, or several flags.
 
-    What is no flag at all is left for `config.check` to tell. Raises click.UsageError: a value is missing.
+    `config.check` reports unknown flags later. Raises click.UsageError for a missing value.
     """
     keys = _keys(words, file)
     places: list[str] = []

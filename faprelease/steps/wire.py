@@ -33,7 +33,7 @@ IDLE_SECONDS = 60
 END = b"exit\n"
 """A script that ends the shell."""
 FACT = re.compile(rb"\r(fetched|digest) (\w{1,64})")
-"""A line by which a program hands over a value (host/programs/fetch.py); it is no part of the output."""
+"""A line by which a program hands over a value (host/programs/fetch.py); it is not part of the output."""
 BEAT = b":\n"
 """A script that does nothing: its sender lives."""
 
