@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Literal
 
 import msgspec
 
+from artifact_store.core import duration
 from artifact_store.core.errors import UsageError
 from artifact_store.core.hints import Hint
 
@@ -22,8 +24,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_released: bool = False
     approvals: int = 0
     approvers: tuple[str, ...] = ()
+    max_age: str = ""
     signers: str = ""
     require_signatures: bool = False
+
+    def lifetime(self, stage: str) -> timedelta | None:
+        """How long after an entry readers accept it as the last one; None without a limit."""
+        return duration.parse(self.max_age) if self.max_age and stage in self.protected else None
 
     def before(self, stage: str) -> str:
         """The stage that a version must pass before this one, or empty."""

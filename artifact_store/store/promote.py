@@ -55,13 +55,14 @@ class StageWriter:
         if last and not self._notary.trusts(last):
             log = self._logs.of(app, stage).newest_first()
             current = next((entry for entry in log if self._notary.trusts(entry)), None)
-        state = log_rules.decide(current, app, stage, request, last=last)
+        max_age = self._trust.policy.lifetime(stage)
+        state = log_rules.decide(current, app, stage, request, last=last, max_age=max_age)
         if current and state is current.state:
             return StageChange(state, changed=False)
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override)
         state = self._append(state)
-        # a freeze does not change the version
+        # a freeze and a renewal do not change the version
         removal = self._artifacts.removal(app, request.version) if request.version else None
         if removal:
             self._take_back(current, state, removal)

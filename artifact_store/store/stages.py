@@ -1,6 +1,7 @@
 """The stages in a store: read their state and history, and change them."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
@@ -26,6 +27,7 @@ class Stages:
         artifacts: Artifacts,
         writer: StageWriter,
         stamp: Callable[[Actor], Stamp],
+        clock: Callable[[], datetime],
     ) -> None:
         self._logs = logs
         self._trust = trust
@@ -33,6 +35,7 @@ class Stages:
         self._artifacts = artifacts
         self._writer = writer
         self._stamp = stamp
+        self._clock = clock
 
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
@@ -56,11 +59,17 @@ class Stages:
         """The state of a stage, and a link to its artifact; None if it has no version.
 
         Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
-        valid one, and NotFoundError if the version is not in the store.
+        valid one, or if the entry has expired, and NotFoundError if the version is not in the store.
         """
         state = self.head(app, stage)
         if state is None:
             return None
+        if state.is_expired(self._clock()):
+            raise VerificationError(
+                f"entry {state.number} of {app} {stage} expired at {state.expires:%Y-%m-%d %H:%M} UTC: "
+                "the store or mirror may show an old state",
+                hint=Hint("if it is the last entry: {fapstore} renew {app} {stage}", app=app, stage=stage),
+            )
         record = self._artifacts.usable(app, state.version)
         if record.digest != state.digest:
             raise VerificationError(
@@ -99,16 +108,24 @@ class Stages:
         why: str = "",
         source: str = "",
         override: str = "",
+        lifetime: timedelta | None = None,
     ) -> StageChange:
         """Put `version` on a stage; `source` is the stage it comes from, if any.
 
-        `override` is a reason for ignoring the app's rules, which is recorded. Raises NotFoundError if the
-        version is not in the store, PolicyViolationError if the rules refuse it, StoreError if the stage is
-        frozen, and ConflictError, naming the winner, if someone else changed the stage meanwhile.
+        After `lifetime`, readers refuse the entry as the last one; see StageRequest. `override` is a reason
+        for ignoring the app's rules, which is recorded. Raises NotFoundError if the version is not in the
+        store, PolicyViolationError if the rules refuse it, StoreError if the stage is frozen, and
+        ConflictError, naming the winner, if someone else changed the stage meanwhile.
         """
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(
-            action="promote", version=version, digest=digest, source=source, why=why, by=self._stamp(by)
+            action="promote",
+            version=version,
+            digest=digest,
+            source=source,
+            why=why,
+            by=self._stamp(by),
+            lifetime=lifetime,
         )
         return self._writer.change(app, stage, request, self.log(app, stage).last(), override)
 
@@ -153,4 +170,12 @@ class Stages:
     def unfreeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Allow promotions and rollbacks of a stage again."""
         request = StageRequest(action="unfreeze", why=why, by=self._stamp(by))
+        return self._writer.change(app, stage, request, self.log(app, stage).last())
+
+    def renew(self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None) -> StageChange:
+        """State again what the last entry of a stage states, with a new expiry.
+
+        Raises UsageError if the entry does not expire and `lifetime` is not given.
+        """
+        request = StageRequest(action="renew", why="", by=self._stamp(by), lifetime=lifetime)
         return self._writer.change(app, stage, request, self.log(app, stage).last())

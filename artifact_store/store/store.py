@@ -55,7 +55,7 @@ class Store:
         self.records = Records(blobs)
         logs = StageLogs(blobs, unsafe=unsafe)
         writer = StageWriter(logs, trust, self.notary, self.artifacts, self.records)
-        self.stages = Stages(logs, trust, self.notary, self.artifacts, writer, self.stamp)
+        self.stages = Stages(logs, trust, self.notary, self.artifacts, writer, self.stamp, clock)
 
     @property
     def name(self) -> str:
