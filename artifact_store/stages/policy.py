@@ -80,6 +80,15 @@ def check_place(policy: Policy, app: str, stage: str) -> None:
         )
 
 
+def for_readers(policy: Policy) -> Policy:
+    """The rules that a release checks again, whoever promoted the version.
+
+    `require_released` is about the moment of the promotion: the stage before may have another version by now.
+    Signatures are checked where an entry and an artifact are read.
+    """
+    return msgspec.structs.replace(policy, require_released=False, require_signatures=False)
+
+
 def counted(policy: Policy, candidate: Candidate) -> tuple[str, ...]:
     """The people whose approvals count, each once."""
     return tuple(

@@ -15,7 +15,6 @@ from artifact_store.stages.log import StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
 from artifact_store.store.artifacts import Artifacts
 from artifact_store.store.policy_facts import PolicyFacts
-from artifact_store.store.records import Records
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Notary
 
@@ -35,13 +34,13 @@ class StageWriter:
     """Writes entries into the logs of stages, as the app's rules allow."""
 
     def __init__(
-        self, logs: StageLogs, trust: Trust, notary: Notary, artifacts: Artifacts, records: Records
+        self, logs: StageLogs, trust: Trust, notary: Notary, artifacts: Artifacts, facts: PolicyFacts
     ) -> None:
         self._logs = logs
         self._trust = trust
         self._notary = notary
         self._artifacts = artifacts
-        self._facts = PolicyFacts(logs, notary, records)
+        self._facts = facts
 
     def change(
         self, app: str, stage: str, request: StageRequest, last: LogEntry | None, override: str = ""

@@ -7,10 +7,12 @@ from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, VerificationError
 from artifact_store.core.hints import Hint
+from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, policy
 from artifact_store.stages.log import StageLog, StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
 from artifact_store.store.artifacts import Artifacts
+from artifact_store.store.policy_facts import PolicyFacts
 from artifact_store.store.promote import StageChange, StageWriter
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Approval, Notary, SignedStatement
@@ -25,6 +27,7 @@ class Stages:
         trust: Trust,
         notary: Notary,
         artifacts: Artifacts,
+        facts: PolicyFacts,
         writer: StageWriter,
         stamp: Callable[[Actor], Stamp],
         clock: Callable[[], datetime],
@@ -33,6 +36,7 @@ class Stages:
         self._trust = trust
         self._notary = notary
         self._artifacts = artifacts
+        self._facts = facts
         self._writer = writer
         self._stamp = stamp
         self._clock = clock
@@ -59,7 +63,8 @@ class Stages:
         """The state of a stage, and a link to its artifact; None if it has no version.
 
         Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
-        valid one, or if the entry has expired, and NotFoundError if the version is not in the store.
+        valid one, if the entry has expired, or if the rules do not allow the version there, whoever promoted
+        it, and NotFoundError if the version is not in the store.
         """
         state = self.head(app, stage)
         if state is None:
@@ -77,7 +82,26 @@ class Stages:
                 f"{state.digest}, but its record says {record.digest}",
                 hint=Hint("check the store: {fapstore} verify {app}", app=app),
             )
+        self.check_rules(record, stage)
         return state, self._artifacts.link_to(record, signature=state.signature)
+
+    def check_rules(self, record: ArtifactRecord, stage: str) -> None:
+        """Raise VerificationError if the app's rules do not allow a release of a version to a stage.
+
+        An override by whoever promoted it does not count.
+        """
+        app, version, rules = record.app, record.version, policy.for_readers(self._trust.policy)
+        policy.check_place(rules, app, stage)
+        if not rules.stages and not rules.protected:
+            return
+        candidate = self._facts.candidate(rules, record, stage, "promote")
+        refusals = policy.judge(rules, app, stage, "promote", candidate)
+        if refusals:
+            raise VerificationError(
+                f"the rules do not allow {app} {version} on {stage}: "
+                + "; ".join(refusal.message for refusal in refusals),
+                hint=Hint.lines([refusal.hint for refusal in refusals]),
+            )
 
     def last_entries(self, app: str) -> tuple[LogEntry, ...]:
         """The last entry of each stage of an app, sorted by stage. Signatures are not checked."""

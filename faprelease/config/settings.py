@@ -93,6 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store_signers: Annotated[
         str, about("OpenSSH's allowed signers, beside this file: one must have signed what is released")
     ] = ""
+    store_policy: Annotated[
+        str, about("the rules that what is released must keep: fapstore.toml, beside this file")
+    ] = ""
     dry_run: Annotated[bool, about("connect, look, and print what would run")] = False
     show_output: Annotated[bool, about("show every step and what it printed")] = False
 
@@ -126,6 +129,7 @@ ONE_FOR_A_ROLE = frozenset(
         "shell_plugins",
         "store",
         "store_signers",
+        "store_policy",
         "dry_run",
         "curl_url",
         "curl_sha256",
