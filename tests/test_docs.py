@@ -22,7 +22,7 @@ PATH = re.compile(
 SOURCES = {".py", ".sh", ".toml", ".yml"}
 MODULE = re.compile(rf"(?<![\w./-])((?:{'|'.join(PACKAGES)})(?:\.[a-z_]+)+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*)"
+STATUS = r"((?:accepted|proposed|superseded by \[\d+\]).*(?:\n  .*)*)"
 DECISION = re.compile(rf"# (\d+\. .+)\n\n- Status: {STATUS}\n- Date: (\d{{4}}-\d\d-\d\d).*\n\n")
 CHANGELOG = ROOT / "CHANGELOG.md"
 
@@ -105,7 +105,7 @@ def test_decisions_have_their_parts_and_are_all_in_the_index() -> None:
         text = page.read_text()
         head = re.match(DECISION, text)
         assert head, f"{page.name}: a title, Status and Date, as in template.md"
-        title, status, date = head.groups()
+        title, status, date = (" ".join(part.split()) for part in head.groups())
         assert re.match(f"{number:04}-", page.name)
         assert title.startswith(f"{number}. ")
         assert re.findall("^## (.+)$", text, re.MULTILINE) == parts, page.name

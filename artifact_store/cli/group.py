@@ -1,6 +1,5 @@
 """The command group of fapstore: its global options, how the store is opened, and how results are printed."""
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,12 +7,11 @@ from pathlib import Path
 import click
 import msgspec
 
+from artifact_store.core import duration as durations
 from artifact_store.core import text
 from artifact_store.store.store import Store, open_store
 from artifact_store.trust import rules
 from artifact_store.trust.rules import Trust
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 override_option = click.option(
@@ -40,10 +38,24 @@ repository_option = click.option(
 
 def duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
     """Parse an option's `30m`, `1h` or `7d`."""
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
-    if not match:
-        raise click.BadParameter(f"{value!r} is not a duration: write 30m, 1h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return durations.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def lifetime(context: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """Parse an option's duration; None if it was not given, and zero for `never`."""
+    return timedelta(0) if value == "never" else duration(context, parameter, value) if value else None
+
+
+expires_option = click.option(
+    "--expires",
+    "lifetime",
+    metavar="TIME",
+    callback=lifetime,
+    help="Releases refuse the entry as the last one after this time: 14d, or never.  [default: as before]",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,6 +1,7 @@
-"""Commands for stages: promote, rollback, freeze, unfreeze, stages, history, diff, board."""
+"""Commands for stages: promote, rollback, freeze, unfreeze, renew, stages, history, diff, board."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import msgspec
 from artifact_store.cli.group import (
     Opener,
     emit,
+    expires_option,
     fapstore,
     json_option,
     key_option,
@@ -33,6 +35,7 @@ from artifact_store.views import wording
 @click.argument("stage", required=False)
 @click.option("--from", "source", metavar="STAGE", help="Promote the version that this stage has.")
 @click.option("--to", "target", metavar="STAGE", help="The stage to promote it to.")
+@expires_option
 @why_option
 @override_option
 @key_option
@@ -45,6 +48,7 @@ def promote(
     stage: str | None,
     source: str | None,
     target: str | None,
+    lifetime: timedelta | None,
     why: str,
     override: str,
     key: Path | None,
@@ -58,7 +62,7 @@ def promote(
     store = opener(key)
     by = Actor.current()
     if version and stage and not (source or target):
-        change = store.stages.promote(app, version, stage, by, why=why, override=override)
+        change = store.stages.promote(app, version, stage, by, why=why, override=override, lifetime=lifetime)
     elif source and target and not version:
         head = store.stages.head(app, source)
         if head is None:
@@ -66,7 +70,7 @@ def promote(
                 f"{app} {source} has no version yet", hint=Hint("{fapstore} stages {app}", app=app)
             )
         change = store.stages.promote(
-            app, head.version, target, by, why=why, source=source, override=override
+            app, head.version, target, by, why=why, source=source, override=override, lifetime=lifetime
         )
     else:
         raise UsageError(
@@ -133,6 +137,24 @@ def freeze(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_
 def unfreeze(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
     """Allow promotions and rollbacks of a stage again."""
     _report(opener(key).stages.unfreeze(app, stage, Actor.current(), why), as_json)
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("stage")
+@expires_option
+@key_option
+@json_option
+@click.pass_obj
+def renew(
+    opener: Opener, app: str, stage: str, lifetime: timedelta | None, key: Path | None, as_json: bool
+) -> None:
+    """Renew the expiry of a stage's last entry.
+
+    Writes a new entry that changes nothing else. Run it by a schedule, more often than entries expire: then a
+    store or mirror that shows an old state is refused soon.
+    """
+    _report(opener(key).stages.renew(app, stage, Actor.current(), lifetime), as_json)
 
 
 @fapstore.command()

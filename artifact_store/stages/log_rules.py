@@ -19,7 +19,9 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
 
-Action = Literal["promote", "rollback", "freeze", "unfreeze"]
+Action = Literal["promote", "rollback", "freeze", "unfreeze", "renew"]
+KEEPING: frozenset[Action] = frozenset(["freeze", "unfreeze", "renew"])
+"""The actions that keep the version of the stage."""
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its time zone; ours are in UTC."""
 
@@ -76,6 +78,10 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
     """The name (sha256) of a valid signature of the artifact, for readers that can't list the store."""
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether readers refuse it as the last entry of its log."""
+        return self.expires is not None and now > self.expires
+
     @property
     def is_empty(self) -> bool:
         """Whether the stage has no version: gc removed its first version while it was promoted."""
@@ -99,7 +105,7 @@ class LogEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRequest:
-    """A requested change of a stage; version and digest are empty for freeze and unfreeze."""
+    """A requested change of a stage; version and digest are empty for an action that keeps the version."""
 
     action: Action
     version: str = ""
@@ -107,6 +113,9 @@ class StageRequest:
     source: str = ""
     why: str
     by: Stamp
+    lifetime: timedelta | None = None
+    """How long readers accept the entry as the last one; zero for ever. None: as the rules say, or else as
+    long as the entry before it."""
 
 
 def statement(state: StageState) -> bytes:
@@ -157,18 +166,27 @@ def _check_values(state: StageState) -> None:
 
 
 def decide(
-    current: LogEntry | None, app: str, stage: str, request: StageRequest, *, last: LogEntry | None = None
+    current: LogEntry | None,
+    app: str,
+    stage: str,
+    request: StageRequest,
+    *,
+    last: LogEntry | None = None,
+    max_age: timedelta | None = None,
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
     `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
-    number, but its statement is ignored. Raises StoreError if the stage is frozen or the writer's clock is
-    far behind, and NotFoundError if there is nothing to freeze.
+    number, but its statement is ignored. `max_age` is the lifetime of entries by the rules.
+
+    Raises StoreError if the stage is frozen or the writer's clock is far behind, NotFoundError if there is
+    nothing to freeze or to renew, and UsageError if a renewed entry does not expire or an entry would live
+    longer than the rules allow.
     """
     state, last = current.state if current else None, last or current
     if state and current is last and _is_as_requested(state, request):
         return state
-    if request.action in ("freeze", "unfreeze"):
+    if request.action in KEEPING:
         if not state or state.is_empty:
             raise NotFoundError(
                 f"{app} {stage} has no version yet",
@@ -176,14 +194,17 @@ def decide(
             )
         version, digest = state.version, state.digest
     elif state and state.frozen:
+        by = f" by {state.who}" if state.action == "freeze" else ""
         reason = f": {state.why}" if state.why else ""
         raise StoreError(
-            f"{app} {stage} is frozen by {state.who}{reason}",
+            f"{app} {stage} is frozen{by}{reason}",
             hint=Hint("{fapstore} unfreeze {app} {stage} --why REASON", app=app, stage=stage),
         )
     else:
         version, digest = request.version, request.digest
     same = state if state and state.digest == digest else None
+    renewed = state if state and request.action == "renew" else None
+    at = _time_after(state, request.by.at)
     return StageState(
         format=STATEMENT_2,
         app=app,
@@ -194,17 +215,38 @@ def decide(
         digest=digest,
         root=same.root if same else "",
         index=same.index if same else "",
-        frozen=request.action == "freeze",
+        frozen=renewed.frozen if renewed else request.action == "freeze",
         source=request.source,
         who=request.by.who,
-        why=request.why,
-        at=_time_after(state, request.by.at),
+        why=renewed.why if renewed and renewed.frozen else request.why,
+        at=at,
+        expires=_expiry(state, stage, request, at, max_age),
         operation=request.by.operation,
         origin=(state.origin if state else "") or request.by.operation,
         previous=last.sha256 if last else "",
         ci=request.by.ci,
         signature=same.signature if same else "",
     )
+
+
+def _expiry(
+    state: StageState | None, stage: str, request: StageRequest, at: datetime, max_age: timedelta | None
+) -> datetime | None:
+    """The time after which an entry of the time `at` is refused; None if it does not expire."""
+    lifetime = request.lifetime
+    if lifetime is None:
+        lifetime = max_age or (state.expires - state.at if state and state.expires else timedelta(0))
+    if max_age and (not lifetime or lifetime > max_age):
+        raise UsageError(
+            f"by the rules, entries of {stage} expire after {max_age.total_seconds() / 86400:g} days at most",
+            hint="name a shorter time with --expires, or change max_age in the rules",
+        )
+    if request.action == "renew" and not lifetime and request.lifetime is None:
+        raise UsageError(
+            f"the last entry of {stage} does not expire, so there is nothing to renew",
+            hint="name a time with --expires 14d, or set max_age in the rules",
+        )
+    return at + lifetime if lifetime else None
 
 
 def _time_after(state: StageState | None, clock: datetime) -> datetime:
@@ -238,7 +280,9 @@ def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, 
 
 
 def _is_as_requested(state: StageState, request: StageRequest) -> bool:
-    if request.action in ("freeze", "unfreeze"):
+    if request.action == "renew" or request.lifetime is not None:
+        return False
+    if request.action in KEEPING:
         return state.frozen == (request.action == "freeze")
     return (state.version, state.digest) == (request.version, request.digest)
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Literal
 
 import msgspec
 
+from artifact_store.core import duration
 from artifact_store.core.errors import UsageError
 from artifact_store.core.hints import Hint
 
@@ -22,8 +24,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     require_released: bool = False
     approvals: int = 0
     approvers: tuple[str, ...] = ()
+    max_age: str = ""
     signers: str = ""
     require_signatures: bool = False
+
+    def lifetime(self, stage: str) -> timedelta | None:
+        """How long after an entry readers accept it as the last one; None without a limit."""
+        return duration.parse(self.max_age) if self.max_age and stage in self.protected else None
 
     def before(self, stage: str) -> str:
         """The stage that a version must pass before this one, or empty."""
@@ -71,6 +78,15 @@ def check_place(policy: Policy, app: str, stage: str) -> None:
             f"{stage} is not one of the stages {', '.join(policy.stages)}",
             hint=f"did you mean {near[0]}?" if near else "add it to `stages` in the rules",
         )
+
+
+def for_readers(policy: Policy) -> Policy:
+    """The rules that a release checks again, whoever promoted the version.
+
+    `require_released` is about the moment of the promotion: the stage before may have another version by now.
+    Signatures are checked where an entry and an artifact are read.
+    """
+    return msgspec.structs.replace(policy, require_released=False, require_signatures=False)
 
 
 def counted(policy: Policy, candidate: Candidate) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from artifact_store.stages.log import StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
 from artifact_store.store.artifacts import Artifacts
 from artifact_store.store.policy_facts import PolicyFacts
-from artifact_store.store.records import Records
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Notary
 
@@ -35,13 +34,13 @@ class StageWriter:
     """Writes entries into the logs of stages, as the app's rules allow."""
 
     def __init__(
-        self, logs: StageLogs, trust: Trust, notary: Notary, artifacts: Artifacts, records: Records
+        self, logs: StageLogs, trust: Trust, notary: Notary, artifacts: Artifacts, facts: PolicyFacts
     ) -> None:
         self._logs = logs
         self._trust = trust
         self._notary = notary
         self._artifacts = artifacts
-        self._facts = PolicyFacts(logs, notary, records)
+        self._facts = facts
 
     def change(
         self, app: str, stage: str, request: StageRequest, last: LogEntry | None, override: str = ""
@@ -55,13 +54,14 @@ class StageWriter:
         if last and not self._notary.trusts(last):
             log = self._logs.of(app, stage).newest_first()
             current = next((entry for entry in log if self._notary.trusts(entry)), None)
-        state = log_rules.decide(current, app, stage, request, last=last)
+        max_age = self._trust.policy.lifetime(stage)
+        state = log_rules.decide(current, app, stage, request, last=last, max_age=max_age)
         if current and state is current.state:
             return StageChange(state, changed=False)
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override)
         state = self._append(state)
-        # a freeze does not change the version
+        # a freeze and a renewal do not change the version
         removal = self._artifacts.removal(app, request.version) if request.version else None
         if removal:
             self._take_back(current, state, removal)

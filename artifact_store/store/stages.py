@@ -1,15 +1,18 @@
 """The stages in a store: read their state and history, and change them."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, VerificationError
 from artifact_store.core.hints import Hint
+from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, policy
 from artifact_store.stages.log import StageLog, StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
 from artifact_store.store.artifacts import Artifacts
+from artifact_store.store.policy_facts import PolicyFacts
 from artifact_store.store.promote import StageChange, StageWriter
 from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Approval, Notary, SignedStatement
@@ -24,15 +27,19 @@ class Stages:
         trust: Trust,
         notary: Notary,
         artifacts: Artifacts,
+        facts: PolicyFacts,
         writer: StageWriter,
         stamp: Callable[[Actor], Stamp],
+        clock: Callable[[], datetime],
     ) -> None:
         self._logs = logs
         self._trust = trust
         self._notary = notary
         self._artifacts = artifacts
+        self._facts = facts
         self._writer = writer
         self._stamp = stamp
+        self._clock = clock
 
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
@@ -56,11 +63,18 @@ class Stages:
         """The state of a stage, and a link to its artifact; None if it has no version.
 
         Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
-        valid one, and NotFoundError if the version is not in the store.
+        valid one, if the entry has expired, or if the rules do not allow the version there, whoever promoted
+        it, and NotFoundError if the version is not in the store.
         """
         state = self.head(app, stage)
         if state is None:
             return None
+        if state.is_expired(self._clock()):
+            raise VerificationError(
+                f"entry {state.number} of {app} {stage} expired at {state.expires:%Y-%m-%d %H:%M} UTC: "
+                "the store or mirror may show an old state",
+                hint=Hint("if it is the last entry: {fapstore} renew {app} {stage}", app=app, stage=stage),
+            )
         record = self._artifacts.usable(app, state.version)
         if record.digest != state.digest:
             raise VerificationError(
@@ -68,7 +82,26 @@ class Stages:
                 f"{state.digest}, but its record says {record.digest}",
                 hint=Hint("check the store: {fapstore} verify {app}", app=app),
             )
+        self.check_rules(record, stage)
         return state, self._artifacts.link_to(record, signature=state.signature)
+
+    def check_rules(self, record: ArtifactRecord, stage: str) -> None:
+        """Raise VerificationError if the app's rules do not allow a release of a version to a stage.
+
+        An override by whoever promoted it does not count.
+        """
+        app, version, rules = record.app, record.version, policy.for_readers(self._trust.policy)
+        policy.check_place(rules, app, stage)
+        if not rules.stages and not rules.protected:
+            return
+        candidate = self._facts.candidate(rules, record, stage, "promote")
+        refusals = policy.judge(rules, app, stage, "promote", candidate)
+        if refusals:
+            raise VerificationError(
+                f"the rules do not allow {app} {version} on {stage}: "
+                + "; ".join(refusal.message for refusal in refusals),
+                hint=Hint.lines([refusal.hint for refusal in refusals]),
+            )
 
     def last_entries(self, app: str) -> tuple[LogEntry, ...]:
         """The last entry of each stage of an app, sorted by stage. Signatures are not checked."""
@@ -99,16 +132,24 @@ class Stages:
         why: str = "",
         source: str = "",
         override: str = "",
+        lifetime: timedelta | None = None,
     ) -> StageChange:
         """Put `version` on a stage; `source` is the stage it comes from, if any.
 
-        `override` is a reason for ignoring the app's rules, which is recorded. Raises NotFoundError if the
-        version is not in the store, PolicyViolationError if the rules refuse it, StoreError if the stage is
-        frozen, and ConflictError, naming the winner, if someone else changed the stage meanwhile.
+        After `lifetime`, readers refuse the entry as the last one; see StageRequest. `override` is a reason
+        for ignoring the app's rules, which is recorded. Raises NotFoundError if the version is not in the
+        store, PolicyViolationError if the rules refuse it, StoreError if the stage is frozen, and
+        ConflictError, naming the winner, if someone else changed the stage meanwhile.
         """
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(
-            action="promote", version=version, digest=digest, source=source, why=why, by=self._stamp(by)
+            action="promote",
+            version=version,
+            digest=digest,
+            source=source,
+            why=why,
+            by=self._stamp(by),
+            lifetime=lifetime,
         )
         return self._writer.change(app, stage, request, self.log(app, stage).last(), override)
 
@@ -153,4 +194,12 @@ class Stages:
     def unfreeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Allow promotions and rollbacks of a stage again."""
         request = StageRequest(action="unfreeze", why=why, by=self._stamp(by))
+        return self._writer.change(app, stage, request, self.log(app, stage).last())
+
+    def renew(self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None) -> StageChange:
+        """State again what the last entry of a stage states, with a new expiry.
+
+        Raises UsageError if the entry does not expire and `lifetime` is not given.
+        """
+        request = StageRequest(action="renew", why="", by=self._stamp(by), lifetime=lifetime)
         return self._writer.change(app, stage, request, self.log(app, stage).last())

@@ -9,6 +9,7 @@ from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.stages.log import StageLogs
 from artifact_store.store.artifacts import Artifacts
+from artifact_store.store.policy_facts import PolicyFacts
 from artifact_store.store.promote import StageWriter
 from artifact_store.store.records import Records
 from artifact_store.store.stages import Stages
@@ -54,8 +55,9 @@ class Store:
         self.artifacts = Artifacts(blobs, self.notary, self.stamp)
         self.records = Records(blobs)
         logs = StageLogs(blobs, unsafe=unsafe)
-        writer = StageWriter(logs, trust, self.notary, self.artifacts, self.records)
-        self.stages = Stages(logs, trust, self.notary, self.artifacts, writer, self.stamp)
+        facts = PolicyFacts(logs, self.notary, self.records)
+        writer = StageWriter(logs, trust, self.notary, self.artifacts, facts)
+        self.stages = Stages(logs, trust, self.notary, self.artifacts, facts, writer, self.stamp, clock)
 
     @property
     def name(self) -> str:

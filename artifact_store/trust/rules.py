@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from artifact_store.artifact.ids import check_app, check_stage
+from artifact_store.core import duration
 from artifact_store.core.errors import UsageError
 from artifact_store.stages.policy import Policy
 
@@ -130,6 +131,7 @@ def _check(policy: Policy, name: str) -> None:
             f"{name} require_released: no protected stage has a previous stage",
             hint='for example: stages = ["staging", "production"] and protected = ["production"]',
         )
+    _check_max_age(policy, name)
     if policy.approvals < 0 or (policy.approvals and not policy.protected):
         raise UsageError(
             f"{name} approvals: {policy.approvals}, but no stage is protected",
@@ -144,6 +146,20 @@ def _check(policy: Policy, name: str) -> None:
         raise UsageError(
             f"{name}: signatures are required, but there are no allowed signers",
             hint='set signers = "allowed_signers", a file with lines like: ann@example.com ssh-ed25519 AAAA…',
+        )
+
+
+def _check_max_age(policy: Policy, name: str) -> None:
+    if not policy.max_age:
+        return
+    try:
+        if not duration.parse(policy.max_age):
+            raise ValueError("0 is too short")
+    except ValueError as error:
+        raise UsageError(f"{name} max_age: {error}", hint='for example: max_age = "14d"') from error
+    if not policy.protected:
+        raise UsageError(
+            f"{name} max_age: {policy.max_age}, but no stage is protected", hint="list stages in `protected`"
         )
 
 

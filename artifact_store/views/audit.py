@@ -124,6 +124,8 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     last = entries[-1].state if entries else None
     if last and not last.is_empty and store.artifacts.removal(app, last.version):
         problems.append(f"gc removed its version {last.version}: promote another one")
+    if last and last.is_expired(store.clock()):
+        problems.append(f"entry {last.number} expired at {last.expires:%Y-%m-%d %H:%M} UTC")
     notes = list(_rules(entries, trust.policy_digest))
     counted = list(entries)
     if trust.signers:

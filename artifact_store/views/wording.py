@@ -12,6 +12,7 @@ _VERBS = {
     "rollback": "rolled back to",
     "freeze": "froze it at",
     "unfreeze": "unfroze it at",
+    "renew": "renewed",
 }
 
 
@@ -24,9 +25,11 @@ def version(record: ArtifactRecord, now: datetime) -> str:
 def state(state: StageState, now: datetime) -> str:
     """The state of a stage, and its age."""
     frozen = f", frozen: {state.why}" if state.frozen else ""
+    expired = "EXPIRED" if state.is_expired(now) else "expires"
+    expiry = f", {expired} {state.expires:%Y-%m-%d %H:%M} UTC" if state.expires else ""
     return (
         f"{state.version or 'no version'}  {state.digest[:12]}  "
-        f"entry {state.number}, {text.ago(state.at, now)}, by {state.who}{frozen}"
+        f"entry {state.number}, {text.ago(state.at, now)}, by {state.who}{frozen}{expiry}"
     )
 
 

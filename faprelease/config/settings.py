@@ -98,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         about("file of OpenSSH's allowed signers, beside deploy.yml; one must have signed what is released"),
     ] = ""
+    store_policy: Annotated[
+        str, about("file of rules, beside deploy.yml, that the released version must satisfy: fapstore.toml")
+    ] = ""
     dry_run: Annotated[bool, about("connect, inspect the hosts, and print what would run")] = False
     show_output: Annotated[bool, about("show every step and its output")] = False
 
@@ -131,6 +134,7 @@ ONE_FOR_A_ROLE = frozenset(
         "shell_plugins",
         "store",
         "store_signers",
+        "store_policy",
         "dry_run",
         "curl_url",
         "curl_sha256",

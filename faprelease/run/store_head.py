@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from artifact_store.records.releases import ReleaseRecord
 from faprelease.config.artifact_source import ArtifactSource
+from faprelease.config.settings import Settings
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, VerificationError
 
 if TYPE_CHECKING:
     from artifact_store.store.store import Store
+    from artifact_store.trust.rules import Trust
 
 
 def store_of(target: Target) -> str:
@@ -22,7 +24,8 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     """Return what was promoted to the target's stage; `folder` is that of deploy.yml.
 
     Raises ConfigError if no store is named or nothing was promoted; StoreError if it can't be read;
-    VerificationError if `store_signers` demands signatures, and the log's entry or the artifact has none.
+    VerificationError if `store_signers` or `store_policy` demand signatures, approvals or earlier stages
+    that are missing, or the log's entry has expired.
     """
     settings = target.settings
     where = store_of(target)
@@ -58,9 +61,10 @@ def find(target: Target, folder: Path) -> ArtifactSource:
 def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     """Return a version of the same store, whatever was promoted last.
 
-    Raises NotFoundError, and VerificationError if `store_signers` demands a signature that it has not.
+    Raises NotFoundError, and VerificationError if `store_signers` or `store_policy` refuse it.
     """
     app, store = target.settings.project_name, _open(target, folder)
+    store.stages.check_rules(store.artifacts.get(app, name), target.settings.stage)
     return ArtifactSource(
         url=store.artifacts.link(app, name).url,
         digest=store.artifacts.get(app, name).digest,
@@ -72,13 +76,25 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
 
 def _open(target: Target, folder: Path) -> "Store":
     from artifact_store.store.store import open_store
+
+    return open_store(store_of(target), _trust(target.settings, folder))
+
+
+def _trust(settings: Settings, folder: Path) -> "Trust":
+    """The rules and signers that deploy.yml names; `folder` is its own."""
     from artifact_store.trust import rules
 
-    settings = target.settings
     signers = folder / settings.store_signers if settings.store_signers else None
-    if signers and not signers.is_file():
-        raise ConfigError(f"there is no {signers}", hint="store_signers names OpenSSH's allowed-signers file")
-    return open_store(store_of(target), rules.signed_by(signers) if signers else rules.NO_RULES)
+    policy = folder / settings.store_policy if settings.store_policy else None
+    for path, what in (
+        (signers, "store_signers names OpenSSH's allowed-signers file"),
+        (policy, "store_policy names the app's rules, as fapstore.toml"),
+    ):
+        if path and not path.is_file():
+            raise ConfigError(f"there is no {path}", hint=what)
+    if policy:
+        return rules.load(folder, policy, signers)
+    return rules.signed_by(signers) if signers else rules.NO_RULES
 
 
 def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:

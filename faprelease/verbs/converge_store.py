@@ -108,11 +108,12 @@ def write(target: Target, record: HostRecord) -> None:
 
 
 def since(target: Target, source: ArtifactSource) -> int:
-    """Return the number of the log entry that promoted the version: a freeze after it changes nothing."""
+    """Return the number of the log entry that promoted the version; later ones may only have frozen it."""
+    from artifact_store.stages.log_rules import KEEPING
     from artifact_store.store.store import open_store
 
     settings, store = target.settings, open_store(store_of(target))
     for entry in store.stages.log(settings.project_name, settings.stage).newest_first():
-        if entry.state.number <= source.entry and entry.state.action not in ("freeze", "unfreeze"):
+        if entry.state.number <= source.entry and entry.state.action not in KEEPING:
             return entry.state.number
     return source.entry

@@ -21,6 +21,7 @@ EXAMPLES = {
     "linked_dirs",
     "environment",
     "store",
+    "store_policy",
     "store_signers",
     "plugins",
     "batch",

@@ -2,8 +2,9 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -197,6 +198,24 @@ def test_a_plan_in_a_file_keeps_that_an_older_entry_is_asked_for(two_releases: S
     done = run(two_releases.site, "apply", "next.plan", "--yes")
     assert (done.returncode, two_releases.site.version()) == (0, "1"), done.stderr
     assert "warning: the store's log ends with entry 1" in done.stderr
+
+
+def test_a_stage_whose_last_entry_expired_is_not_released(signed: Signed) -> None:
+    signed.promote("1")
+    ann = open_store(signed.url, Trust(policy=Policy(), key=signed.key))
+    ann.stages.renew("shop", "production", by=Actor("ann"), lifetime=timedelta(seconds=1))
+    time.sleep(2.1)
+    with pytest.raises(
+        VerificationError, match="not released: entry 2 of shop production expired at"
+    ) as error:
+        signed.release()
+    assert error.value.exit_code == 6
+    assert error.value.hint == (
+        f"if it is the last entry: fapstore --store {signed.url} renew shop production"
+    )
+    assert not signed.site.path.exists()
+    ann.stages.renew("shop", "production", by=Actor("ann"), lifetime=timedelta(days=14))
+    assert signed.release() == "1"
 
 
 def test_a_url_by_hand_asks_no_store(signed: Signed, tmp_path: Path) -> None:

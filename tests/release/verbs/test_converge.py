@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,24 @@ def test_a_log_that_lost_entries_changes_nothing(machine: Machine) -> None:
     assert machine.version() == "3"
     (log / "00000002.json").write_bytes(kept)
     assert machine.outcome() == ("unchanged", 0)
+
+
+def test_an_expired_entry_changes_nothing(machine: Machine) -> None:
+    machine.converge()
+    machine.promote("3")
+    machine.store.stages.renew("shop", "production", by=Actor("ci"), lifetime=timedelta(seconds=1))
+    time.sleep(2.1)
+    assert machine.outcome() == ("unverified", 6)
+    assert machine.version() == "1"
+    machine.store.stages.renew("shop", "production", by=Actor("ci"), lifetime=timedelta(days=1))
+    assert (machine.outcome(), machine.version()) == (("healthy", 0), "3")
+
+
+def test_what_went_back_stays_back_when_its_entry_is_renewed(machine: Machine) -> None:
+    machine.promote(BAD)
+    assert machine.outcome() == ("undone", 4)
+    machine.store.stages.renew("shop", "production", by=Actor("ci"), lifetime=timedelta(days=1))
+    assert machine.outcome() == ("held back", 3)
 
 
 def test_another_log_of_the_stage_changes_nothing(machine: Machine) -> None:

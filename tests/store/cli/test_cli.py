@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -104,6 +105,28 @@ def test_a_freeze_tells_its_reason(shop: Cli) -> None:
     )
     shop.out("unfreeze", "shop", "production")
     assert "done" in shop("promote", "shop", "2", "production").stderr
+
+
+def test_an_entry_expires_and_is_renewed(shop: Cli) -> None:
+    refused = shop("renew", "shop", "production")
+    assert (refused.returncode, refused.stderr.splitlines()[0]) == (
+        1,
+        "fapstore: shop production has no version yet",
+    )
+    shop.out("promote", "shop", "1", "production")
+    assert shop("renew", "shop", "production").returncode == 2
+    state = shop.json("promote", "shop", "1", "production", "--expires", "1s")["state"]
+    assert (state["number"], state["expires"] > state["at"]) == (2, True)
+    time.sleep(2.1)
+    assert ", EXPIRED " in shop.out("stages", "shop")
+    done = shop("verify", "shop")
+    assert (done.returncode, "problem: entry 2 expired at " in done.stdout) == (6, True)
+    assert "done" in shop("renew", "shop", "production", "--expires", "14d").stderr
+    assert ", expires " in shop.out("stages", "shop")
+    assert "   3  ann@desk renewed 1 just now" in shop.out("history", "shop", "production")
+    assert shop("verify", "shop").returncode == 0
+    assert shop.json("renew", "shop", "production", "--expires", "never")["state"]["expires"] is None
+    assert shop("renew", "shop", "production", "--expires", "1w").returncode == 2
 
 
 def test_a_hint_names_the_store_and_changes_no_name(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import StoreError, VerificationError
+from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.records.envelope import seal
 from artifact_store.stages import log_rules
 from artifact_store.stages.log_rules import (
@@ -145,6 +146,64 @@ def test_what_an_ignored_entry_states_is_not_taken_over() -> None:
     last = log_rules.decode(log_rules.encode(forged), "shop", "production", 2)
     state = log_rules.decide(log[0], "shop", "production", promoted("2"), last=last)
     assert (state.number, state.previous, state.at, state.origin) == (3, last.sha256, AT, "first")
+
+
+def test_an_entry_expires_as_the_one_before_it_unless_more_is_said() -> None:
+    fortnight, week, never = timedelta(days=14), timedelta(days=7), timedelta(0)
+    log: list[LogEntry] = []
+    for number, (lifetime, rule, lives) in enumerate(
+        (
+            (None, None, None),
+            (fortnight, None, fortnight),
+            (None, None, fortnight),
+            (None, week, week),
+            (timedelta(days=1), week, timedelta(days=1)),
+            (never, None, None),
+            (None, None, None),
+        )
+    ):
+        at = AT + timedelta(hours=number)
+        request = replace(promoted(str(number), at), lifetime=lifetime)
+        state = log_rules.decide(log[-1] if log else None, "shop", "production", request, max_age=rule)
+        assert state.expires == (at + lives if lives else None)
+        log.append(again(state))
+    for too_long in (never, timedelta(days=8)):
+        request = replace(promoted("9", AT + timedelta(days=1)), lifetime=too_long)
+        with pytest.raises(UsageError, match="entries of production expire after 7 days at most"):
+            log_rules.decide(log[-1], "shop", "production", request, max_age=week)
+
+
+def test_a_renewal_changes_nothing_but_the_expiry() -> None:
+    day = timedelta(days=1)
+    first = log_rules.decide(None, "shop", "production", replace(promoted("1"), lifetime=day))
+    first = msgspec.structs.replace(first, root="a" * 64, index="b" * 64, signature="c" * 64)
+    renewal = StageRequest(
+        action="renew", why="", by=Stamp(who="ci", at=AT + day, ci="", operation="renewal")
+    )
+    state = log_rules.decide(again(first), "shop", "production", renewal)
+    changed = {name for name in state.__struct_fields__ if getattr(state, name) != getattr(first, name)}
+    assert changed == {"number", "action", "who", "at", "expires", "operation", "previous"}
+    assert (state.at, state.expires) == (AT + day, AT + 2 * day)
+    assert log_rules.version_before([state, first]) is None
+
+
+def test_a_frozen_stage_stays_frozen_when_it_is_renewed() -> None:
+    log = appended([], replace(promoted("1"), lifetime=timedelta(days=1)))
+    by = Stamp(who="bob", at=AT, ci="", operation="freeze")
+    log = appended(log, StageRequest(action="freeze", why="sale", by=by))
+    by_ci = msgspec.structs.replace(by, who="ci")
+    log = appended(log, StageRequest(action="renew", why="", by=by_ci))
+    assert (log[-1].state.frozen, log[-1].state.why) == (True, "sale")
+    with pytest.raises(StoreError, match="production is frozen: sale"):
+        appended(log, promoted("2"))
+
+
+def test_there_is_nothing_to_renew() -> None:
+    renewal = StageRequest(action="renew", why="", by=Stamp(who="ci", at=AT, ci="", operation="renewal"))
+    with pytest.raises(NotFoundError, match="has no version yet"):
+        log_rules.decide(None, "shop", "production", renewal)
+    with pytest.raises(UsageError, match="does not expire, so there is nothing to renew"):
+        log_rules.decide(appended([], promoted("1"))[-1], "shop", "production", renewal)
 
 
 clocks = st.lists(st.integers(-3600, 86400), min_size=1, max_size=8)
