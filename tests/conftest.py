@@ -15,7 +15,7 @@ hide_caller()
 
 # Fixtures that need more than Python and a shell, and what: a marker of pyproject.toml.
 NEEDS = {"build_env": "index", "packed": "index", "moto_server": "s3"}
-BY_MODULE = ("fleet", "index", "supervisord")
+BY_MODULE = ("fleet", "index", "supervisord", "systemd")
 """What one module of tests starts or packs for itself; of the others there is one for all."""
 
 
@@ -23,7 +23,7 @@ BY_MODULE = ("fleet", "index", "supervisord")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests that share what they need to one worker, and mark those whose fixtures need it."""
     for item in items:
-        for name in (*BY_MODULE, "demo", "s3", "shop", "systemd"):
+        for name in (*BY_MODULE, "demo", "s3", "shop"):
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.xdist_group(item.location[0] if name in BY_MODULE else name))
         for fixture, need in NEEDS.items():

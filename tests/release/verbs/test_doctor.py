@@ -69,7 +69,8 @@ def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     sleeper = subprocess.Popen(["sleep", "600"], cwd=site.path / "releases/260101-000000")
     try:
         with socket.create_server(("127.0.0.1", 0)) as other:
-            site.configure(f"plugins: [healthcheck]\nhealthcheck_port: {other.getsockname()[1]}")
+            gate = "plugins: [healthcheck]\nhealthcheck_seconds: 1\nhealthcheck_timeout: 1\n"
+            site.configure(f"{gate}healthcheck_port: {other.getsockname()[1]}")
             ((verdict, held),) = _found(site)["VII"]
             assert verdict == "wrong"
             assert f"is held by process {os.getpid()}, which runs in" in held
