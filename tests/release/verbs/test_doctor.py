@@ -95,7 +95,7 @@ def test_an_artifact_that_does_not_fit_the_hosts_is_told_before_it_is_released(s
     opened.stages.promote("shop", "7", "production", by=Actor("ann"))
     site.configure(f"store: {store.as_uri()}\nplugins: [curl]")
     found = _found(site)
-    assert found["store"] == [("right", "shop 7 is promoted to production, and can be read")]
+    assert found["store"] == [("right", "shop 7 is promoted to production and readable")]
     assert ("wrong", "7 needs variables that are not set: DATABASE_URL") in found["III"]
 
 
