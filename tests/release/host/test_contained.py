@@ -12,7 +12,7 @@ import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError
 from faprelease.host.programs import contain
-from tests.parts.site import Site, artifact
+from tests.parts.site import Site, artifact, sha256_of
 
 SLEEP = "424242.5"
 
@@ -99,6 +99,8 @@ def release_where_there_are_none(site: Site, install: str) -> subprocess.Complet
         start,
         "--curl-url",
         url,
+        "--curl-sha256",
+        sha256_of(url),
         "-f",
         site.deploy_yml,
         "--yes",
