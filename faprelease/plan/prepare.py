@@ -40,7 +40,9 @@ class Preparation:
     def fetch(self, source: ArtifactSource) -> Iterator[Step]:
         """The artifact's files, by curl."""
         settings, layout = self.target.settings, self.target.layout
-        yield from curl.fetch(source, self._options, settings.cache_path, layout, self.release_id)
+        yield from curl.fetch(
+            source, self._options, settings.cache_path, layout, self.release_id, settings.project_name
+        )
 
     def copy(self, old: str) -> Iterator[Step]:
         """What the artifact of an older release brought, without what was made of it on the host."""

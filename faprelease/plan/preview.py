@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from faprelease.hosts.state import Unpacked
 from faprelease.plan.host import Host
 from faprelease.plugins import processes
 from faprelease.steps import wire
 from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
 from faprelease.steps.place import Place
 
+_UNKNOWN = Unpacked(digest="")
 SHOWN_MARK = "FAP"
 """The mark in a script that is only shown; a run has a random one."""
 
@@ -29,10 +31,15 @@ class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     """Which batch publishes on it, counted from 1."""
     release: str
+    app: str
+    """The app, version and commit of its artifact; empty where nobody knows."""
     version: str
+    commit: str
     previous: str
     """The release that runs now, empty for none of ours."""
+    previous_app: str
     previous_version: str
+    previous_commit: str
     links: tuple[str, ...]
     """What is linked from shared/."""
     processes: tuple[str, ...]
@@ -55,13 +62,15 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[HostPreview, ...]
 
 
-def preview(plan: Plan, hosts: list[Host], *, version: str = "", download: int | None = None) -> Preview:
-    """A plan as people read it; `version` is that of the artifact where it is known."""
+def preview(
+    plan: Plan, hosts: list[Host], *, artifact: Unpacked | None = None, download: int | None = None
+) -> Preview:
+    """A plan as people read it; `artifact` is what would be released, where it is known."""
     found = {host.place: host for host in hosts}
     return Preview(
         title=plan.title,
         download=download,
-        hosts=tuple(_host(each, found[each.place], version) for each in plan.hosts),
+        hosts=tuple(_host(each, found[each.place], artifact or _UNKNOWN) for each in plan.hosts),
     )
 
 
@@ -74,8 +83,8 @@ def lines(shown: Preview) -> Iterator[str]:
     batches = max((host.batch for host in shown.hosts), default=1)
     for group, labels in groups.items():
         yield f"\n{', '.join(labels)}" + (f", batch {group.batch} of {batches}" if batches > 1 else "")
-        yield f"  from      {_named(group.previous, group.previous_version) or 'nothing'}"
-        yield f"  to        {_named(group.release, group.version)}"
+        yield f"  from      {_from(group) or 'nothing'}"
+        yield f"  to        {_named(group.release, group.app, group.version, group.commit)}"
         if shown.download is not None:
             yield f"  downloads at most {shown.download / 1e6:.1f} MB"
         for name, value in (
@@ -115,19 +124,24 @@ def _forward(host: HostPlan) -> tuple[Phase, ...]:
     return (*host.prepare, *host.once, *host.publish, *host.finish)
 
 
-def _host(plan: HostPlan, found: Host, version: str) -> HostPreview:
+def _host(plan: HostPlan, found: Host, artifact: Unpacked) -> HostPreview:
     settings, state = found.target.settings, found.state
     # What was cut off is finished, or only taken back.
     phases = _forward(plan) or (*plan.if_published, *plan.if_unpublished)
     goal = plan.release if _forward(plan) else plan.previous
+    brought, previous = _artifact(found, goal) or artifact, _artifact(found, state.current) or _UNKNOWN
     return HostPreview(
         host=plan.place.host,
         role=plan.place.role,
         batch=plan.batch + 1,
         release=goal,
-        version=_version(found, goal) or version,
+        app=brought.app,
+        version=brought.version,
+        commit=brought.commit,
         previous=state.current,
-        previous_version=_version(found, state.current),
+        previous_app=previous.app,
+        previous_version=previous.version,
+        previous_commit=previous.commit,
         links=(*settings.linked_files, *settings.linked_dirs) if plan.prepare else (),
         processes=tuple(
             line
@@ -162,10 +176,15 @@ def _titles(phases: "Iterator[Phase] | tuple[Phase, ...]") -> tuple[str, ...]:
     return tuple(step.title for phase in phases for step in phase.steps)
 
 
-def _version(host: Host, release_id: str) -> str:
+def _artifact(host: Host, release_id: str) -> Unpacked | None:
     release = host.state.release(release_id)
-    return release.artifact.version if release and release.artifact else ""
+    return release.artifact if release else None
 
 
-def _named(release: str, version: str) -> str:
-    return f"{release}, version {version}" if version else release
+def _from(host: HostPreview) -> str:
+    return _named(host.previous, host.previous_app, host.previous_version, host.previous_commit)
+
+
+def _named(release: str, app: str, version: str, commit: str) -> str:
+    what = f"{app} {version}".strip()
+    return ", ".join(filter(None, (release, what, f"commit {commit[:12]}" if commit else "")))

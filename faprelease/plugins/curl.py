@@ -72,10 +72,10 @@ def check(options: Options) -> None:
 
 
 def fetch(
-    source: ArtifactSource, options: Options, cache: str, layout: Layout, release_id: str
+    source: ArtifactSource, options: Options, cache: str, layout: Layout, release_id: str, app: str
 ) -> tuple[Step, ...]:
     """The steps that bring the artifact into the (empty) release folder, with the help of what the folder
-    `cache` has of earlier ones."""
+    `cache` has of earlier ones. An artifact of another app than `app` is refused, unless that is empty."""
     what, work = what_may_be_shown(source.url), f"{layout.state}/{release_id}.download"
     release = layout.release(release_id)
     if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
@@ -88,7 +88,7 @@ def fetch(
     facts = f"{layout.records}/{release_id}.artifact.json"
     # What a command of the project's own installs from is not known.
     state = "" if options.curl_postinstall_script else layout.state
-    words = (work, source.digest, release, facts, state)
+    words = (work, source.digest, release, facts, state, app)
     return (_program(f"fetch {what} and unpack it", source, options, cache, layout.state, *words),)
 
 

@@ -86,10 +86,13 @@ class Run:
     def source(self) -> ArtifactSource:
         """The artifact of this run: what `curl_url` names, or else what was promoted to the stage.
 
-        Raises ConfigError if roles name different ones, if a value is wrong, or if nothing names one; and
-        what `store_head.find` raises.
+        Raises ConfigError if roles name different ones, if a value is wrong, if nothing names one, or if the
+        stage is protected and a URL has no sha256; and what `store_head.find` raises.
         """
-        return self.given_source() or store_head.find(self.targets[0], self.request.file.parent)
+        source = self.given_source()
+        if source and not source.digest:
+            self._check_undigested(source)
+        return source or store_head.find(self.targets[0], self.request.file.parent)
 
     def given_source(self) -> ArtifactSource | None:
         """What `curl_url` names, None without one; raises ConfigError as `source` does."""
@@ -110,6 +113,19 @@ class Run:
                 hint="use an s3:// or https:// store, or connection: local",
             )
         return source
+
+    def _check_undigested(self, source: ArtifactSource) -> None:
+        """Raise ConfigError for a URL without a sha256 if the stage is protected; warn of plain http."""
+        if any(target.settings.protected for target in self.targets):
+            raise ConfigError(
+                f"{self.request.stage} is protected: a release from a URL needs the sha256 of the artifact",
+                hint="add --curl-sha256 HEX (fapbuild pack prints it), or release from a store",
+            )
+        if source.url.startswith("http://"):
+            self.report.say(
+                f"warning: {source.name} is plain http, and no --curl-sha256 is given: anyone on the way can"
+                " change the artifact"
+            )
 
     def with_environment(self) -> "Run":
         """Return the same run with the values of `environment` resolved: a release needs them, also to know

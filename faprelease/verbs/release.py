@@ -8,7 +8,8 @@ from dataclasses import replace
 from artifact_store.core.hints import Hint
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import CORE
-from faprelease.errors import ConfigError, FapError
+from faprelease.errors import ConfigError, FapError, VerificationError
+from faprelease.hosts.state import Unpacked
 from faprelease.plan import preview, release_command, saved, seen
 from faprelease.plan.fleet import plan_check, plan_release, plan_restart, plan_rollback
 from faprelease.plan.host import RunInfo
@@ -167,15 +168,25 @@ def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:
 
 
 def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource | None = None) -> Preview:
-    """Show what a plan would do; the URL of the `source` is asked for its version and size."""
-    version, size = _look_into(source.url) if source else ("", None)
-    shown = preview.preview(plan, connected.hosts, version=version, download=size)
+    """Show what a plan would do; the URL of the `source` is asked for its manifest and size.
+
+    Raises VerificationError for an artifact of another app.
+    """
+    artifact, size = _look_into(source.url) if source else (None, None)
+    app = run.targets[0].settings.project_name
+    if artifact and artifact.app != app:
+        raise VerificationError(
+            f"{source.name if source else ''} is an artifact of the app {artifact.app}, not of {app}",
+            hint="name another URL; if that is what the app is called there: project_name in deploy.yml",
+        )
+    shown = preview.preview(plan, connected.hosts, artifact=artifact, download=size)
     run.report.show_plan(shown, preview.scripts(plan) if run.request.scripts else ())
     return shown
 
 
-def _look_into(url: str) -> tuple[str, int | None]:
-    """Return the version and the size in bytes of a URL's artifact, as far as this machine can read it."""
+def _look_into(url: str) -> tuple[Unpacked | None, int | None]:
+    """Return what the manifest of a URL's artifact names, and its size in bytes, as far as this machine can
+    read it."""
     from artifact_store.artifact.peek import open_source, peek
 
     try:
@@ -183,10 +194,12 @@ def _look_into(url: str) -> tuple[str, int | None]:
             try:
                 found = peek(source)
             except FapError:
-                return "", source.size
-            return found.manifest.version, found.size
+                return None, source.size
+            named = found.manifest
+            what = Unpacked(digest="", app=named.app, version=named.version, commit=named.commit)
+            return what, found.size
     except (FapError, OSError):
-        return "", None
+        return None, None
 
 
 def _keep(

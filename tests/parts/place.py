@@ -36,7 +36,7 @@ class Place:
         return self.fetch(archive.as_uri(), "", *wrapper, cache="")
 
     def fetch(
-        self, url: str, sha256: str, *wrapper: str, cache: str | None = None
+        self, url: str, sha256: str, *wrapper: str, cache: str | None = None, app: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Fetch what is behind the URL, and unpack it; its output holds the facts that it hands over too."""
         self.release.mkdir(parents=True)
@@ -45,7 +45,7 @@ class Place:
         layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
         source = ArtifactSource(url=url, digest=sha256, name=url)
         options = curl.Options(curl_extract_tgz=True)
-        (step,) = curl.fetch(source, options, str(self.cache) if cache is None else cache, layout, "new")
+        (step,) = curl.fetch(source, options, str(self.cache) if cache is None else cache, layout, "new", app)
         done = subprocess.run(
             [*wrapper, "sh", "-c", f"{step.script} 2>&1"],
             input=wire.stdin_of(step, reveal=True).encode(),

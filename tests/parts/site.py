@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ def artifact(
     contents = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL, **(files or {})}
     folder.mkdir(parents=True, exist_ok=True)
     return tgz(folder, version=version, files=contents, wheels={}, requires_env=requires_env).as_uri()
+
+
+def sha256_of(url: str) -> str:
+    """The sha256 of the file with a file URL."""
+    return sha256(Path(url.removeprefix("file://")).read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)

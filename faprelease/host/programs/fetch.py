@@ -296,7 +296,7 @@ def fetch(load, curl, cache, sha256, output):
     return digest
 
 
-def run(load, curl, cache, sha256, folder, facts, state):
+def run(load, curl, cache, sha256, folder, facts, state, app):
     """Raises FetchError, and OSError, which has ENOSPC for a full disk."""
     output = os.path.join(curl.work, "artifact")
     digest = fetch(load, curl, cache, sha256, output)
@@ -305,11 +305,11 @@ def run(load, curl, cache, sha256, folder, facts, state):
     if folder:
         unpack = load("unpack")
         packages = unpack.InstalledPackages(state, cache.root, lambda: load("delta").member_ends(output))
-        code, app = unpack.unpack(output, digest, folder, facts, packages)
+        code, named = unpack.unpack(output, digest, folder, facts, packages, app)
         if code:
             raise FetchError(code)
-        if app:
-            cache.add(output, app, digest)
+        if named:
+            cache.add(output, named, digest)
     sys.stdout.write(fact("digest", digest))
 
 
@@ -336,21 +336,22 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, cache, work, sha256, folder="", facts="", state=""):
+def main(load, parts, cache, work, sha256, folder="", facts="", state="", app=""):
     """Fetch to `work`/artifact; with `folder`, also unpack it there, and describe it in the file `facts`. The
-    folder `state` has packages that releases share; empty if the installer may not know of them.
+    folder `state` has packages that releases share; empty if the installer may not know of them. An artifact
+    of another app than `app` is refused, unless that is empty.
 
     Exit codes: 0; curl's own; 1 if, for example, the disk is full; 65 if the bytes are not the expected ones.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
     curl, artifacts = Curl(parts["input"], work), ArtifactCache(cache)
-    code, full = attempt(load, curl, artifacts, sha256, folder, facts, state)
+    code, full = attempt(load, curl, artifacts, sha256, folder, facts, state, app)
     if full and artifacts.drop(artifacts.paths()):
         print("warning: the disk is full: dropping cached artifacts and starting again")
         clear(work)
         clear(folder)
-        code, full = attempt(load, curl, artifacts, sha256, folder, facts, state)
+        code, full = attempt(load, curl, artifacts, sha256, folder, facts, state, app)
     if code:
         clear(folder)
     if code or folder:

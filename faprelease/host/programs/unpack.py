@@ -31,6 +31,10 @@ class RefusedError(Exception):
     """The archive is hostile or damaged."""
 
 
+class OtherAppError(Exception):
+    """The artifact is of another app."""
+
+
 class Source:
     """The archive's bytes: of a plain file, or of all members of a gzip file, whose checksums zlib checks.
 
@@ -294,9 +298,18 @@ class InstalledPackages:
         return wanted <= cached and any(name.startswith(digest.hexdigest()[:32] + "-") for name in envs)
 
 
-def write(path, root, packages):
+def written_identity(root):
+    """(app, version, commit) of the manifest in a folder."""
+    with open(root + "/" + MANIFEST, encoding="utf-8", errors="replace") as file:
+        return identity(file.read(MANIFEST_HEAD))
+
+
+def write(path, root, packages, app):
     """Check and unpack all entries into the empty folder, but no wheels if the `packages` made of them are
-    there; returns name → kind of each entry."""
+    there; returns name → kind of each entry.
+
+    The manifest, which fapbuild writes first, must name `app`, unless that is empty. Raises OtherAppError.
+    """
     source, contents, folders, needed = Source(path), Contents(os.statvfs(root)), {""}, None
     for name, kind, mode, size, link in entries(source):
         is_wheel = kind == FILE and name.startswith("wheels/")
@@ -320,6 +333,8 @@ def write(path, root, packages):
             with open(os.open(target, flags, 0o755 if mode & 0o100 else 0o644), "wb") as file:
                 for piece in source.pieces(size):
                     file.write(piece)
+            if name == MANIFEST and app and written_identity(root)[0] != app:
+                raise OtherAppError(written_identity(root)[0])
     if needed is False and contents.seen.get("wheels") == FOLDER:
         os.rmdir(root + "/wheels")  # the installer installs wheels if the folder is there
     if not contents.seen:
@@ -336,19 +351,22 @@ def looks_like(path):
     return "" if head else "it is empty"
 
 
-def unpack(path, digest, folder, facts, packages):
+def unpack(path, digest, folder, facts, packages, wanted):
     """Unpack into the empty folder; (exit code, name of the app, which is empty if fapbuild did not make it).
 
     The file `facts` describes what was unpacked, in one line of JSON. Exit code 65: it is not a valid
-    artifact. Raises OSError, with ENOSPC if the disk is too small. On failure the caller clears the folder.
+    artifact, or it is of another app than `wanted`, unless that is empty. Raises OSError, with ENOSPC if the
+    disk is too small. On failure the caller clears the folder.
     """
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     line, app, version = f'{{"digest":"{digest}"}}', "", ""
     try:
-        if write(path, folder, packages).get(MANIFEST) == FILE:
-            with open(folder + "/" + MANIFEST, encoding="utf-8", errors="replace") as file:
-                app, version, commit = identity(file.read(MANIFEST_HEAD))
+        if write(path, folder, packages, wanted).get(MANIFEST) == FILE:
+            app, version, commit = written_identity(folder)
             line = f'{{"digest":"{digest}","app":"{app}","version":"{version}","commit":"{commit}"}}'
+    except OtherAppError as error:
+        print(f"refused: it is an artifact of the app {error}, not of {wanted} (project_name in deploy.yml)")
+        return 65, ""
     except RefusedError as error:
         reasons = "; ".join(filter(None, (looks_like(path), str(error))))
         print(f"not an artifact: {reasons}")

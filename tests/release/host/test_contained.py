@@ -13,7 +13,7 @@ import pytest
 from faprelease.errors import ConfigError, ReleaseFailedError
 from faprelease.host.programs import contain
 from tests.parts.long_sleep import is_running, long_sleep
-from tests.parts.site import Site, artifact
+from tests.parts.site import Site, artifact, sha256_of
 
 
 def release(site: Site, install: str, **flags: object) -> str:
@@ -99,6 +99,8 @@ def release_where_there_are_none(site: Site, install: str) -> subprocess.Complet
         start,
         "--curl-url",
         url,
+        "--curl-sha256",
+        sha256_of(url),
         "-f",
         site.deploy_yml,
         "--yes",

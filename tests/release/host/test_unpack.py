@@ -173,6 +173,28 @@ def test_a_manifest_that_is_none_is_refused(text: bytes, place: Place) -> None:
     assert place.tree() == {"releases", "releases/new"}
 
 
+def test_an_artifact_of_another_app_is_refused_before_it_is_unpacked(place: Place, tmp_path: Path) -> None:
+    archive = tmp_path / "blog.tgz"
+    manifest = b'{"format":"fap/1","app":"blog","version":"1","commit":"c"}'
+    hostile = entry("../outside", b"never read")
+    archive.write_bytes(squeeze(entry(MANIFEST_PATH, manifest)) + squeeze(hostile + bytes(1024)))
+    done = place.fetch(archive.as_uri(), "", app="shop")
+    assert done.returncode == 65, done
+    assert (
+        "refused: it is an artifact of the app blog, not of shop (project_name in deploy.yml)" in done.stdout
+    )
+    assert "outside" not in done.stdout
+    assert place.tree() == {"releases", "releases/new"}
+    assert not place.facts.exists()
+
+
+def test_an_artifact_of_the_app_and_one_of_no_app_are_unpacked(place: Place, tmp_path: Path) -> None:
+    for number, data in enumerate((good(tmp_path), squeeze(tar(entry("a", b"x"))))):
+        archive, there = tmp_path / f"{number}.tgz", Place(tmp_path / str(number))
+        archive.write_bytes(data)
+        assert there.fetch(archive.as_uri(), "", app="shop").returncode == 0
+
+
 def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
     text = b'{"format":"fap/1","app":"a","version":"1","commit":"c"' + b" " * 150_000_000
     done = place.unpack(squeeze(tar(entry(MANIFEST_PATH, text))), "prlimit", "--as=120000000")

@@ -60,8 +60,8 @@ def test_a_plan_says_what_would_change_and_changes_nothing(site: Site, tmp_path:
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
     shown = {words[0]: words[1] for words in lines if len(words) == 2}
     assert shown["localhost"] == "(web)"
-    assert shown["from"] == f"{old}, version 2"
-    assert shown["to"].endswith(", version 3")
+    assert shown["from"] == f"{old}, shop 2, commit {'a' * 12}"
+    assert shown["to"].endswith(f", shop 3, commit {'a' * 12}")
     size = Path(urlsplit(url).path).stat().st_size
     assert shown["downloads"] == f"at most {size / 1e6:.1f} MB"
     assert (shown["links"], shown["restarts"]) == ("log", "published")
@@ -71,6 +71,7 @@ def test_a_plan_says_what_would_change_and_changes_nothing(site: Site, tmp_path:
     ended = json.loads(run(site, "--dry-run", "--json", *bound(url), "production").stdout)
     (host,) = ended["plan"]["hosts"]
     assert (host["previous"], host["previous_version"], host["version"]) == (old, "2", "3")
+    assert (host["app"], host["commit"], host["previous_app"]) == ("shop", "a" * 40, "shop")
     assert ended["plan"]["download"] == size
     assert host["removes"] == site.folders()[:1]
 
@@ -155,7 +156,7 @@ def test_a_rollback_is_planned_and_applied_too(site: Site, tmp_path: Path) -> No
     assert "to apply this plan: faprelease apply back.plan" in done.stderr
     assert not site.locked()
     done = run(site, "apply", "back.plan")
-    assert f"to        {first}, version 1" in done.stdout
+    assert f"to        {first}, shop 1, commit {'a' * 12}" in done.stdout
     assert site.current() == first
     assert site.states() == {first: "live", second: "bad"}
     done = run(site, "apply", "back.plan", code=1)

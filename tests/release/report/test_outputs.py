@@ -19,7 +19,7 @@ from faprelease.report.events import Began
 from tests.parts.builds import serve_builds
 from tests.parts.fleet import wait_until
 from tests.parts.long_sleep import is_running, long_sleep
-from tests.parts.site import INSTALL, Site, artifact
+from tests.parts.site import INSTALL, Site, artifact, sha256_of
 
 MAIN = [sys.executable, "-c", "from faprelease.cli import command; command()"]
 FAILS = b"echo working; echo no space left; exit 3\n"
@@ -224,7 +224,8 @@ def test_github_gets_groups_and_the_error_on_the_page(site: Site, tmp_path: Path
 
 def test_a_protected_stage_is_confirmed_by_its_name(site: Site, tmp_path: Path) -> None:
     site.configure("protected: true")
-    words = ("--curl-url", artifact(tmp_path, "1"), "production")
+    url = artifact(tmp_path, "1")
+    words = ("--curl-url", url, "--curl-sha256", sha256_of(url), "production")
     done = run(site, *words)
     assert done.returncode == 2
     assert "in CI: --yes" in done.stderr
@@ -234,7 +235,7 @@ def test_a_protected_stage_is_confirmed_by_its_name(site: Site, tmp_path: Path) 
     assert not site.path.exists()
     code, said = at_a_terminal(site, *words, typed="production\n")
     assert code == 0, said
-    assert run(site, "--yes", *words[:2], "--environment-file", ".env2", "production").returncode == 0
+    assert run(site, "--yes", *words[:4], "--environment-file", ".env2", "production").returncode == 0
     assert run(site, "status", "production").returncode == 0, "what only reads asks nothing"
 
 
