@@ -16,6 +16,7 @@ from artifact_store.core.errors import (
     NotFoundError,
     StoreError,
     UnreachableError,
+    UsageError,
     VerificationError,
 )
 from artifact_store.core.hints import Hint
@@ -140,6 +141,9 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
             notes.append(f"{_numbers(early)} before the first valid signature")
         if late or (trust.policy.require_signatures and entries and not signed[-1]):
             problems.append(f"{_numbers(late or unsigned[-1:])} without a valid signature")
+    overridden = {entry.state.digest for entry in entries if entry.state.overrode}
+    if last and not last.is_empty and last.digest not in overridden:
+        problems += _refused_by_rules(store, app, name, last.version)
     problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
     return Check(
         what,
@@ -185,6 +189,16 @@ def _digest_problem(store: Store, entry: LogEntry) -> str:
             f"but its record says {record.digest}"
         )
     return ""
+
+
+def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterator[str]:
+    """What the rules miss for a version that nobody put on the stage by an override."""
+    try:
+        store.stages.check_rules(store.artifacts.get(app, version), name)
+    except VerificationError as error:
+        yield error.message
+    except (StoreError, UsageError):  # a record that is missing, or a stage that the rules do not name
+        return
 
 
 def _rules(entries: Iterable[LogEntry], current: str) -> Iterator[str]:

@@ -586,6 +586,20 @@ def test_what_a_key_signed_before_it_was_retired_stays_good(signed: Place) -> No
         ann.stages.promote("shop", "1", "staging", by=Actor("ann"))
 
 
+def test_an_audit_finds_what_was_promoted_past_the_rules(ruled: Place) -> None:
+    """The case approvals-bypass: ann may sign entries, and promotes where there are no rules."""
+    signed_only = ruled.store(ruled.signers.key("ann"), SIGNED)
+    signed_only.stages.promote("shop", "1", "production", by=Actor("ann"))
+    check = next(audit.everything(ruled.store(), trust_of(ruled), "shop"))
+    assert check.problems == (
+        "the rules do not allow shop 1 on production: 1 was never on staging; 1 has 0 of 2 approvals",
+    )
+    signed_only.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    ruled.signers.allow("bob")
+    approve(ruled, "ann", "bob")
+    assert next(audit.everything(ruled.store(), trust_of(ruled), "shop")).problems == ()
+
+
 def test_an_audit_finds_times_that_run_backwards_and_another_log(signed: Place) -> None:
     ann = signed.store(signed.signers.key("ann"))
     first = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
