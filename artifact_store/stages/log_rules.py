@@ -161,6 +161,9 @@ def _check_values(state: StageState) -> None:
         check_digest(state.digest)
     for digest in filter(None, (state.root, state.index)):
         check_digest(digest)
+    for time in filter(None, (state.at, state.expires)):
+        if time.utcoffset():
+            raise UsageError(f"{time} is not in UTC")
     if state.format != STATEMENT_1:
         check_operation(state.origin)
 

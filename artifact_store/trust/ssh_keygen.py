@@ -77,7 +77,10 @@ def signer(statement: bytes, signature: str, namespace: str, signers: Path, at: 
         raise UsageError(f"{signers} does not exist", hint="name the file of allowed signers with --signers")
     if len(signature) > _LONGEST_SIGNATURE:
         raise VerificationError("the signature is too long to be valid", hint=Hint("{fapstore} verify APP"))
-    moment = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
+    try:
+        moment = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
+    except OverflowError as error:
+        raise VerificationError(f"not a valid signature: {at} is no time") from error
     with TemporaryDirectory() as folder:
         file = Path(folder, "signature")
         file.write_text(signature)

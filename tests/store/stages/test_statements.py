@@ -115,7 +115,10 @@ def test_a_field_that_is_not_known_is_ignored() -> None:
     "wrong",
     [
         {"at": "2026-11-22T18:54:09"},
+        {"at": "2026-11-22T18:54:09+01:00"},
+        {"at": "0001-01-01T00:00:00+14:00"},
         {"expires": "2026-11-22T18:54:09"},
+        {"expires": "9999-12-31T23:59:59-12:00"},
         {"origin": ""},
         {"origin": "a b"},
         {"root": "no digest"},

@@ -54,6 +54,13 @@ def test_a_key_counts_between_its_dates_in_utc(signers: Signers, monkeypatch: py
         ssh_keygen.signer(TEXT, made, ssh_keygen.STAGE, signers.path, AT - timedelta(seconds=1))
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_a_statement_of_an_impossible_time(signers: Signers, text: str) -> None:
+    made = ssh_keygen.sign(TEXT, ssh_keygen.STAGE, signers.allow("ann"))
+    with pytest.raises(VerificationError, match="is no time"):
+        ssh_keygen.signer(TEXT, made, ssh_keygen.STAGE, signers.path, datetime.fromisoformat(text))
+
+
 def test_a_renewed_key_counts_by_its_second_line(signers: Signers) -> None:
     signers.allow("ann", 'valid-before="20260101"')
     made = ssh_keygen.sign(TEXT, ssh_keygen.STAGE, signers.allow("ann"))
