@@ -254,7 +254,7 @@ def test_a_role_has_one_manager(machine: Machine) -> None:
     machine.describe()
     told, wrong = machine.converge()
     assert wrong is not None
-    assert "someone has taken it over" in wrong.message
+    assert "a controller took it over" in wrong.message
     assert (told.outcome, wrong.exit_code) == ("refused", 2)
     assert machine.outcome(take_over=True) == ("unchanged", 0)
 
@@ -263,7 +263,7 @@ def test_no_host_runs_a_command_for_all(machine: Machine) -> None:
     machine.describe("release_command: ./migrate")
     told, error = machine.converge()
     assert error is not None
-    assert "no one of them could run it for all" in error.message
+    assert "no single host can run it for all" in error.message
     assert told.outcome == "refused"
 
 

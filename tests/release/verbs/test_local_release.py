@@ -61,7 +61,7 @@ def test_rollback_to_a_named_release(site: Site, urls: list[str]) -> None:
         site.rollback(ids[2])
     assert site.rollback(ids[0]) == ids[0]
     assert site.states()[ids[1]] == "retired"
-    with pytest.raises(FapError, match="3 was left as bad") as refused:
+    with pytest.raises(FapError, match="3 is marked bad") as refused:
         site.rollback("3")
     assert refused.value.hint.endswith("faprelease rollback production web --to 3 --force")
     assert site.rollback("2") == ids[1]

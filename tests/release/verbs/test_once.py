@@ -68,7 +68,7 @@ def test_a_command_that_changes_its_release_is_told_and_status_verifies(site: Fl
     assert (
         found["VI processes", "no file of the live release changed since its install"] == len(site.hosts) - 1
     )
-    assert found["clock", "agrees with this machine's"] == len(site.hosts)
+    assert found["clock", "agrees with this machine's clock"] == len(site.hosts)
 
 
 def trials(site: FleetSite) -> list[str]:

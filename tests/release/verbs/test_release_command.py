@@ -55,7 +55,7 @@ def test_it_runs_once_in_the_new_release_before_any_host_is_published(site: Flee
     done = site.release(site.add("2", install_sh=VENV))
     assert done.returncode == 0, done.stderr
     assert ran(site)[0].count("s3cret") == 2
-    assert site.run("rollback", "production").stderr.count("only code goes back") == 1
+    assert site.run("rollback", "production").stderr.count("only the code is rolled back") == 1
     assert ran(site)[0].count("s3cret") == 2
 
 
@@ -128,7 +128,7 @@ def test_a_release_that_goes_back_says_what_stays(local: Site) -> None:
     local.configure(
         "release_command: 'true'\nplugins: [tests.parts.plugins]\nfail_at: checking\nfail_on: localhost"
     )
-    with pytest.raises(RolledBackError, match="only code goes back: what release_command did"):
+    with pytest.raises(RolledBackError, match="only the code is rolled back: what release_command did"):
         local.release(artifact(local.folder / "2", "2"))
     assert local.current() == first
 
