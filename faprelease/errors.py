@@ -1,4 +1,4 @@
-"""What can go wrong in a release, beyond what `artifact_store.core.errors` names."""
+"""The errors of a release; the others are in `artifact_store.core.errors`."""
 
 from collections.abc import Iterable
 
@@ -26,13 +26,14 @@ class ConfigError(UsageError):
 
 
 def together(errors: Iterable[ConfigError]) -> ConfigError:
-    """All that is wrong as one error, each line with its hint; one alone stays as it is."""
-    found = list({error.message: error for error in errors}.values())
-    if len(found) == 1:
-        return found[0]
-    lines = [f"{error.message} ({error.hint})" for error in found]
+    """Return one error for all of them, each on a line with its hint; a single error is returned
+    unchanged."""
+    unique = list({error.message: error for error in errors}.values())
+    if len(unique) == 1:
+        return unique[0]
+    lines = [f"{error.message} ({error.hint})" for error in unique]
     return ConfigError(
-        "\n".join(lines), hint=f"fix these {len(found)} problems; all keys: faprelease config --keys"
+        "\n".join(lines), hint=f"fix these {len(unique)} problems; all keys: faprelease config --keys"
     )
 
 
@@ -51,7 +52,7 @@ class ReleaseFailedError(FapError):
 
 
 class RolledBackError(FapError):
-    """A step failed after publishing, and every host is back on its old release: exit 4."""
+    """A step failed after publishing, and every host was rolled back to its old release: exit 4."""
 
     exit_code = 4
 
@@ -63,12 +64,12 @@ class PartlyDoneError(FapError):
 
 
 class HeldBackError(FapError):
-    """A host that converges keeps what it runs, until something changes: exit 3."""
+    """A host that converges keeps its release until something changes: exit 3."""
 
     exit_code = 3
 
 
 class InterruptedRunError(FapError):
-    """Someone pressed Ctrl-C, and what was done has been undone: exit 130."""
+    """Someone pressed Ctrl-C, and the run was undone: exit 130."""
 
     exit_code = 130

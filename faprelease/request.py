@@ -1,4 +1,4 @@
-"""What the command line asked for."""
+"""The request of a command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 Manager = Literal["controller", "converge"]
-"""Who brings the hosts of a role to what its stage should run."""
+"""Who releases to the hosts of a role: a controller, or each host by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asked for; `flags` are keys of deploy.yml that it overrides."""
+    """The request of a command line. `flags` are keys of deploy.yml that it overrides."""
 
     file: Path
     stage: str
@@ -19,18 +19,18 @@ class Request:
     flags: Mapping[str, Any]
     dry_run: bool = False
     rerun: bool = False
-    """Run release_command again though nobody knows how it ended last."""
+    """Run release_command again, although its last outcome is unknown."""
     lock_wait: float = 0
-    """For how many seconds to wait where another run holds a lock."""
+    """How many seconds to wait for a lock that another run holds."""
     scripts: bool = False
-    """A dry run shows the very scripts."""
+    """Make a dry run show the exact scripts."""
     output: Path | None = None
-    """A dry run keeps the plan in this file."""
+    """The file to which a dry run saves the plan."""
     confirmed: bool = False
-    """A protected stage asks nothing."""
+    """Don't ask for confirmation on a protected stage."""
     manager: Manager = "controller"
-    """Who asks."""
+    """Who makes the request."""
     allow_older: bool = False
     """Release an older entry of the stage's log than a host has seen, or the entry of another log."""
     take_over: bool = False
-    """Change hosts though the other manager did so last."""
+    """Release even if the other manager released last."""

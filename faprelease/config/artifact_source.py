@@ -11,11 +11,11 @@ class ArtifactSource:
     digest: str = ""
     """The sha256 that its bytes must have, in lower-case hexadecimal; empty if none was given."""
     name: str
-    """What people are shown: `shop 7`, or the URL without secrets."""
+    """Its name for people: `shop 7`, or the URL without secrets."""
     app: str = ""
     version: str = ""
-    """Its version, where a store names it."""
+    """Its version in the store; empty for a URL."""
     entry: int = 0
-    """The number of the stage's log entry that names it; 0 for a URL, and for a version found otherwise."""
+    """The number of its entry in the stage's log; 0 if it does not come from a stage."""
     origin: str = ""
     """The origin of that log; empty for a log of statements 1."""

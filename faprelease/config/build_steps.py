@@ -1,6 +1,6 @@
-"""Work that belongs to the build: what of it a deploy.yml may still name, and where it goes instead.
+"""Refuses a deploy.yml that builds on hosts, and shows the settings of fapbuild to use instead.
 
-Factor V of the twelve: a server compiles nothing and fetches nothing from an index.
+Factor V of the twelve: a server compiles nothing and downloads nothing from a package index.
 """
 
 import re
@@ -46,16 +46,16 @@ _INDEX = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
 
 
 def refuse_build_steps(file: DeployFile) -> None:
-    """Raise ConfigError for the plugins, keys and install commands that build on a host, all at once."""
-    found: dict[str, str] = {}
+    """Raise one ConfigError for all plugins, keys and install commands that build on a host."""
+    problems: dict[str, str] = {}
     for place, value in everything_said(file):
         for kind, what in _build_steps(place[-1], value):
-            found.setdefault(kind, f"{file.where(*place)}: {what} {_KINDS[kind][1]}")
-    if found:
-        lines = dict.fromkeys(_KINDS[kind][0] for kind in found)
+            problems.setdefault(kind, f"{file.where(*place)}: {what} {_KINDS[kind][1]}")
+    if problems:
+        lines = dict.fromkeys(_KINDS[kind][0] for kind in problems)
         app = str(file.values.get("app_name", "NAME"))
         raise ConfigError(
-            "\n".join([*found.values(), "Build, release and run are separate (factor V)."]),
+            "\n".join([*problems.values(), "Build, release and run are separate (factor V)."]),
             hint="remove it, and put this into pyproject.toml:\n" + "\n".join(lines).replace("%s", app),
         )
 
@@ -73,7 +73,7 @@ def _build_steps(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def named_plugins(key: str, value: Any) -> list[str]:
-    """The plugins that a key of deploy.yml names."""
+    """The names of plugins in the value of a key; empty unless it is a list of plugins."""
     if key != "plugins" and not key.endswith("_plugins"):
         return []
     return [str(name) for name in (value if isinstance(value, list) else [value]) if name is not None]

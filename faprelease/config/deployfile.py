@@ -1,6 +1,6 @@
-"""deploy.yml as it stands on disk: YAML with line numbers, layers, and `%(name)s` values.
+"""deploy.yml as it is on disk: YAML with line numbers, and `%(name)s` in values.
 
-It knows no single key; what keys mean is `config`'s business.
+This module does not know any key. Their meaning is in `settings` and `target`.
 """
 
 import re
@@ -14,22 +14,22 @@ from faprelease.errors import ConfigError
 
 KeyPath = tuple[str, ...]
 MOST_LISTED = 12
-"""How many names a hint may list."""
+"""The most names that a hint lists."""
 _NAME = re.compile(r"%\((\w+)\)s|%%")
 
 
 @dataclass(frozen=True)
 class DeployFile:
-    """The file's values, and the line (from 1) of every key and item by its path from the top."""
+    """The values of the file, and the line (from 1) of every key and item by its path from the top."""
 
     name: str
     values: dict[str, Any]
     lines: Mapping[KeyPath, int]
     written: Mapping[KeyPath, str] = field(default_factory=dict)
-    """How numbers, dates, true and false are written, since YAML reads `0777` as 511 and `on` as true."""
+    """How the file spells numbers, dates and booleans: YAML reads `0777` as 511 and `on` as true."""
 
     def where(self, *path: str) -> str:
-        """`deploy.yml, line 12`, or the file's name where the key is not in the file."""
+        """Return `deploy.yml, line 12`, or only the file's name if the key is not in the file."""
         line = self.lines.get(path)
         return f"{self.name}, line {line}" if line else self.name
 
@@ -37,7 +37,7 @@ class DeployFile:
 def read(path: Path) -> DeployFile:
     """Read a deploy.yml.
 
-    Raises ConfigError: the file is missing, is no YAML (with line and column), or names a key twice.
+    Raises ConfigError if the file is missing, is not YAML (with line and column), or sets a key twice.
     """
     import yaml
 
@@ -53,7 +53,7 @@ def read(path: Path) -> DeployFile:
             f"can't read {path}: {error}", hint="deploy.yml must be a UTF-8 text file"
         ) from error
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C one is ten times as fast
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C loader is ten times as fast
         node = loader.get_single_node()
         notes = _Notes(str(path), yaml)
         notes.read(node, (), ())
@@ -64,7 +64,7 @@ def read(path: Path) -> DeployFile:
         raise ConfigError(
             f"{path}{at}: {error.problem or 'not YAML'}", hint="check the indentation and the quotes there"
         ) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         raise ConfigError(f"{path}: {error}", hint="deploy.yml must be valid YAML") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} contains no settings", hint="begin with a line like `app_name: shop`")
@@ -72,7 +72,7 @@ def read(path: Path) -> DeployFile:
 
 
 class _Notes:
-    """What YAML's nodes say and the values they become do not."""
+    """Lines and spellings, which are in the YAML nodes but not in the values."""
 
     def __init__(self, name: str, yaml: Any) -> None:
         self._name, self._yaml = name, yaml
@@ -103,7 +103,7 @@ class _Notes:
                 )
             own.add(key.value)
             here = (*path, str(key.value))
-            if here not in self.lines:  # what merges in stands behind what is said in the mapping itself
+            if here not in self.lines:  # the mapping's own keys win over merged ones
                 self._read_value(key, value, here, (*within, node))
         for other in merged:
             if other is node or any(other is outer for outer in within):
@@ -122,7 +122,7 @@ class _Notes:
 
 
 def unknown(name: str, known: Iterable[str], where: str, what: str = "key") -> ConfigError:
-    """That a name is not known, with the nearest one that is."""
+    """Return the error for an unknown name, with the most similar known one."""
     known = sorted(known)
     near = get_close_matches(name, known, n=1)
     listed = f"choose from: {', '.join(known)}"
@@ -133,7 +133,7 @@ def unknown(name: str, known: Iterable[str], where: str, what: str = "key") -> C
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what: str = "key") -> None:
-    """Raise ConfigError for the first of `names` that is not `known`, with the nearest known one."""
+    """Raise ConfigError for the first of `names` that is not `known`, with the most similar known one."""
     known = list(known)
     for name in names:
         if name not in known:
@@ -141,7 +141,7 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str, what:
 
 
 def names_in(value: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
-    """Every `%(name)s` in a value, and where it stands."""
+    """Yield every `%(name)s` in a value, with its path."""
     if isinstance(value, str):
         yield from ((place, match[1]) for match in _NAME.finditer(value) if match[1])
     elif isinstance(value, list):
@@ -155,8 +155,8 @@ def names_in(value: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
 def expand(values: Mapping[str, Any], literal: Iterable[str], file: DeployFile) -> dict[str, Any]:
     """Replace `%(name)s` in strings, lists and dicts by the value of that name; `%%` is one `%`.
 
-    Only names that are in `values` are replaced, any other `%` stays. Keys in `literal` (they came from
-    flags) are taken as they are. Raises ConfigError for names that lead round in a circle.
+    Only names in `values` are replaced; any other `%` stays. Values of the keys in `literal` (they came from
+    flags) are not changed. Raises ConfigError for values that refer to themselves.
     """
     literal = set(literal)
     done: dict[str, Any] = {}

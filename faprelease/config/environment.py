@@ -1,6 +1,7 @@
-"""The variables of a release: where deploy.yml says their values come from, and `.env`, the file of them.
+"""The environment variables of a release: the sources of their values, and the `.env` file.
 
-Values are asked for here, on the controller, once a run, and travel to the hosts on a step's standard input.
+The values are resolved here, on the controller, once per run. They go to the hosts on the standard input of a
+step.
 """
 
 import os
@@ -19,39 +20,40 @@ from faprelease.steps import redaction
 from faprelease.steps.model import Secret
 
 COMMAND_SECONDS = 120
-"""How long a command may take to print a value; a person may have to unlock something for it."""
+"""The time limit of a command that prints a value; a person may have to unlock something for it."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_PARAMETERS = 10
-"""How many parameters one call of SSM's GetParameters may ask for."""
+"""The most parameters that one call of SSM's GetParameters accepts."""
 
 
 SOURCES = (
     "{env: NAME}, {file: PATH}, {command: [pass, show, x]}, {ssm: /name}, {secret: name}"
     " or {secret: name, key: entry}"
 )
-"""Where a value may come from, for hints."""
+"""The sources of a value, for hints."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Where one value comes from: exactly one of the first five."""
+    """The source of one value: exactly one of the first five fields is set."""
 
     env: str = ""
-    """A variable of who releases."""
+    """The name of an environment variable on the controller."""
     file: str = ""
-    """A file's contents, less one newline at their end; relative to deploy.yml."""
+    """The path of a file, relative to deploy.yml; one newline at the end of its contents is removed."""
     command: tuple[str, ...] = ()
-    """What a command prints, less one newline at its end; it runs in the folder of deploy.yml."""
+    """A command whose output is the value, without one newline at the end. It runs in the folder of
+    deploy.yml."""
     ssm: str = ""
-    """A parameter of AWS Systems Manager, decrypted."""
+    """The name of a parameter of AWS Systems Manager, which is decrypted."""
     secret: str = ""
-    """A secret of AWS Secrets Manager, by name or ARN."""
+    """The name or ARN of a secret of AWS Secrets Manager."""
     key: str = ""
-    """The one entry to take of a `secret` that is a JSON object."""
+    """The entry to use, if the `secret` is a JSON object."""
 
     def __str__(self) -> str:
-        """As deploy.yml says it."""
-        said = msgspec.to_builtins(self)
-        parts = ", ".join(f"{kind}: {_plain(value)}" for kind, value in said.items())
+        """The source as deploy.yml spells it."""
+        fields = msgspec.to_builtins(self)
+        parts = ", ".join(f"{kind}: {_plain(value)}" for kind, value in fields.items())
         return f"{{{parts}}}"
 
 
@@ -63,7 +65,7 @@ Value = str | int | float | bool | Source
 
 
 class Resolved(str):
-    """A value that was asked for; it does not show in tracebacks."""
+    """A resolved value. Its repr does not show it, so tracebacks don't either."""
 
     __slots__ = ()
 
@@ -72,8 +74,8 @@ class Resolved(str):
 
 
 def problems(values: Mapping[str, Value], written: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with an `environment`: name, what is said of it, and a hint. `written` is how the file
-    spells values that are no text."""
+    """Yield the problems of an `environment`, as name, message and hint. `written` has the spelling of values
+    that are not strings."""
     for name, value in values.items():
         if not _NAME.fullmatch(name):
             yield name, f"{name!r} is not a valid name for a variable", "use letters, digits and _"
@@ -91,29 +93,29 @@ def problems(values: Mapping[str, Value], written: Mapping[str, str]) -> Iterato
             if "\0" in value:
                 yield name, f"{name} contains a NUL character", "remove it: no variable can contain NUL"
         elif written.get(name, text(value)).lower() != text(value):
-            said = f"{name}: YAML reads {written[name]} as {text(value)}"
-            yield name, said, f'put quotes around it: {name}: "{written[name]}"'
+            message = f"{name}: YAML reads {written[name]} as {text(value)}"
+            yield name, message, f'put quotes around it: {name}: "{written[name]}"'
 
 
 def resolve(
     environments: Iterable[tuple[Mapping[str, Value], Mapping[str, str]]], folder: Path
 ) -> list[dict[str, str]]:
-    """Ask for the values of each environment, each source once; `folder` is that of deploy.yml.
+    """Return each environment with its values; every source is read once.
 
-    Beside each stands where its variables are said. Raises ConfigError for all values that are not there, at
-    once; UnreachableError if AWS can't be asked.
+    Each environment comes with the places where its variables are set. `folder` is that of deploy.yml. Raises
+    one ConfigError for all values that are missing, UnreachableError if AWS can't be reached.
     """
     environments = list(environments)
-    wanted: dict[Source, str] = {}
+    places: dict[Source, str] = {}
     for values, origins in environments:
         for name, value in values.items():
             if isinstance(value, Source):
-                wanted.setdefault(value, f"{origins.get(f'environment.{name}', 'environment')}: {name}")
-    found, missing = _ask(wanted, folder)
+                places.setdefault(value, f"{origins.get(f'environment.{name}', 'environment')}: {name}")
+    answers, missing = _ask(places, folder)
     if missing:
         raise together(missing)
     resolved = [
-        {name: found[value] if isinstance(value, Source) else text(value) for name, value in values.items()}
+        {name: answers[value] if isinstance(value, Source) else text(value) for name, value in values.items()}
         for values, _ in environments
     ]
     redaction.remember(value for values in resolved for value in values.values())
@@ -121,12 +123,12 @@ def resolve(
 
 
 def _ask(wanted: Mapping[Source, str], folder: Path) -> tuple[dict[Source, Resolved], list[ConfigError]]:
-    found: dict[Source, Resolved] = {}
+    values: dict[Source, Resolved] = {}
     missing: list[ConfigError] = []
-    answers = _from_ssm([source.ssm for source in wanted if source.ssm])
+    parameters = _from_ssm([source.ssm for source in wanted if source.ssm])
     for source, where in wanted.items():
         try:
-            value = _value(source, where, folder, answers)
+            value = _value(source, where, folder, parameters)
         except ConfigError as error:
             missing.append(error)
             continue
@@ -136,8 +138,8 @@ def _ask(wanted: Mapping[Source, str], folder: Path) -> tuple[dict[Source, Resol
                     f"{where} contains a NUL character", hint="remove it: no variable can contain NUL"
                 )
             )
-        found[source] = Resolved(value)
-    return found, missing
+        values[source] = Resolved(value)
+    return values, missing
 
 
 def _value(source: Source, where: str, folder: Path, parameters: Mapping[str, str]) -> str:
@@ -167,10 +169,10 @@ def _value(source: Source, where: str, folder: Path, parameters: Mapping[str, st
 
 
 def _output_of(command: tuple[str, ...], where: str, folder: Path) -> str:
-    """What a command prints. It has the terminal for questions, and what it complains of is seen there."""
+    """The output of a command. It may ask questions on the terminal, and its errors are shown there."""
     line = shlex.join(command)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             stdin=None if sys.stdin and sys.stdin.isatty() else subprocess.DEVNULL,
@@ -184,9 +186,9 @@ def _output_of(command: tuple[str, ...], where: str, folder: Path) -> str:
         ) from None
     except OSError as error:
         raise ConfigError(f"{where}: {line}: {error.strerror}", hint=f"run it by hand: {line}") from None
-    if done.returncode:
-        raise ConfigError(f"{where}: {line}: exit code {done.returncode}", hint=f"run it by hand: {line}")
-    return _as_text(done.stdout)
+    if process.returncode:
+        raise ConfigError(f"{where}: {line}: exit code {process.returncode}", hint=f"run it by hand: {line}")
+    return _as_text(process.stdout)
 
 
 def _as_text(data: bytes) -> str:
@@ -194,16 +196,20 @@ def _as_text(data: bytes) -> str:
 
 
 def _from_ssm(names: list[str]) -> dict[str, str]:
-    """The values of parameters by name; those that are not there are left out."""
-    found: dict[str, str] = {}
+    """The values of SSM parameters by name, without those that don't exist."""
+    values: dict[str, str] = {}
     for first in range(0, len(names), _MOST_PARAMETERS):
-        asked = list(dict.fromkeys(names[first : first + _MOST_PARAMETERS]))
-        answer = _ask_aws("ssm", "get_parameters", asked[0], Names=asked, WithDecryption=True)
-        for each in answer["Parameters"]:
-            # It was asked for by its name, that with a version or label, or its ARN.
-            for name in (each["Name"], each["Name"] + each.get("Selector", ""), each["ARN"]):
-                found[name] = each["Value"]
-    return found
+        batch = list(dict.fromkeys(names[first : first + _MOST_PARAMETERS]))
+        answer = _ask_aws("ssm", "get_parameters", batch[0], Names=batch, WithDecryption=True)
+        for parameter in answer["Parameters"]:
+            # The request named it by its name, its name with a version or label, or its ARN.
+            for name in (
+                parameter["Name"],
+                parameter["Name"] + parameter.get("Selector", ""),
+                parameter["ARN"],
+            ):
+                values[name] = parameter["Value"]
+    return values
 
 
 def _from_secrets_manager(source: Source, where: str) -> str:
@@ -224,7 +230,7 @@ def _from_secrets_manager(source: Source, where: str) -> str:
 
 
 def _ask_aws(service: str, call: str, where: str, **arguments: Any) -> dict[str, Any]:
-    """One call of AWS, with the credentials, region and endpoint that boto3 finds."""
+    """Make one call to AWS, with the credentials, region and endpoint that boto3 finds."""
     try:
         import boto3
         from botocore.config import Config
@@ -249,14 +255,14 @@ def _ask_aws(service: str, call: str, where: str, **arguments: Any) -> dict[str,
 
 
 def render(values: Mapping[str, str]) -> Secret:
-    """One `NAME='value'` line each, quoted so that `set -a; . ./.env` gives every byte back."""
+    """Return a `.env` file: one `NAME='value'` per line, quoted so that sh reads back every byte."""
     lines = [f"{name}={shlex.quote(value)}" for name, value in values.items()]
     shown = "\n".join(f"{name}=***" for name in values)
     return Secret("\n".join(lines), shown, redaction.forms(values.values()))
 
 
 def values_of(values: Mapping[str, Value]) -> dict[str, str] | None:
-    """The values as the process will read them, None as long as one was not asked for."""
+    """The values as the process will read them; None if one of them is not resolved yet."""
     if any(isinstance(value, Source) for value in values.values()):
         return None
     return {name: text(value) for name, value in values.items() if not isinstance(value, Source)}

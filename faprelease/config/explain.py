@@ -1,4 +1,4 @@
-"""deploy.yml explained: all its keys, and what is in force where, and where each value was said. Pure."""
+"""The keys of deploy.yml, and the effective settings with the places where they were set. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def all_keys(plugin_keys: Mapping[str, Key]) -> list[Row]:
-    """Every key: its name, what it must be, its default, what it is for, and who brings it."""
+    """Every key: its name, its kind, its default, its description, and the plugin that adds it."""
     return [
         {
             "key": key.name,
@@ -28,24 +28,24 @@ def all_keys(plugin_keys: Mapping[str, Key]) -> list[Row]:
 
 
 def in_force(target: Target, plugin_keys: Mapping[str, Key], always: Collection[str]) -> Row:
-    """What is in force for one host of one role: `{"values": {key: {"value": …, "from": …}}}`.
+    """The effective settings of one host of one role: `{"values": {key: {"value": …, "from": …}}}`.
 
-    Values of the environment, and what opens a URL, are masked. Keys of plugins that the role does not name
-    are left out unless they are set or the plugin is one that every role has (`always`).
+    Values of the environment and secrets in URLs are redacted. Keys of plugins that the role does not use are
+    left out, unless they are set or every role has the plugin (`always`).
     """
     values: dict[str, Row] = {}
     for name, key in {**CORE, **plugin_keys}.items():
         origin = target.origins.get(name, "default")
         if origin == "default" and key.owner not in ("", *always) and not _names(target, key.owner):
             continue
-        found = getattr(target.settings, name) if name in CORE else target.plugin_values[name]
+        setting = getattr(target.settings, name) if name in CORE else target.plugin_values[name]
         if key.is_mapping:
-            for entry, value in found.items():
+            for entry, value in setting.items():
                 shown = f"{REDACTED} {value}" if isinstance(value, Source) else _shown(key, value)
                 where = target.origins.get(f"{name}.{entry}", origin)
                 values[f"{name}.{entry}"] = {"value": shown, "from": where}
         else:
-            values[name] = {"value": _shown(key, found), "from": origin}
+            values[name] = {"value": _shown(key, setting), "from": origin}
     settings = target.settings
     return {"stage": settings.stage, "role": settings.role, "host": target.host, "values": values}
 
@@ -61,7 +61,7 @@ def _shown(key: Key, value: Any) -> Any:
 
 
 def as_text(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines for people: for each role what all its hosts have in common, then what each has alone."""
+    """Lines for people: for each role the settings common to all its hosts, then those of single hosts."""
     roles: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         roles.setdefault((row["stage"], row["role"]), []).append(row)
@@ -89,14 +89,14 @@ def _table(values: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _said(value: Any) -> str:
-    """As deploy.yml could say it, on one line."""
+    """The value as deploy.yml could spell it, on one line."""
     if isinstance(value, str) and value and value.isprintable() and value == value.strip():
         return value
     return msgspec.json.encode(value).decode()
 
 
 def keys_as_text(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines for people: the core's keys, then those of each plugin."""
+    """Lines for people: the keys of the core, then those of each plugin."""
     owner = None
     for row in rows:
         if row["plugin"] != owner:

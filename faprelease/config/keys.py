@@ -1,4 +1,4 @@
-"""What a key of deploy.yml is: its kind, its default, what it is for, and whether its value may be shown."""
+"""A key of deploy.yml: its kind, its default, its description, and whether its value may be shown."""
 
 import re
 from dataclasses import dataclass
@@ -14,15 +14,16 @@ Shown = Literal["yes", "no", "address"]
 
 
 def about(text: str, *, shown: Shown = "yes") -> msgspec.Meta:
-    """What a key is for, as `Annotated[str, about("…")]`, in the words of `config --keys` and of editors.
+    """The description of a key, as `Annotated[str, about("…")]`. `config --keys` and editors show it.
 
-    A secret is `shown` never ("no"), or, if it is a URL, without what may open it ("address").
+    A secret is never `shown` ("no"), or, if it is a URL, without its secret parts ("address").
     """
     return msgspec.Meta(description=text, extra={"shown": shown})
 
 
 class WrongValueError(ConfigError):
-    """A value that its key can't have; `at` names the entry or item of it, and its place is not told yet."""
+    """A wrong value for a key. `at` is the path to the entry or item; the message has no file and line
+    yet."""
 
     def __init__(self, message: str, *, hint: str, at: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
@@ -39,16 +40,17 @@ class Key:
     about: str = ""
     shown: Shown = "yes"
     owner: str = ""
-    """The strategy or plugin that brings it, empty for the core."""
+    """The plugin that adds it; empty for the core."""
 
     @property
     def is_switch(self) -> bool:
-        """Its flag needs no value: `--x`, `--no-x`."""
+        """Whether its flag needs no value: `--x`, `--no-x`."""
         return _kinds(self.kind) == {bool}
 
     @property
     def is_list(self) -> bool:
-        """A single value stands for a list of one; its flag takes several, with commas between them."""
+        """Whether it is a list. A single value is a list of one; its flag takes values separated by
+        commas."""
         return list in _kinds(self.kind)
 
     @property
@@ -56,7 +58,7 @@ class Key:
         return dict in _kinds(self.kind)
 
     def read(self, value: Any) -> Any:
-        """The value as what the key's kind says; raises WrongValueError."""
+        """Convert a value to the key's kind. Raises WrongValueError."""
         if self.is_list and isinstance(value, str | int | float):
             value = [value]
         if self.is_mapping and isinstance(value, dict):
@@ -81,19 +83,19 @@ class Key:
     def _complaint(self, value: Any, error: str) -> str:
         if isinstance(value, str | int | float) and self.shown == "yes":
             return f"{value!r} is not {self.expected}"
-        said, _, where = error.partition(" - at ")
-        return said if where or self.shown != "yes" else f"{said}; it must be {self.expected}"
+        reason, _, where = error.partition(" - at ")
+        return reason if where or self.shown != "yes" else f"{reason}; it must be {self.expected}"
 
     @property
     def expected(self) -> str:
-        """What a value must be, for people."""
+        """The kind of its values, for people."""
         kinds = _kinds(self.kind)
         if choices := [choice for kind in kinds if isinstance(kind, tuple) for choice in kind]:
             return f"one of: {', '.join(map(str, choices))}"
         return next((words for kind, words in _WORDS.items() if kind in kinds), "another kind of value")
 
     def redacted(self, value: Any) -> Any:
-        """The value as anyone may see it."""
+        """The value without secrets."""
         if self.shown == "yes" or not value:
             return value
         if self.shown == "address":
@@ -112,14 +114,14 @@ _WORDS = {
 
 
 def of(struct: type[msgspec.Struct], owner: str = "") -> dict[str, Key]:
-    """The keys that the fields of a struct stand for, by name, in their order."""
-    found = {}
+    """The keys that the fields of a struct define, by name, in their order."""
+    result = {}
     for field in msgspec.structs.fields(struct):
-        made = field.default_factory is not msgspec.NODEFAULT
-        default = field.default_factory() if made else field.default
+        has_factory = field.default_factory is not msgspec.NODEFAULT
+        default = field.default_factory() if has_factory else field.default
         text, shown = _notes(field.type)
-        found[field.name] = Key(field.name, field.type, default, text, shown, owner)
-    return found
+        result[field.name] = Key(field.name, field.type, default, text, shown, owner)
+    return result
 
 
 def _notes(kind: Any) -> tuple[str, Shown]:
@@ -130,12 +132,13 @@ def _notes(kind: Any) -> tuple[str, Shown]:
 
 
 def _kinds(kind: Any) -> set[Any]:
-    """`list[str] | None` is {list}; a Literal is the tuple of its values."""
+    """The plain types in an annotation: {list} for `list[str] | None`; a tuple of its values for a
+    Literal."""
     origin = get_origin(kind)
     if origin is Annotated:
         return _kinds(get_args(kind)[0])
     if origin in (Union, UnionType):
-        return {found for each in get_args(kind) for found in _kinds(each)}
+        return {plain for part in get_args(kind) for plain in _kinds(part)}
     if origin is Literal:
         return {get_args(kind)}
     return {origin or kind} - {NoneType}

@@ -1,7 +1,7 @@
-"""How deploy.yml is layered: the file's top, a stage, a role, a host, and flags over all. Pure.
+"""The layers of deploy.yml: the top of the file, a stage, a role, a host, and flags over all. Pure.
 
-Below a stage, a mapping is a role, and anything else under a known key is a value for all roles of the
-stage; `environment`, whose value is a mapping itself, is always a value.
+Below a stage, a mapping is a role, and any other value of a known key applies to all roles of the stage. A
+key whose value is a mapping, like `environment`, is always a setting.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ STAGES = "stage_role_configs"
 
 @dataclass(frozen=True)
 class Layer:
-    """Some keys and their values, and the path below which they stand in the file."""
+    """Some keys with their values, and their path in the file."""
 
     place: KeyPath
     values: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: the values of all its roles, and each role's own."""
+    """One stage: the values for all its roles, and the values of each role."""
 
     layer: Layer
     roles: Mapping[str, Layer]
@@ -37,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class HostEntry:
-    """One item of `hosts`: the name it has in reports, where ssh finds it, and its own values."""
+    """One item of `hosts`: its name in reports, its address for ssh, and its own values."""
 
     name: str
     address: str
@@ -45,13 +45,13 @@ class HostEntry:
 
     @property
     def words(self) -> set[str]:
-        """What `--hosts` may call it."""
+        """The names that `--hosts` accepts for it."""
         return {self.name, self.address}
 
 
 @dataclass(frozen=True)
 class InForce:
-    """The values of all keys for one role or host, of the right kind, and where each was said."""
+    """The effective values of all keys for one role or host, converted, and where each was set."""
 
     values: dict[str, Any]
     origins: dict[str, str]
@@ -59,12 +59,12 @@ class InForce:
 
 
 def top(file: DeployFile) -> Layer:
-    """What the file says for all stages."""
+    """The values for all stages."""
     return Layer((), {str(key): value for key, value in file.values.items() if key != STAGES})
 
 
 def stages(file: DeployFile, keys: Keys) -> dict[str, Stage]:
-    """The file's stages, without what `misplaced` tells about."""
+    """The stages of the file, without the parts that `misplaced` reports."""
     return {
         str(name): _stage(str(name), entries, keys)
         for name, entries in _mapping(file.values.get(STAGES)).items()
@@ -96,7 +96,7 @@ def _mapping(value: Any) -> dict[Any, Any]:
 
 
 def everything_said(file: DeployFile) -> Iterator[tuple[KeyPath, Any]]:
-    """Each key of the top, of stages and of roles, by its place, with its value, whatever it is."""
+    """Every key of the top, the stages and the roles, as its path, with its value, unchecked."""
     yield from (((str(key),), value) for key, value in file.values.items() if key != STAGES)
     for stage, entries in _mapping(file.values.get(STAGES)).items():
         for entry, value in _mapping(entries).items():
@@ -106,7 +106,7 @@ def everything_said(file: DeployFile) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def misplaced(file: DeployFile, keys: Keys) -> Iterator[ConfigError]:
-    """What in the file is no key, no stage and no role."""
+    """Errors for everything in the file that is not a key, a stage or a role."""
     yield from _unknown(file, top(file), {*keys, STAGES})
     all_stages = file.values.get(STAGES)
     if not isinstance(all_stages or {}, dict):
@@ -125,8 +125,8 @@ def misplaced(file: DeployFile, keys: Keys) -> Iterator[ConfigError]:
             if key not in keys and not key.startswith("x-"):
                 error = unknown(key, keys, file.where(*stage.layer.place, key))
                 hint = f"{error.hint} A role of {name} is written as `{key}: {{hosts: […]}}`"
-                said = f"{key} has no settings" if isinstance(value, str) else f"unknown key {key!r}"
-                yield ConfigError(f"{file.where(*stage.layer.place, key)}: {said}", hint=hint)
+                problem = f"{key} has no settings" if isinstance(value, str) else f"unknown key {key!r}"
+                yield ConfigError(f"{file.where(*stage.layer.place, key)}: {problem}", hint=hint)
         for role in stage.roles.values():
             yield from _unknown(file, role, keys)
     for layer in _all_layers(file, keys):
@@ -166,11 +166,11 @@ def _misplaced_hosts(file: DeployFile, layer: Layer, keys: Keys) -> Iterator[Con
 
 
 def _host_items(layer: Layer) -> Iterator[tuple[KeyPath, Any, Any]]:
-    """Each item of a layer's `hosts`: its place, name and values. A mapping of hosts, or a list of names
-    and of mappings; anything else is one name."""
-    said, place = layer.values.get("hosts"), (*layer.place, "hosts")
-    for number, item in enumerate(said if isinstance(said, list) else [said]):
-        at = (*place, str(number)) if isinstance(said, list) else place
+    """Each item of a layer's `hosts`, as path, name and values. `hosts` is a mapping, or a list of names and
+    mappings; anything else is one name."""
+    hosts, place = layer.values.get("hosts"), (*layer.place, "hosts")
+    for number, item in enumerate(hosts if isinstance(hosts, list) else [hosts]):
+        at = (*place, str(number)) if isinstance(hosts, list) else place
         if isinstance(item, dict):
             yield from (((*at, str(name)), name, values) for name, values in item.items())
         elif item is not None:
@@ -178,24 +178,25 @@ def _host_items(layer: Layer) -> Iterator[tuple[KeyPath, Any, Any]]:
 
 
 def host_entry(text: Any, where: str, layer: Layer | None = None) -> HostEntry:
-    """Read a host as `transports.address` does; a user or port in it wins. Raises ConfigError."""
+    """Read a host as `transports.address` does; a user or port in it wins over `layer`. Raises
+    ConfigError."""
     try:
-        named = address.parse(str(text))
+        parsed = address.parse(str(text))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
-    if named.host.startswith("-") or not named.host.isprintable() or not named.host or " " in named.host:
+    if parsed.host.startswith("-") or not parsed.host.isprintable() or not parsed.host or " " in parsed.host:
         raise ConfigError(
             f"{where}: {text!r} is not a valid host", hint="write hosts as for ssh: [web1, web2]"
         )
     layer = layer or Layer((), {})
-    given = {"user": named.user, "port": named.port}
-    values = {**layer.values, **{key: value for key, value in given.items() if value}}
-    return HostEntry(address.joined(named.host, named.port), named.host, Layer(layer.place, values))
+    explicit = {"user": parsed.user, "port": parsed.port}
+    values = {**layer.values, **{key: value for key, value in explicit.items() if value}}
+    return HostEntry(address.joined(parsed.host, parsed.port), parsed.host, Layer(layer.place, values))
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One role of one stage, and the flags that win over what the file says of it."""
+    """One role of one stage, and the flags that win over the file."""
 
     file: DeployFile
     keys: Keys
@@ -205,38 +206,38 @@ class Scope:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """The outermost first."""
-        said = {} if self.stage.startswith("x-") else _mapping(self.file.values.get(STAGES))
-        entries = next((value for name, value in said.items() if str(name) == self.stage), None)
-        # Of hundreds of roles, the others have no say.
-        matter = {self.role, *self.keys}
-        own = {name: value for name, value in _mapping(entries).items() if str(name) in matter}
+        """The layers of the role, the outermost first."""
+        stages = {} if self.stage.startswith("x-") else _mapping(self.file.values.get(STAGES))
+        entries = next((value for name, value in stages.items() if str(name) == self.stage), None)
+        # Skip the other roles; there may be hundreds.
+        relevant = {self.role, *self.keys}
+        own = {name: value for name, value in _mapping(entries).items() if str(name) in relevant}
         stage = _stage(self.stage, own, self.keys)
         return [top(self.file), stage.layer, stage.roles.get(self.role, Layer((), {}))]
 
     def hosts(self) -> list[HostEntry]:
-        """The hosts that the innermost layer names; raises ConfigError for what can't be a host."""
-        said = [layer for layer in self.layers if layer.values.get("hosts") is not None]
+        """The hosts of the innermost layer that has any. Raises ConfigError for an invalid host."""
+        layers = [layer for layer in self.layers if layer.values.get("hosts") is not None]
         names = self.in_force().values
-        found: dict[str, HostEntry] = {}
-        for place, name, values in _host_items(said[-1]) if said else ():
+        entries: dict[str, HostEntry] = {}
+        for place, name, values in _host_items(layers[-1]) if layers else ():
             text = expand({**names, "hosts": name}, names, self.file)["hosts"]
             entry = host_entry(text, self.file.where(*place), Layer(place, _mapping(values)))
-            found.setdefault(entry.name, entry)
-        return list(found.values())
+            entries.setdefault(entry.name, entry)
+        return list(entries.values())
 
     def hosts_place(self) -> str:
-        """Where the hosts stand, or the role if it has none."""
-        said = [layer for layer in self.layers if "hosts" in layer.values]
+        """The file and line of the hosts, or of the role if it has none."""
+        layers = [layer for layer in self.layers if "hosts" in layer.values]
         return (
-            self.file.where(*said[-1].place, "hosts")
-            if said
+            self.file.where(*layers[-1].place, "hosts")
+            if layers
             else self.file.where(STAGES, self.stage, self.role)
         )
 
     def in_force(self, host: HostEntry | None = None) -> InForce:
-        """The values of all keys but `hosts`, for the role or one of its hosts, and all that is wrong with
-        them."""
+        """The effective values of all keys but `hosts`, for the role or one of its hosts, with all
+        problems."""
         return _in_force(self, [*self.layers, host.layer]) if host else self._in_role
 
     @cached_property
@@ -253,43 +254,43 @@ def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
             if name in merged and value is not None:
                 merged[name] = value
                 places[name] = (*layer.place, name)
-    taken = {name: value for name, value in scope.flags.items() if name in merged}
-    named = {**merged, **taken, "stage": scope.stage, "role": scope.role}
-    expanded = expand(named, taken, file)
-    found = InForce({"stage": scope.stage, "role": scope.role}, {})
+    flags = {name: value for name, value in scope.flags.items() if name in merged}
+    named = {**merged, **flags, "stage": scope.stage, "role": scope.role}
+    expanded = expand(named, flags, file)
+    result = InForce({"stage": scope.stage, "role": scope.role}, {})
     for name in merged:
-        place = () if name in taken else places.get(name, ())
-        found.origins[name] = f"--{name.replace('_', '-')}" if name in taken else "default"
+        place = () if name in flags else places.get(name, ())
+        result.origins[name] = f"--{name.replace('_', '-')}" if name in flags else "default"
         if place:
-            found.origins[name] = file.where(*place)
-        _read(file, keys[name], expanded[name], place, found)
-    for name, said, hint in settings.conflicts(found.values):
-        found.problems.append(ConfigError(f"{found.origins[name]}: {said}", hint=hint))
-    # A default is only wrong by what it names, and that is told already.
-    told = [error for error in found.problems if not error.message.startswith("default: ")]
-    return replace(found, problems=told or found.problems)
+            result.origins[name] = file.where(*place)
+        _read(file, keys[name], expanded[name], place, result)
+    for name, message, hint in settings.conflicts(result.values):
+        result.problems.append(ConfigError(f"{result.origins[name]}: {message}", hint=hint))
+    # A default is only wrong because of a value that it refers to, and that one is reported already.
+    problems = [error for error in result.problems if not error.message.startswith("default: ")]
+    return replace(result, problems=problems or result.problems)
 
 
-def _read(file: DeployFile, key: Key, value: Any, place: KeyPath, found: InForce) -> None:
-    """Take one value into `found`, with what is wrong about it."""
-    origin = found.origins[key.name]
+def _read(file: DeployFile, key: Key, value: Any, place: KeyPath, result: InForce) -> None:
+    """Convert one value into `result`, with its problems."""
+    origin = result.origins[key.name]
     try:
-        typed = found.values[key.name] = key.read(value)
+        typed = result.values[key.name] = key.read(value)
     except WrongValueError as error:
         where = file.where(*place, *error.at) if place else origin
-        found.problems.append(ConfigError(f"{where}: {error.message}", hint=error.hint))
+        result.problems.append(ConfigError(f"{where}: {error.message}", hint=error.hint))
         return
-    for said, hint in settings.problems(key.name, typed):
-        found.problems.append(ConfigError(f"{origin}: {key.name}: {said}", hint=hint))
+    for message, hint in settings.problems(key.name, typed):
+        result.problems.append(ConfigError(f"{origin}: {key.name}: {message}", hint=hint))
     if key.is_mapping and place:
         for item in typed:
-            found.origins[f"{key.name}.{item}"] = file.where(*place, item)
+            result.origins[f"{key.name}.{item}"] = file.where(*place, item)
     if key.name == "environment":
-        for item, said, hint in environment.problems(typed, _written(file, place)):
-            where = found.origins.get(f"environment.{item}", origin)
-            found.problems.append(ConfigError(f"{where}: environment: {said}", hint=hint))
+        for item, message, hint in environment.problems(typed, _written(file, place)):
+            where = result.origins.get(f"environment.{item}", origin)
+            result.problems.append(ConfigError(f"{where}: environment: {message}", hint=hint))
 
 
 def _written(file: DeployFile, place: KeyPath) -> dict[str, str]:
-    """How the values of a mapping's entries are written, where that says more than the value."""
+    """The spelling in the file of a mapping's values that are not strings."""
     return {path[-1]: text for path, text in file.written.items() if place and path[:-1] == place}

@@ -1,4 +1,4 @@
-"""deploy.yml as a JSON Schema (2020-12), for editors and linters. Pure."""
+"""The JSON Schema (2020-12) of deploy.yml, for editors and linters. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,16 @@ from faprelease.config.target import CORE, VERBS
 Json = dict[str, Any]
 _OWN: Json = {"^x-": {}}
 _NAMED = {"type": "string", "pattern": r"%\(\w+\)s"}
-"""A value of any kind may be put together from those of other keys."""
+"""A value of any kind may refer to another key."""
 
 
 def schema(plugin_keys: Mapping[str, Key]) -> Json:
-    """The schema of a deploy.yml whose plugins add these keys."""
+    """Return the schema of a deploy.yml whose plugins add these keys."""
     keys = {**CORE, **plugin_keys}
     schemas, definitions = msgspec.json.schema_components([key.kind for key in keys.values()])
-    found = {name: _value(keys[name], made) for name, made in zip(keys, schemas, strict=True)}
-    found["hosts"] = _hosts()
-    refs = {name: {"$ref": f"#/$defs/key_{name}"} for name in found}
+    values = {name: _value(keys[name], value) for name, value in zip(keys, schemas, strict=True)}
+    values["hosts"] = _hosts()
+    refs = {name: {"$ref": f"#/$defs/key_{name}"} for name in values}
     role = _object(refs)
     stage = {
         "type": ["object", "null"],
@@ -47,7 +47,7 @@ def schema(plugin_keys: Mapping[str, Key]) -> Json:
         "type": "object",
         "$defs": {
             **definitions,
-            **{f"key_{name}": made for name, made in found.items()},
+            **{f"key_{name}": value for name, value in values.items()},
             "role": role,
             "host": _object({name: ref for name, ref in refs.items() if name not in ONE_FOR_A_ROLE}),
         },
@@ -63,9 +63,10 @@ def _object(properties: Json) -> Json:
     }
 
 
-def _value(key: Key, made: Json) -> Json:
-    """What the file may say: a null is as if the key was not there, and a list of one needs no brackets."""
-    forms = [made, {"type": "null"}]
+def _value(key: Key, schema: Json) -> Json:
+    """The values that the file may have: null means that the key is not set; a list of one needs no
+    brackets."""
+    forms = [schema, {"type": "null"}]
     if key.is_list:
         forms += [{"type": ["string", "integer"]}]
     elif not key.is_mapping:

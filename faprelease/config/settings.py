@@ -1,4 +1,4 @@
-"""The core's keys of deploy.yml, and what their values must be. Plugins add keys of their own (`hooks`)."""
+"""The keys of the core in deploy.yml, and the checks of their values. Plugins add their own (`hooks`)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ RELEASE = "%(release_path)s/"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every key of the core, after all layers; the plugins' keys are in `Target.plugin_values`."""
+    """The effective values of the core's keys; those of plugins are in `Target.plugin_values`."""
 
     app_name: Annotated[str, about("name of the app; required")] = ""
     project_name: Annotated[str, about("name of the app in the store, if that is not app_name")] = (
@@ -106,11 +106,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def environment_name(self) -> str:
-        """The environment's file, as seen from its release."""
+        """The path of the environment file inside its release."""
         return self.environment_file.removeprefix(RELEASE)
 
     def plugins_of(self, verb: str) -> list[str]:
-        """The plugins of a command: `<verb>_plugins` where that is set, `plugins` otherwise."""
+        """The plugins of a command: `<verb>_plugins` if that is set, otherwise `plugins`."""
         own: list[str] | None = getattr(self, f"{verb}_plugins", None)
         return self.plugins if own is None else own
 
@@ -140,16 +140,16 @@ ONE_FOR_A_ROLE = frozenset(
         "curl_sha256",
     ]
 )
-"""Keys that can't have another value on one host of a role."""
+"""Keys that must have the same value on all hosts of a role."""
 FROM_COMMAND_LINE = frozenset(["stage", "role"])
-"""Fields of Settings that are no keys of the file."""
+"""Fields of Settings that are not keys of the file."""
 
 _PROCESS = re.compile(r"[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 
 
 def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """What is wrong with a value that has the right kind, and the hint that mends it."""
+    """Yield the problems of a value of the right kind, each as message and hint."""
     if key in ("path", "current_path", "releases_path", "shared_path"):
         if not value.startswith("/") or "\n" in value:
             yield f"{value!r} is not an absolute path", "start it with /"
@@ -192,19 +192,18 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Values that are each right and can't be together: the key that one of them stands under, what is said
-    of it, and a hint."""
+    """Yield the conflicts between valid values, each as the key of one of them, message and hint."""
     file = values.get("environment_file", "").removeprefix(RELEASE)
     if values.get("environment") and file in values.get("linked_files", ()):
-        said = f"{file} is in linked_files, and environment would overwrite it"
-        yield "environment", said, f"put all variables into shared/{file}, or all into deploy.yml"
+        message = f"{file} is in linked_files, and environment would overwrite it"
+        yield "environment", message, f"put all variables into shared/{file}, or all into deploy.yml"
     if values.get("protected") and values.get("install_network") == "allow":
-        said = "an installer can't use the network on a protected stage"
+        message = "an installer can't use the network on a protected stage"
         yield (
             "install_network",
-            said,
+            message,
             "pack what it downloads: wheels with `lock`, compiled files with [[assets]]",
         )
     if values.get("manager") == "converge" and values.get("release_command"):
-        said = "each host converges by itself, so no single host can run it for all"
-        yield "release_command", said, 'set `release_command: ""` for this role; see examples/engines'
+        message = "each host converges by itself, so no single host can run it for all"
+        yield "release_command", message, 'set `release_command: ""` for this role; see examples/engines'

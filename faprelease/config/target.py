@@ -1,4 +1,4 @@
-"""What the keys of deploy.yml mean: file, stage, role, host and flags become one frozen `Target` a host."""
+"""From file, stage, role, host and flags to one frozen `Target` for each host."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,33 +44,33 @@ VERBS = frozenset(
         "parity",
     ]
 )
-"""What a stage can't be called, since `faprelease STAGE` and `faprelease VERB` share a place."""
+"""Names that a stage can't have, because of `faprelease VERB`."""
 
 CORE = {name: key for name, key in keys.of(Settings).items() if name not in FROM_COMMAND_LINE}
-"""The core's keys; what plugins add comes from `registry.options_of`."""
+"""The keys of the core; `registry.options_of` gives those of plugins."""
 LISTS = tuple(name for name, key in CORE.items() if key.is_list)
 PLACES = ("release_path", "new_release")
-"""Names that only a release gives a value; `%(release_path)s` in a value means the release's own folder."""
+"""Names that get their value from the release; `%(release_path)s` is its folder."""
 NO_FLAGS = frozenset(name for name, key in CORE.items() if key.is_mapping)
-"""Keys that are no flags, since a mapping is no word (and `environment` would stand in `ps`)."""
+"""Keys that are not flags: mappings. (And `environment` would be visible in `ps`.)"""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One role of one stage on one host: where to connect, where things lie, and what is in force."""
+    """One role of one stage on one host: its address, its folders, and its effective settings."""
 
     host: str
     settings: Settings
     layout: Layout
     plugin_values: Mapping[str, Any]
     address: str = ""
-    """What ssh connects to, without user and port."""
+    """The address for ssh, without user and port."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Where each value was said (`deploy.yml, line 4`, `--user`, `default`), also of `environment.NAME`."""
+    """Where each value was set (`deploy.yml, line 4`, `--user`, `default`), also of `environment.NAME`."""
 
     def lock_token(self, run: str) -> str:
-        """What a run writes into the lock: other for each name of a host, so that a machine which is
-        reached by two names refuses the second one."""
+        """The token that a run writes into the lock. It contains the host's name, so a machine with two names
+        refuses the second one."""
         return f"{run}.{self.host}"
 
     @property
@@ -80,20 +80,20 @@ class Target:
 
 
 def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, Any]) -> None:
-    """Look at the whole file and all flags before anything connects.
+    """Check the whole file and all flags, before anything connects.
 
-    Raises ConfigError for all that is wrong at once: unknown keys (with line and nearest known one), values
-    of the wrong kind in any stage, role or host, a stage named like a verb.
+    Raises one ConfigError for all problems: unknown keys (with line and most similar known one), values of
+    the wrong kind in any stage, role or host, a stage with the name of a command.
     """
     known = {**CORE, **plugin_keys}
-    wrong = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
+    problems = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
     for stage in layers.stages(file, known):
         if stage in VERBS:
-            said = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
-            wrong.append(ConfigError(said, hint="give the stage another name"))
-    wrong += _wrong_values(file, known)
-    if wrong:
-        raise together(wrong)
+            message = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
+            problems.append(ConfigError(message, hint="give the stage another name"))
+    problems += _wrong_values(file, known)
+    if problems:
+        raise together(problems)
 
 
 def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[ConfigError]:
@@ -104,8 +104,8 @@ def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator
 
 
 def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
-    """In what is in force for each role and host; and in what is said at the top, even if no role goes by
-    it, as it stands there, before names are replaced."""
+    """Problems of the effective values of each role and host; and of the values at the top, even if no role
+    uses them, before `%(name)s` is replaced."""
     plain = {key: value for key, value in file.values.items() if not any(names_in(value))}
     yield from (
         Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {}).in_force().problems
@@ -122,15 +122,15 @@ def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[Config
 
 
 def unknown_names(file: DeployFile, plugin_keys: Mapping[str, Key]) -> list[str]:
-    """A line for each `%(name)s` of the file that no key has: it stays as it is, which is rarely meant."""
+    """A line for each `%(name)s` in the file that is not a key. It is not replaced, which is rarely meant."""
     known = {*CORE, *plugin_keys, *PLACES, *FROM_COMMAND_LINE}
-    found = []
+    result = []
     for place, name in names_in(file.values):
         if name not in known and not any(part.startswith("x-") for part in place):
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean %({near[0]})s?" if near else ""
-            found.append(f"{file.where(*place)}: %({name})s is not a key, so it is left as it is{hint}")
-    return found
+            similar = get_close_matches(name, known, n=1)
+            hint = f"; did you mean %({similar[0]})s?" if similar else ""
+            result.append(f"{file.where(*place)}: %({name})s is not a key, so it is left as it is{hint}")
+    return result
 
 
 def stages_of(file: DeployFile, plugin_keys: Mapping[str, Key]) -> dict[str, Stage]:
@@ -139,9 +139,9 @@ def stages_of(file: DeployFile, plugin_keys: Mapping[str, Key]) -> dict[str, Sta
 
 
 def roles_of(file: DeployFile, stage: str, role: str | None, plugin_keys: Mapping[str, Key]) -> list[str]:
-    """The roles a command is about: the one it names, or all of the stage, in the file's order.
+    """The roles of a command: the one it names, or all of the stage, in the order of the file.
 
-    Raises ConfigError: the stage or the role is not in the file.
+    Raises ConfigError if the stage or the role is not in the file.
     """
     stages = stages_of(file, plugin_keys)
     if not stages:
@@ -171,11 +171,12 @@ def targets(
     flags: Mapping[str, Any],
     plugin_keys: Mapping[str, Key],
 ) -> list[Target]:
-    """One target for each host of each role, from the layers flag > host > role > stage > file > default.
+    """Return a target for each host of each role, from the layers flag > host > role > stage > file >
+    default.
 
-    The flag `hosts` chooses among the hosts of the file, by name or pattern (`web*`); names of which the
-    file knows none replace those of the one role that is named. Raises ConfigError for values of the wrong
-    kind, hosts that are missing, and two roles in one folder.
+    The flag `hosts` chooses hosts of the file, by name or pattern (`web*`). If it names only hosts that are
+    not in the file, they replace those of the role, which must be named. Raises ConfigError for values of the
+    wrong kind, missing hosts, and two roles in one folder.
     """
     known = {**CORE, **plugin_keys}
     scopes = {
@@ -184,26 +185,26 @@ def targets(
     hosts = {name: scope.hosts() for name, scope in scopes.items()}
     if "hosts" in flags:
         hosts = _choose(flags["hosts"], hosts, stage)
-    found = [target for name, entries in hosts.items() for target in _targets_of(scopes[name], entries)]
-    _refuse_shared_folders(file, found)
-    return found
+    result = [target for name, entries in hosts.items() for target in _targets_of(scopes[name], entries)]
+    _refuse_shared_folders(file, result)
+    return result
 
 
 def _choose(
     words: Sequence[str], hosts: Mapping[str, list[HostEntry]], stage: str
 ) -> dict[str, list[HostEntry]]:
     known = list(dict.fromkeys(entry.name for entries in hosts.values() for entry in entries))
-    strange = [
+    unknown_words = [
         word
         for word in words
         if not any(_is_called(entry, word) for entries in hosts.values() for entry in entries)
     ]
-    if strange == list(words) and len(hosts) == 1 and not any(_is_pattern(word) for word in words):
+    if unknown_words == list(words) and len(hosts) == 1 and not any(_is_pattern(word) for word in words):
         return {role: [layers.host_entry(word, "--hosts") for word in dict.fromkeys(words)] for role in hosts}
-    if strange:
+    if unknown_words:
         roles = ", ".join(hosts)
         raise ConfigError(
-            f"--hosts: {stage} ({roles}) has no host {strange[0]!r}",
+            f"--hosts: {stage} ({roles}) has no host {unknown_words[0]!r}",
             hint=f"choose from: {', '.join(known)}; a host that is not in deploy.yml needs a ROLE",
         )
     chosen = {
@@ -247,31 +248,31 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
             f"{where}: {' and '.join(names)} would all be this machine (connection: local)",
             hint="remove the hosts, or use connection: ssh",
         )
-    found = []
+    result = []
     for entry in hosts:
-        own = scope.in_force(entry) if entry.layer.values else in_role
-        if own.problems:
-            raise together(own.problems)
-        found.append(_target(entry, own, names, where))
-    return found
+        in_host = scope.in_force(entry) if entry.layer.values else in_role
+        if in_host.problems:
+            raise together(in_host.problems)
+        result.append(_target(entry, in_host, names, where))
+    return result
 
 
-def _target(entry: HostEntry, own: InForce, names: list[str], where: str) -> Target:
-    core = {name: value for name, value in own.values.items() if name in Settings.__struct_fields__}
+def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str) -> Target:
+    core = {name: value for name, value in in_host.values.items() if name in Settings.__struct_fields__}
     settings = Settings(**core, hosts=names)
     return Target(
         host=entry.name,
         settings=settings,
         layout=Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path),
-        plugin_values={name: value for name, value in own.values.items() if name not in core},
+        plugin_values={name: value for name, value in in_host.values.items() if name not in core},
         address=entry.address,
-        origins={**own.origins, "hosts": where},
+        origins={**in_host.origins, "hosts": where},
     )
 
 
 def with_environment(targets: list[Target], folder: Path) -> list[Target]:
-    """The targets with the values of their environment asked for; `folder` is that of deploy.yml. Raises
-    what `environment.resolve` does."""
+    """Return the targets with the values of their environment. `folder` is that of deploy.yml. Raises as
+    `environment.resolve`."""
     values = environment.resolve(
         [(target.settings.environment, target.origins) for target in targets], folder
     )
@@ -281,9 +282,9 @@ def with_environment(targets: list[Target], folder: Path) -> list[Target]:
     ]
 
 
-def _refuse_shared_folders(file: DeployFile, found: list[Target]) -> None:
+def _refuse_shared_folders(file: DeployFile, targets: list[Target]) -> None:
     owners: dict[tuple[str, str], str] = {}
-    for target in found:
+    for target in targets:
         machine = "this machine" if target.settings.connection == "local" else target.host
         place = (machine, normpath(target.layout.path))
         other = owners.setdefault(place, target.settings.role)
