@@ -1,1 +1,1 @@
-"""What a host said about itself, and whether it can take a release: pure functions."""
+"""The state of a host, and whether it meets the requirements of a release: pure functions."""

@@ -1,4 +1,4 @@
-"""Is a host fit for a release? Pure: it looks at what was found, not at the host."""
+"""The requirements of a release on its host. Pure: they are checked against the host's state."""
 
 import shlex
 from collections.abc import Iterable, Iterator
@@ -9,25 +9,25 @@ from faprelease.errors import FapError
 from faprelease.hosts.state import HostState
 
 LEAST_FREE = 100 * 1024 * 1024
-"""A release does not begin with less disk space free, in bytes."""
+"""The free disk space that a release requires, in bytes."""
 
 
 def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
-    """Raise FapError for what the hosts lack for a release, all at once, with the lines that mend it."""
-    found = [
+    """Raise one FapError for every unmet requirement of the hosts, with the commands that fix them."""
+    unmet = [
         problem
         for target, state in hosts
         for problem in (*problems(target, state), *missing_files(target, state))
     ]
-    if found:
+    if unmet:
         raise FapError(
-            "\n".join(problem.message for problem in found),
-            hint=Hint.lines(problem.hint for problem in found),
+            "\n".join(problem.message for problem in unmet),
+            hint=Hint.lines(problem.hint for problem in unmet),
         )
 
 
 def problems(target: Target, state: HostState) -> Iterator[FapError]:
-    """What a host lacks, but for shared files."""
+    """The unmet requirements of a host, without missing linked files."""
     layout, label = target.layout, target.place
     if state.unwritable:
         yield FapError(f"{label}: can't write to {state.unwritable}", hint=how_to_own(target))
@@ -49,7 +49,7 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
 
 
 def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
-    """The linked files that are not there, with the lines that put them there."""
+    """The problem of missing linked files, with the commands that copy them there."""
     if state.missing:
         yield FapError(
             f"{target.place}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
@@ -58,7 +58,7 @@ def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
 
 
 def how_to_own(target: Target) -> str:
-    """The line that makes an app's folder for the user who releases."""
+    """The command that creates the folder of an app for its owner."""
     user, path = target.settings.sudo_user, shlex.quote(target.layout.path)
     if target.settings.connection == "local":
         return f'sudo install -d -o "$(id -un)" {path}'
@@ -66,7 +66,7 @@ def how_to_own(target: Target) -> str:
 
 
 def _how_to_provide(target: Target, name: str) -> str:
-    """The lines that put a linked file there, or an empty one."""
+    """The commands that copy a linked file to the host, or create an empty one."""
     file = shlex.quote(f"{target.layout.shared}/{name}")
     folder = shlex.quote(f"{target.layout.shared}/{name}".rpartition("/")[0])
     if target.settings.connection == "local":
@@ -75,7 +75,7 @@ def _how_to_provide(target: Target, name: str) -> str:
     settings = target.settings
     login = f"{settings.user}@{target.address}"
     ssh, scp = (f"ssh -p {settings.port}", f"scp -P {settings.port}") if settings.port else ("ssh", "scp")
-    if settings.sudo_user != settings.user:  # who logs in can't write there
+    if settings.sudo_user != settings.user:  # the login user can't write there
         sudo = f"sudo -u {settings.sudo_user}"
         make_folder = f"{ssh} {login} {shlex.quote(f'{sudo} mkdir -p {folder}')}"
         copy = f"{ssh} {login} {shlex.quote(f'{sudo} tee {file} >/dev/null')} < {shlex.quote(name)}"

@@ -1,17 +1,17 @@
-"""Which releases a host keeps. Pure."""
+"""The releases that a host keeps. Pure."""
 
 from faprelease.hosts.state import HostState
 
 KEEP_AS_EVIDENCE = 2
-"""How many releases that were left as bad stay, and how many that never went live."""
+"""How many bad releases are kept, and how many that never went live."""
 
 
 def outdated_releases(state: HostState, new: str, previous: str, keep: int) -> list[str]:
-    """The releases that a finished release removes, oldest first.
+    """Return the releases to remove after a release, oldest first.
 
-    Only those that were live count for `keep`. The newest of those that were left as bad stay as evidence,
-    and so do the newest that never went live. The new one, the previous one and the one that `current`
-    named stay, and so does every folder that no record knows.
+    Only releases that were live count for `keep`. The newest bad ones, and the newest that never went live,
+    are kept for inspection. The new release, the previous one, the one that was current, and folders without
+    a record are always kept.
     """
     safe = {new, previous, state.current}
     good = [release for release in state.releases if release.is_good]

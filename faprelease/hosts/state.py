@@ -1,4 +1,4 @@
-"""What a host says of itself: one read-only step, and the frozen value its answer becomes."""
+"""The state of a host: one read-only step, and the frozen value parsed from its output."""
 
 import re
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
-    """`<id>.artifact.json`: what a host found in the file it unpacked. The names are empty for an archive
-    that `fapbuild` did not make."""
+    """The file `<id>.artifact.json`: what was unpacked there. App, version and commit are empty for an
+    archive that `fapbuild` did not make."""
 
     digest: str
     app: str = ""
@@ -29,7 +29,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Freeze(msgspec.Struct, frozen=True, kw_only=True):
-    """`frozen`: who keeps everybody from releasing, since when (RFC 3339, UTC), and why."""
+    """The file `frozen`: who froze releases, when (RFC 3339, UTC), and why."""
 
     who: str
     at: str
@@ -40,7 +40,7 @@ class Freeze(msgspec.Struct, frozen=True, kw_only=True):
 
 
 State = Literal["preparing", "ready", "live", "retired", "failed", "bad"]
-"""How far a release came. `failed` was never published; `bad` was, and was left by a rollback or an undo."""
+"""The state of a release. A `failed` one was never published; a `bad` one was, and then rolled back."""
 FOLLOWING: Mapping[State, frozenset[State]] = {
     "preparing": frozenset(["ready", "failed", "bad"]),
     "ready": frozenset(["live", "failed", "bad"]),
@@ -49,8 +49,8 @@ FOLLOWING: Mapping[State, frozenset[State]] = {
     "failed": frozenset(["bad"]),
     "bad": frozenset(["live"]),
 }
-"""What may follow each state. Each may also be written again, by a run that finishes what another one began;
-and whatever `current` names is bad once a rollback leaves it."""
+"""The states that may follow each state. The same state may be written again, by a run that finishes an
+interrupted one; and a rollback makes the current release bad, whatever its state."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,139 +58,140 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     state: State
     previous: str = ""
-    """The release that was live when this one was prepared: where a rollback goes."""
+    """The release that was live when this one was prepared; a rollback goes back to it."""
     by: str = ""
     at: str = ""
-    """Since when it has been in this state (RFC 3339, UTC)."""
+    """When it entered this state (RFC 3339, UTC)."""
     config: str = ""
-    """The digest of its configuration (`config_digest`); empty for what an earlier version released."""
+    """The digest of its configuration (`config_digest`); empty if an earlier version released it."""
 
     def changed(self, state: State, at: str) -> "Record":
-        """The record with a new state since `at`; raises ValueError for one that can't follow."""
+        """Return the record with another state since `at`. Raises ValueError if it can't follow this one."""
         if state != self.state and state not in FOLLOWING[self.state]:
             raise ValueError(f"a release that is {self.state} can't become {state}")
         return msgspec.structs.replace(self, state=state, at=at)
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`rollout.jsonl`: what is to become of this host, written just before `current` moves. Lines with the
-    same id follow, for `passed` and `ended`; without an end the rollout was cut off."""
+    """The file `rollout.jsonl`, written just before `current` moves. Lines with the same id follow, for
+    `passed` and `ended`; without `ended` the rollout was interrupted."""
 
     id: str
     verb: Verb
     release: str
-    """The release that all hosts are to run."""
+    """The release that goes live."""
     previous: str = ""
-    """What this host goes back to, empty if there is no release of ours to go back to."""
+    """The release to which this host rolls back; empty if faprelease made none."""
     foreign: str = ""
-    """What `current` said instead of that."""
+    """What `current` pointed to, if not to a release."""
     by: str = ""
     copy_of: str = ""
-    """The release of this host that it is a rollback to, with a configuration of its own."""
+    """The release whose artifact it copies, for a rollback with the current configuration."""
     entry: int = 0
-    """The number of the stage's log entry that is released; 0 for a URL, and for a rollback."""
+    """The number of the stage's log entry that is released; 0 for a URL or a rollback."""
     stage: str = ""
-    """The stage whose log the host knows; below the entry of it that was released last, by this rollout or by
-    one before it, and the log's origin."""
+    """The stage whose log the host has seen. `seen` is the last entry of it that was released, by this
+    rollout or an earlier one; `origin` is the origin of the log."""
     seen: int = 0
     origin: str = ""
     hosts: tuple[Place, ...] = ()
-    """Every host and role that takes part."""
+    """Every place that takes part."""
     passed: bool = False
-    """The release was published on this host, and its gate was passed."""
+    """Whether the release was published on this host and passed its health check."""
     ended: Literal["", "finished", "undone", "kept"] = ""
 
 
 class SeenEntry(NamedTuple):
-    """The last entry of its stage's log that was released to a host; 0 for none."""
+    """The last entry of the stage's log that was released to a host; 0 if there is none."""
 
     number: int = 0
     origin: str = ""
-    """The origin of the log; empty if it is not known."""
+    """The origin of the log; empty if unknown."""
 
 
 class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
-    """`release_command.jsonl`: the last run of a release's own command on this host."""
+    """The file `release_command.jsonl`: the last run of `release_command` on this host."""
 
     release: str
     at: str
     by: str
     artifact: Unpacked | None = None
     exit: int | None = None
-    """None where it was cut off: nobody knows how far it came."""
+    """Its exit code; None if it was interrupted, so that its outcome is unknown."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release on one host; `artifact` is None until something was unpacked."""
+    """One release on one host. `artifact` is None until it is unpacked."""
 
     id: str
     record: Record
     artifact: Unpacked | None
     present: bool
-    """Its folder is there."""
+    """Whether its folder exists."""
 
     @property
     def is_good(self) -> bool:
-        """Its checks passed, it was not left as bad, and its folder is there: a rollback may go to it."""
+        """Whether a rollback may go back to it: its checks passed, it is not bad, and its folder exists."""
         return self.present and self.record.state in ("live", "retired")
 
     @property
     def is_bad(self) -> bool:
-        """It was left as bad, and its folder is there."""
+        """Whether it is marked bad and its folder exists."""
         return self.present and self.record.state == "bad"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostState:
-    """All that a plan is decided from."""
+    """The state of a host, from which plans are made."""
 
     current: str
-    """The id that `current` names, empty if it names nothing."""
+    """The id of the release that `current` points to; empty if there is none."""
     link: str
-    """What `current` says where it names no folder in `releases/`, empty otherwise."""
+    """What `current` points to if that is not a folder in `releases/`; otherwise empty."""
     blocked: str
-    """What stands where `current` should be and is no link, empty if nothing does."""
+    """The path of `current` if it is not a link; otherwise empty."""
     releases: tuple[Release, ...]
-    """Those with a record, oldest first."""
+    """The releases with a record, oldest first."""
     taken: tuple[str, ...]
-    """Every release id in use on the host, with a folder or a record."""
+    """Every release id on the host, with a folder or a record."""
     tools: frozenset[str]
     missing: tuple[str, ...]
-    """Linked files that are not in `shared/`."""
+    """Linked files that are missing in `shared/`."""
     free: int
     """Free disk space, in bytes."""
     unwritable: str
-    """The folder that should be written to and can't, empty if it can."""
+    """The folder that can't be written to; empty if all can."""
     locked: str
-    """Who holds the lock, empty if nobody does."""
+    """The holder of the lock; empty if it is free."""
     frozen: Freeze | None = None
-    """Who keeps everybody from releasing."""
+    """The freeze of releases, if there is one."""
     manager: str = ""
-    """Who managed it last, where that was written down; see `managing`."""
+    """The recorded manager; empty if none is recorded. See `plan.ownership`."""
     key: str = ""
     """The key for digests of configurations, in hexadecimal; empty before the first release."""
     rollout: Rollout | None = None
     """The last rollout that reached this host."""
     processes: str = ""
-    """What the live release tells its process manager to run, where `processes` says it."""
+    """The process manager's configuration of the live release, if it is made from `processes`."""
     command: CommandRun | None = None
     """The last `release_command` that this host ran."""
 
     def release(self, release_id: str) -> Release | None:
-        """The release of that id, if the host has a record of it."""
+        """The release with this id; None if the host has no record of it."""
         return next((release for release in self.releases if release.id == release_id), None)
 
     def seen(self, stage: str) -> SeenEntry:
-        """What the host knows of the log of `stage`. A rollout of an earlier version names no stage."""
+        """The last entry of the log of `stage` that the host has seen. Rollouts of earlier versions name no
+        stage."""
         last = self.rollout
         if last is None or last.stage not in ("", stage):
             return SeenEntry()
         return SeenEntry(last.seen or last.entry, last.origin)
 
     def last_good(self, *, before: str = "") -> Release | None:
-        """Where a rollback from the release `before` (default: the current one) goes: what it recorded as
-        its previous one, and so on back, to the first that was live and is still there."""
+        """The release to which a rollback from the release `before` (default: the current one) goes: the
+        first good one in the chain of recorded previous releases. None if there is none."""
         seen: set[str] = set()
         leaving = self.release(before or self.current)
         while leaving and leaving.record.previous and leaving.id not in seen:
@@ -203,7 +204,7 @@ class HostState:
 
 
 def probe(target: Target) -> Step:
-    """The step that reads a host; it changes nothing."""
+    """The step that reads the state of a host. It changes nothing."""
     layout = target.layout
     return host_script(
         "inspect the host",
@@ -218,9 +219,9 @@ def probe(target: Target) -> Step:
 
 
 def parse(output: str) -> HostState:
-    """Read the answer of `probe`; raises FapError if a record on the host is damaged."""
+    """Parse the output of `probe`. Raises FapError if a record on the host is damaged."""
     lines = [tuple(line.split(" ", 1)) for line in output.splitlines() if " " in line]
-    one = {
+    single = {
         word: rest
         for word, rest in lines
         if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "manager", "key")
@@ -228,29 +229,29 @@ def parse(output: str) -> HostState:
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
     artifacts = _by_id(lines, "artifact", Unpacked)
-    if "free" not in one:
-        said = output.replace(one.get("key") or "\0", "***")[-500:]
-        raise FapError("the host's answer can't be read", hint=f"its shell printed: {said or 'nothing'}")
-    current = one.get("current", "")
+    if "free" not in single:
+        shown = output.replace(single.get("key") or "\0", "***")[-500:]
+        raise FapError("the host's answer can't be read", hint=f"its shell printed: {shown or 'nothing'}")
+    current = single.get("current", "")
     if current in folders:
-        # What another tool published under such a name is taken over as it stands.
+        # A release that another tool published under such a name counts as live.
         records.setdefault(current, Record(state="live"))
     return HostState(
         current=current if is_release_id(current) else "",
-        link=one.get("link", ""),
-        blocked=one.get("blocked", ""),
+        link=single.get("link", ""),
+        blocked=single.get("blocked", ""),
         releases=tuple(
             Release(name, records[name], artifacts.get(name), name in folders) for name in sorted(records)
         ),
         taken=tuple(sorted(folders | set(records))),
         tools=frozenset(rest for word, rest in lines if word == "tool"),
         missing=tuple(rest for word, rest in lines if word == "missing"),
-        free=_kib(one["free"]),
-        unwritable=one.get("unwritable", ""),
-        locked=one.get("locked", ""),
-        frozen=read_freeze(one["frozen"]) if "frozen" in one else None,
-        manager=one.get("manager", ""),
-        key=key if _KEY.fullmatch(key := one.get("key", "")) else "",
+        free=_kib(single["free"]),
+        unwritable=single.get("unwritable", ""),
+        locked=single.get("locked", ""),
+        frozen=read_freeze(single["frozen"]) if "frozen" in single else None,
+        manager=single.get("manager", ""),
+        key=key if _KEY.fullmatch(key := single.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
         processes="\n".join(rest for word, rest in lines if word == "process"),
         command=_command([rest for word, rest in lines if word == "command"]),
@@ -265,7 +266,7 @@ def _kib(text: str) -> int:
 
 
 def read_freeze(line: str) -> Freeze:
-    """Read the file of a freeze; one that can't be read keeps everybody from releasing too."""
+    """Read the file of a freeze. A file that can't be read is a freeze too."""
     try:
         return msgspec.json.decode(line, type=Freeze)
     except msgspec.MsgspecError:
@@ -277,9 +278,9 @@ def _rollout(lines: list[str]) -> Rollout | None:
         first, *others = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines] or [{}]
         if "verb" not in first:
             return None
-        for each in others:
-            if each["id"] == first["id"]:
-                first |= each
+        for later in others:
+            if later["id"] == first["id"]:
+                first |= later
         rollout = msgspec.convert(first, Rollout)
         ids = (rollout.release, *filter(None, (rollout.previous, rollout.copy_of)))
         if not all(map(is_release_id, ids)):
@@ -294,12 +295,12 @@ def _rollout(lines: list[str]) -> Rollout | None:
 
 def _command(lines: list[str]) -> CommandRun | None:
     try:
-        said = {
+        values = {
             key: value
             for line in lines
             for key, value in msgspec.json.decode(line, type=dict[str, Any]).items()
         }
-        return msgspec.convert(said, CommandRun) if said else None
+        return msgspec.convert(values, CommandRun) if values else None
     except msgspec.MsgspecError as error:
         raise FapError(
             f"the record of the last release_command is damaged: {error}",
@@ -308,14 +309,14 @@ def _command(lines: list[str]) -> CommandRun | None:
 
 
 def _by_id(lines: list[tuple[str, ...]], word: str, kind: type[T]) -> dict[str, T]:
-    found = {}
+    result = {}
     for name, rest in lines:
         if name != word:
             continue
         release_id, _, json = rest.partition(" ")
         if is_release_id(release_id):
-            found[release_id] = _decode(release_id, json, kind)
-    return found
+            result[release_id] = _decode(release_id, json, kind)
+    return result
 
 
 def _decode(release_id: str, json: str, kind: type[T]) -> T:

@@ -1,1 +1,1 @@
-"""From hosts and a wish to a plan: pure functions."""
+"""From the state of hosts and a request to a plan: pure functions."""

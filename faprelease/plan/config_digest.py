@@ -1,7 +1,7 @@
-"""What a release is: its artifact and its configuration, each by a digest. Pure.
+"""The digest of a release's configuration. Pure.
 
-Configuration enters by an HMAC with a key that lies on the hosts: the same digest means the same
-configuration, and nobody who reads a record can try out passwords against it.
+It is an HMAC with a key that is stored on the hosts. The same digest means the same configuration, and
+someone who reads a record can't guess passwords with it.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from faprelease.plugins.hooks import Context, Plugins
 
 
 def config_digest(target: Target, plugins: Plugins, key: str) -> str:
-    """64 hexadecimal digits for all that makes a release of the same artifact another one: environment,
-    links, plugins and what they are told. `key` is hexadecimal too.
+    """Return the digest of a configuration, in hexadecimal (as `key`): of environment, links, plugins and
+    their options.
 
-    What says where bytes come from does not count, nor what only concerns the run (`batch`,
-    `keep_releases`). Empty while values of the environment have not been asked for: a rollback goes without.
+    It leaves out the source of the artifact, and settings of the run (`batch`, `keep_releases`). It is empty
+    if the values of the environment are not resolved, as for a rollback.
     """
     settings = target.settings
     variables = values_of(settings.environment)
@@ -31,7 +31,7 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
     options: dict[str, Any] = {}
     kinds: list[type[msgspec.Struct]] = [curl.Options, *plugins.option_kinds()]
     for kind in kinds:
-        # A default that a later version adds is no change of configuration.
+        # A default that a later version adds does not change the configuration.
         values, defaults = msgspec.structs.asdict(context.options(kind)), msgspec.structs.asdict(kind())
         options |= {name: value for name, value in values.items() if value != defaults[name]}
     configuration = {
@@ -48,5 +48,5 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
 
 
 def _encodable(value: str) -> str:
-    """JSON has no place for bytes that are no UTF-8; a file or command may yield them."""
+    """Escape bytes that are not UTF-8, which a file or command may give and JSON can't encode."""
     return value.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""From what the hosts are and what is wanted to what will be done. Pure: no clock, no network, no files."""
+"""From the state of the hosts and a request to a plan. Pure: no clock, no network, no files."""
 
 from collections.abc import Mapping
 
@@ -22,17 +22,18 @@ def plan_release(
     rerun: bool = False,
     command: bool = True,
 ) -> Plan:
-    """Bring an artifact to every host.
+    """Plan the release of an artifact to every host.
 
-    With `rerun` a release_command of it whose end nobody knows is run again; without `command` it is not run.
+    `rerun` allows to run its release_command again if the last outcome is unknown; without `command` it is
+    not run.
 
-    Raises FapError if a host can't take a release, with a hint for each thing that is missing.
+    Raises FapError if a host does not meet a requirement, with a hint for each of them.
     """
-    found = [(host.target, host.state) for host in hosts]
-    refuse_unfit(found)
+    states = [(host.target, host.state) for host in hosts]
+    refuse_unfit(states)
     runs_command = release_command.target_of([host.target for host in hosts]) if command else None
     if runs_command and not rerun:
-        release_command.refuse_unknown_outcome(found, source.digest)
+        release_command.refuse_unknown_outcome(states, source.digest)
     wanted = {host.place: info.release for host in hosts}
     planners = _planners(hosts, info, "release", wanted, released=source)
     return Plan(
@@ -46,9 +47,8 @@ def plan_release(
 def plan_check(
     hosts: list[Host], info: RunInfo, source: ArtifactSource, *, whole: bool = False
 ) -> Plan | None:
-    """See whether the artifact runs well already: None unless every host has it live, the same
-    artifact with the same configuration. Without a sha256 nobody knows what a URL holds. With `whole`, a
-    release whose files changed is not well."""
+    """Plan a health check of an artifact that is already live. None unless it is live on every host, with the
+    same configuration, or if its sha256 is not known. With `whole`, also check that no file changed."""
     if not source.digest or not all(is_live(host, info, source.digest) for host in hosts):
         return None
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
@@ -57,7 +57,7 @@ def plan_check(
 
 
 def plan_health(hosts: list[Host], info: RunInfo) -> Plan:
-    """See whether what is live on these hosts runs well, whatever it is."""
+    """Plan a health check of the live release of each host."""
     planners = _planners(hosts, info, "release", {host.place: host.state.current for host in hosts})
     return Plan(f"check {_stage(hosts)}", tuple(planner.check() for planner in planners))
 
@@ -65,28 +65,31 @@ def plan_health(hosts: list[Host], info: RunInfo) -> Plan:
 def plan_rollback(
     hosts: list[Host], info: RunInfo, to: str = "", *, force: bool = False, renew: bool = False
 ) -> Plan:
-    """Go back to the last release that was live before the current one, or to the one that `to` names.
+    """Plan a rollback to the last healthy release before the current one, or to the one that `to` names.
 
-    With `renew`, its artifact becomes a new release with the configuration of today. Raises FapError where a
-    host has none, or the hosts would go to different ones.
+    With `renew`, its artifact becomes a new release with the current configuration. Raises FapError if a host
+    has no such release, or the hosts would roll back to different ones.
     """
-    found = goals(hosts, to, force=force)
-    moving = [host for host in hosts if host.place in found]
-    names = " and ".join(dict.fromkeys(map(describe, found.values())))
+    targets = goals(hosts, to, force=force)
+    moving = [host for host in hosts if host.place in targets]
+    names = " and ".join(dict.fromkeys(map(describe, targets.values())))
     title = f"roll back {hosts[0].target.settings.app_name} in {_stage(hosts)} to {names}"
     if renew:
         refuse_unfit((host.target, host.state) for host in moving)
-        sources = {place: release.id for place, release in found.items()}
-        planners = _planners(moving, info, "release", dict.fromkeys(found, info.release), sources)
+        sources = {place: release.id for place, release in targets.items()}
+        planners = _planners(moving, info, "release", dict.fromkeys(targets, info.release), sources)
         plans, title = [planner.copy() for planner in planners], f"{title}, with the current configuration"
     else:
-        planners = _planners(moving, info, "rollback", {place: each.id for place, each in found.items()})
+        planners = _planners(
+            moving, info, "rollback", {place: release.id for place, release in targets.items()}
+        )
         plans = [planner.rollback() for planner in planners]
     return Plan(title, tuple(plans), batch_wait=_batch_wait(hosts), keep=_keeps(hosts))
 
 
 def plan_restart(hosts: list[Host], info: RunInfo) -> Plan:
-    """Restart what is live on every host. Raises FapError where nothing is; ConfigError if no plugin does."""
+    """Plan a restart of the live releases. Raises FapError for a host without one; ConfigError if no plugin
+    restarts anything."""
     for host in hosts:
         if not host.state.current:
             raise FapError(
@@ -103,19 +106,19 @@ def plan_restart(hosts: list[Host], info: RunInfo) -> Plan:
     return Plan(title, plans, batch_wait=_batch_wait(hosts))
 
 
-def plan_recovery(hosts: list[Host], info: RunInfo, found: Recovery) -> Plan:
-    """End a rollout that was cut off: finish it, or (in `if_published`) take it back."""
-    cut_off = found.rollout
+def plan_recovery(hosts: list[Host], info: RunInfo, recovery: Recovery) -> Plan:
+    """Plan to finish a rollout that was interrupted, or to undo it (in `if_published`)."""
+    cut_off = recovery.rollout
     name = f"{cut_off.verb} {cut_off.release} in {_stage(hosts)} that {cut_off.by or 'someone'} started"
-    if found.action == "finish":
-        planners = [HostPlanner(host, info, host.state.rollout or cut_off) for host in found.published]
+    if recovery.action == "finish":
+        planners = [HostPlanner(host, info, host.state.rollout or cut_off) for host in recovery.published]
         return Plan(f"finish the unfinished {name}", tuple(planner.finish() for planner in planners))
-    numbers = batches_of(found.published)
+    numbers = batches_of(recovery.published)
     plans = [
         HostPlanner(host, info, host.state.rollout or cut_off, number).go_back()
-        for host, number in zip(found.published, numbers, strict=True)
+        for host, number in zip(recovery.published, numbers, strict=True)
     ]
-    plans += [HostPlanner(host, info, cut_off, max(numbers) + 1).discard() for host in found.prepared]
+    plans += [HostPlanner(host, info, cut_off, max(numbers) + 1).discard() for host in recovery.prepared]
     return Plan(f"undo the unfinished {name}", tuple(plans))
 
 
@@ -152,20 +155,20 @@ def _planners(
 
 
 def _comes_from(state: HostState, verb: Verb) -> tuple[str, str]:
-    """The release that a host comes back to if this run fails, or what `current` says instead of one."""
+    """The release that a host returns to if this run fails, or what `current` points to instead of one."""
     if verb == "rollback":
         return state.current, ""
     current = state.release(state.current)
     last_good = state.last_good()
     if last_good and not (current and current.is_good):
-        # A current release whose gate never passed is come back to only where there is no better one.
+        # Return to a release that never passed its health check only if there is no better one.
         return last_good.id, ""
-    # What another tool published under a name of its own is all there is to come back to at first.
+    # At first, the host can only return to what another tool published.
     return state.current, "" if state.current else state.link
 
 
 def is_live(host: Host, info: RunInfo, digest: str) -> bool:
-    """The host runs the artifact of that digest, with the configuration of now, and its gate was passed."""
+    """Whether the artifact with this digest is live on the host, with the current configuration."""
     live = host.state.release(host.state.current)
     if live is None or live.artifact is None or live.record.state != "live" or not live.present:
         return False

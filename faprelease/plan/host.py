@@ -1,4 +1,4 @@
-"""The plan of one host: from what it is and what is wanted to its phases. Pure, as `plan` is."""
+"""The plan of one host: from its state and a rollout to its phases. Pure."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from faprelease.steps.place import Place
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """One host as a plan sees it: what is configured, what was found, and the plugins of its role."""
+    """One host: its configuration, its state, and the plugins of its role."""
 
     target: Target
     state: HostState
@@ -34,21 +34,21 @@ class Host:
         return self.target.place
 
     def with_brought_files(self, verb: str) -> "Host":
-        """The same without the missing linked files that a plugin brings."""
+        """The same host, without the missing linked files that a plugin provides."""
         brought = self.plugins.brings(Context(self.target, verb, "", ""))
         missing = tuple(name for name in self.state.missing if name not in brought)
         return replace(self, state=replace(self.state, missing=missing))
 
     def config(self, info: "RunInfo") -> str:
-        """The digest of what is configured for it."""
+        """The digest of its configuration."""
         return config_digest(self.target, self.plugins, self.state.key or info.key)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What is the same on all hosts of one run: who does it and when (UTC), the lock's token, the new
-    release's id, which also names the rollout, the key for digests of configurations where a host has
-    none yet, and a note for the records, or nothing."""
+    """The facts of one run: its user and time (UTC), the token of its locks, the id of the new release (and
+    of the rollout), a key for configuration digests, for hosts that have none yet, and a note for the ledger
+    (empty: none)."""
 
     who: str
     at: datetime
@@ -59,7 +59,7 @@ class RunInfo:
 
 
 class HostPlanner:
-    """Makes the plan of one host; the methods stand in the order in which their steps run."""
+    """Makes the plan of one host. The methods are in the order in which their steps run."""
 
     def __init__(self, host: Host, info: RunInfo, rollout: Rollout, batch: int = 0) -> None:
         self.target, self.state, self.plugins = host.target, host.state, host.plugins
@@ -68,24 +68,24 @@ class HostPlanner:
         self.verb: str = rollout.verb
         self.goal = rollout.release
         self.previous, self.foreign = rollout.previous, rollout.foreign
-        self.made = Preparation(host.target, self.goal)
+        self.preparation = Preparation(host.target, self.goal)
         self.key = host.state.key or info.key
         self.config = host.config(info)
 
     def release(self, source: ArtifactSource, *, runs_command: bool = False) -> HostPlan:
-        """Fetch, install, publish; one host of all runs the release's own command between them."""
-        return self._release(partial(self.made.fetch, source), runs_command=runs_command)
+        """Plan to fetch, install and publish an artifact. One host also runs release_command."""
+        return self._release(partial(self.preparation.fetch, source), runs_command=runs_command)
 
     def copy(self) -> HostPlan:
-        """Copy an older release, install it with the configuration of now, publish."""
-        return self._release(partial(self.made.copy, self.rollout.copy_of))
+        """Plan to copy an older release, install it with the current configuration, and publish it."""
+        return self._release(partial(self.preparation.copy, self.rollout.copy_of))
 
     def _release(self, files: Callable[[], Iterator[Step]], *, runs_command: bool = False) -> HostPlan:
         prepare = self._phases(
             ("starting", self._make_folder),
             ("started", None),
             ("updating", files),
-            ("updated", self.made.install),
+            ("updated", self.preparation.install),
         )
         *_, last = prepare
         prepare = (*prepare[:-1], Phase(last.name, (*last.steps, *self._seal())))
@@ -93,17 +93,17 @@ class HostPlanner:
         return self._rollout(prepare, once=once, if_unpublished=self._discard())
 
     def rollback(self) -> HostPlan:
-        """Publish a release that is there."""
+        """Plan to publish an older release."""
         prepare = self._phases(
             ("starting", None),
             ("started", None),
-            ("reverting", partial(self.made.compare, self.state.current)),
+            ("reverting", partial(self.preparation.compare, self.state.current)),
             ("reverted", None),
         )
         return self._rollout(prepare, if_unpublished=())
 
     def restart(self) -> HostPlan:
-        """Restart what is live, and see it run well."""
+        """Plan to restart the live release and check its health."""
         self.verb = "restart"
         phases = self._phases(
             ("draining", None), ("published", None), ("checking", None), ("undraining", None)
@@ -112,19 +112,21 @@ class HostPlanner:
         return self._host_plan(publish=(*phases, done) if phases else ())
 
     def check(self, *, whole: bool = False) -> HostPlan:
-        """Only see whether the release runs well, and with `whole` that no file of it changed."""
-        return self._host_plan(prepare=self._phases(("checking", self.made.unchanged if whole else None)))
+        """Plan to check the health of the release, and with `whole` that none of its files changed."""
+        return self._host_plan(
+            prepare=self._phases(("checking", self.preparation.unchanged if whole else None))
+        )
 
     def finish(self) -> HostPlan:
-        """What is left to do once every gate was passed."""
+        """Plan to finish the rollout, after all health checks passed."""
         return self._host_plan(finish=self._finish())
 
     def go_back(self) -> HostPlan:
-        """Take back what was published, or was about to be."""
+        """Plan to undo a publish that happened or was about to happen."""
         return self._host_plan(if_published=self._go_back())
 
     def discard(self) -> HostPlan:
-        """Take back what was only prepared."""
+        """Plan to undo a preparation."""
         return self._host_plan(if_unpublished=(*self._phases(("undraining", None)), *self._discard()))
 
     def _rollout(
@@ -146,7 +148,8 @@ class HostPlanner:
         )
 
     def _publish(self) -> tuple[Phase, ...]:
-        """Whoever gets to the end of it has passed its gate, and says so in the same round trip."""
+        """The phases of a publish. A host that completes them records that it passed, in the same round
+        trip."""
         *phases, last = self._phases(
             ("draining", None),
             ("publishing", self._swap),
@@ -176,7 +179,8 @@ class HostPlanner:
         return self._phases(("finishing", core), ("finished", None))
 
     def _phases(self, *signals: tuple[str, Callable[[], Iterator[Step]] | None]) -> tuple[Phase, ...]:
-        """The core's steps of each signal, then the plugins'; a signal without steps is none."""
+        """The phase of each signal: the steps of the core, then those of plugins. Empty phases are left
+        out."""
         context = self._context()
         phases = [
             Phase(signal, (*(core() if core else ()), *self.plugins.steps(signal, context)))
@@ -189,7 +193,7 @@ class HostPlanner:
         return Context(self.target, self.verb, self.layout.release(self.goal), previous)
 
     def _old_folder(self) -> str:
-        """What ran before this run, empty for nothing."""
+        """The folder that was live before this run; empty if nothing was."""
         if self.previous:
             return self.layout.release(self.previous)
         return posixpath.join(posixpath.dirname(self.layout.current), self.foreign) if self.foreign else ""
@@ -221,13 +225,13 @@ class HostPlanner:
             )
 
     def _seal(self) -> Iterator[Step]:
-        """After the plugins have added what they add."""
-        yield self.made.seal()
+        """Runs after all steps of plugins that change the release."""
+        yield self.preparation.seal()
         yield self._record({self.goal: self._record_of(self.goal, "ready")})
 
     def _command(self) -> Iterator[Step]:
         yield release_command.step(
-            self.target, self.goal, self.made.environment_file, self._now(), self.info.who
+            self.target, self.goal, self.preparation.environment_file, self._now(), self.info.who
         )
 
     def _swap(self) -> Iterator[Step]:
@@ -249,24 +253,24 @@ class HostPlanner:
 
     def _finish_rollback(self) -> Iterator[Step]:
         goal = self.goal
-        left = self.state.release(self.previous)
+        leaving = self.state.release(self.previous)
         back = self.state.release(goal)
         records = {}
         if back:
             records[goal] = self._changed(back, "live")
-        if left:
-            records[left.id] = self._changed(left, "bad")
+        if leaving:
+            records[leaving.id] = self._changed(leaving, "bad")
         yield self._record(records, "rolled back", goal, self.previous, "finished")
 
     def _discard(self) -> tuple[Phase, ...]:
-        """What undoes a preparation; the folder goes first, as it may be what filled the disk."""
+        """The phases that undo a preparation. The folder is removed first, as it may have filled the disk."""
         new = self.goal
         remove = self._remove(f"remove the unfinished release {new}", [new], forget=False)
         record = self._record({new: self._record_of(new, "failed")}, "failed", new)
         return (Phase("remove", (remove,)), Phase("record", (record,)))
 
     def _go_back(self) -> tuple[Phase, ...]:
-        """What undoes a publish: safe to run when the swap never happened, and safe to run twice."""
+        """The phases that undo a publish. They may run twice, and also if the swap never happened."""
         if self.previous:
             back = self._swap_to(self.previous)
         else:
@@ -288,7 +292,7 @@ class HostPlanner:
             for signal in ("draining", "checking", "undraining")
         )
         records = {leaving: self._record_of(leaving, "bad")} if self.verb == "release" else {}
-        # Each of these phases is run even if the one before it failed.
+        # Each of these phases runs even if the one before it failed.
         phases = (
             Phase("drain", drain),
             Phase("roll back", (back,)),
@@ -313,10 +317,10 @@ class HostPlanner:
         )
 
     def _record_of(self, release_id: str, state: State) -> Record:
-        """The record of the release that this rollout brings, found or new."""
-        found = self.state.release(release_id)
-        if found:
-            return self._changed(found, state)
+        """The record of the release of this rollout, changed to `state`; a new one if there is none."""
+        known = self.state.release(release_id)
+        if known:
+            return self._changed(known, state)
         return Record(
             state=state, previous=self.previous, by=self.info.who, at=self._now(), config=self.config
         )
@@ -332,8 +336,8 @@ class HostPlanner:
         leaving: str = "",
         ended: str = "",
     ) -> Step:
-        """One step for all that is written down: states, a line of the ledger for `event`, and how the
-        rollout `ended` on this host."""
+        """One step that writes the states of releases, a line of the ledger for `event`, and how the rollout
+        `ended` on this host."""
         states = ", ".join(f"{name} as {record.state}" for name, record in records.items())
         state, scripts = self.layout.state, []
         if records:
@@ -363,8 +367,8 @@ class HostPlanner:
     def _now(self) -> str:
         return self.info.at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def _note(self, said: dict[str, str | bool]) -> str:
-        return msgspec.json.encode({"id": self.rollout.id, **said}).decode()
+    def _note(self, facts: dict[str, str | bool]) -> str:
+        return msgspec.json.encode({"id": self.rollout.id, **facts}).decode()
 
     def _sweep(self) -> Step:
         cache = host_path(self.settings.cache_path)
@@ -392,6 +396,6 @@ def _lines(records: dict[str, Record]) -> str:
 
 
 def link_target(current: str, release: str) -> str:
-    """What `current` says: relative where both lie in one folder, so that the folder can be moved."""
+    """The target of the link `current`: relative if both are in one folder, so that it can be moved."""
     folder = current.rpartition("/")[0] + "/"
     return release.removeprefix(folder)

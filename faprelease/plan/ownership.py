@@ -1,7 +1,7 @@
-"""A role has one manager: a controller releases to its hosts, or each host converges by itself. Pure.
+"""The manager of a role: a controller that releases to its hosts, or each host, which converges. Pure.
 
-deploy.yml says which (`manager`). A host notes it too where hosts converge, or someone took over: so a copy
-of deploy.yml that says something else is noticed before it changes anything.
+The key `manager` in deploy.yml chooses. A host that converges, or was taken over, records its manager too. So
+a copy of deploy.yml with another manager is refused before it changes anything.
 """
 
 from collections.abc import Iterable
@@ -13,11 +13,11 @@ from faprelease.request import Manager, Request
 from faprelease.steps.model import Step, host_script
 
 VERBS = frozenset(["release", "rollback"])
-"""What only the manager does."""
+"""The verbs that only the manager may run."""
 
 
 def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store: str) -> None:
-    """Raise ConfigError, with the line to type instead, if deploy.yml names the other manager for a role."""
+    """Raise ConfigError, with the command to use instead, if a role has the other manager."""
     for target in targets:
         settings = target.settings
         if settings.manager == asked_by:
@@ -40,30 +40,30 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
 
 
 def refuse_taken(hosts: Iterable[Host], request: Request) -> None:
-    """Raise ConfigError if the other manager changed a host last, and nobody says to take it over."""
+    """Raise ConfigError if the other manager released to a host last, unless the request takes it over."""
     for host in hosts:
-        noted = host.state.manager
-        if noted in ("", request.manager) or request.take_over:
+        recorded = host.state.manager
+        if recorded in ("", request.manager) or request.take_over:
             continue
         label = host.place
         if request.manager == "converge":
-            said = f"{label} does not converge any more: a controller took it over"
+            message = f"{label} does not converge any more: a controller took it over"
         else:
-            said = f"{label} converges by itself: another deploy.yml has `manager: converge`"
+            message = f"{label} converges by itself: another deploy.yml has `manager: converge`"
         raise ConfigError(
-            said,
+            message,
             hint="make all copies of deploy.yml the same; if this one is right, pass --take-over once",
         )
 
 
 def needs_note(hosts: Iterable[Host], manager: Manager) -> bool:
-    """Whether a host has to note that somebody else manages it from now on; a controller is the default."""
+    """Whether a host must record a new manager. Without a record, the manager is a controller."""
     usual = ("", manager) if manager == "controller" else (manager,)
     return any(host.state.manager not in usual for host in hosts)
 
 
 def note(target: Target, manager: Manager) -> Step:
-    """The step by which a host notes it."""
+    """The step that records the manager on a host."""
     return host_script(
         "record who manages the host", "release/manager", state=target.layout.state, manager=manager
     )

@@ -1,4 +1,4 @@
-"""How a release comes into its folder on a host: files, links, environment, packages. Pure."""
+"""The steps that prepare a release in its folder: files, links, environment, packages. Pure."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_path, host_program, host_script
 
 INSTALL_SECONDS = 900
-"""How long an artifact's own installer may take, in seconds."""
+"""The time limit of an artifact's installer, in seconds."""
 PREFLIGHT_SECONDS = 120
-"""How long a preflight command may take, in seconds."""
+"""The time limit of a preflight command, in seconds."""
 TREE_SECONDS = 300
-"""How long it may take to read every file of a release, in seconds."""
+"""The time limit for reading every file of a release, in seconds."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """The steps that make a release of an artifact; the methods stand in the order in which they run."""
+    """The steps that prepare a release. The methods are in the order in which they run."""
 
     target: Target
     release_id: str
@@ -34,18 +34,18 @@ class Preparation:
 
     @property
     def environment_file(self) -> str:
-        """Where its variables lie."""
+        """The path of its environment file on the host."""
         return f"{self.folder}/{self.target.settings.environment_name}"
 
     def fetch(self, source: ArtifactSource) -> Iterator[Step]:
-        """The artifact's files, by curl."""
+        """Fetch and unpack the artifact with curl."""
         settings, layout = self.target.settings, self.target.layout
         yield from curl.fetch(
             source, self._options, settings.cache_path, layout, self.release_id, settings.project_name
         )
 
     def copy(self, old: str) -> Iterator[Step]:
-        """What the artifact of an older release brought, without what was made of it on the host."""
+        """Copy the artifact's files from an older release, without those that were created on the host."""
         layout = self.target.layout
         yield host_script(
             f"copy release {old}",
@@ -60,8 +60,8 @@ class Preparation:
         )
 
     def compare(self, current: str) -> Iterator[Step]:
-        """A rollback brings back the environment of then: say how it differs from that of the release that
-        runs now, empty for none."""
+        """Print how the environment file of this release differs from that of the `current` one (empty:
+        none), since a rollback restores the old file."""
         if current:
             now = f"{self.target.layout.release(current)}/{self.target.settings.environment_name}"
             yield Step(
@@ -72,7 +72,7 @@ class Preparation:
             )
 
     def install(self) -> Iterator[Step]:
-        """Links into shared/, the environment, the artifact's own installer, and the preflight."""
+        """Link shared files, write the environment file, run the artifact's installer and the preflight."""
         yield from self._links()
         yield self._variables()
         yield self._installer()
@@ -93,7 +93,7 @@ class Preparation:
     def _variables(self) -> Step:
         variables = environment.values_of(self.target.settings.environment)
         if variables is None:
-            raise RuntimeError("the values of the environment were not asked for")
+            raise RuntimeError("the values of the environment are not resolved")
         folder, file = self.folder, self.environment_file
         if not variables:
             return host_script(
@@ -139,7 +139,7 @@ class Preparation:
             )
 
     def seal(self) -> Step:
-        """After that nothing in it changes any more, and a power cut takes nothing of it away."""
+        """Make the release read-only and flush it to the disk, so that it survives a power cut."""
         return host_script(
             "make the release read-only",
             "release/seal",
@@ -151,7 +151,7 @@ class Preparation:
         )
 
     def unchanged(self) -> Iterator[Step]:
-        """Nothing in it changed since it was sealed."""
+        """Check that no file changed since the release was sealed."""
         yield host_script(
             "check that no file of the release changed",
             "release/unchanged",
@@ -166,7 +166,7 @@ class Preparation:
         return Context(self.target, "release", self.folder, "").options(curl.Options)
 
     def _filled(self, text: str) -> str:
-        """With the names that only a release gives a value; what was asked for is taken as it is."""
+        """Replace the names that get their value from the release, but not in resolved values."""
         if isinstance(text, environment.Resolved):
             return text
         return text.replace("%(release_path)s", self.folder).replace("%(new_release)s", self.release_id)

@@ -1,4 +1,4 @@
-"""A plan for people, before it runs: what would change on each host, and the very scripts. Pure."""
+"""A plan for people, before it runs: what would change on each host, and the exact scripts. Pure."""
 
 from collections.abc import Iterator
 
@@ -13,69 +13,69 @@ from faprelease.steps.place import Place
 
 _UNKNOWN = Unpacked(digest="")
 SHOWN_MARK = "FAP"
-"""The mark in a script that is only shown; a run has a random one."""
+"""The frame mark in a script that is only shown; a run has a random one."""
 
 
 class PhasePreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of a phase, by their titles."""
+    """The titles of the steps of a phase."""
 
     phase: str
     steps: tuple[str, ...]
 
 
 class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of one host."""
+    """What would change on one host."""
 
     host: str
     role: str
     batch: int
-    """Which batch publishes on it, counted from 1."""
+    """The number of its batch, from 1."""
     release: str
     app: str
     """The app, version and commit of its artifact; empty where nobody knows."""
     version: str
     commit: str
     previous: str
-    """The release that runs now, empty for none of ours."""
+    """The live release; empty if there is none of faprelease."""
     previous_app: str
     previous_version: str
     previous_commit: str
     links: tuple[str, ...]
-    """What is linked from shared/."""
+    """Files and folders that are linked from shared/."""
     processes: tuple[str, ...]
-    """How the process manager's configuration changes: lines that go and come."""
+    """Changes of the process manager's configuration, as `- removed` and `+ added` lines."""
     restarts: tuple[str, ...]
-    """What is done once `current` is swapped, by its titles."""
+    """The titles of the steps after `current` is swapped."""
     release_command: tuple[str, ...]
-    """What this host alone does for all."""
+    """The titles of the steps that only this host runs, for all hosts."""
     removes: tuple[str, ...]
-    """The releases that are removed at the end."""
+    """Old releases that are removed at the end."""
     phases: tuple[PhasePreview, ...]
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What would become of all hosts."""
+    """What would change on all hosts."""
 
     title: str
     download: int | None
-    """Bytes that a host fetches at most; None where nobody knows."""
+    """The most bytes that a host downloads; None if unknown."""
     hosts: tuple[HostPreview, ...]
 
 
 def preview(
     plan: Plan, hosts: list[Host], *, artifact: Unpacked | None = None, download: int | None = None
 ) -> Preview:
-    """A plan as people read it; `artifact` is what would be released, where it is known."""
-    found = {host.place: host for host in hosts}
+    """Return the preview of a plan. `artifact` is what would be released, if it is known."""
+    by_place = {host.place: host for host in hosts}
     return Preview(
         title=plan.title,
         download=download,
-        hosts=tuple(_host(each, found[each.place], artifact or _UNKNOWN) for each in plan.hosts),
+        hosts=tuple(_host(each, by_place[each.place], artifact or _UNKNOWN) for each in plan.hosts),
     )
 
 
 def lines(shown: Preview) -> Iterator[str]:
-    """A preview for a terminal; hosts to which the same happens share their lines."""
+    """The lines of a preview for a terminal. Hosts with the same changes share their lines."""
     yield shown.title
     groups: dict[HostPreview, list[str]] = {}
     for host in shown.hosts:
@@ -103,7 +103,8 @@ def lines(shown: Preview) -> Iterator[str]:
 
 
 def scripts(plan: Plan) -> Iterator[str]:
-    """Every script of a plan, in order, secrets redacted: first what runs, then what would undo it."""
+    """Every script of a plan, in order, with secrets redacted: first the scripts that run, then their
+    undo."""
     for host in plan.hosts:
         parts = {
             "": [
@@ -124,12 +125,12 @@ def _forward(host: HostPlan) -> tuple[Phase, ...]:
     return (*host.prepare, *host.once, *host.publish, *host.finish)
 
 
-def _host(plan: HostPlan, found: Host, artifact: Unpacked) -> HostPreview:
-    settings, state = found.target.settings, found.state
-    # What was cut off is finished, or only taken back.
+def _host(plan: HostPlan, host: Host, artifact: Unpacked) -> HostPreview:
+    settings, state = host.target.settings, host.state
+    # A recovery finishes a rollout, or only undoes it.
     phases = _forward(plan) or (*plan.if_published, *plan.if_unpublished)
     goal = plan.release if _forward(plan) else plan.previous
-    brought, previous = _artifact(found, goal) or artifact, _artifact(found, state.current) or _UNKNOWN
+    brought, previous = _artifact(host, goal) or artifact, _artifact(host, state.current) or _UNKNOWN
     return HostPreview(
         host=plan.place.host,
         role=plan.place.role,

@@ -1,5 +1,4 @@
-"""How a release is carried over its hosts: which batch each is in, and what becomes of a rollout that was cut
-off. Pure."""
+"""The batches of a rollout, and the recovery of a rollout that was interrupted. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from faprelease.steps.place import Place
 
 
 def batch_size(size: int | str, hosts: int) -> int:
-    """How many of so many hosts `1`, `"3"` or `"25%"` are: a part is rounded down, and never none."""
+    """The number of hosts that `1`, `"3"` or `"25%"` means: a percentage is rounded down, to at least 1."""
     text = str(size)
     return max(1, hosts * int(text[:-1]) // 100) if text.endswith("%") else int(text)
 
 
 def batch_numbers(hosts: int, sizes: Sequence[int | str]) -> list[int]:
-    """The batch of each of so many hosts, counted from 0: sizes one after another, the last one repeated."""
+    """The batch of each host, from 0. The sizes apply one after another; the last one is repeated."""
     numbers: list[int] = []
     batch = 0
     while len(numbers) < hosts:
@@ -28,7 +27,8 @@ def batch_numbers(hosts: int, sizes: Sequence[int | str]) -> list[int]:
 
 
 def batches_of(hosts: Iterable[Host]) -> list[int]:
-    """The batch of each host. Every role is divided by itself; the first batches of all roles go together."""
+    """The batch of each host, from 0. Each role is divided by itself; the first batches of all roles run
+    together."""
     hosts = list(hosts)
     numbers: dict[int, int] = {}
     for role in {host.target.settings.role for host in hosts}:
@@ -40,24 +40,24 @@ def batches_of(hosts: Iterable[Host]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """What is left to do of a rollout that was cut off."""
+    """How to recover a rollout that was interrupted."""
 
     rollout: Rollout
     action: Literal["finish", "undo"]
     published: list[Host]
-    """Where it began to publish, and did not end."""
+    """Hosts that began to publish and did not finish."""
     prepared: list[Host]
-    """Where its release lies, unpublished; to be undone too."""
+    """Hosts with its release, unpublished; to be undone too."""
     absent: list[Place]
-    """Those of its hosts, with their roles, that are not looked at now."""
+    """Places of the rollout that the current run does not include."""
 
 
 def recovery(hosts: Sequence[Host]) -> Recovery | None:
-    """What the last run left undone on these hosts, None if nothing.
+    """Return how to recover the last rollout on these hosts; None if it is complete.
 
-    A host says that it takes part just before its own `current` moves, and after that that it passed its
-    gate. Where all have passed, or one has finished, which none does before all have passed, the rest can
-    finish too; otherwise all go back.
+    A host records that it takes part just before its `current` moves, and later that its health check passed.
+    The rollout can be finished if all hosts passed, or one finished (which happens only after all passed).
+    Otherwise all hosts roll back.
     """
     cut_off = [host.state.rollout for host in hosts if host.state.rollout and not host.state.rollout.ended]
     if not cut_off:
@@ -88,5 +88,5 @@ def recovery(hosts: Sequence[Host]) -> Recovery | None:
 
 
 def _is_prepared(host: Host, rollout: Rollout) -> bool:
-    found = host.state.release(rollout.release) if rollout.verb == "release" else None
-    return found is not None and found.record.state in ("preparing", "ready")
+    release = host.state.release(rollout.release) if rollout.verb == "release" else None
+    return release is not None and release.record.state in ("preparing", "ready")

@@ -1,4 +1,4 @@
-"""`release_command`: which host runs it, once for all, and when it may not be run again. Pure."""
+"""`release_command`: the host that runs it, once for all, and when it must not run again. Pure."""
 
 from collections.abc import Sequence
 
@@ -11,28 +11,28 @@ CODE_ALONE = "only the code is rolled back: what release_command did (to a datab
 
 
 def target_of(targets: Sequence[Target]) -> Target | None:
-    """The one that runs it: the first host of the first role that names one. None if none does.
+    """The host that runs it: the first host of the first role that has one. None if no role has one.
 
-    Raises ConfigError where roles name different ones: it runs once for all of them.
+    Raises ConfigError if roles have different commands, since it runs once for all of them.
     """
-    naming = [target for target in targets if target.settings.release_command]
-    for target in naming:
-        if target.settings.release_command != naming[0].settings.release_command:
+    candidates = [target for target in targets if target.settings.release_command]
+    for target in candidates:
+        if target.settings.release_command != candidates[0].settings.release_command:
             raise ConfigError(
-                f"release_command: {naming[0].settings.role} and {target.settings.role} have different"
+                f"release_command: {candidates[0].settings.role} and {target.settings.role} have different"
                 " commands, but it runs once for the whole stage",
                 hint="join them with && in one role, or at the top of deploy.yml",
             )
-    return naming[0] if naming else None
+    return candidates[0] if candidates else None
 
 
 def refuse_unknown_outcome(hosts: Sequence[tuple[Target, HostState]], digest: str) -> None:
-    """Raise FapError if nobody knows how the last command ended, and it was of the same artifact; with an
-    empty `digest` it may have been."""
+    """Raise FapError if the outcome of the last command is unknown, and it was of the artifact with this
+    `digest`, or that can't be told because `digest` is empty."""
     runs = [(state.command, target) for target, state in hosts if state.command]
     if not runs:
         return
-    run, target = max(runs, key=lambda found: found[0].release)
+    run, target = max(runs, key=lambda command_run: command_run[0].release)
     if run.exit is not None or (digest and run.artifact and run.artifact.digest != digest):
         return
     raise FapError(
@@ -44,7 +44,7 @@ def refuse_unknown_outcome(hosts: Sequence[tuple[Target, HostState]], digest: st
 
 
 def step(target: Target, release_id: str, environment_file: str, at: str, who: str) -> Step:
-    """The step that runs it, as the user who owns the release, up to `release_command_seconds`."""
+    """The step that runs it, as the owner of the release, for at most `release_command_seconds`."""
     settings, layout = target.settings, target.layout
     return host_script(
         f"run release_command: {settings.release_command}",

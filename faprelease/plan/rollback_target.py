@@ -1,7 +1,6 @@
-"""Which release each host goes back to. Pure.
+"""The release to which each host rolls back. Pure.
 
-Hosts agree when they go to the same artifact. Where a host was added later, that may be a release of
-another id.
+All hosts must roll back to the same artifact. Its release may have another id on a host that was added later.
 """
 
 from artifact_store.core.hints import Hint
@@ -14,16 +13,16 @@ from faprelease.steps.place import Place
 
 
 def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[Place, Release]:
-    """The release that each host goes back to, by its place; hosts that run it already are left out.
+    """Return the release to which each host rolls back, by its place, without hosts where it is already live.
 
-    `to` names it by id or by version; otherwise it is the last good one before the current one. With `force`
-    it may be one that was left as bad. Raises FapError, with the lines to type, where a host has no such
-    release, or the hosts would go to different ones.
+    `to` names it by id or version; the default is the last healthy release before the current one. With
+    `force` it may be marked bad. Raises FapError, with the commands to type, if a host has no such release,
+    or the hosts would roll back to different ones.
     """
-    found, problems = {}, []
+    releases, problems = {}, []
     for host in hosts:
         try:
-            found[host.place] = _named(host, to, force=force) if to else _last_good(host)
+            releases[host.place] = _named(host, to, force=force) if to else _last_good(host)
         except FapError as error:
             problems.append(error)
     if problems:
@@ -31,20 +30,20 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[Place
             "\n".join(problem.message for problem in problems),
             hint=Hint.lines(problem.hint for problem in problems),
         )
-    if len({_identity(release) for release in found.values()}) > 1:
-        listed = "".join(f"\n  {place}: {describe(release)}" for place, release in found.items())
+    if len({_identity(release) for release in releases.values()}) > 1:
+        listed = "".join(f"\n  {place}: {describe(release)}" for place, release in releases.items())
         raise FapError(f"the hosts would roll back to different releases:{listed}", hint=_what_to_name(hosts))
-    moving = {host.place for host in hosts if found[host.place].id != host.state.current}
+    moving = {host.place for host in hosts if releases[host.place].id != host.state.current}
     if not moving:
         raise FapError(
             f"{to} is already live on all hosts",
             hint=f"see the other releases: faprelease releases {_words(hosts)}",
         )
-    return {place: release for place, release in found.items() if place in moving}
+    return {place: release for place, release in releases.items() if place in moving}
 
 
 def describe(release: Release) -> str:
-    """`261122-185409 (version 1.4)`."""
+    """A release for people: `261122-185409 (version 1.4)`."""
     version = release.artifact.version if release.artifact else ""
     return f"{release.id} (version {version})" if version else release.id
 
@@ -65,21 +64,27 @@ def _last_good(host: Host) -> Release:
 
 
 def _named(host: Host, to: str, *, force: bool) -> Release:
-    """The release of that id, or the newest of that version, if it may be gone back to."""
+    """The release of that id, or the newest of that version. Raises FapError if it is not allowed."""
     state = host.state
-    named = [each for each in state.releases if (each.id if is_release_id(to) else _version(each)) == to]
-    may_be = [each for each in named if each.is_good or (force and each.is_bad)]
-    if may_be:
-        live = next((each for each in may_be if each.id == state.current), None)
-        return live or may_be[-1]
+    matching = [
+        release
+        for release in state.releases
+        if (release.id if is_release_id(to) else _version(release)) == to
+    ]
+    allowed = [release for release in matching if release.is_good or (force and release.is_bad)]
+    if allowed:
+        live = next((release for release in allowed if release.id == state.current), None)
+        return live or allowed[-1]
     label, words = host.place, _words([host])
-    if any(each.is_bad for each in named):
+    if any(release.is_bad for release in matching):
         raise FapError(
             f"{label}: {to} is marked bad, so it can't be rolled back to",
             hint=f"to roll back to it all the same: faprelease rollback {words} --to {to} --force",
         )
-    good = ", ".join(describe(each) for each in state.releases if each.is_good and each.id != state.current)
-    why = f"its state is {named[-1].record.state}" if named else "there is no such release"
+    good = ", ".join(
+        describe(release) for release in state.releases if release.is_good and release.id != state.current
+    )
+    why = f"its state is {matching[-1].record.state}" if matching else "there is no such release"
     raise FapError(
         f"{label}: can't roll back to {to}: {why}",
         hint=f"releases that were live on {host.target.host}: {good or 'none'}",
@@ -87,7 +92,7 @@ def _named(host: Host, to: str, *, force: bool) -> Release:
 
 
 def _what_to_name(hosts: list[Host]) -> str:
-    """The lines that bring all hosts to one version, or else each host to one of its own."""
+    """The commands that roll all hosts back to one version, or, if there is none, each host by itself."""
     words = _words(hosts)
     versions = [
         [_version(each) for each in reversed(host.state.releases) if each.is_good and _version(each)]
@@ -112,7 +117,7 @@ def _version(release: Release) -> str:
 
 
 def _words(hosts: list[Host]) -> str:
-    """Stage and role, as a command names these hosts."""
+    """The stage, and the role if all hosts have the same, as arguments of a command."""
     roles = list(dict.fromkeys(host.target.settings.role for host in hosts))
     stage = hosts[0].target.settings.stage
     return f"{stage} {roles[0]}" if len(roles) == 1 else stage

@@ -1,9 +1,9 @@
-"""A plan in a file, to be looked at and then carried out as it is.
+"""A plan saved in a file, to review it and then apply exactly that plan.
 
-A plan is made by a pure function, so the file keeps what it was made of and digests of what it became, and
-`apply` makes it again: if the hosts, deploy.yml, the artifact, a secret or fapkit itself changed, one of
-these differs. No secret is in the file. Secrets enter the digests by a key that scrypt (RFC 7914) makes of
-them, so that nobody who finds the file can try out passwords against it.
+A plan is the result of a pure function. So the file has the input of that function and digests of its result,
+and `apply` computes the plan again: if the hosts, deploy.yml, the artifact, a secret or fapkit changed, they
+differ. The file contains no secret. Secrets enter the digests through a key derived with scrypt (RFC 7914),
+so the file does not help to guess passwords.
 
     {"plan": {...}, "sha256": "<of the bytes of plan>"}
 """
@@ -33,13 +33,13 @@ from faprelease.steps.place import Place
 
 FORMAT = "fapkit plan/1"
 _CHANGING = frozenset(["free", "locked", "frozen", "key"])
-"""What a host says of itself that may differ at any time, or is a secret."""
+"""Facts of a host that may change at any time, or are secret."""
 _AGAIN = Hint("plan again: faprelease plan {place} -o FILE")
 _ROLLBACK_AGAIN = Hint("plan again: faprelease rollback {place} -o FILE")
 
 
 class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host was, and the digest of the scripts that this led to."""
+    """The facts of a host, and the digest of its scripts."""
 
     host: str
     role: str
@@ -48,7 +48,7 @@ class PlannedHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Back(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a rollback was asked to go; see `release.rollback`."""
+    """The arguments of a rollback; see `release.rollback`."""
 
     to: str = ""
     force: bool = False
@@ -56,7 +56,7 @@ class Back(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that a plan was made of."""
+    """Everything that a plan was computed from."""
 
     format: str
     fapkit: str
@@ -67,19 +67,19 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     role: str | None
     flags: dict[str, Any]
     again: tuple[str, ...]
-    """The flags that have to be given again, since they may hold a secret."""
+    """Flags to give again, since they may contain a secret."""
     rerun: bool
     allow_older: bool
     digest: str
     """The sha256 of the artifact; empty for a rollback."""
     back: Back | None
-    """What a rollback was asked for; None for a release."""
+    """The arguments of a rollback; None for a release."""
     release: str
-    """The id that the new release or the rollback will have; empty where there was nothing to do."""
+    """The id of the new release or of the rollback; empty if there is nothing to do."""
     salt: str
-    """For scrypt, in hexadecimal."""
+    """The salt for scrypt, in hexadecimal."""
     configuration: str
-    """A digest of all that is configured, secrets included."""
+    """The digest of the whole configuration, including secrets."""
     hosts: tuple[PlannedHost, ...]
     shown: Preview | None
 
@@ -90,16 +90,16 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 def neutral_info(hosts: list[Host], release: str, salt: str) -> tuple[RunInfo, str]:
-    """The run info that a plan's digests are made with, the same for every run, and a digest of the
+    """Return the run info for the digests of a plan, which is the same in every run, and the digest of the
     configuration."""
-    told = "".join(config_digest(host.target, host.plugins, salt) for host in hosts)
-    key = hashlib.scrypt(told.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=32).hex()
+    digests = "".join(config_digest(host.target, host.plugins, salt) for host in hosts)
+    key = hashlib.scrypt(digests.encode(), salt=bytes.fromhex(salt), n=2**14, r=8, p=1, dklen=32).hex()
     info = RunInfo(who="", at=datetime(2000, 1, 1, tzinfo=UTC), token="", release=release, key=key)
     return info, hashlib.sha256(key.encode()).hexdigest()
 
 
 def planned_hosts(plan: Plan | None, hosts: list[Host]) -> tuple[PlannedHost, ...]:
-    """The hosts of a plan that was made with a `neutral_order`, None where there is nothing to do."""
+    """The hosts of a plan that was made with `neutral_info`. The plan is None if there is nothing to do."""
     digests: dict[Place, str] = {}
     for host in plan.hosts if plan else ():
         digests[host.place] = _digest(plan, host) if plan else ""
@@ -115,7 +115,7 @@ def planned_hosts(plan: Plan | None, hosts: list[Host]) -> tuple[PlannedHost, ..
 
 
 def _digest(plan: Plan, host: HostPlan) -> str:
-    """Of all that is done on a host, in which batch, and what becomes of it if another one fails."""
+    """The digest of all scripts of a host, its batch, and the handling of failures."""
     way = (plan.title, host.batch, plan.batch_wait, plan.keep)
     text = "\n".join([repr(way), *preview.scripts(replace(plan, hosts=(host,)))])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -124,7 +124,7 @@ def _digest(plan: Plan, host: HostPlan) -> str:
 def flags_to_keep(
     flags: Mapping[str, Any], keys: Mapping[str, Key]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Those of the command line that anyone may see, and the names of the others."""
+    """Split flags into those without secrets, with their values, and the names of the others."""
     open_ones = {
         name: value for name, value in flags.items() if name in keys and keys[name].redacted(value) == value
     }
@@ -143,8 +143,8 @@ def made(
     keys: Mapping[str, Key],
     shown: Preview | None,
 ) -> PlanFile:
-    """The file of a plan that `plan_of` makes for a run; None where there is nothing to do. `keys` are all
-    that can be flags."""
+    """Return the file of a plan. `plan_of` makes the plan; None if there is nothing to do. `keys` are all
+    keys that can be flags."""
     release = info.release if plan_of else ""
     neutral, configuration = neutral_info(hosts, release, salt)
     flags, again = flags_to_keep(request.flags, keys)
@@ -171,7 +171,7 @@ def made(
 
 
 def write(path: Path, plan: PlanFile) -> None:
-    """Put a plan into a file that only its owner reads; raises ConfigError."""
+    """Write a plan to a file that only its owner can read. Raises ConfigError."""
     data = msgspec.json.encode(plan)
     envelope = _Envelope(msgspec.Raw(data), hashlib.sha256(data).hexdigest())
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -185,7 +185,8 @@ def write(path: Path, plan: PlanFile) -> None:
 
 
 def read(path: Path) -> PlanFile:
-    """The plan of a file; raises ConfigError for one that is none, was changed, or is of another fapkit."""
+    """Read a plan from a file. Raises ConfigError if it is not a plan, was changed, or is from another
+    version of fapkit."""
     again = f"{path}: {{}}"
     try:
         envelope = msgspec.json.decode(path.read_bytes(), type=_Envelope)
@@ -204,8 +205,8 @@ def read(path: Path) -> PlanFile:
 
 
 def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) -> Request:
-    """What a plan asks for; `given` are the flags that it does not hold. Raises ConfigError if one is
-    missing."""
+    """Return the request of a plan. `given` has the flags that the plan does not contain. Raises ConfigError
+    if one is missing."""
     missing = [f"--{name.replace('_', '-')}" for name in planned.again if name not in given]
     if missing:
         raise ConfigError(
@@ -224,13 +225,13 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
 
 
 def refuse_changed_hosts(planned: PlanFile, hosts: list[Host]) -> None:
-    """Raise FapError if the hosts are not those of the plan, or not as they were."""
+    """Raise FapError if the hosts are not those of the plan, or have changed."""
     then = {_place(each): each.facts for each in planned.hosts}
     _refuse(planned, _changes(then, {host.place: _facts(host) for host in hosts}))
 
 
 def refuse_other_plan(planned: PlanFile, plan_of: Callable[[RunInfo], Plan], hosts: list[Host]) -> None:
-    """Raise FapError if what is to be done now is not what was planned."""
+    """Raise FapError if the plan would be different now."""
     neutral, configuration = neutral_info(hosts, planned.release, planned.salt)
     if configuration != planned.configuration:
         _refuse(planned, iter(["the configuration: deploy.yml, a flag, or a secret"]))
@@ -241,9 +242,9 @@ def refuse_other_plan(planned: PlanFile, plan_of: Callable[[RunInfo], Plan], hos
 
 
 def _refuse(planned: PlanFile, changes: Iterator[str]) -> None:
-    found = list(changes)
-    if found:
-        listed = "\n".join(f"  {change}" for change in found)
+    changed = list(changes)
+    if changed:
+        listed = "\n".join(f"  {change}" for change in changed)
         again = _ROLLBACK_AGAIN if planned.back else _AGAIN
         raise FapError(f"not applied: this has changed since the plan was made:\n{listed}", hint=again)
 

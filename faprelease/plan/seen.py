@@ -1,6 +1,6 @@
-"""No host goes back to an older entry of its stage's log than it has seen, nor to another log. Pure.
+"""Refuses an older entry of a stage's log than a host has seen, and another log. Pure.
 
-A mirror or a store that hides the last entries would bring back an old version otherwise.
+Otherwise a mirror or a store that hides the last entries could bring back an old version.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,13 @@ FLAG = "--allow-older"
 
 
 def by_hosts(hosts: Iterable[Host]) -> dict[str, SeenEntry]:
-    """What each host has seen of its stage's log, by its name and role."""
+    """The last entry of its stage's log that each host has seen, by its name and role."""
     return {str(host.place): host.state.seen(host.target.settings.stage) for host in hosts}
 
 
 def older(source: ArtifactSource, seen: Mapping[str, SeenEntry]) -> str:
-    """In which way the store shows an older or another log than was seen, in words; empty if it does not."""
+    """Return a message if the store has an older log than the hosts have seen, or another one; otherwise
+    empty."""
     if not source.entry:
         return ""
     others = [who for who, each in seen.items() if each.origin and each.origin != source.origin]
@@ -40,9 +41,9 @@ def older(source: ArtifactSource, seen: Mapping[str, SeenEntry]) -> str:
 
 
 def refuse_older(source: ArtifactSource, seen: Mapping[str, SeenEntry], request: Request) -> str:
-    """Raise VerificationError if the log is older than what was seen, or another one.
+    """Raise VerificationError if the store has an older log than the hosts have seen, or another one.
 
-    If the request allows that, return a note for the records; otherwise an empty text.
+    If the request allows that, return a note for the ledger instead; empty if there is nothing to note.
     """
     problem = older(source, seen)
     if problem and not request.allow_older:
