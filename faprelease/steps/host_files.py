@@ -1,4 +1,4 @@
-"""The files of `faprelease/host/`: their text, and what the header of a script says that it needs.
+"""The files of `faprelease/host/`: their text, and the requirements in the header of a script.
 
     # Needs: state, again (yes: after a broken connection), lib/guard.sh.
     # Gives: holder.
@@ -23,15 +23,15 @@ _NAME = re.compile(r"[a-z_]+|lib/[a-z_]+\.sh")
 
 @dataclass(frozen=True)
 class HostScript:
-    """A script for hosts: its text without the headers, and what they say.
+    """A script for hosts: its text without the headers, and their contents.
 
-    The comments of a step's own script explain it in `plan -v`. What comes with many steps has none.
+    The comments of a script explain it in `plan -v`; they are removed from libraries, which many steps share.
     """
 
     name: str
     text: str
     needs: frozenset[str]
-    """Variables."""
+    """Variables that must be set before it."""
     gives: frozenset[str]
     """Variables that it sets for the scripts after it."""
     libraries: tuple[str, ...]
@@ -52,18 +52,18 @@ def read_script(name: str) -> HostScript:
 
 def parse(name: str, text: str) -> HostScript:
     """The script with this text. Raises ValueError for a malformed header."""
-    found: dict[str, list[str]] = {"Needs": [], "Gives": []}
+    headers: dict[str, list[str]] = {"Needs": [], "Gives": []}
     for header, value in _HEADER.findall(text):
-        found[header] += _REMARK.sub("", _CONTINUED.sub(" ", value)).split(", ")
-    rest = _HEADER.sub("", text)
-    wrong = [item for items in found.values() for item in items if not _NAME.fullmatch(item)]
-    if wrong or re.search("^# (Needs|Gives):", rest, re.MULTILINE):
+        headers[header] += _REMARK.sub("", _CONTINUED.sub(" ", value)).split(", ")
+    body = _HEADER.sub("", text)
+    wrong = [item for items in headers.values() for item in items if not _NAME.fullmatch(item)]
+    if wrong or re.search("^# (Needs|Gives):", body, re.MULTILINE):
         raise ValueError(f"{name}.sh has a header that can't be read: {', '.join(wrong) or 'no full stop'}")
-    needs = [item for item in found["Needs"] if "/" not in item]
-    libraries = [item.removesuffix(".sh") for item in found["Needs"] if "/" in item]
+    needs = [item for item in headers["Needs"] if "/" not in item]
+    libraries = [item.removesuffix(".sh") for item in headers["Needs"] if "/" in item]
     if name.startswith(("lib/", "session/")):
-        rest = _COMMENT.sub("", rest)
-    return HostScript(name, rest, frozenset(needs), frozenset(found["Gives"]), tuple(libraries))
+        body = _COMMENT.sub("", body)
+    return HostScript(name, body, frozenset(needs), frozenset(headers["Gives"]), tuple(libraries))
 
 
 def with_libraries(names: Iterable[str]) -> list[HostScript]:
@@ -71,8 +71,8 @@ def with_libraries(names: Iterable[str]) -> list[HostScript]:
     scripts: dict[str, HostScript] = {}
     for name in names:
         script = read_script(name)
-        for each in (*with_libraries(script.libraries), script):
-            scripts.setdefault(each.name, each)
+        for part in (*with_libraries(script.libraries), script):
+            scripts.setdefault(part.name, part)
     return list(scripts.values())
 
 

@@ -1,4 +1,4 @@
-"""Where things lie on a host. Pure names; nothing here touches a file."""
+"""The paths of an app on a host, and the ids of releases. Pure: nothing here touches a file."""
 
 import re
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ _RELEASE_ID = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)|20(\d\d)(\d\d)(
 
 
 def is_release_id(name: str) -> bool:
-    """True for a folder name that a release of ours can have (`261122-185409`, as fapistrano's), or one of
-    Capistrano's (`20261122185409`), whose folders are taken over; others are left alone."""
+    """Whether a folder name is the id of a release: of faprelease and fapistrano (`261122-185409`), or of
+    Capistrano (`20261122185409`). Other folders are never touched."""
     return _time_of(name) is not None
 
 
 def next_release_id(now: datetime, taken: list[str]) -> str:
-    """The id of a release made at `now` (UTC): later than every id in `taken`, whatever the clocks say."""
+    """Return the id of a release made at `now` (UTC); it is later than every id in `taken`."""
     times = [time for name in taken if (time := _time_of(name))]
     newest = max(times, default=None)
     if newest is not None and newest >= now.replace(microsecond=0):
@@ -30,7 +30,7 @@ def _time_of(release_id: str) -> datetime | None:
     year, month, day, hour, minute, second = (int(digits) for digits in match.groups() if digits)
     try:
         return datetime(2000 + year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:  # digits that are no time, `999999-999999`
+    except ValueError:  # not a time, like `999999-999999`
         return None
 
 
@@ -45,22 +45,23 @@ class Layout:
 
     @property
     def state(self) -> str:
-        """Records, lock and ledger."""
+        """The folder of records, lock and ledger."""
         return join(self.path, ".fap")
 
     @property
     def records(self) -> str:
-        """`<id>.jsonl` is a release's record, `<id>.artifact.json` what was unpacked there."""
+        """The folder of records: `<id>.jsonl` is the state of a release, `<id>.artifact.json` its
+        artifact."""
         return join(self.state, "releases")
 
     @property
     def trials(self) -> str:
-        """The releases that `once --curl-url` makes, each with a layout of its own."""
+        """The folder of the releases that `once --curl-url` makes, each with its own layout."""
         return join(self.path, ".once")
 
     def trial(self, name: str) -> "Layout":
-        """A layout for one release apart from all others, which goes with its folder `path`; only
-        `shared/` is the same."""
+        """The layout of a separate release, which is removed with its folder `path`. It shares only
+        `shared/`."""
         path = join(self.trials, name)
         return Layout(path, join(path, "current"), join(path, "releases"), self.shared)
 

@@ -1,4 +1,4 @@
-"""The values a plan is made of. Plugins and strategies return steps; only `execute` runs them."""
+"""The values of a plan. Plugins return steps; only `execute` runs them."""
 
 import hashlib
 import shlex
@@ -11,20 +11,20 @@ from faprelease.steps.layout import Layout
 from faprelease.steps.place import Place
 
 VERIFICATION_FAILED = 65
-"""A step that exits with this (EX_DATAERR of sysexits.h) found bytes that are not what they should be."""
+"""The exit code (EX_DATAERR of sysexits.h) of a step that found wrong bytes."""
 CAN_NOT_CREATE = 73
-"""A step that exits with this (EX_CANTCREAT) could not make the app's folder."""
+"""The exit code (EX_CANTCREAT) of a step that could not create the folder of the app."""
 LOCK_HELD = 75
-"""A step that exits with this (EX_TEMPFAIL) found the lock held by someone else."""
+"""The exit code (EX_TEMPFAIL) of a step that found the lock held by another run."""
 FROZEN = 77
-"""A step that exits with this (EX_NOPERM) found that someone keeps everybody from releasing."""
+"""The exit code (EX_NOPERM) of a step that found releases frozen."""
 
 
 @dataclass(frozen=True)
 class Secret:
-    """Text for a step's stdin that no plan, log or argument list may show; `redacted` stands in for it.
+    """Text for a step's stdin that no plan, log or argument list may show; `redacted` is shown instead.
 
-    `secrets` are the parts to redact wherever a host's output repeats them.
+    `secrets` are the parts to redact in the output of a host.
     """
 
     value: str = field(repr=False)
@@ -34,25 +34,26 @@ class Secret:
 
 @dataclass(frozen=True)
 class Program:
-    """The Python modules that a step's script reads before its `stdin`. A host that has them in the file
-    `place` is not sent them again; where that is empty, it keeps none."""
+    """The Python modules that a step's script reads before its `stdin`. The host keeps them in the file
+    `place`, so that they are sent only once; if that is empty, they are sent each time."""
 
     text: str = field(repr=False)
     place: str
 
 
 Kind = Literal["other", "processes", "remove", "note"]
-"""What a step is to those who show a plan: it writes what the process manager runs (as text on its stdin),
-removes releases (an id a line on its stdin), only notes something on the host, or any other."""
+"""The kind of a step, for views of a plan: `processes` writes the process manager's configuration (on its
+stdin), `remove` removes releases (one id per line on its stdin), `note` only records something on the
+host."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One POSIX sh script on one host, run as a process of its own, with `stdin` as its standard input.
 
-    `limit` is the time it may take, in seconds; the host stops it then. A `trusted` script is one of our own
-    that ends by itself, says little and leaves no job behind: it costs the host two processes less, and its
-    limit is only how long the controller waits.
+    `limit` is its timeout in seconds, enforced on the host. A `trusted` script is part of faprelease: it ends
+    by itself, prints little and leaves no process behind. The host starts it with two processes less, and
+    only the controller enforces its limit.
     """
 
     title: str
@@ -63,13 +64,13 @@ class Step:
     trusted: bool = False
     kind: Kind = "other"
     binding: bool = False
-    """The `digest` that it hands over must be the same on all hosts, or nothing is published."""
+    """Its `digest` must be the same on all hosts; otherwise nothing is published."""
     shown: bool = False
-    """What it prints is shown without -v too."""
+    """Show its output without -v too."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not appear in any output."""
+        """The strings to redact in all output."""
         return self.stdin.secrets if isinstance(self.stdin, Secret) else ()
 
 
@@ -82,8 +83,8 @@ class Phase:
 
 
 def legs_of(phases: Sequence[Phase]) -> list[list[Phase]]:
-    """The phases of a host, parted where it waits for the others: where they have to agree on what a step
-    printed."""
+    """The phases of a host, split where it waits for the other hosts: after a binding step, whose digests
+    must agree."""
     legs: list[list[Phase]] = []
     waits = True
     for phase in phases:
@@ -95,16 +96,16 @@ def legs_of(phases: Sequence[Phase]) -> list[list[Phase]]:
 
 
 def joined(phases: Sequence[Phase]) -> Phase:
-    """Some phases as one: one script, one round trip."""
+    """Join phases into one: one script, one round trip."""
     return Phase(", ".join(phase.name for phase in phases), tuple(s for phase in phases for s in phase.steps))
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostPlan:
-    """All that happens on one host for one role, decided before the first step runs.
+    """Everything that happens on one host for one role, decided before the first step runs.
 
-    `prepare` changes nothing that runs; `publish` moves `current`, restarts, and sees the release run;
-    `finish` tidies up.
+    `prepare` does not touch the live release; `publish` moves `current`, restarts, and checks the health;
+    `finish` cleans up.
     """
 
     place: Place
@@ -114,53 +115,53 @@ class HostPlan:
     config: str
     """The digest of the release's configuration."""
     batch: int = 0
-    """Which batch publishes on it, counted from 0."""
+    """The number of its batch, from 0."""
     prepare: tuple[Phase, ...] = ()
     once: tuple[Phase, ...] = ()
-    """What this host alone does for all, once every host is prepared."""
+    """Runs on this host only, for all hosts, when every host is prepared."""
     publish: tuple[Phase, ...] = ()
     explain: tuple[Phase, ...] = ()
-    """What shows why `publish` failed."""
+    """Runs if `publish` failed, and shows why."""
     finish: tuple[Phase, ...] = ()
     if_unpublished: tuple[Phase, ...] = ()
     if_published: tuple[Phase, ...] = ()
     if_kept: tuple[Phase, ...] = ()
-    """What is written down where a release that failed is kept."""
+    """Runs if the release failed and is kept (`on_failure: keep`)."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole rollout, as data: what `--dry-run` prints is what runs."""
+    """A rollout, as data. `--dry-run` prints exactly the scripts that would run."""
 
     title: str
     hosts: tuple[HostPlan, ...]
     batch_wait: int = 0
     """Seconds between two batches."""
     keep: bool = False
-    """Where a batch fails, it and those before it stay on the new release."""
+    """If a batch fails, it and those before it stay on the new release."""
 
     @property
     def batches(self) -> tuple[tuple[HostPlan, ...], ...]:
-        """The hosts that publish together, the first batch first."""
+        """The hosts of each batch, in order."""
         numbers = sorted({host.batch for host in self.hosts})
         return tuple(tuple(host for host in self.hosts if host.batch == number) for number in numbers)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a step did: its output (stdout and stderr in order; of one that is not trusted the last 64 KiB),
-    exit code and seconds."""
+    """The result of a step. Its output is stdout and stderr in order, of an untrusted step the last 64
+    KiB."""
 
     step: Step
     code: int
     output: str
     seconds: float
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What a trusted step handed over beside its output: `fetched` (bytes), `digest` (sha256)."""
+    """Values that a trusted step reported beside its output: `fetched` (bytes), `digest` (sha256)."""
 
 
 def command(title: str, *argv: str, cwd: str = "", limit: int = 60) -> Step:
-    """A step that runs one command, with every word quoted."""
+    """Return a step that runs one command, with every word quoted."""
     script = f"exec {shlex.join(argv)}"
     return Step(title=title, script=f"cd {shlex.quote(cwd)} &&\n{script}" if cwd else script, limit=limit)
 
@@ -175,10 +176,10 @@ def host_script(
     shown: bool = False,
     **variables: str,
 ) -> Step:
-    """A step that runs the named scripts of `faprelease/host/`, in order, with `variables` set before them.
+    """Return a step that runs the named scripts of `faprelease/host/`, in order, after setting `variables`.
 
-    They are trusted unless they run code that is not ours. Raises TypeError unless the variables are exactly
-    those that the scripts need.
+    They are trusted unless they run code of others. Raises TypeError unless the variables are exactly those
+    that the scripts need.
     """
     scripts = with_libraries(names)
     needed = needs_of(scripts)
@@ -202,11 +203,12 @@ def host_program(
     shown: bool = False,
     when: str = "",
 ) -> Step:
-    """A step that runs the first of some modules of `faprelease/host/programs/`, which may load the others.
+    """Return a step that runs the first of some modules of `faprelease/host/programs/`; it may load the
+    others.
 
-    `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps it, and what it has
-    compiled of it, in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs where
-    that holds. It is trusted unless it runs code that is not ours.
+    `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps the modules, and their
+    bytecode, in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs only if
+    that is true. It is trusted unless it runs code of others.
     """
     start = shlex.quote(read_host_file("programs/start.py"))
     text = "".join(f"\n#### {name}\n{read_host_file(f'programs/{name}.py')}" for name in modules)
@@ -226,5 +228,5 @@ def host_program(
 
 
 def host_path(path: str) -> str:
-    """A path on a host as a word of sh; `~/` is the home of the user there."""
+    """Return a path on a host as a word of sh; `~/` is the home folder of the user there."""
     return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)

@@ -1,4 +1,4 @@
-"""Where a release happens: one role on one host."""
+"""A place of a release: one role on one host."""
 
 from typing import NamedTuple
 

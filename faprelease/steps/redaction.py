@@ -1,4 +1,4 @@
-"""What no output may show: values that were asked for once stay hidden for the rest of the process."""
+"""Redaction of secrets. Resolved values stay redacted until the process ends."""
 
 import json
 import shlex
@@ -6,29 +6,29 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 SHORTEST = 6
-"""A shorter value would blot out half of every output, and keeps no secret."""
+"""The length of the shortest secret that is redacted; a shorter one would hide too much of the output."""
 _known: set[str] = set()
 
 
 def remember(values: Iterable[str]) -> None:
-    """From now on, `redact` hides these too."""
+    """Make `redact` hide these values from now on."""
     _known.update(forms(values))
 
 
 def forms(values: Iterable[str]) -> tuple[str, ...]:
-    """How values may look in an output: as they are, line by line, and as a shell, JSON, Python or a URL
-    writes them."""
-    found: dict[str, None] = {}
+    """The forms in which values may appear in output: unchanged, line by line, and as written by a shell,
+    JSON, Python or a URL."""
+    result: dict[str, None] = {}
     for value in values:
         for part in (value, *value.splitlines()):
-            written = (part, shlex.quote(part), json.dumps(part)[1:-1], repr(str(part))[1:-1])
+            quoted = (part, shlex.quote(part), json.dumps(part)[1:-1], repr(str(part))[1:-1])
             escaped = quote(part, safe="", errors="replace")
-            found |= dict.fromkeys(each for each in (*written, escaped) if len(each) >= SHORTEST <= len(part))
-    return tuple(found)
+            result |= dict.fromkeys(form for form in (*quoted, escaped) if len(form) >= SHORTEST <= len(part))
+    return tuple(result)
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the secrets, and without what `remember` was told; the longest go first."""
+    """Return `text` without these secrets and the remembered values; the longest are replaced first."""
     for secret in sorted({*_known, *filter(None, secrets)}, key=len, reverse=True):
         if secret in text:
             text = text.replace(secret, "***")

@@ -1,15 +1,16 @@
-"""A phase as the text that goes down a channel, and the host's answer read back into results.
+"""The text of a phase on a channel, and the parser of the host's answer.
 
-The remote end is one `sh` that reads from its standard input for the whole release. It gets a preamble
-once, then scripts, each of one or more phases. A script is a single function that its last line calls, in
-braces, so that a script cut on the way runs nothing. Each step is a process of its own, stopped at its limit
-unless it is trusted: it reads its script from descriptor 3 (so that nothing of it shows in an argument list),
-its input from descriptor 4, and writes into a file, so that a job it leaves behind holds none of the
-channel's streams.
-Lines that begin with the mark, a random word of this session, frame each step's output: one before the first
-step, and one after each, up to the first that fails. The mark is in the memory of the shell alone: in no
-argument, variable of a step or file name. The output of foreign code comes indented by a space besides, so no
-output can be taken for a frame, whoever wrote it.
+The remote end is one `sh` that reads scripts from its standard input during the whole release. It gets a
+preamble once, then scripts, each with one or more phases. A script is a single function that its last line
+calls, in braces, so a script that arrives incomplete runs nothing. Each step is a separate process, stopped
+at its limit unless it is trusted. It reads its script from descriptor 3, so that no argument list shows it,
+and its input from descriptor 4. It writes to a file, so that a process that it leaves behind holds no stream
+of the channel.
+
+Lines that begin with the mark, a random word of this session, are frames: one before the first step, and one
+after each, up to the first that fails. Only the memory of the shell has the mark: it is in no argument,
+variable of a step or file name. The output of untrusted code also comes indented by a space. So no output can
+be mistaken for a frame.
 """
 
 import re
@@ -22,32 +23,33 @@ from faprelease.steps.model import Phase, Step
 from faprelease.steps.redaction import redact
 
 OUTPUT_LIMIT = 65536
-"""How much of a step's output comes back, in bytes from its end; of a trusted step all of it."""
+"""How much of an untrusted step's output is returned, in bytes from its end."""
 BEGIN_LIMIT = 65536
-"""How long the line before the first step may be, in bytes: it names the programs that the host has."""
+"""The longest line before the first step, in bytes. It lists the programs that the host keeps."""
 ANSWER_LIMIT = 8 * 1024 * 1024
-"""How much a trusted step may say, in bytes. What is read for its meaning can't be cut short like the rest,
-and so many records no host has: one that says more is out of order."""
+"""The most bytes that a step may print. The output of a trusted step is parsed, so it can't be cut; no host
+has so many records, so a larger answer is an error."""
 IDLE_SECONDS = 60
-"""After how many seconds without a script or a beat an idle shell ends itself, and lets its locks go."""
+"""After so many seconds without a script or a beat, an idle shell ends and releases its locks."""
 END = b"exit\n"
 """A script that ends the shell."""
 FACT = re.compile(rb"\r(fetched|digest) (\w{1,64})")
-"""A line by which a program hands over a value (host/programs/fetch.py); it is not part of the output."""
+"""A line with which a program reports a value (host/programs/fetch.py); it is not part of the output."""
 BEAT = b":\n"
-"""A script that does nothing: its sender lives."""
+"""A script that does nothing. It shows that the controller is alive."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """What one channel's scripts have in common: the mark, the lock's token, and the folders it may lock."""
+    """The facts shared by all scripts of a channel: the mark, the lock's token, the folders that it may
+    lock."""
 
     mark: str
     token: str
     lock_folders: tuple[str, ...]
 
     def kept(self, words: Iterable[str]) -> Iterator[str]:
-        """The programs that a host says it keeps, as paths: a word is the number of a folder, and a name."""
+        """The paths of the programs that a host keeps; each word is the number of a folder, and a name."""
         for word in words:
             number, _, name = word.partition("/")
             if re.fullmatch(r"\d{1,3}", number, re.ASCII) and int(number) < len(self.lock_folders):
@@ -55,7 +57,7 @@ class Session:
 
 
 def preamble(session: Session) -> str:
-    """The functions that every phase uses; they also let the locks go however the session ends."""
+    """Return the functions that every phase uses. They also release the locks, however the session ends."""
     lines = [
         f"fap_mark={shlex.quote(session.mark)}",
         f"fap_token={shlex.quote(session.token)}",
@@ -70,8 +72,8 @@ def preamble(session: Session) -> str:
 
 
 def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) -> str:
-    """The script of a phase, without the programs that are `kept` on the host; with `reveal` False secrets
-    are replaced by what may be shown of them."""
+    """Return the script of a phase, without the programs that are `kept` on the host. Secrets are redacted
+    unless `reveal`."""
     lines = [f"# {' '.join(phase.name.split())}", "fap_phase() {"]
     for number, step in enumerate(phase.steps):
         lines.append(f"# {' '.join(step.title.split())}")
@@ -81,7 +83,7 @@ def render(phase: Phase, mark: str, *, reveal: bool, kept: Container[str] = ()) 
 
 
 def stdin_of(step: Step, *, reveal: bool, kept: Container[str] = ()) -> str:
-    """What a step reads: a program that is not `kept` on the host, and its own input."""
+    """The standard input of a step: its program, unless that is `kept` on the host, and its own input."""
     text = step.stdin if isinstance(step.stdin, str) else step.stdin.value if reveal else step.stdin.redacted
     if not step.program:
         return text
@@ -100,16 +102,16 @@ def _render_step(number: int, step: Step, mark: str, text: str) -> Iterator[str]
 
 
 class ProtocolError(Exception):
-    """A host answered something that no shell of ours says."""
+    """A host gave an answer that the protocol does not allow."""
 
 
 @dataclass
 class Reader:
     """Reads the answer of a host to one phase; `feed` yields `(step number, exit code, output)`.
 
-    A host may be hostile: whatever does not follow the protocol raises ProtocolError, and what is kept of an
-    answer is bounded. `trusted` says of each step of the phase whether its script is one of our own. `done`
-    turns true with the end of the last step, or of one that failed.
+    A host may be hostile: an answer that does not follow the protocol raises ProtocolError, and the memory
+    for an answer is bounded. `trusted` is whether each step of the phase is trusted. `done` becomes true at
+    the end of the last step, or of one that failed.
     """
 
     mark: str
@@ -119,18 +121,18 @@ class Reader:
     fetched: int | None = None
     """How many bytes the running step has fetched; the reader's owner sets it to None."""
     facts: dict[str, str] = field(default_factory=dict)
-    """The values that the running step has handed over; at its end, all of them."""
+    """The values that the running step has reported; at its end, all of them."""
     kept: tuple[str, ...] = ()
-    """The programs that the host has, as it says before the first step."""
+    """The programs that the host keeps, from the line before the first step."""
     stray: bytearray = field(default_factory=bytearray)
-    """What was printed outside of steps: complaints of the shell, a login banner."""
+    """Output outside of steps: errors of the shell, a login banner."""
     _pending: bytes = b""
     _output: bytearray = field(default_factory=bytearray)
     _received: int = 0
-    """The bytes that came since the last frame."""
+    """The number of bytes received since the last frame."""
     _inside: bool = False
     _number: int = 0
-    """The step that runs, or comes next."""
+    """The number of the running step, or of the next one."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, int, str]]:
         self._received += len(data)
@@ -169,7 +171,7 @@ class Reader:
             if len(self.stray) > 2 * OUTPUT_LIMIT:
                 del self.stray[:-OUTPUT_LIMIT]
         elif not self.trusted[self._number]:
-            # Output of foreign code comes indented, so it can't be taken for a frame or a fact.
+            # The output of untrusted code is indented, so that it can't be mistaken for a frame or a fact.
             if line and not line.startswith(b" "):
                 raise ProtocolError("a line of a step's output is not indented")
             self._output += line[1:] + b"\n" if line else b""

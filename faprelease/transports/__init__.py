@@ -1,4 +1,5 @@
-"""Ways to a shell on a host: one protocol, and behind it paramiko, the system's ssh, or this machine."""
+"""Transports to a shell on a host: one protocol, implemented by paramiko, the system's ssh, and this
+machine."""
 
 from pathlib import Path
 from typing import Literal
@@ -20,11 +21,12 @@ def connect(
     passwords: Passwords,
     seconds: float = CONNECT_SECONDS,
 ) -> Channel:
-    """A shell of `sudo_user` on a host of deploy.yml, logged in to as `user` unless `host` names another one.
+    """Connect to a host of deploy.yml as `user` (unless `host` names a user) and return a shell of
+    `sudo_user`.
 
-    `config_file` is OpenSSH's, None for no configuration. Each stage of connecting may take `seconds`. `ssh`
-    is paramiko, and OpenSSH for a host that can only be reached that way. Raises UnreachableError, and
-    ConfigError for a host or a configuration that can't be read.
+    `config_file` is a configuration of OpenSSH; None for none. `seconds` limits each stage of connecting. The
+    connection `ssh` uses paramiko, and OpenSSH for hosts that paramiko can't reach. Raises UnreachableError,
+    and ConfigError for a host or a configuration that can't be read.
     """
     if connection == "local":
         from faprelease.transports import local

@@ -1,4 +1,4 @@
-"""What names a host in deploy.yml: `web1`, `deploy@web1:2222`, `2001:db8::1`, `[2001:db8::1]:2222`."""
+"""The notation of hosts in deploy.yml: `web1`, `deploy@web1:2222`, `2001:db8::1`, `[2001:db8::1]:2222`."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Address:
-    """A host, and the user and port that were named with it, which win over everything else."""
+    """A host, with the user and port in its notation, which win over all other settings."""
 
     host: str
     user: str = ""
@@ -20,7 +20,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """Read `[user@]host[:port]`, where an IPv6 address needs its brackets only with a port.
+    """Parse `[user@]host[:port]`; an IPv6 address needs brackets only with a port.
 
     Raises ConfigError.
     """
@@ -38,16 +38,16 @@ def parse(text: str) -> Address:
 
 
 def joined(host: str, port: int) -> str:
-    """`web1`, `web1:2222` or `[2001:db8::1]:2222`; port 0 is none."""
+    """Join host and port: `web1`, `web1:2222` or `[2001:db8::1]:2222`; port 0 is left out."""
     if not port:
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def for_ssh(text: str, user: str, port: int = 0) -> str:
-    """The same as an argument of ssh: a URI where there is a port, `user@host` otherwise."""
-    named = parse(text)
-    user, port = named.user or user, named.port or port
+    """Return a host as an argument of ssh: a URI if it has a port, otherwise `user@host`."""
+    parsed = parse(text)
+    user, port = parsed.user or user, parsed.port or port
     if not port:
-        return f"{user}@{named.host}"
-    return f"ssh://{user}@{joined(named.host, port)}"
+        return f"{user}@{parsed.host}"
+    return f"ssh://{user}@{joined(parsed.host, port)}"

@@ -1,26 +1,26 @@
-"""What a transport gives: one `sh` on a host that reads scripts and answers, as long as it is open."""
+"""The protocol of transports: a channel to one `sh` on a host, which reads scripts and answers."""
 
 from typing import Protocol
 
 FAREWELL = b" bye\n"
-"""How the last line of a session's shell ends, once it has let its locks go."""
+"""The end of the last line from a session's shell, after it released its locks."""
 
 
 class Channel(Protocol):
     """The standard input and output of one shell on one host."""
 
     def send(self, data: bytes) -> None:
-        """Write all of `data` to the shell's standard input; raises ChannelLostError."""
+        """Write all of `data` to the shell's standard input. Raises ChannelLostError."""
 
     def receive(self, seconds: float) -> bytes:
-        """Some bytes of the shell's output; b"" when it has ended.
+        """Return some bytes of the shell's output; b"" when it has ended.
 
-        Raises ChannelLostError when nothing came for `seconds`.
+        Raises ChannelLostError if nothing arrives within `seconds`.
         """
 
     def close(self) -> None:
-        """End the input, so that the shell ends, and let the connection go. Never raises."""
+        """Close the input, so that the shell ends, and close the connection. Never raises."""
 
 
 class ChannelLostError(Exception):
-    """The connection broke or fell silent: what the last script did is not known."""
+    """The connection was lost, or nothing arrived in time; the result of the last script is unknown."""

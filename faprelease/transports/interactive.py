@@ -1,7 +1,7 @@
-"""A command on a host with this process's own input, output and terminal, for as long as it runs.
+"""Runs a command on a host with this process's own input, output and terminal.
 
-Who types into it is served by the system's ssh, which knows all that it takes: the terminal's modes and size,
-keys, jump hosts, and the exit code. Without a terminal there are plain pipes.
+It uses the system's ssh, which handles the modes and size of the terminal, keys, jump hosts and the exit
+code. Without a terminal it uses plain pipes.
 """
 
 import shlex
@@ -21,7 +21,8 @@ SIGNAL_SECONDS = 30
 
 @dataclass(frozen=True)
 class Login:
-    """Where commands run: as `sudo_user`, on a host of deploy.yml that is logged in to as `user`, or here."""
+    """Where commands run: as `sudo_user`, on a host of deploy.yml after login as `user`, or on this
+    machine."""
 
     host: str
     user: str
@@ -30,10 +31,11 @@ class Login:
     config_file: Path | None
 
     def argv(self, script: str, *, tty: bool) -> list[str]:
-        """What runs a POSIX sh script there; it replaces the shell that it is read by."""
+        """The arguments of the command that runs a POSIX sh script there; it replaces the shell that starts
+        it."""
         if self.local:
             return ["/bin/sh", "-c", script]
-        # With a terminal, sudo asks there if it must.
+        # With a terminal, sudo may ask for a password.
         sudo = f"exec sudo {'' if tty else '-n '}-H -u {shlex.quote(self.sudo_user)} -- /bin/sh -c "
         remote = script if self.sudo_user == self.user else sudo + shlex.quote(script)
         return [
@@ -43,11 +45,11 @@ class Login:
 
 
 def run(login: Login, script: str, *, on_interrupt: str) -> int:
-    """Run a script there until it ends; its exit code, 255 if there is no way to the host.
+    """Run a script there until it ends, and return its exit code; 255 if the host can't be reached.
 
-    On a terminal, keys and Ctrl-C go to it. Otherwise Ctrl-C, TERM and HUP run `on_interrupt` there, with
-    $signal, which passes it on to the script's own processes; if that is empty, nobody listens any longer.
-    Raises ConfigError without an ssh.
+    In a terminal, keys and Ctrl-C go to the script. Otherwise Ctrl-C, TERM and HUP run `on_interrupt` there,
+    with $signal, to pass it on to the processes of the script; if that is empty, the connection is closed.
+    Raises ConfigError if ssh can't be started.
     """
     tty = sys.stdin.isatty() and sys.stdout.isatty()
     try:
@@ -66,12 +68,13 @@ def run(login: Login, script: str, *, on_interrupt: str) -> int:
 def _passed_on(
     process: "subprocess.Popen[bytes]", login: Login, on_interrupt: str, *, tty: bool
 ) -> Iterator[None]:
-    """While this holds, no signal ends this process before the command has ended."""
+    """Pass signals on to the command while the body runs; they don't end this process before the command
+    ends."""
 
-    def tell(number: int, _: object) -> None:
+    def pass_on(number: int, _: object) -> None:
         name = signal.Signals(number).name.removeprefix("SIG")
         if tty:
-            # Ctrl-C came to the terminal, and is on its way already.
+            # The terminal already passes Ctrl-C on.
             if number != signal.SIGINT:
                 process.terminate()
         elif not on_interrupt:
@@ -86,7 +89,9 @@ def _passed_on(
                 check=False,
             )
 
-    old = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    old = {
+        number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

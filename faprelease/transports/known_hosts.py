@@ -1,4 +1,4 @@
-"""What known_hosts files say of a server (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
+"""The keys of a server in known_hosts files (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ Verdict = Literal["known", "unknown", "changed", "revoked"]
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a file: whose keys, which key, and `@revoked` or `@cert-authority`."""
+    """One line of a file: the names of a server, its key, and `@revoked` or `@cert-authority`."""
 
     file: Path
     marker: str
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Known:
-    """The lines about one server."""
+    """The lines for one server."""
 
     keys: tuple[Line, ...] = ()
     revoked: frozenset[str] = frozenset()
@@ -36,11 +36,11 @@ class Known:
 
     @property
     def file(self) -> Path | None:
-        """Where the first line about it stands."""
+        """The file with the first line for it; None if there is no line."""
         return next((line.file for line in self.keys), None)
 
     def judge(self, key: str) -> Verdict:
-        """Is this key, in base64, the server's?"""
+        """Compare the server's key, in base64, with the known ones."""
         if key in self.revoked:
             return "revoked"
         if any(line.key == key for line in self.keys):
@@ -49,9 +49,9 @@ class Known:
 
 
 def look_up(files: Iterable[Path], name: str) -> Known:
-    """What the files say of `name`, which is `[host]:port` unless the port is 22.
+    """Return the lines for `name`, which is `[host]:port` unless the port is 22.
 
-    Files that are not there, and lines that can't be read, say nothing.
+    Missing files, and lines that can't be read, are skipped.
     """
     name = name.lower()
     lines = [line for file in files for line in _lines_about(file, name)]
@@ -63,12 +63,12 @@ def look_up(files: Iterable[Path], name: str) -> Known:
 
 
 def name_of(host: str, port: int) -> str:
-    """How a server is called there."""
+    """The name of a server in known_hosts: `host`, or `[host]:port`."""
     return host if port == 22 else f"[{host}]:{port}"
 
 
 def fingerprint(key: bytes) -> str:
-    """As ssh-keygen -l shows it."""
+    """The fingerprint of a key, as ssh-keygen -l shows it."""
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
@@ -83,7 +83,7 @@ def _lines_about(file: Path, name: str) -> list[Line]:
 
 @lru_cache(maxsize=16)
 def _read(file: Path, _changed: int, _size: int) -> tuple[dict[str, list[Line]], list[Line]]:
-    """The lines with plain names, by name, and those to be compared one by one; once for all hosts."""
+    """The lines with plain names, by name, and the lines with patterns; cached for all hosts."""
     plain: dict[str, list[Line]] = {}
     others = []
     for line in _parse(file, file.read_text(errors="replace")):
@@ -104,12 +104,12 @@ def _parse(file: Path, text: str) -> Iterator[Line]:
 
 
 def _is_about(names: str, name: str) -> bool:
-    found = False
+    matched = False
     for pattern in names.split(","):
         if pattern.startswith("!") and _matches(pattern[1:], name):
             return False
-        found = found or _matches(pattern, name)
-    return found
+        matched = matched or _matches(pattern, name)
+    return matched
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -1,19 +1,19 @@
-"""paramiko, without what it loads for our sake in vain.
+"""paramiko, without a dependency that is not needed here.
 
-It imports invoke, and with it asyncio and unittest, for `Match exec` in ssh_config alone: a third of its
-time to start. That is read by `ssh -G` here (`ssh_config`).
+paramiko imports invoke, and with it asyncio and unittest, only for `Match exec` in ssh_config. That takes a
+third of its start time. Here `ssh -G` reads such files (`ssh_config`).
 """
 
 import sys
 
-_not_there = "invoke" not in sys.modules
-if _not_there:
-    # This makes `import invoke` fail, for which paramiko is prepared.
+_missing = "invoke" not in sys.modules
+if _missing:
+    # This makes `import invoke` fail, which paramiko handles.
     sys.modules["invoke"] = None  # type: ignore[assignment]
 try:
     import paramiko
 finally:
-    if _not_there:
+    if _missing:
         del sys.modules["invoke"]
 
 __all__ = ["paramiko"]

@@ -5,5 +5,5 @@ from faprelease.transports.process import ProcessChannel
 
 
 def connect() -> Channel:
-    """A shell on this machine."""
+    """Start a shell on this machine."""
     return ProcessChannel(["/bin/sh"], "the local shell")

@@ -1,5 +1,5 @@
-"""The system's own ssh as a transport, for what paramiko can't: host certificates, FIDO keys, Kerberos,
-ProxyCommand. One process and one connection a host."""
+"""The system's ssh as a transport, for what paramiko lacks: host certificates, FIDO keys, Kerberos,
+ProxyCommand. One process and one connection per host."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ _OPTIONS = (
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "UpdateHostKeys=no",
-    # No connection of somebody else's, and none that stays behind.
+    # Don't share a connection, and don't leave one behind.
     "ControlMaster=no",
     "ControlPath=none",
     "ServerAliveInterval=15",
@@ -47,11 +47,12 @@ def connect(
     passwords: Passwords,
     seconds: float,
 ) -> Channel:
-    """A shell on a host of deploy.yml, logged in to as `user`. Raises UnreachableError, ConfigError."""
+    """Connect to a host of deploy.yml as `user` and return a shell of `sudo_user`. Raises UnreachableError,
+    ConfigError."""
     user = address.parse(label).user or user
     argv = _argv(label, user, config_file, (*_OPTIONS, f"ConnectTimeout={max(1, round(seconds))}"))
 
-    # To connect, to agree on keys, to log in, to start a shell: paramiko's stages, all in one here.
+    # Connecting, key exchange, login and starting a shell are four stages with paramiko, but one here.
     patience = 4 * seconds
 
     def open_session(command: str) -> Channel:
@@ -63,11 +64,11 @@ def connect(
                 f"{label}: can't start the system's ssh: {error}",
                 hint="install OpenSSH's client: sudo apt-get install openssh-client",
             ) from error
-        said, found, behind = wait_for(channel, [greeting.word], patience)
-        if not found:
+        output, word, after = wait_for(channel, [greeting.word], patience)
+        if not word:
             channel.stop()
-            raise _unreachable(label, user, config_file, said)
-        channel.unread(behind)
+            raise _unreachable(label, user, config_file, output)
+        channel.unread(after)
         return channel
 
     if sudo_user == user:
@@ -76,56 +77,56 @@ def connect(
 
 
 def command(label: str, user: str, config_file: Path | None, *, tty: bool) -> list[str]:
-    """The arguments before a command that gets this process's own input and output; with `tty` a terminal
-    too, on which ssh may also ask for what it needs to know."""
+    """The arguments of ssh before a command that gets this process's own input and output; with `tty` also a
+    terminal, on which ssh may ask questions."""
     options = [option for option in _OPTIONS if not tty or option != "BatchMode=yes"]
     wanted = "RequestTTY=force" if tty else "RequestTTY=no"
     return _argv(label, user, config_file, [wanted if each == "RequestTTY=no" else each for each in options])
 
 
 def _argv(label: str, user: str, config_file: Path | None, options: Iterable[str]) -> list[str]:
-    named = address.parse(label)
-    argv = ["ssh", *_file(config_file), "-l", named.user or user]
+    parsed = address.parse(label)
+    argv = ["ssh", *_file(config_file), "-l", parsed.user or user]
     for option in options:
         argv += ["-o", option]
-    return [*argv, *(["-p", str(named.port)] if named.port else []), "--", named.host]
+    return [*argv, *(["-p", str(parsed.port)] if parsed.port else []), "--", parsed.host]
 
 
-def _unreachable(label: str, user: str, config_file: Path | None, said: str) -> UnreachableError:
-    said = said or "ssh printed nothing"
+def _unreachable(label: str, user: str, config_file: Path | None, output: str) -> UnreachableError:
+    output = output or "ssh printed nothing"
     file = "" if config_file is None else " ".join(["", *map(shlex.quote, _file(config_file))])
     by_hand = f"ssh{file} {shlex.quote(address.for_ssh(label, user))} true"
-    if "IDENTIFICATION HAS CHANGED" in said:
+    if "IDENTIFICATION HAS CHANGED" in output:
         problem = "its host key has changed: another machine may be answering"
         hint = f"find out why; this shows the line of known_hosts: {by_hand}"
-    elif "Host key verification failed" in said or "host key is known" in said:
+    elif "Host key verification failed" in output or "host key is known" in output:
         problem = "unknown host key"
         hint = f"compare its fingerprint with the host's and accept it: {by_hand}"
-    elif "Permission denied" in said:
-        problem, hint = f"login as {user} with the system's ssh failed: {said}", f"try: {by_hand}"
+    elif "Permission denied" in output:
+        problem, hint = f"login as {user} with the system's ssh failed: {output}", f"try: {by_hand}"
     else:
-        problem, hint = f"can't connect with the system's ssh: {said}", f"try: {by_hand}"
+        problem, hint = f"can't connect with the system's ssh: {output}", f"try: {by_hand}"
     return UnreachableError(f"{label}: {problem}", hint=hint)
 
 
 def configuration_of(host: str, file: Path) -> Mapping[str, str | list[str]]:
-    """What ssh makes of its configuration for a host (`ssh -G`), by lower-case keyword.
+    """The configuration of ssh for a host (from `ssh -G`), by lower-case keyword.
 
-    Raises OSError if it can't.
+    Raises OSError if ssh fails.
     """
-    found: dict[str, str | list[str]] = {}
+    values: dict[str, str | list[str]] = {}
     for line in output_of(["ssh", "-G", *_file(file), "--", host], 10).splitlines():
         key, _, value = line.partition(" ")
         if key in ("identityfile", "certificatefile"):
-            found[key] = [*found.get(key, []), value]
+            values[key] = [*values.get(key, []), value]
         else:
-            found[key] = value
-    return found
+            values[key] = value
+    return values
 
 
 def _file(file: Path | None) -> list[str]:
-    """The option that names the configuration; none for the user's own, as with that option ssh leaves out
-    the system's."""
+    """The option for the configuration file; empty for the user's own, because with that option ssh ignores
+    the system's file."""
     if file is None:
         return ["-F", "none"]
     own = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".ssh/config"

@@ -1,4 +1,4 @@
-"""Passwords that only a person or a command knows: sudo's, and the passphrases of keys. Asked once a run."""
+"""The password for sudo and the passphrases of keys. A person or a command is asked once per run."""
 
 import getpass
 import os
@@ -16,31 +16,31 @@ COMMAND_SECONDS = 60
 
 
 class Passwords:
-    """Keeps what it was told until the run ends; several threads may ask."""
+    """Keeps passwords until the run ends. Safe in several threads."""
 
     def __init__(self) -> None:
-        # Not left to the processes that are started from here.
+        # Hide it from the processes that this one starts.
         self._password = os.environ.pop(PASSWORD, None)
-        self._told: dict[str, str | None] = {}
+        self._known: dict[str, str | None] = {}
         self._guard = threading.Lock()
 
     def for_sudo(self, user: str) -> str | None:
-        """The password of a login user, the same on all hosts: from the environment, from a command that it
-        names, or from whoever sits at the terminal. None if there is none of these.
+        """Return the password of a login user, the same on all hosts. It comes from the environment, from a
+        command in the environment, or from the terminal; None without any of these.
 
         Raises UnreachableError if the command fails.
         """
         return self._password or self._once(f"sudo {user}", partial(_sudo_password, user))
 
     def for_key(self, path: Path) -> str | None:
-        """The passphrase of a key's file, from the terminal; None without one."""
+        """Return the passphrase of a key file, from the terminal; None without a terminal."""
         return self._once(f"key {path}", partial(_ask, f"Passphrase for {path}: "))
 
     def _once(self, name: str, find: Callable[[], str | None]) -> str | None:
         with self._guard:
-            if name not in self._told:
-                self._told[name] = find()
-            return self._told[name]
+            if name not in self._known:
+                self._known[name] = find()
+            return self._known[name]
 
 
 def _sudo_password(user: str) -> str | None:
@@ -53,7 +53,7 @@ def _sudo_password(user: str) -> str | None:
 
 
 def _ask(prompt: str) -> str | None:
-    """What is typed, without an echo; None if there is no terminal."""
+    """Ask on the terminal, without echo; None if there is no terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:

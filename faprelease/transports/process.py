@@ -11,13 +11,13 @@ from typing import IO, cast
 from faprelease.transports.channel import FAREWELL, ChannelLostError
 
 SEND_SECONDS = 60
-"""How long a process may take to accept some bytes of a script."""
+"""The time limit for a process to accept some bytes of a script, in seconds."""
 CLOSE_SECONDS = 5
-"""How long it may take to end by itself, once its input has ended."""
+"""The time limit for it to end by itself after its input is closed, in seconds."""
 
 
 class ProcessChannel:
-    """The standard input and output of a process; what it says on standard error comes with its output."""
+    """The standard input and output of a process. Its standard error is part of its output."""
 
     def __init__(self, argv: Sequence[str], name: str) -> None:
         self._name = name
@@ -27,7 +27,7 @@ class ProcessChannel:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
-            # Ctrl-C is for the controller, which then ends the shell in an orderly way.
+            # Ctrl-C goes only to the controller, which then ends the shell properly.
             start_new_session=True,
         )
         self._input = cast(IO[bytes], self._process.stdin)
@@ -54,7 +54,7 @@ class ProcessChannel:
         return self._output.read(65536)
 
     def unread(self, data: bytes) -> None:
-        """Give back what was received, to be received again."""
+        """Put back received data; `receive` returns it again."""
         self._unread = data + self._unread
 
     def close(self) -> None:
@@ -62,39 +62,42 @@ class ProcessChannel:
             return
         with contextlib.suppress(OSError):
             self._input.close()
-        ends, said = time.monotonic() + CLOSE_SECONDS, b""
-        # What the shell still says is read, so that it can go on to its end, where it lets its locks go.
+        deadline, tail = time.monotonic() + CLOSE_SECONDS, b""
+        # Read the rest of the output, so that the shell can reach its end, where it releases its locks.
         with contextlib.suppress(ChannelLostError):
-            while not said.endswith(FAREWELL) and (data := self.receive(max(0, ends - time.monotonic()))):
-                said = (said + data)[-len(FAREWELL) :]
+            while not tail.endswith(FAREWELL) and (data := self.receive(max(0, deadline - time.monotonic()))):
+                tail = (tail + data)[-len(FAREWELL) :]
         try:
-            self._process.wait(timeout=1 if said.endswith(FAREWELL) else max(0, ends - time.monotonic()))
+            self._process.wait(timeout=1 if tail.endswith(FAREWELL) else max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            # A step still runs. Killed, a shell could not let its locks go; it does when the step ends, and
-            # its watcher ends that as soon as the controller is gone.
+            # A step still runs. A killed shell could not release its locks. With TERM it does so when the
+            # step
+            # ends, and its watcher stops the step as soon as the controller is gone.
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=1)
         self._output.close()
 
     def stop(self) -> None:
-        """End it at once."""
+        """Terminate the process immediately."""
         self._process.terminate()
         self.close()
 
 
 def _ready(stream: IO[bytes], event: int, seconds: float) -> bool:
-    poll = select.poll()  # select() knows no descriptor above 1023
+    poll = select.poll()  # select() can't handle descriptors above 1023
     poll.register(stream, event)
     return bool(poll.poll(seconds * 1000))
 
 
 def output_of(argv: Sequence[str], seconds: float) -> str:
-    """What a command prints; raises OSError with what it complained of, if it fails or takes too long."""
+    """Return the output of a command. Raises OSError with its error output if it fails or takes too long."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+        process = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
+        )
     except subprocess.TimeoutExpired as error:
         raise OSError(f"{argv[0]} took longer than {seconds:.0f} s") from error
-    if done.returncode:
-        raise OSError(done.stderr.strip() or f"{argv[0]} failed with exit code {done.returncode}")
-    return done.stdout
+    if process.returncode:
+        raise OSError(process.stderr.strip() or f"{argv[0]} failed with exit code {process.returncode}")
+    return process.stdout

@@ -1,4 +1,4 @@
-"""One open channel to a host, over which phases run one after another."""
+"""A session on a host: phases run one after another over one open channel."""
 
 import threading
 import time
@@ -10,14 +10,14 @@ from faprelease.steps.model import Phase, Result
 from faprelease.transports.channel import Channel, ChannelLostError
 
 ANSWER_SECONDS = 30
-"""How much longer than a step's own limit the answer may take before the channel counts as lost."""
+"""How many seconds after a step's limit the channel counts as lost."""
 
 OnResult = Callable[[Result], None]
 OnFetched = Callable[[int], None]
 
 
 class StepFailedError(Exception):
-    """A step ended with another code than 0."""
+    """A step ended with an exit code other than 0."""
 
     def __init__(self, result: Result) -> None:
         super().__init__(result)
@@ -25,21 +25,21 @@ class StepFailedError(Exception):
 
 
 class HostSession:
-    """A shell on a host with our preamble in it. Not to be shared by threads, but for `beat`.
+    """A shell on a host that has read the preamble. Only `beat` may be called from other threads.
 
-    A channel that was lost once stays lost: what may still come belongs to a step that was given up, and
-    would be taken for the answer to another.
+    A lost channel stays lost: output that still arrives belongs to an abandoned step, and would be mistaken
+    for the answer to another one.
     """
 
     def __init__(self, channel: Channel, session: wire.Session) -> None:
         self._channel = channel
         self._session, self._mark = session, session.mark
         self._kept: set[str] = set()
-        """The programs that are on the host."""
+        """The paths of the programs that the host keeps."""
         self._preamble = wire.preamble(session).encode()
         self._secrets: set[str] = set()
         self._lost = ""
-        """Why nothing more can be run."""
+        """The reason why no more phases can run; empty if they can."""
         self._busy = threading.Lock()
 
     def run(
@@ -50,12 +50,11 @@ class HostSession:
         on_fetched: OnFetched = lambda _: None,
         last: bool = False,
     ) -> list[Result]:
-        """Run a phase's steps in order, up to the first that fails; `on_result` gets each result at once,
-        and `on_fetched`, about once a second, how many bytes the step under way has fetched. After the
-        `last` phase the shell ends and lets its locks go, without being told so once more.
+        """Run the steps of a phase in order, up to the first that fails. `on_result` gets each result
+        immediately; `on_fetched` gets the bytes that the running step has fetched, about once a second. After
+        the `last` phase the shell ends and releases its locks by itself.
 
-        Raises StepFailedError, or ChannelLostError when the connection broke, or a step outlived its limit or
-        said more than it may.
+        Raises StepFailedError, or ChannelLostError if the connection is lost, or a step exceeds its limits.
         """
         with self._busy:
             if self._lost:
@@ -65,15 +64,15 @@ class HostSession:
             except StepFailedError:
                 raise
             except BaseException as error:
-                # What is still to come would be taken for the answer to another script.
+                # Later output would be mistaken for the answer to another script.
                 self._lost = str(error) or type(error).__name__
                 raise
 
     def beat(self) -> None:
-        """Tell an idle shell that its controller lives. Never raises: the next phase tells what is wrong."""
+        """Show an idle shell that its controller is alive. Never raises; the next phase reports a problem."""
         if self._busy.acquire(blocking=False):
             try:
-                with suppress(ChannelLostError, ValueError):  # ValueError: closed meanwhile
+                with suppress(ChannelLostError, ValueError):  # ValueError: the channel was closed
                     if not self._lost:
                         self._channel.send(wire.BEAT)
             finally:
@@ -83,17 +82,17 @@ class HostSession:
         text = wire.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
         self._channel.send(self._preamble + text + (wire.END if last else b""))
         self._preamble, self._lost = b"", "its shell was closed" if last else ""
-        # A later phase may print what an earlier one wrote down: a program that dies shows its environment.
+        # A later phase may print secrets of an earlier one: a crashing program shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
         reader = wire.Reader(self._mark, tuple(self._secrets), [step.trusted for step in phase.steps])
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:
             limit = phase.steps[len(results)].limit
-            left = began + limit + ANSWER_SECONDS - time.monotonic()
-            if left <= 0:
+            remaining = began + limit + ANSWER_SECONDS - time.monotonic()
+            if remaining <= 0:
                 raise ChannelLostError(f"a step took longer than its limit of {limit} s")
-            data = self._channel.receive(left)
+            data = self._channel.receive(remaining)
             if not data:
                 raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
             for number, code, output in _read(reader, data):
@@ -112,7 +111,7 @@ class HostSession:
         return results
 
     def close(self) -> None:
-        """End the shell, which lets its locks go."""
+        """End the shell, which releases its locks."""
         self._channel.close()
 
 

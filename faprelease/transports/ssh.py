@@ -1,4 +1,4 @@
-"""SSH by paramiko: one connection and one exec session a host, host keys strictly checked."""
+"""SSH with paramiko: one connection and one exec session per host, with strict checks of host keys."""
 
 import contextlib
 import logging
@@ -23,30 +23,31 @@ from faprelease.transports.sudo import SHELL, open_shell
 
 KEEPALIVE_SECONDS = 15
 LOST_SECONDS = 60
-"""How long what was sent may stay unacknowledged before the connection counts as lost."""
+"""After how many seconds without acknowledgement of sent data the connection counts as lost."""
 SEND_SECONDS = 60
-"""How long a host may take to accept some bytes of a script."""
+"""The time limit for a host to accept some bytes of a script, in seconds."""
 CLOSE_SECONDS = 5
-"""How long its shell may take to let its locks go."""
+"""The time limit for its shell to release its locks, in seconds."""
 TICK_SECONDS = 0.5
-"""How exact these limits are."""
+"""The precision of these limits, in seconds."""
 
 T = TypeVar("T")
 
-# What goes wrong is raised too; without a handler, Python would print paramiko's tracebacks.
+# Errors are raised too; without a handler, Python would print paramiko's tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def connect(server: Server, sudo_user: str, *, passwords: Passwords, seconds: float) -> Channel:
-    """A shell of `sudo_user` on a server, by way of its jump hosts; each stage of it may take `seconds`.
+    """Connect to a server, through its jump hosts, and return a shell of `sudo_user`. `seconds` limits each
+    stage.
 
-    Raises UnreachableError, with the line that mends an unknown host key.
+    Raises UnreachableError; for an unknown host key with the command that adds it.
     """
     connection = _log_in(server, passwords, seconds)
     try:
 
         def open_session(command: str) -> "SshChannel":
-            with _told(server):
+            with _as_unreachable(server):
                 return SshChannel(_execute(connection.transport, command, seconds))
 
         if sudo_user == server.user:
@@ -64,39 +65,39 @@ class SshChannel:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
-        # One limit for both directions, as two threads may use them; `_until` counts the others in it.
+        # One limit for both directions, since two threads may use them; `_until` builds longer ones from it.
         channel.settimeout(TICK_SECONDS)
 
     def send(self, data: bytes) -> None:
-        done = 0
-        while done < len(data):
-            piece = data[done : done + 65536]
+        sent_bytes = 0
+        while sent_bytes < len(data):
+            piece = data[sent_bytes : sent_bytes + 65536]
             sent = _until(SEND_SECONDS, lambda: self._channel.send(piece), "accepted no input")  # noqa: B023
             if not sent:
                 raise ChannelLostError("the connection was lost: the shell accepts no more input")
-            done += sent
+            sent_bytes += sent
 
     def receive(self, seconds: float) -> bytes:
         return _until(seconds, lambda: self._channel.recv(65536), "sent nothing")
 
     def close(self) -> None:
-        ends, said = time.monotonic() + CLOSE_SECONDS, b""
+        deadline, tail = time.monotonic() + CLOSE_SECONDS, b""
         with contextlib.suppress(OSError, EOFError, ChannelLostError):
             self._channel.shutdown_write()
-            # The shell lets its locks go when its input ends; wait for that, but not for long.
-            while not said.endswith(FAREWELL) and (data := self.receive(max(0, ends - time.monotonic()))):
-                said = (said + data)[-len(FAREWELL) :]
+            # The shell releases its locks when its input ends; wait for that, but not long.
+            while not tail.endswith(FAREWELL) and (data := self.receive(max(0, deadline - time.monotonic()))):
+                tail = (tail + data)[-len(FAREWELL) :]
         with contextlib.suppress(OSError, EOFError):
             self._channel.close()
 
 
 def _until(seconds: float, act: Callable[[], T], what: str) -> T:
-    ends = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while True:
         try:
             return act()
         except TimeoutError as error:
-            if time.monotonic() >= ends:
+            if time.monotonic() >= deadline:
                 raise ChannelLostError(f"the host {what} for {seconds:.0f} s") from error
         except OSError as error:
             raise ChannelLostError(f"the connection was lost: {error}") from error
@@ -104,7 +105,7 @@ def _until(seconds: float, act: Callable[[], T], what: str) -> T:
 
 @dataclass(frozen=True)
 class _Connection:
-    """A server that was logged in to, and the jump host that lies before it."""
+    """A connection to a server, and the jump host before it."""
 
     transport: paramiko.Transport
     jump: "_Jump | None"
@@ -112,12 +113,12 @@ class _Connection:
     def close(self) -> None:
         _hang_up(self.transport)
         if self.jump:
-            self.jump.let_go()
+            self.jump.release()
 
 
 @dataclass(frozen=True)
 class _Session:
-    """The one shell for which a connection was made."""
+    """A shell, with the connection that was made for it."""
 
     shell: Channel
     connection: _Connection
@@ -135,7 +136,7 @@ class _Session:
 
 @dataclass
 class _Jump:
-    """A connection to a jump host, for all servers behind it: an sshd lets only so many log in at once."""
+    """A connection to a jump host, shared by all servers behind it: an sshd limits simultaneous logins."""
 
     users: int = 0
     connection: _Connection | None = None
@@ -148,7 +149,7 @@ class _Jump:
             self.users += 1
             return self.connection.transport
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         with self.guard:
             self.users -= 1
             if not self.users and self.connection:
@@ -165,21 +166,21 @@ def _log_in(server: Server, passwords: Passwords, seconds: float) -> _Connection
     if server.via:
         with _jumps_guard:
             jump = _jumps.setdefault(server.via, _Jump())
-        before = jump.take(server.via, passwords, seconds)
+        through = jump.take(server.via, passwords, seconds)
     keys = Keys(server, passwords)
     try:
-        with _told(server):
-            end = (
-                before.open_channel(
+        with _as_unreachable(server):
+            sock = (
+                through.open_channel(
                     "direct-tcpip", (server.host, server.port), ("127.0.0.1", 0), timeout=seconds
                 )
                 if jump
                 else _dial(server, seconds)
             )
-            transport = paramiko.Transport(cast(socket.socket, end))
+            transport = paramiko.Transport(cast(socket.socket, sock))
             transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = seconds
             transport.set_keepalive(KEEPALIVE_SECONDS)
-            # So often its thread looks around while nothing comes; by itself, ten times a second.
+            # How often its idle thread wakes up; the default is ten times a second.
             transport.sock.settimeout(TICK_SECONDS)
             known = known_hosts.look_up(server.known_hosts, server.key_name)
             _prefer(transport, [line.kind for line in known.keys])
@@ -190,28 +191,28 @@ def _log_in(server: Server, passwords: Passwords, seconds: float) -> _Connection
         if transport:
             _hang_up(transport)
         if jump:
-            jump.let_go()
+            jump.release()
         raise
     return _Connection(transport, jump)
 
 
 def _hang_up(transport: paramiko.Transport) -> None:
     transport.close()
-    # It leaves the socket open where it had not begun, or has ended by itself.
+    # `close` leaves the socket open if the thread had not started, or has ended by itself.
     transport.sock.close()
 
 
 def _dial(server: Server, seconds: float) -> socket.socket:
     dialed = socket.create_connection((server.host, server.port), timeout=seconds)
     dialed.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the system's own patience counts
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only; elsewhere the timeout of the system applies
         dialed.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOST_SECONDS * 1000)
     return dialed
 
 
 def _prefer(transport: paramiko.Transport, kinds: list[str]) -> None:
-    """Ask for a host key of a kind that is known, so that another one of the same server is no surprise; and
-    for AES-GCM: where a packet has a code of its own (MAC), paramiko compares it byte by byte, in Python."""
+    """Prefer kinds of host keys that are known, so that the server does not send another key; and AES-GCM,
+    since paramiko compares a separate MAC byte by byte, in Python."""
     options = transport.get_security_options()
     options.ciphers = sorted(options.ciphers, key=lambda cipher: "-gcm@" not in cipher)
     wanted = ["rsa-sha2-512" if kind == "ssh-rsa" else kind for kind in kinds]
@@ -240,7 +241,8 @@ def _check_host_key(transport: paramiko.Transport, server: Server, known: known_
 
 
 def _scan(server: Server) -> str:
-    """The line that gets a host key from where it can be reached, under the name it is looked up by."""
+    """The command that reads a host key, from where the host can be reached, under its name in
+    known_hosts."""
     port = "" if server.port == 22 else f"-p {server.port} "
     scan = f"ssh-keyscan {port}{shlex.quote(server.host)}"
     if server.via:
@@ -267,7 +269,7 @@ def _execute(transport: paramiko.Transport, command: str, seconds: float) -> par
     channel = transport.open_session(timeout=seconds)
     channel.set_combine_stderr(True)
     began = time.monotonic()
-    # paramiko waits for the answer without a limit.
+    # paramiko itself waits for the answer without a limit.
     watchdog = threading.Timer(seconds, transport.close)
     watchdog.daemon = True
     watchdog.start()
@@ -283,8 +285,8 @@ def _execute(transport: paramiko.Transport, command: str, seconds: float) -> par
 
 
 @contextlib.contextmanager
-def _told(server: Server) -> Iterator[None]:
-    """Whatever keeps us from a server becomes an UnreachableError."""
+def _as_unreachable(server: Server) -> Iterator[None]:
+    """Turn every error of connecting to a server into an UnreachableError."""
     try:
         yield
     except UnreachableError:

@@ -1,4 +1,4 @@
-"""The keys to log in with: those of an agent, and those in files, with their certificates."""
+"""The keys for a login: keys of an agent, and keys in files, with their certificates."""
 
 import base64
 import binascii
@@ -13,27 +13,27 @@ from faprelease.transports.ssh_config import Server
 
 
 class Keys:
-    """What may open one server, in the order in which ssh would offer it; `problems` grow as it is tried."""
+    """The keys for one server, in the order in which ssh would offer them. `problems` collects failures."""
 
     def __init__(self, server: Server, passwords: Passwords) -> None:
         self._server, self._passwords = server, passwords
         self.problems: list[str] = []
 
     def __iter__(self) -> Iterator[paramiko.PKey]:
-        """First the keys that the configuration names, from the agent if it holds them; then the agent's
-        others; at last those for which somebody has to be asked."""
+        """Yield first the keys in the configuration, from the agent if it has them; then other keys of the
+        agent; last the keys that need a passphrase from the user."""
         agent = paramiko.Agent() if os.environ.get("SSH_AUTH_SOCK") else None
         try:
-            held = self._held_by(agent)
+            agent_keys = self._agent_keys(agent)
             encrypted = []
             for path in self._server.keys:
-                key = held.pop(_public_part(path) or b"", None) or self._load(path, None)
+                key = agent_keys.pop(_public_part(path) or b"", None) or self._load(path, None)
                 if key:
                     yield self._certified(key, path)
                 elif path.exists() and _is_encrypted(path):
                     encrypted.append(path)
             if not self._server.only_these_keys:
-                yield from held.values()
+                yield from agent_keys.values()
             for path in encrypted:
                 key = self._unlock(path)
                 if key:
@@ -42,7 +42,7 @@ class Keys:
             if agent:
                 agent.close()
 
-    def _held_by(self, agent: paramiko.Agent | None) -> dict[bytes, paramiko.PKey]:
+    def _agent_keys(self, agent: paramiko.Agent | None) -> dict[bytes, paramiko.PKey]:
         try:
             return {key.blob: key for key in agent.get_keys()} if agent else {}
         except (paramiko.SSHException, OSError) as error:
@@ -50,7 +50,7 @@ class Keys:
             return {}
 
     def _load(self, path: Path, passphrase: str | None) -> paramiko.PKey | None:
-        """The key in a file; None if it is not there, like ssh, or not to be read."""
+        """Read the key in a file; None if it is missing, as with ssh, or can't be read."""
         try:
             return _read(path, path.stat().st_mtime_ns, passphrase)
         except FileNotFoundError:
@@ -79,7 +79,7 @@ class Keys:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int, passphrase: str | None) -> paramiko.PKey:
-    """Once for all hosts of a run: to unlock a key takes a fifth of a second."""
+    """Read a key, cached for all hosts of a run: unlocking one takes 0.2 s."""
     error: Exception = paramiko.SSHException("not a key that can be used here")
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
@@ -92,8 +92,8 @@ def _read(path: Path, _changed: int, passphrase: str | None) -> paramiko.PKey:
 
 
 def _public_part(path: Path) -> bytes | None:
-    """The public key that belongs to a file, in its form on the wire: from the file if it is one, from
-    `FILE.pub`, or from the head of the private key, which is never encrypted (PROTOCOL.key of OpenSSH)."""
+    """The public key of a key file, in wire format: from the file itself, from `FILE.pub`, or from the head
+    of the private key, which is never encrypted (PROTOCOL.key of OpenSSH)."""
     for file in (path, Path(f"{path}.pub")):
         try:
             text = file.read_text()
@@ -111,7 +111,7 @@ def _public_part(path: Path) -> bytes | None:
 
 
 def _is_encrypted(path: Path) -> bool:
-    """Told by loading it: only that knows all formats."""
+    """Whether a key file is encrypted. Loading it is the only test for all formats."""
     try:
         _read(path, 0, None)
     except paramiko.PasswordRequiredException:

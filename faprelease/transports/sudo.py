@@ -1,4 +1,5 @@
-"""A shell as another user, by sudo: without a password if it may, else with one on sudo's own input."""
+"""A shell of another user, with sudo: without a password if that is allowed, otherwise with one on its
+input."""
 
 import os
 import shlex
@@ -11,29 +12,29 @@ from faprelease.transports.passwords import Passwords
 
 SHELL = "exec /bin/sh"
 OpenSession = Callable[[str], Channel]
-"""Run a command of the login user on the host: what a transport gives."""
+"""Runs a command as the login user on the host."""
 
 
 def open_shell(
     open_session: OpenSession, label: str, user: str, sudo_user: str, passwords: Passwords, seconds: float
 ) -> Channel:
-    """A shell of `sudo_user` for whoever logged in as `user`; each answer of sudo may take `seconds`.
+    """Return a shell of `sudo_user`, after a login as `user`. `seconds` limits each answer of sudo.
 
-    `sudo -n` is tried first. Otherwise sudo gets the password on its input, once, and only when the shell
-    behind it has greeted is the channel handed over: no script is read as a password.
+    It tries `sudo -n` first. Otherwise sudo gets the password on its input, once. The channel is returned
+    only after the shell has printed its greeting, so a script is never read as a password.
 
     Raises UnreachableError.
     """
     greeting = Greeting()
     sudo = f"-H -u {shlex.quote(sudo_user)} -- /bin/sh -c {shlex.quote(greeting.before(SHELL))}"
-    # sudo's complaints are read below, so they are to be in English.
+    # The errors of sudo are parsed below, so they must be in English.
     channel = open_session(f"exec env LC_ALL=C sudo -n {sudo}")
-    said, found, _ = wait_for(channel, [greeting.word], seconds)
-    if found:
+    output, word, _ = wait_for(channel, [greeting.word], seconds)
+    if word:
         return channel
     channel.close()
-    if "password is required" not in said:
-        raise _refused(label, user, sudo_user, said)
+    if "password is required" not in output:
+        raise _refused(label, user, sudo_user, output)
     password = passwords.for_sudo(user)
     if password is None:
         raise UnreachableError(
@@ -43,30 +44,30 @@ def open_shell(
         )
     prompt = f"{os.urandom(8).hex()}:"
     channel = open_session(f"exec env LC_ALL=C sudo -S -p {prompt} {sudo}")
-    said, found, _ = wait_for(channel, [prompt], seconds)
-    if found:
+    output, word, _ = wait_for(channel, [prompt], seconds)
+    if word:
         try:
             channel.send(f"{password}\n".encode())
-            said, found, _ = wait_for(channel, [greeting.word, prompt], seconds)
+            output, word, _ = wait_for(channel, [greeting.word, prompt], seconds)
         except ChannelLostError as lost:
-            said, found = str(lost), ""
-    if found == greeting.word:
+            output, word = str(lost), ""
+    if word == greeting.word:
         return channel
     channel.close()
-    if found == prompt or "incorrect password" in said:
+    if word == prompt or "incorrect password" in output:
         raise UnreachableError(
             f"{label}: sudo rejected the password of {user}",
             hint="it was tried once; check FAP_SUDO_PASSWORD, or the output of FAP_SUDO_PASSWORD_COMMAND",
         )
-    raise _refused(label, user, sudo_user, said.replace(password, "***"))
+    raise _refused(label, user, sudo_user, output.replace(password, "***"))
 
 
-def _refused(label: str, user: str, sudo_user: str, said: str) -> UnreachableError:
-    if "you must have a tty" in said:
+def _refused(label: str, user: str, sudo_user: str, output: str) -> UnreachableError:
+    if "you must have a tty" in output:
         hint = f"turn off requiretty; on {label}, in /etc/sudoers: Defaults:{user} !requiretty"
     else:
         hint = f"allow {user} to become {sudo_user}; on {label}:\n{_sudoers(user, sudo_user)}"
-    reason = said or "it printed nothing"
+    reason = output or "it printed nothing"
     return UnreachableError(f"{label}: sudo does not allow {user} to become {sudo_user}: {reason}", hint=hint)
 
 
