@@ -1,1 +1,1 @@
-"""What happens during a run, as events, and the outputs they go to."""
+"""The events of a run, and the outputs that show them."""

@@ -1,4 +1,4 @@
-"""What happens in a run, as values: `--json-lines` prints them, and every face is made from them."""
+"""The events of a run, as values. `--json-lines` prints them, and all outputs are made from them."""
 
 from typing import Any, TypeVar
 
@@ -13,11 +13,11 @@ E = TypeVar("E", bound="RunEvent")
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """One thing that happened; its kind is `event` in JSON."""
+    """An event of a run; its kind is `event` in JSON."""
 
 
 class HostEvent(RunEvent, frozen=True, kw_only=True):
-    """Something that happened on a host, in a role."""
+    """An event on a host, in a role."""
 
     host: str
     role: str
@@ -29,13 +29,13 @@ class HostEvent(RunEvent, frozen=True, kw_only=True):
 
 
 class Connecting(RunEvent, frozen=True, kw_only=True, tag="connecting"):
-    """The hosts are connected to, locked and looked at; each as `web1 (web)`."""
+    """The run connects to the hosts, locks and inspects them; each is given as `web1 (web)`."""
 
     hosts: tuple[str, ...]
 
 
 class Planned(RunEvent, frozen=True, kw_only=True, tag="planned"):
-    """What would be done; `scripts` are the very ones, where they were asked for."""
+    """A plan that is only shown; with its exact `scripts`, if they were requested."""
 
     plan: Preview
     scripts: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class PhaseBegan(RunEvent, frozen=True, kw_only=True, tag="phase"):
 
 
 class PhaseEnded(RunEvent, frozen=True, kw_only=True, tag="phase_ended"):
-    """Every host is through with it, and well."""
+    """A phase succeeded on every host."""
 
     phase: str
     seconds: float
@@ -69,7 +69,7 @@ class HostBegan(HostEvent, frozen=True, kw_only=True, tag="host"):
 
 
 class Fetched(HostEvent, frozen=True, kw_only=True, tag="fetched"):
-    """A host is fetching, and has so many bytes by now; about once a second."""
+    """The number of bytes that a host has fetched so far, about once a second."""
 
     bytes: int
 
@@ -83,21 +83,22 @@ class StepEnded(HostEvent, frozen=True, kw_only=True, tag="step"):
     seconds: float
     output: str
     shown: bool = False
-    """What it printed is shown without -v too."""
+    """Show its output without -v too."""
     next: str = ""
     fetched: int = 0
-    """How many bytes it fetched."""
+    """The number of bytes that it fetched."""
 
 
 class HostEnded(HostEvent, frozen=True, kw_only=True, tag="host_ended"):
-    """What became of the rollout on a host, which runs `release` now (empty: nothing, or nobody knows)."""
+    """The outcome of the rollout on a host, and the release that is live there now (empty: none, or
+    unknown)."""
 
     outcome: Outcome
     release: str
 
 
 class Said(RunEvent, frozen=True, kw_only=True, tag="said"):
-    """Something for people."""
+    """A message for people."""
 
     text: str
     good: bool = False
@@ -105,7 +106,7 @@ class Said(RunEvent, frozen=True, kw_only=True, tag="said"):
 
 
 class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
-    """The whole run: `--json` prints this alone."""
+    """The end of the run; `--json` prints only this."""
 
     verb: str
     title: str
@@ -115,9 +116,9 @@ class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
     hosts: tuple[HostEnded, ...]
     seconds: float
     plan: Preview | None
-    """What would be done, where that was asked for."""
+    """The plan, if the run only showed it."""
     log: str
-    """Where all that was said and done is kept."""
+    """The path of the full log; empty if there is none."""
 
 
 def plain(event: E) -> E:

@@ -1,4 +1,4 @@
-"""Tell the plugins that want to know how a run goes, beside its way: no notification fails or delays it."""
+"""Notifies plugins of the progress of a run, in a thread: a notification never fails or delays the run."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,29 +11,30 @@ from faprelease.plugins.hooks import Context, Notification, What
 from faprelease.steps.model import Plan
 
 WAIT_SECONDS = 5.0
-"""How long the end of a run waits for what was not sent yet."""
+"""How long the end of a run waits for unsent notifications, in seconds."""
 
 
 @contextmanager
 def announced(
     plan: Plan, hosts: list[Host], info: RunInfo, verb: str, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Tell that what runs inside began, and how it ended; what could not be told is only said."""
+    """Notify plugins when the body begins and how it ends. A failed notification is only reported with
+    `say`."""
     listening = next((host for host in hosts if host.plugins.notified()), None)
     if listening is None:
         yield
         return
-    telling = _Telling(listening, plan, info, verb, say)
-    telling.tell("started")
+    notifier = _Notifier(listening, plan, info, verb, say)
+    notifier.send("started")
     try:
         yield
     except FapError as error:
-        telling.tell(_ending(error), error.message)
+        notifier.send(_ending(error), error.message)
         raise
     else:
-        telling.tell("finished")
+        notifier.send("finished")
     finally:
-        telling.end()
+        notifier.end()
 
 
 def _ending(error: FapError) -> What:
@@ -45,19 +46,19 @@ def _ending(error: FapError) -> What:
     return kinds.get(type(error), "failed")
 
 
-class _Telling:
-    """One thread that tells one event after another, in order."""
+class _Notifier:
+    """A thread that sends notifications one after another, in order."""
 
     def __init__(
         self, listening: Host, plan: Plan, info: RunInfo, verb: str, say: Callable[[str], None]
     ) -> None:
-        self._plugins, self._plan, self._order, self._verb = listening.plugins, plan, info, verb
+        self._plugins, self._plan, self._info, self._verb = listening.plugins, plan, info, verb
         self._context, self._say = Context(listening.target, verb, "", ""), say
         self._events: SimpleQueue[Notification | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def tell(self, what: What, message: str = "") -> None:
+    def send(self, what: What, message: str = "") -> None:
         plan, settings = self._plan, self._context.target.settings
         self._events.put(
             Notification(
@@ -69,8 +70,8 @@ class _Telling:
                 roles=tuple(dict.fromkeys(host.place.role for host in plan.hosts)),
                 hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts)),
                 release=plan.hosts[0].release,
-                who=self._order.who,
-                at=self._order.at,
+                who=self._info.who,
+                at=self._info.at,
                 message=message,
             )
         )
@@ -83,5 +84,5 @@ class _Telling:
 
     def _work(self) -> None:
         while event := self._events.get():
-            for wrong in self._plugins.notify(self._context, event):
-                self._say(f"  warning: notification '{event.what}' failed: {wrong}")
+            for problem in self._plugins.notify(self._context, event):
+                self._say(f"  warning: notification '{event.what}' failed: {problem}")

@@ -1,4 +1,4 @@
-"""The ways in which a run is shown: plain lines, GitHub's groups, a live terminal, JSON."""
+"""The outputs of a run: plain lines, groups of GitHub Actions, a live terminal, JSON."""
 
 import os
 import secrets
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """Lines on standard error, one a phase; with `verbose`, every step of every host and what it printed.
+    """Lines on standard error, one per phase; with `verbose`, every step of every host with its output.
 
-    A plan is what was asked for, so it goes to standard output, unless `plans` says that JSON is there.
+    A requested plan goes to standard output, unless `plans` is False because JSON is printed there.
     """
 
     def __init__(self, *, verbose: bool = False, plans: bool = True) -> None:
@@ -74,7 +74,7 @@ class Lines:
 
 
 class Groups(Lines):
-    """GitHub Actions: what a step printed is a group of its own.
+    """GitHub Actions: the output of each step is a group.
 
     Workflow commands: docs.github.com, "Workflow commands for GitHub Actions".
     """
@@ -87,20 +87,20 @@ class Groups(Lines):
 
 @dataclass
 class _Row:
-    """A host as the terminal shows it."""
+    """The line of a host in the terminal."""
 
     label: str
     doing: str = ""
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
-    """What the steps that ended have fetched."""
+    """The bytes that the finished steps have fetched."""
     coming: int = 0
-    """What the one under way has fetched."""
+    """The bytes that the running step has fetched."""
     ended: bool = False
 
 
 class Terminal(Lines):
-    """Lines that stay, and below them one that moves for each host: what it does, for how long, bytes."""
+    """Fixed lines, and below them a live line for each host: its step, for how long, bytes."""
 
     def __init__(self, *, verbose: bool = False, plans: bool = True) -> None:
         super().__init__(verbose=verbose, plans=plans)
@@ -123,7 +123,7 @@ class Terminal(Lines):
     def show(self, event: RunEvent) -> None:
         match event:
             case Connecting():
-                # Nothing moves here: a password for sudo may be asked for.
+                # No live lines yet: sudo may ask for a password.
                 self.print(click.style(f"connecting to {', '.join(event.hosts)}", dim=True))
             case Began():
                 self._rows = {}
@@ -167,14 +167,14 @@ class Terminal(Lines):
 
 
 class JsonLines:
-    """Every event as a JSON object a line, on standard output."""
+    """Every event as one JSON object per line, on standard output."""
 
     def show(self, event: RunEvent) -> None:
         print_json(event)
 
 
 class JsonEnd:
-    """The last event alone, as one JSON object on standard output."""
+    """Only the last event, as one JSON object on standard output."""
 
     def show(self, event: RunEvent) -> None:
         if isinstance(event, Ended):
@@ -182,40 +182,41 @@ class JsonEnd:
 
 
 def print_json(value: object) -> None:
-    """A JSON object on a line of standard output; whoever read it may be gone."""
+    """Print a JSON object as one line on standard output. A closed standard output is not an error."""
     try:
         click.echo(msgspec.json.encode(value).decode())
     except OSError:
-        # What could not be written would be tried again when Python ends, which ends in exit code 120.
+        # Python would try again at its end, and exit with code 120.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def standing(hosts: Iterable[HostEnded]) -> list[str]:
-    """What the hosts run now, a line for each release."""
+    """The release that is live on each host, one line per release."""
     groups: dict[str, list[str]] = {}
-    for each in hosts:
-        what = each.release or ("no release" if each.outcome in ("failed", "undone") else "unknown")
-        note = " (failed, not rolled back)" if each.outcome == "unknown" and each.release else ""
-        groups.setdefault(what + note, []).append(str(each.place))
-    return [f"  {what}: {', '.join(labels)}" for what, labels in groups.items()]
+    for host in hosts:
+        release = host.release or ("no release" if host.outcome in ("failed", "undone") else "unknown")
+        note = " (failed, not rolled back)" if host.outcome == "unknown" and host.release else ""
+        groups.setdefault(release + note, []).append(str(host.place))
+    return [f"  {release}: {', '.join(labels)}" for release, labels in groups.items()]
 
 
 def without_commands(lines: Iterable[str]) -> str:
-    """The lines, of which GitHub takes none as a command, whatever a step printed."""
+    """Join lines so that GitHub Actions takes none of them as a command."""
     token = secrets.token_hex(16)
     return "\n".join([f"::stop-commands::{token}", *lines, f"::{token}::"])
 
 
-def github_error(lines: Iterable[str], said: str) -> str:
-    """The lines of an error, and the command by which GitHub shows `said` on a run's page."""
+def github_error(lines: Iterable[str], message: str) -> str:
+    """The lines of an error, and the command with which GitHub Actions shows `message` on the page of the
+    run."""
     for letter, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        said = said.replace(letter, escaped)
-    return f"{without_commands(lines)}\n::error title=faprelease::{said}"
+        message = message.replace(letter, escaped)
+    return f"{without_commands(lines)}\n::error title=faprelease::{message}"
 
 
 def in_units(size: int) -> str:
-    """A size in bytes, for people."""
+    """Return a size in bytes for people, like `1.5 MB`."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Whom a run tells what happens: each event goes to every face, and what became of each host is kept."""
+"""Dispatches the events of a run to every output, and keeps the outcome of each host."""
 
 import sys
 import threading
@@ -36,43 +36,43 @@ from faprelease.steps.place import Place
 
 
 class Output(Protocol):
-    """Shows a run's events in its way. Never called from two threads at once."""
+    """Shows the events of a run. It is never called from two threads at the same time."""
 
     def show(self, event: RunEvent) -> None: ...
 
 
 class Report:
-    """Tells the faces; plain lines on standard error unless others are given. For any thread."""
+    """Dispatches events to outputs; the default is plain lines on standard error. Safe in any thread."""
 
-    def __init__(self, *faces: Output, verbose: bool = False, log: RunLog | None = None) -> None:
-        self._faces: list[Output] = list(faces) or [Lines(verbose=verbose)]
+    def __init__(self, *outputs: Output, verbose: bool = False, log: RunLog | None = None) -> None:
+        self._outputs: list[Output] = list(outputs) or [Lines(verbose=verbose)]
         self._log = log
         self._began = time.monotonic()
-        # A signal may interrupt the very thread that is writing a line, to say another one.
+        # A signal handler may print a line while the same thread is printing another one.
         self._guard = threading.RLock()
         self._title = ""
         self._planned: Preview | None = None
         self._now: dict[Place, HostBegan] = {}
         self.ended: dict[Place, HostEnded] = {}
-        """What became of each host of the last plan."""
+        """The outcome of each host of the last plan."""
 
     def tell(self, event: RunEvent) -> None:
-        """Show an event on every face; one that nobody reads any more breaks nothing off."""
+        """Show an event on every output; a closed output does not stop the run."""
         event = plain(event)
         with self._guard:
-            for face in self._faces:
-                # Who read along may be gone (`2>&1 | head`, a closed terminal); a release ends as planned.
+            for output in self._outputs:
+                # The reader may be gone (`2>&1 | head`, a closed terminal); the release continues.
                 with suppress(OSError):
-                    face.show(event)
+                    output.show(event)
 
     def say(self, line: str) -> None:
         self.tell(Said(text=line))
 
     def show_steps(self) -> None:
-        """From now on, every step and what it printed."""
-        for face in self._faces:
-            if isinstance(face, Lines):
-                face.verbose = True
+        """Show every step with its output from now on."""
+        for output in self._outputs:
+            if isinstance(output, Lines):
+                output.verbose = True
 
     def connecting(self, targets: Iterable[Target]) -> None:
         self.tell(Connecting(hosts=tuple(str(target.place) for target in targets)))
@@ -98,7 +98,7 @@ class Report:
         self.tell(event)
 
     def fetched(self, plan: HostPlan, count: int) -> None:
-        """What a host has fetched by now, in bytes."""
+        """Report the bytes that a host has fetched so far."""
         self.tell(Fetched(host=plan.place.host, role=plan.place.role, bytes=count))
 
     def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None:
@@ -119,7 +119,8 @@ class Report:
         )
 
     def end_host(self, plan: HostPlan, outcome: Outcome, release: str) -> None:
-        """What became of the rollout on a host, and what it runs now (empty: nothing, or nobody knows)."""
+        """Report the outcome of the rollout on a host, and the release that is live there now (empty: none,
+        or unknown)."""
         event = HostEnded(host=plan.place.host, role=plan.place.role, outcome=outcome, release=release)
         self.ended[plan.place] = event
         self.tell(event)
@@ -129,11 +130,11 @@ class Report:
         self.tell(Said(text=f"done: {releases} is live on all hosts, {self._seconds():.1f} s", good=True))
 
     def whereabouts(self) -> str:
-        """What each host was doing last, a line each."""
+        """The last step of each host, one per line."""
         return "\n".join(f"  {at.place}: {at.phase}: {at.step}" for at in self._now.values())
 
     def finish(self, verb: str, error: BaseException | None) -> None:
-        """The last event; an error's hint then tells where the log is."""
+        """Report the end of the run. Adds the path of the log to the hint of an error."""
         log = str(self._log.path) if self._log and self._log.path else ""
         interrupted = isinstance(error, KeyboardInterrupt | click.Abort)
         exit_code = int(getattr(error, "exit_code", 1)) if error else 0
@@ -154,14 +155,14 @@ class Report:
             error.hint = Hint.lines([error.hint, f"full log: {log}"])
 
     def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
-        """What would be done, and the very scripts, secrets redacted."""
+        """Show a plan, and its exact scripts, with secrets redacted."""
         self._title, self._planned = shown.title, shown
         self.tell(Planned(plan=shown, scripts=tuple(scripts)))
 
     def confirm(self, stage: str) -> None:
-        """Have somebody at the terminal type the name of a protected stage.
+        """Ask the user to type the name of a protected stage.
 
-        Raises ConfigError if nobody is there, or typed something else.
+        Raises ConfigError if there is no terminal, or the user types something else.
         """
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""The log of a run: all that was done and said, in a file of its own, which only its owner can read."""
+"""The log of a run: a file with all its events, which only its owner can read."""
 
 import os
 from contextlib import suppress
@@ -18,24 +18,24 @@ from faprelease.report.events import (
 )
 
 KEPT = 50
-"""So many logs are kept, the newest ones."""
+"""How many of the newest logs are kept."""
 
 
 def folder() -> Path:
-    """Where logs are kept: XDG Base Directory Specification, XDG_STATE_HOME."""
+    """The folder of the logs: XDG Base Directory Specification, XDG_STATE_HOME."""
     home = os.environ.get("XDG_STATE_HOME", "")
     return (Path(home) if home.startswith("/") else Path("~/.local/state").expanduser()) / "fapkit" / "logs"
 
 
 class RunLog:
-    """Begins with the first plan; a command that changes nothing keeps none."""
+    """An output that writes a log, from the first plan on. A command that changes nothing has no log."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._file: TextIO | None = None
         self.path: Path | None = None
         self.refused = ""
-        """Why there is none it could not be written."""
+        """The reason why the log can't be written; empty if it can."""
 
     def show(self, event: RunEvent) -> None:
         if isinstance(event, Began) and self.path is None:

@@ -1,1 +1,1 @@
-"""What people are told about hosts: pure functions."""
+"""Reports about hosts for people: pure functions."""

@@ -1,6 +1,6 @@
-"""What is right and wrong with hosts, by factor (12factor.net): rules from facts to findings. Pure.
+"""The findings of the doctor about hosts, by factor (12factor.net): rules from facts to findings. Pure.
 
-`wrong` is what breaks the next release, or what runs now; a `note` is to be known.
+A `wrong` finding breaks the next release or the live one; a `note` is merely worth knowing.
 """
 
 import math
@@ -19,49 +19,49 @@ from faprelease.steps.place import Place
 from faprelease.views.host_report import HostReport, python_of
 
 FEW_INODES = 20_000
-"""A release has some thousands of files."""
+"""Fewer free inodes are reported: a release has some thousands of files."""
 SKEW = 30
-"""Clocks may differ by so many seconds: records and ids of releases go by them."""
+"""How many seconds clocks may differ. Records and ids of releases depend on them."""
 SLOW_STOP = 10
-"""Seconds in which what heeds SIGTERM has stopped; supervisor's own limit, after which it sends SIGKILL."""
+"""The longest stop in seconds that is not reported; supervisor's own limit, after which it sends SIGKILL."""
 _SHOWN = 4
 
 
 class OnHosts(Finding, frozen=True):
-    """A finding, and the hosts that it is about; empty for the stage as a whole."""
+    """A finding, and its hosts; empty for the stage as a whole."""
 
     hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One role on one host, and all that was found out about it."""
+    """One role on one host, and everything that is known about it."""
 
     target: Target
     state: HostState
     report: HostReport
     clock: tuple[float, float]
-    """Between which times, in seconds since 1970, it was looked at."""
+    """The controller's clock before and after the inspection, in seconds since 1970."""
     wanted: Manifest | None = None
-    """The artifact that it should run."""
+    """The manifest of the artifact that it should run."""
     health: str = ""
     """`healthy`, or what the plugins' checks found wrong; empty without checks."""
 
     @property
     def version(self) -> str:
-        """What is live, empty if nothing is."""
+        """The version that is live, or the release's id without one; empty if nothing is live."""
         live = self.state.release(self.state.current)
         return (live.artifact.version if live.artifact else live.id) if live else ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """All hosts that were asked about."""
+    """All inspected hosts."""
 
     patients: tuple[Patient, ...]
 
     def others(self, patient: Patient) -> list[Patient]:
-        """The hosts of the same role, itself included."""
+        """All hosts of the same role, including this one."""
         role = patient.target.settings.role
         return [each for each in self.patients if each.target.settings.role == role]
 
@@ -70,20 +70,23 @@ Rule = Callable[[Patient, Case], Iterator[Finding]]
 
 
 def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
-    """What every rule has to say, the same of several hosts once; `lost` are those that were not reached."""
+    """The findings of all rules, with equal findings of several hosts merged. `lost` are hosts that could not
+    be reached, with the reason."""
     hint = "check that you can log in: ssh USER@HOST; see docs/how-to/hosts.md"
-    found = [(place, Finding("access", "wrong", why, hint)) for place, why in lost.items()]
+    result = [(place, Finding("access", "wrong", why, hint)) for place, why in lost.items()]
     for rule in RULES:
-        found += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
-    return together(found)
+        result += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
+    return together(result)
 
 
-def together(found: Iterable[tuple[Place, Finding]]) -> list[OnHosts]:
-    """Equal findings of several hosts as one, in the order of the first."""
+def together(findings: Iterable[tuple[Place, Finding]]) -> list[OnHosts]:
+    """Merge equal findings of several hosts, in the order of the first."""
     hosts: dict[Finding, list[str]] = {}
-    for place, finding in found:
+    for place, finding in findings:
         hosts.setdefault(finding, []).append(str(place))
-    return [OnHosts(**msgspec.structs.asdict(finding), hosts=tuple(on)) for finding, on in hosts.items()]
+    return [
+        OnHosts(**msgspec.structs.asdict(finding), hosts=tuple(names)) for finding, names in hosts.items()
+    ]
 
 
 def _access(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -241,17 +244,20 @@ def _port(patient: Patient, case: Case) -> Iterator[Finding]:
             factor, "note", "no port is configured, so it is not checked that a release answers", fix
         )
         return
-    code, said = patient.report.port
+    code, message = patient.report.port
     if code == 0:
-        yield Finding(factor, "right", f"{said.partition(' by ')[0]} by the live release")
+        yield Finding(factor, "right", f"{message.partition(' by ')[0]} by the live release")
     elif code == 3 and not patient.version:
-        yield Finding(factor, "right", f"{said}, so it is free for the first release")
+        yield Finding(factor, "right", f"{message}, so it is free for the first release")
     elif code in (1, 3):
         yield Finding(
-            factor, "wrong", said, f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}"
+            factor,
+            "wrong",
+            message,
+            f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}",
         )
     else:
-        yield Finding(factor, "note", said, "on the host, as root: ss -ltnp")
+        yield Finding(factor, "note", message, "on the host, as root: ss -ltnp")
 
 
 def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
@@ -280,7 +286,7 @@ def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
 
 
 def _restarts(patient: Patient) -> Iterator[Finding]:
-    """How it was stopped and started last; whole seconds, so that hosts alike are told as one."""
+    """The times of the last stop and start, in whole seconds, so that equal findings are merged."""
     if patient.report.restarted is None:
         return
     stop, start = map(math.ceil, patient.report.restarted)

@@ -1,4 +1,4 @@
-"""Where the hosts of a role answer, for whoever shares requests out to them (12factor.net, VIII). Pure."""
+"""The addresses on which the hosts of a role answer, for load balancers (12factor.net, VIII). Pure."""
 
 import json
 import re
@@ -18,7 +18,7 @@ WEB = "web"
 
 @dataclass(frozen=True)
 class Upstream:
-    """One process that answers."""
+    """One process that answers requests."""
 
     app: str
     stage: str
@@ -28,7 +28,7 @@ class Upstream:
 
     @property
     def group(self) -> str:
-        """The name that a balancer has for all of a role."""
+        """The name of the role's group in a load balancer."""
         return re.sub(r"\W", "_", f"{self.app}_{self.role}")
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Upstream:
 
 
 def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
-    """The ports on which a host of this role answers: those of `processes`, or those that a plugin knows."""
+    """The ports on which a host of this role answers: those of `processes`, or those of plugins."""
     settings = target.settings
     if settings.processes:
         counted = [(first, count) for name, count, first in processes.ports(settings) if name == WEB]
@@ -45,10 +45,10 @@ def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
 
 
 def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upstream]:
-    """Every process of every role that has a port, in the order of deploy.yml; see `ports_of`. Raises
+    """Return every process with a port, of every role, in the order of deploy.yml; see `ports_of`. Raises
     ConfigError if no role has one."""
     targets = list(targets)
-    found = [
+    upstreams = [
         Upstream(
             target.settings.app_name,
             target.settings.stage,
@@ -59,25 +59,25 @@ def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upst
         for target in targets
         for port in ports_of(target, plugins[target.place])
     ]
-    if not found:
+    if not upstreams:
         roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
         raise ConfigError(
             f"deploy.yml does not say which port {roles} listens on",
             hint="set processes: {web: 1} and process_port: 8000;"
             " or plugins: [healthcheck] and healthcheck_port: 8000",
         )
-    return found
+    return upstreams
 
 
 def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:
-    """ngx_http_upstream_module."""
+    """The format of ngx_http_upstream_module."""
     yield f"upstream {group} {{"
     yield from (f"    server {each};" for each in members)
     yield "}"
 
 
 def _haproxy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
-    """A backend (HAProxy configuration manual, 4.2); names of servers are unique in it."""
+    """A backend (HAProxy configuration manual, 4.2). The names of its servers must be unique."""
     yield f"backend {group}"
     for each in members:
         yield f"    server {re.sub(r'[^A-Za-z0-9_.:-]', '_', each.host)}-{each.port} {each} check"
@@ -90,15 +90,15 @@ _OF_GROUP: Mapping[str, Callable[[str, Sequence[Upstream]], Iterator[str]]] = {
 FORMATS = ("lines", "json", *_OF_GROUP)
 
 
-def render(found: Sequence[Upstream], form: str) -> str:
-    """The list in one of FORMATS."""
+def render(upstreams: Sequence[Upstream], form: str) -> str:
+    """Return the processes in one of FORMATS."""
     if form == "lines":
-        return "\n".join(map(str, found))
+        return "\n".join(map(str, upstreams))
     if form == "json":
         return json.dumps(
-            [{"stage": u.stage, "role": u.role, "host": u.host, "port": u.port} for u in found], indent=2
+            [{"stage": u.stage, "role": u.role, "host": u.host, "port": u.port} for u in upstreams], indent=2
         )
     groups: dict[str, list[Upstream]] = {}
-    for each in found:
-        groups.setdefault(each.group, []).append(each)
+    for upstream in upstreams:
+        groups.setdefault(upstream.group, []).append(upstream)
     return "\n".join(line for group, members in groups.items() for line in _OF_GROUP[form](group, members))

@@ -1,4 +1,4 @@
-"""What happened on the hosts of a stage: their ledgers as one list, with what the store recorded. Pure."""
+"""The history of a stage: the ledgers of its hosts and the records of the store, as one list. Pure."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from faprelease.hosts.state import Unpacked
 from faprelease.steps.model import Step, host_script
 
 LINES = 500
-"""How many lines of a host's ledger are read, from its end."""
+"""How many of the last lines of a host's ledger are read."""
 
 
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was done, on one host or on many at once."""
+    """One event, on one or several hosts."""
 
     at: str
     role: str
@@ -39,16 +39,16 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     who: str
     hosts: tuple[str, ...]
     more: str = ""
-    """Why, or which command and how it ended, or how a run ended as a whole."""
+    """The reason, or a command and its exit code, or the outcome of the run."""
 
 
 def read_ledger(target: Target) -> Step:
-    """The step that prints the end of a host's ledger; it changes nothing."""
+    """The step that prints the end of a host's ledger. It changes nothing."""
     return host_script("read the ledger", "look/history", state=target.layout.state, lines=str(LINES))
 
 
 def parse(output: str) -> list[LedgerLine]:
-    """The lines of a ledger; one that a kill or a full disk cut short is passed over."""
+    """The lines of a ledger. Incomplete lines (from a kill or a full disk) are skipped."""
     lines = []
     for text in output.splitlines():
         try:
@@ -61,9 +61,9 @@ def parse(output: str) -> list[LedgerLine]:
 def merge(
     ledgers: Iterable[tuple[Target, list[LedgerLine]]], records: Iterable[ReleaseRecord] = ()
 ) -> list[HistoryRow]:
-    """All of it, the oldest first: what happened on several hosts of a role at once is one event.
+    """Merge ledgers and records, the oldest first. An event on several hosts of a role is one row.
 
-    Of the store's records only those come in which no ledger knows: of hosts that are gone.
+    Records of the store are only used for releases in no ledger, of hosts that were removed.
     """
     places: dict[tuple[str, LedgerLine], list[str]] = {}
     for target, lines in ledgers:

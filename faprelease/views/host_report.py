@@ -1,4 +1,5 @@
-"""What `faprelease doctor` asks of a host: one read-only step, and the frozen value its answer becomes."""
+"""The inspection of a host by `faprelease doctor`: one read-only step, and the value parsed from its
+output."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,12 @@ from faprelease.config.target import Target
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_script
 
-"""The process type that gets requests, as everywhere where there are Procfiles."""
 LOOK_SECONDS = 120
-"""How long a look may take: it reads every file of the release that is live."""
+"""The time limit of an inspection, in seconds: it reads every file of the live release."""
 
 
 class Contained(msgspec.Struct, frozen=True):
-    """`<id>.install.json`: how far an installer was contained, and what this host left open."""
+    """The file `<id>.install.json`: how an installer was contained, and what the host could not contain."""
 
     contained: str = ""
     open: str = ""
@@ -24,44 +24,44 @@ class Contained(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class HostReport:
-    """What a host offers, and what became of its live release."""
+    """The facts of a host and of its live release."""
 
     time: int = 0
     """Its clock, in seconds since 1970."""
     machine: str = ""
     glibc: str = ""
-    """Empty where it has another C library."""
+    """The version of glibc; empty if the host has another C library."""
     pythons: tuple[str, ...] = ()
-    """The versions that were found; python3's own first."""
+    """The installed versions; the one of python3 first."""
     inodes: int | None = None
-    """Free; None where the file system has no such number."""
+    """The number of free inodes; None if the file system has no inodes."""
     lacks: tuple[str, ...] = ()
-    """Shared libraries that the wanted artifact needs."""
+    """Missing shared libraries that the artifact needs."""
     readable: tuple[str, ...] = ()
     """Linked files that every user of the host can read."""
     readable_environment: str = ""
     variables: frozenset[str] = frozenset()
     """Names in the environment file of the live release."""
     conf: str | None = None
-    """What supervisor's program says of stopping and starting."""
+    """The settings for stop and start of the program in supervisor's configuration."""
     restarted: tuple[float, float] | None = None
-    """How long the last stop and start took, in seconds, where a plugin measured them."""
+    """The duration of the last stop and start, in seconds, if a plugin measured them."""
     run: bool = False
     writable: bool = False
     contained: Contained | None = None
     logs: tuple[str, ...] = ()
     stale: tuple[tuple[str, int], ...] = ()
-    """Processes that run in another release than the live one: its id, and theirs."""
+    """Processes that run from another release than the live one, as release id and process id."""
     port: tuple[int, str] | None = None
-    """How `listeners.py` ended, and what it said; 3 where nothing listens."""
+    """The exit code and output of `listeners.py`; 3 if nothing listens."""
     changed: tuple[str, ...] = ()
-    """Files of the live release that are not what they were when it was sealed."""
+    """Files of the live release that changed since it was sealed."""
     sealed: bool = True
 
 
 def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: str) -> Step:
-    """The step that looks at a host, for the artifact that it should run where one is known; `ports` are
-    those on which it should answer, `conf` is the path of its process manager's configuration, if any."""
+    """The step that inspects a host. `wanted` is the artifact that it should run, if known; `ports` are those
+    on which it should answer; `conf` is the path of its process manager's configuration, if any."""
     layout = target.layout
     return host_script(
         "inspect the host for the doctor",
@@ -86,7 +86,7 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
 
 
 def changed_files(target: Target) -> Step:
-    """The step that tells which files of the live release changed, for `parse_changed`."""
+    """The step that lists changed files of the live release, for `parse_changed`."""
     return host_script(
         "find files of the release that changed",
         "look/changed",
@@ -99,52 +99,56 @@ def changed_files(target: Target) -> Step:
 
 
 def python_of(wanted: Manifest | None) -> str:
-    """`3.11` for an artifact of cp311, empty for none."""
+    """The Python version of an artifact, `3.11` for cp311; empty without an artifact."""
     tag = wanted.target.python.removeprefix("cp") if wanted else ""
     return f"{tag[0]}.{tag[1:]}" if tag.isdigit() else ""
 
 
 def parse(output: str) -> HostReport:
-    """Read what `step` printed."""
-    said: dict[str, list[str]] = {}
+    """Parse the output of `step`."""
+    answers: dict[str, list[str]] = {}
     for line in output.splitlines():
         word, _, value = line.partition(" ")
-        said.setdefault(word, []).append(value)
-    one = {word: values[0] for word, values in said.items()}
+        answers.setdefault(word, []).append(value)
+    single = {word: values[0] for word, values in answers.items()}
     return HostReport(
-        time=_number(one.get("time")) or 0,
-        machine=one.get("machine", ""),
-        glibc=one["libc"].partition(" ")[2] if one.get("libc", "").startswith("glibc ") else "",
-        pythons=tuple(dict.fromkeys(filter(None, said.get("python", ())))),
-        inodes=_number(one.get("inodes")),
-        lacks=tuple(said.get("lacks", ())),
-        readable=tuple(said.get("readable", ())),
-        readable_environment=one.get("readable_environment", ""),
-        variables=frozenset(said.get("variable", ())),
-        conf=one.get("conf"),
-        restarted=_restarted(one.get("restarted", "")),
-        run="run" in said,
-        writable="writable" in said,
-        contained=_contained(one.get("contained")),
-        logs=tuple(name.removeprefix("./") for name in said.get("log", ())),
-        stale=tuple((name, int(pid)) for name, _, pid in (s.partition(" ") for s in said.get("stale", ()))),
-        port=(int(one["port"].partition(" ")[0]), one["port"].partition(" ")[2]) if "port" in one else None,
+        time=_number(single.get("time")) or 0,
+        machine=single.get("machine", ""),
+        glibc=single["libc"].partition(" ")[2] if single.get("libc", "").startswith("glibc ") else "",
+        pythons=tuple(dict.fromkeys(filter(None, answers.get("python", ())))),
+        inodes=_number(single.get("inodes")),
+        lacks=tuple(answers.get("lacks", ())),
+        readable=tuple(answers.get("readable", ())),
+        readable_environment=single.get("readable_environment", ""),
+        variables=frozenset(answers.get("variable", ())),
+        conf=single.get("conf"),
+        restarted=_restarted(single.get("restarted", "")),
+        run="run" in answers,
+        writable="writable" in answers,
+        contained=_contained(single.get("contained")),
+        logs=tuple(name.removeprefix("./") for name in answers.get("log", ())),
+        stale=tuple(
+            (name, int(pid)) for name, _, pid in (s.partition(" ") for s in answers.get("stale", ()))
+        ),
+        port=(int(single["port"].partition(" ")[0]), single["port"].partition(" ")[2])
+        if "port" in single
+        else None,
         changed=parse_changed(output),
         sealed="no list" not in output.splitlines(),
     )
 
 
 def parse_changed(output: str) -> tuple[str, ...]:
-    """The paths in what compare_tree.sh printed, sorted; a file that changed is there twice."""
-    found = set()
+    """The paths in the output of compare_tree.sh, sorted. It lists a changed file twice."""
+    paths = set()
     for line in output.splitlines():
         if line.startswith(("+ ", "- ")):
             name = line[2:]
             is_digest = len(name.partition("  ")[0].removeprefix("\\")) == 64
-            found.add(
+            paths.add(
                 (name.partition("  ")[2] if is_digest else name.partition(" -> ")[0]).removeprefix("./")
             )
-    return tuple(sorted(found))
+    return tuple(sorted(paths))
 
 
 def _number(text: str | None) -> int | None:
@@ -153,7 +157,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _restarted(line: str) -> tuple[float, float] | None:
-    """`stop start`, in hundredths of a second; one that a kill cut short is none."""
+    """Parse `stop start`, in hundredths of a second, to seconds; None for an incomplete line."""
     words = line.split()
     if len(words) != 2 or not all(word.isdigit() for word in words):
         return None

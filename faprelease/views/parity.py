@@ -1,4 +1,4 @@
-"""Dev/prod parity (12factor.net, X): what the hosts of two stages have in common, and what not. Pure."""
+"""Dev/prod parity (12factor.net, X): how the hosts of two stages differ. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
@@ -9,10 +9,10 @@ from faprelease.steps.place import Place
 from faprelease.views.diagnosis import Case, Patient
 
 Profile: TypeAlias = Mapping[str, frozenset[str]]
-"""What the hosts of a role are, by the name of each side of it."""
+"""The properties of the hosts of a role: the values on its hosts, by property."""
 
 VERSION = "version"
-_SIDES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
+_PROPERTIES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
     "Python": lambda patient: patient.report.pythons[:1],
     "glibc": lambda patient: [patient.report.glibc or "none"],
     "machine": lambda patient: [patient.report.machine],
@@ -25,7 +25,7 @@ _SIDES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
 
 
 def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
-    """What each role of a stage is; UnreachableError if a host of it was not reached."""
+    """The profile of each role of a stage. Raises UnreachableError if a host of it was not reached."""
     if lost:
         raise UnreachableError("\n".join(lost.values()), hint="compare again when all hosts can be reached")
     roles: dict[str, list[Patient]] = {}
@@ -33,8 +33,8 @@ def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
         roles.setdefault(patient.target.settings.role, []).append(patient)
     return {
         role: {
-            side: frozenset(value for patient in patients for value in of(patient))
-            for side, of in _SIDES.items()
+            name: frozenset(value for patient in patients for value in values_of(patient))
+            for name, values_of in _PROPERTIES.items()
         }
         for role, patients in roles.items()
     }
@@ -43,30 +43,31 @@ def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
 def findings(
     one: tuple[str, Mapping[str, Profile]], other: tuple[str, Mapping[str, Profile]]
 ) -> list[Finding]:
-    """What is the same and what is not, by role. Another version is a note."""
+    """Compare two stages by role: `wrong` for each difference, but a different version is only a `note`."""
     (left, lefts), (right, rights) = one, other
-    found = []
+    result = []
     for role in [*lefts, *(role for role in rights if role not in lefts)]:
         check = f"X parity, {role}"
         if role not in lefts or role not in rights:
             missing, fix = (left if role in rights else right), f"add hosts of {role} to deploy.yml"
-            found.append(Finding(check, "note", f"{missing} has no role {role}", fix))
+            result.append(Finding(check, "note", f"{missing} has no role {role}", fix))
             continue
-        for side in _SIDES:
-            mine, theirs = lefts[role][side], rights[role][side]
-            if mine == theirs:
-                found.append(Finding(check, "right", f"{side}: {_words(mine)}"))
+        for name in _PROPERTIES:
+            left_values, right_values = lefts[role][name], rights[role][name]
+            if left_values == right_values:
+                result.append(Finding(check, "right", f"{name}: {_words(left_values)}"))
                 continue
-            says = f"{side}: {left} {_words(mine - theirs)}, {right} {_words(theirs - mine)}"
-            if side == VERSION:
-                found.append(Finding(check, "note", says, f"fapstore diff APP {left} {right}"))
+            left_only, right_only = _words(left_values - right_values), _words(right_values - left_values)
+            says = f"{name}: {left} {left_only}, {right} {right_only}"
+            if name == VERSION:
+                result.append(Finding(check, "note", says, f"fapstore diff APP {left} {right}"))
             else:
-                found.append(Finding(check, "wrong", says, "make them the same, or know why they differ"))
-    return found
+                result.append(Finding(check, "wrong", says, "make them the same, or know why they differ"))
+    return result
 
 
 def _of_any_stage(patient: Patient) -> Callable[[str], str]:
-    """`configs/production.py` and `configs/staging.py` are one file with two contents."""
+    """Replace the stage in a name: `configs/production.py` and `configs/staging.py` are the same file."""
     return lambda name: name.replace(patient.target.settings.stage, "STAGE")
 
 

@@ -1,4 +1,4 @@
-"""What every host runs, which releases it holds, and where hosts differ from what they should be. Pure."""
+"""The live release and all releases of each host, and how hosts differ from what they should be. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from faprelease.steps.place import Place
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What one role of one host runs now, as `faprelease status --json` tells it."""
+    """The live release of one role on one host, as `faprelease status --json` prints it."""
 
     stage: str
     role: str
@@ -22,7 +22,7 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     digest: str = ""
     since: str = ""
-    """When it went live (RFC 3339, UTC); empty for what an earlier version released."""
+    """When it went live (RFC 3339, UTC); empty if an earlier version released it."""
     by: str = ""
     health: str = ""
     """`healthy`, or what the health check found wrong; empty without a health check or a live release."""
@@ -30,14 +30,14 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     locked: str = ""
     frozen: str = ""
     drift: tuple[str, ...] = ()
-    """How it differs from the hosts of its role, or from what a finished release leaves."""
+    """How it differs from the other hosts of its role, or from the result of a finished release."""
     changed: tuple[str, ...] = ()
-    """Files of the release that are not what they were when it was sealed, where that was asked for."""
+    """Files of the release that changed since it was sealed, if that was requested."""
     unreachable: str = ""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One release on one host, as `faprelease releases --json` tells it."""
+    """One release on one host, as `faprelease releases --json` prints it."""
 
     stage: str
     role: str
@@ -49,22 +49,23 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     since: str
     by: str
     kept: str
-    """Why it is there, or that it is gone."""
+    """The reason why it is kept, or that it was removed."""
     size: int | None = None
-    """The bytes its folder takes, without what its links lead to: shared/, packages. None if it is gone."""
+    """The size of its folder in bytes, without the targets of its links (shared/, packages); None if it was
+    removed."""
 
 
 def statuses(
-    found: Sequence[tuple[Target, HostState]],
+    hosts: Sequence[tuple[Target, HostState]],
     health: Mapping[Place, str],
     changed: Mapping[Place, tuple[str, ...]],
     unreachable: Sequence[tuple[Target, str]],
 ) -> list[HostStatus]:
-    """One for each host and role; `health` and `changed` are by place. What runs most often in a role is the
-    measure for its other hosts."""
-    usual = {role: _usual(found, role) for role in {target.settings.role for target, _ in found}}
+    """Return the status of each host and role; `health` and `changed` are by place. The release that most
+    hosts of a role run is the reference for the others."""
+    usual = {role: _usual(hosts, role) for role in {target.settings.role for target, _ in hosts}}
     rows = []
-    for target, state in found:
+    for target, state in hosts:
         live = state.release(state.current)
         last = state.last_good()
         rows.append(
@@ -86,18 +87,18 @@ def statuses(
                 drift=tuple(_drift(state, live, usual[target.settings.role])),
             )
         )
-    lost = [
+    missing = [
         HostStatus(stage=target.settings.stage, role=target.settings.role, host=target.host, unreachable=why)
         for target, why in unreachable
     ]
-    return rows + lost
+    return rows + missing
 
 
-def _usual(found: Sequence[tuple[Target, HostState]], role: str) -> Release | None:
-    """What most hosts of a role run."""
+def _usual(hosts: Sequence[tuple[Target, HostState]], role: str) -> Release | None:
+    """The release that most hosts of a role run."""
     live = [
         release
-        for target, state in found
+        for target, state in hosts
         if target.settings.role == role and (release := state.release(state.current))
     ]
     return max(
@@ -128,12 +129,12 @@ def _digest(release: Release) -> str:
 
 
 def measure(target: Target) -> Step:
-    """The step that tells how large each release is, for `parse_sizes`; it changes nothing."""
+    """The step that measures the releases, for `parse_sizes`. It changes nothing."""
     return host_script("measure the releases", "look/sizes", limit=600, releases=target.layout.releases)
 
 
 def parse_sizes(output: str) -> dict[str, int]:
-    """Bytes, by release."""
+    """The size of each release in bytes, by its id."""
     pairs = (line.split(" ", 1) for line in output.splitlines())
     return {name: int(kib) * 1024 for kib, name in pairs}
 
