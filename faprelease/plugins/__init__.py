@@ -1,1 +1,1 @@
-"""Plugins: their `hooks`, the `registry` that finds them, and those that come with faprelease, curl too."""
+"""Plugins: their `hooks`, the `registry` that loads them, and the built-in ones, including curl."""

@@ -1,4 +1,4 @@
-"""Keep hashed static files of earlier releases within reach, for pages that were loaded before the swap."""
+"""Keeps hashed static files of earlier releases available, for pages that were loaded before the swap."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from faprelease.steps.model import Step
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Folders in the release, and for how many releases a file is carried on."""
+    """Folders in the release, and for how many releases a file is kept."""
 
     assets_dirs: Annotated[
         list[str], about("folders of the release whose hashed files stay available after the next release")
@@ -24,7 +24,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 @hookimpl
 def deploy_updating(context: Context) -> Iterator[Step]:
-    """After the artifact was unpacked, and before its installer closes the release."""
+    """Runs after the artifact is unpacked, and before the installer and the seal."""
     options = context.options(Options)
     for folder in options.assets_dirs:
         if folder.startswith(("/", "-")) or ".." in folder.split("/"):

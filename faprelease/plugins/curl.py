@@ -1,4 +1,4 @@
-"""The curl strategy: each host downloads the artifact to a file, checks it, and unpacks it."""
+"""Fetches artifacts with curl: each host downloads the file, checks it, and unpacks it."""
 
 import re
 import shlex
@@ -14,14 +14,14 @@ from faprelease.steps.layout import Layout
 from faprelease.steps.model import Secret, Step, host_path, host_program
 
 FETCH_SECONDS = 3600
-"""How long one try of a download may take; it ends much sooner if fewer than 1024 bytes a second come."""
+"""The time limit of one download, in seconds; it stops much earlier below 1024 bytes per second."""
 UNPACK_SECONDS = 1900
 WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options", "curl_postinstall_output"])
-"""The keys that change nothing about what is released: the digest of its bytes says that."""
+"""Keys that do not change what is released; the digest of the artifact identifies that."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of this strategy, with fapistrano's meanings."""
+    """The keys of this plugin, with the same meaning as in fapistrano."""
 
     curl_url: Annotated[
         str, about("release this URL instead of the version promoted to the stage", shown="address")
@@ -39,12 +39,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def what_may_be_shown(url: str) -> str:
-    """What may be shown of the URL, and whether there was more."""
+    """The URL without its secret parts; `?…` if a query was removed."""
     return redact_url(url) + ("?…" if "?" in url else "")
 
 
 def given_source(options: Options) -> ArtifactSource | None:
-    """The artifact that `curl_url` names; None without one."""
+    """The artifact at `curl_url`; None if that is not set."""
     if not options.curl_url:
         return None
     name = what_may_be_shown(options.curl_url)
@@ -52,7 +52,7 @@ def given_source(options: Options) -> ArtifactSource | None:
 
 
 def check(options: Options) -> None:
-    """Raise ConfigError for a URL, digest or file name that can't be one, before anything connects."""
+    """Raise ConfigError for an invalid URL, digest or file name, before anything connects."""
     url, sha256 = options.curl_url, options.curl_sha256
     is_url = url.startswith(("http://", "https://", "file:///")) and url.isprintable() and " " not in url
     if url and not is_url:
@@ -74,22 +74,23 @@ def check(options: Options) -> None:
 def fetch(
     source: ArtifactSource, options: Options, cache: str, layout: Layout, release_id: str, app: str
 ) -> tuple[Step, ...]:
-    """The steps that bring the artifact into the (empty) release folder, with the help of what the folder
-    `cache` has of earlier ones. An artifact of another app than `app` is refused, unless that is empty."""
-    what, work = what_may_be_shown(source.url), f"{layout.state}/{release_id}.download"
+    """Return the steps that fetch the artifact into the (empty) release folder. They reuse files of earlier
+    artifacts in the folder `cache`. They refuse an artifact of another app than `app`, unless that is
+    empty."""
+    shown, work = what_may_be_shown(source.url), f"{layout.state}/{release_id}.download"
     release = layout.release(release_id)
     if options.curl_output and not (options.curl_extract_tar or options.curl_extract_tgz):
-        there = shlex.quote(f"{release}/{options.curl_output}")
-        keep = f"mv -- {shlex.quote(work)}/artifact {there} && rm -rf {shlex.quote(work)}"
+        path = shlex.quote(f"{release}/{options.curl_output}")
+        script = f"mv -- {shlex.quote(work)}/artifact {path} && rm -rf {shlex.quote(work)}"
         return (
-            _program(f"download {what}", source, options, cache, layout.state, work, source.digest),
-            Step(title=f"save the file as {options.curl_output}", script=keep, trusted=True),
+            _program(f"download {shown}", source, options, cache, layout.state, work, source.digest),
+            Step(title=f"save the file as {options.curl_output}", script=script, trusted=True),
         )
     facts = f"{layout.records}/{release_id}.artifact.json"
-    # What a command of the project's own installs from is not known.
+    # The project's own command may need any file.
     state = "" if options.curl_postinstall_script else layout.state
     words = (work, source.digest, release, facts, state, app)
-    return (_program(f"fetch {what} and unpack it", source, options, cache, layout.state, *words),)
+    return (_program(f"fetch {shown} and unpack it", source, options, cache, layout.state, *words),)
 
 
 def _program(
@@ -110,8 +111,8 @@ def _program(
 
 
 def _curl_config(url: str, options: Options) -> Secret:
-    """curl's configuration file format (curl.1, --config): it comes on stdin, so that no argument list on
-    the host shows the URL, a password or a header."""
+    """The configuration of curl (curl.1, --config). It is sent on stdin, so that no argument list on the host
+    shows the URL, a password or a header."""
     lines = [
         'proto = "=http,https,file"',
         'proto-redir = "=http,https"',
@@ -131,13 +132,14 @@ def _curl_config(url: str, options: Options) -> Secret:
     real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
     shown = [f"url = {_quoted(what_may_be_shown(url))}", *lines, *(['user = "***"'] if user else [])]
     shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
-    # A header may hold a key; what is very short would blot out half of every output.
+    # A header may contain a key; redacting short words would hide too much of the output.
     headers = [word for word in shlex.split(options.curl_options) if len(word) >= 6 and word[0] != "-"]
     return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password, *headers))))
 
 
 def _as_config(options: str) -> list[str]:
-    """Command line options as lines of curl's configuration file: an option, then its value, quoted."""
+    """Convert command line options to lines of curl's configuration file: an option, then its value,
+    quoted."""
     try:
         words = shlex.split(options)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Take a host out of its load balancers before it is published on, and back in when its gate was passed."""
+"""Takes a host out of its load balancers before it publishes, and back in when its health check passed."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from faprelease.steps.model import Step
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Shell commands that the host itself runs, as the app's user; both may run twice. FAP_HOST is the host
-    as deploy.yml names it."""
+    """Shell commands that the host itself runs, as the app's user. Both may run twice. FAP_HOST is the name
+    of the host in deploy.yml."""
 
     drain_command: Annotated[str, about("command that the host runs before it publishes")] = ""
     undrain_command: Annotated[str, about("command that the host runs once its checks have passed")] = ""

@@ -1,4 +1,4 @@
-"""See by HTTP that it is the new release that answers on the host's own port."""
+"""Checks over HTTP that the new release answers on a port of its host."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _MANAGERS = frozenset(["supervisorctl", "systemd"])
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Where it answers, what a good answer is, and how the new release is told from the old one."""
+    """Where the release answers, what a healthy answer is, and how to recognise the new release."""
 
     healthcheck_url: Annotated[str, about("URL on the host itself; or set a port and a path")] = ""
     healthcheck_port: Annotated[int, about("port, instead of a URL")] = 0
@@ -36,7 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 @hookimpl
 def ports(context: Context) -> Iterator[int]:
-    """The port that is asked; none where the keys name no URL that can be asked."""
+    """The port of the request; none if the keys give no valid URL."""
     options = context.options(Options)
     try:
         url = urlsplit(options.healthcheck_url)
@@ -75,10 +75,10 @@ def _url(options: Options) -> str:
     if options.healthcheck_port and not url:
         url = f"http://127.0.0.1:{options.healthcheck_port}/{options.healthcheck_path.removeprefix('/')}"
     try:
-        port_is_one = urlsplit(url).port != 0
+        port_is_valid = urlsplit(url).port != 0
     except ValueError:
-        port_is_one = False
-    if not url.startswith(("http://", "https://")) or not port_is_one:
+        port_is_valid = False
+    if not url.startswith(("http://", "https://")) or not port_is_valid:
         raise ConfigError(
             f"healthcheck_url: {url!r} is not a URL",
             hint="set healthcheck_port: 8000, or healthcheck_url: http://…",
@@ -91,7 +91,7 @@ def _url(options: Options) -> str:
 
 
 def _curl_config(url: str, options: Options) -> Secret:
-    """curl's configuration (curl.1, --config), on stdin: a query may hold a key."""
+    """The configuration of curl (curl.1, --config), sent on stdin because a query may contain a key."""
     rest = [
         "silent",
         "show-error",

@@ -1,8 +1,8 @@
 """The hooks of plugins: the signals at which they add steps.
 
-A plugin is a module. It may define `Options`, a frozen msgspec.Struct of the keys it adds to deploy.yml
-with their defaults, and hooks of the names below, marked with `hookimpl`. A hook yields steps for one
-host; it runs nothing.
+A plugin is a module. It may define `Options`, a frozen msgspec.Struct with the keys that it adds to
+deploy.yml and their defaults, and the hooks below, marked with `hookimpl`. A hook yields steps for one host
+and runs nothing.
 """
 
 import traceback
@@ -26,10 +26,10 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class Context:
-    """What a hook may know when it decides its steps for one host.
+    """The facts from which a hook decides its steps for one host.
 
-    `release` is the folder of the release that the host is to run after this signal, `previous` the one it
-    ran before; either is empty where there is none.
+    `release` is the folder of the release that the host will run after this signal, `previous` that of the
+    one it ran before. Each is empty if there is none.
     """
 
     target: Target
@@ -38,11 +38,11 @@ class Context:
     previous: str
 
     def has_plugin(self, *names: str) -> bool:
-        """Is one of these among the plugins of the role, by its short name?"""
+        """Whether one of these, by its short name, is among the plugins of the role."""
         return not {name.rpartition(".")[2] for name in self.target.settings.plugins}.isdisjoint(names)
 
     def options(self, kind: type[T]) -> T:
-        """The plugin's own values; raises ConfigError if one is of the wrong kind."""
+        """Return the plugin's own values. Raises ConfigError if one has the wrong kind."""
         values = self.target.plugin_values
         known = {name: values[name] for name in kind.__struct_fields__ if name in values}
         try:
@@ -55,7 +55,7 @@ What = Literal["started", "finished", "failed", "rolled back", "partly done", "i
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run goes, for the hook `notify`. Secrets are redacted in it."""
+    """The progress of a run, for the hook `notify`. It contains no secrets."""
 
     what: What
     verb: str
@@ -67,17 +67,18 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     who: str
     at: datetime
-    """When the run began."""
+    """When the run started."""
     message: str = ""
-    """What went wrong."""
+    """The error, if there is one."""
 
 
 class Signals:
-    """Each hook is called once a host, when the plan is made; it yields the steps to run at that signal.
+    """The hooks. Each is called once per host, when the plan is made, and yields the steps for its signal.
 
-    `checking` is the health gate: its steps look whether the release runs well, and change nothing, as they
-    also run to find out that there is nothing to do. `explaining` comes only after a host failed to publish
-    or to pass its gate: its steps show what the app said last, however they end.
+    `checking` is the health check: its steps check whether the release is healthy. They change nothing,
+    because they also run to find out that there is nothing to do. `explaining` follows only if a host failed
+    to publish or to pass its health check: its steps show the last output of the app; it does not matter
+    whether they succeed.
     """
 
     @hookspec
@@ -127,25 +128,26 @@ class Signals:
 
     @hookspec
     def notify(self, context: Context, event: Notification) -> None:
-        """Called on the controller, in a thread beside the run, when it begins and when it has ended;
-        whatever it raises is only said."""
+        """Called on the controller, in a separate thread, when a run starts and ends. An exception only
+        causes a warning."""
 
     @hookspec
     def deploy_logs(self, context: Context, follow: bool) -> Iterable[Step]:  # type: ignore[empty-body]
-        """What prints the log of what runs, and with `follow` goes on as it grows; for `faprelease logs`."""
+        """Yield the steps that print the log of the live release, and with `follow` new lines too; for
+        `faprelease logs`."""
 
     @hookspec
     def ports(self, context: Context) -> Iterable[int]:  # type: ignore[empty-body]
-        """The TCP ports on which a release answers on its own host."""
+        """Yield the TCP ports on which a release answers on its own host."""
 
     @hookspec
     def brings(self, context: Context) -> Iterable[str]:  # type: ignore[empty-body]
-        """What the plugin itself puts on a host: names of linked files, which then need not be there before
-        the first release, and absolute paths of a process manager's configuration."""
+        """Yield what the plugin itself provides on a host: names of linked files, which need not exist before
+        the first release then, and absolute paths of a process manager's configuration."""
 
 
 class Plugins:
-    """The plugins of one role, as deploy.yml names them, in its order."""
+    """The plugins of one role, in the order of deploy.yml."""
 
     def __init__(self, modules: Mapping[str, Any]) -> None:
         self._modules = dict(modules)
@@ -161,31 +163,31 @@ class Plugins:
             ) from error
 
     def names(self) -> list[str]:
-        """Those that do something on hosts."""
+        """The names of the plugins that have steps on hosts."""
         return [name for name, module in self._modules.items() if _has_steps(module)]
 
     def option_kinds(self) -> list[type[msgspec.Struct]]:
-        """The `Options` of those that do something on hosts."""
+        """The `Options` of the plugins that have steps on hosts."""
         kinds = [getattr(self._modules[name], "Options", None) for name in self.names()]
         return [kind for kind in kinds if kind is not None]
 
     def check_options(self, context: Context) -> None:
-        """Raise ConfigError if a value of any of them is of the wrong kind."""
+        """Raise ConfigError if a value of a plugin has the wrong kind."""
         for module in self._modules.values():
             if (kind := getattr(module, "Options", None)) is not None:
                 context.options(kind)
 
     def steps(self, signal: str, context: Context) -> tuple[Step, ...]:
-        """The steps of all plugins at a signal (`published`); raises ConfigError where a hook fails, or gives
-        something else than steps."""
+        """Return the steps of all plugins at a signal (`published`). Raises ConfigError if a hook fails, or
+        returns something other than steps."""
         return self._answers(f"deploy_{signal}", signal, context, Step)
 
     def ports(self, context: Context) -> tuple[int, ...]:
-        """The ports that the plugins know of; raises ConfigError as `steps` does."""
+        """Return the ports of all plugins. Raises ConfigError as `steps` does."""
         return self._answers("ports", "ports", context, int)
 
     def brings(self, context: Context) -> tuple[str, ...]:
-        """What the plugins put on the host themselves; raises ConfigError as `steps` does."""
+        """Return what the plugins themselves provide on a host. Raises ConfigError as `steps` does."""
         return self._answers("brings", "brings", context, str)
 
     def _answers(self, hook_name: str, shown: str, context: Context, kind: type[A]) -> tuple[A, ...]:
@@ -196,7 +198,7 @@ class Plugins:
                 values = list(answer or ())
             except FapError:
                 raise
-            except Exception as error:  # of anyone's plugin
+            except Exception as error:  # plugins may raise anything
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 raise ConfigError(
                     f"plugin {hook.plugin_name} failed at {shown}: {type(error).__name__}: {error}",
@@ -212,26 +214,27 @@ class Plugins:
         return tuple(answers)
 
     def notified(self) -> bool:
-        """Does any of them want to know how a run goes?"""
+        """Whether a plugin has the hook `notify`."""
         return bool(self._implementations("notify"))
 
     def notify(self, context: Context, event: Notification) -> Iterator[str]:
-        """Tell all of them; yields what went wrong, one line for each that could not do it."""
+        """Notify all plugins that have the hook. Yields one line for each that failed."""
         known = {"context": context, "event": event}
         for hook in self._implementations("notify"):
             try:
                 hook.function(*(known[name] for name in hook.argnames))
             except FapError as error:
                 yield f"{hook.plugin_name}: {error.message}"
-            except Exception as error:  # of anyone's plugin; its text may hold a secret
+            except Exception as error:  # plugins may raise anything; its text may contain a secret
                 yield f"{hook.plugin_name}: {type(error).__name__}"
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
-        """In the order of the file. Each is called by itself, so that what it does wrong has its name."""
+        """The implementations of a hook, in the order of the file. Each is called separately, so that an
+        error names the plugin."""
         return list(getattr(self._pluggy.hook, hook).get_hookimpls())
 
     def logs(self, context: Context, *, follow: bool) -> tuple[Step, ...]:
-        """What prints the logs of what runs, of all plugins that know."""
+        """Return the steps of all plugins that print the logs of the live release."""
         answers = self._pluggy.hook.deploy_logs(context=context, follow=follow)
         return tuple(step for steps in reversed(answers) for step in steps)
 

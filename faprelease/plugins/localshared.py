@@ -1,5 +1,5 @@
-"""Bring linked files and folders into shared/ from a folder that each host has already, as fapistrano does:
-one that configuration management keeps, or a mount."""
+"""Copies linked files and folders into shared/ from a folder that each host already has, as fapistrano does.
+That may be a folder of configuration management, or a mount."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from faprelease.steps.model import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder on the host; linked_files and linked_dirs lie in it as they do in shared/."""
+    """The folder on the host. It has linked_files and linked_dirs at the same paths as shared/."""
 
     localshared_source: Annotated[
         str, about("folder on the hosts that linked files and folders are copied from")
@@ -27,7 +27,7 @@ def brings(context: Context) -> Iterator[str]:
 
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
-    """What no release uses yet; the rest has to wait, as the old release reads it."""
+    """Copy files that no release uses yet. The live release reads the others, so they are copied later."""
     yield from _step(context, "add", "copy missing shared files")
 
 
@@ -38,7 +38,7 @@ def deploy_publishing(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    """So that a release of what is live brings what has changed since."""
+    """Fail if files changed, so that a release of the live artifact copies them."""
     yield from _step(context, "compare", "compare shared files with their source")
 
 

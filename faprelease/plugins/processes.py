@@ -1,4 +1,4 @@
-"""The processes of a role, which the Procfile names and `processes` counts, for a process manager. Pure."""
+"""The processes of a role (from the Procfile and the key `processes`), for a process manager. Pure."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -7,21 +7,20 @@ from faprelease.config.settings import Settings
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_script
 
-"""How the title of a step begins whose standard input is the new configuration."""
 STRIDE = 100
-"""How far apart the ports of two process types begin, as foreman has it."""
+"""The distance between the first ports of two process types, as in foreman."""
 
 
 def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
-    """Each process type with how many there are, and the port of its first one: factor VII."""
+    """Yield each process type with its number of processes and the port of the first one (factor VII)."""
     for number, (name, count) in enumerate(settings.processes.items()):
         if count:
             yield name, count, settings.process_port + number * STRIDE
 
 
 def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
-    """Programs of a group, in the format of supervisor's configuration; each runs by way of `current`, so the
-    text is the same for every release until the processes change."""
+    """Return the programs of a group, as a configuration of supervisor. They run from `current`, so the text
+    is the same for every release until the processes change."""
     user = "" if settings.connection == "local" else f"user={settings.sudo_user}\n"
     programs = [
         f"[program:{group}-{name}]\n"
@@ -43,7 +42,7 @@ def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
 
 
 def changes(before: str, after: str) -> tuple[str, ...]:
-    """The lines of a configuration that go (`-`) and come (`+`), for people."""
+    """The lines that are removed (`-`) and added (`+`) in a configuration, for people."""
     return tuple(
         line
         for line in difflib.ndiff(before.splitlines(), after.splitlines())
@@ -52,13 +51,13 @@ def changes(before: str, after: str) -> tuple[str, ...]:
 
 
 def counted(settings: Settings) -> str:
-    """`2 web, 1 worker`, for people."""
+    """The processes for people: `2 web, 1 worker`."""
     return ", ".join(f"{count} {name}" for name, count, _ in ports(settings))
 
 
 def write(settings: Settings, release: str, files: Mapping[str, str]) -> Step:
-    """The step that puts `files` (their paths in the release, their texts) into a release, which has to know
-    these processes."""
+    """The step that writes `files` (texts, by their paths in the release) into a release. It fails if the
+    Procfile of the release lacks one of the processes."""
     return host_script(
         f"write the process manager's configuration: {counted(settings)}",
         "release/processes",

@@ -1,4 +1,4 @@
-"""Which plugins there are, and how they are found by their names in deploy.yml."""
+"""The built-in plugins, and the loading of plugins by their names in deploy.yml."""
 
 import re
 import sys
@@ -18,31 +18,31 @@ from faprelease.plugins.hooks import Plugins
 
 BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "drain", "assets", "slack", "webhook")
 ALWAYS = ("curl",)
-"""Plugins that every role has, named or not."""
+"""Plugins that every role has, whether it names them or not."""
 ENTRY_POINTS = "faprelease.plugins"
 _PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
 
 def load(names: Iterable[str], file: DeployFile) -> Plugins:
-    """Import the plugins that a role names; raises ConfigError for one that is not there, or is wrong."""
-    found = {name: _import(name, file) for name in names}
-    return Plugins({name: module for name, module in found.items() if module is not None})
+    """Import the plugins of a role. Raises ConfigError if one is missing or broken."""
+    modules = {name: _import(name, file) for name in names}
+    return Plugins({name: module for name, module in modules.items() if module is not None})
 
 
 def built_in_keys() -> dict[str, Key]:
-    """The keys of the plugins that come with faprelease."""
+    """The keys of the built-in plugins."""
     return options_of(DeployFile("", {}, {}))
 
 
 def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, Key]:
-    """Every key that a plugin can add; raises ConfigError as `load` does, and for a key that two
-    of them add."""
-    said = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
-    named = [name for place, value in said for name in named_plugins(place[-1], value)]
+    """Return every key that a plugin adds. Raises ConfigError as `load` does, and if two plugins add the same
+    key."""
+    settings = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
+    plugin_names = [name for place, value in settings for name in named_plugins(place[-1], value)]
     always = [(name, import_module(f"faprelease.plugins.{name}")) for name in ALWAYS]
-    names = dict.fromkeys([*BUILT_IN, *named])
+    names = dict.fromkeys([*BUILT_IN, *plugin_names])
     plugins = {id(module): (name, module) for name in names if (module := _import(name, file)) is not None}
-    found: dict[str, Key] = {}
+    result: dict[str, Key] = {}
     owners = dict.fromkeys(Settings.__struct_fields__, "fapkit itself")
     for name, module in (*always, *plugins.values()):
         for key in _keys_of(name, module):
@@ -51,8 +51,8 @@ def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict
                     f"plugin {name} adds the key {key.name}, which {owners[key.name]} already has",
                     hint=f"rename it: {name}_{key.name}",
                 )
-            owners[key.name], found[key.name] = f"plugin {name}", key
-    return found
+            owners[key.name], result[key.name] = f"plugin {name}", key
+    return result
 
 
 def _keys_of(name: str, module: Any) -> list[Key]:
@@ -67,17 +67,17 @@ def _keys_of(name: str, module: Any) -> list[Key]:
 
 
 def _import(name: str, file: DeployFile) -> Any:
-    """What is behind a plugin's name; None for one that every role has.
+    """Import a plugin by its name; None if every role has it.
 
-    A built-in one by its short name, then an entry point of the group `faprelease.plugins`, then a module,
-    which may lie beside deploy.yml.
+    The name is that of a built-in plugin, of an entry point in the group `faprelease.plugins`, or of a
+    module, which may be beside deploy.yml; in this order.
     """
     bare = _PREFIX.sub("", name)
     if bare in ALWAYS:
         return None
     if bare in BUILT_IN:
         return import_module(f"faprelease.plugins.{bare}")
-    from importlib.metadata import entry_points  # slow, and few have plugins of their own
+    from importlib.metadata import entry_points  # slow, and only needed for own plugins
 
     folder = str(Path(file.name).resolve().parent)
     if folder not in sys.path:
@@ -86,7 +86,7 @@ def _import(name: str, file: DeployFile) -> Any:
         for entry in entry_points(group=ENTRY_POINTS, name=bare):
             return entry.load()
         return import_module(bare)
-    except Exception as error:  # whatever a module does when it is imported
+    except Exception as error:  # a module may raise anything when it is imported
         reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"{file.where('plugins')}: can't load the plugin {name!r} ({reason})",

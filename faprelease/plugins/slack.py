@@ -1,4 +1,4 @@
-"""Tell a Slack channel how a run goes, by an incoming webhook."""
+"""Sends the progress of a run to a Slack channel, with an incoming webhook."""
 
 import os
 from typing import Annotated
@@ -11,11 +11,11 @@ from faprelease.plugins import webhook
 from faprelease.plugins.hooks import Context, Notification, hookimpl
 
 MOST = 2500
-"""How much of an error a message holds, in characters from its end."""
+"""How much of an error a message contains, in characters from its end."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """fapistrano's keys; the webhook is a secret, which FAP_SLACK_WEBHOOK keeps out of the file."""
+    """The keys of fapistrano. The webhook is a secret; FAP_SLACK_WEBHOOK keeps it out of deploy.yml."""
 
     slack_webhook: Annotated[
         str, about("incoming webhook; a secret, so better set in FAP_SLACK_WEBHOOK", shown="no")
@@ -25,7 +25,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 @hookimpl
 def notify(context: Context, event: Notification) -> None:
-    """https://api.slack.com/messaging/webhooks"""
+    """Post a message: https://api.slack.com/messaging/webhooks"""
     options = context.options(Options)
     url = options.slack_webhook or os.environ.get("FAP_SLACK_WEBHOOK", "")
     if not url:
@@ -37,5 +37,5 @@ def notify(context: Context, event: Notification) -> None:
 
 
 def _plain(text: str) -> str:
-    """As Slack shows it literally."""
+    """Escape a text, so that Slack shows it literally."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("```", "'''")

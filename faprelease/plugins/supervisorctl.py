@@ -1,4 +1,5 @@
-"""Restart a supervisor program once the new release is current, and see that it runs from there."""
+"""Restarts a program of supervisor after `current` is swapped, and checks that it runs from the new
+release."""
 
 import posixpath
 import shlex
@@ -14,7 +15,7 @@ from faprelease.steps.model import Step, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """fapistrano's keys; the status is checked unless that is switched off."""
+    """The keys of fapistrano. The status is checked, unless that is switched off."""
 
     supervisor_restart: Annotated[bool, about("restart the program after its release is published")] = True
     supervisor_refresh: Annotated[bool, about("stop it before its configuration is reloaded")] = False
@@ -33,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PROCESSES = ".fap/supervisor.conf"
-"""Where a release has what `processes` became."""
+"""The file in a release with the configuration made from `processes`."""
 
 _ASK = """\
 command -v supervisorctl >/dev/null || {
@@ -139,12 +140,12 @@ def deploy_failed(context: Context) -> Iterator[Step]:
 
 
 def _in_current(context: Context, path: str) -> str:
-    """As supervisord knows it, whichever release it is in."""
+    """The path through `current`, as supervisord uses it."""
     return posixpath.join(context.target.layout.current, path)
 
 
 def _own_conf(context: Context) -> str:
-    """In a release; fapistrano's files name it with `current` before it."""
+    """The path in a release; deploy.yml of fapistrano has `current` before it."""
     return context.options(Options).supervisor_conf.removeprefix(f"{context.target.layout.current}/")
 
 

@@ -1,5 +1,5 @@
-"""Run a systemd unit from the release, or one for each of its processes: the system's, by sudo, or the
-user's own."""
+"""Runs a systemd unit from the release, or one for each of its processes; in the system's manager, by sudo,
+or in the user's own."""
 
 import posixpath
 import re
@@ -17,7 +17,7 @@ from faprelease.steps.model import Step, host_program, host_script
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """Which unit, where the release has its file (empty: nowhere), and how it is started anew."""
+    """The unit, its file in the release (empty: none), and how it is restarted."""
 
     systemd_unit: Annotated[
         str,
@@ -129,7 +129,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
 
 
 def _step(context: Context, title: str, action: str, *, limit: int = 60, **more: str) -> Step:
-    """An action of host/programs/systemd.py."""
+    """The step that runs an action of host/programs/systemd.py."""
     options = context.options(Options)
     words = {
         "unit": _unit(context),
@@ -157,8 +157,8 @@ def _unit(context: Context) -> str:
 
 
 def _rendered(context: Context) -> dict[str, str]:
-    """The unit files that `processes` becomes, by name; none where there is no such key, or the unit is an
-    administrator's. Raises ConfigError for what can't be."""
+    """The unit files made from `processes`, by name; none if that is not set, or if an administrator manages
+    the unit. Raises ConfigError for invalid settings."""
     settings, options = context.target.settings, context.options(Options)
     if not settings.processes or not options.systemd_conf:
         return {}
@@ -178,7 +178,7 @@ def _rendered(context: Context) -> dict[str, str]:
 
 
 def _name(context: Context) -> str:
-    """What is restarted, for people."""
+    """The name of what is restarted, for people."""
     unit = context.options(Options).systemd_unit
     return systemd_units.target_of(unit) if _rendered(context) else unit
 

@@ -1,5 +1,5 @@
-"""The unit files by which systemd runs a role's processes: a template for each process type, whose instances
-are ports, and a target that wants them (systemd.unit(5), systemd.service(5)). Pure."""
+"""The unit files with which systemd runs the processes of a role: a template for each process type, whose
+instances are ports, and a target that wants them (systemd.unit(5), systemd.service(5)). Pure."""
 
 import posixpath
 
@@ -8,22 +8,23 @@ from faprelease.plugins import processes
 from faprelease.steps.layout import Layout
 
 FOLDER = ".fap/systemd"
-"""Where a release has them."""
+"""The folder of the unit files in a release."""
 _HEAD = "# From `processes` of deploy.yml.\n"
 
 
 def target_of(unit: str) -> str:
-    """The target of all processes, for the unit that deploy.yml names: `shop.target` for `shop.service`."""
+    """The name of the target of all processes, from the unit in deploy.yml: `shop.target` for
+    `shop.service`."""
     return f"{_stem(unit)}.target"
 
 
 def files(settings: Settings, layout: Layout, unit: str, *, of_user: bool) -> dict[str, str]:
-    """The texts of the unit files by their names; `of_user`: for the user's own manager. What they run goes
-    by `current`, so they are the same for every release until the processes change."""
-    found = {target_of(unit): _target(settings, unit, of_user=of_user)}
+    """Return the texts of the unit files by their names; `of_user`: for the user's own manager. They run from
+    `current`, so they are the same for every release until the processes change."""
+    texts = {target_of(unit): _target(settings, unit, of_user=of_user)}
     for name, _, _ in processes.ports(settings):
-        found[f"{_stem(unit)}-{name}@.service"] = _template(settings, layout, unit, name, of_user=of_user)
-    return found
+        texts[f"{_stem(unit)}-{name}@.service"] = _template(settings, layout, unit, name, of_user=of_user)
+    return texts
 
 
 def _target(settings: Settings, unit: str, *, of_user: bool) -> str:
@@ -41,9 +42,9 @@ def _target(settings: Settings, unit: str, *, of_user: bool) -> str:
 
 
 def _template(settings: Settings, layout: Layout, unit: str, name: str, *, of_user: bool) -> str:
-    # Stopped with its target, and before it: so a stop of the target returns when all have stopped.
-    # What a backing service's absence ends is tried again for as long as that takes.
-    # `.fap/run` reads `.env` as sh does; systemd would read a file that people wrote otherwise.
+    # It stops with its target, and before it: so stopping the target returns when all have stopped.
+    # It is restarted without a limit, for as long as a backing service is down.
+    # `.fap/run` reads `.env` as sh does; systemd would read a hand-written file differently.
     user = "" if of_user else f"User={_literal(settings.sudo_user)}\n"
     file = posixpath.normpath(settings.environment_name)
     environment = "" if file == ".env" else f"EnvironmentFile=-{_literal(f'{layout.current}/{file}')}\n"
@@ -58,7 +59,7 @@ def _template(settings: Settings, layout: Layout, unit: str, name: str, *, of_us
         f"WorkingDirectory={_literal(layout.current)}\n"
         f"{environment}"
         "Environment=PORT=%i\n"
-        # A path of its own would be a word in which `$` and quotes mean something.
+        # In an absolute path, `$` and quotes would have a meaning.
         f"ExecStart=/bin/sh .fap/run {name}\n"
         f"SyslogIdentifier={_stem(unit)}-{name}-%i\n"
         "Restart=on-failure\n"
@@ -72,5 +73,5 @@ def _stem(unit: str) -> str:
 
 
 def _literal(value: str) -> str:
-    """Without specifiers, which begin with `%`."""
+    """Escape `%`, which begins a specifier."""
     return value.replace("%", "%%")

@@ -1,4 +1,4 @@
-"""Tell a URL how a run goes: each event is POSTed as JSON."""
+"""Sends the progress of a run to a URL: each event is POSTed as JSON."""
 
 import os
 from typing import Annotated, Any
@@ -10,11 +10,11 @@ from faprelease.errors import ConfigError, FapError
 from faprelease.plugins.hooks import Context, Notification, hookimpl
 
 SECONDS = 5.0
-"""How long one request may take."""
+"""The time limit of one request, in seconds."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The URL is a secret; FAP_WEBHOOK_URL keeps it out of the file."""
+    """The URL is a secret; FAP_WEBHOOK_URL keeps it out of deploy.yml."""
 
     webhook_url: Annotated[
         str, about("URL that gets each event as JSON; a secret, so better set in FAP_WEBHOOK_URL", shown="no")
@@ -30,7 +30,7 @@ def notify(context: Context, event: Notification) -> None:
 
 
 def post(url: str, body: Any) -> None:
-    """POST a body as JSON; raises FapError, which shows nothing of the URL, unless the answer is 2xx."""
+    """POST a body as JSON. Raises FapError, which does not show the URL, unless the answer is 2xx."""
     import httpx
 
     try:
