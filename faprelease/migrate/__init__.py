@@ -1,4 +1,4 @@
-"""`faprelease migrate FILE`: from fapistrano, beeper or Capistrano to deploy.yml and fapbuild.toml."""
+"""Migration from fapistrano, beeper or Capistrano to deploy.yml and fapbuild.toml."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ DEPLOY, BUILD = "deploy.yml", "fapbuild.toml"
 
 
 def migrate(path: Path) -> Migration:
-    """What becomes of a fapistrano deploy.yml, a beeper.yml, or a Capistrano deploy.rb with its stages in
-    `deploy/*.rb` beside it. Raises ConfigError: it can't be read, or is none of them."""
+    """Migrate a deploy.yml of fapistrano, a beeper.yml, or a deploy.rb of Capistrano with its stages in
+    `deploy/*.rb`. Raises ConfigError if the file can't be read, or is none of these."""
     text = _read(path)
     if path.suffix == ".rb":
         from faprelease.migrate import capistrano
@@ -34,9 +34,9 @@ def migrate(path: Path) -> Migration:
     return fapistrano.migrate(path.name, text)
 
 
-def write(found: Migration, folder: Path) -> list[Path]:
-    """Write both files into `folder`; raises ConfigError rather than replace one that is there."""
-    texts = {folder / DEPLOY: found.deploy, folder / BUILD: toml(found.build)}
+def write(migration: Migration, folder: Path) -> list[Path]:
+    """Write both files into `folder`. Raises ConfigError if one of them already exists."""
+    texts = {folder / DEPLOY: migration.deploy, folder / BUILD: toml(migration.build)}
     for path in texts:
         if path.exists():
             raise ConfigError(f"{path} already exists", hint="give another folder: --output DIR")

@@ -1,4 +1,4 @@
-"""beeper.yml becomes fapbuild.toml, and a deploy.yml to fill in: beeper only packed."""
+"""From beeper.yml to fapbuild.toml, and a deploy.yml to fill in, since beeper only packed."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ stage_role_configs:
 
 
 def migrate(name: str, text: str) -> Migration:
-    """Our files from beeper.yml; raises ConfigError if it is no YAML mapping."""
+    """Migrate a beeper.yml. Raises ConfigError if it is not a YAML mapping."""
     try:
         values = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -82,5 +82,5 @@ def _decide(key: str, value: Any) -> tuple[Verdict, str]:
 
 
 def _list(values: dict[str, Any], key: str) -> list[str]:
-    found = values.get(key) or []
-    return [str(item) for item in (found if isinstance(found, list) else [found])]
+    value = values.get(key) or []
+    return [str(item) for item in (value if isinstance(value, list) else [value])]

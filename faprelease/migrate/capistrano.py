@@ -1,7 +1,7 @@
-"""The declarative part of a Capistrano 3 configuration: `set`, `append`, `server` and `role`.
+"""Migration of the declarative part of a Capistrano 3 configuration: `set`, `append`, `server` and `role`.
 
-Tasks are code, and are named in the report. What a role is differs: in Capistrano it says what a server is
-for, and a server gets one release whatever its roles; here a role is a release of its own. So servers with
+Tasks are code; the report lists them. A role means something else there: in Capistrano it is a purpose of a
+server, and a server gets one release for all its roles; here each role has its own release. So servers with
 the same roles become one role.
 """
 
@@ -72,7 +72,7 @@ _DEPLOY_TO = "/var/www/%(app_name)s"
 
 @dataclass
 class _Scope:
-    """What one file sets, over what an outer one did."""
+    """The settings of one file, over those of an outer one."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     servers: dict[str, list[str]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class _Scope:
 
 
 def migrate(name: str, text: str, stages: Mapping[str, tuple[str, str]]) -> Migration:
-    """Our files from a deploy.rb and its stages: for each, the name and text of `config/deploy/STAGE.rb`."""
+    """Migrate a deploy.rb and its stages: for each, the name and text of `config/deploy/STAGE.rb`."""
     top = _read(name, text, {})
     deploy: dict[str, Any] = {"app_name": "NAME", "path": _DEPLOY_TO, **_ours(top.settings)}
     configs: dict[str, Any] = {}
@@ -91,8 +91,8 @@ def migrate(name: str, text: str, stages: Mapping[str, tuple[str, str]]) -> Migr
         scope = _read(file, content, {**top.settings, "stage": stage})
         own = {key: value for key, value in scope.settings.items() if value != top.settings.get(key)}
         servers = scope.servers or top.servers
-        configs[stage], said = _roles(stage, file, servers, scope.users or top.users, _ours(own))
-        findings += [*scope.findings, *said]
+        configs[stage], more = _roles(stage, file, servers, scope.users or top.users, _ours(own))
+        findings += [*scope.findings, *more]
     deploy["stage_role_configs"] = configs
     application = str(top.settings.get("application", "NAME"))
     return Migration(
@@ -116,17 +116,17 @@ def _read(name: str, text: str, outer: Mapping[str, Any]) -> _Scope:
             scope.findings.append(_apply(scope, where, call, listed, named))
         except ruby.CodeError:
             what = re.split(r",|\s", arguments, maxsplit=1)[0].lstrip(":")
-            found = _known(what) if call in ("set", "append") else None
+            verdict = _known(what) if call in ("set", "append") else None
             scope.findings.append(
-                Finding(where, what, *found)
-                if found and found[0] != "kept"
+                Finding(where, what, *verdict)
+                if verdict and verdict[0] != "kept"
                 else Finding(where, what or call, "yours", f"its value needs Ruby: {statement.text[:60]}")
             )
     return scope
 
 
 def _apply(scope: _Scope, where: str, call: str, listed: list[Any], named: dict[str, Any]) -> Finding:
-    """One declaration; raises CodeError if it is none after all."""
+    """Apply one declaration. Raises CodeError if it is not a declaration."""
     if call == "server" and listed:
         host = _host(scope, str(listed[0]), str(named.get("user", "")))
         roles = named.get("roles", named.get("role", []))
@@ -159,7 +159,7 @@ def _known(key: str) -> tuple[Verdict, str] | None:
         return "kept", ""
     if key in _SETTINGS:
         return _SETTINGS[key]
-    return next((found for prefix, found in _PREFIXES.items() if key.startswith(prefix)), None)
+    return next((verdict for prefix, verdict in _PREFIXES.items() if key.startswith(prefix)), None)
 
 
 def _other(where: str, statement: ruby.Statement) -> Finding:
@@ -173,7 +173,7 @@ def _other(where: str, statement: ruby.Statement) -> Finding:
 
 
 def _host(scope: _Scope, written: str, user: str) -> str:
-    """The bare name of `user@host`; who logs in there is kept apart."""
+    """The bare name of `user@host`; the user is stored in the scope."""
     before, at, host = written.rpartition("@")
     if user or at:
         scope.users[host] = user or before
@@ -189,18 +189,18 @@ def _add(servers: dict[str, list[str]], host: str, role: str) -> None:
 def _roles(
     stage: str, file: str, servers: dict[str, list[str]], users: dict[str, str], own: dict[str, Any]
 ) -> tuple[dict[str, Any], list[Finding]]:
-    """Our roles of a stage: servers with the same Capistrano roles are one, named by the first of these."""
+    """The roles of a stage: servers with the same Capistrano roles become one role, named after the first."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for host, roles in servers.items():
         groups.setdefault(tuple(roles), []).append(host)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     findings = []
     for names, hosts in groups.items():
-        name = next((role for role in (*names, "-".join(names)) if role not in found), "") or "app"
+        name = next((role for role in (*names, "-".join(names)) if role not in result), "") or "app"
         name = "app" if name == "all" else name
         logins = {users[host] for host in hosts if host in users}
         login = {"user": min(logins), "sudo_user": min(logins)} if len(logins) == 1 else {}
-        found[name] = {"hosts": hosts, **login, **own}
+        result[name] = {"hosts": hosts, **login, **own}
         if len(names) > 1:
             why = f"servers with the roles {', '.join(names)} get one release: the role {name}"
             findings.append(Finding(file, f"roles of {', '.join(hosts)}", "changed", why))
@@ -208,26 +208,26 @@ def _roles(
             why = "its servers have different users: make a role for each user"
             findings.append(Finding(file, f"{stage} {name}", "yours", why))
     if not servers:
-        found["app"] = {"hosts": ["app1.example.com"], **own}
+        result["app"] = {"hosts": ["app1.example.com"], **own}
         findings.append(Finding(file, stage, "yours", "it has no servers: add its hosts"))
-    return found, findings
+    return result, findings
 
 
 def _ours(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What we know of, under our names."""
-    found: dict[str, Any] = {}
+    """The settings that deploy.yml has too, under their names there."""
+    result: dict[str, Any] = {}
     for key, value in settings.items():
         if key == "default_env" and isinstance(value, Mapping):
-            kept = {str(name).upper(): text for name, text in value.items() if "$" not in str(text)}
-            if kept:
-                found["environment"] = kept
+            variables = {str(name).upper(): text for name, text in value.items() if "$" not in str(text)}
+            if variables:
+                result["environment"] = variables
         elif key in _NAMES:
-            found[_NAMES[key]] = value
+            result[_NAMES[key]] = value
         elif key == "user":
-            found |= {"user": value, "sudo_user": value}
+            result |= {"user": value, "sudo_user": value}
         elif key in _SAME and value not in (None, []):
-            found[key] = value
-    return found
+            result[key] = value
+    return result
 
 
 def _written(name: str, deploy: dict[str, Any]) -> str:

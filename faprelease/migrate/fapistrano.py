@@ -1,4 +1,5 @@
-"""fapistrano's deploy.yml becomes ours: most keys stay, lines that build on hosts become comments."""
+"""From fapistrano's deploy.yml to that of faprelease: most keys stay, lines that build on hosts become
+comments."""
 
 import re
 from collections.abc import Iterator
@@ -87,12 +88,12 @@ _STORE = """
 
 @dataclass(frozen=True)
 class _Entry:
-    """One key of one mapping of settings, as it stands in the text."""
+    """One key of a mapping of settings, with its position in the text."""
 
     key: yaml.Node
     value: yaml.Node
     flow: bool
-    """Written as `{key: value}`, within a line."""
+    """Whether it is written as `{key: value}`, within a line."""
 
     @property
     def name(self) -> str:
@@ -105,7 +106,7 @@ class _Entry:
 
 
 class _Text:
-    """The lines of the file; what is taken out becomes a comment, and all else stays as it was written."""
+    """The lines of the file. Removed lines become comments; all others stay unchanged."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -119,12 +120,12 @@ class _Text:
         self.lines[first] += f"  # {note}"
 
     def empty(self, line: int, brackets: str) -> None:
-        """What a key holds was taken out as a whole."""
+        """Write an empty value for a key whose whole value was removed."""
         before, hash_sign, comment = self.lines[line].partition(" #")
         self.lines[line] = f"{before.rstrip()} {brackets}" + (f"  #{comment}" if hash_sign else "")
 
     def replace_list(self, node: yaml.SequenceNode, items: list[str]) -> None:
-        """Another list in the place of one that is written as `[a, b]`, in one line."""
+        """Replace a list that is written as `[a, b]`, in one line."""
         start, end = node.start_mark, node.end_mark
         if start.line != end.line:
             raise _flow(self.name, start.line)
@@ -147,9 +148,9 @@ class _Text:
 
 
 def migrate(name: str, text: str) -> Migration:
-    """Our deploy.yml from fapistrano's, called `name` in the report, and what the build is to do.
+    """Migrate a deploy.yml of fapistrano, which is called `name` in the report.
 
-    Raises ConfigError: no YAML mapping, or a mapping in `{…}` that holds what has to go.
+    Raises ConfigError if it is not a YAML mapping, or must be changed inside `{…}`.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -161,22 +162,22 @@ def migrate(name: str, text: str) -> Migration:
     known = _known_keys()
     findings: list[Finding] = []
     for parent, mapping in _mappings(root):
-        left = 0
+        remaining = 0
         for entry in _entries(mapping):
-            found = _decide(entry, known)
-            if found is None:
-                left += 1
+            decision = _decide(entry, known)
+            if decision is None:
+                remaining += 1
                 findings += _plugins(lines, entry) if entry.name.endswith("plugins") else []
                 if not entry.name.endswith("plugins") and entry.name != "stage_role_configs":
                     findings.append(Finding(lines.where(entry.key.start_mark.line), entry.name, "kept"))
                 continue
             if entry.flow:
                 raise _flow(name, entry.key.start_mark.line)
-            verdict, why = found
+            verdict, why = decision
             first = entry.key.start_mark.line
             findings.append(Finding(lines.where(first), entry.name, verdict, why))
             lines.comment_out(first, entry.last_line, entry.key.start_mark.column, _note(verdict))
-        if not left and parent is not None and mapping.value:
+        if not remaining and parent is not None and mapping.value:
             lines.empty(parent.start_mark.line, "{}")
     values = yaml.safe_load(text)
     findings += _own_folders(lines, root, values)
@@ -199,7 +200,7 @@ def _known_keys() -> set[str]:
 
 
 def _mappings(root: yaml.MappingNode) -> Iterator[tuple[yaml.Node | None, yaml.MappingNode]]:
-    """Every mapping of settings, after the key that holds it: the top, and each role of each stage."""
+    """Every mapping of settings, with its key: the top, and each role of each stage."""
     yield None, root
     for key, stages in root.value:
         if key.value == "stage_role_configs" and isinstance(stages, yaml.MappingNode):
@@ -216,13 +217,13 @@ def _entries(mapping: yaml.MappingNode) -> Iterator[_Entry]:
 
 
 def _decide(entry: _Entry, known: set[str]) -> tuple[Verdict, str] | None:
-    """What has to become of a key and why; None for one that stays."""
+    """The verdict on a key and its reason; None if it stays."""
     name, value = entry.name, entry.value
     if name in _KEYS:
         return _KEYS[name]
-    for prefix, found in _PREFIXES.items():
+    for prefix, verdict in _PREFIXES.items():
         if name.startswith(prefix) and name not in known:
-            return found
+            return verdict
     if name == "curl_postinstall_script" and _FETCHES.search(str(value.value)):
         return "build", _VENV
     if name in known or name.startswith("x-"):
@@ -231,26 +232,26 @@ def _decide(entry: _Entry, known: set[str]) -> tuple[Verdict, str] | None:
 
 
 def _plugins(lines: _Text, entry: _Entry) -> list[Finding]:
-    """What becomes of each plugin of a list; those that go become comments, like keys."""
+    """The findings for each plugin of a list. Removed plugins become comments, like keys."""
     items = entry.value.value if isinstance(entry.value, yaml.SequenceNode) else []
     findings: list[Finding] = []
-    stay: list[str] = []
-    gone: list[tuple[yaml.Node, Verdict]] = []
+    kept: list[str] = []
+    removed: list[tuple[yaml.Node, Verdict]] = []
     for item in items:
         verdict, why = _plugin(str(item.value))
         findings.append(Finding(lines.where(item.start_mark.line), f"plugin {item.value}", verdict, why))
         if verdict == "kept":
-            stay.append(str(item.value))
+            kept.append(str(item.value))
         else:
-            gone.append((item, verdict))
-    if gone and isinstance(entry.value, yaml.SequenceNode) and entry.value.flow_style:
-        lines.replace_list(entry.value, stay)
+            removed.append((item, verdict))
+    if removed and isinstance(entry.value, yaml.SequenceNode) and entry.value.flow_style:
+        lines.replace_list(entry.value, kept)
         return findings
-    for item, verdict in gone:
+    for item, verdict in removed:
         line = item.start_mark.line
         column = len(lines.lines[line]) - len(lines.lines[line].lstrip())
         lines.comment_out(line, line, column, _note(verdict))
-    if gone and not stay:
+    if removed and not kept:
         lines.empty(entry.key.start_mark.line, "[]")
     return findings
 
@@ -259,9 +260,9 @@ def _plugin(name: str) -> tuple[Verdict, str]:
     bare = _PREFIX.sub("", name)
     if bare in BUILT_IN or bare in ALWAYS:
         return "kept", ""
-    for kind, found in _PLUGINS.items():
+    for kind, verdict in _PLUGINS.items():
         if re.search(rf"(^|[._-]){kind}$", bare):
-            return found
+            return verdict
     return (
         "yours",
         "your own plugin: turn its init() into hooks that return steps; see docs/reference/plugins.md",
@@ -269,7 +270,7 @@ def _plugin(name: str) -> tuple[Verdict, str]:
 
 
 def _own_folders(lines: _Text, root: yaml.MappingNode, values: dict[str, Any]) -> Iterator[Finding]:
-    """Roles that share a host and its folder overwrote each other; the later one gets a folder of its own."""
+    """Roles with the same host and folder overwrote each other; the later one gets its own folder."""
     for stage, roles in _table(values, "stage_role_configs").items():
         taken: dict[tuple[str, str], str] = {}
         for role, settings in roles.items() if isinstance(roles, dict) else ():
@@ -307,7 +308,7 @@ def _role_node(root: yaml.MappingNode, stage: str, role: str) -> tuple[yaml.Node
 
 
 def _build(values: dict[str, Any]) -> Build:
-    """What the build has to do of what the hosts did."""
+    """The settings of the build, for the work that the hosts did."""
     stages = _table(values, "stage_role_configs").values()
     roles = [role for stage in stages if isinstance(stage, dict) for role in stage.values()]
     layers = [values, *(role for role in roles if isinstance(role, dict))]
@@ -342,12 +343,12 @@ def _in_the_tree(path: str) -> str:
 
 
 def _table(values: dict[str, Any], key: str) -> dict[str, Any]:
-    found = values.get(key)
-    return found if isinstance(found, dict) else {}
+    value = values.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _last_line(node: yaml.Node) -> int:
-    """The last line that a value takes; PyYAML ends a block where the next thing begins."""
+    """The last line of a value. PyYAML ends a block only where the next one begins."""
     children = []
     if isinstance(node, yaml.MappingNode) and not node.flow_style:
         children = [child for pair in node.value for child in pair]

@@ -1,16 +1,16 @@
-"""What a migration gives: two files, and what became of every line of the old one."""
+"""The result of a migration: two files, and a verdict on every line of the old one."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["kept", "changed", "build", "dropped", "yours"]
-"""kept as it is; said in another way; done at build time now; not needed; left for you to decide."""
+"""Kept unchanged; written differently; done by the build now; not needed; yours to decide."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One key (or block) of the old file, where it stood, and what became of it."""
+    """One key (or block) of the old file, its place there, and the verdict on it."""
 
     where: str
     what: str
@@ -20,7 +20,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class AssetStep:
-    """Commands that ran on hosts, or by hand, and compile something."""
+    """Commands that compile something, which ran on hosts or by hand."""
 
     name: str
     run: tuple[str, ...]
@@ -30,19 +30,19 @@ class AssetStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """What `fapbuild.toml` has to say."""
+    """The contents of `fapbuild.toml`."""
 
     app: str
     requirements: str = ""
     only: tuple[str, ...] = ()
-    """The only paths that are packed; all that is committed, if there are none."""
+    """The only paths to pack; empty for all committed files."""
     post_install: tuple[str, ...] = ()
     assets: tuple[AssetStep, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Migration:
-    """The new files' texts, and the report."""
+    """The new files, and the report."""
 
     deploy: str
     build: Build
@@ -50,7 +50,7 @@ class Migration:
 
 
 def toml(build: Build) -> str:
-    """`fapbuild.toml`, as docs/fapbuild.toml describes it. JSON's strings and lists are TOML's too."""
+    """Return a `fapbuild.toml`, as in docs/fapbuild.toml. Strings and lists are the same in JSON and TOML."""
     lines = [
         "# Settings of the build. `fapbuild init` inspects the project, and may find more settings.",
         f"app = {json.dumps(build.app)}",

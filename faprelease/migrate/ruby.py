@@ -1,6 +1,6 @@
-"""The declarative part of a Capistrano file: statements one after another, and values that are literals.
+"""A parser of the declarative part of a Capistrano file: a list of statements, with literal values.
 
-This is no Ruby: what it can't read is said to be code, and left to people.
+It does not parse Ruby: anything else is reported as code, for people to migrate.
 """
 
 import re
@@ -28,12 +28,13 @@ _TOKEN = re.compile(
 
 
 class CodeError(ValueError):
-    """Not a literal: only Ruby knows its value."""
+    """A value that is not a literal."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, its line (from 1), and whether it opens a block, whose content is left out."""
+    """A statement, its line (from 1), and whether it opens a block. The contents of the block are left
+    out."""
 
     line: int
     text: str
@@ -41,21 +42,23 @@ class Statement:
 
 
 def statements(text: str) -> Iterator[Statement]:
-    """The statements of the top level; a block (`namespace … do … end`) is one, by its first line."""
+    """Yield the statements at the top level. A block (`namespace … do … end`) is one statement: its first
+    line."""
     depth = 0
-    for line, each in _logical_lines(text):
-        opened = bool(_BLOCK.search(each))
+    for line, statement in _logical_lines(text):
+        opened = bool(_BLOCK.search(statement))
         if depth:
-            depth += opened - bool(_END.search(each))
+            depth += opened - bool(_END.search(statement))
         elif opened:
-            depth = 1 - bool(_END.search(each))
-            yield Statement(line, each, True)
+            depth = 1 - bool(_END.search(statement))
+            yield Statement(line, statement, True)
         else:
-            yield Statement(line, each, False)
+            yield Statement(line, statement, False)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Statements without comments; one goes on while a bracket is open, or after a comma or operator."""
+    """Yield statements without comments. A statement continues inside a bracket, or after a comma or
+    operator."""
     parts: list[str] = []
     first = 0
     for number, line in enumerate(text.splitlines(), 1):
@@ -105,7 +108,7 @@ def _outside_strings(text: str) -> Iterator[tuple[int, bool]]:
 
 
 def values(text: str, fetch: Callable[[str], Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a call: those in order, and the named ones. `fetch` gives the value of a setting.
+    """Parse the arguments of a call: positional and named ones. `fetch` returns the value of a setting.
 
     Raises CodeError.
     """
@@ -137,7 +140,7 @@ class _Reader:
             raise CodeError(self._tokens[self._at][1])
 
     def arguments(self, closing: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
-        """`a, b, key: c, :key => d`, up to one of `closing` or the end."""
+        """Parse `a, b, key: c, :key => d`, up to one of `closing` or the end."""
         listed: list[Any] = []
         named: dict[str, Any] = {}
         while self._tokens[self._at][0] != "end" and self._tokens[self._at][1] not in closing:
@@ -196,8 +199,8 @@ class _Reader:
         raise CodeError(text)
 
     def _fetched(self, name: str, default: Any = None) -> Any:
-        found = self._fetch(name)
-        return default if found is None else found
+        value = self._fetch(name)
+        return default if value is None else value
 
     def _string(self, text: str) -> str:
         inner = text[1:-1]
@@ -207,10 +210,10 @@ class _Reader:
 
     def _interpolated(self, match: re.Match[str]) -> str:
         name = re.fullmatch(r"\s*fetch\(?\s*:(\w+)\s*\)?\s*", match[1])
-        found = self._fetch(name[1]) if name else None
-        if not isinstance(found, str | int):
+        value = self._fetch(name[1]) if name else None
+        if not isinstance(value, str | int):
             raise CodeError(match[0])
-        return str(found)
+        return str(value)
 
     def _take(self, text: str) -> bool:
         if self._tokens[self._at][1] != text:
