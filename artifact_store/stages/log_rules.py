@@ -207,7 +207,7 @@ def decide(
         version, digest = request.version, request.digest
     same = state if state and state.digest == digest else None
     renewed = state if state and request.action == "renew" else None
-    at = _time_after(state, request.by.at)
+    at = _time_after(state, request)
     return StageState(
         format=STATEMENT_2,
         app=app,
@@ -252,14 +252,16 @@ def _expiry(
     return at + lifetime if lifetime else None
 
 
-def _time_after(state: StageState | None, clock: datetime) -> datetime:
+def _time_after(state: StageState | None, request: StageRequest) -> datetime:
     """The time of the entry after `state`: that of the writer's clock, or the same time if it is behind.
 
-    Raises StoreError if it is too far behind.
+    Raises StoreError for a promotion or a renewal whose clock is too far behind. A rollback or a freeze is
+    never refused for that: one wrong clock must not stop an emergency.
     """
+    clock = request.by.at
     if state is None or clock >= state.at:
         return clock
-    if state.at - clock > MOST_BEHIND:
+    if request.action in ("promote", "renew") and state.at - clock > MOST_BEHIND:
         raise StoreError(
             f"entry {state.number} of {state.app} {state.stage} is of {state.at:%Y-%m-%d %H:%M} UTC, "
             f"and this machine's clock says {clock:%Y-%m-%d %H:%M} UTC: times in a log never run backwards",

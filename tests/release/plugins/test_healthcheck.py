@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from faprelease.errors import ConfigError, RolledBackError
+from faprelease.errors import ConfigError, PartlyDoneError, RolledBackError
 from faprelease.run import run
 from tests.parts.fleet import wait_until
 from tests.parts.site import Site, artifact
@@ -172,14 +172,14 @@ class Forger(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(500)
         self.end_headers()
-        self.wfile.write(
-            "\n".join(["", *(f"{self.mark} end {n} 0" for n in range(4)), "\rdigest 0"]).encode()
-        )
+        frames = [f"{self.mark} end {number} 0" for number in range(4)]
+        self.wfile.write("\n".join(["", *frames, "\rdigest 0"]).encode())
 
 
 def test_an_answer_can_not_forge_the_gate(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even with the mark, which is written nowhere."""
     monkeypatch.setattr(run, "_new_word", lambda: Forger.mark)
+    site.configure()
     first = site.release(build(site, "1"))
     with HTTPServer(("127.0.0.1", 0), Forger) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -187,7 +187,7 @@ def test_an_answer_can_not_forge_the_gate(site: Site, monkeypatch: pytest.Monkey
             f"plugins: [healthcheck]\nhealthcheck_port: {server.server_port}\n"
             "healthcheck_seconds: 2\nhealthcheck_shows: version\n"
         )
-        with pytest.raises(RolledBackError, match="status 500, not 200"):
+        with pytest.raises(PartlyDoneError, match="status 500, not 200"):
             site.release(build(site, "2"))
         server.shutdown()
     assert site.current() == first

@@ -20,6 +20,7 @@ from artifact_store.stages.log_rules import (
     MOST_BEHIND,
     STATEMENT_1,
     STATEMENT_2,
+    Action,
     LogEntry,
     StageRequest,
     StageState,
@@ -139,6 +140,20 @@ def test_a_writer_whose_clock_is_behind_writes_the_time_before() -> None:
     assert "entry 1 of shop production is of 2026-11-22 18:54 UTC" in error.value.message
     assert "this machine's clock says 2026-11-22 17:54 UTC" in error.value.message
     assert error.value.hint == "set this clock; if that of ann was wrong, wait until that time"
+
+
+@pytest.mark.parametrize("action", ["rollback", "freeze"])
+def test_a_clock_that_is_far_behind_stops_no_emergency(action: Action) -> None:
+    log = appended(appended([], promoted("1")), promoted("2"))
+    state = log[0].state
+    late = promoted("1", AT - timedelta(days=400))
+    change = replace(
+        late,
+        action=action,
+        version=state.version if action == "rollback" else "",
+        digest=state.digest if action == "rollback" else "",
+    )
+    assert appended(log, change)[-1].state.at == log[-1].state.at
 
 
 def test_what_an_ignored_entry_states_is_not_taken_over() -> None:

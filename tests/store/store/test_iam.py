@@ -147,7 +147,7 @@ def test_under_the_bucket_policy_all_goes_on_and_records_and_logs_stay(
 ) -> None:
     s3_server.make_bucket(BUCKET)
     text = (DOCS / "iam" / "bucket.json").read_text()
-    boto3.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=text)
+    boto3.Session().client("s3").put_bucket_policy(Bucket=BUCKET, Policy=text)
     store, blobs = open_store(f"s3://{BUCKET}"), open_blobs(f"s3://{BUCKET}")
     pushed = [store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ci")) for version in "12"]
     store.stages.promote("shop", "1", "production", by=Actor("ann"))
