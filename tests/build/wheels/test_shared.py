@@ -66,6 +66,7 @@ def files(folder: Path, suffix: str) -> list[Path]:
     return sorted(folder.rglob(f"*{suffix}"))
 
 
+@pytest.mark.slow
 def test_the_second_machine_takes_the_bytes_of_the_first(build: Build, log: Path, tmp_path: Path) -> None:
     shared = WheelStore(open_blobs(f"file://{tmp_path}/store"))
     first, talk = build("one", shared)
@@ -77,6 +78,7 @@ def test_the_second_machine_takes_the_bytes_of_the_first(build: Build, log: Path
     assert said == ["downloading 1 of 1 wheels"]
 
 
+@pytest.mark.slow
 def test_a_machine_that_had_built_before_joins_the_others(build: Build, log: Path) -> None:
     shared = WheelStore(MemoryBlobs())
     alone, _ = build("two", None)

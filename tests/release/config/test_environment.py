@@ -156,6 +156,7 @@ def aws() -> Iterator[Callable[[str], Any]]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_values_come_from_aws(aws: Callable[[str], Any], tmp_path: Path) -> None:
     names = {f"P{number}": Source(ssm=f"/shop/{number}") for number in range(11)}
     found = asked(
@@ -170,6 +171,7 @@ def test_values_come_from_aws(aws: Callable[[str], Any], tmp_path: Path) -> None
     assert [found[name] for name in "ABCD"] == ["all of it", "ada", "5432", "\udcff\x01"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -194,7 +196,7 @@ def test_no_credentials_are_an_error_that_says_so(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with pytest.raises(environment.UnreachableError, match="credentials") as refused:
         asked(tmp_path, A=Source(secret="plain"))
     assert "AWS_PROFILE" in refused.value.hint

@@ -128,6 +128,7 @@ def tagged(site: Site) -> None:
     site.etags = True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
 @pytest.mark.parametrize("kind", [whole, cut, short, moved, weak, tagged], ids=lambda kind: kind.__name__)
 def test_any_server_will_do(

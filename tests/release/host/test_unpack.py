@@ -195,6 +195,7 @@ def test_an_artifact_of_the_app_and_one_of_no_app_are_unpacked(place: Place, tmp
         assert there.fetch(archive.as_uri(), "", app="shop").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_manifest_that_swells_takes_no_memory(place: Place) -> None:
     text = b'{"format":"fap/1","app":"a","version":"1","commit":"c"' + b" " * 150_000_000
     done = place.unpack(squeeze(tar(entry(MANIFEST_PATH, text))), "prlimit", "--as=120000000")

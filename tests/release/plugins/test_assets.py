@@ -23,6 +23,7 @@ def release(site: Site, version: str, *names: str) -> list[str]:
     return sorted(str(path.relative_to(static)) for path in static.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_hashed_files_live_on_for_some_releases(site: Site) -> None:
     a, b, c, d = (f"js/app-{letter * 8}.js" for letter in "abcd")
     assert release(site, "1", a, "js/admin.js", "js/shared.5e6f7a8b.css") == [

@@ -67,6 +67,7 @@ def at_a_terminal(site: Site, *words: str, typed: str = "") -> tuple[int, str]:
     return process.wait(30), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, tmp_path: Path) -> None:
     slow = artifact(tmp_path / "a", "1", {"install.sh": INSTALL + b"sleep 1\n"})
     code, said = at_a_terminal(site, "--curl-url", slow, "production")
@@ -87,6 +88,7 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
     assert end[-1] == f"full log: {logs(site)[-1]}"
 
 
+@pytest.mark.slow
 def test_bytes_move_while_they_are_fetched(site: Site, tmp_path: Path) -> None:
     big = Path(urlsplit(artifact(tmp_path, "1", {"noise": os.urandom(400_000)})).path).read_bytes()
     with serve_builds() as builds:
@@ -239,6 +241,7 @@ def test_a_protected_stage_is_confirmed_by_its_name(site: Site, tmp_path: Path) 
     assert run(site, "status", "production").returncode == 0, "what only reads asks nothing"
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_stops_at_once_and_says_what_is_where(site: Site, tmp_path: Path) -> None:
     old = site.release(artifact(tmp_path / "a", "1"))
     sleep = long_sleep()

@@ -18,6 +18,8 @@ from tests.parts.builds import Builds, serve_builds
 from tests.parts.hostile_shell import WAYS, hostile_shell
 from tests.parts.site import artifact
 
+pytestmark = pytest.mark.slow  # floods of some MiB, read byte by byte
+
 
 class TwoHosts:
     """`good` and `bad`, both on this machine, each with a folder of its own."""

@@ -200,6 +200,7 @@ def test_a_plan_in_a_file_keeps_that_an_older_entry_is_asked_for(two_releases: S
     assert "warning: the store's log ends with entry 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_stage_whose_last_entry_expired_is_not_released(signed: Signed) -> None:
     signed.promote("1")
     ann = open_store(signed.url, Trust(policy=Policy(), key=signed.key))

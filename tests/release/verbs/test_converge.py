@@ -113,6 +113,7 @@ def test_a_host_follows_its_stage_and_writes_down_what_changed(machine: Machine)
     assert machine.version() == "3"
 
 
+@pytest.mark.slow
 def test_what_went_back_is_tried_once_for_each_entry_and_configuration(machine: Machine) -> None:
     machine.converge()
     machine.promote(BAD)
@@ -171,6 +172,7 @@ def test_a_log_that_lost_entries_changes_nothing(machine: Machine) -> None:
     assert machine.outcome() == ("unchanged", 0)
 
 
+@pytest.mark.slow
 def test_an_expired_entry_changes_nothing(machine: Machine) -> None:
     machine.converge()
     machine.promote("3")
@@ -267,6 +269,7 @@ def test_no_host_runs_a_command_for_all(machine: Machine) -> None:
     assert told.outcome == "refused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "exit_code", "then"), [(signal.SIGKILL, -9, "held back"), (signal.SIGTERM, 130, "healthy")]
 )

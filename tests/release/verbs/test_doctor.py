@@ -45,6 +45,7 @@ def _tree(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_what_is_well_and_what_is_not_of_a_live_release(site: Site) -> None:
     before = _found(site)
     assert before["VIII"] == [("wrong", "is in deploy.yml, but runs no release")]

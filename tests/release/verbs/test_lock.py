@@ -75,6 +75,7 @@ def test_a_freeze_that_can_not_be_read_still_holds(site: Site, urls: list[str]) 
     site.release(urls[1])
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_the_lock_of_another(
     site: Site, urls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

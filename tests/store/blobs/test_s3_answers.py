@@ -100,6 +100,7 @@ def test_another_write_under_way_is_tried_again(blobs: Blobs, server: type[Handl
     assert server.asked == [("PUT", "*")] * 3
 
 
+@pytest.mark.slow
 def test_it_is_not_tried_for_ever(blobs: Blobs, server: type[Handler]) -> None:
     server.answers = [(409, "ConditionalRequestConflict")] * 100
     with pytest.raises(StoreError, match="other writers keep writing key"):

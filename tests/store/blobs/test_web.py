@@ -162,6 +162,7 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
             call()
 
 
+@pytest.mark.slow
 def test_a_download_that_is_cut_is_not_seen_and_goes_on_later(shop: Site, tmp_path: Path) -> None:
     target = tmp_path / "fetched"
     target.mkdir()

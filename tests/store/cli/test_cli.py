@@ -107,6 +107,7 @@ def test_a_freeze_tells_its_reason(shop: Cli) -> None:
     assert "done" in shop("promote", "shop", "2", "production").stderr
 
 
+@pytest.mark.slow
 def test_an_entry_expires_and_is_renewed(shop: Cli) -> None:
     refused = shop("renew", "shop", "production")
     assert (refused.returncode, refused.stderr.splitlines()[0]) == (

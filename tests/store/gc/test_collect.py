@@ -615,6 +615,7 @@ def test_five_thousand_versions_take_less_than_a_second_of_cpu_each() -> None:
     assert time.process_time() - start - listed < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
 def test_from_the_command_line(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     url = request.getfixturevalue("s3_url") if kind == "s3" else f"file://{tmp_path}/store"

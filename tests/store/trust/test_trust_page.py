@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.parts.repository import ROOT
 from tests.parts.signers import Signers
 
 PAGE = ROOT / "docs" / "how-to" / "trust.md"
 
 
+@pytest.mark.slow
 def test_its_commands_work_in_their_order(tmp_path: Path, one: Path) -> None:
     home = tmp_path / "home" / ".ssh"
     home.mkdir(parents=True)
