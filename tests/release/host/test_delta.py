@@ -13,6 +13,8 @@ from tests.parts.place import Place
 from tests.parts.tgz import tgz
 from tests.parts.webserver import Site, serve
 
+pytestmark = pytest.mark.slow  # whole releases, one after another
+
 URL = "/shop.tgz"
 FILES = {f"part{number:02}.bin": random.Random(number).randbytes(70_000) for number in range(40)}
 EDITED = {**FILES, "part07.bin": b"edited" * 1000, "part31.bin": random.Random("new").randbytes(90_000)}
@@ -128,7 +130,6 @@ def tagged(site: Site) -> None:
     site.etags = True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
 @pytest.mark.parametrize("kind", [whole, cut, short, moved, weak, tagged], ids=lambda kind: kind.__name__)
 def test_any_server_will_do(

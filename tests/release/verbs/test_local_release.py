@@ -18,6 +18,8 @@ from tests.parts.builds import serve_builds
 from tests.parts.lock_holders import hold_lock
 from tests.parts.site import Site, artifact
 
+pytestmark = pytest.mark.slow  # whole releases, one after another
+
 AWKWARD = 'it\'s "q" $(id) `id` $HOME \\ \\n % %% & # é 漢\n second line \n'
 
 
@@ -114,7 +116,6 @@ def test_a_rollback_can_take_the_configuration_of_now_and_downloads_nothing(
     assert site.current() == first
 
 
-@pytest.mark.slow
 def test_releases_left_as_bad_do_not_pile_up(site: Site, urls: list[str]) -> None:
     first = site.release(urls[0])
     bad = []
@@ -146,7 +147,6 @@ def test_a_release_that_a_process_runs_in_is_kept(site: Site, urls: list[str]) -
     assert first not in site.folders()
 
 
-@pytest.mark.slow
 def test_failed_releases_do_not_push_out_good_ones(site: Site, urls: list[str], tmp_path: Path) -> None:
     broken = artifact(tmp_path / "broken", "9", {"install.sh": b"echo no; exit 3\n"})
     good = [site.release(url, keep_releases=2) for url in urls[:2]]
@@ -385,7 +385,6 @@ def test_the_times_of_folders_mean_nothing(site: Site, urls: list[str]) -> None:
     assert ids[1] in site.folders()
 
 
-@pytest.mark.slow
 def test_a_download_that_is_tried_again_begins_anew(site: Site, tmp_path: Path) -> None:
     """A busy server's error page must not become a part of the file."""
     with serve_builds() as builds:

@@ -16,6 +16,8 @@ from tests.parts.fleet import wait_until
 from tests.parts.lock_holders import controller, hold_lock
 from tests.parts.site import Site, artifact
 
+pytestmark = pytest.mark.slow  # whole releases, one after another
+
 
 @pytest.fixture(scope="module")
 def urls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
@@ -75,7 +77,6 @@ def test_a_freeze_that_can_not_be_read_still_holds(site: Site, urls: list[str]) 
     site.release(urls[1])
 
 
-@pytest.mark.slow
 def test_a_run_waits_for_the_lock_of_another(
     site: Site, urls: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

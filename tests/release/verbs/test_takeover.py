@@ -6,6 +6,8 @@ import pytest
 
 from tests.parts.site import Site, artifact
 
+pytestmark = pytest.mark.slow  # whole releases, one after another
+
 OLD = ["160314-083000", "160314-085322"]
 
 
