@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.parts.caller import hide_caller
 from tests.parts.seaweed import Server, seaweed
@@ -11,6 +12,14 @@ from tests.parts.seaweed import Server, seaweed
 BUCKET = "fapkit"
 
 hide_caller()
+# Hypothesis works alike in CI, where it would have a profile of its own; and a busy machine fails no test.
+settings.register_profile(
+    "fapkit",
+    settings.get_profile("default"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("fapkit")
 
 
 # Fixtures that need more than Python and a shell, and what: a marker of pyproject.toml.

@@ -10,6 +10,7 @@ import msgspec
 
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
+from faprelease.errors import FapError
 from faprelease.hosts.retention import outdated_releases
 from faprelease.hosts.state import HostState, Record, Release, Rollout, State
 from faprelease.plan import release_command
@@ -326,7 +327,13 @@ class HostPlanner:
         )
 
     def _changed(self, release: Release, state: State) -> Record:
-        return release.record.changed(state, self._now())
+        try:
+            return release.record.changed(state, self._now())
+        except ValueError as error:
+            raise FapError(
+                f"{self.target.place}: the record of {release.id} is damaged: {error}",
+                hint=f"look at {self.layout.records}/{release.id}.jsonl on the host, and move it away",
+            ) from error
 
     def _record(
         self,

@@ -114,7 +114,7 @@ class Report:
                 output=result.output,
                 shown=result.step.shown,
                 next=next_step,
-                fetched=int(fetched) if fetched.isdecimal() else 0,
+                fetched=int(fetched or 0),
             )
         )
 

@@ -223,18 +223,18 @@ class _Runner:
         return self._on_all(hosts, lambda host: self._run_host(host, phases[id(host)], last=id(host) in ends))
 
     def _differences(self) -> list[Failure]:
-        """The hosts whose binding step handed over another digest than the first host's."""
+        """The hosts whose binding step handed over another digest than the first host's, or none."""
         first = next(iter(self._bound.values()), "")
         return [
             Failure(
                 host,
                 "updating",
                 "compare with the other hosts",
-                f"got {own}, the first host {first}",
+                f"got {own or 'no sha256'}, the first host {first or 'none'}",
                 VERIFICATION_FAILED,
             )
             for host in self._plan.hosts
-            if (own := self._bound.get(host.place, first)) != first
+            if (own := self._bound.get(host.place)) is not None and (own != first or not own)
         ]
 
     def _interruption(self, phase: str) -> list[Failure]:

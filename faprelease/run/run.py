@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from artifact_store.core.hints import Hint
 from faprelease.config import deployfile
 from faprelease.config import target as config
 from faprelease.config.artifact_source import ArtifactSource
@@ -104,7 +103,7 @@ class Run:
         if any(each != source for each in sources):
             raise ConfigError(
                 "the roles name different artifacts (curl_url, curl_sha256), and a release has one for all",
-                hint=Hint("release them one by one: faprelease {stage} ROLE, or name one: --curl-url URL"),
+                hint=f"release one by one: faprelease {self.request.stage} ROLE; or name one: --curl-url URL",
             )
         is_local = all(target.settings.connection == "local" for target in self.targets)
         if source and source.url.startswith("file:") and not is_local:

@@ -13,6 +13,7 @@ variable of a step or file name. The output of untrusted code also comes indente
 be mistaken for a frame.
 """
 
+import hashlib
 import re
 import shlex
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ IDLE_SECONDS = 60
 """After so many seconds without a script or a beat, an idle shell ends and releases its locks."""
 END = b"exit\n"
 """A script that ends the shell."""
-FACT = re.compile(rb"\r(fetched|digest) (\w{1,64})")
+FACT = re.compile(rb"\r(fetched \d{1,15}|digest [0-9a-f]{64})")
 """A line with which a program reports a value (host/programs/fetch.py); it is not part of the output."""
 BEAT = b":\n"
 """A script that does nothing. It shows that the controller is alive."""
@@ -48,6 +49,11 @@ class Session:
     token: str
     lock_folders: tuple[str, ...]
 
+    @property
+    def output_name(self) -> str:
+        """A word that nobody can guess, and that does not tell the mark: other users may see it in /tmp."""
+        return hashlib.sha256(b"output " + self.mark.encode()).hexdigest()[:32]
+
     def kept(self, words: Iterable[str]) -> Iterator[str]:
         """The paths of the programs that a host keeps; each word is the number of a folder, and a name."""
         for word in words:
@@ -60,6 +66,7 @@ def preamble(session: Session) -> str:
     """Return the functions that every phase uses. They also release the locks, however the session ends."""
     lines = [
         f"fap_mark={shlex.quote(session.mark)}",
+        f"fap_output_name=fap-output.{session.output_name}",
         f"fap_token={shlex.quote(session.token)}",
         f"fap_output_limit={OUTPUT_LIMIT}",
         f"fap_idle_limit={IDLE_SECONDS}",
@@ -176,9 +183,9 @@ class Reader:
                 raise ProtocolError("a line of a step's output is not indented")
             self._output += line[1:] + b"\n" if line else b""
         elif fact := FACT.fullmatch(line):
-            name, value = fact[1].decode(), fact[2].decode()
+            name, value = fact[1].decode().split()
             self.facts[name] = value
-            if name == "fetched" and value.isdecimal() and len(value) <= 15:
+            if name == "fetched":
                 self.fetched = int(value)
         else:
             self._output += line + b"\n"

@@ -1,12 +1,13 @@
 # Runs once, at the start of a session, in the shell that lives as long as the channel.
-# Needs: lib/lock.sh, fap_mark, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder (a function).
+# Needs: lib/lock.sh, fap_mark, fap_output_name, fap_token, fap_output_limit, fap_idle_limit, fap_for_each_folder (a function).
 export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
-# The file for the output of untrusted steps. `set -C` makes a new one, whatever is there already.
+# The file for the output of untrusted steps. `set -C` makes a new one, but opens a FIFO that is there already: so its
+# name is one that no other user can guess.
 fap_number=0
 umask 077
 set -C
-until fap_output=${TMPDIR:-/tmp}/fap-output.$$.$fap_number && true >"$fap_output"; do
+until fap_output=${TMPDIR:-/tmp}/$fap_output_name.$$.$fap_number && true >"$fap_output"; do
   fap_number=$((fap_number + 1))
   [ "$fap_number" -lt 100 ] || exit 71
 done 2>/dev/null

@@ -1,12 +1,16 @@
 """Batches, and what becomes of a rollout that was cut off: pure tables."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faprelease.hosts.state import Record, Release, Rollout
+from faprelease.errors import FapError
+from faprelease.hosts.state import Record, Release, Rollout, State, Unpacked
+from faprelease.plan.fleet import plan_recovery
+from faprelease.plan.host import RunInfo
 from faprelease.plan.recovery import batch_numbers, batches_of, recovery
 from tests.parts.host_states import host_state, hosts
 
@@ -102,3 +106,18 @@ def test_a_rollback_that_was_cut_off_leaves_nothing_prepared() -> None:
     left = recovery(hosts(host_state(ready, rollout=cut_off), host_state(ready), host_state(ready)))
     assert left is not None
     assert left.prepared == []
+
+
+@pytest.mark.parametrize("state", ["failed", "preparing"])
+def test_a_record_that_can_not_go_live_is_told_as_damaged(state: State) -> None:
+    """A host may say anything: that is an error of its own, no fault of ours."""
+    broken = Release(NEW, Record(state=state), Unpacked(digest="d1"), True)
+    found = hosts(*[host_state(broken, current=NEW, rollout=PASSED)] * 3)
+    left = recovery(found)
+    assert left is not None
+    info = RunInfo(who="ada", at=datetime(2026, 11, 22, tzinfo=UTC), token="token", key="5e" * 32)
+    with pytest.raises(
+        FapError, match=f"the record of {NEW} is damaged: .* {state} can't become live"
+    ) as told:
+        plan_recovery(found, info, left)
+    assert f"{NEW}.jsonl" in told.value.hint

@@ -1,6 +1,7 @@
 """Phases as text, run by real shells, and the answers read back."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -415,7 +416,7 @@ def test_the_mark_is_in_no_file_name_argument_or_variable(tmp_path: Path) -> Non
     look = "ls -l /proc/self/fd/ /tmp; env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"
     results(session, Step(title="look", script=f"{{ {look}; }} >{tmp_path}/seen 2>/dev/null; true"))
     seen = (tmp_path / "seen").read_bytes()
-    assert b"fap-output." in seen
+    assert f"fap-output.{Session(mark, '', ()).output_name}".encode() in seen
     assert mark.encode() not in seen
     session.close()
 
@@ -440,3 +441,19 @@ def test_the_rendered_script_names_its_steps_on_one_line() -> None:
     text = render(Phase("p", (Step(title="two\nlines", script="true"),)), MARK, reveal=True)
     assert "# two lines\n" in text
     assert wire.OUTPUT_LIMIT == 65536
+
+
+@pytest.mark.parametrize(
+    "fact", ["fetched 9999999999999999", "fetched x", "digest abc", f"digest {'A' * 64}", "other 1"]
+)
+def test_a_fact_of_another_form_is_output(fact: str) -> None:
+    reader = Reader(MARK, (), [True])
+    said = f"{MARK} begin\n\r{fact}\n{MARK} end 0 0\n".encode()
+    assert list(reader.feed(said)) == [(0, 0, f"\r{fact}")]
+
+
+def test_the_name_of_the_output_file_can_not_be_guessed() -> None:
+    """A FIFO that another user made in /tmp would be opened, not refused (`set -C`)."""
+    names = {Session(f"fap-{number}", "", ()).output_name for number in range(9)}
+    assert len(names) == 9
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
