@@ -1,11 +1,12 @@
 """Makes venv/ from wheels/, offline: the main path of install.sh.
 
 Runs on a host with the Python that the artifact needs (3.8 or later), its standard library and the wheels in
-.fap/. Everything is built in venv.tmp and renamed at the end, so an existing venv/ is always complete.
+.fap/. Everything is built in venv.tmp and renamed at the end, so an existing venv/ is always complete. It
+writes only to its own folder.
 
-It writes only to its own folder, and to two others if these variables are set: FAP_ENVS, where releases with
-the same requirements.lock share their packages, and FAP_CACHE, where apps share unpacked wheels. FAP_NEW is a
-folder in FAP_CACHE (see shared.py). Modules that are not needed when the packages exist are imported late.
+If FAP_PACKAGES is set, the releaser has checked this machine and the wheels, and has made their packages in
+that folder and the bytecode of the project (faprelease/host/programs/shared.py): then the venv links to them.
+Modules that are not needed when the packages exist are imported late.
 """
 
 import fcntl
@@ -19,7 +20,6 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path += [f"{ROOT}/.fap/{name}" for name in sorted(os.listdir(f"{ROOT}/.fap")) if name.endswith(".whl")]
 
 import layout  # noqa: E402 (these need the wheels on the path)
-import machine  # noqa: E402
 from refusal import RefusedError  # noqa: E402
 
 FINAL, BUILD, OLD = f"{ROOT}/venv", f"{ROOT}/venv.tmp", f"{ROOT}/venv.old"
@@ -32,14 +32,15 @@ def main():
     start = time.monotonic()
     with open(f"{ROOT}/.fap/manifest.json", encoding="utf-8") as file:
         manifest = json.load(file)
-    machine.check(manifest["target"], manifest.get("libraries", ()))
     files = [path for path, _, _ in manifest["files"]]
-    check_files(files)
     for stale in (BUILD, OLD):
         remove(stale)
-    for warning in make_venv(manifest):
-        print(f"warning: {warning}")
-    compile_own(manifest["app"], [path for path in files if is_the_projects_python(path)])
+    packages = os.environ.get("FAP_PACKAGES")
+    if packages:
+        check_files(files)
+        link_venv(packages, manifest["app"])
+    else:
+        make_venv(manifest, files)
     set_times(files, manifest["epoch"])
     if os.path.exists(FINAL):
         os.rename(FINAL, OLD)
@@ -49,7 +50,7 @@ def main():
         import afterwards
 
         afterwards.run(ROOT, FINAL, manifest["post_install"])
-    if os.environ.get("FAP_ENVS"):
+    if packages:
         # They are unpacked in the shared packages, and still in the artifact, so no release needs them.
         remove(WHEELS)
     seconds = time.monotonic() - start
@@ -73,42 +74,39 @@ def remove(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_venv(manifest):
-    """Make BUILD; return the warnings."""
-    envs = os.environ.get("FAP_ENVS")
-    if envs:
-        import shared
+def link_venv(packages, app):
+    """Make BUILD with links to `packages`, which is a venv's folder without the interpreter. Its scripts and
+    data are in places of their own."""
+    import linking
 
-        cache, made_in = os.environ.get("FAP_CACHE", ""), os.environ.get("FAP_NEW", "")
-        lock = f"{ROOT}/requirements.lock"
-        env, warnings = shared.find_or_make(envs, cache, made_in, lock, lambda: wheels_of(manifest["wheels"]))
-        shared.thin_venv(BUILD, env, manifest["app"])
-        return warnings
+    site = layout.begin(BUILD)
+    place = os.path.join(os.path.realpath(os.path.dirname(packages)), os.path.basename(packages))
+    link = os.path.join(BUILD, layout.LINK)
+    os.symlink(os.path.relpath(place, os.path.realpath(BUILD)), link)
+    os.symlink(os.path.join(os.path.relpath(link, os.path.dirname(site)), layout.SITE), site)
+    linking.link_tree(packages, BUILD, leave_out=layout.SITE)
+    layout.finish(BUILD, app)
+
+
+def make_venv(manifest, files):
+    """Make BUILD of the wheels alone, and the project's bytecode."""
     import bytecode
+    import machine
     import packages
     import requirements
+    from wheels import check_wheels
 
-    wheels = [path for path, _ in check_wheels(manifest["wheels"])]
+    machine.check(manifest["target"], manifest.get("libraries", ()))
+    check_files(files)
+    wheels = [f"{WHEELS}/{name}" for name, _ in check_wheels(ROOT, manifest["wheels"])]
     site = layout.begin(BUILD)
     os.mkdir(site)
     packages.unpack_all(wheels, BUILD)
-    warnings = requirements.check(site)
+    for warning in requirements.check(site):
+        print(f"warning: {warning}")
     layout.finish(BUILD, manifest["app"])
     bytecode.compile_all([(site, bytecode.sources(site), bytecode.UNCHECKED)])
-    return warnings
-
-
-def compile_own(app, files):
-    """Compile the project's files; unchanged ones get their bytecode from the cache."""
-    import bytecode
-
-    cache = os.environ.get("FAP_CACHE") if os.environ.get("FAP_ENVS") else ""
-    cached = (
-        os.path.join(cache, "bytecode", f"{app}-{sys.implementation.cache_tag}".replace("/", "_"))
-        if cache
-        else ""
-    )
-    bytecode.compile_own(ROOT, files, cached)
+    bytecode.compile_own(ROOT, bytecode.projects_python(ROOT, files), "")
 
 
 def only_one(script):
@@ -131,48 +129,6 @@ def check_files(listed):
     for path in listed:
         if not os.path.lexists(f"{ROOT}/{path}"):
             raise RefusedError(f"{path} is missing: was the whole artifact unpacked?", 6)
-
-
-def wheels_of(listed):
-    """The wheels as (path, sha256). An installed release has none, but the cache may have them."""
-    if os.path.isdir(WHEELS):
-        return check_wheels(listed)
-    return [(f"{WHEELS}/{wheel['file']}", wheel["sha256"]) for wheel in listed]
-
-
-def check_wheels(listed):
-    """The wheels in wheels/ as (path, sha256); raise RefusedError unless they match requirements.lock."""
-    with open(f"{ROOT}/requirements.lock", encoding="ascii") as file:
-        pins = [line.partition(" --hash=sha256:") for line in file.read().splitlines()]
-    lock = {digest: pin for pin, _, digest in pins}
-    names = sorted(os.listdir(WHEELS)) if os.path.isdir(WHEELS) else []
-    files = {wheel["file"] for wheel in listed}
-    missing, foreign = files - set(names), set(names) - files
-    if missing:
-        raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
-    if foreign:
-        raise RefusedError(f"wheels/{min(foreign)} does not belong to this artifact: remove it", 6)
-    checked = [(f"{WHEELS}/{name}", sha256_of(f"{WHEELS}/{name}")) for name in names]
-    for name, (_, digest) in zip(names, checked):
-        if lock.pop(digest, None) is None:
-            raise RefusedError(f"wheels/{name} does not match requirements.lock: fetch the artifact again", 6)
-    if lock:
-        raise RefusedError(f"the wheel of {min(lock.values())} is missing: fetch the artifact again", 6)
-    return checked
-
-
-def sha256_of(path):
-    import hashlib
-
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def is_the_projects_python(path):
-    return path.endswith(".py") and not path.startswith(".fap/")
 
 
 def set_times(files, epoch):

@@ -67,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     install_network: Annotated[
         Literal["deny", "allow"], about("allow: install.sh may use the network; refused if protected")
     ] = "deny"
+    install_paths: Annotated[
+        list[str], about("more files and folders of a host that install.sh may read, such as /opt/oracle")
+    ] = []
     release_command: Annotated[
         str, about("command to run once, on one host, when all are ready and before any publishes")
     ] = ""
@@ -167,6 +170,10 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
         for name in value:
             if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
                 yield f"{name!r} can't be linked", "give a path inside shared/, without .."
+    elif key == "install_paths":
+        for path in value:
+            if not path.startswith("/") or "\n" in path or not path.strip("/."):
+                yield f"{path!r} is not an absolute path of a file or folder", "start it with /"
     elif key == "batch":
         for size in value:
             if not _SIZE.fullmatch(str(size)):

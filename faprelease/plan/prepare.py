@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from artifact_store.artifact import installing
 from faprelease.config import environment
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
@@ -111,15 +112,20 @@ class Preparation:
     def _installer(self) -> Step:
         settings, options = self.target.settings, self._options
         network = settings.install_network == "allow"
-        state, command = self.target.layout.state, self._filled(options.curl_postinstall_script)
-        words = [self.folder, state, self.release_id, command]
+        layout, command = self.target.layout, self._filled(options.curl_postinstall_script)
+        words = [self.folder, layout.state, self.release_id, command]
         words += ["allow" if network else "", "yes" if settings.protected else ""]
         return host_program(
             "install, with network access" if network else "install, contained",
-            "contain",
-            "sandbox",
-            arguments=[*map(shlex.quote, words), host_path(settings.cache_path)],
-            state=state,
+            *("install", "contain", "sandbox", "shared", "wheelcache"),
+            *(path.stem for path in installing.modules()),
+            arguments=[
+                *map(shlex.quote, words),
+                host_path(settings.cache_path),
+                shlex.quote("\n".join([layout.shared, *settings.install_paths])),
+                ",".join(installing.known_wheels()),
+            ],
+            state=layout.state,
             limit=INSTALL_SECONDS,
             trusted=False,
             shown=options.curl_postinstall_output,

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from artifact_store.artifact import installing
+
 _FOLDER = Path(__file__).parent.parent / "host"
 _HEADER = re.compile(r"^# (Needs|Gives): ((?:.*\n#   +)*.*)\.\n", re.MULTILINE)
 _REMARK = re.compile(r" \([^()]*\)")
@@ -42,6 +44,13 @@ class HostScript:
 def read_host_file(name: str) -> str:
     """The text of a file in `faprelease/host/`."""
     return (_FOLDER / name).read_text()
+
+
+@cache
+def read_program(name: str) -> str:
+    """The text of a module of a host program: in `programs/`, or one that artifacts carry too."""
+    shared = {path.stem: path for path in installing.modules()}
+    return shared[name].read_text() if name in shared else read_host_file(f"programs/{name}.py")
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from faprelease.steps.host_files import needs_of, read_host_file, with_libraries
+from faprelease.steps.host_files import needs_of, read_host_file, read_program, with_libraries
 from faprelease.steps.layout import Layout
 from faprelease.steps.place import Place
 
@@ -211,7 +211,7 @@ def host_program(
     that is true. It is trusted unless it runs code of others.
     """
     start = shlex.quote(read_host_file("programs/start.py"))
-    text = "".join(f"\n#### {name}\n{read_host_file(f'programs/{name}.py')}" for name in modules)
+    text = "".join(f"\n#### {name}\n{read_program(name)}" for name in modules)
     folder, digest = f"{state}/code" if state else "", hashlib.sha256(text.encode()).hexdigest()
     words = (host_path(folder), digest, modules[0], *arguments)
     script = f"exec python3 -I -S -c {start} {' '.join(words)}"

@@ -86,11 +86,12 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
 
 
 def changed_files(target: Target) -> Step:
-    """The step that lists changed files of the live release, for `parse_changed`."""
+    """The step that lists changed files of the live release and of its packages, for `parse_changed`."""
     return host_script(
         "find files of the release that changed",
         "look/changed",
         "look/compare_tree",
+        "look/compare_packages",
         limit=LOOK_SECONDS,
         trusted=False,
         current=target.layout.current,

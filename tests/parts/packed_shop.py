@@ -52,7 +52,7 @@ def with_a_wheel(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def set_of(site: Site) -> Path:
     """The one set of packages that the app has."""
-    (made,) = (path for path in (site.path / ".fap/envs").iterdir() if not path.name.endswith(".seen"))
+    (made,) = (path for path in (site.path / ".fap/envs").iterdir() if path.is_dir())
     assert made.is_dir()
     assert not made.is_symlink()
     return made

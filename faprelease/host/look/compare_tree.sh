@@ -3,5 +3,6 @@
 # Needs: lib/tree.sh, state, release, id.
 [ -f "$state/releases/$id.tree" ] || { echo "no list"; exit 0; }
 cd "$release" || exit 1
-tab=$(printf '\t')
-list_tree | LC_ALL=C comm -3 - "$state/releases/$id.tree" | sed "s/^$tab/- /; t; s/^/+ /"
+list_tree | show_changes "$state/releases/$id.tree"
+# Releases that an earlier version has sealed have no such list.
+[ ! -f "$state/releases/$id.private" ] || list_private "$state/key" | show_changes "$state/releases/$id.private"

@@ -1,14 +1,17 @@
 """Run the artifact's own installer, contained as far as this host allows (sandbox.py).
 
-What was contained is printed, and recorded in releases/ID.install.json.
+For install.py. What was contained is printed, and recorded in releases/ID.install.json.
 """
 
 import errno
 import os
+import select
 import sys
 
 MOST, SHOWN = 256 << 20, 64 << 10
 """An installer that prints more than MOST bytes is stopped. The last SHOWN bytes are printed."""
+RESERVE_BYTES, RESERVE_SHARE = 64 << 20, 50
+"""An installer is stopped before less than this is free: 64 MiB, or a fiftieth of a small file system."""
 NOT_STARTED, REFUSED = 71, 78
 COMPILER = """\
 #!/bin/sh
@@ -20,18 +23,13 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 class Host:
-    """The folders of one install: the release, what its installer may write to, and what it finds."""
+    """The folders of one install: the release and a scratch folder, which its installer may write to, its
+    packages (empty: it makes them), and other paths that it may read."""
 
-    def __init__(self, release, state, cache):
-        self.release, self.state = release, state
+    def __init__(self, release, state, packages, paths):
+        self.release, self.state, self.packages, self.paths = release, state, packages, paths
         self.temporary, self.compilers = state + "/install.tmp", state + "/compilers"
         self.nothing = state + "/nothing"
-        # Our own installer also writes to the packages that releases share, and gets their folders. It makes
-        # packages for `envs` in `new`, as it can't link files from one mount to another.
-        own = os.path.isdir(".fap/installer")
-        self.envs = state + "/envs" if own else ""
-        self.cache = cache if own else ""
-        self.new = self.cache and self.cache + "/new"
 
     def make(self):
         os.mkdir(self.temporary)
@@ -39,15 +37,6 @@ class Host:
             os.mkdir(self.nothing, 0o555)
         if not os.path.isdir(self.compilers):
             self._make_compilers(self.temporary + "/compilers")
-        if self.envs:
-            os.makedirs(self.envs, exist_ok=True)
-        if self.cache:
-            try:
-                os.makedirs(self.cache, mode=0o700, exist_ok=True)
-                os.makedirs(self.new, exist_ok=True)
-            except OSError:  # it is installed without a cache
-                self.cache = self.new = ""
-        self.settle()
 
     def _make_compilers(self, folder):
         """Make the stand-ins for compilers, which say that compiling belongs to the build. They never
@@ -59,35 +48,29 @@ class Host:
             os.symlink("cc", folder + "/" + name)
         os.rename(folder, self.compilers)
 
-    def settle(self):
-        """Move sets of packages to where the installer left links to them. The installer may be anyone's, so
-        everything else is left alone."""
-        for name in os.listdir(self.envs) if self.new and not os.path.islink(self.new) else ():
-            link = self.envs + "/" + name
-            if not os.path.islink(link):
-                continue
-            packages = os.readlink(link)
-            os.unlink(link)
-            folder, name = os.path.split(packages)
-            is_folder = os.path.isdir(packages) and not os.path.islink(packages)
-            if folder == self.new and name[:1] not in ("", ".") and is_folder:
-                move_read_only(packages, link)
-
     def writable(self):
-        return [folder for folder in (self.release, self.temporary, self.envs, self.cache) if folder]
+        return [self.release, self.temporary]
+
+    def readable(self):
+        return [path for path in (self.compilers, self.packages, *self.paths) if path]
+
+    def is_nearly_full(self):
+        disk = os.statvfs(self.release)
+        return disk.f_bavail * disk.f_frsize < min(
+            RESERVE_BYTES, disk.f_blocks * disk.f_frsize // RESERVE_SHARE
+        )
 
     def environment(self, network):
         variables = {
             "PATH": self.compilers + ":" + os.environ.get("PATH", os.defpath),
-            "HOME": os.environ.get("HOME", "/"),
+            "HOME": self.temporary,
             "TMPDIR": self.temporary,
             "LC_ALL": "C.UTF-8",
             "CC": "/bin/false",
             "CXX": "/bin/false",
-            "FAP_ENVS": self.envs,
-            "FAP_CACHE": self.cache,
-            "FAP_NEW": self.new,
         }
+        if self.packages:
+            variables.update({"FAP_PACKAGES": self.packages, "FAP_PYTHON": sys.executable})
         closed = {"http_proxy": NOWHERE, "https_proxy": NOWHERE, "ALL_PROXY": NOWHERE, "PIP_NO_INDEX": "1"}
         return variables if network else {**variables, **closed}
 
@@ -96,14 +79,6 @@ def exit_code_of(child):
     """Wait for it to end."""
     status = os.waitpid(child, 0)[1]
     return status >> 8 if status >> 8 else 128 + (status & 127) if status else 0
-
-
-def move_read_only(folder, target):
-    """Move a folder, also to another file system. It appears at `target` whole and read-only."""
-    new = f"{target}.{os.urandom(4).hex()}.new"
-    run_program("mv", folder, new)
-    run_program("chmod", "a-w", new)
-    os.rename(new, target)
 
 
 def run_program(*argv):
@@ -120,14 +95,6 @@ def remove(folder):
     except OSError:
         run_program("chmod", "-R", "u+w", folder)
         run_program("rm", "-rf", folder)
-
-
-def note_wheels(note, code, own):
-    """Note where our own installer fails without wheels: they are unpacked (unpack.py) until one succeeds."""
-    if code == 0 and os.path.exists(note):
-        os.unlink(note)
-    elif code and own and not os.path.isdir("wheels"):
-        open(note, "w").close()
 
 
 def in_child(work):
@@ -158,19 +125,22 @@ class Attempt:
         # A pipe ends when its last writer does, and only a pid namespace is sure to end them all.
         piped = self.sandbox.PID in self.spaces
         self.output = os.pipe() if piped else None
-        child = in_child(self._enter)
+        cgroup = self.sandbox.Cgroup()
+        child = in_child(lambda: self._enter(cgroup))
         os.close(self.started)
         if self.output:
             os.close(self.output[1])
-            pass_on(self.output[0], child)
+            pass_on(self.output[0], child, self.host.is_nearly_full)
         code = exit_code_of(child)
+        cgroup.remove()
         with open(report) as file:
             text = file.read()
         contained, _, is_open = text.partition("|")
         return (code, contained, is_open) if text else (code, None, None)
 
-    def _enter(self):
+    def _enter(self, cgroup):
         self.sandbox.leave(self.spaces)
+        self.is_limited = self.sandbox.limit(self.spaces, cgroup)
         self.sandbox.die_with_parent()
         if self.output:
             os.dup2(self.output[1], 1)
@@ -186,7 +156,7 @@ class Attempt:
 
     def _start(self):
         host = self.host
-        contained, is_open = self.sandbox.contain(self.spaces, host.writable(), host.nothing, self.network)
+        contained, is_open = self.sandbox.contain(self.spaces, host, self.network, self.is_limited)
         os.write(self.started, f"{', '.join(contained)}|{', '.join(is_open)}".encode())
         if self.strict and is_open:
             return REFUSED
@@ -198,19 +168,23 @@ class Attempt:
         return 127
 
 
-def pass_on(output, child):
-    """Print the end of what the installer prints, and stop one that prints too much."""
+def pass_on(output, child, is_nearly_full):
+    """Print the end of what the installer prints, and stop one that prints too much or fills the disk."""
     total, tail = 0, b""
-    while True:
-        data = os.read(output, 1 << 16)
-        if not data:
-            break
-        total, tail = total + len(data), (tail + data)[-SHOWN:]
-        if total > MOST:
-            os.kill(child, 9)
-            tail += b"\nstopped: the installer printed more than 256 MB\n"
-            break
-    os.write(1, tail)
+    why = ""
+    while not why:
+        if is_nearly_full():
+            why = "it has nearly filled the disk"
+        elif select.select([output], [], [], 0.05)[0]:
+            data = os.read(output, 1 << 16)
+            if not data:
+                break
+            total, tail = total + len(data), (tail + data)[-SHOWN:]
+            if total > MOST:
+                why = "it printed more than 256 MB"
+    if why:
+        os.kill(child, 9)
+    os.write(1, tail + (f"\nthe installer was stopped: {why}\n".encode() if why else b""))
 
 
 def run(host, sandbox, install, network, strict):
@@ -238,34 +212,3 @@ def run(host, sandbox, install, network, strict):
         return code, f'{{"contained":"{contained}","open":"{is_open}"}}'
     print("the installer could not start")
     return code, ""
-
-
-def main(load, parts, release, state, release_id, install, network, strict, cache):
-    """Install; `install` is a command, empty for `./install.sh` if there is one. `network`: leave it open.
-    `strict`: refuse to run where something can't be contained. `cache`: the folder of unpacked wheels, empty
-    for none.
-
-    Exit codes: the installer's own; 78 if `strict` refused; 1 if, for example, the disk is full.
-    """
-    os.umask(0o022)
-    os.chdir(release)
-    if not install:
-        if not os.path.isfile("install.sh"):
-            print("the artifact has no install.sh: nothing to install")
-            sys.exit(0)
-        install = "./install.sh" if os.access("install.sh", os.X_OK) else "sh ./install.sh"
-    host = Host(release, state, cache)
-    try:
-        remove(host.temporary)
-        host.make()
-        code, line = run(host, load("sandbox"), install, network, strict)
-        host.settle()
-        note_wheels(state + "/wheels.needed", code, bool(host.envs))
-        if line:
-            with open(f"{state}/releases/{release_id}.install.json", "w") as file:
-                file.write(line + "\n")
-        remove(host.temporary)
-    except OSError as error:  # the rest is removed with the release, or before the next install
-        print(f"{error.filename or release}: {error.strerror}")
-        code = 1
-    sys.exit(code)

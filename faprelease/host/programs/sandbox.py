@@ -2,30 +2,44 @@
 
 For contain.py. It calls the kernel through the C library, so it needs neither util-linux nor a process for
 each mount. Numbers are those of linux/sched.h, linux/mount.h, linux/prctl.h and linux/capability.h; see
-unshare(2), mount(2), namespaces(7).
+unshare(2), mount(2), pivot_root(2), namespaces(7), cgroups(7).
 """
 
 import ctypes
 import os
+import resource
+import sys
 
 NET, MOUNT, PID = "net", "mount", "pid"
+WALLS = "network", "files", "devices", "sockets", "compilers", "processes", "privileges", "limits"
 CLONE = {NET: 0x40000000, MOUNT: 0x00020000, PID: 0x20000000 | 0x08000000}  # with PID goes IPC
 CLONE_NEWUSER = 0x10000000
 RDONLY, REMOUNT, BIND, REC, PRIVATE = 1, 32, 4096, 16384, 1 << 18
+DETACH = 2
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217, "armv7l": 218}
+"""The number of the system call by the name of the machine: the C library has no function for it."""
 KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 """Flags that a mount loses when it becomes read-only, unless they are given again."""
-VIRTUAL = (
-    "sysfs devtmpfs cgroup cgroup2 devpts mqueue debugfs tracefs securityfs bpf pstore configfs"
-    " fusectl autofs binfmt_misc"
+SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store"
+SYSTEM_FILES = (
+    "alternatives debian_version group hosts ld.so.cache ld.so.conf ld.so.conf.d locale.alias localtime"
+    " mime.types nsswitch.conf os-release passwd pki/ca-trust pki/tls/certs protocols services ssl/certs"
+    " ssl/openssl.cnf timezone"
 )
-"""File systems without a device; only root can write there."""
-COMPILERS = "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/local/go", "~/.cargo", "~/.rustup"
+"""Below /etc."""
+RESOLVER = "/etc/resolv.conf", "/etc/gai.conf"
+DEVICES = "null zero full random urandom"
+COMPILERS = "/usr/lib/gcc", "/usr/libexec/gcc", "/usr/local/go"
+MOST_PROCESSES, CPU_SECONDS = 512, 900
+COUNTED_APART = 5, 14
+"""From this version of Linux on, the processes in a user namespace are counted apart from all others of the
+user."""
 SET_PDEATHSIG, CAPBSET_READ, CAPBSET_DROP, SET_NO_NEW_PRIVS = 1, 23, 24, 38
 CAPABILITY_VERSION_3 = 0x20080522
 KILL, PIPE, XFSZ = 9, 13, 25
 
 libc = ctypes.CDLL(None, use_errno=True)
-libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_void_p]
+libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
 libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
 libc.signal.restype = ctypes.c_void_p
@@ -38,8 +52,8 @@ def checked(result):
     return result
 
 
-def mount(source, target, flags, kind=None):
-    checked(libc.mount(os.fsencode(source), os.fsencode(target), kind, flags, None))
+def mount(source, target, flags, kind=None, data=None):
+    checked(libc.mount(os.fsencode(source), os.fsencode(target), kind, flags, data))
 
 
 def prctl(option, value=0):
@@ -58,8 +72,11 @@ def leave(spaces):
         checked(libc.unshare(flags | CLONE_NEWUSER))
         maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
         for name, text in maps.items():
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
+            write(f"/proc/self/{name}", text)
+        try:
+            write("/proc/sys/user/max_user_namespaces", 0)  # of this one: none in it
+        except OSError:
+            pass
     elif flags:
         checked(libc.unshare(flags))
     if MOUNT in spaces:
@@ -76,33 +93,206 @@ def only_loopback():
         return all(line.split(":")[0].strip() == "lo" for line in list(file)[2:])
 
 
-def only_these(folders):
-    """Make every file system read-only, except for these folders. Raises OSError."""
-    with open("/proc/self/mounts", "rb") as file:
-        mounts = [line.split(b" ") for line in file]
-    for folder in folders:
-        mount(folder, folder, BIND)
-    for _, place, kind, options, *_ in mounts:
-        options = options.decode("latin-1").split(",")  # some options name folders, in any encoding
-        kind = kind.decode("latin-1")
-        if kind == "proc" or (kind in VIRTUAL.split() and os.geteuid()) or "ro" in options:
-            continue
-        # A space in the name is written as \040 (proc(5)).
-        place = place.decode("unicode_escape").encode("latin-1")
-        if os.path.exists(place):
+class Tree:
+    """A new root folder, on a file system in memory: nothing is in it but what is bound there."""
+
+    def __init__(self, folder):
+        self.root = folder
+        mount("tmpfs", folder, KEPT["nosuid"] | KEPT["nodev"], b"tmpfs", b"size=1m,mode=755")
+
+    def bind(self, path):
+        """Show a file or a folder of the host at its path, with the links that lead there, if it exists."""
+        target = os.path.realpath(path)
+        if not os.path.exists(target):
+            return
+        self._make_links(path)
+        place = self.root + target
+        if not os.path.lexists(place):
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            if os.path.isdir(target):
+                os.mkdir(place)
+            else:
+                open(place, "x").close()
+        mount(target, place, BIND | REC)
+
+    def _make_links(self, path):
+        at = ""
+        for part in path.split("/")[1:]:
+            at = f"{at}/{part}"
+            if os.path.islink(at):
+                if not os.path.lexists(self.root + at):
+                    os.makedirs(os.path.dirname(self.root + at), exist_ok=True)
+                    os.symlink(os.readlink(at), self.root + at)
+                self._make_links(os.path.join(os.path.dirname(at), os.readlink(at)))
+                at = os.path.realpath(at)
+
+    def make_devices(self):
+        for name in DEVICES.split():
+            self.bind("/dev/" + name)
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.symlink(f"/proc/self/fd/{number}", f"{self.root}/dev/{name}")
+        os.symlink("/proc/self/fd", self.root + "/dev/fd")
+        os.mkdir(self.root + "/dev/shm")  # noqa: S108 (of the new root)
+        mount("tmpfs", self.root + "/dev/shm", KEPT["nosuid"] | KEPT["nodev"], b"tmpfs", b"size=64m")  # noqa: S108
+
+    def make_read_only(self, writable):
+        """Make every file system in it read-only, except for these folders."""
+        kept_writable = {self.root + os.path.realpath(folder) for folder in writable}
+        with open("/proc/self/mounts", "rb") as file:
+            mounts = [line.split(b" ") for line in file]
+        for _, place, _, options, *_ in mounts:
+            # A space in the name is written as \040 (proc(5)).
+            place = os.fsdecode(place.decode("unicode_escape").encode("latin-1"))
+            if not (place + "/").startswith(self.root + "/") or place in kept_writable:
+                continue
+            options = options.decode("latin-1").split(",")  # some options name folders, in any encoding
             kept = sum(KEPT.get(option, 0) for option in options)
             mount("none", place, REMOUNT | BIND | RDONLY | kept)
 
+    def enter(self):
+        """Make it the root folder of this process, and unmount the host's."""
+        os.chdir(self.root)
+        here = ctypes.c_char_p(b".")
+        checked(libc.syscall(ctypes.c_long(PIVOT_ROOT.get(os.uname().machine, -1)), here, here))
+        checked(libc.umount2(here, DETACH))
+        os.chdir("/")
 
-def no_compilers(nothing):
-    """Hide compilers behind the folder `nothing`. Raises OSError."""
-    folders = [os.path.expanduser(folder) for folder in COMPILERS]
-    for name in os.listdir("/usr/lib"):
+
+def pythons():
+    """The folders of the running Python, where they are outside of /usr."""
+    executables = {sys.executable, os.path.realpath(sys.executable), getattr(sys, "_base_executable", "")}
+    folders = {os.path.dirname(os.path.dirname(path)) for path in executables}
+    folders |= {sys.base_prefix, sys.base_exec_prefix}
+    return sorted(path for path in folders if path.strip("/") and not (path + "/").startswith("/usr/"))
+
+
+def only_what_it_needs(host, network):
+    """Leave the host's files for a root folder that shows the release, Python and the system's libraries.
+    Raises OSError."""
+    tree = Tree(host.nothing)
+    for path in (*SYSTEM.split(), *("/etc/" + name for name in SYSTEM_FILES.split()), "/proc", *pythons()):
+        tree.bind(path)
+    for path in RESOLVER if network else ():
+        tree.bind(path)
+    tree.make_devices()
+    for path in (*host.readable(), *host.writable()):
+        tree.bind(path)
+    hide_compilers(tree.root, host.temporary)
+    tree.make_read_only([*host.writable(), "/dev/shm"])  # noqa: S108
+    tree.enter()
+    return True
+
+
+def hide_compilers(root, temporary):
+    """Hide the compilers in a root folder behind an empty one."""
+    empty = temporary + "/nothing"
+    os.mkdir(empty, 0o555)
+    folders = [root + folder for folder in COMPILERS]
+    for name in os.listdir(root + "/usr/lib"):
         if name.startswith(("llvm-", "go-")):
-            folders.append("/usr/lib/" + name)
+            folders.append(f"{root}/usr/lib/{name}")
     for folder in folders:
         if os.path.isdir(folder):
-            mount(nothing, folder, BIND)
+            mount(empty, folder, BIND)
+
+
+class Cgroup:
+    """A group of processes with limits of its own, below the root of each hierarchy where this user may make
+    one: of cgroup v2, or of the controllers `pids` and `memory` of v1."""
+
+    def __init__(self):
+        self.folders, self.is_whole = [], False
+        if os.geteuid():
+            return
+        limits = {"pids.max": MOST_PROCESSES, "memory.max": half_of_memory(), "cpu.weight": 20}
+        limits["memory.limit_in_bytes"] = limits["memory.max"]
+        found = set()
+        for place in cgroup_mounts():
+            folder = f"{place}/fapkit-{os.getpid()}"
+            try:
+                os.mkdir(folder)
+                self.folders.append(folder)
+                for name in limits:
+                    if os.path.exists(f"{folder}/{name}"):
+                        write(f"{folder}/{name}", limits[name])
+                        found.add(name.partition(".")[0])
+            except OSError:
+                pass
+        self.is_whole = found >= {"pids", "memory"}
+
+    def enter(self):
+        """Move this process in. Raises OSError."""
+        for folder in self.folders:
+            write(folder + "/cgroup.procs", "0")
+
+    def remove(self):
+        for folder in self.folders:
+            try:
+                os.rmdir(folder)
+            except OSError:  # a process that is about to end
+                pass
+
+
+def cgroup_mounts():
+    with open("/proc/self/mounts") as file:
+        mounts = [line.split(" ") for line in file]
+    for _, place, kind, options, *_ in mounts:
+        if kind == "cgroup2" or (kind == "cgroup" and {"pids", "memory"} & set(options.split(","))):
+            yield place
+
+
+def write(path, value):
+    with open(path, "w") as file:
+        file.write(str(value))
+
+
+def half_of_memory():
+    """In bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def limit(spaces, cgroup):
+    """Limit this process and all that it starts; True if neither processes nor memory can exhaust the host.
+
+    Memory is limited for each process, and where there is a cgroup, for all together. If it runs out all the
+    same, the kernel ends these processes before any other (proc(5), oom_score_adj).
+    """
+    write("/proc/self/oom_score_adj", 1000)
+    os.nice(10)
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+        (resource.RLIMIT_DATA, half_of_memory()),
+    ):
+        set_limit(what, most)
+    if os.geteuid() == 0:  # the kernel does not count the processes of root
+        try:
+            cgroup.enter()
+        except OSError:
+            return False
+        return cgroup.is_whole
+    version = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    is_apart = bool(spaces) and version >= COUNTED_APART
+    set_limit(resource.RLIMIT_NPROC, MOST_PROCESSES + (0 if is_apart else count_threads()))
+    return True
+
+
+def set_limit(what, most):
+    _, hard = resource.getrlimit(what)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
+
+
+def count_threads():
+    """How many threads this user has."""
+    total, user = 0, os.geteuid()
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat("/proc/" + name).st_uid == user:
+                total += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:  # it has ended
+            pass
+    return total
 
 
 def nobody_else(alone):
@@ -123,25 +313,27 @@ def nobody_else(alone):
     return True
 
 
-def contain(spaces, writable, nothing, network):
+def contain(spaces, host, network, is_limited):
     """Contain this process by the namespaces it is in; (what is contained, what is open)."""
     root = os.geteuid() == 0
+    # What is tried, and the walls that stand if it succeeds.
     parts = [
-        ("network", lambda: NET in spaces and only_loopback()),
-        ("files", lambda: MOUNT in spaces and only_these(writable) is None),
-        ("compilers", lambda: MOUNT in spaces and no_compilers(nothing) is None),
-        ("processes", lambda: PID in spaces),
-        ("privileges", lambda: nobody_else(not spaces and not root)),
+        (["network"], lambda: NET in spaces and only_loopback()),
+        (["files", "devices", "compilers"], lambda: MOUNT in spaces and only_what_it_needs(host, network)),
+        (["processes"], lambda: PID in spaces),
+        (["privileges"], lambda: nobody_else(not spaces and not root)),
+        (["limits"], lambda: is_limited),
     ]
-    contained = []
-    for name, succeeds in parts[1:] if network else parts:
+    stand = set()
+    for walls, succeeds in parts:
         try:
-            contained += [name] if succeeds() else []
+            stand.update(walls if succeeds() else [])
         except OSError:
             pass
-    return contained, [
-        name for name, _ in parts if name not in contained and not (network and name == "network")
-    ]
+    if {"network", "files"} <= stand:  # a socket is a file, or a name in the network
+        stand.add("sockets")
+    wanted = [wall for wall in WALLS if not network or wall not in ("network", "sockets")]
+    return [wall for wall in wanted if wall in stand], [wall for wall in wanted if wall not in stand]
 
 
 def become(program, argv, environment):

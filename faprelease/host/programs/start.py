@@ -3,7 +3,7 @@
 # long as starting Python, and sending them takes longer than the rest of a release. So their text, and the
 # code that this version of Python has compiled, stay in FOLDER (empty: nowhere), under the program's name
 # and the sha256 of the text; from then on only "input" is sent. Files that someone else could have written
-# are not used.
+# are not used, nor damaged ones: the code has a checksum, and the text its sha256.
 import marshal
 import os
 import sys
@@ -26,9 +26,22 @@ def read(path):
     raise OSError("others could have written " + path)
 
 
+def checksum(data):
+    for name in ("_sha256", "_sha2"):  # they load at once: up to Python 3.11, and from 3.12 on
+        try:
+            return __import__(name).sha256(digest.encode() + data).digest()
+        except ImportError:
+            pass
+    import hashlib
+
+    return hashlib.sha256(digest.encode() + data).digest()
+
+
 def compiled(sent):
     try:
-        return dict(marshal.loads(read(cached)))  # noqa: S302 (our own)
+        data = read(cached)
+        if checksum(data[32:]) == data[:32]:
+            return dict(marshal.loads(data[32:]))  # noqa: S302 (our own)
     except (OSError, EOFError, ValueError, TypeError):
         pass
     text = sent or read_source()
@@ -58,14 +71,15 @@ def read_source():
 
 def keep(text, code):
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    for path, data in (source, text.encode()), (cached, code):
+    for path, data in (source, text.encode()), (cached, checksum(code) + code):
         new = f"{path}.{os.getpid()}"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
         os.rename(new, path)
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        is_outdated = name.startswith(program + ".") and path not in (cached, source)
+        # The same program may run with several versions of Python.
+        is_outdated = name.startswith(program + ".") and not path.startswith(f"{folder}/{program}.{digest}.")
         if is_outdated:
             os.unlink(path)
 
@@ -75,11 +89,21 @@ parts = {"input": program_input}
 modules = compiled(sent)
 
 
-def load(name):
-    module = sys.modules[name] = type(sys)(name)
-    exec(modules[name], module.__dict__)  # noqa: S102 (our own text)
-    return module
+class Loader:
+    """Imports these modules by their bare names, as they import each other."""
 
+    def find_spec(self, name, path, target=None):
+        return type(sys.__spec__)(name, self) if name in modules else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec(modules[module.__name__], module.__dict__)  # noqa: S102 (our own text)
+
+
+sys.meta_path.insert(0, Loader())
+load = __import__
 
 try:
     load(program).main(load, parts, *arguments)

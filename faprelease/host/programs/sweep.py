@@ -1,8 +1,7 @@
 """Make room in the cache of unpacked wheels, unless it is in use.
 
 Of the wheels that no installed set of packages links to, those are removed that were not used for a long
-time, and the least recently used ones of the rest, down to a size. Unfinished sets of packages are removed
-too.
+time, and the least recently used ones of the rest, down to a size.
 """
 
 import fcntl
@@ -11,8 +10,6 @@ import shutil
 import time
 
 UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
-LONGEST_INSTALL = 3600
-"""Seconds; far more than an installer may take from starting a set of packages to finishing it."""
 
 
 def main(load, parts, cache):
@@ -23,14 +20,6 @@ def main(load, parts, cache):
         except OSError:
             return
         sweep(folder)
-    sweep_unfinished(os.path.join(cache, "new"))
-
-
-def sweep_unfinished(folder):
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        path = os.path.join(folder, name)
-        if os.path.isdir(path) and time.time() - os.lstat(path).st_mtime > LONGEST_INSTALL:
-            remove(path)
 
 
 def sweep(folder):
@@ -68,5 +57,5 @@ def measure(entry):
 def remove(entry):
     """Its folders are read-only. Its files are linked from elsewhere, so their modes stay."""
     for parent, _, _ in os.walk(entry):
-        os.chmod(parent, 0o755)  # noqa: S103
+        os.chmod(parent, 0o755)
     shutil.rmtree(entry)

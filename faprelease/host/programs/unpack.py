@@ -270,10 +270,10 @@ def identity(manifest):
 
 class InstalledPackages:
     """Packages that an earlier release of the app has installed, and that the cache keeps, so that no wheels
-    are needed: fapbuild/installer/shared.py and wheelcache.py.
+    are needed: shared.py and wheelcache.py.
 
     There are none if `state`, the app's state folder, or `cache` is empty, nor if an installer failed without
-    wheels (contain.py). `ends` returns the `Source.ends` of the artifact.
+    wheels (install.py). `ends` returns the `Source.ends` of the artifact.
     """
 
     def __init__(self, state, cache, ends):
@@ -284,7 +284,9 @@ class InstalledPackages:
         """True if they include everything that the lock of the release in `root` names."""
         if not self.known or os.path.exists(self.needed) or not os.access(self.cache, os.W_OK):
             return False
-        if not os.path.isdir(root + "/.fap/installer"):  # the project's own may need the wheels
+        # The project's own installer may need the wheels, and so does an older one of fapkit.
+        installer = root + "/.fap/installer"
+        if not os.path.isdir(installer) or os.path.exists(installer + "/shared.py"):
             return False
         try:
             with open(root + "/requirements.lock", "rb") as file:

@@ -15,7 +15,8 @@ while read -r id; do
   [ ! -d "$folder" ] || mv "$folder" "$trash" || exit 1
   set -- "$trash" "$state/$id.download" "$state/install.tmp"
   [ -z "$forget" ] \
-    || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree"
+    || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" \
+      "$records/$id.private"
   remove_all "$@" || exit 1
 done
 
@@ -24,7 +25,7 @@ done
 for env in "$state"/envs/*; do
   [ -e "$env" ] || continue
   for link in "$releases"/*/venv/packages; do
-    [ ! "$env" -ef "$link" ] && [ ! "${env%.seen}" -ef "$link" ] || continue 2
+    [ ! "$env" -ef "$link" ] && [ ! "${env%.seen}" -ef "$link" ] && [ ! "${env%.files}" -ef "$link" ] || continue 2
   done
   remove_all "$env" || exit 1
 done

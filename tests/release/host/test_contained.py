@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError
-from faprelease.host.programs import contain
+from faprelease.host.programs import contain, sandbox
 from tests.parts.long_sleep import is_running, long_sleep
 from tests.parts.site import Site, artifact, sha256_of
 
@@ -72,14 +72,14 @@ def test_it_leaves_no_process_and_becomes_nobody_else(site: Site) -> None:
     fields = dict(line.split(":\t") for line in (site.path / "current/mine").read_text().splitlines())
     assert fields == {"NoNewPrivs": "1", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     assert contained(site, name) == {
-        "contained": "network, files, compilers, processes, privileges",
+        "contained": "network, files, devices, sockets, compilers, processes, privileges, limits",
         "open": "",
     }
 
 
 def test_a_gigabyte_of_output_ends_it_and_takes_no_room(site: Site) -> None:
     said = refused(site, "exec yes a line of thirty-two characters...")
-    assert "stopped: the installer printed more than 256 MB" in said
+    assert "the installer was stopped: it printed more than 256 MB" in said
     assert len(said) < 100_000
 
 
@@ -115,14 +115,16 @@ def test_a_host_without_namespaces_says_what_is_open_and_a_protected_stage_refus
     site.configure("protected: true")
     done = release_where_there_are_none(site, "touch ran")
     assert done.returncode == 1
-    assert "can't contain: network, files, compilers, processes" in done.stderr
+    assert "can't contain: network, files, devices, sockets, compilers, processes" in done.stderr
     assert "sysctl user.max_user_namespaces" in done.stderr
     assert site.folders() == []
     assert not site.leftovers()
     site.configure()
     done = release_where_there_are_none(site, "gcc a.c >said 2>&1; :")
     assert done.returncode == 0, done.stderr
-    assert contained(site, site.current())["open"].startswith("network, files, compilers, processes")
+    assert contained(site, site.current())["open"].startswith(
+        "network, files, devices, sockets, compilers, processes"
+    )
     assert "nothing is compiled on a server" in (site.path / "current/said").read_text()
 
 
@@ -134,6 +136,15 @@ def test_the_network_is_opened_aloud_and_never_on_a_protected_stage(
     assert "warning: the installer may use the network" in capfd.readouterr().err
     with pytest.raises(ConfigError, match="an installer can't use the network"):
         release(site, "true", install_network="allow", protected=True)
+
+
+def test_it_reads_what_install_paths_name(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor/lib").write_text("library")
+    assert "No such file" in refused(site, f"cp {tmp_path}/vendor/lib mine")
+    site.configure(f"install_paths: [{tmp_path}/vendor]")
+    release(site, f"cp {tmp_path}/vendor/lib mine && ! touch {tmp_path}/vendor/lib")
+    assert (site.path / "current/mine").read_text() == "library"
 
 
 def test_a_release_is_read_only_and_is_removed_all_the_same(site: Site) -> None:
@@ -175,10 +186,9 @@ def test_an_installer_that_could_not_start_is_a_failure(
         raise OSError(errno.ENOMEM, f"no {spaces}")
 
     (tmp_path / "fap").mkdir()
-    kernel = SimpleNamespace(
-        NET="net", MOUNT="mount", PID="pid", leave=leave
-    )  # no kernel refuses to do nothing
-    host = contain.Host(str(tmp_path), str(tmp_path / "fap"), "")
+    # No kernel refuses to do nothing.
+    kernel = SimpleNamespace(NET="net", MOUNT="mount", PID="pid", leave=leave, Cgroup=sandbox.Cgroup)
+    host = contain.Host(str(tmp_path), str(tmp_path / "fap"), "", [])
     assert contain.run(host, kernel, f"touch {tmp_path}/ran", "", "") == (contain.NOT_STARTED, "")
     assert capfd.readouterr().out == "the installer could not start\n"
     assert not (tmp_path / "ran").exists()

@@ -64,7 +64,8 @@ def kept(tmp_path: Path) -> Path:
 def replace(file: Path) -> None:
     """Put another program's code there; the tests run with the Python of the hosts."""
     text = TEXT.replace("print(word", "print('kept'").partition("greet\n")[2]
-    file.write_bytes(marshal.dumps({"greet": compile(text, "greet", "exec")}))
+    code = marshal.dumps({"greet": compile(text, "greet", "exec")})
+    file.write_bytes(hashlib.sha256(DIGEST.encode() + code).digest() + code)
 
 
 def test_code_is_kept_for_the_same_program(run: Run, tmp_path: Path) -> None:
@@ -102,6 +103,14 @@ def test_a_program_that_can_not_be_used_is_sent_the_next_time(run: Run, tmp_path
     assert "release again to send it again" in said
     assert not file.exists(), "so it is not said to be here"
     assert run() == "hello!\n"
+    assert run(sent="") == "hello!\n"
+
+
+def test_damaged_code_is_made_again(run: Run, tmp_path: Path) -> None:
+    run()
+    data = kept(tmp_path).read_bytes()
+    at = data.rindex(b"input")  # the name of a part, which the code asks for
+    kept(tmp_path).write_bytes(data[:at] + b"other" + data[at + 5 :])
     assert run(sent="") == "hello!\n"
 
 

@@ -69,10 +69,10 @@ def test_what_an_installer_left_where_nobody_may_write_is_in_nobodys_way(site: F
 
 def test_a_host_that_can_not_install_keeps_all_from_publishing(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
-    script = b"[ ! -e ../../../../full ] || exit 3\n"
-    site.hosts[1].run(["touch", "full"], check=True)
+    script = b"[ ! -e ../../shared/full ] || exit 3\n"
+    site.hosts[1].run(["touch", "www/shop/shared/full"], check=True)
     done = site.release(site.add("2", install_sh=script))
-    site.hosts[1].run(["rm", "full"], check=True)
+    site.hosts[1].run(["rm", "www/shop/shared/full"], check=True)
     assert done.returncode == 1, done.stderr
     assert "web2 (web), updated: install" in done.stderr
     assert "web1 (web), updated" not in done.stderr
@@ -185,9 +185,9 @@ def test_an_unknown_host_key_is_refused_with_the_line_that_scans_it(site: FleetS
 
 def test_of_two_releases_at_once_one_wins_and_the_other_names_it(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
-    hold = site.hosts[0].path("/home/deploy/www/shop/hold")
+    hold = site.hosts[0].path("/home/deploy/www/shop/shared/hold")
     hold.touch()
-    slow = site.add("2", install_sh=b"touch begun; while [ -e ../../hold ]; do sleep 0.1; done\n")
+    slow = site.add("2", install_sh=b"touch begun; while [ -e ../../shared/hold ]; do sleep 0.1; done\n")
     first = site.start("release", "--curl-url", slow, "production")
     releases = site.hosts[0].path("/home/deploy/www/shop/releases")
     wait_until(lambda: any(releases.glob("*/begun")), "the first one installs", 20)

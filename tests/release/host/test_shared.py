@@ -1,4 +1,4 @@
-"""install.sh where releases share their packages and apps their unpacked wheels, as on hosts."""
+"""Releases that share packages, and apps that share unpacked wheels: a program of the host makes them."""
 
 import os
 import random
@@ -6,23 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.build.conftest import Unpack
-from tests.parts.installer import BARE, install, output, site_of
-from tests.parts.laid_out import with_wheels
+from tests.parts import host_install
+from tests.parts.installer import install, output, site_of
+from tests.parts.laid_out import with_facts, with_wheels
+from tests.parts.packed_shop import packed
 from tests.parts.wheelhouse import make_wheel
 
-STARTER = """\
-#!/bin/sh
-[ "$3" != -c ] || exec "$PYTHON" "$@"
-exec "$PYTHON" -I -B "$0.py"
-"""
+__all__ = ["packed"]
+
 HOOKED = """\
-import os, runpy, shutil, signal, sys
+import os, shutil, signal, sys
 count, me = 0, os.getpid()
 def hook(event, arguments):
     global count
@@ -31,7 +31,6 @@ def hook(event, arguments):
         if count == {at}:
             {what}
 sys.addaudithook(hook)
-runpy.run_path(".fap/installer", run_name="__main__")
 """
 
 
@@ -55,41 +54,42 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 class Machine:
     """A host: its cache, and apps with releases, each an unpacked artifact with the same wheels."""
 
-    def __init__(self, root: Path, unpack: Unpack, wheels: list[Path]) -> None:
-        self.cache, self._root, self._unpack, self._wheels = root / "cache", root, unpack, wheels
+    def __init__(self, root: Path, packed: Path, wheels: list[Path]) -> None:
+        self.cache, self._root, self._packed, self._wheels = root / "cache", root, packed, wheels
 
     def release(self, app: str, name: str) -> Path:
-        (self._root / app / "releases").mkdir(parents=True, exist_ok=True)
-        return with_wheels(self._unpack(f"{app}/releases/{name}"), self._wheels)
+        folder = self._root / app / "releases" / name
+        folder.mkdir(parents=True)
+        subprocess.run(["tar", "xzf", self._packed], cwd=folder, check=True)
+        return with_wheels(folder, self._wheels)
 
-    def env(self, release: Path) -> dict[str, str]:
-        return {"FAP_CACHE": str(self.cache), "FAP_ENVS": str(release.parents[1] / "envs")}
-
-    def install(self, release: Path, **env: str) -> subprocess.CompletedProcess[str]:
-        return install(release, **self.env(release), **env)
+    def install(self, release: Path) -> subprocess.CompletedProcess[str]:
+        return host_install.install(release, self.cache)
 
     def installed(self, app: str, name: str) -> tuple[Path, str]:
         """A new release, and the output of its install."""
         release = self.release(app, name)
         done = self.install(release)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
         return release, done.stdout
 
     def hooked(self, release: Path, when: str, at: int, what: str) -> subprocess.CompletedProcess[str]:
         """Install, and do something at the n-th event of that kind."""
-        python = release.parent / "hooked"
-        python.write_text(STARTER)
-        python.with_name("hooked.py").write_text(HOOKED.format(when=when, at=at, what=what))
-        python.chmod(0o755)
-        return self.install(release, FAP_PYTHON=str(python), PYTHON=sys.executable)
+        before = HOOKED.format(when=when, at=at, what=what)
+        chosen = {"FAP_INSTALL_PYTHON": sys.executable}
+        return host_install.install(release, self.cache, python=sys.executable, before=before, env=chosen)
 
     def entries(self) -> list[Path]:
         return sorted(path for path in (self.cache / "wheels").iterdir() if path.name != ".lock")
 
 
 @pytest.fixture
-def machine(tmp_path: Path, unpack: Unpack, wheels: list[Path]) -> Machine:
-    return Machine(tmp_path, unpack, wheels)
+def machine(tmp_path: Path, packed: Path, wheels: list[Path]) -> Machine:
+    return Machine(tmp_path, packed, wheels)
+
+
+def envs(release: Path) -> Path:
+    return host_install.state_of(release) / "envs"
 
 
 def tree(venv: Path) -> dict[str, bytes]:
@@ -191,15 +191,15 @@ def test_damage_in_the_cache_is_repaired(machine: Machine, damage: Callable[[Pat
 def test_a_release_without_its_wheels_is_installed_again_from_the_cache(machine: Machine) -> None:
     """A rollback with another configuration copies a release; here the set of packages is another one."""
     release, _ = machine.installed("shop", "1")
-    shutil.move(release.parents[1] / "envs", release.parents[1] / "old-envs")
+    shutil.move(envs(release), release.parents[1] / "old-envs")
     assert machine.install(release).returncode == 0
     assert is_right(release)
-    shutil.rmtree(release.parents[1] / "envs")
+    shutil.rmtree(envs(release))
     for entry in machine.entries():
         shutil.rmtree(entry)
     done = machine.install(release)
     assert done.returncode == 6
-    assert "is missing, and the cache has none: release the artifact again" in done.stderr
+    assert "is missing, and the cache has none: release the artifact again" in done.stdout
 
 
 def test_packages_that_someone_changed_are_not_used_again(machine: Machine) -> None:
@@ -209,17 +209,17 @@ def test_packages_that_someone_changed_are_not_used_again(machine: Machine) -> N
     package.unlink()
     package.write_text("WHO = 'edited by hand'\n")
     second, said = machine.installed("shop", "2")
-    assert f"warning: someone changed {first.parents[1]}/envs/" in said
+    assert f"warning: someone changed {envs(first)}/" in said
     assert is_right(second)
     assert package.read_text() == "WHO = 'edited by hand'\n", "the release that runs on it keeps it"
     machine.installed("shop", "3")
-    assert len([path for path in first.parents[1].glob("envs/*") if path.is_dir()]) == 2
+    assert len([path for path in envs(first).iterdir() if path.is_dir()]) == 2
 
 
 def test_what_a_crash_took_is_seen_after_it(machine: Machine) -> None:
     """The contents of a file are lost, and the machine was restarted."""
     first, _ = machine.installed("shop", "1")
-    (seen,) = first.parents[1].glob("envs/*.seen")
+    (seen,) = envs(first).glob("*.seen")
     package = (site_of(first) / "both.py").resolve()
     package.chmod(0o644)
     package.write_text("")
@@ -228,7 +228,7 @@ def test_what_a_crash_took_is_seen_after_it(machine: Machine) -> None:
     second, said = machine.installed("shop", "2")
     assert "someone changed" in said
     assert is_right(second)
-    (again,) = (path for path in first.parents[1].glob("envs/*.seen") if ".1." in path.name)
+    (again,) = (path for path in envs(first).glob("*.seen") if ".1." in path.name)
     _, *rest = again.read_text().split("\n")
     again.write_text("\n".join(["yet another boot", *rest]))
     assert is_right(machine.installed("shop", "3")[0])
@@ -247,9 +247,9 @@ def test_a_killed_install_leaves_nothing_to_be_taken_for_whole(
     touches = (
         f"(os.getpid() == me) == ({whom!r} == 'installer') and any(w in str(arguments[:2]) for w in PLACES)"
     )
-    touches = touches.replace("PLACES", "('/cache/wheels', '/shop/envs')")
+    touches = touches.replace("PLACES", "('/cache/wheels', '/shop/.fap/envs')")
     done = machine.hooked(release, touches, moment, f"os.kill(os.getpid(), {signal.SIGKILL:d})")
-    assert done.returncode == -signal.SIGKILL if whom == "installer" else "a worker was killed" in done.stderr
+    assert done.returncode == -signal.SIGKILL if whom == "installer" else "a worker was killed" in done.stdout
     assert not (release / "venv").exists()
     done = machine.install(release)
     assert (done.returncode, done.stderr) == (0, "")
@@ -270,21 +270,11 @@ def test_a_cache_that_is_swept_meanwhile(machine: Machine) -> None:
 
 def test_two_at_once(machine: Machine) -> None:
     releases = [machine.release(app, "1") for app in ("shop", "worker", "cron")]
-    running = [
-        subprocess.Popen(
-            ["./install.sh"],
-            cwd=release,
-            env={**BARE, **machine.env(release)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for release in releases
-    ]
-    for process, release in zip(running, releases, strict=True):
-        said, _ = process.communicate()
-        assert process.returncode == 0, said
-        assert "warning" not in said
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(machine.install, releases))
+    for one, release in zip(done, releases, strict=True):
+        assert one.returncode == 0, one.stdout
+        assert "warning" not in one.stdout
         assert is_right(release)
     assert len(machine.entries()) == 2
 
@@ -320,20 +310,123 @@ def test_without_a_cache_that_can_be_used_it_works_too(machine: Machine, tmp_pat
     (tmp_path / "cache").write_text("a file")
     release, _ = machine.installed("shop", "1")
     assert is_right(release)
-    assert (release.parents[1] / "envs").is_dir()
-    assert [path.name for path in (release.parents[1] / "envs").iterdir() if "new" in path.name] == []
+    assert (envs(release)).is_dir()
+    assert [path.name for path in (envs(release)).iterdir() if "new" in path.name] == []
 
 
 def test_bytecode_of_the_projects_files_is_made_when_they_change(machine: Machine) -> None:
     first, _ = machine.installed("shop", "1")
-    made = next(first.glob("__pycache__/show.*.pyc")).read_bytes()
+    made = next(first.glob("__pycache__/app.*.pyc")).read_bytes()
     (kept,) = (machine.cache / "bytecode").iterdir()
     second, _ = machine.installed("shop", "2")
-    assert next(second.glob("__pycache__/show.*.pyc")).read_bytes() == made
+    assert next(second.glob("__pycache__/app.*.pyc")).read_bytes() == made
     third = machine.release("shop", "3")
-    (third / "show.py").write_text("print('changed')\n")
+    (third / "app.py").write_text("print('changed')\n")
     assert machine.install(third).returncode == 0
-    assert next(third.glob("__pycache__/show.*.pyc")).read_bytes() != made
+    assert next(third.glob("__pycache__/app.*.pyc")).read_bytes() != made
     kept.write_bytes(kept.read_bytes()[:-1] + b"?")
     fourth, _ = machine.installed("shop", "4")
-    assert next(fourth.glob("__pycache__/show.*.pyc")).read_bytes() == made
+    assert next(fourth.glob("__pycache__/app.*.pyc")).read_bytes() == made
+
+
+def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_mode, path.read_bytes()) for path in files}
+
+
+def test_a_wheel_under_another_name_changes_nothing_for_others(machine: Machine, tmp_path: Path) -> None:
+    """The name of a wheel decides where its data goes: this one's would go elsewhere."""
+    good, _ = machine.installed("shop", "1")
+    wanted = tree(good / "venv")
+    shutil.rmtree(machine.cache)
+    renamed = []
+    for wheel in sorted((machine.release("other", "0") / "wheels").iterdir()):
+        renamed.append(tmp_path / wheel.name.replace("parts-1.0", "Parts-1.0"))
+        shutil.copy(wheel, renamed[-1])
+    hostile = with_wheels(machine.release("other", "1"), renamed)
+    (hostile / "requirements.lock").write_bytes((good / "requirements.lock").read_bytes())
+    machine.install(hostile)
+    assert tree(machine.installed("third", "1")[0] / "venv") == wanted
+    assert tree(machine.installed("other", "2")[0] / "venv") == wanted
+
+
+NOT_A_DIGEST = "../../../third/releases/1/entry"
+
+
+def test_a_manifest_leads_out_of_nothing(machine: Machine, tmp_path: Path) -> None:
+    """Trusted code reads it: as a path of the cache, and as paths of files to compile."""
+    good, _ = machine.installed("shop", "1")
+    before = everything(good) | everything(machine.cache)
+    hostile = machine.release("third", "1")
+    (hostile / "behind").symlink_to(good)
+    paths = ["../../../shop/releases/1/app.py", f"{good}/app.py", "behind/app.py", "app.py"]
+    with_facts(hostile, files=[[path, 1, "0" * 64] for path in paths])
+    done = machine.install(hostile)
+    assert everything(good) | everything(machine.cache) == before | everything(machine.cache)
+    assert everything(good) == {path: facts for path, facts in before.items() if path.startswith(str(good))}
+    assert list((hostile / "__pycache__").iterdir()), done.stdout
+    shutil.rmtree(hostile / "wheels")
+    with_facts(hostile, wheels=[{"file": "parts-1.0-py3-none-any.whl", "sha256": NOT_A_DIGEST}])
+    (hostile / "requirements.lock").write_text(f"parts==1.0 --hash=sha256:{NOT_A_DIGEST}\n")
+    done = machine.install(hostile)
+    assert done.returncode == 6
+    assert "the manifest lists a wheel that can't be one" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"target":1}', '{"target":{"python":"cp311"},"files":[1]}', '{"target":{"python":"cp311"}}'],
+)
+def test_a_damaged_manifest_is_refused(machine: Machine, text: str) -> None:
+    release = machine.release("shop", "1")
+    manifest = release / ".fap/manifest.json"
+    target = manifest.read_text().partition('"target":{')[2].partition("}")[0]
+    manifest.write_text(text.replace('"python":"cp311"', target))
+    done = machine.install(release)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout
+
+
+def test_our_libraries_are_used_only_if_their_bytes_are_known(machine: Machine, tmp_path: Path) -> None:
+    """The artifact brings them; other ones run in the container alone, like its installer."""
+    release = machine.release("shop", "1")
+    (library,) = (release / ".fap").glob("installer-*.whl")
+    with zipfile.ZipFile(library, "a") as archive:
+        archive.writestr("installer/exceptions.py", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    done = machine.install(release)
+    assert "other versions of `installer` or `packaging`" in done.stdout
+    assert not (tmp_path / "ran").exists()
+    assert not envs(release).exists() or list(envs(release).iterdir()) == []
+
+
+def test_a_wheel_that_is_a_bomb_fills_no_disk(packed: Path, wheels: list[Path], tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], check=True)
+    try:
+        release = Machine(small, packed, wheels).release("shop", "1")
+        (wheel,) = (release / "wheels").glob("parts-*")
+        data = wheel.read_bytes()
+        at = data.index(b"PK\x01\x02") + 24  # where the directory of a zip file says how long a file is
+        wheel.write_bytes(data[:at] + (100 << 20).to_bytes(4, "little") + data[at + 4 :])
+        with_wheels(release, [Path(shutil.copy(wheel, tmp_path)), wheels[1]])
+        done = host_install.install(release, small / "cache")
+        assert done.returncode == 1
+        assert "needs 1048" in done.stdout
+        assert "No space left on device; fix this, then release again" in done.stdout
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_nothing_is_writable_for_others_whatever_the_umask(machine: Machine) -> None:
+    release = machine.release("shop", "1")
+    old = os.umask(0)
+    try:
+        assert machine.install(release).returncode == 0
+    finally:
+        os.umask(old)
+    places = [release.parents[1] / ".fap", machine.cache, release / "venv", *release.glob("__pycache__")]
+    made = [path for place in places for path in (place, *place.rglob("*")) if not path.is_symlink()]
+    assert len(made) > 20
+    mine = (release.parents[1] / ".fap", release.parents[1] / ".fap/releases")  # the test made these
+    assert [path for path in made if path.stat().st_mode & 0o022 and path not in mine] == []

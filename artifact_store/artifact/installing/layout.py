@@ -9,15 +9,18 @@ import sys
 from refusal import RefusedError
 
 VERSION = "{}.{}".format(*sys.version_info[:2])
+SITE = os.path.join("lib", "python" + VERSION, "site-packages")
+LINK = "packages"
+"""In a venv with shared packages: the link that names them."""
 
 
 def begin(venv):
     """Make the folders; return the path for the packages, which the caller has to make."""
-    lib = os.path.join(venv, "lib", "python" + VERSION)
-    os.makedirs(lib)
+    site = os.path.join(venv, SITE)
+    os.makedirs(os.path.dirname(site))
     os.mkdir(os.path.join(venv, "bin"))
     os.symlink("lib", os.path.join(venv, "lib64"))
-    return os.path.join(lib, "site-packages")
+    return site
 
 
 def finish(venv, app):

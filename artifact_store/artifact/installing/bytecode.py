@@ -24,6 +24,29 @@ def compile_all(work):
     spread(jobs, _compile)
 
 
+def projects_python(root, paths):
+    """The Python files of the project among these files of an artifact, which is unpacked in `root`.
+
+    Without those of fapkit, and without those in or behind a link: bytecode is only written in `root`.
+    """
+    root, places = os.path.realpath(root), {}
+
+    def is_inside(folder):
+        place = f"{root}/{folder}" if folder else root
+        return os.path.realpath(place) == place and not os.path.islink(place + "/__pycache__")
+
+    found = []
+    for path in paths:
+        if not path.endswith(".py") or path.startswith(".fap/") or os.path.islink(f"{root}/{path}"):
+            continue
+        folder = os.path.dirname(path)
+        if folder not in places:
+            places[folder] = is_inside(folder)
+        if places[folder]:
+            found.append(path)
+    return found
+
+
 def compile_own(root, paths, cached):
     """Compile the project's files; files that the last release had too come from the file `cached`.
 
@@ -37,7 +60,9 @@ def compile_own(root, paths, cached):
     for folder in {os.path.dirname(target) for target in targets.values()}:
         os.makedirs(folder, exist_ok=True)
     for path in known:
-        with open(targets[path], "wb") as file:
+        if os.path.lexists(targets[path]):
+            os.unlink(targets[path])
+        with open(targets[path], "xb") as file:
             file.write(before[keys[path]])
     if missing:
         compile_all([(root, missing, CHECKED)])

@@ -1,8 +1,10 @@
 """Installs wheels as packages into a venv's folder."""
 
+import errno
 import io
 import os
 import warnings
+import zipfile
 from collections import Counter
 
 import layout
@@ -11,7 +13,6 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.records import Hash, RecordEntry
 from installer.sources import WheelFile
 from installer.utils import copyfileobj_with_hashing
-from linking import link, link_tree
 from refusal import RefusedError
 from workers import spread
 
@@ -24,7 +25,7 @@ SHEBANG = b'#!/bin/sh\n\'\'\'exec\' "$(dirname -- "$(readlink -f -- "$0")")/pyth
 
 def site_of(venv):
     """The folder of the packages in a venv's folder."""
-    return os.path.join(str(venv), "lib", "python" + layout.VERSION, "site-packages")
+    return os.path.join(str(venv), layout.SITE)
 
 
 def unpack_all(wheels, venv):
@@ -38,22 +39,12 @@ def unpack_all(wheels, venv):
             unpack(wheel, venv)
 
 
-def link_all(trees, venv):
-    """Do the same with wheels that are unpacked already, each into its own tree."""
-    linked = spread(trees, lambda tree: link_tree(tree, venv))
-    times = Counter(path for paths in linked for path in paths)
-    for tree, paths in zip(trees, linked):
-        for path in paths:
-            if times[path] > 1:
-                os.unlink(os.path.join(venv, path))
-                link(os.path.join(tree, path), os.path.join(venv, path))
-
-
 def unpack(wheel, venv):
     """Unpack one wheel with its scripts and its RECORD; return the list of the files written."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that bytecode in a wheel is left out
         try:
+            _check_room(wheel, os.path.dirname(str(venv)))
             with WheelFile.open(wheel) as source:
                 destination = _Venv(venv, source.distribution)
                 install(source, destination, {"INSTALLER": b"fapkit\n"})
@@ -62,6 +53,18 @@ def unpack(wheel, venv):
         except Exception as error:  # the library does not document what a broken or hostile wheel raises
             raise RefusedError(f"wheels/{os.path.basename(wheel)} can't be installed: {error!r}") from None
     return destination.written
+
+
+def _check_room(wheel, folder):
+    """Raise OSError if a wheel says that it is larger than what is free: a bomb fills no disk."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    disk = os.statvfs(folder)
+    with zipfile.ZipFile(wheel) as archive:
+        size = sum(item.file_size for item in archive.infolist())
+    if size > disk.f_bavail * disk.f_frsize:
+        name = os.path.basename(wheel)
+        raise OSError(errno.ENOSPC, f"wheels/{name} needs {size} bytes: No space left on device")
 
 
 class _Venv(SchemeDictionaryDestination):

@@ -1,0 +1,44 @@
+"""Checks that the wheels of an unpacked artifact are those of its manifest and its lock."""
+
+import hashlib
+import os
+
+from refusal import RefusedError
+
+
+def check_wheels(root, listed):
+    """The wheels of an unpacked artifact as (name, sha256): those in its folder wheels/, or all that are
+    `listed` in its manifest if that folder is missing.
+
+    Raises RefusedError unless they are exactly those of the manifest and of requirements.lock.
+    """
+    folder = os.path.join(root, "wheels")
+    wheels = {wheel["file"]: wheel["sha256"] for wheel in listed}
+    if os.path.isdir(folder):
+        names = sorted(os.listdir(folder))
+        missing, foreign = set(wheels) - set(names), set(names) - set(wheels)
+        if missing:
+            raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
+        if foreign:
+            raise RefusedError(f"wheels/{min(foreign)} does not belong to this artifact: remove it", 6)
+        wheels = {name: sha256_of(os.path.join(folder, name)) for name in names}
+    for name, digest in wheels.items():
+        if "/" in name or len(digest) != 64 or digest.strip("0123456789abcdef"):
+            raise RefusedError(f"the manifest lists a wheel that can't be one: {name!r}", 6)
+    with open(os.path.join(root, "requirements.lock"), encoding="ascii") as file:
+        pins = [line.partition(" --hash=sha256:") for line in file.read().splitlines()]
+    lock = {digest: pin for pin, _, digest in pins}
+    for name in sorted(wheels):
+        if lock.pop(wheels[name], None) is None:
+            raise RefusedError(f"wheels/{name} does not match requirements.lock: fetch the artifact again", 6)
+    if lock:
+        raise RefusedError(f"the wheel of {min(lock.values())} is missing: fetch the artifact again", 6)
+    return sorted(wheels.items())
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

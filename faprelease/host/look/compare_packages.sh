@@ -1,0 +1,9 @@
+# Print which files of the packages that a release shares with others have changed since they were made, as compare_tree.sh does.
+# Needs: lib/tree.sh, release.
+packages=$(cd -P "$release/venv/packages" 2>/dev/null && pwd) || exit 0
+[ -f "$packages.files" ] || { echo "no list"; exit 0; }
+cd "$packages" || exit 1
+{
+  find . -type f -exec sha256sum {} +
+  find . ! -type f ! -type d
+} | LC_ALL=C sort | show_changes "$packages.files" | sed 's,  \./,  ./venv/packages/,'
