@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts.host_install import install, state_of
+from tests.parts.long_sleep import is_running, long_sleep
 
 USER = 4711
 WALLS = "network, files, devices, sockets, compilers, processes, privileges, limits"
@@ -257,3 +258,45 @@ def test_it_can_not_get_its_walls_down(release: Path, user: int) -> None:
         print(sorted(os.listdir("/proc/1/root")) == sorted(os.listdir("/")))
     """
     assert "ok" not in attack(release, user, code).splitlines()
+
+
+def test_it_inherits_no_file_and_sees_no_process_of_the_host(release: Path, user: int) -> None:
+    code = f"""
+    import os
+    print(sorted(os.listdir("/proc/self/fd")), sorted(name for name in os.listdir("/proc") if name.isdigit()))
+    for pid in (-1, {os.getpid()}, {os.getppid()}):
+        try:
+            os.kill(pid, 15)
+            print("signalled", pid)
+        except OSError as error:
+            print(error.strerror)
+    """
+    descriptors, *answers = attack(release, user, code).splitlines()
+    # 3 is the folder that is being listed; the installer is a shell, and Python its child or itself.
+    assert descriptors in (f"['0', '1', '2', '3'] {pids}" for pids in (["1"], ["1", "2"], ["1", "2", "3"]))
+    assert answers == ["No such process"] * 3
+
+
+def test_what_it_leaves_behind_ends_with_it(release: Path, user: int) -> None:
+    sleep = long_sleep()
+    code = f"""
+    import os, signal, time
+    words = {sleep.split()!r}
+    ways = [
+        lambda: None,
+        os.setsid,
+        lambda: os.fork() and os._exit(0),
+        lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    ]
+    for way in ways:
+        if os.fork() == 0:
+            way()
+            os.execvp(words[0], words)
+    def command(pid):
+        return open(f"/proc/{{pid}}/cmdline").read().split("\\0")[:-1]
+    while sum(command(pid) == words for pid in os.listdir("/proc") if pid.isdigit()) < len(ways):
+        time.sleep(0.01)
+    print("all sleep")
+    """
+    assert attack(release, user, code) == "all sleep"
+    assert not is_running(sleep)
