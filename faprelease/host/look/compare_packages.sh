@@ -6,4 +6,4 @@ cd "$packages" || exit 1
 {
   find . -type f -exec sha256sum {} +
   find . ! -type f ! -type d
-} | LC_ALL=C sort | show_changes "$packages.files" | sed 's,  \./,  ./venv/packages/,'
+} | LC_ALL=C sort | show_changes "$packages.files" | sed 's|^\([+-] \)\(.*  \)\{0,1\}\./|\1\2./venv/packages/|'

@@ -43,3 +43,14 @@ def test_its_commands_work_in_their_order(tmp_path: Path, one: Path) -> None:
     )
     assert "BAD" not in done.stdout
     assert "ok  shop 1: 0." in done.stdout
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    _, _, after = PAGE.read_text().partition("\n## What holds\n")
+    rows = [line.split(" | ") for line in after.splitlines() if line.startswith("| ")][1:]
+    promises = [row for row in rows if not row[0].startswith("| **")]
+    assert len(promises) > 15
+    for promise, _, tests in promises:
+        names = re.findall(r"`([^`]+)`", tests)
+        assert names, promise
+        assert all((ROOT / "tests" / name).is_file() for name in names), promise
