@@ -7,18 +7,27 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 # What is measured and tested is what people run: with its bytecode, which some images switch off.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help install hosts lint test test-quick test-full bench demo demo-fleet clean
+.PHONY: help install hosts lint lock audit test test-quick test-full bench demo demo-fleet clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 install: $(VENV)/installed  ## make .venv with fapkit and its tools
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml requirements-ci.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --editable '.[all]' --group test --group lint --group bench
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-ci.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+GROUPS := package test lint bench
+lock: install  ## write requirements-ci.txt again: the newest versions that pyproject.toml allows, with hashes
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras $(GROUPS:%=--group %) --universal \
+	  --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --output-file requirements-ci.txt
+
+audit: install  ## ask the vulnerability database of PyPI about every package of requirements-ci.txt
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements-ci.txt
 
 hosts:
 	@{ command -v /usr/sbin/sshd && command -v busybox && command -v sudo && command -v systemctl; } >/dev/null || { \
