@@ -105,7 +105,8 @@ class Tree:
         target = os.path.realpath(path)
         if not os.path.exists(target):
             return
-        self._make_links(path)
+        if target != path:
+            self._make_links(path)
         place = self.root + target
         if not os.path.lexists(place):
             os.makedirs(os.path.dirname(place), exist_ok=True)

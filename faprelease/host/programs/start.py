@@ -45,7 +45,8 @@ def compiled(sent):
     except (OSError, EOFError, ValueError, TypeError):
         pass
     text = sent or read_source()
-    code = {name: compile(part, name, "exec") for name, part in split(text).items()}
+    # Each module is unmarshalled when it is imported: many are not.
+    code = {name: marshal.dumps(compile(part, name, "exec")) for name, part in split(text).items()}
     try:
         keep(text, marshal.dumps(code))
     except OSError:
@@ -99,7 +100,7 @@ class Loader:
         return None
 
     def exec_module(self, module):
-        exec(modules[module.__name__], module.__dict__)  # noqa: S102 (our own text)
+        exec(marshal.loads(modules[module.__name__]), module.__dict__)  # noqa: S102, S302 (our own text)
 
 
 sys.meta_path.insert(0, Loader())

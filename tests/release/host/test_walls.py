@@ -75,7 +75,7 @@ def test_kernel_settings_and_devices_are_out_of_reach(release: Path, user: int, 
     settings = ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/drop_caches"]
     for answer in opened(release, user, settings, os.O_WRONLY):
         assert answer in ("Read-only file system", "Permission denied", "No such file or directory")
-    devices = [str(path) for path in Path("/dev").rglob("*") if path.is_block_device()][:5]
+    devices = [str(path) for path in Path("/dev").iterdir() if path.is_block_device()][:5]
     devices += ["/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/net/tun", "/dev/ptmx", "/dev/tty", "/sys/power"]
     assert set(opened(release, user, devices, os.O_RDWR)) == {"No such file or directory"}
     made = attack(
