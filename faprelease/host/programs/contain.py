@@ -140,7 +140,7 @@ class Attempt:
 
     def _enter(self, cgroup):
         self.sandbox.leave(self.spaces)
-        self.is_limited = self.sandbox.limit(self.spaces, cgroup)
+        self.is_limited = self.sandbox.limit_number(self.spaces, cgroup)
         self.sandbox.die_with_parent()
         if self.output:
             os.dup2(self.output[1], 1)

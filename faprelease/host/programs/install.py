@@ -117,6 +117,8 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
     """
     os.umask(0o022)
     os.chdir(release)
+    sandbox = load("sandbox")
+    sandbox.limit_process()
     packages, code = "", 0
     if shares_packages() and not install:
         from_us = load("refusal").RefusedError
@@ -140,7 +142,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
         line = ""
         if not code:
             host.make()
-            code, line = contain.run(host, load("sandbox"), install, network, strict)
+            code, line = contain.run(host, sandbox, install, network, strict)
         note_wheels(state + "/wheels.needed", code)
         if line and code == 0:
             with open(f"{state}/releases/{release_id}.install.json", "w") as file:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import sys
+import time
 
 NET, MOUNT, PID = "net", "mount", "pid"
 WALLS = "network", "files", "devices", "sockets", "compilers", "processes", "privileges", "limits"
@@ -209,7 +210,8 @@ class Cgroup:
         limits["memory.limit_in_bytes"] = limits["memory.max"]
         found = set()
         for place in cgroup_mounts():
-            folder = f"{place}/fapkit-{os.getpid()}"
+            remove_old_cgroups(place)
+            folder = f"{place}/fapkit-install-{os.getpid()}"
             try:
                 os.mkdir(folder)
                 self.folders.append(folder)
@@ -234,6 +236,17 @@ class Cgroup:
                 pass
 
 
+def remove_old_cgroups(place):
+    """Remove those of installs that were killed an hour ago or more; only empty ones can be removed."""
+    for name in os.listdir(place):
+        folder = f"{place}/{name}"
+        try:
+            if name.startswith("fapkit-install-") and os.stat(folder).st_mtime < time.time() - 3600:
+                os.rmdir(folder)
+        except OSError:
+            pass
+
+
 def cgroup_mounts():
     with open("/proc/self/mounts") as file:
         mounts = [line.split(" ") for line in file]
@@ -252,20 +265,21 @@ def half_of_memory():
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def limit(spaces, cgroup):
-    """Limit this process and all that it starts; True if neither processes nor memory can exhaust the host.
+def limit_process():
+    """Limit this process and all that it starts, each for itself.
 
-    Memory is limited for each process, and where there is a cgroup, for all together. If it runs out all the
-    same, the kernel ends these processes before any other (proc(5), oom_score_adj).
+    If memory runs out all the same, the kernel ends these processes before any other (proc(5),
+    oom_score_adj).
     """
     write("/proc/self/oom_score_adj", 1000)
-    os.nice(10)
-    for what, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_DATA, half_of_memory()),
-    ):
-        set_limit(what, most)
+    os.nice(max(10 - os.nice(0), 0))
+    set_limit(resource.RLIMIT_CORE, 0)
+    set_limit(resource.RLIMIT_CPU, CPU_SECONDS)
+    set_limit(resource.RLIMIT_DATA, half_of_memory())
+
+
+def limit_number(spaces, cgroup):
+    """Limit how many processes this one may start; True if that, and their memory, can't exhaust the host."""
     if os.geteuid() == 0:  # the kernel does not count the processes of root
         try:
             cgroup.enter()
