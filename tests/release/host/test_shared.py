@@ -387,6 +387,7 @@ def test_a_damaged_manifest_is_refused(machine: Machine, text: str) -> None:
     assert "Traceback" not in done.stdout + done.stderr, done.stdout
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_our_libraries_are_used_only_if_their_bytes_are_known(machine: Machine, tmp_path: Path) -> None:
     """The artifact brings them; other ones run in the container alone, like its installer."""
     release = machine.release("shop", "1")
