@@ -76,12 +76,9 @@ def deploy_updated(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_published(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    yield host_script(
-        f"restart {options.supervisor_program}",
+    restart = host_script(
+        "",
         "supervisor/restart",
-        limit=180,
-        trusted=False,
-        shown=options.supervisor_output,
         program=options.supervisor_program,
         conf=_in_current(context, _own_conf(context)),
         rendered=_in_current(context, PROCESSES),
@@ -90,6 +87,15 @@ def deploy_published(context: Context) -> Iterator[Step]:
         signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",
+    )
+    yield host_script(
+        f"restart {options.supervisor_program}",
+        "release/detached",
+        limit=180,
+        trusted=False,
+        shown=options.supervisor_output,
+        state=context.target.layout.state,
+        work=restart.script,
     )
 
 

@@ -10,6 +10,8 @@ from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledB
 from faprelease.report.report import Report
 from faprelease.run.run import Run
 from faprelease.verbs import once
+from tests.parts.fleet import wait_until
+from tests.parts.lock_holders import controller
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
@@ -79,6 +81,24 @@ def test_a_program_that_dies_goes_back_to_the_old_release(site: Site, supervisor
     assert site.current() == first
     assert runs_from(supervisord) == first
     assert list(site.states().values()) == ["live", "bad"]
+
+
+SLOW_STOP = b"trap 'sleep 7; exit 0' TERM; sleep 1000 & wait\n"
+
+
+def test_a_killed_controller_leaves_no_stopped_program(site: Site, supervisord: Supervisord) -> None:
+    conf = CONF.replace("killasgroup", "stopwaitsecs=20\nkillasgroup").replace("stopasgroup=true\n", "")
+    site.release(build(site, "1", SLOW_STOP, conf))
+    with controller(site.request(curl_url=build(site, "2", SLOW_STOP, conf))) as process:
+        wait_until(lambda: "STOPPING" in supervisord.ctl("status").stdout, "the old one stops", 20)
+        process.kill()
+    wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
+    wait_until(lambda: "RUNNING" in supervisord.ctl("status").stdout, "the new one starts", 20)
+    second = runs_from(supervisord)
+    assert second == site.current()
+    third = site.release(build(site, "3"))
+    assert runs_from(supervisord) == third
+    assert site.leftovers() <= {"restarted"}
 
 
 def test_a_first_release_that_dies_leaves_nothing_running(site: Site, supervisord: Supervisord) -> None:
