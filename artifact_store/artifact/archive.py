@@ -1,25 +1,23 @@
 """Read and check the file of an artifact: a tar in gzip members, the manifest alone in the first.
 
-Format: RFC 1952 (gzip members may follow each other), POSIX ustar/pax, and `manifest` for `fap/1`.
+The manifest is read with tarfile, so that errors say what another file looks like; everything with `reader`.
 """
 
-import gzip
 import hashlib
 import io
-import posixpath
 import tarfile
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
-from artifact_store.artifact.manifest import MANIFEST_PATH, File, Manifest, Wheel, decode
+from artifact_store.artifact import reader
+from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, decode
 from artifact_store.core.errors import UsageError, VerificationError
 
 _CHUNK = 1 << 20
 _MANIFEST_LIMIT = 64 << 20
+_KEPT_LIMIT = 16 << 20
 _REPACK = "download it again, or pack it again with `fapbuild pack`"
 
 _KINDS = (
@@ -47,6 +45,8 @@ class Scan:
     """The sha256 of the whole file, in hexadecimal."""
     size: int
     """In bytes."""
+    kept: bytes = b""
+    """The contents of the file to keep, if there is one of at most 16 MiB."""
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -59,98 +59,67 @@ def read_manifest(path: Path) -> Manifest:
         return _manifest(file, path.name)[0]
 
 
-def scan(file: BinaryIO, name: str) -> Scan:
-    """Read an open, seekable artifact once and check every gzip member against the manifest.
+def scan(file: BinaryIO, name: str, keep: str = "") -> Scan:
+    """Read an open, seekable artifact once, and check every byte as a host does.
 
-    Raises VerificationError if a byte is missing, added or changed; `name` is the file's name in messages.
+    Raises VerificationError unless it is exactly what its manifest says. `name` is the file's name in
+    messages. `keep` is the path of a file in it whose contents are kept.
     """
     manifest, start = _manifest(file, name)
+    size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    whole = hashlib.sha256()
-    for chunk in _chunks(file, start, name):
-        whole.update(chunk)
-    end = 0
-    with ThreadPoolExecutor(1) as pool:
-        for number, member in enumerate(manifest.members, 2):
-            if member.offset != end or member.length <= 0:
-                raise VerificationError(
-                    f"{name}: the gzip members in the manifest do not follow each other", hint=_REPACK
-                )
-            part = hashlib.sha256()
-            for chunk in _chunks(file, member.length, name):
-                # compute both digests at the same time, on two cores
-                whole_done = pool.submit(whole.update, chunk)
-                part.update(chunk)
-                whole_done.result()
-            if part.hexdigest() != member.sha256:
-                raise VerificationError(
-                    f"{name}: gzip member {number} of {len(manifest.members) + 1} is damaged", hint=_REPACK
-                )
-            end += member.length
-    if file.read(1):
-        raise VerificationError(f"{name}: extra bytes after the last gzip member", hint=_REPACK)
-    return Scan(manifest, whole.hexdigest(), start + end)
+    hashing, contents = _Hashing(file), {keep: b""}
+    archive = reader.Archive(hashing, size, hashlib.sha256)
+    try:
+        for entry in archive.entries():
+            if entry.name == MANIFEST_PATH or (entry.name == keep and entry.size <= _KEPT_LIMIT):
+                contents[entry.name] = b"".join(entry.contents)
+    except reader.RefusedError as error:
+        problem = _damage(file, start, size, manifest) or str(error)
+        raise VerificationError(f"{name}: {problem}", hint=_REPACK) from error
+    if archive.manifest is None or decode(contents[MANIFEST_PATH]) != manifest:
+        raise VerificationError(
+            f"{name}: its {MANIFEST_PATH} is too large, or not alone in the first gzip member", hint=_REPACK
+        )
+    return Scan(manifest, hashing.sha256.hexdigest(), size, contents[keep])
 
 
 def verify(path: Path) -> Manifest:
-    """Check the gzip members, files and wheels of the artifact at `path`; return its manifest.
+    """Check every byte of the artifact at `path`; return its manifest.
 
     Raises VerificationError for the first difference from the manifest, and UsageError if the file can't be
     opened.
     """
     with open_artifact(path) as file:
-        manifest = scan(file, path.name).manifest
-        file.seek(0)
-        try:
-            # tarfile's own gzip streaming stops after the first member; GzipFile reads all
-            with gzip.GzipFile(fileobj=file) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-                _check_entries(tar, manifest, path.name)
-        except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
-            raise VerificationError(f"{path.name}: {error}", hint=_REPACK) from error
-    return manifest
+        return scan(file, path.name).manifest
 
 
-def _check_entries(tar: tarfile.TarFile, manifest: Manifest, name: str) -> None:
-    files = {file.path: file for file in manifest.files}
-    wheels = {f"wheels/{wheel.file}": wheel for wheel in manifest.wheels}
-    missing = files.keys() | wheels.keys() | {MANIFEST_PATH}
-    for entry in tar:
-        if entry.name not in missing:
-            raise VerificationError(
-                f"{name}: {entry.name!r} is not in the manifest, or is in the tar twice", hint=_REPACK
-            )
-        missing.remove(entry.name)
-        if _points_outside(entry):
-            raise VerificationError(f"{name}: {entry.name!r} points outside the folder", hint=_REPACK)
-        if entry.name in wheels:
-            _check_wheel(tar, entry, wheels[entry.name], name)
-        elif entry.name in files and _as_file(entry) != files[entry.name]:
-            raise VerificationError(f"{name}: {entry.name!r} differs from the manifest", hint=_REPACK)
-    if missing:
-        raise VerificationError(f"{name}: {min(missing)!r} is missing", hint=_REPACK)
+class _Hashing(io.RawIOBase):
+    """A file, and the sha256 of what was read of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.sha256 = hashlib.sha256()
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
 
 
-def _points_outside(entry: tarfile.TarInfo) -> bool:
-    """Whether its name, or the target of a symbolic link, is outside the folder it is unpacked to."""
-    path = PurePosixPath(entry.name)
-    if path.is_absolute() or ".." in path.parts:
-        return True
-    target = posixpath.normpath(path.parent / entry.linkname) if entry.issym() else ""
-    return target.startswith("/") or target.split("/")[0] == ".."
-
-
-def _as_file(entry: tarfile.TarInfo) -> File | None:
-    if entry.issym():
-        return File(entry.name, 0o120777, entry.size)
-    return File(entry.name, entry.mode, entry.size) if entry.isreg() else None
-
-
-def _check_wheel(tar: tarfile.TarFile, entry: tarfile.TarInfo, wheel: Wheel, name: str) -> None:
-    content = tar.extractfile(entry) if entry.isreg() else None
-    if content is None or hashlib.file_digest(content, "sha256").hexdigest() != wheel.sha256:  # type: ignore[arg-type]
-        raise VerificationError(
-            f"{name}: the sha256 of {entry.name!r} differs from the manifest", hint=_REPACK
-        )
+def _damage(file: BinaryIO, start: int, size: int, manifest: Manifest) -> str:
+    """The gzip member whose bytes have another sha256 than in the manifest; empty if there is none."""
+    if start + sum(member.length for member in manifest.members) != size:
+        return ""
+    file.seek(start)
+    for number, member in enumerate(manifest.members, 2):
+        digest, left = hashlib.sha256(), member.length
+        while left > 0 and (chunk := file.read(min(_CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+        if digest.hexdigest() != member.sha256:
+            return f"gzip member {number} of {len(manifest.members) + 1} is damaged"
+    return ""
 
 
 def open_artifact(path: Path) -> BinaryIO:
@@ -220,12 +189,3 @@ def _kind(start: bytes) -> str:
     if start[257:262] == b"ustar":
         return "an uncompressed tar"
     return "text" if b"\0" not in start[:512] and start[:512].isascii() else "a binary file"
-
-
-def _chunks(file: BinaryIO, length: int, name: str) -> Iterator[bytes]:
-    while length:
-        chunk = file.read(min(_CHUNK, length))
-        if not chunk:
-            raise VerificationError(f"{name} is cut short: at least {length} bytes are missing", hint=_REPACK)
-        length -= len(chunk)
-        yield chunk

@@ -1,14 +1,17 @@
 """The versions in a store: publish, find, download and sign them."""
 
 import difflib
+import hashlib
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+from artifact_store.artifact import archive
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
-from artifact_store.blobs.protocol import Blobs, Link, Sink
+from artifact_store.blobs.protocol import Blobs, Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, VerificationError
 from artifact_store.core.hints import Hint
@@ -99,9 +102,29 @@ class Artifacts:
         download(self._blobs, artifacts.archive_key(record), record.digest, target)
         return target
 
-    def read(self, record: ArtifactRecord, sink: Sink) -> None:
-        """Write the bytes of a version to `sink`, unchecked. Raises NotFoundError if they are missing."""
-        self._blobs.get_to(artifacts.archive_key(record), sink)
+    def check(self, record: ArtifactRecord) -> None:
+        """Download the bytes of a version to a temporary file, and check them as a host does.
+
+        Raises VerificationError if they are not the artifact that the record names, and NotFoundError if they
+        are missing.
+        """
+        artifact = ArtifactId(record.app, record.version)
+        with tempfile.TemporaryFile() as file:
+            self._blobs.get_to(artifacts.archive_key(record), file)
+            size = file.tell()
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if (digest, size) != (record.digest, record.size):
+                raise VerificationError(
+                    f"its bytes have the sha256 {digest} ({size} bytes), not {record.digest} ({record.size})",
+                    hint="pack and push a new version",
+                )
+            file.seek(0)
+            manifest = archive.scan(file, artifact.file_name).manifest
+        if (manifest.app, manifest.version) != (record.app, record.version):
+            raise VerificationError(
+                f"its manifest names {manifest.app} {manifest.version}", hint="pack and push a new version"
+            )
 
     def link(self, app: str, version: str, expires: timedelta = _EXPIRES) -> Link:
         """A URL from which anyone can download a version until it expires; for a folder, a file:// URL.
@@ -116,10 +139,10 @@ class Artifacts:
         return self._blobs.link(artifacts.archive_key(record), expires)
 
     def sign(self, app: str, version: str, by: Actor, digest: str = "") -> SignedStatement:
-        """Sign the sha256 of a version, which must be `digest` if that is given.
+        """Check the bytes of a version, and sign their sha256, which must be `digest` if that is given.
 
-        Raises VerificationError if the store has another sha256, or readers would not accept the key, and
-        UsageError if there is no key, or it can't sign.
+        Raises VerificationError if the store has another sha256, the bytes are not the artifact, or readers
+        would not accept the key, and UsageError if there is no key, or it can't sign.
         """
         record = self.usable(app, version)
         if digest and digest != record.digest:
@@ -127,6 +150,7 @@ class Artifacts:
                 f"{app} {version} in {self._blobs.name} has the sha256 {record.digest}, not {digest}",
                 hint=Hint("see who pushed it: {fapstore} show {app} {version}", app=app, version=version),
             )
+        self.check(record)
         stamp = self._stamp(by)
         return self._notary.attest(
             Signature(app=app, version=version, digest=record.digest, who=stamp.who, at=stamp.at)

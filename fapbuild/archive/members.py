@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from artifact_store.artifact import reader
 from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest
 from artifact_store.core.errors import FapError
 
@@ -45,14 +46,14 @@ def plan_members(entries: Iterable[TarEntry]) -> tuple[MemberPlan, ...]:
     Whether a member ends after a file depends on that file alone, so an edit or a new file moves no other
     cut. Wheels and large files are members of their own.
 
-    Raises FapError if two entries have the same path, or one lies below another that is not a folder.
+    Raises FapError for entries that hosts refuse (`artifact_store.artifact.reader`).
     """
     ordered = sorted(entries, key=lambda entry: entry.path.encode("utf-8"))
     check_paths(ordered)
     members: list[MemberPlan] = []
     run: list[TarEntry] = []
     for entry in ordered:
-        alone = entry.path.startswith(_WHEELS) or entry.size > PIECE
+        alone = is_wheel(entry.path) or entry.size > PIECE
         if alone and run:
             members.append(MemberPlan(tuple(run)))
             run = []
@@ -90,6 +91,11 @@ def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     return numbers
 
 
+def is_wheel(path: str) -> bool:
+    """Whether this is the path of a wheel of the app."""
+    return path.startswith(_WHEELS)
+
+
 def cut_after(path: str, size: int) -> bool:
     """Whether a member ends after this file: `sha256(path) / 2**256 < (size + 1024) / 65536`."""
     number = int.from_bytes(hashlib.sha256(path.encode("utf-8")).digest(), "big")
@@ -97,17 +103,15 @@ def cut_after(path: str, size: int) -> bool:
 
 
 def check_paths(ordered: list[TarEntry]) -> None:
-    """Raise FapError unless each path can be extracted beside all the others."""
-    paths = {entry.path for entry in ordered}
-    if len(paths) != len(ordered) or MANIFEST_PATH in paths:
-        seen: set[str] = {MANIFEST_PATH}
-        twice = next(entry.path for entry in ordered if entry.path in seen or seen.add(entry.path))  # type: ignore[func-returns-value]
-        raise FapError(f"{twice} would be in the artifact twice")
-    for path in paths:
-        parts = path.split("/")
-        for depth in range(1, len(parts)):
-            if (above := "/".join(parts[:depth])) in paths:
-                raise FapError(f"{path} is below {above}, which is not a folder")
+    """Raise FapError unless hosts accept each entry, and can unpack it beside all the others."""
+    tree = reader.Tree()
+    tree.add(MANIFEST_PATH, reader.FILE)
+    for entry in ordered:
+        target = entry.content if isinstance(entry.content, str) else ""
+        try:
+            tree.add(entry.path, reader.LINK if target else reader.FILE, target)
+        except reader.RefusedError as error:
+            raise FapError(f"no host would accept the artifact: {error}", hint="rename it: git mv") from error
 
 
 def _pieces(entry: TarEntry) -> list[MemberPlan]:

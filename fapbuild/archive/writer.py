@@ -21,11 +21,13 @@ import deflate
 
 from artifact_store.artifact.manifest import MANIFEST_PATH, MTIME, Manifest, Member, encode
 from artifact_store.core.errors import FapError
-from fapbuild.archive.members import MemberPlan, TarEntry
+from fapbuild.archive.members import MemberPlan, TarEntry, is_wheel
 from fapbuild.cache import Cache
 
 LEVEL = 6
-_KIND = "members-1"
+STORED = 0
+"""The level of wheels: they are compressed already, and of stored blocks a host can skip what it has."""
+_KIND = "members-2"
 _WORKERS = 4
 """Threads that compress. Each needs about 12 MiB of memory, however large the artifact is."""
 _BLOCK = 512
@@ -95,9 +97,9 @@ def write(
     return Artifact(path, digest, len(first) + end, manifest)
 
 
-def compress(data: bytes) -> bytes:
+def compress(data: bytes, level: int = LEVEL) -> bytes:
     """Return one gzip member without file name and time, operating system "unknown" (255)."""
-    return bytes(deflate.gzip_compress(data, LEVEL))
+    return bytes(deflate.gzip_compress(data, level))
 
 
 def tar_bytes(entry: TarEntry, start: int = 0, stop: int | None = None) -> bytes:
@@ -193,7 +195,7 @@ def _member_bytes(member: MemberPlan, last: bool) -> bytes:
         parts.append(_END)
     data = b"".join(parts)
     parts.clear()
-    return compress(data)
+    return compress(data, STORED if is_wheel(member.entries[0].path) else LEVEL)
 
 
 def _publish(path: Path, first: bytes, body: Iterable[_Slice], fresh: IO[bytes]) -> str:

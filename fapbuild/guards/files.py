@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from artifact_store.artifact.reader import RefusedError, check_name
 from artifact_store.core.errors import UsageError
 from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache
@@ -52,9 +53,14 @@ def check_pushed(commit: str, *, pushed: bool) -> None:
 
 
 def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
-    """Raise UsageError for names that the artifact needs, or that differ only in case or Unicode form."""
+    """Raise UsageError for names that no host accepts, that the artifact needs, or that differ only in case
+    or Unicode form."""
     seen: dict[str, str] = {}
     for path in paths:
+        try:
+            check_name(path)
+        except RefusedError as error:
+            raise UsageError(str(error), hint="rename it (git mv), or exclude it") from error
         top = path.split("/")[0]
         if top in RESERVED and not (own_installer and path == "install.sh"):
             raise UsageError(

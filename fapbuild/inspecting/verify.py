@@ -1,8 +1,6 @@
 """Verifies a finished artifact: every byte, every file, and every wheel against requirements.lock."""
 
-import gzip
 import hashlib
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from fapbuild.archive.writer import Artifact
 from fapbuild.locks import parse_lock
 from fapbuild.packing.contents import REQUIREMENTS_LOCK
 
-_LIMIT = 16 << 20
 _HINT = "fetch it again, or pack it again with `fapbuild pack`"
 
 
@@ -25,12 +22,13 @@ def verify(path: Path) -> Artifact:
 
     Raises VerificationError for the first problem, UsageError if the file can't be opened.
     """
-    manifest = archive.verify(path)
-    if problem := next(_wheel_problems(manifest, _requirements_lock(path)), ""):
-        raise VerificationError(f"{path.name}: {problem}", hint=_HINT)
     with archive.open_artifact(path) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        return Artifact(path, digest, file.tell(), manifest)
+        scan = archive.scan(file, path.name, keep=REQUIREMENTS_LOCK)
+    if all(file.path != REQUIREMENTS_LOCK for file in scan.manifest.files):
+        raise VerificationError(f"{path.name} has no {REQUIREMENTS_LOCK}", hint=_HINT)
+    if problem := next(_wheel_problems(scan.manifest, scan.kept), ""):
+        raise VerificationError(f"{path.name}: {problem}", hint=_HINT)
+    return Artifact(path, scan.digest, scan.size, scan.manifest)
 
 
 def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:
@@ -55,16 +53,6 @@ def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:
             )
     if pins:
         yield f"{REQUIREMENTS_LOCK} lists {min(pins)}, but wheels/ has no such wheel"
-
-
-def _requirements_lock(path: Path) -> bytes:
-    # tarfile's own gzip streaming stops after the first member; GzipFile reads all of them.
-    with gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-        for entry in tar:
-            file = tar.extractfile(entry) if entry.name == REQUIREMENTS_LOCK and entry.isreg() else None
-            if file:
-                return file.read(_LIMIT)
-    raise VerificationError(f"{path.name} has no {REQUIREMENTS_LOCK}", hint=_HINT)
 
 
 def _name_and_version(file: str) -> tuple[str, Version | str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from artifact_store.artifact import reader
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
 
@@ -241,7 +242,8 @@ def _lines(listing: bytes) -> Iterator[tuple[list[str], str]]:
 
 
 def check_link(folder: Path, path: str) -> str:
-    """Return the target of the symbolic link `path` in `folder`; raise FapError if that is outside."""
+    """Return the target of the symbolic link `path` in `folder`; raise FapError if that is outside, or no
+    host accepts it."""
     target = os.readlink(folder / path)  # noqa: PTH115 (Path would rewrite ./x)
     real = os.path.realpath(folder / path)
     if target.startswith("/") or not Path(real).is_relative_to(os.path.realpath(folder)):
@@ -249,6 +251,10 @@ def check_link(folder: Path, path: str) -> str:
             f"the symbolic link {path} -> {target} points outside the project",
             hint="link to a path inside the project, or use linked_files and linked_dirs of deploy.yml",
         )
+    try:
+        reader.check_link(path, target)
+    except reader.RefusedError as error:
+        raise FapError(str(error), hint="let '..' come first in the link, or replace the link") from error
     return target
 
 

@@ -101,6 +101,7 @@ def _program(
         title,
         "fetch",
         "delta",
+        "reader",
         "unpack",
         arguments=words,
         state=state,

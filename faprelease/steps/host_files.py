@@ -1,5 +1,7 @@
 """The files of `faprelease/host/`: their text, and the requirements in the header of a script.
 
+The reader of archives is a module of artifact_store, and is sent to hosts as a program like the others.
+
     # Needs: state, again (yes: after a broken connection), lib/guard.sh.
     # Gives: holder.
 
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from artifact_store.artifact import installing
+from artifact_store.artifact import installing, reader
 
 _FOLDER = Path(__file__).parent.parent / "host"
 _HEADER = re.compile(r"^# (Needs|Gives): ((?:.*\n#   +)*.*)\.\n", re.MULTILINE)
@@ -48,8 +50,8 @@ def read_host_file(name: str) -> str:
 
 @cache
 def read_program(name: str) -> str:
-    """The text of a module of a host program: in `programs/`, or one that artifacts carry too."""
-    shared = {path.stem: path for path in installing.modules()}
+    """The text of a module of a host program: in `programs/`, or one that builders and stores use too."""
+    shared = {path.stem: path for path in (*installing.modules(), Path(reader.__file__))}
     return shared[name].read_text() if name in shared else read_host_file(f"programs/{name}.py")
 
 

@@ -203,7 +203,7 @@ def host_program(
     shown: bool = False,
     when: str = "",
 ) -> Step:
-    """Return a step that runs the first of some modules of `faprelease/host/programs/`; it may load the
+    """Return a step that runs the first of some Python modules for hosts (`read_program`); it may load the
     others.
 
     `arguments` are words of sh. Its `parts["input"]` is the `stdin`. The host keeps the modules, and their

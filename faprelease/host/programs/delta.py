@@ -137,15 +137,6 @@ def _index(path):
     return read - len(inflater.unused_data), members
 
 
-def member_ends(path):
-    """Where each gzip member of an artifact ends in its file, in order; empty if fapbuild did not make it."""
-    first, members = _index(path)
-    ends = [first] if members else []
-    for _, length, _ in members or ():
-        ends.append(ends[-1] + length)
-    return ends
-
-
 def _sources(paths):
     """sha256 → (file, offset) of every member of the cached artifacts."""
     sources = {}

@@ -22,6 +22,10 @@ AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for network errors that may be gone a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
 NO_SPACE, REFUSED = 28, 65
+TOO_LARGE = 63
+"""curl's exit code for a file that is larger than `max-filesize`."""
+RESERVE, SHARE = 64 << 20, 50
+"""An artifact leaves RESERVE bytes of a disk free, or one SHAREth of a smaller disk."""
 
 
 class FetchError(Exception):
@@ -121,6 +125,13 @@ def size(path):
         return 0
 
 
+def room(folder):
+    """(bytes that an artifact may use on the disk of a folder, bytes that stay free)."""
+    disk = os.statvfs(folder)
+    reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // SHARE)
+    return max(disk.f_bavail * disk.f_frsize - reserve, 0), reserve
+
+
 def forget(path):
     """Remove a download and its headers."""
     for name in (path, path + ".headers"):
@@ -141,7 +152,9 @@ def fetch_whole(curl, output, sha256):
         if not (sha256 or tag):
             forget(output)
         start = size(output)
-        lines = (f'continue-at = "{start}"', *same(tag)) if start else ()
+        space, reserve = room(curl.work)
+        lines = (f'max-filesize = "{max(start + space, 1)}"',)
+        lines += (f'continue-at = "{start}"', *same(tag)) if start else ()
         (code,) = curl.run(curl.block(output, *lines))
         received = size(output) - start
         curl.moved += received
@@ -151,6 +164,10 @@ def fetch_whole(curl, output, sha256):
         failures = 0 if received > 0 else failures + 1
         if code == 23:
             raise OSError(NO_SPACE, "No space left on device")
+        if code == TOO_LARGE:
+            raise OSError(
+                NO_SPACE, f"it is larger than the {space} bytes that are free here ({reserve} stay free)"
+            )
         if start and (code == 33 or status in (412, 416)):
             print("the download starts again: the server can't continue where it broke off")
             forget(output)
@@ -304,7 +321,7 @@ def run(load, curl, cache, sha256, folder, facts, state, app):
     sys.stdout.write(fact("fetched", curl.moved))
     if folder:
         unpack = load("unpack")
-        packages = unpack.InstalledPackages(state, cache.root, lambda: load("delta").member_ends(output))
+        packages = unpack.InstalledPackages(state, cache.root)
         code, named = unpack.unpack(output, digest, folder, facts, packages, app)
         if code:
             raise FetchError(code)

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.artifact import archive
+from artifact_store.artifact import archive, reader
 from artifact_store.artifact.manifest import MTIME, Manifest, Member, decode
 from artifact_store.core.errors import FapError
 from fapbuild.archive.members import PIECE, MemberPlan, TarEntry, cut_after, plan_members
 from fapbuild.archive.writer import compress, tar_bytes, write
 from fapbuild.cache import Cache
+from tests.parts.artifacts import artifact
+from tests.parts.host_reader import unpack
 
 names = st.text("abcde/ü", min_size=1, max_size=8).filter(lambda name: all(part for part in name.split("/")))
 sizes = st.one_of(st.integers(0, 3000), st.integers(60_000, 70_000))
@@ -147,6 +149,24 @@ def test_a_gzip_header_holds_no_name_time_or_system(data: bytes) -> None:
     assert packed[4:8] == bytes(4)
     assert packed[9] == 255
     assert gzip.decompress(packed) == data
+
+
+def test_wheels_are_stored_and_hosts_accept_all_that_is_written(tmp_path: Path) -> None:
+    wheel = b"a wheel" * 100_000
+    path = artifact(
+        tmp_path / "a.tgz", {"app.py": b"x" * 100_000, "zoo": b""}, {"w-1-py3-none-any.whl": wheel}
+    )
+    data = path.read_bytes()
+    assert wheel[:60_000] in data
+    assert len(data) < len(wheel) + 5000
+    first = len(data) - sum(member.length for member in archive.read_manifest(path).members)
+    with path.open("rb") as file:
+        sizes = [
+            reader.stored(file.fileno(), first + member.offset, first + member.offset + member.length)
+            for member in archive.verify(path).members
+        ]
+    assert [size for size, _ in sizes if size] == [512 + len(wheel) + -len(wheel) % 512]
+    assert isinstance(unpack(path, tmp_path / "host"), dict)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_it_is_printed_for_people_and_programs(packed: Path, project: Project) -
 
 
 def test_names_move_no_cursor(tmp_path: Path, project: Project) -> None:
-    path = artifact(tmp_path / "a.tgz", {"a\x1b[2Jb": b"x" * 1000}, said={"commit": "\x1b]0;title\x07"})
+    path = tgz(tmp_path, files={"a\x1b[2Jb": b"x" * 1000}, commit="\x1b]0;title\x07")
     shown = project.run("inspect", str(path)).stdout
     assert "\x1b" not in shown
     assert "\N{REPLACEMENT CHARACTER}[2Jb" in shown

@@ -10,7 +10,14 @@ from fapbuild.project.platforms import parse
 from fapbuild.wheels.vendor import VendoredWheel
 from tests.parts.repository import ROOT
 
-ON_HOSTS = sorted([*ROOT.glob("fapbuild/installer/*.py"), *ROOT.glob("faprelease/host/*/*.py")])
+ON_HOSTS = sorted(
+    [
+        *ROOT.glob("fapbuild/installer/*.py"),
+        *ROOT.glob("faprelease/host/*/*.py"),
+        *ROOT.glob("artifact_store/artifact/installing/*.py"),
+        ROOT / "artifact_store/artifact/reader.py",
+    ]
+)
 
 
 @pytest.mark.parametrize(("target", "version"), [("cp38", "0.7.0"), ("cp39", "0.7.0"), ("cp310", "1.1.0")])

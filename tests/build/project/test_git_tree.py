@@ -215,6 +215,25 @@ def test_names_that_collide_on_some_disks(pair: tuple[str, str]) -> None:
         check_names(pair, own_installer=False)
 
 
+@pytest.mark.parametrize(
+    "path", ["a\x1b[2J", "a\x7f", "a\u009b2J", "a\u202egnp.exe", "a\\b", "n" * 1100, "a/" * 101 + "a"]
+)
+def test_names_that_no_host_accepts(path: str) -> None:
+    with pytest.raises(UsageError, match="the name '") as caught:
+        check_names([path], own_installer=False)
+    assert caught.value.message.isprintable()
+    assert "git mv" in str(caught.value.hint)
+
+
+def test_a_link_that_no_host_accepts(project: Project) -> None:
+    (project.folder / "docs").mkdir()
+    (project.folder / "docs/a").symlink_to("../docs/../README")
+    project.commit({"README": "x", "docs/b": "x"})
+    done = project.run("pack")
+    assert done.returncode == 1
+    assert "'docs/a' points outside the folder, or has '..' after a name" in done.stderr
+
+
 def test_the_procfile_is_in_the_manifest(project: Project) -> None:
     project.commit({"Procfile": "# processes\nweb: gunicorn 'a b' --port $PORT\n\nworker-1:  run  \n"})
     manifest = read_manifest(Path(project.pack()["path"]))

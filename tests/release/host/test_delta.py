@@ -229,6 +229,18 @@ def test_a_full_disk_drops_what_was_kept_first(
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+def test_a_download_leaves_some_of_the_disk_free(place: Place, site: Site, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        site.files[URL] = random.Random(1).randbytes((20 << 20) - 300_000)
+        done = place.fetch(f"{site.url}{URL}", "")
+        assert done.returncode == 1, done
+        assert "bytes that are free here (419430 stay free)" in done.stdout
+        assert place.tree() == {"releases", "releases/new"}
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
 def test_without_json_or_a_cache_it_is_fetched_whole(
     warm: Place, site: Site, artifacts: tuple[bytes, bytes]
 ) -> None:

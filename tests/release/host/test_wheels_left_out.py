@@ -53,6 +53,17 @@ def test_no_wheel_is_unpacked(place: Place, tmp_path: Path) -> None:
     assert not (place.release / "wheels").exists()
 
 
+def test_of_a_wheel_only_the_lengths_of_its_blocks_are_read(place: Place, tmp_path: Path) -> None:
+    """Then another byte in it is noticed by its sha256 alone, on hosts that have its packages."""
+    made = artifact(tmp_path / "shop.tgz", FILES, WHEELS)
+    data = bytearray(made.read_bytes())
+    data[data.index(WHEELS["large-1-py3-none-any.whl"][-100:])] ^= 1
+    made.write_bytes(data)
+    assert unpacked(place, made) == set()
+    fresh = Place(tmp_path / "fresh")
+    assert fresh.fetch(made.as_uri(), "").returncode == 65
+
+
 def test_no_wheel_of_one_gzip_member_is_unpacked(place: Place, tmp_path: Path) -> None:
     made = artifact(tmp_path / "shop.tgz", FILES, WHEELS)
     made.write_bytes(gzip.compress(gzip.decompress(made.read_bytes()), 1))

@@ -22,7 +22,7 @@ from artifact_store.core.errors import (
     VerificationError,
 )
 from artifact_store.gc.references import Retention
-from artifact_store.records import keys, removals
+from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import archive_key
 from artifact_store.records.envelope import seal
 from artifact_store.stages import log_rules
@@ -33,7 +33,7 @@ from artifact_store.trust.rules import NO_RULES, Trust
 from artifact_store.views import audit
 from tests.parts.records import RELEASE_RECORD as RECORD
 from tests.parts.signers import Signers
-from tests.parts.tgz import tgz
+from tests.parts.tgz import entry, tgz
 
 START = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 RULES = Policy(
@@ -280,6 +280,27 @@ def test_a_second_signature_helps(signed: Place, tmp_path: Path) -> None:
     signed.blobs.create(f"{keys.signatures(ArtifactId('shop', '1'))}junk.sig", b"junk")
     signed.store(signed.signers.key("ann")).artifacts.sign("shop", "1", by=Actor("ann"))
     assert signed.store().artifacts.fetch("shop", "1", tmp_path / "got.tgz").is_file()
+
+
+def test_bytes_that_no_host_accepts_are_neither_signed_nor_verified(
+    signers: Signers, one: Path, tmp_path: Path
+) -> None:
+    """Someone put them there with a record that is right about them."""
+    made = Place(signers, SIGNED)
+    store = made.store(signers.allow("ci"))
+    store.artifacts.publish(one, by=Actor("ci"))
+    record = store.artifacts.get("shop", "1")
+    evil = tgz(tmp_path, extra=entry("evil.py", b"x")).read_bytes()
+    other = tgz(tmp_path, version="2").read_bytes()
+    for data, problem in ((evil, "'evil.py' is not in the manifest"), (other, "its manifest names shop 2")):
+        digest = hashlib.sha256(data).hexdigest()
+        forged = msgspec.structs.replace(record, digest=digest, size=len(data))
+        made.replace(keys.record(ArtifactId("shop", "1")), artifacts.encode(forged))
+        made.blobs.create(archive_key(forged), data)
+        with pytest.raises(VerificationError, match=problem):
+            store.artifacts.sign("shop", "1", by=Actor("ci"))
+        (check,) = audit.everything(made.without_rules(), trust_of(made), "shop", "1")
+        assert any(problem in text for text in check.problems)
 
 
 class Forgetful(MemoryBlobs):
