@@ -15,7 +15,7 @@ import click
 
 from artifact_store.core import text
 from artifact_store.core.errors import FapError
-from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status
+from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status, trust
 from faprelease.cli.group import cli
 from faprelease.steps.redaction import redact
 
@@ -30,6 +30,7 @@ __all__ = [
     "once",
     "release",
     "status",
+    "trust",
 ]
 
 

@@ -1,4 +1,5 @@
 """What the shell offers for stages, roles, hosts and flags, from the deploy.yml that the line names.
+It runs no code of a checkout that is not trusted.
 
 click does the rest: https://click.palletsprojects.com/shell-completion. Releases and versions are not
 offered: hosts and stores would have to be asked at each press of a key.
@@ -51,12 +52,16 @@ def complete_flag(ctx: click.Context, typed: str) -> list[CompletionItem]:
 
 def _hosts(ctx: click.Context, stage: str, role: str) -> list[str]:
     from faprelease.config.layers import Scope, stages
+    from faprelease.errors import ConfigError
 
     read = _read(ctx)
     if not read or stage not in (found := stages(*read)):
         return []
     roles = [role] if role in found[stage].roles else list(found[stage].roles)
-    return [host.name for name in roles for host in Scope(*read, stage, name, {}).hosts()]
+    try:
+        return [host.name for name in roles for host in Scope(*read, stage, name, {}).hosts()]
+    except ConfigError:
+        return []
 
 
 def _items(names: list[str], typed: str) -> list[CompletionItem]:
@@ -77,6 +82,8 @@ def _read(ctx: click.Context) -> "tuple[DeployFile, dict[str, Key]] | None":
     from faprelease.plugins import registry
 
     path: Any = ctx.params.get("file") or Path("deploy.yml")
+    if not Path(path).is_file():  # a pipe or a terminal would wait
+        return None
     try:
         file = deployfile.read(Path(path))
         return file, {**CORE, **registry.options_of(file)}

@@ -24,6 +24,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     """
     from faprelease.config import explain
     from faprelease.config import target as config
+    from faprelease.config.plugin_names import ALWAYS
     from faprelease.plugins import registry
     from faprelease.run import run
 
@@ -33,10 +34,9 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     else:
         asked = request(words, file, stage, role)
         read, keys = run.load(asked.file, asked.flags)
-        for warning in config.unknown_names(read, keys):
-            echo(f"warning: {warning}", err=True)
+        _warn([registry.unread_warning(read, asked.flags), *config.unknown_names(read, keys)])
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
-        rows = [explain.in_force(target, keys, registry.ALWAYS) for target in targets]
+        rows = [explain.in_force(target, keys, ALWAYS) for target in targets]
         lines = explain.as_text(rows)
     for line in map(json.dumps, rows) if as_json else lines:
         echo(line)
@@ -66,4 +66,13 @@ def _keys_of(file: Path) -> "dict[str, Key]":
     from faprelease.config import deployfile
     from faprelease.plugins import registry
 
-    return registry.options_of(deployfile.read(file)) if file.exists() else registry.built_in_keys()
+    if not file.exists():
+        return registry.built_in_keys()
+    read = deployfile.read(file)
+    _warn([registry.unread_warning(read)])
+    return registry.options_of(read)
+
+
+def _warn(warnings: "list[str]") -> None:
+    for warning in filter(None, warnings):
+        echo(f"warning: {warning}", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.layers import everything_said
+from faprelease.config.plugin_names import named_plugins
 from faprelease.errors import ConfigError
 
 _REQUIREMENTS = """\
@@ -70,10 +71,3 @@ def _build_steps(key: str, value: Any) -> Iterator[tuple[str, str]]:
             yield kind, repr(key)
     if key == "curl_postinstall_script" and _INDEX.search(str(value)) and "--no-index" not in str(value):
         yield "virtualenv", repr(value)
-
-
-def named_plugins(key: str, value: Any) -> list[str]:
-    """The names of plugins in the value of a key; empty unless it is a list of plugins."""
-    if key != "plugins" and not key.endswith("_plugins"):
-        return []
-    return [str(name) for name in (value if isinstance(value, list) else [value]) if name is not None]

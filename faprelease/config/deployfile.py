@@ -7,14 +7,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from faprelease.config import yaml_text
 from faprelease.errors import ConfigError
 
 KeyPath = tuple[str, ...]
 MOST_LISTED = 12
 """The most names that a hint lists."""
+MOST_EXPANDED = 100_000
+"""The most characters that all `%(name)s` of a role or host may stand for together."""
 _NAME = re.compile(r"%\((\w+)\)s|%%")
 
 
@@ -27,6 +31,8 @@ class DeployFile:
     lines: Mapping[KeyPath, int]
     written: Mapping[KeyPath, str] = field(default_factory=dict)
     """How the file spells numbers, dates and booleans: YAML reads `0777` as 511 and `on` as true."""
+    digest: str = ""
+    """The sha256 of its bytes, in hexadecimal."""
 
     def where(self, *path: str) -> str:
         """Return `deploy.yml, line 12`, or only the file's name if the key is not in the file."""
@@ -37,44 +43,46 @@ class DeployFile:
 def read(path: Path) -> DeployFile:
     """Read a deploy.yml.
 
-    Raises ConfigError if the file is missing, is not YAML (with line and column), or sets a key twice.
+    Raises ConfigError if the file is missing, is not YAML (with line and column), stands for too many values,
+    or sets a key twice.
     """
-    import yaml
-
+    data = _content(path)
     try:
-        text = path.read_text()
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from error
+    document = yaml_text.Document(text, str(path))
+    notes = _Notes(str(path))
+    notes.read(document.node, (), ())
+    values = document.value()
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} contains no settings", hint="begin with a line like `app_name: shop`")
+    return DeployFile(str(path), values, notes.lines, notes.written, sha256(data).hexdigest())
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(yaml_text.MOST_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist",
             hint="run this in the folder of your deploy.yml, or give its path: faprelease -f FILE …",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"can't read {path}: {error}", hint="deploy.yml must be a UTF-8 text file"
-        ) from error
-    try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C loader is ten times as fast
-        node = loader.get_single_node()
-        notes = _Notes(str(path), yaml)
-        notes.read(node, (), ())
-        values = loader.construct_document(node) if node else None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{at}: {error.problem or 'not YAML'}", hint="check the indentation and the quotes there"
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
-        raise ConfigError(f"{path}: {error}", hint="deploy.yml must be valid YAML") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} contains no settings", hint="begin with a line like `app_name: shop`")
-    return DeployFile(str(path), values, notes.lines, notes.written)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"can't read {path}: {error}", hint="deploy.yml must be a UTF-8 text file")
 
 
 class _Notes:
     """Lines and spellings, which are in the YAML nodes but not in the values."""
 
-    def __init__(self, name: str, yaml: Any) -> None:
+    def __init__(self, name: str) -> None:
+        import yaml
+
         self._name, self._yaml = name, yaml
         self.lines: dict[KeyPath, int] = {}
         self.written: dict[KeyPath, str] = {}
@@ -95,6 +103,11 @@ class _Notes:
             if key.tag == "tag:yaml.org,2002:merge":
                 merged += value.value if isinstance(value, self._yaml.SequenceNode) else [value]
                 continue
+            if not isinstance(key, self._yaml.ScalarNode):
+                raise ConfigError(
+                    f"{self._name}, line {key.start_mark.line + 1}: a list or a mapping can't be a key",
+                    hint="write keys as plain words",
+                )
             if key.value in own:
                 raise ConfigError(
                     f"{self._name}, line {key.start_mark.line + 1}: {key.value!r} is set twice"
@@ -156,10 +169,11 @@ def expand(values: Mapping[str, Any], literal: Iterable[str], file: DeployFile) 
     """Replace `%(name)s` in strings, lists and dicts by the value of that name; `%%` is one `%`.
 
     Only names in `values` are replaced; any other `%` stays. Values of the keys in `literal` (they came from
-    flags) are not changed. Raises ConfigError for values that refer to themselves.
+    flags) are not changed. Raises ConfigError for values that refer to themselves, or that become too long.
     """
     literal = set(literal)
     done: dict[str, Any] = {}
+    left = MOST_EXPANDED
 
     def value_of(key: str, within: KeyPath) -> Any:
         if key in within:
@@ -182,9 +196,19 @@ def expand(values: Mapping[str, Any], literal: Iterable[str], file: DeployFile) 
         return value
 
     def replacement(match: re.Match[str], within: KeyPath) -> str:
+        nonlocal left
         name = match[1]
         if name is None:
             return "%"
-        return str(value_of(name, within)) if values.get(name) is not None else match[0]
+        if values.get(name) is None:
+            return match[0]
+        text = str(value_of(name, within))
+        left -= len(text)
+        if left < 0:
+            raise ConfigError(
+                f"{file.where(within[0])}: %(name)s stands for more than {MOST_EXPANDED} characters",
+                hint=f"{within[0]} and {name} refer to too many other keys",
+            )
+        return text
 
     return {key: value_of(key, ()) for key in values}

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -42,18 +43,18 @@ class Key:
     owner: str = ""
     """The plugin that adds it; empty for the core."""
 
-    @property
+    @cached_property
     def is_switch(self) -> bool:
         """Whether its flag needs no value: `--x`, `--no-x`."""
         return _kinds(self.kind) == {bool}
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """Whether it is a list. A single value is a list of one; its flag takes values separated by
         commas."""
         return list in _kinds(self.kind)
 
-    @property
+    @cached_property
     def is_mapping(self) -> bool:
         return dict in _kinds(self.kind)
 

@@ -105,6 +105,14 @@ def everything_said(file: DeployFile) -> Iterator[tuple[KeyPath, Any]]:
                 yield (STAGES, str(stage), str(entry), str(key)), own
 
 
+def own_keys(file: DeployFile, keys: Keys) -> Iterator[str]:
+    """The names of all keys of the top, the stages, the roles and their hosts, without those that begin with
+    `x-`. `keys` are the known ones."""
+    for layer in _all_layers(file, keys):
+        for values in (layer.values, *(_mapping(values) for _, _, values in _host_items(layer))):
+            yield from (str(name) for name in values if not str(name).startswith("x-"))
+
+
 def misplaced(file: DeployFile, keys: Keys) -> Iterator[ConfigError]:
     """Errors for everything in the file that is not a key, a stage or a role."""
     yield from _unknown(file, top(file), {*keys, STAGES})

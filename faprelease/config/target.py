@@ -1,5 +1,6 @@
 """From file, stage, role, host and flags to one frozen `Target` for each host."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from faprelease.config import environment, keys, layers
+from faprelease.config import checkout, environment, keys, layers
 from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
 from faprelease.config.keys import Key
 from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
@@ -42,6 +43,7 @@ VERBS = frozenset(
         "history",
         "hosts",
         "parity",
+        "trust",
     ]
 )
 """Names that a stage can't have, because of `faprelease VERB`."""
@@ -270,11 +272,16 @@ def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str) ->
     )
 
 
-def with_environment(targets: list[Target], folder: Path) -> list[Target]:
-    """Return the targets with the values of their environment. `folder` is that of deploy.yml. Raises as
-    `environment.resolve`."""
+def with_environment(targets: list[Target], file: DeployFile) -> list[Target]:
+    """Return the targets with the values of their environment. Raises as `environment.resolve`, and
+    UntrustedError if a command would print one in a checkout that is not trusted."""
+    for target in targets:
+        for name, value in target.settings.environment.items():
+            if isinstance(value, environment.Source) and value.command:
+                where = target.origins.get(f"environment.{name}", file.name)
+                checkout.refuse_untrusted(file, f"{where}: {name}: the command {shlex.join(value.command)}")
     values = environment.resolve(
-        [(target.settings.environment, target.origins) for target in targets], folder
+        [(target.settings.environment, target.origins) for target in targets], Path(file.name).parent
     )
     return [
         replace(target, settings=msgspec.structs.replace(target.settings, environment=dict(own)))

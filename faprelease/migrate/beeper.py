@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from faprelease.config import yaml_text
 from faprelease.errors import ConfigError
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
 
@@ -22,11 +23,8 @@ stage_role_configs:
 
 def migrate(name: str, text: str) -> Migration:
     """Migrate a beeper.yml. Raises ConfigError if it is not a YAML mapping."""
-    try:
-        values = yaml.safe_load(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: {error}", hint="fix the YAML first") from error
+    document = yaml_text.Document(text, name)
+    root, values = document.node, document.value()
     if not isinstance(values, dict) or not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name} contains no settings", hint="give beeper's beeper.yml")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from faprelease.config import yaml_text
+from faprelease.config.plugin_names import ALWAYS, BUILT_IN
 from faprelease.config.settings import Settings
 from faprelease.config.target import PLACES
 from faprelease.errors import ConfigError
 from faprelease.migrate.findings import AssetStep, Build, Finding, Migration, Verdict
-from faprelease.plugins.registry import ALWAYS, BUILT_IN
 
 _PREFIX = re.compile(r"^fapistrano\.(plugins\.)?")
 _FETCHES = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
@@ -152,10 +153,8 @@ def migrate(name: str, text: str) -> Migration:
 
     Raises ConfigError if it is not a YAML mapping, or must be changed inside `{…}`.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: {error}", hint="fix the YAML first") from error
+    document = yaml_text.Document(text, name)
+    root = document.node
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{name} contains no settings", hint="give fapistrano's deploy.yml")
     lines = _Text(name, text)
@@ -179,7 +178,7 @@ def migrate(name: str, text: str) -> Migration:
             lines.comment_out(first, entry.last_line, entry.key.start_mark.column, _note(verdict))
         if not remaining and parent is not None and mapping.value:
             lines.empty(parent.start_mark.line, "{}")
-    values = yaml.safe_load(text)
+    values = document.value()
     findings += _own_folders(lines, root, values)
     return Migration(
         deploy=lines.whole() + ("" if "store" in values else _STORE),

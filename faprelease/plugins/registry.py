@@ -1,31 +1,32 @@
-"""The built-in plugins, and the loading of plugins by their names in deploy.yml."""
+"""The loading of plugins by their names in deploy.yml.
 
-import re
-import sys
+Those beside deploy.yml are loaded only in a checkout that is trusted (`config.checkout`); others are unread,
+and their keys are not checked then.
+"""
+
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from faprelease.config import keys
-from faprelease.config.build_steps import named_plugins
+from faprelease.config import checkout, keys, plugin_names
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
-from faprelease.config.layers import everything_said
+from faprelease.config.layers import everything_said, own_keys
+from faprelease.config.plugin_names import ALWAYS, BUILT_IN, ENTRY_POINTS, named_plugins
 from faprelease.config.settings import Settings
+from faprelease.config.target import CORE
 from faprelease.errors import ConfigError
+from faprelease.plugins import beside
 from faprelease.plugins.hooks import Plugins
 
-BUILT_IN = ("localshared", "supervisorctl", "systemd", "healthcheck", "drain", "assets", "slack", "webhook")
-ALWAYS = ("curl",)
-"""Plugins that every role has, whether it names them or not."""
-ENTRY_POINTS = "faprelease.plugins"
-_PREFIX = re.compile(r"^(fapistrano\.plugins|fapistrano|faprelease\.plugins|faprelease)\.")
 
-
-def load(names: Iterable[str], file: DeployFile) -> Plugins:
-    """Import the plugins of a role. Raises ConfigError if one is missing or broken."""
-    modules = {name: _import(name, file) for name in names}
+def load(names: Iterable[str], file: DeployFile, *, skip_unread: bool = False) -> Plugins:
+    """Import the plugins of a role. Raises ConfigError if one is missing or broken, and UntrustedError for
+    one beside deploy.yml in a checkout that is not trusted, unless it is to be skipped."""
+    names = list(names)
+    skipped = _unread(names, file) if skip_unread else ()
+    modules = {name: _import(name, file) for name in names if name not in skipped}
     return Plugins({name: module for name, module in modules.items() if module is not None})
 
 
@@ -34,14 +35,28 @@ def built_in_keys() -> dict[str, Key]:
     return options_of(DeployFile("", {}, {}))
 
 
+def unread(file: DeployFile, flags: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """The plugins that are not loaded because they are code of a checkout that is not trusted."""
+    return _unread(_named(file, flags), file)
+
+
+def unread_warning(file: DeployFile, flags: Mapping[str, Any] | None = None) -> str:
+    """A line that names the unread plugins; empty if there is none."""
+    names = ", ".join(unread(file, flags))
+    return names and (
+        f"{file.name}: not loaded, since this checkout is not trusted: {names}; their keys are not checked;"
+        f" to trust it: {checkout.trust_command(file)}"
+    )
+
+
 def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, Key]:
-    """Return every key that a plugin adds. Raises ConfigError as `load` does, and if two plugins add the same
-    key."""
-    settings = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
-    plugin_names = [name for place, value in settings for name in named_plugins(place[-1], value)]
+    """Return every key that a plugin adds. If a plugin is unread, every unknown key may be its own, and can
+    have any value. Raises ConfigError as `load` does, and if two plugins add the same key."""
+    names = _named(file, flags)
+    skipped = _unread(names, file)
     always = [(name, import_module(f"faprelease.plugins.{name}")) for name in ALWAYS]
-    names = dict.fromkeys([*BUILT_IN, *plugin_names])
-    plugins = {id(module): (name, module) for name in names if (module := _import(name, file)) is not None}
+    loaded = {name: _import(name, file) for name in names if name not in skipped}
+    plugins = {id(module): (name, module) for name, module in loaded.items() if module is not None}
     result: dict[str, Key] = {}
     owners = dict.fromkeys(Settings.__struct_fields__, "fapkit itself")
     for name, module in (*always, *plugins.values()):
@@ -52,7 +67,27 @@ def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict
                     hint=f"rename it: {name}_{key.name}",
                 )
             owners[key.name], result[key.name] = f"plugin {name}", key
+    if skipped:
+        owner, about = f"{', '.join(skipped)} (not loaded)", "not checked: the plugin was not loaded"
+        unknown = {*own_keys(file, {**CORE, **result}), *(flags or ())} - {*CORE, *result}
+        result |= {name: Key(name, Any, None, about, "no", owner) for name in sorted(unknown)}
     return result
+
+
+def _named(file: DeployFile, flags: Mapping[str, Any] | None) -> list[str]:
+    """The built-in plugins, and those that the file or the flags name."""
+    settings = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
+    own = [name for place, value in settings for name in named_plugins(place[-1], value)]
+    return list(dict.fromkeys([*BUILT_IN, *own]))
+
+
+def _unread(names: Iterable[str], file: DeployFile) -> tuple[str, ...]:
+    found = tuple(plugin_names.beside(names, _folder(file)))
+    return found if found and checkout.trusted(file) is None else ()
+
+
+def _folder(file: DeployFile) -> Path:
+    return Path(file.name).resolve().parent
 
 
 def _keys_of(name: str, module: Any) -> list[Key]:
@@ -72,24 +107,29 @@ def _import(name: str, file: DeployFile) -> Any:
     The name is that of a built-in plugin, of an entry point in the group `faprelease.plugins`, or of a
     module, which may be beside deploy.yml; in this order.
     """
-    bare = _PREFIX.sub("", name)
+    bare = plugin_names.bare(name)
     if bare in ALWAYS:
         return None
     if bare in BUILT_IN:
         return import_module(f"faprelease.plugins.{bare}")
+    place = file.where("plugins")
+    if plugin_names.beside([name], _folder(file)):
+        checkout.refuse_untrusted(file, f"{place}: the plugin {name!r}")
+        if trusted := checkout.trusted(file):
+            beside.allow(trusted, _folder(file))
     from importlib.metadata import entry_points  # slow, and only needed for own plugins
 
-    folder = str(Path(file.name).resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
     try:
         for entry in entry_points(group=ENTRY_POINTS, name=bare):
             return entry.load()
+        if plugin_names.is_standard(bare):
+            raise ImportError("it is a module of Python's standard library")
         return import_module(bare)
     except Exception as error:  # a module may raise anything when it is imported
-        reason = str(error) if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
+        known = (ImportError, ModuleNotFoundError)
+        reason = str(error) if type(error) in known else f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{file.where('plugins')}: can't load the plugin {name!r} ({reason})",
+            f"{place}: can't load the plugin {name!r} ({reason})",
             hint=f"built-in plugins: {', '.join((*ALWAYS, *BUILT_IN))}; a plugin of yours is a module beside"
             f" deploy.yml, an installed module, or an entry point of the group {ENTRY_POINTS}",
         ) from error

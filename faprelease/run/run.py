@@ -46,6 +46,8 @@ from faprelease.steps.layout import next_release_id
 from faprelease.steps.model import Plan
 from faprelease.steps.place import Place
 
+ACTING = frozenset(["release", "rollback", "restart"])
+"""The verbs that need all plugins. Others leave out those that an untrusted checkout does not load."""
 Executor = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
 
 
@@ -72,13 +74,14 @@ class Run:
     def of(cls, request: Request, verb: str, report: Report) -> "Run":
         """Read deploy.yml for a request; raises ConfigError as `load` and `config.targets` do."""
         file, options = load(request.file, request.flags)
-        for warning in config.unknown_names(file, options):
-            report.say(f"warning: {warning}")
+        for warning in [registry.unread_warning(file, request.flags), *config.unknown_names(file, options)]:
+            if warning:
+                report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
         if verb in ownership.VERBS:
             ownership.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
-            plugins = registry.load(target.settings.plugins_of(verb), file)
+            plugins = registry.load(target.settings.plugins_of(verb), file, skip_unread=verb not in ACTING)
             plugins.check_options(Context(target, verb, "", ""))
         return cls(request=request, file=file, targets=targets, verb=verb, report=report)
 
@@ -128,8 +131,8 @@ class Run:
 
     def with_environment(self) -> "Run":
         """Return the same run with the values of `environment` resolved: a release needs them, also to know
-        whether it is live already. Raises what `environment.resolve` raises."""
-        return replace(self, targets=config.with_environment(self.targets, self.request.file.parent))
+        whether it is live already. Raises what `config.with_environment` raises."""
+        return replace(self, targets=config.with_environment(self.targets, self.file))
 
     @property
     def dry_run(self) -> bool:
@@ -240,9 +243,12 @@ class Run:
             ) from error
 
     def plugins(self) -> dict[Place, Plugins]:
-        """The plugins that each place has for this verb; raises ConfigError for one that can't be loaded."""
+        """The plugins that each place has for this verb; raises as `registry.load` does."""
+        skip = self.verb not in ACTING
         names = {target.place: tuple(target.settings.plugins_of(self.verb)) for target in self.targets}
-        loaded = {each: registry.load(each, self.file) for each in dict.fromkeys(names.values())}
+        loaded = {
+            each: registry.load(each, self.file, skip_unread=skip) for each in dict.fromkeys(names.values())
+        }
         return {place: loaded[each] for place, each in names.items()}
 
     def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:

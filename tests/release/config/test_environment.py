@@ -220,7 +220,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def shown(site: Site, *words: str) -> str:
-    done = run(site, *words, SHOP_KEY=SECRET)
+    done = run(site, *words, SHOP_KEY=SECRET, FAP_TRUST="1")
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -269,7 +269,7 @@ def test_the_same_values_are_nothing_to_do_and_others_are_a_new_release(site: Si
 
 
 def test_what_can_not_be_had_ends_it_before_anything_connects(site: Site, tmp_path: Path) -> None:
-    done = run(site, "--curl-url", artifact(tmp_path, "1"), "production")
+    done = run(site, "--curl-url", artifact(tmp_path, "1"), "production", FAP_TRUST="1")
     assert done.returncode == 2, done.stderr
     assert "deploy.yml, line 8: KEY: environment variable SHOP_KEY is not set" in done.stderr
     assert not site.path.exists()

@@ -23,7 +23,8 @@ IMPORTS = (
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("FAP_TRUST", "1")
     modules, path = set(sys.modules), list(sys.path)
     yield Site(tmp_path)
     sys.path[:] = path
