@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 
+from artifact_store.core import git
 from artifact_store.core.errors import FapError
 
 LAST_LINES = 40
@@ -158,4 +159,5 @@ def _shown(argv: Sequence[str]) -> str:
     name = Path(argv[0]).name
     if "-m" in argv[:3]:
         return f"{name} -m {argv[list(argv).index('-m') + 1]}"
-    return " ".join([name, *argv[1:3]])
+    words = git.without_options(argv) if name == "git" else list(argv)
+    return " ".join([name, *words[1:3]])

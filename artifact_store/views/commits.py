@@ -1,10 +1,13 @@
 """The commits between two commits, from a local git repository."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from artifact_store.core import git
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _FORMAT = "%H%x00%at%x00%an%x00%s"
@@ -44,11 +47,12 @@ def between(first: str, second: str, folder: Path) -> Divergence | None:
 
 
 def _log(without: str, of: str, folder: Path) -> tuple[Commit, ...] | None:
-    argv = ["git", "log", "-z", "--no-color", "--no-show-signature", f"--format={_FORMAT}"]
+    how = ("-z", "--no-color", "--no-show-signature", f"--format={_FORMAT}")
     try:
         done = subprocess.run(
-            [*argv, "--end-of-options", f"{without}..{of}", "--"],
+            git.command("log", *how, "--end-of-options", f"{without}..{of}", "--"),
             cwd=folder,
+            env={**os.environ, **git.environment()},
             capture_output=True,
             check=False,
             timeout=_SECONDS,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
 from fapbuild.locks import requirements_file
@@ -102,9 +103,9 @@ def _pinned(url: str, lock: str, folder: Path) -> str:
 
 def _commit(repository: str, ref: str, lock: str, folder: Path) -> str:
     out = command.run(
-        ["git", "ls-remote", "--", re.sub(r"^file:/(?!/)", "file:///", repository)],
+        git.command("ls-remote", "--", re.sub(r"^file:/(?!/)", "file:///", repository)),
         cwd=folder,
-        env={"GIT_TERMINAL_PROMPT": "0"},
+        env=git.outside(),
         hint="check that git can read it: git ls-remote URL",
     )
     known = {name: sha for sha, _, name in (line.partition("\t") for line in out.decode().splitlines())}

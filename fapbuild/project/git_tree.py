@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from artifact_store.artifact import reader
+from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
 
@@ -69,11 +70,14 @@ def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",
     """Return the changes since HEAD in the project's folder: with new files, without the folder `ignore`.
 
     `paths` are relative to the project's folder. Each change is a line of `git status --porcelain`.
-    Raises FapError if `root` is not in a git repository.
+    Raises FapError if `root` is not in a git repository, UsageError if the repository runs programs.
     """
+    _refuse_programs(root)
     pathspecs = [*paths, *_without(root, ignore)[1:]]
+    # Files in submodules are not part of an artifact, and a submodule has a configuration of its own.
+    how = ("--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=dirty")
     try:
-        out = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--", *pathspecs)
+        out = _git(root, "status", *how, "--", *pathspecs)
     except FapError:
         _prefix(root)  # has a better message if there is no repository
         raise
@@ -109,13 +113,14 @@ def read(
 
     With `with_changes`, the files are those of the working tree: tracked and new ones, but none that git
     ignores or that lie in the folder `ignore`.
-    Raises UsageError for an unknown ref.
+    Raises UsageError for an unknown ref, and with changes if the repository runs programs.
     """
     prefix = _prefix(root)
     commit = _commit(root, ref)
     tree = commit.name
     env: dict[str, str] = {}
     if with_changes:
+        _refuse_programs(root)
         env = _scratch_git(root, into.parent)
         _git(root, "read-tree", "HEAD", env=env)
         _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
@@ -302,7 +307,31 @@ _STREAMING = (
 
 
 def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
-    return command.run(["git", *_STREAMING, *arguments], cwd=root, env=env, stdin=stdin)
+    return _run(root, arguments, env or {}, stdin)
+
+
+def _run(
+    root: Path, arguments: Sequence[str], env: Mapping[str, str], stdin: bytes, stdout: Path | None = None
+) -> bytes:
+    argv, env = git.command(*_STREAMING, *arguments), {**git.environment(), **env}
+    try:
+        return command.run(argv, cwd=root, env=env, stdin=stdin, stdout=stdout)
+    except FapError as error:
+        if "promisor remote" in error.message:
+            raise UsageError(
+                "this is a partial clone: objects are missing, and fapbuild fetches none",
+                hint="git fetch --refetch --no-filter, or clone it in full; or FAP_TRUST=1, if you trust it",
+            ) from error
+        raise
+
+
+def _refuse_programs(root: Path) -> None:
+    """Raise UsageError if the repository's own configuration has git run a program on files."""
+    if found := git.programs(_git(root, *git.LIST_CONFIG)):
+        raise UsageError(
+            f"git would run programs that the configuration of this repository names: {', '.join(found)}",
+            hint="if you trust them: git config --global …, so that they are your own; or FAP_TRUST=1",
+        )
 
 
 def _prefix(root: Path) -> str:
@@ -404,13 +433,7 @@ def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work:
     into.mkdir(parents=True, exist_ok=True)
     blobs = work / "blobs"
     oids = "".join(f"{file.oid}\n" for file in files).encode("ascii")
-    command.run(
-        ["git", *_STREAMING, "cat-file", "--batch"],
-        cwd=snapshot.root,
-        env=snapshot.env,
-        stdin=oids,
-        stdout=blobs,
-    )
+    _run(snapshot.root, ("cat-file", "--batch"), snapshot.env, oids, stdout=blobs)
     links = []
     with blobs.open("rb") as stream:
         for file in files:
