@@ -147,28 +147,40 @@ ONE_FOR_A_ROLE = frozenset(
 FROM_COMMAND_LINE = frozenset(["stage", "role"])
 """Fields of Settings that are not keys of the file."""
 
+NAME = re.compile(r"\w[\w.+@-]{0,99}")
+"""A name that is also the name of a file: of an app, a stage or a role."""
+NAME_HINT = "use letters, digits and ._+@-; start with a letter or digit"
+_REFERENCE = re.compile(r"%\(\w+\)s")
+_USER = re.compile(r"[\w#][\w.@+$\\-]{0,99}")
 _PROCESS = re.compile(r"[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 
 
 def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield the problems of a value of the right kind, each as message and hint."""
-    if key in ("path", "current_path", "releases_path", "shared_path"):
-        if not value.startswith("/") or "\n" in value:
+    if key in ("app_name", "project_name"):
+        # From a flag, %(name)s is not replaced.
+        if value and not NAME.fullmatch(_REFERENCE.sub("x", value)):
+            yield f"{value!r} is not a valid name", NAME_HINT
+    elif key in ("user", "sudo_user"):
+        if not _USER.fullmatch(_REFERENCE.sub("x", value)):
+            yield f"{value!r} is not a valid user name", "give the name of a user on the hosts"
+    elif key in ("path", "current_path", "releases_path", "shared_path"):
+        if not value.startswith("/") or not value.isprintable():
             yield f"{value!r} is not an absolute path", "start it with /"
     elif key == "environment_file":
         name = value.removeprefix(RELEASE)
-        if name.startswith("/") or ".." in name.split("/") or "%(" in name or not name.strip("./ "):
+        if not _is_inside(name) or "%(" in name:
             yield (
                 f"{value!r} is not a file in the release, so a rollback could not restore the old one",
                 "set environment_file: .env; the app can read it as <current_path>/.env",
             )
     elif key == "cache_path":
-        if "\n" in value or not (value + "/").startswith(("/", "~/")):
+        if not value.isprintable() or not (value + "/").startswith(("/", "~/")):
             yield f"{value!r} is not an absolute path", 'start it with / or ~/, or set it to ""'
     elif key in ("linked_files", "linked_dirs"):
         for name in value:
-            if name.startswith("/") or ".." in name.split("/") or "\n" in name or not name.strip("./ "):
+            if not _is_inside(name):
                 yield f"{name!r} can't be linked", "give a path inside shared/, without .."
     elif key == "install_paths":
         for path in value:
@@ -196,6 +208,12 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f"{value} is not a valid port", "use a number from 1 to 65000"
     elif key == "port" and not 0 <= value <= 65535:
         yield f"{value} is not a valid port", "use a number up to 65535"
+
+
+def _is_inside(path: str) -> bool:
+    """Whether it is a path inside a folder."""
+    parts = path.split("/")
+    return not path.startswith("/") and ".." not in parts and path.isprintable() and bool(path.strip("./ "))
 
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

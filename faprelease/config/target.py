@@ -15,7 +15,7 @@ from faprelease.config import checkout, environment, keys, layers
 from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
 from faprelease.config.keys import Key
 from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
-from faprelease.config.settings import FROM_COMMAND_LINE, Settings
+from faprelease.config.settings import FROM_COMMAND_LINE, NAME, NAME_HINT, Settings
 from faprelease.errors import ConfigError, together
 from faprelease.steps.layout import Layout
 from faprelease.steps.place import Place
@@ -93,9 +93,21 @@ def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, 
         if stage in VERBS:
             message = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
             problems.append(ConfigError(message, hint="give the stage another name"))
+    problems += _wrong_names(file, known)
     problems += _wrong_values(file, known)
     if problems:
         raise together(problems)
+
+
+def _wrong_names(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
+    """Stages and roles whose names can't be part of a path, as in `%(role)s`."""
+    for name, stage in layers.stages(file, known).items():
+        for place in ((name,), *((name, role) for role in stage.roles)):
+            if not NAME.fullmatch(place[-1]):
+                yield ConfigError(
+                    f"{file.where(STAGES, *place)}: {place[-1]!r} is not a valid name for a stage or role",
+                    hint=NAME_HINT,
+                )
 
 
 def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[ConfigError]:

@@ -9,6 +9,7 @@ import msgspec
 
 from faprelease.config.target import Target
 from faprelease.errors import FapError
+from faprelease.hosts.host_json import Digest, ReleaseId, ReleaseIdOrNone, decode
 from faprelease.steps.layout import is_release_id
 from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
@@ -22,7 +23,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """The file `<id>.artifact.json`: what was unpacked there. App, version and commit are empty for an
     archive that `fapbuild` did not make."""
 
-    digest: str
+    digest: Digest
     app: str = ""
     version: str = ""
     commit: str = ""
@@ -57,7 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of `<id>.jsonl`."""
 
     state: State
-    previous: str = ""
+    previous: ReleaseIdOrNone = ""
     """The release that was live when this one was prepared; a rollback goes back to it."""
     by: str = ""
     at: str = ""
@@ -78,14 +79,14 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: str
     verb: Verb
-    release: str
+    release: ReleaseId
     """The release that goes live."""
-    previous: str = ""
+    previous: ReleaseIdOrNone = ""
     """The release to which this host rolls back; empty if faprelease made none."""
     foreign: str = ""
     """What `current` pointed to, if not to a release."""
     by: str = ""
-    copy_of: str = ""
+    copy_of: ReleaseIdOrNone = ""
     """The release whose artifact it copies, for a rollback with the current configuration."""
     entry: int = 0
     """The number of the stage's log entry that is released; 0 for a URL or a rollback."""
@@ -112,7 +113,7 @@ class SeenEntry(NamedTuple):
 class CommandRun(msgspec.Struct, frozen=True, kw_only=True):
     """The file `release_command.jsonl`: the last run of `release_command` on this host."""
 
-    release: str
+    release: ReleaseId
     at: str
     by: str
     artifact: Unpacked | None = None
@@ -268,14 +269,14 @@ def _kib(text: str) -> int:
 def read_freeze(line: str) -> Freeze:
     """Read the file of a freeze. A file that can't be read is a freeze too."""
     try:
-        return msgspec.json.decode(line, type=Freeze)
-    except msgspec.MsgspecError:
+        return decode(line, Freeze)
+    except ValueError:
         return Freeze(who="someone", at="some time", why=line)
 
 
 def _rollout(lines: list[str]) -> Rollout | None:
     try:
-        first, *others = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines] or [{}]
+        first, *others = [decode(line, dict[str, Any]) for line in lines] or [{}]
         if "verb" not in first:
             return None
         for later in others:
@@ -295,13 +296,9 @@ def _rollout(lines: list[str]) -> Rollout | None:
 
 def _command(lines: list[str]) -> CommandRun | None:
     try:
-        values = {
-            key: value
-            for line in lines
-            for key, value in msgspec.json.decode(line, type=dict[str, Any]).items()
-        }
+        values = {key: value for line in lines for key, value in decode(line, dict[str, Any]).items()}
         return msgspec.convert(values, CommandRun) if values else None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise FapError(
             f"the record of the last release_command is damaged: {error}",
             hint="inspect .fap/release_command.jsonl on the host and move it away",
@@ -321,8 +318,8 @@ def _by_id(lines: list[tuple[str, ...]], word: str, kind: type[T]) -> dict[str, 
 
 def _decode(release_id: str, json: str, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(json, type=kind)
-    except msgspec.MsgspecError as error:
+        return decode(json, kind)
+    except ValueError as error:
         raise FapError(
             f"the record of release {release_id} is damaged: {error}",
             hint=f"inspect .fap/releases/{release_id}.* on the host and move them away",

@@ -2,6 +2,7 @@
 release."""
 
 import posixpath
+import re
 import shlex
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from faprelease.config.keys import about
+from faprelease.errors import ConfigError
 from faprelease.plugins import processes
 from faprelease.plugins.hooks import Context, hookimpl
 from faprelease.steps.model import Step, host_script
@@ -36,6 +38,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 PROCESSES = ".fap/supervisor.conf"
 """The file in a release with the configuration made from `processes`."""
 
+_PROGRAM = re.compile(r"\w[\w.+@:*-]{0,99}")
+_SIGNAL = re.compile(r"[A-Z0-9]*")
 _ASK = """\
 command -v supervisorctl >/dev/null || {
   echo "supervisorctl is not on this user's PATH ($PATH): sudo apt-get install supervisor"
@@ -49,12 +53,12 @@ said=$(supervisorctl pid 2>&1) || {
 
 @hookimpl
 def brings(context: Context) -> Iterator[str]:
-    yield context.options(Options).supervisor_target
+    yield _options(context).supervisor_target
 
 
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
-    options = context.options(Options)
+    options = _options(context)
     yield Step(title="check that supervisord answers", script=_ASK)
     folder = posixpath.dirname(options.supervisor_target)
     yield _expect(f"check that {folder} is writable", "-w", folder, "this user can't write to it")
@@ -62,7 +66,7 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
-    options, settings = context.options(Options), context.target.settings
+    options, settings = _options(context), context.target.settings
     if settings.processes:
         text = processes.supervisor_conf(settings, context.target.layout, options.supervisor_program)
         yield processes.write(settings, context.release, {PROCESSES: text})
@@ -75,7 +79,7 @@ def deploy_updated(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_published(context: Context) -> Iterator[Step]:
-    options = context.options(Options)
+    options = _options(context)
     restart = host_script(
         "",
         "supervisor/restart",
@@ -101,7 +105,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    options = context.options(Options)
+    options = _options(context)
     if options.supervisor_check_status:
         yield host_script(
             f"check that {options.supervisor_program} runs from the release",
@@ -116,7 +120,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
-    program = context.options(Options).supervisor_program
+    program = _options(context).supervisor_program
     yield host_script(
         f"show the last log lines of {program}", "supervisor/log", limit=20, trusted=False, program=program
     )
@@ -124,7 +128,7 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
-    program = context.options(Options).supervisor_program
+    program = _options(context).supervisor_program
     yield host_script(
         f"show the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
     )
@@ -133,7 +137,7 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
     if not context.previous:
-        options = context.options(Options)
+        options = _options(context)
         yield host_script(
             f"remove {options.supervisor_program}: there is no older release to roll back to",
             "supervisor/remove",
@@ -145,6 +149,26 @@ def deploy_failed(context: Context) -> Iterator[Step]:
         )
 
 
+def _options(context: Context) -> Options:
+    """The plugin's own values. Raises ConfigError for names that supervisor's configuration can't have."""
+    options = context.options(Options)
+    if not _PROGRAM.fullmatch(options.supervisor_program):
+        raise ConfigError(
+            f"supervisor_program: {options.supervisor_program!r} is not a valid name of a program or group",
+            hint="for example: shop",
+        )
+    if not _SIGNAL.fullmatch(options.supervisor_signal):
+        raise ConfigError(
+            f"supervisor_signal: {options.supervisor_signal!r} is not a valid signal", hint="for example: HUP"
+        )
+    if not options.supervisor_target.startswith("/") or not options.supervisor_target.isprintable():
+        raise ConfigError(
+            f"supervisor_target: {options.supervisor_target!r} is not an absolute path",
+            hint="for example: /etc/supervisor/conf.d/shop.conf",
+        )
+    return options
+
+
 def _in_current(context: Context, path: str) -> str:
     """The path through `current`, as supervisord uses it."""
     return posixpath.join(context.target.layout.current, path)
@@ -152,7 +176,7 @@ def _in_current(context: Context, path: str) -> str:
 
 def _own_conf(context: Context) -> str:
     """The path in a release; deploy.yml of fapistrano has `current` before it."""
-    return context.options(Options).supervisor_conf.removeprefix(f"{context.target.layout.current}/")
+    return _options(context).supervisor_conf.removeprefix(f"{context.target.layout.current}/")
 
 
 def _expect(title: str, test: str, path: str, otherwise: str) -> Step:

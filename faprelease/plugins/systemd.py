@@ -57,8 +57,10 @@ def deploy_updated(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     if rendered := _rendered(context):
         files = {f"{systemd_units.FOLDER}/{name}": text for name, text in rendered.items()}
+        yield _own_units(context)
         yield processes.write(context.target.settings, context.release, files)
     elif options.systemd_conf:
+        yield _own_units(context)
         conf = posixpath.join(context.release, options.systemd_conf)
         missing = shlex.quote(f"{conf}: the release has no such file")
         yield Step(
@@ -115,6 +117,11 @@ def deploy_failed(context: Context) -> Iterator[Step]:
         yield _restart(context, "restore the earlier units", "", context.release)
 
 
+def _own_units(context: Context) -> Step:
+    title = "check that the artifact brings no unit of another app"
+    return _step(context, title, "own", release=context.release)
+
+
 def _restart(context: Context, title: str, release: str, before: str) -> Step:
     return _step(
         context,
@@ -149,7 +156,7 @@ def _step(context: Context, title: str, action: str, *, limit: int = 60, **more:
 
 def _unit(context: Context) -> str:
     unit = context.options(Options).systemd_unit
-    if not re.fullmatch(r"[A-Za-z0-9@_.:\\-]+\.[a-z]+", unit):
+    if not re.fullmatch(r"[A-Za-z0-9@_][A-Za-z0-9@_.:\\-]*\.[a-z]+", unit):
         raise ConfigError(
             f"systemd_unit: {unit!r} is not a valid unit name", hint="for example: shop.service"
         )

@@ -14,6 +14,7 @@ import msgspec
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import FapError, InterruptedRunError, UnreachableError, VerificationError
 from faprelease.hosts.fitness import refuse_unfit
+from faprelease.hosts.host_json import decode
 from faprelease.hosts.state import Rollout, Unpacked
 from faprelease.plan.host import Host, HostPlanner, RunInfo
 from faprelease.plugins.hooks import Plugins
@@ -112,7 +113,11 @@ def _prepare(run: Run, connected: ConnectedHosts, trial: Trial) -> Unpacked | No
                     f"stopped after {phase.name}; the command was not run", hint="nothing of it remains there"
                 )
     said = results[-1].output
-    return msgspec.json.decode(said, type=Unpacked) if said else None
+    try:
+        return decode(said, Unpacked) if said else None
+    except ValueError as error:
+        message = f"{trial.host.place}: the record of the artifact can't be read: {error}"
+        raise FapError(message, hint=f"look at {trial.folder}/.fap/releases there") from error
 
 
 def _run(run: Run, connected: ConnectedHosts, trial: Trial, phase: Phase) -> list[Result]:

@@ -6,6 +6,7 @@ import msgspec
 
 from artifact_store.records.releases import ReleaseRecord
 from faprelease.config.target import Target
+from faprelease.hosts.host_json import decode
 from faprelease.hosts.state import Unpacked
 from faprelease.steps.model import Step, host_script
 
@@ -52,8 +53,8 @@ def parse(output: str) -> list[LedgerLine]:
     lines = []
     for text in output.splitlines():
         try:
-            lines.append(msgspec.json.decode(text, type=LedgerLine))
-        except msgspec.MsgspecError:
+            lines.append(decode(text, LedgerLine))
+        except ValueError:
             continue
     return lines
 

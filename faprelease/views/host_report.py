@@ -1,6 +1,7 @@
 """The inspection of a host by `faprelease doctor`: one read-only step, and the value parsed from its
 output."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ import msgspec
 
 from artifact_store.artifact.manifest import Manifest
 from faprelease.config.target import Target
+from faprelease.hosts.host_json import decode
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_script
 
+_NUMBER = re.compile(r"[0-9]{1,15}")
 LOOK_SECONDS = 120
 """The time limit of an inspection, in seconds: it reads every file of the live release."""
 
@@ -129,10 +132,12 @@ def parse(output: str) -> HostReport:
         contained=_contained(single.get("contained")),
         logs=tuple(name.removeprefix("./") for name in answers.get("log", ())),
         stale=tuple(
-            (name, int(pid)) for name, _, pid in (s.partition(" ") for s in answers.get("stale", ()))
+            (name, number)
+            for name, _, pid in (line.partition(" ") for line in answers.get("stale", ()))
+            if (number := _number(pid)) is not None
         ),
-        port=(int(single["port"].partition(" ")[0]), single["port"].partition(" ")[2])
-        if "port" in single
+        port=(port, single["port"].partition(" ")[2])
+        if (port := _number(single.get("port"))) is not None
         else None,
         changed=parse_changed(output),
         sealed="no list" not in output.splitlines(),
@@ -154,19 +159,19 @@ def parse_changed(output: str) -> tuple[str, ...]:
 
 def _number(text: str | None) -> int | None:
     first = (text or "").partition(" ")[0]
-    return int(first) if first.isdigit() else None
+    return int(first) if _NUMBER.fullmatch(first) else None
 
 
 def _restarted(line: str) -> tuple[float, float] | None:
     """Parse `stop start`, in hundredths of a second, to seconds; None for an incomplete line."""
     words = line.split()
-    if len(words) != 2 or not all(word.isdigit() for word in words):
+    if len(words) != 2 or not all(map(_NUMBER.fullmatch, words)):
         return None
     return int(words[0]) / 100, int(words[1]) / 100
 
 
 def _contained(line: str | None) -> Contained | None:
     try:
-        return msgspec.json.decode(line, type=Contained) if line else None
-    except msgspec.MsgspecError:
+        return decode(line, Contained) if line else None
+    except ValueError:
         return None

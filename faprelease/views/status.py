@@ -1,5 +1,6 @@
 """The live release and all releases of each host, and how hosts differ from what they should be. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -135,8 +136,7 @@ def measure(target: Target) -> Step:
 
 def parse_sizes(output: str) -> dict[str, int]:
     """The size of each release in bytes, by its id."""
-    pairs = (line.split(" ", 1) for line in output.splitlines())
-    return {name: int(kib) * 1024 for kib, name in pairs}
+    return {name: int(kib) * 1024 for kib, name in re.findall(r"^(\d{1,15}) (.+)$", output, re.M | re.A)}
 
 
 def held(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[Held]:

@@ -82,10 +82,32 @@ class Units:
         elif release and os.path.isdir(folder):
             # They were made of `processes`, whatever deploy.yml says by now.
             self.files = {name: f"{folder}/{name}" for name in sorted(os.listdir(folder))}
+            refuse_foreign(self.files, folder)
             self.entry = next((name for name in self.files if name.endswith(".target")), "")
             self.services = wanted_by(self.files.get(self.entry, os.devnull))
         elif release and os.path.isfile(f"{release}/{conf}"):
             self.files, self.entry = {unit: f"{release}/{conf}"}, unit
+
+
+def refuse_foreign(names, folder, stem=""):
+    """Refuse units of anything but one app: STEM.target, and STEM-PROCESS@.service for its processes. `stem`
+    is the app's own (empty: that of the target)."""
+    targets = [name for name in names if name.endswith(".target")]
+    stem = stem or (targets[0][: -len(".target")] if targets else "")
+    for name in names:
+        is_process = name.startswith(f"{stem}-") and name.endswith("@.service")
+        if (name != f"{stem}.target" and not is_process) or not stem or os.path.islink(f"{folder}/{name}"):
+            raise RefusedError(
+                f"{folder} has the unit {name}, which does not belong to this app;"
+                f" its own are {stem or 'NAME'}.target and {stem or 'NAME'}-PROCESS@.service"
+            )
+
+
+def own(manager, unit, conf, release):
+    """Check that an artifact brought no unit but the app's own, before anything is made of `processes`."""
+    folder = f"{release}/.fap/systemd"
+    if os.path.islink(folder) or os.path.isdir(folder):
+        refuse_foreign(os.listdir(folder), folder, unit.rpartition(".")[0])
 
 
 def wanted_by(target):
@@ -152,9 +174,17 @@ def ask_sudo(me, unit, commands):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
         paths = [f"{shutil.which(command.split()[0])} {command.split(' ', 1)[1]}" for command in commands]
+        warning = ""
+        if any(command.startswith("tee ") for command in commands):
+            warning = (
+                f"\nwith this, {me} is as powerful as root, and so are the people who decide what an artifact"
+                ' contains: a unit can run anything; otherwise set systemd_conf: "" in deploy.yml, and write'
+                " the unit as an administrator"
+            )
         raise RefusedError(
             f"{me} may not run all of these commands by sudo; allow them once on the host,"
             f" with visudo -f /etc/sudoers.d/fapkit-{unit}:\n  {me} ALL=(root) NOPASSWD: {', '.join(paths)}"
+            + warning
         )
 
 
@@ -335,7 +365,7 @@ def main(load, parts, action, *words):
     options = dict(word.split("=", 1) for word in words)
     manager = Manager(options.pop("user"))
     try:
-        {"ask": ask, "restart": restart, "check": check, "log": log}[action](manager, **options)
+        {"ask": ask, "own": own, "restart": restart, "check": check, "log": log}[action](manager, **options)
     except RefusedError as error:
         print(error, end="\n" if str(error) else "")
         sys.exit(1)
