@@ -61,7 +61,17 @@ def test_a_digest_is_one(digest: str) -> None:
 
 @pytest.mark.parametrize("word", ["rollout", f"record {ID}", f"artifact {ID}", "command"])
 @pytest.mark.parametrize(
-    "text", [DEEP, '{"x": ' + DEEP, "[]", "5", "null", '{"id": {}}', "9" * 5000, '"\\ud800"']
+    "text",
+    [
+        DEEP,
+        '{"x": ' + DEEP,
+        "[]",
+        "5",
+        "null",
+        '{"verb": {}, "release": {}, "state": {}}',
+        "9" * 5000,
+        '"\\ud800"',
+    ],
 )
 def test_damaged_ones_are_a_failure_of_that_host(word: str, text: str) -> None:
     with pytest.raises(FapError, match="is damaged") as refused:
