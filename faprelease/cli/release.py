@@ -41,6 +41,7 @@ def release(
 
     \b
       --curl-url URL     release this artifact, not the promoted one
+                         (-: read it from standard input; or FAP_CURL_URL)
       --curl-sha256 HEX  the sha256 that it must have
     """
     from faprelease.verbs import release
