@@ -35,7 +35,12 @@ class _WithCommand(click.Command):
 @_on
 @_everywhere
 @_release
-@click.option("--curl-url", default="", metavar="URL", help="run it in a separate release of this artifact (-: URL from standard input)")
+@click.option(
+    "--curl-url",
+    default="",
+    metavar="URL",
+    help="run it in a separate release of this artifact (-: URL from standard input)",
+)
 @click.option("--curl-sha256", default="", metavar="HEX", help="the sha256 that the artifact must have")
 @click.option("--keep", is_flag=True, help="keep that separate release (default: remove it)")
 @click.pass_context

@@ -177,3 +177,14 @@ def test_a_user_without_a_manager_is_told_what_to_do(site: FleetSite, systemd: S
     assert done.returncode == 1, done.stderr
     assert "sudo loginctl enable-linger deploy" in done.stderr
     assert site.versions() == [""]
+
+
+def test_an_artifact_that_brings_another_unit_is_not_published(site: FleetSite, systemd: Systemd) -> None:
+    configure(site)
+    assert site.release(build(site, "1")).returncode == 0
+    files = {"run.sh": RUNS, "configs/systemd_production_web.service": unit("2").encode()}
+    done = site.release(site.add("2", **files, **{".fap/systemd/ssh.service": unit("evil").encode()}))
+    assert done.returncode == 1, done.stderr
+    assert "has the unit ssh.service, which does not belong to this app" in done.stderr
+    assert runs(site, systemd) == ("shop 1", "current")
+    assert site.versions() == ["1"]
