@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from artifact_store.artifact.ids import check_app, check_stage
-from artifact_store.core import duration
+from artifact_store.core import duration, toml_text
 from artifact_store.core.errors import UsageError
 from artifact_store.stages.policy import Policy
 
@@ -79,7 +79,7 @@ def _file_of(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:
 def _values(path: Path) -> dict[str, Any] | None:
     """The table with the rules in a file; None if a pyproject.toml has no such table."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = toml_text.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(
             f"{path} can't be read: {error.strerror}", hint="name the rules with --config"

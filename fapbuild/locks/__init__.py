@@ -7,7 +7,6 @@ import configparser
 import contextlib
 import os
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
+from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.locks import exporters, requirements_file
 from fapbuild.locks.compiler import compile_lock
@@ -123,7 +123,7 @@ def package_name(folder: Path, path: str) -> str:
     if place.suffix == ".whl":
         return place.name.partition("-")[0]
     try:
-        pyproject = tomllib.loads((place / PYPROJECT).read_text(encoding="utf-8"))
+        pyproject = toml_text.loads((place / PYPROJECT).read_text(encoding="utf-8"))
         tables = (pyproject.get("project"), pyproject.get("tool", {}).get("poetry"))
         for table in tables:
             if isinstance(table, dict) and isinstance(table.get("name"), str):

@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -21,6 +20,7 @@ from packaging.pylock import (
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
+from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, sorted_pins
 
@@ -43,7 +43,7 @@ def read(
     that the lock was not made for.
     """
     try:
-        lock = Pylock.from_dict(tomllib.loads(text))
+        lock = Pylock.from_dict(toml_text.loads(text))
         _check_names(lock, name, extras, groups)
         chosen = lock.select(
             environment=cast(Environment, dict(environment)),

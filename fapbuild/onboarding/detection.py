@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
 from fapbuild.project.config import LOCKS, PYPROJECT, is_unhashed
@@ -116,7 +117,7 @@ def workspace_lock(root: Path, above: Sequence[Path]) -> str:
     """The lock (`../uv.lock`) of the uv workspace that has the project in `root` as a member; else empty."""
     for folder in above:
         try:
-            pyproject = tomllib.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
+            pyproject = toml_text.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         members = subtable(subtable(subtable(pyproject, "tool"), "uv"), "workspace").get("members", [])
@@ -300,7 +301,7 @@ def _app_name(name: str) -> str:
 def parsed(text: str) -> dict[str, Any]:
     """Parse the text of a pyproject.toml; raise UsageError if it is broken."""
     try:
-        return tomllib.loads(text)
+        return toml_text.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{PYPROJECT}: {error}") from error
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.onboarding.detection import SERVERS, Detection, Django, parsed, subtable
 from fapbuild.project.config import OWN_FILE, PYPROJECT
@@ -91,7 +92,7 @@ def write(folder: Path, project: Detection) -> Path:
         )
     after = f"{before.rstrip()}\n\n{render(project, 'tool.fapbuild')}"
     try:
-        tomllib.loads(after)
+        toml_text.loads(after)
     except tomllib.TOMLDecodeError:
         # `tool` may be written in a form that can't be extended, such as an inline table.
         return _create(own, render(project, ""))

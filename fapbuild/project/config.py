@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from artifact_store.artifact.ids import check_app
+from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 
 PYPROJECT = "pyproject.toml"
@@ -174,7 +175,7 @@ def _table(above: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml_text.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
