@@ -14,6 +14,11 @@ ReleaseIdOrNone = Annotated[str, msgspec.Meta(pattern=rf"^({_ID}|)\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,64}\Z")]
 """A sha256 in lower-case hexadecimal, maybe shortened."""
 
+EntryNumber = Annotated[int, msgspec.Meta(ge=0, le=99_999_999)]
+"""The number of an entry in a stage's log, which has eight digits; 0 for none."""
+LinkTarget = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]
+"""The target of a symbolic link."""
+
 
 def decode(text: str, kind: type[T]) -> T:
     """Decode one JSON value. Raises ValueError if it is not JSON, is nested too deeply, or is not of the

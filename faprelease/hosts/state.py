@@ -9,7 +9,7 @@ import msgspec
 
 from faprelease.config.target import Target
 from faprelease.errors import FapError
-from faprelease.hosts.host_json import Digest, ReleaseId, ReleaseIdOrNone, decode
+from faprelease.hosts.host_json import Digest, EntryNumber, LinkTarget, ReleaseId, ReleaseIdOrNone, decode
 from faprelease.steps.layout import is_release_id
 from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
@@ -77,23 +77,23 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The file `rollout.jsonl`, written just before `current` moves. Lines with the same id follow, for
     `passed` and `ended`; without `ended` the rollout was interrupted."""
 
-    id: str
+    id: ReleaseId
     verb: Verb
     release: ReleaseId
     """The release that goes live."""
     previous: ReleaseIdOrNone = ""
     """The release to which this host rolls back; empty if faprelease made none."""
-    foreign: str = ""
+    foreign: LinkTarget = ""
     """What `current` pointed to, if not to a release."""
     by: str = ""
     copy_of: ReleaseIdOrNone = ""
     """The release whose artifact it copies, for a rollback with the current configuration."""
-    entry: int = 0
+    entry: EntryNumber = 0
     """The number of the stage's log entry that is released; 0 for a URL or a rollback."""
     stage: str = ""
     """The stage whose log the host has seen. `seen` is the last entry of it that was released, by this
     rollout or an earlier one; `origin` is the origin of the log."""
-    seen: int = 0
+    seen: EntryNumber = 0
     origin: str = ""
     hosts: tuple[Place, ...] = ()
     """Every place that takes part."""

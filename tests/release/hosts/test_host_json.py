@@ -14,7 +14,7 @@ from faprelease.views import history, host_report, status
 
 ID = "261122-185409"
 DEEP = "[" * 100_000
-ROLLOUT = {"verb": "release", "id": "fap-1", "release": ID}
+ROLLOUT = {"verb": "release", "id": ID, "release": ID}
 OUTSIDE = [
     "../../../x",
     "/etc",
@@ -33,11 +33,32 @@ def line(word: str, value: Any) -> str:
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-@pytest.mark.parametrize("key", ["release", "previous", "copy_of"])
+@pytest.mark.parametrize("key", ["release", "previous", "copy_of", "id"])
 def test_a_rollout_names_releases_alone(key: str, path: str) -> None:
     assert parse(line("rollout", {**ROLLOUT, key: ID})).rollout
     with pytest.raises(FapError, match="the record of the last rollout is damaged"):
         parse(line("rollout", {**ROLLOUT, key: path}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("entry", -1),
+        ("entry", 10**9),
+        ("seen", 10**9),
+        ("seen", "7"),
+        ("foreign", "a\nb"),
+        ("foreign", "a" * 5000),
+    ],
+)
+def test_numbers_and_links_of_a_rollout_have_their_form(key: str, value: object) -> None:
+    with pytest.raises(FapError, match="the record of the last rollout is damaged"):
+        parse(line("rollout", {**ROLLOUT, key: value}))
+    found = parse(
+        line("rollout", {**ROLLOUT, "entry": 42, "seen": 99_999_999, "foreign": "/srv/old"})
+    ).rollout
+    assert found
+    assert (found.entry, found.seen, found.foreign) == (42, 99_999_999, "/srv/old")
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
