@@ -71,5 +71,6 @@ class _Finder(MetaPathFinder):
             spec.submodule_search_locations = [f"{self._folder}/{place}"]
             return spec
         raise ModuleNotFoundError(
-            f"{fullname} in {os.path.relpath(self._folder)} was not there when the checkout was trusted"
+            f"{fullname} in {os.path.relpath(self._folder)} was not there when the checkout was trusted",
+            name=fullname,
         )

@@ -166,6 +166,8 @@ def test_the_url_may_come_from_stdin_or_the_environment(site: Site, builds: Buil
 
 
 def test_an_empty_stdin_is_no_wish_for_what_the_stage_says(site: Site) -> None:
+    words = ("once", "--curl-url", "-", "production", "web", "--", "true")
+    assert "found no URL on standard input" in run(site, *words, stdin="\n").stderr
     done = run(site, "--curl-url", "-", "production", "web", stdin="\n", FAP_STORE="file:///nowhere")
     assert done.returncode == 2, done.stderr
     assert "standard input" in done.stderr
