@@ -8,6 +8,7 @@ for CI.
 
 import ast
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,18 +74,21 @@ def trusted(file: DeployFile) -> Trusted | None:
     return Trusted({name: data for name, data in files.items() if data is not None})
 
 
-def refuse_untrusted(file: DeployFile, what: str) -> None:
-    """Raise UntrustedError unless the checkout is trusted; `what` is the code that would run."""
-    if trusted(file) is None:
+def refuse_untrusted(file: DeployFile, what: str) -> Trusted:
+    """Return what may run. Raises UntrustedError if the checkout is not trusted; `what` would run then."""
+    found = trusted(file)
+    if found is None:
         raise UntrustedError(
             f"{what} is code of this checkout, which is not trusted, or changed since it was",
             hint=f"read it, then: {trust_command(file)}   (in CI: FAP_TRUST=1)",
         )
+    return found
 
 
 def trust_command(file: DeployFile) -> str:
     """The command that trusts the checkout of a deploy.yml."""
-    return "faprelease trust" if file.name == "deploy.yml" else f"faprelease trust -f {file.name}"
+    which = "" if file.name == "deploy.yml" else f" -f {shlex.quote(file.name)}"
+    return f"faprelease trust{which}"
 
 
 def trust(file: DeployFile) -> Code:
@@ -252,5 +256,5 @@ def _write(path: Path, record: _Record) -> None:
         with os.fdopen(number, "wb") as file:
             file.write(msgspec.json.encode(record) + b"\n")
         unfinished.replace(path)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"can't record it: {error}", hint=f"ls -ld {folder}") from error

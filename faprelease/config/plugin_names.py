@@ -56,7 +56,7 @@ def is_beside(module: str, folder: Path) -> bool:
 
 
 def is_standard(module: str) -> bool:
-    """Whether it is a module of Python itself. None is a plugin, and importing some of them has side effects."""
+    """Whether it is a module of Python itself: none of these is a plugin, and importing some does things."""
     return module.partition(".")[0] in sys.stdlib_module_names
 
 

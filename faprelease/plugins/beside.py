@@ -13,14 +13,16 @@ from faprelease.config.checkout import Trusted
 from faprelease.config.plugin_names import is_beside
 
 
-def allow(trusted: Trusted, folder: Path) -> None:
-    """Allow imports of the trusted modules in `folder`. They replace no installed module."""
+def allow(trusted: Trusted, folder: Path, module: str) -> bool:
+    """Allow imports of the trusted modules in `folder`; they replace no installed module. Return whether
+    `module` is one of them."""
     if trusted.files is None:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-        return
+        return True
     finder = _Finder(folder, trusted.files)
     sys.meta_path[:] = [finder, *(each for each in sys.meta_path if each != finder)]
+    return finder.has(module)
 
 
 class _Loader(SourceFileLoader):
@@ -52,6 +54,10 @@ class _Finder(MetaPathFinder):
 
     def __hash__(self) -> int:
         return hash(self._folder)
+
+    def has(self, module: str) -> bool:
+        """Whether the module, or the package that contains it, is among the files."""
+        return module.partition(".")[0] in self._tops
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

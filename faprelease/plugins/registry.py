@@ -113,17 +113,21 @@ def _import(name: str, file: DeployFile) -> Any:
     if bare in BUILT_IN:
         return import_module(f"faprelease.plugins.{bare}")
     place = file.where("plugins")
-    if plugin_names.beside([name], _folder(file)):
-        checkout.refuse_untrusted(file, f"{place}: the plugin {name!r}")
-        if trusted := checkout.trusted(file):
-            beside.allow(trusted, _folder(file))
+    if own := plugin_names.beside([name], _folder(file)):
+        what = f"{place}: the plugin {name!r}"
+        trusted = checkout.refuse_untrusted(file, what)
+        if not beside.allow(trusted, _folder(file), own[name]):
+            raise checkout.UntrustedError(
+                f"{what} was not trusted with this checkout, because deploy.yml does not name it",
+                hint=f"name it in deploy.yml, then: {checkout.trust_command(file)}",
+            )
     from importlib.metadata import entry_points  # slow, and only needed for own plugins
 
     try:
+        if plugin_names.is_standard(plugin_names.module_of(name)):
+            raise ImportError("it is a module of Python's standard library")
         for entry in entry_points(group=ENTRY_POINTS, name=bare):
             return entry.load()
-        if plugin_names.is_standard(bare):
-            raise ImportError("it is a module of Python's standard library")
         return import_module(bare)
     except Exception as error:  # a module may raise anything when it is imported
         known = (ImportError, ModuleNotFoundError)

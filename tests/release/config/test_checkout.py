@@ -200,6 +200,17 @@ def test_a_module_of_python_itself_is_no_plugin(site: Site, name: str) -> None:
     assert "Tim Peters" not in done.stdout
 
 
+def test_a_plugin_that_only_a_flag_names_is_not_trusted_with_the_others(site: Site) -> None:
+    (site.folder / "other.py").write_text(
+        PLUGIN.replace("innocent", "other").replace("'plugin '", "'other '")
+    )
+    trusted(site)
+    done = run(site, "restart", "--plugins", "other", "production")
+    assert done.returncode == 2
+    assert "does not name it" in done.stderr
+    assert "other" not in ran(site)
+
+
 def test_other_keys_are_still_checked(site: Site) -> None:
     site.configure(f"{MORE}keep_releases: many\n")
     done = run(site, "config", "production")
