@@ -148,7 +148,8 @@ FROM_COMMAND_LINE = frozenset(["stage", "role"])
 """Fields of Settings that are not keys of the file."""
 
 NAME = re.compile(r"\w[\w.+@-]{0,99}")
-"""A name that is also the name of a file: of an app, a stage or a role."""
+"""The name of a stage or a role, which can be part of a path."""
+_APP = re.compile(r"\w(?:[\w.+@ -]{0,98}[\w.+@-])?")
 NAME_HINT = "use letters, digits and ._+@-; start with a letter or digit"
 _REFERENCE = re.compile(r"%\(\w+\)s")
 _USER = re.compile(r"[\w#][\w.@+$\\-]{0,99}")
@@ -160,7 +161,7 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield the problems of a value of the right kind, each as message and hint."""
     if key in ("app_name", "project_name"):
         # From a flag, %(name)s is not replaced.
-        if value and not NAME.fullmatch(_REFERENCE.sub("x", value)):
+        if value and not _APP.fullmatch(_REFERENCE.sub("x", value)):
             yield f"{value!r} is not a valid name", NAME_HINT
     elif key in ("user", "sudo_user"):
         if not _USER.fullmatch(_REFERENCE.sub("x", value)):

@@ -28,7 +28,7 @@ def target(folder: Path, text: str, stages: str = STAGES) -> Target:
 EVIL = ["../x", "..", "/etc", "a/b", "-rf", ".ssh", "a b", "a\tb", "a\nb", "a'b", "a;b", "$(id)", "a\u202eb"]
 
 
-@pytest.mark.parametrize("name", EVIL)
+@pytest.mark.parametrize("name", [*(name for name in EVIL if name != "a b"), " a", "a "])
 @pytest.mark.parametrize("key", ["app_name", "project_name"])
 def test_the_name_of_an_app_is_no_path(key: str, name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{key}: .* is not a valid name") as refused:
@@ -67,7 +67,9 @@ def test_paths_have_no_control_characters_and_stay_inside(line: str, tmp_path: P
         target(tmp_path, line)
 
 
-@pytest.mark.parametrize("name", ["shop", "Shop_2.x", "shop-web", "a+b@1", "größe", "%(role)s-shop"])
+@pytest.mark.parametrize(
+    "name", ["shop", "Our shop", "Shop_2.x", "shop-web", "a+b@1", "größe", "%(role)s-shop"]
+)
 def test_usual_names_stay_possible(name: str, tmp_path: Path) -> None:
     found = target(tmp_path, f"app_name: {_quoted(name)}\nuser: DOM\\ann$\nsudo_user: ann@example.org")
     assert found.settings.path.endswith(found.settings.app_name)
