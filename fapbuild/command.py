@@ -29,6 +29,7 @@ _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 def run(
     argv: Sequence[str],
     *,
+    start: Sequence[str] = (),
     cwd: Path,
     env: Mapping[str, str] | None = None,
     clean: bool = False,
@@ -39,8 +40,9 @@ def run(
 ) -> bytes:
     """Run `argv` in `cwd` under umask 022 and return its standard output.
 
-    `env` is added to the environment of this process, or replaces it if `clean`; language and time zone are
-    always the same. With `stdout` the output goes to that file, and b"" is returned.
+    `start` is the command that runs it, if it is not run by itself. `env` is added to the environment of this
+    process, or replaces it if `clean`; language and time zone are always the same. With `stdout` the output
+    goes to that file, and b"" is returned.
 
     Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
     ends with the last `last_lines` lines that the program wrote.
@@ -49,7 +51,7 @@ def run(
     try:
         with contextlib.nullcontext(subprocess.PIPE) if stdout is None else stdout.open("wb") as into:
             process = subprocess.Popen(
-                argv,
+                [*start, *argv],
                 cwd=cwd,
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -68,20 +70,27 @@ def run(
             process.kill()
             raise
     if process.returncode != 0:
-        failure = _failure(_shown(argv), process.returncode, out or b"", err, last_lines)
+        failure = _failure(_shown(argv, start), process.returncode, out or b"", err, last_lines)
         raise FapError(failure, hint=hint)
     return out or b""
 
 
-def stream(line: str, *, cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+def stream(
+    line: str,
+    *,
+    start: Sequence[str] = (),
+    cwd: Path,
+    env: Mapping[str, str],
+    on_line: Callable[[str], None],
+) -> None:
     """Run a line of shell (`sh -e`) with only the variables `env`; call `on_line` for each line it writes.
 
-    Processes that it leaves running are stopped. Raises FapError as `run` does, and if `in_parallel`
-    stopped it.
+    `start` is the command that runs the shell, if it is not run by itself. Processes that the line leaves
+    running are stopped. Raises FapError as `run` does, and if `in_parallel` stopped it.
     """
     last: deque[str] = deque(maxlen=LAST_LINES)
     process = subprocess.Popen(
-        ["/bin/sh", "-e", "-c", line],
+        [*start, "/bin/sh", "-e", "-c", line],
         cwd=cwd,
         env={**_STEADY, **env},
         stdin=subprocess.DEVNULL,
@@ -155,8 +164,10 @@ def _shortened(line: str) -> str:
     return line if len(line) <= _WIDE else f"{line[: _WIDE // 2]} … {line[-_WIDE // 4 :]}"
 
 
-def _shown(argv: Sequence[str]) -> str:
+def _shown(argv: Sequence[str], start: Sequence[str]) -> str:
     name = Path(argv[0]).name
+    if start:
+        return name
     if "-m" in argv[:3]:
         return f"{name} -m {argv[list(argv).index('-m') + 1]}"
     words = git.without_options(argv) if name == "git" else list(argv)

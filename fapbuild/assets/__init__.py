@@ -11,22 +11,17 @@ from pathlib import Path
 
 from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.assets import folder, output_cache, tools
 from fapbuild.assets.folder import InputFile, OutputFile
 from fapbuild.cache import Cache
+from fapbuild.isolation.variables import of_steps
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.project.patterns import matcher
 from fapbuild.report import OnLine, Reporter
 
 __all__ = ["OutputFile", "compile_all"]
-
-# Variables that compilers and package managers need for programs and the network. Others (keys of a cloud
-# account, for example) are kept from the code that a front end pulls in.
-_PASSED = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
-_PASSED_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-_PASSED_PREFIXES = ("npm_config_", "ssl_cert_", "node_extra_ca_certs")
 
 
 @dataclass(frozen=True)
@@ -72,18 +67,9 @@ def environment(step: Assets, environ: Mapping[str, str], place: Path, caches: P
     """The variables of a step: its own, and those of `environ` that it needs.
 
     HOME and TMPDIR are new folders in `place`; package managers keep their downloads in `caches`.
-    Raises FapError if a variable of `pass_env` is not set.
+    Raises UsageError if a variable of `pass_env` is not set.
     """
-    passed = {
-        key: value
-        for key, value in environ.items()
-        if key in _PASSED or key.lower() in _PASSED_ANY_CASE or key.lower().startswith(_PASSED_PREFIXES)
-    }
-    if missing := [name for name in step.pass_env if name not in environ]:
-        raise FapError(
-            f"assets {step.name!r}: pass_env names {missing[0]}, which is not set",
-            hint=f"export {missing[0]}=…",
-        )
+    passed = of_steps(environ, step.name, step.pass_env)
     return {
         # The same time for all commits: the outputs of a step must follow from its inputs alone.
         "SOURCE_DATE_EPOCH": str(MTIME),
@@ -124,6 +110,7 @@ def _compile(
         if packages:
             home = packages.make()
             env = {**env, "VIRTUAL_ENV": str(home), "PATH": f"{home / 'bin'}{os.pathsep}{env['PATH']}"}
+        isolation.warn(reporter.say)
         with reporter.task(f"compiling {step.name}", f"compiled {step.name}") as on_line:
             outputs = _run(step, inputs, place, env, on_line)
         answer = output_cache.add(cache, question, step.name, outputs, place)
@@ -141,10 +128,11 @@ def _run(
         (place / name).mkdir()
     inside = root / step.directory
     inside.mkdir(parents=True, exist_ok=True)
+    start = isolation.contained(env, network=step.network)
     for line in step.run:
         on_line(f"$ {line}")
         try:
-            command.stream(line, cwd=inside, env=env, on_line=on_line)
+            command.stream(line, start=start, cwd=inside, env=env, on_line=on_line)
         except FapError as error:
             raise FapError(
                 f"assets {step.name!r}: {error.message}",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from artifact_store.core.errors import FapError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.cache import sha256_of
 from fapbuild.project.config import Assets
 
@@ -51,8 +51,8 @@ def first_words(line: str) -> tuple[str, ...]:
 
 def _version(line: str, env: Mapping[str, str], cwd: Path, step: str) -> str:
     try:
-        return (
-            command.run(["sh", "-c", line], cwd=cwd, env=env, clean=True).decode("utf-8", "replace").strip()
-        )
+        start = isolation.contained(env)
+        out = command.run(["sh", "-c", line], start=start, cwd=cwd, env=env, clean=True)
     except FapError as error:
         raise FapError(f"assets {step!r}: {line!r} failed\n{error.message}", hint="install it") from error
+    return out.decode("utf-8", "replace").strip()

@@ -186,7 +186,13 @@ def _with_project(pins: tuple[Pin, ...], project: Project, folder: Path) -> tupl
 def _compiled(project: Project, folder: Path, work: Path, *, upgrade: bool) -> str:
     settings = project.settings
     return compile_lock(
-        settings.requirements, project.dependencies, settings.lock, folder, work, upgrade=upgrade
+        settings.requirements,
+        project.dependencies,
+        settings.lock,
+        folder,
+        work,
+        upgrade=upgrade,
+        pass_env=settings.pass_env,
     )
 
 

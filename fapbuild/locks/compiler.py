@@ -1,13 +1,13 @@
 """Runs pip-compile: from a project's requirements to a hashed lock that is the same on every machine."""
 
+import os
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.locks import requirements_file
 from fapbuild.locks.pins import check_secret
 from fapbuild.project.config import PYPROJECT
@@ -19,12 +19,20 @@ _UNHASHED = ("# WARNING: pip install will require", "# Consider using a hashable
 
 
 def compile_lock(
-    source: str, lines: Sequence[str], lock: str, folder: Path, work: Path, *, upgrade: bool = False
+    source: str,
+    lines: Sequence[str],
+    lock: str,
+    folder: Path,
+    work: Path,
+    *,
+    upgrade: bool = False,
+    pass_env: Collection[str] = (),
 ) -> str:
     """Lock the requirements file `source` of the project in `folder`, or these `lines` if it is empty.
 
     Versions in the file `lock` are kept where they still fit, unless `upgrade`. Git branches and tags become
-    the commits they name now; folders are written relative to the project. Returns the text of the lock.
+    the commits they name now; folders are written relative to the project. `pass_env` names variables that
+    code of packages gets. Returns the text of the lock.
     Raises FapError if pip-compile or git fails, UsageError for a URL with a secret.
     """
     output = work / "lock.txt"
@@ -34,12 +42,13 @@ def compile_lock(
     if not source:
         source = str(work / "pyproject.in")
         Path(source).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    argv = [sys.executable, "-m", "piptools", "compile", "--no-config", "--generate-hashes"]
+    argv = ["piptools", "compile", "--no-config", "--generate-hashes"]
     argv += ["--allow-unsafe", "--no-strip-extras", "--no-emit-index-url", "--no-emit-find-links"]
     argv += ["--no-emit-trusted-host", "--resolver=backtracking", "--newline=lf"]
     try:
         command.run(
             [*argv, f"--output-file={output}", source],
+            start=isolation.pip(os.environ, pass_env),
             cwd=folder,
             env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock", "PIP_NO_INPUT": "1"},
             last_lines=10 * command.LAST_LINES,

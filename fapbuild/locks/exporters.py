@@ -1,6 +1,7 @@
 """Reads and writes `uv.lock` and `poetry.lock` with the tools they belong to."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_store.core.errors import FapError
-from fapbuild import command
+from fapbuild import command, isolation
+from fapbuild.isolation.variables import of_lock_tools
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
     """
     tool = TOOLS[Path(lock).name]
     argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else ())]
-    command.run(argv, cwd=folder, env=_ENV, hint="fix the problem above, then run `fapbuild lock`")
+    env = {**of_lock_tools(os.environ), **_ENV}
+    hint = "fix the problem above, then run `fapbuild lock`"
+    command.run(argv, start=isolation.contained(env), cwd=folder, env=env, clean=True, hint=hint)
 
 
 def _program(tool: Tool, lock: str) -> list[str]:

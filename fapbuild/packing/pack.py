@@ -78,7 +78,9 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
         inputs = gather(request, work, reporter.say)
         settings, wheel_folder = inputs.project.settings, work / "wheels"
         wheel_folder.mkdir()
-        builder = WheelBuilder(inputs.manifest.target, cache, wheel_folder, reporter.say, shared)
+        builder = WheelBuilder(
+            inputs.manifest.target, cache, wheel_folder, reporter.say, shared, settings.pass_env
+        )
         with command.in_parallel(3) as pool:
             checking = pool.submit(_check_files, inputs, cache)
             vendoring = pool.submit(_vendor, inputs, builder)

@@ -1,6 +1,7 @@
 """A venv of the vendored wheels for asset steps, made by the artifact's installer, as on hosts."""
 
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, encode
 from artifact_store.core.errors import UsageError
 from fapbuild import command
 from fapbuild.assets import StepVenv
+from fapbuild.isolation.variables import of_builds
 from fapbuild.packing import contents, own_files
 from fapbuild.project import platforms
 from fapbuild.report import Reporter
@@ -70,4 +72,9 @@ def _install(wheels: ArtifactWheels, manifest: Manifest, root: Path) -> None:
             target.write_bytes(entry.content)
     (root / MANIFEST_PATH).write_bytes(encode(described))
     (root / contents.REQUIREMENTS_LOCK).write_bytes(requirements_lock(wheels.app))
-    command.run(["sh", "./install.sh"], cwd=root, env={"FAP_PYTHON": sys.executable})
+    command.run(
+        ["sh", "./install.sh"],
+        cwd=root,
+        env={**of_builds(os.environ), "FAP_PYTHON": sys.executable},
+        clean=True,
+    )

@@ -34,6 +34,8 @@ class Assets(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     pass_env: tuple[str, ...] = ()
     """Names of variables that it gets from the environment of `pack`."""
+    network: bool = True
+    """Whether it may use the network; without, it has a loopback of its own."""
     venv: bool = False
     """Whether it gets a venv of the vendored packages, first on its PATH."""
 
@@ -60,6 +62,8 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     requires_env: tuple[str, ...] = ()
     installer: Literal["fapkit", "own"] = "fapkit"
     post_install: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    """Names of variables that code which builds packages gets from the environment of `pack` and `lock`."""
     allow: tuple[Allowed, ...] = ()
     file_limit: int = 100
     """The largest file allowed in the project and its assets, in MB (1 000 000 bytes)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import StoreError
+from fapbuild import isolation
 from fapbuild.cache import Cache, CachedFile
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
@@ -25,6 +26,8 @@ class WheelBuilder:
     """An existing folder for temporary files."""
     say: Say
     shared: WheelStore | None = None
+    pass_env: tuple[str, ...] = ()
+    """Names of variables that code which builds packages gets."""
 
     @property
     def place(self) -> str:
@@ -50,6 +53,7 @@ class WheelBuilder:
             return CachedFile(shared.name, self.cache.add(shared), source)
         wheel = self.cache.answer("built", f"{source} {hosts}")
         if wheel is None:
+            isolation.warn(self.say)
             path = build(work / "build")
             wheel = CachedFile(path.name, self.cache.add(path), source)
             glibc = facts(self.cache, wheel.sha256, path.name, path).glibc

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from artifact_store.core.errors import UsageError
+from fapbuild.isolation import key_files
 
 _OPTIONS = {"index-url": "PIP_INDEX_URL", "extra-index-url": "PIP_EXTRA_INDEX_URL"}
 _PROVIDER = "PIP_KEYRING_PROVIDER"
@@ -52,13 +53,15 @@ def out_of_sight() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _netrc(changed: Mapping[str, str], logins: Sequence[IndexLogin]) -> Iterator[None]:
-    with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+def _netrc(changed: Mapping[str, str], own: Sequence[IndexLogin]) -> Iterator[None]:
+    logins = key_files.logins()
+    logins.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=logins) as folder:
         path = Path(folder) / "netrc"
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
-            file.write(_own_netrc(os.environ) + netrc_text(logins))
+            file.write(_own_netrc(os.environ) + netrc_text(own))
         os.environ.update(changed, NETRC=str(path))
         yield
 
@@ -88,14 +91,6 @@ def _keyring(variables: Mapping[str, str]) -> dict[str, str]:
     if importlib.util.find_spec("keyring"):
         return {_PROVIDER: "import"}
     return {_PROVIDER: "subprocess"} if shutil.which("keyring") else {}
-
-
-def for_isolated_builds() -> dict[str, str]:
-    """Variables for a pip in another venv, which can't import keyring: it must run the command instead."""
-    if os.environ.get(_PROVIDER) != "import":
-        return {}
-    beside = str(Path(sys.executable).parent)
-    return {_PROVIDER: "subprocess", "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
 
 
 def netrc_text(logins: Sequence[IndexLogin]) -> str:

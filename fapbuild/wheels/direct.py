@@ -4,15 +4,15 @@ Each is built into a wheel once and cached by its commit, hash or content. From 
 """
 
 import hashlib
-import sys
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.cache import CachedFile
 from fapbuild.locks import Origin, Pin
 from fapbuild.project import git_tree
@@ -49,7 +49,7 @@ def _wheel(pin: Pin, origin: Origin, tree: SourceTree, builder: WheelBuilder) ->
 
     def build(folder: Path) -> Path:
         builder.say(f"building {pin.name} from {origin}")
-        return _build(pin, origin, tree, folder)
+        return _build(pin, origin, tree, folder, builder.pass_env)
 
     return builder.cache.record("direct", question, builder.build_once(pin.name, source, build))
 
@@ -60,7 +60,7 @@ def _source(pin: Pin, origin: Origin, tree: SourceTree) -> str:
     return hashlib.sha256(" ".join([pin.name, content, *sorted(pin.sha256s)]).encode("utf-8")).hexdigest()
 
 
-def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path) -> Path:
+def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Collection[str]) -> Path:
     """Let pip build the wheel (or fetch it, if it is one) in the new folder `work`."""
     work.mkdir()
     hashes = [f"--hash=sha256:{sha}" for sha in sorted(pin.sha256s)]
@@ -70,10 +70,11 @@ def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path) -> Path:
         requirement = " ".join([f"{pin.name} @ {origin.reference}", *hashes])
     requirements, out = work / "requirements.txt", work / "out"
     requirements.write_text(f"{requirement}\n", encoding="utf-8")
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv = ["pip", "wheel", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--wheel-dir", str(out), "--requirement", str(requirements)]
     command.run(
         argv,
+        start=isolation.pip(os.environ, pass_env),
         cwd=work,
         env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", "GIT_TERMINAL_PROMPT": "0"},
         hint=f"check that it can be reached from here, and that {pin.name} can be compiled here",

@@ -1,15 +1,14 @@
 """Downloads files from the index: several pips in parallel, each with a share of the pins."""
 
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, VerificationError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.cache import sha256_of
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
@@ -29,19 +28,25 @@ class DownloadedFile:
     sha256: str
 
 
-def download(pins: Sequence[Pin], platform: Platform, work: Path) -> list[DownloadedFile]:
+def download(
+    pins: Sequence[Pin], platform: Platform, work: Path, pass_env: Collection[str] = ()
+) -> list[DownloadedFile]:
     """Download one file for each pin, in their order, below the new folder `work`.
 
-    pip checks the hashes, and so do we. For a platform that this interpreter can't build for, only wheels
-    are accepted. Raises FapError if pip fails, or names every package without a wheel.
+    pip checks the hashes, and so do we. It runs code of sdists to read their names; `pass_env` names
+    variables for that. For a platform that this interpreter can't build for, only wheels are accepted.
+
+    Raises FapError if pip fails, or names every package without a wheel.
     """
     work.mkdir()
+    pip = isolation.pip(os.environ, pass_env)
     most = min(max(os.cpu_count() or 1, 3), _MOST_PIPS)
     count = max(1, min(len(pins) // _SHARE, most))
     shares = _shares(pins, count)
     with ThreadPoolExecutor(len(shares)) as pool:
         running = [
-            pool.submit(_share, share, platform, work / str(number)) for number, share in enumerate(shares)
+            pool.submit(_share, share, platform, work / str(number), pip)
+            for number, share in enumerate(shares)
         ]
         missing = [pin for share in running for pin in share.result()]
         if missing:
@@ -74,17 +79,18 @@ def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
     return shares
 
 
-def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
+def _share(pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str]) -> list[Pin]:
     """Download these into the new `folder`; return the pins that have no file for the platform."""
     folder.mkdir(exist_ok=True)
     requirements = folder / _REQUIREMENTS
     indexes = dict.fromkeys(f"--extra-index-url {url}\n" for pin in pins for url in pin.indexes)
     requirements.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
-    argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
+    argv = ["pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--require-hashes", *_platform_options(platform), "--dest", str(folder)]
     try:
         command.run(
             [*argv, "--requirement", str(requirements)],
+            start=pip,
             cwd=folder,
             hint="if a file was removed from the index, run `fapbuild lock`",
         )
@@ -95,7 +101,7 @@ def _share(pins: Sequence[Pin], platform: Platform, folder: Path) -> list[Pin]:
             return list(pins)
         # pip stops at the first one without a file, and a person wants to know all of them.
         half = len(pins) // 2
-        return [*_share(pins[:half], platform, folder), *_share(pins[half:], platform, folder)]
+        return [*_share(pins[:half], platform, folder, pip), *_share(pins[half:], platform, folder, pip)]
     return []
 
 

@@ -1,8 +1,9 @@
 """Builds wheels from source distributions (PEP 517), with `python -m build` in its own environment."""
 
-import sys
+import os
 import tarfile
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -10,34 +11,35 @@ from packaging.version import Version
 
 from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
-from fapbuild import command
+from fapbuild import command, isolation
 from fapbuild.locks import Pin
-from fapbuild.wheels import credentials
 
 
-def build_wheel(pin: Pin, sdist: Path, work: Path) -> Path:
-    """Build the wheel of an sdist in the new folder `work`.
+def build_wheel(pin: Pin, sdist: Path, work: Path, pass_env: Collection[str] = ()) -> Path:
+    """Build the wheel of an sdist in the new folder `work`; `pass_env` names variables that its code gets.
 
-    Raises FapError if that fails, or the wheel has another name or version than the pin.
+    Raises UsageError if one of them is not set, FapError if that fails, or the wheel has another name or
+    version than the pin.
     """
     work.mkdir(parents=True)
     source = _unpack(sdist, work / "source")
-    wheel = build_folder(source, work / "out", pin.name)
+    wheel = build_folder(source, work / "out", pin.name, pass_env)
     name, version, _, _ = parse_wheel_filename(wheel.name)
     if canonicalize_name(name) != pin.name or version != Version(pin.version):
         raise FapError(f"building {sdist.name} gave {wheel.name}, which is not {pin.name} {pin.version}")
     return wheel
 
 
-def build_folder(source: Path, out: Path, name: str) -> Path:
+def build_folder(source: Path, out: Path, name: str, pass_env: Collection[str]) -> Path:
     """Build the wheel of the project in the folder `source` into the new folder `out`.
 
     `name` is for error messages. Raises FapError if the build fails or does not give exactly one wheel.
     """
     command.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(out), str(source)],
+        ["build", "--wheel", "--outdir", str(out), str(source)],
+        start=isolation.pip(os.environ, pass_env),
         cwd=source,
-        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", **credentials.for_isolated_builds()},
+        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0"},
         hint=f"install what {name} needs to compile (a compiler, headers), or pin a version with a wheel",
     )
     wheels = list(out.glob("*.whl"))
