@@ -1,6 +1,7 @@
 """Refuses what must not be packed. Each error names the file, and its hint the way out."""
 
 import fnmatch
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,23 @@ from fapbuild.project.patterns import matcher
 
 RESERVED = ("install.sh", "requirements.lock", "wheels", ".fap", "venv", "venv.tmp", "venv.old")
 _SECRETS = (
-    *(".env", ".env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
-    *(".netrc", ".pypirc", ".pgpass", ".htpasswd", ".git-credentials"),
-    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"),
+    *(".env", ".env.*", "*.env", ".envrc", ".envrc.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
+    *("*.kdb", "*.keystore", "*.ppk", "*.keytab", "*.agekey", "*.ovpn", "*.tfstate", "*.tfstate.*", ".s3cfg"),
+    *(".netrc", "_netrc", ".pypirc", ".pgpass", "pgpass.conf", ".my.cnf", ".mylogin.cnf", ".htpasswd"),
+    *(
+        ".git-credentials",
+        ".dockercfg",
+        ".terraformrc",
+        "credentials.tfrc.json",
+        "kubeconfig",
+        "*.kubeconfig",
+    ),
+    *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", "ssh_host_*_key"),
+    ".vault-token",
 )
-_EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist")
+_SECRET_PATHS = (".aws/credentials", ".kube/config", ".docker/config.json", ".cargo/credentials.toml")
+_EXAMPLE = re.compile(r"(?:.*[._-])?(?:example|sample|template|dist|defaults?)(?:[._-].*)?")
+"""Names of files with made-up values: `.env.example`, `sample.env`."""
 _SHOWN = 5
 
 
@@ -116,7 +129,10 @@ def check_secret_names(paths: Iterable[str]) -> None:
 def is_secret_name(path: str) -> bool:
     """Whether files of this name usually hold secrets."""
     name = path.rsplit("/", 1)[-1].lower()
-    return name not in _EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS)
+    if "env" in name and _EXAMPLE.fullmatch(name):
+        return False
+    by_path = any(f"/{path}".endswith(f"/{secret}") for secret in _SECRET_PATHS)
+    return by_path or any(fnmatch.fnmatchcase(name, pattern) for pattern in _SECRETS)
 
 
 def check_sizes(entries: Iterable[TarEntry], limit: int) -> None:

@@ -1,8 +1,9 @@
-"""Searches the text of files for secrets, with detect-secrets' patterns of keys and tokens."""
+"""Searches the text of files for secrets: by the patterns of detect-secrets, and by our own."""
 
 import functools
 import hashlib
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,12 +14,11 @@ from typing import Any
 import msgspec
 
 from fapbuild.cache import Cache
+from fapbuild.guards import secret_forms, secret_text
+from fapbuild.guards.secret_rules import FORMS, TOKENS
 
-LARGEST = 8 * 1024 * 1024
-"""In bytes. Larger files are data, and are not searched."""
-_TEXT = 8192
 _BATCH = 32
-_KIND = "secrets-1"
+_KIND = "secrets-2"
 _PATTERNS = "secret-patterns-1"
 
 # The plugins of detect-secrets that recognise a kind by its form. Left out are those that guess (entropy,
@@ -90,20 +90,22 @@ def _batches(texts: Sequence[ScannedFile]) -> Iterator[list[ScannedFile]]:
 
 @functools.cache
 def _scanner() -> str:
-    return f"detect-secrets {metadata.version('detect-secrets')} {' '.join(PLUGINS)} {LARGEST}"
+    rules = hashlib.sha256(repr((TOKENS, FORMS)).encode("utf-8")).hexdigest()
+    return f"detect-secrets {metadata.version('detect-secrets')} {' '.join(PLUGINS)} {rules}"
 
 
 def _search(batch: Sequence[ScannedFile], cache: Cache) -> bytes:
     patterns = _patterns(cache)
-    # scan_file takes 8 ms a file, so it gets only files in which one of its patterns occurs.
-    suspects = [
-        file for file in batch if (text := _text(file.place)) and any(p.search(text) for p in patterns)
-    ]
-    return msgspec.json.encode(sorted(_confirmed(suspects)) if suspects else [])
-
-
-def _matches(text: str, patterns: Sequence[re.Pattern[str]]) -> bool:
-    return any(pattern.search(text) for pattern in patterns)
+    secrets: dict[tuple[str, int], str] = {}
+    suspects = []
+    for file in batch:
+        for text in secret_text.texts(file.place):
+            # detect-secrets takes 8 ms a text, so it gets only those in which one of its patterns occurs.
+            if any(pattern.search(text) for pattern in patterns):
+                suspects.append((file.path, text))
+            secrets |= {(file.path, line): kind for line, kind in secret_forms.find(text, file.path)}
+    secrets |= _confirmed(suspects) if suspects else {}
+    return msgspec.json.encode(sorted(SecretFinding(*where, kind) for where, kind in secrets.items()))
 
 
 def _patterns(cache: Cache) -> list[re.Pattern[str]]:
@@ -120,15 +122,20 @@ def _plugin_patterns() -> list[tuple[str, int]]:
     return [(pattern.pattern, pattern.flags) for plugin in plugins for pattern in plugin.denylist]
 
 
-def _confirmed(suspects: Sequence[ScannedFile]) -> set[SecretFinding]:
+def _confirmed(suspects: Sequence[tuple[str, str]]) -> dict[tuple[str, int], str]:
+    """The kinds of secrets that detect-secrets finds in these texts, by path and line."""
     from detect_secrets.core.scan import scan_file
+    from detect_secrets.util.filetype import FileType, determine_file_type
 
-    with _only_our_plugins():
-        return {
-            SecretFinding(file.path, secret.line_number, secret.type)
-            for file in suspects
-            for secret in scan_file(str(file.place))
-        }
+    secrets: dict[tuple[str, int], str] = {}
+    with _only_our_plugins(), tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+        for path, text in suspects:
+            # A mark that allows a line depends on the type of the file, and some types are left out.
+            known = determine_file_type(path) is not FileType.OTHER
+            copy = Path(folder) / (Path(path).name if known else "text")
+            copy.write_text(text, encoding="utf-8", errors="replace", newline="")
+            secrets |= {(path, secret.line_number): secret.type for secret in scan_file(str(copy))}
+    return secrets
 
 
 def _only_our_plugins() -> AbstractContextManager[Any]:
@@ -138,12 +145,3 @@ def _only_our_plugins() -> AbstractContextManager[Any]:
         {"plugins_used": [{"name": name} for name in PLUGINS]}
     )
     return settings
-
-
-def _text(place: Path) -> str:
-    with place.open("rb") as file:
-        start = file.read(_TEXT)
-        if b"\0" in start:
-            return ""
-        data = start + file.read(LARGEST)
-    return data.decode("utf-8", "replace") if len(data) <= LARGEST else ""
