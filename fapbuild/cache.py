@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from artifact_store.core.errors import FapError
+from artifact_store.core.folders import make_folder
 
 _CHUNK = 1 << 20
 _HEX = 64
@@ -87,7 +88,7 @@ class Cache:
         if self.blob(sha256) is None:
             target = self.path(sha256)
             try:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(target.parent)
                 if given and _linked(source, target):
                     return sha256
                 with source.open("rb") as incoming, _temporary(target) as out:
@@ -113,7 +114,7 @@ class Cache:
         path = self._answer_path(kind, question)
         body = json.dumps({**asdict(answer), "question": question}, sort_keys=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with _temporary(path) as out:
                 out.write(body.encode("utf-8"))
                 out.flush()
@@ -145,7 +146,7 @@ class Cache:
         result = compute()
         digest = hashlib.sha256(result).hexdigest()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with _temporary(path) as out:
                 out.write(f"{digest}\n".encode("ascii"))
                 out.write(result)

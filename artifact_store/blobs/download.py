@@ -62,11 +62,11 @@ def download(blobs: Blobs, key: str, digest: str, target: Path) -> None:
 @contextmanager
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """Open and lock the file at `part`; remove it at the end if it is empty."""
-    file = part.open("a+b")
+    file = _open(part)
     fcntl.flock(file, fcntl.LOCK_EX)
     while not _is_at(file, part):  # the previous owner of the lock finished or removed it
         file.close()
-        file = part.open("a+b")
+        file = _open(part)
         fcntl.flock(file, fcntl.LOCK_EX)
     with file:
         try:
@@ -75,6 +75,11 @@ def _locked(part: Path) -> Iterator[BinaryIO]:
             file.flush()
             if _is_at(file, part) and not os.fstat(file.fileno()).st_size:
                 part.unlink()
+
+
+def _open(part: Path) -> BinaryIO:
+    """Open the file for reading and appending. Nobody else may write to it, whatever the umask."""
+    return os.fdopen(os.open(part, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644), "a+b")
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

@@ -17,6 +17,7 @@ from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import checked, pieces
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.core.folders import MODE
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
@@ -197,7 +198,7 @@ def _make_folder(path: Path) -> None:
     if path.is_dir():
         return
     _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(MODE, exist_ok=True)
     _sync(path.parent)
 
 

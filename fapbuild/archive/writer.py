@@ -21,6 +21,7 @@ import deflate
 
 from artifact_store.artifact.manifest import MANIFEST_PATH, MTIME, Manifest, Member, encode
 from artifact_store.core.errors import FapError
+from artifact_store.core.folders import make_folder
 from fapbuild.archive.members import MemberPlan, TarEntry, is_wheel
 from fapbuild.cache import Cache
 
@@ -77,7 +78,7 @@ def write(
     sha256 is known come from the cache or go into it. Raises FapError if the size of a file has changed
     since it was planned, OSError if the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent) as fresh:
         index: list[Member] = []
         sources: list[Path | None] = []

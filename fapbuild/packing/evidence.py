@@ -164,6 +164,7 @@ def attach(artifact: Artifact, bill: bytes, statement: bytes) -> None:
         path = path_of(artifact.path, kind)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
+            temporary.touch(0o644)
             temporary.write_bytes(content)
             temporary.replace(path)
         finally:

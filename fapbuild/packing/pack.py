@@ -12,6 +12,7 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId, check_version
 from artifact_store.artifact.manifest import FORMAT, Builder, Manifest, Platform
 from artifact_store.core.errors import UsageError
+from artifact_store.core.folders import make_folder
 from fapbuild import assets, command, locks
 from fapbuild.archive import writer
 from fapbuild.archive.members import TarEntry, plan_members
@@ -150,8 +151,10 @@ def parameters(request: Request) -> dict[str, object]:
 def _make_output(project: Path, folder: Path) -> None:
     """Make the output folder. In the project, git ignores it, so that no artifact gets into the next one."""
     if not folder.exists() and project.resolve() in folder.resolve().parents:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".gitignore").write_text("*\n")
+        make_folder(folder)
+        ignore = folder / ".gitignore"
+        ignore.touch(0o644)
+        ignore.write_text("*\n")
 
 
 def gather(request: Request, work: Path, say: Say) -> BuildInputs:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from artifact_store.core.errors import UsageError
+from artifact_store.core.folders import make_folder
 from fapbuild.isolation import key_files
 
 _OPTIONS = {"index-url": "PIP_INDEX_URL", "extra-index-url": "PIP_EXTRA_INDEX_URL"}
@@ -55,7 +56,7 @@ def out_of_sight() -> Iterator[None]:
 @contextlib.contextmanager
 def _netrc(changed: Mapping[str, str], own: Sequence[IndexLogin]) -> Iterator[None]:
     logins = key_files.logins()
-    logins.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(logins)
     with tempfile.TemporaryDirectory(dir=logins) as folder:
         path = Path(folder) / "netrc"
         with os.fdopen(
