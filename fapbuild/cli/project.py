@@ -43,7 +43,8 @@ def lock(upgrade: bool) -> None:
     """Lock every dependency to a version and its hashes.
 
     pip-compile writes requirements.txt; uv.lock and poetry.lock are updated by uv and Poetry. Commit the
-    result. Versions that are locked already are kept where they still fit.
+    result. Versions that are locked already are kept where they still fit. If pip searches several indexes, the
+    packages are listed by the indexes that have them.
     """
     from fapbuild import locks
     from fapbuild.project import config
@@ -51,7 +52,10 @@ def lock(upgrade: bool) -> None:
 
     root = Path.cwd()
     with credentials.out_of_sight():
-        path = locks.write(config.load(root), root, upgrade=upgrade)
+        project = config.load(root)
+        path = locks.write(project, root, upgrade=upgrade)
+        for line in locks.index_warnings(project, root, credentials.indexes()):
+            say(line)
     say(f"locked; now commit it: git add {os.path.relpath(path, root)}")
     click.echo(path)
 

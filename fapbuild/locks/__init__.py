@@ -7,7 +7,7 @@ import configparser
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from packaging.markers import default_environment
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
-from fapbuild.locks import exporters, requirements_file
+from fapbuild.locks import exporters, indexes, requirements_file
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Requirements, missing, parse_lock, stale
@@ -25,7 +25,18 @@ from fapbuild.project.config import PYPROJECT, Project, is_pylock
 from fapbuild.project.git_tree import SourceTree, read_text
 from fapbuild.report import Say
 
-__all__ = ["CommittedLock", "Origin", "Pin", "bring_paths", "parse_lock", "read", "resolve", "stale", "write"]
+__all__ = [
+    "CommittedLock",
+    "Origin",
+    "Pin",
+    "bring_paths",
+    "index_warnings",
+    "parse_lock",
+    "read",
+    "resolve",
+    "stale",
+    "write",
+]
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,20 @@ def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
         os.fsync(file.fileno())
     temporary.replace(path)
     return path
+
+
+def index_warnings(project: Project, folder: Path, configured: Sequence[str]) -> list[str]:
+    """Lines for people about packages that pip-compile could have taken from several indexes.
+
+    `configured` are those of pip's configuration, the main one first. Raises UsageError for a lock that can't
+    be read.
+    """
+    if is_pylock(project.settings.lock):  # it records the index of each package
+        return []
+    required, name = _requirements(project, folder), project.settings.lock
+    pins = parse_lock(read_text(folder, name), name, None, partial(package_name, folder))
+    searched = [required.index or configured[0], *configured[1:], *required.more_indexes]
+    return indexes.warnings([pin.name for pin in pins if not pin.origin], searched)
 
 
 def package_name(folder: Path, path: str) -> str:

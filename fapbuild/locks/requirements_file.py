@@ -39,6 +39,9 @@ class Requirements:
     packages: tuple[Requirement, ...]
     paths: tuple[str, ...]
     """Folders and files of the same repository, relative to the project's folder."""
+    index: str = ""
+    """The package index that it names in place of the configured one."""
+    more_indexes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,8 @@ def is_hashed(text: str) -> bool:
 def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
     requirements: list[Requirement] = []
     paths: list[str] = []
+    index = ""
+    more_indexes: list[str] = []
     for number, line in _logical_lines(read_text(folder, name)):
         where = f"{name} line {number}"
         direct = _direct(line, where)
@@ -167,6 +172,8 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
             included = _read(folder, other, (*above, name))
             requirements += included.packages
             paths += included.paths
+            index = included.index or index
+            more_indexes += included.more_indexes
         elif direct and _is_path(direct.url):
             paths.append(_path(direct.url, where))
         elif direct:
@@ -178,10 +185,14 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
             extras = f"[{','.join(sorted(direct.extras))}]" if direct.extras else ""
             requirements.append(_requirement(f"{direct.name}{extras} @ {direct.url} {direct.marker}", where))
         elif line.startswith("-"):
-            _index(line, where)
+            url = _index(line, where)
+            if line.startswith("--extra"):
+                more_indexes += url
+            elif url:
+                index = url[0]
         else:
             requirements.append(_requirement(re.split(r"\s--", line)[0], where))
-    return Requirements(tuple(requirements), tuple(paths))
+    return Requirements(tuple(requirements), tuple(paths), index, tuple(more_indexes))
 
 
 def _pin(requirement: Requirement, line: str, where: str) -> Pin:

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from artifact_store.core.errors import UsageError
 from artifact_store.core.folders import make_folder
 from fapbuild.isolation import key_files
+from fapbuild.locks.indexes import PYPI
 
 _OPTIONS = {"index-url": "PIP_INDEX_URL", "extra-index-url": "PIP_EXTRA_INDEX_URL"}
 _PROVIDER = "PIP_KEYRING_PROVIDER"
@@ -65,6 +66,15 @@ def _netrc(changed: Mapping[str, str], own: Sequence[IndexLogin]) -> Iterator[No
             file.write(_own_netrc(os.environ) + netrc_text(own))
         os.environ.update(changed, NETRC=str(path))
         yield
+
+
+def indexes() -> list[str]:
+    """The indexes of pip's variables and configuration: the main one, which may be PyPI, and the others."""
+    variables = {**_configured(dict(os.environ)), **os.environ}
+    if variables.get("PIP_NO_INDEX"):
+        return [PYPI]
+    urls = [url for name in _OPTIONS.values() for url in variables.get(name, "").split()]
+    return urls if variables.get("PIP_INDEX_URL") else [PYPI, *urls]
 
 
 def split(variables: Mapping[str, str]) -> tuple[dict[str, str], tuple[IndexLogin, ...]]:

@@ -10,7 +10,7 @@ import pytest
 from tests.parts.project import PYPROJECT, Project
 
 OPEN = ("sh", "-c", 'umask 000; exec "$@"', "sh")
-STEP = '[[tool.fapbuild.assets]]\nname = "x"\noutputs = ["out"]\nrun = ["mkdir $XDG_CACHE_HOME; > out"]\n'
+STEP = '[[tool.fapbuild.assets]]\nname = "x"\noutputs = ["out"]\nrun = ["mkdir -p $XDG_CACHE_HOME; > out"]\n'
 
 
 def writable(folder: Path) -> list[str]:
