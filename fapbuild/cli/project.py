@@ -43,8 +43,8 @@ def lock(upgrade: bool) -> None:
     """Lock every dependency to a version and its hashes.
 
     pip-compile writes requirements.txt; uv.lock and poetry.lock are updated by uv and Poetry. Commit the
-    result. Versions that are locked already are kept where they still fit. If pip searches several indexes, the
-    packages are listed by the indexes that have them.
+    result. Versions that are locked already are kept where they still fit. If pip searches several
+    indexes, the packages are listed by the indexes that have them.
     """
     from fapbuild import locks
     from fapbuild.project import config
