@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from artifact_store.core.folders import make_folder
 from fapbuild import command
 from fapbuild.isolation import key_files
 from fapbuild.isolation.variables import FIXED, of_builds
@@ -63,5 +64,7 @@ def _hide_keys(env: Mapping[str, str]) -> list[str]:
     homes = {Path(os.environ.get("HOME") or "/")}
     with suppress(KeyError):
         homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    with suppress(OSError):
+        make_folder(key_files.logins())  # there may be none yet, but other builds may write some in a moment
     files = {*key_files.existing(os.environ, sorted(homes))} - {*env.values()}
     return [word for file in sorted(files) for word in ("--hide", file)]

@@ -19,6 +19,7 @@ _IN_HOME = (
     *(".config/pypoetry/auth.toml", ".local/share/uv/credentials", ".local/share/python_keyring"),
     *(".local/share/keyrings", ".cargo/credentials.toml", ".terraform.d/credentials.tfrc.json"),
 )
+_NO_SSH_KEYS = ("config", "known_hosts", "authorized_keys")
 _PIP_CONFIGURATION = (Path("/etc/pip.conf"), Path("/etc/xdg/pip/pip.conf"), Path(sys.prefix) / "pip.conf")
 """Asset steps may need them, so they are hidden only with a login in them."""
 
@@ -47,11 +48,12 @@ def _has_login(configuration: Path) -> bool:
 
 
 def _ssh_keys(folder: Path) -> list[Path]:
-    """Private keys have a public half beside them."""
+    """All but what ssh needs to reach a host with the keys of an agent."""
     try:
-        return [key.with_suffix("") for key in folder.glob("*.pub")]
+        paths = list(folder.iterdir())
     except OSError:
         return []
+    return [path for path in paths if path.suffix != ".pub" and not path.name.startswith(_NO_SSH_KEYS)]
 
 
 def _exists(place: Path) -> bool:

@@ -66,12 +66,18 @@ def own_processes():
 
 
 def hide(paths):
-    """Put an empty file or folder in the place of each. Raises OSError."""
+    """Put an empty file or folder in the place of each. Raises OSError for the last that it can't hide."""
+    failure = None
     for path in filter(os.path.exists, paths):
-        if os.path.isdir(path):
-            mount("none", path, READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC, b"tmpfs")
-        else:
-            mount("/dev/null", path, BIND)
+        try:
+            if os.path.isdir(path):
+                mount("none", path, READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC, b"tmpfs")
+            else:
+                mount("/dev/null", path, BIND)
+        except OSError as error:
+            failure = error
+    if failure:
+        raise failure
 
 
 def protect(folders):
@@ -116,7 +122,6 @@ def build(walls):
             wall()
         except OSError as error:
             missing[name] = error.strerror
-    os.chdir(os.getcwd())  # through what is mounted now
     return missing
 
 
@@ -167,16 +172,19 @@ def main(argv):
     walls = {
         "processes": own_processes,
         "files": lambda: (hide(paths["--hide"]), protect(paths["--read-only"])),
+        "folder": lambda: os.chdir(os.getcwd()),  # through what is mounted now
         "network": lambda: flags and only_loopback(),
         "privileges": drop_privileges,
     }
 
     def first():
         """The first process of its namespace: when it ends, every process in there ends."""
-        missing = build(walls)
+        missing = "; ".join(f"{name}: {reason}" for name, reason in build(walls).items())
         if check:
-            print("; ".join(f"{name}: {reason}" for name, reason in missing.items()), flush=True)
+            print(missing, flush=True)
             return 0
+        if missing:
+            os.write(2, f"not contained: {missing}\n".encode())
         return wait_for(in_child(lambda: start(argv[1:])))
 
     try:

@@ -48,6 +48,7 @@ class Spied:
             (self.home / name).parent.mkdir(parents=True)
             (self.home / name).write_text(SECRET)
         (self.home / ".ssh/id_ed25519.pub").write_text("public half\n")
+        (self.home / ".ssh/deploy").write_text(SECRET)
         cache = folder / "cache"
         self.code = f"HOME, CACHE, SEEN = {str(self.home)!r}, {str(cache)!r}, {str(self._seen)!r}\n{SPY}"
         self.env = {**KEYS, **KEPT, "HOME": str(self.home), "FAP_CACHE": str(cache)}
