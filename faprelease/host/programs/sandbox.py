@@ -8,6 +8,7 @@ unshare(2), mount(2), pivot_root(2), namespaces(7), cgroups(7).
 import ctypes
 import os
 import resource
+import stat
 import sys
 import time
 
@@ -100,22 +101,40 @@ class Tree:
     def __init__(self, folder):
         self.root = folder
         mount("tmpfs", folder, KEPT["nosuid"] | KEPT["nodev"], b"tmpfs", b"size=1m,mode=755")
+        self.real, self.made = {"/": ""}, {""}
+        """The real path of folders of the host by their names, without the last slash; and those made here."""
 
     def bind(self, path):
         """Show a file or a folder of the host at its path, with the links that lead there, if it exists."""
-        target = os.path.realpath(path)
-        if not os.path.exists(target):
+        target = self._real_path(path)
+        try:
+            is_folder = stat.S_ISDIR(os.stat(target).st_mode)
+        except OSError:
             return
         if target != path:
             self._make_links(path)
         place = self.root + target
-        if not os.path.lexists(place):
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            if os.path.isdir(target):
+        self._make_folder(os.path.dirname(target))
+        try:
+            if is_folder:
                 os.mkdir(place)
             else:
-                open(place, "x").close()
+                os.close(os.open(place, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:  # something above it is bound
+            pass
         mount(target, place, BIND | REC)
+
+    def _real_path(self, path):
+        folder, name = os.path.split(path)
+        if folder not in self.real:
+            self.real[folder] = os.path.realpath(folder)
+        target = f"{self.real[folder]}/{name}"
+        return os.path.realpath(target) if os.path.islink(target) else target
+
+    def _make_folder(self, folder):
+        if folder.rstrip("/") not in self.made:
+            os.makedirs(self.root + folder, exist_ok=True)
+            self.made.add(folder)
 
     def _make_links(self, path):
         at = ""
@@ -123,7 +142,7 @@ class Tree:
             at = f"{at}/{part}"
             if os.path.islink(at):
                 if not os.path.lexists(self.root + at):
-                    os.makedirs(os.path.dirname(self.root + at), exist_ok=True)
+                    self._make_folder(os.path.dirname(at))
                     os.symlink(os.readlink(at), self.root + at)
                 self._make_links(os.path.join(os.path.dirname(at), os.readlink(at)))
                 at = os.path.realpath(at)
@@ -145,7 +164,8 @@ class Tree:
         for _, place, _, options, *_ in mounts:
             # A space in the name is written as \040 (proc(5)).
             place = os.fsdecode(place.decode("unicode_escape").encode("latin-1"))
-            if not (place + "/").startswith(self.root + "/") or place in kept_writable:
+            is_device = place.startswith(self.root + "/dev/")
+            if not (place + "/").startswith(self.root + "/") or place in kept_writable or is_device:
                 continue
             options = options.decode("latin-1").split(",")  # some options name folders, in any encoding
             kept = sum(KEPT.get(option, 0) for option in options)
@@ -179,15 +199,15 @@ def only_what_it_needs(host, network):
     tree.make_devices()
     for path in (*host.readable(), *host.writable()):
         tree.bind(path)
-    hide_compilers(tree.root, host.temporary)
-    tree.make_read_only([*host.writable(), "/dev/shm"])  # noqa: S108
+    hide_compilers(tree.root)
+    tree.make_read_only(host.writable())
     tree.enter()
     return True
 
 
-def hide_compilers(root, temporary):
+def hide_compilers(root):
     """Hide the compilers in a root folder behind an empty one."""
-    empty = temporary + "/nothing"
+    empty = root + "/.nothing"
     os.mkdir(empty, 0o555)
     folders = [root + folder for folder in COMPILERS]
     for name in os.listdir(root + "/usr/lib"):
