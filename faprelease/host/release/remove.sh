@@ -16,7 +16,7 @@ while read -r id; do
   set -- "$trash" "$state/$id.download" "$state/install.tmp"
   [ -z "$forget" ] \
     || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" \
-      "$records/$id.private"
+      "$records/$id.files"
   remove_all "$@" || exit 1
 done
 

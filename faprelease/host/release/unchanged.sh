@@ -1,5 +1,5 @@
 # Check that a release has not changed since it was sealed; a release that was never sealed passes.
-# Needs: lib/tree.sh, release, state, id.
-list=$state/releases/$id.tree
+# Needs: lib/tree.sh, lib/list.sh, release.
+find_list
 [ -f "$list" ] && cd "$release" || exit 0
-list_tree | cmp -s - "$list" || { echo "files of the release changed since it was made: faprelease status --verify"; exit 1; }
+list_tree "$key" | cmp -s - "$list" || { echo "files of the release changed since it was made: faprelease status --verify"; exit 1; }

@@ -152,13 +152,13 @@ def test_a_release_is_read_only_and_is_removed_all_the_same(site: Site) -> None:
     folder = site.path / "releases" / first
     for path in (folder, folder / "app.py", folder / "venv/bin"):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o222, path
-    tree = (site.path / f".fap/releases/{first}.tree").read_text()
+    tree = (site.path / f".fap/releases/{first}.files").read_text()
     assert "  ./app.py\n" in tree
     assert "./venv/bin/app -> ../../app.py\n" in tree
     newer = [release(site, "true", keep_releases=1) for _ in range(3)]
     assert not folder.exists()
-    assert {path.name for path in (site.path / ".fap/releases").glob("*.tree")} == {
-        f"{name}.tree" for name in newer[1:]
+    assert {path.name for path in (site.path / ".fap/releases").glob("*.files")} == {
+        f"{name}.files" for name in newer[1:]
     }
 
 

@@ -43,10 +43,10 @@ def test_a_release_is_flushed_when_it_is_whole_and_before_it_is_ready(
     release = site.release(artifact(tmp_path, "1"))
     asked = (site.folder / "asked").read_text()
     assert f"-f {site.path}/releases/{release} {site.path}/.fap\n" in asked
-    assert f"{release}.tree" in asked, "it was sealed by then"
+    assert f"{release}.files" in asked, "it was sealed by then"
     assert '"preparing"' in asked
     assert '"ready"' not in asked
-    assert asked.count(".tree") == (1 if then == REAL else 2)
+    assert asked.count(".files") == (1 if then == REAL else 2)
 
 
 def test_a_disk_that_fails_to_write_it_down_ends_the_release(site: Site, tmp_path: Path) -> None:
