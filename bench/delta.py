@@ -16,6 +16,7 @@ from bench import hundred
 from bench.install import PYTHON
 from bench.link import Link, link
 from bench.processes import BIN, BenchError, output
+from tests.parts import host_install
 from tests.parts.webserver import serve
 
 SLOW = 20_000_000 // 8
@@ -161,9 +162,8 @@ def _code_only(scene: Scene) -> list[Row]:
 
 
 def _install(scene: Scene, runs: int) -> Row:
-    """install.sh alone, beside uv with a warm cache."""
+    """The host's program and install.sh alone, beside uv with a warm cache."""
     release = hundred.unpack(scene.builds[-1].path, scene.folder / "web" / "releases" / "by-hand")
-    shared = {"FAP_ENVS": str(scene.folder / "web/.fap/envs"), "FAP_CACHE": str(scene.folder / "cache")}
     cache = {"UV_CACHE_DIR": str(scene.folder / "uv"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
     kept = scene.folder / "wheels"
     uv = (
@@ -176,9 +176,15 @@ def _install(scene: Scene, runs: int) -> Row:
         argv = ["sh", "-ec", uv, scene.fresh("uv")]
         theirs.append(timed(lambda: output(argv, release, {**_environment(), **cache})))  # noqa: B023 (now)
         (release / "wheels").rename(kept)
-        ours.append(timed(lambda: output(["./install.sh"], release, {**_environment(), **shared})))
+        ours.append(timed(lambda: _install_by_host(release, scene.folder / "cache")))
         kept.rename(release / "wheels")
     return _row("code only: the install alone", ours[1:], "uv venv, uv pip install, warm", theirs[1:])
+
+
+def _install_by_host(release: Path, cache: Path) -> None:
+    done = host_install.install(release, cache)
+    if done.returncode:
+        raise BenchError(done.stdout)
 
 
 def _second_role(scene: Scene) -> Row:

@@ -7,7 +7,6 @@ unshare(2), mount(2), pivot_root(2), namespaces(7), cgroups(7).
 
 import ctypes
 import os
-import resource
 import stat
 import sys
 import time
@@ -24,9 +23,8 @@ KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 204
 """Flags that a mount loses when it becomes read-only, unless they are given again."""
 SYSTEM = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /nix/store /gnu/store"
 SYSTEM_FILES = (
-    "alternatives debian_version group hosts ld.so.cache ld.so.conf ld.so.conf.d locale.alias localtime"
-    " mime.types nsswitch.conf os-release passwd pki/ca-trust pki/tls/certs protocols services ssl/certs"
-    " ssl/openssl.cnf timezone"
+    "alternatives group hosts ld.so.cache localtime mime.types nsswitch.conf os-release passwd pki/ca-trust"
+    " pki/tls/certs services ssl/certs ssl/openssl.cnf"
 )
 """Below /etc."""
 RESOLVER = "/etc/resolv.conf", "/etc/gai.conf"
@@ -39,6 +37,8 @@ user."""
 SET_PDEATHSIG, CAPBSET_READ, CAPBSET_DROP, SET_NO_NEW_PRIVS = 1, 23, 24, 38
 CAPABILITY_VERSION_3 = 0x20080522
 KILL, PIPE, XFSZ = 9, 13, 25
+LIMIT_CPU, LIMIT_DATA, LIMIT_CORE, LIMIT_NPROC = 0, 2, 4, 6
+"""Of asm-generic/resource.h; the module resource loads slowly."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
@@ -102,7 +102,7 @@ class Tree:
         self.root = folder
         mount("tmpfs", folder, KEPT["nosuid"] | KEPT["nodev"], b"tmpfs", b"size=1m,mode=755")
         self.real, self.made = {"/": ""}, {""}
-        """The real path of folders of the host by their names, without the last slash; and those made here."""
+        """The real path of folders of the host, without the last slash, by their names; and those made here."""
 
     def bind(self, path):
         """Show a file or a folder of the host at its path, with the links that lead there, if it exists."""
@@ -293,9 +293,9 @@ def limit_process():
     """
     write("/proc/self/oom_score_adj", 1000)
     os.nice(max(10 - os.nice(0), 0))
-    set_limit(resource.RLIMIT_CORE, 0)
-    set_limit(resource.RLIMIT_CPU, CPU_SECONDS)
-    set_limit(resource.RLIMIT_DATA, half_of_memory())
+    set_limit(LIMIT_CORE, 0)
+    set_limit(LIMIT_CPU, CPU_SECONDS)
+    set_limit(LIMIT_DATA, half_of_memory())
 
 
 def limit_number(spaces, cgroup):
@@ -308,14 +308,15 @@ def limit_number(spaces, cgroup):
         return cgroup.is_whole
     version = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
     is_apart = bool(spaces) and version >= COUNTED_APART
-    set_limit(resource.RLIMIT_NPROC, MOST_PROCESSES + (0 if is_apart else count_threads()))
+    set_limit(LIMIT_NPROC, MOST_PROCESSES + (0 if is_apart else count_threads()))
     return True
 
 
 def set_limit(what, most):
-    _, hard = resource.getrlimit(what)
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(what, (most, most))
+    limits = (ctypes.c_ulong * 2)()
+    checked(libc.getrlimit(what, limits))
+    limits[0] = limits[1] = min(most, limits[1])  # no limit is the largest number
+    checked(libc.setrlimit(what, limits))
 
 
 def count_threads():

@@ -46,7 +46,8 @@ def compiled(sent):
         pass
     text = sent or read_source()
     # Each module is unmarshalled when it is imported: many are not.
-    code = {name: marshal.dumps(compile(part, name, "exec")) for name, part in split(text).items()}
+    parts = split(text).items()
+    code = {name: marshal.dumps(compile(part, name, "exec", optimize=2)) for name, part in parts}
     try:
         keep(text, marshal.dumps(code))
     except OSError:
