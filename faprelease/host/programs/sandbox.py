@@ -102,7 +102,7 @@ class Tree:
         self.root = folder
         mount("tmpfs", folder, KEPT["nosuid"] | KEPT["nodev"], b"tmpfs", b"size=1m,mode=755")
         self.real, self.made = {"/": ""}, {""}
-        """The real path of folders of the host, without the last slash, by their names; and those made here."""
+        """The real paths of the host's folders, without the last slash, by name; and folders made here."""
 
     def bind(self, path):
         """Show a file or a folder of the host at its path, with the links that lead there, if it exists."""
