@@ -201,8 +201,11 @@ def run(host, sandbox, install, network, strict):
             print(
                 "the installer was not run: the stage is protected, and this host can't contain: " + is_open
             )
-            print("allow user namespaces on the host: sysctl user.max_user_namespaces, and on Ubuntu")
-            print("kernel.apparmor_restrict_unprivileged_userns=0")
+            if is_open == "limits":
+                print("root's processes are counted by a cgroup, which it can't make here: release as a user")
+            else:
+                print("allow user namespaces on the host: sysctl user.max_user_namespaces, and on Ubuntu")
+                print("kernel.apparmor_restrict_unprivileged_userns=0")
             return code, ""
         print("contained: " + (contained or "nothing"))
         if network:

@@ -120,7 +120,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
     sandbox = load("sandbox")
     sandbox.limit_process()
     packages, code = "", 0
-    if shares_packages() and not install:
+    if shares_packages():
         from_us = load("refusal").RefusedError
         try:
             packages = make_packages(load, release, state, cache, known_wheels.split(","))

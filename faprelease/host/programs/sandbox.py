@@ -180,19 +180,26 @@ class Tree:
         os.chdir("/")
 
 
-def pythons():
-    """The folders of the running Python, where they are outside of /usr."""
+def python_paths():
+    """The paths of the running Python that are outside of /usr. Its prefix may be a home folder, so of that
+    only what belongs to Python."""
     executables = {sys.executable, os.path.realpath(sys.executable), getattr(sys, "_base_executable", "")}
-    folders = {os.path.dirname(os.path.dirname(path)) for path in executables}
-    folders |= {sys.base_prefix, sys.base_exec_prefix}
-    return sorted(path for path in folders if path.strip("/") and not (path + "/").startswith("/usr/"))
+    prefixes = {os.path.dirname(os.path.dirname(path)) for path in executables}
+    prefixes |= {sys.base_prefix, sys.base_exec_prefix}
+    parts = ("bin", "lib", "lib64", "pyvenv.cfg", "ssl")
+    return sorted(f"{prefix}/{part}" for prefix in prefixes - {"", "/", "/usr"} for part in parts)
 
 
 def only_what_it_needs(host, network):
     """Leave the host's files for a root folder that shows the release, Python and the system's libraries.
     Raises OSError."""
     tree = Tree(host.nothing)
-    for path in (*SYSTEM.split(), *("/etc/" + name for name in SYSTEM_FILES.split()), "/proc", *pythons()):
+    for path in (
+        *SYSTEM.split(),
+        *("/etc/" + name for name in SYSTEM_FILES.split()),
+        "/proc",
+        *python_paths(),
+    ):
         tree.bind(path)
     for path in RESOLVER if network else ():
         tree.bind(path)
@@ -210,9 +217,10 @@ def hide_compilers(root):
     empty = root + "/.nothing"
     os.mkdir(empty, 0o555)
     folders = [root + folder for folder in COMPILERS]
-    for name in os.listdir(root + "/usr/lib"):
+    library = root + "/usr/lib"
+    for name in os.listdir(library) if os.path.isdir(library) else ():
         if name.startswith(("llvm-", "go-")):
-            folders.append(f"{root}/usr/lib/{name}")
+            folders.append(f"{library}/{name}")
     for folder in folders:
         if os.path.isdir(folder):
             mount(empty, folder, BIND)
@@ -291,7 +299,10 @@ def limit_process():
     If memory runs out all the same, the kernel ends these processes before any other (proc(5),
     oom_score_adj).
     """
-    write("/proc/self/oom_score_adj", 1000)
+    try:
+        write("/proc/self/oom_score_adj", 1000)
+    except OSError:  # a host without it has no such order
+        pass
     os.nice(max(10 - os.nice(0), 0))
     set_limit(LIMIT_CORE, 0)
     set_limit(LIMIT_CPU, CPU_SECONDS)

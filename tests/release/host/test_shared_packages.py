@@ -24,6 +24,13 @@ def test_packages_are_linked_to_the_cache_and_made_once(
     assert set_of(site) == made, "it is as it was made"
 
 
+def test_a_command_that_runs_install_sh_links_to_shared_packages(site: Site, with_a_wheel: Path) -> None:
+    site.configure("curl_postinstall_script: ./install.sh")
+    site.release(with_a_wheel.as_uri())
+    assert (site.path / "current/venv/packages").resolve() == set_of(site)
+    assert is_right(site)
+
+
 def test_status_verify_sees_every_byte_that_changed(site: Site, with_a_wheel: Path) -> None:
     site.configure("environment: {A: b}")
     site.release(with_a_wheel.as_uri())

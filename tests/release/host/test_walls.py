@@ -153,6 +153,18 @@ def test_nothing_but_its_release_and_scratch_can_be_written(release: Path, user:
     assert all((path + "/").startswith(scratch + "/") for path in rest), rest
 
 
+def test_an_app_behind_a_link_is_where_its_path_says(home: Path, user: int) -> None:
+    (home / "disk/shop/releases/1").mkdir(parents=True)
+    (home / "www").symlink_to("disk")
+    release = home / "www/shop/releases/1"
+    code = f"""
+    import os
+    open({str(release / "new")!r}, "w").close()
+    print(os.readlink({str(home / "www")!r}), os.listdir({str(home / "disk/shop/releases/1")!r}).count("new"))
+    """
+    assert attack(release, user, code) == "disk 1"
+
+
 def test_linked_files_are_read_only(release: Path, user: int) -> None:
     shared = release.parents[1] / "shared"
     shared.mkdir()
