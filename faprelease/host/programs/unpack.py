@@ -73,13 +73,15 @@ class InstalledPackages:
         try:
             with open(root + "/requirements.lock", "rb") as file:
                 lock = file.read()
-            envs, cached = os.listdir(self.envs), {name[:64] for name in os.listdir(self.cache)}
+            # Those of earlier versions of fapkit have fewer parts.
+            envs = {name[:32] for name in os.listdir(self.envs) if name.count("-") == 2}
+            cached = {name[:64] for name in os.listdir(self.cache) if name.count("-") == 3}
         except OSError:
             return False
         digest = fetch.new_sha256(len(lock))
         digest.update(lock)
         wanted = {line.rpartition(":")[2] for line in lock.decode("latin-1").split("\n") if line}
-        return wanted <= cached and any(name.startswith(digest.hexdigest()[:32] + "-") for name in envs)
+        return wanted <= cached and digest.hexdigest()[:32] in envs
 
 
 def write(path, root, packages, app):

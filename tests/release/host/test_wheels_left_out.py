@@ -27,9 +27,9 @@ FILES = {".fap/installer/__main__.py": b"", "app.py": b"print(1)\n" * 9000, "zoo
 def place(tmp_path: Path) -> Place:
     """A host where an earlier release left all that WHEELS give."""
     place = Place(tmp_path / "host")
-    (envs(place) / f"{sha256(lock_of(WHEELS)).hexdigest()[:32]}-3.11.7").mkdir(parents=True)
+    (envs(place) / f"{sha256(lock_of(WHEELS)).hexdigest()[:32]}-0123456789abcdef-3.11.7").mkdir(parents=True)
     for data in WHEELS.values():
-        (place.cache / "wheels" / f"{sha256(data).hexdigest()}-cp311-1").mkdir(parents=True)
+        (place.cache / "wheels" / f"{sha256(data).hexdigest()}-0123456789abcdef-cp311-2").mkdir(parents=True)
     return place
 
 
@@ -74,6 +74,13 @@ LACKING: dict[str, Callable[[Place], object]] = {
     "no set": lambda place: next(envs(place).iterdir()).rmdir(),
     "no set at all": lambda place: (next(envs(place).iterdir()).rmdir(), envs(place).rmdir()),
     "one less in the cache": lambda place: next((place.cache / "wheels").iterdir()).rmdir(),
+    "those of an earlier version": lambda place: next(envs(place).iterdir()).rename(
+        envs(place) / f"{sha256(lock_of(WHEELS)).hexdigest()[:32]}-3.11.7"
+    ),
+    "a cache of an earlier version": lambda place: [
+        path.rename(path.with_name(f"{path.name[:64]}-cp311-1"))
+        for path in (place.cache / "wheels").iterdir()
+    ],
     "the installer could not use them": lambda place: (envs(place).parent / "wheels.needed").touch(),
 }
 
