@@ -52,11 +52,29 @@ class _DefaultVerb(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = list(_without_values(args))
-        if args and args[0] in ("-f", "-d", "--deployfile") and args[2:3] and args[2] in self.commands:
-            args = [args[2], *args[:2], *args[3:]]
+        before = self._options_before(args)
+        if args[before : before + 1] and args[before] in self.commands:
+            args = [args[before], *args[:before], *args[before + 1 :]]
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help", "--version"):
             args = ["release", *args]
         return super().parse_args(ctx, args)
+
+    def _options_before(self, args: list[str]) -> int:
+        """The number of leading words that are options of verbs, with their values: a verb may follow them.
+        An option of `release` has its meaning there."""
+        verbs = sorted(self.commands.values(), key=lambda verb: verb.name == "release")
+        takes_value = {
+            name: not option.is_flag
+            for verb in verbs
+            for option in verb.params
+            if isinstance(option, click.Option)
+            for name in (*option.opts, *option.secondary_opts)
+        }
+        count = 0
+        while count < len(args) and args[count].partition("=")[0] in takes_value:
+            name, equals, _ = args[count].partition("=")
+            count += 2 if takes_value[name] and not equals else 1
+        return count
 
 
 def _without_values(args: list[str]) -> Iterator[str]:

@@ -196,6 +196,13 @@ def test_stage_and_role_in_any_order(site: Site) -> None:
         assert "web " in done.stdout
 
 
+@pytest.mark.parametrize("before", [("--yes",), ("-v", "--lock-wait", "1"), ("-f", "deploy.yml", "-y")])
+def test_options_may_come_before_the_command(before: tuple[str, ...], site: Site) -> None:
+    done = run(site, *before, "rollback", "production", "web")
+    assert "no release" in done.stderr, done.stderr
+    assert "name a STAGE" not in done.stderr
+
+
 def test_show_output_of_the_file_shows_the_steps(site: Site) -> None:
     site.deploy_yml.write_text("show_output: true\n" + site.deploy_yml.read_text())
     done = run(site, "--curl-url", "file:///nothing.tgz", "production", "web")
