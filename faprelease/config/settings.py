@@ -81,6 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_port: Annotated[
         int, about("PORT of the first process, then counted up; the ports of the next type start 100 higher")
     ] = 8000
+    process_seconds: Annotated[
+        int,
+        about("how long processes must run before a release counts as live, if no healthcheck is in plugins"),
+    ] = 5
     linked_files: Annotated[list[str], about("files in shared/ that each release links to")] = []
     linked_dirs: Annotated[list[str], about("folders in shared/ that each release links to")] = []
     environment: Annotated[
@@ -205,6 +209,8 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
                     f"{name!r}: {count} is not valid",
                     "give the processes of the Procfile and their number: {web: 2}",
                 )
+    elif key == "process_seconds" and not 0 <= value <= 3600:
+        yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 3600"
     elif key == "process_port" and not 1 <= value <= 65000:
         yield f"{value} is not a valid port", "use a number from 1 to 65000"
     elif key == "port" and not 0 <= value <= 65535:

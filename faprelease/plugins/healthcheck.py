@@ -9,12 +9,12 @@ import msgspec
 
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
+from faprelease.plugins import supervisorctl, systemd
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.host_files import read_host_file
-from faprelease.steps.model import Secret, Step, host_script
+from faprelease.steps.model import Secret, Step, host_program, words
 
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]*")
-_MANAGERS = frozenset(["supervisorctl", "systemd"])
+_MANAGERS = {"supervisorctl": supervisorctl, "systemd": systemd}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,22 +52,39 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     options = context.options(Options)
     url = _url(options)
     release_id = context.release.rpartition("/")[2]
-    yield host_script(
+    manager, arguments = _watched(context)
+    options_of_check = {
+        "release": context.release,
+        "artifact": f"{context.target.layout.records}/{release_id}.artifact.json",
+        "port": str(urlsplit(url).port or (443 if url.startswith("https:") else 80)),
+        "status": str(options.healthcheck_status),
+        "good": str(options.healthcheck_good),
+        "seconds": str(options.healthcheck_seconds),
+        "shows": options.healthcheck_shows,
+        "managed": "yes" if context.has_plugin(*_MANAGERS) else "",
+        "manager": manager,
+    }
+    yield host_program(
         f"check that the release answers {url.partition('?')[0]}",
-        "release/healthcheck",
+        "healthcheck",
+        "watch",
+        "processes",
+        *([manager] if manager else []),
+        arguments=words({**arguments, **options_of_check}),
+        state=context.target.layout.state,
         stdin=_curl_config(url, options),
         limit=options.healthcheck_seconds + options.healthcheck_timeout + 60,
         trusted=False,
-        release=context.release,
-        port=str(urlsplit(url).port or (443 if url.startswith("https:") else 80)),
-        status=str(options.healthcheck_status),
-        good=str(options.healthcheck_good),
-        seconds=str(options.healthcheck_seconds),
-        shows=options.healthcheck_shows,
-        artifact=f"{context.target.layout.records}/{release_id}.artifact.json",
-        listeners=read_host_file("programs/listeners.py"),
-        managed="yes" if context.has_plugin(*_MANAGERS) else "",
     )
+
+
+def _watched(context: Context) -> tuple[str, dict[str, str]]:
+    """The process manager that is asked meanwhile whether the release still runs, and its options; empty
+    without one."""
+    for name, plugin in _MANAGERS.items():
+        if context.has_plugin(name) and (arguments := plugin.watched(context)):
+            return name.removesuffix("ctl"), arguments
+    return "", {}
 
 
 def _url(options: Options) -> str:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from faprelease.config.settings import Settings
+from faprelease.plugins.hooks import Context
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_script
 
@@ -16,6 +17,17 @@ def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
     for number, (name, count) in enumerate(settings.processes.items()):
         if count:
             yield name, count, settings.process_port + number * STRIDE
+
+
+def seconds(context: Context) -> int:
+    """How long the processes of a release must run before it counts as live. A health check that follows
+    proves more, and watches them too."""
+    return 0 if context.has_plugin("healthcheck") else context.target.settings.process_seconds
+
+
+def check_title(name: str, seconds: int) -> str:
+    """The title of the step that checks the processes of a release."""
+    return f"check that {name} runs from the release" + (f", for {seconds} s" if seconds else "")
 
 
 def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:

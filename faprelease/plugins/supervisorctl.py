@@ -13,7 +13,8 @@ from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import processes
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Step, host_script
+from faprelease.steps.host_files import read_host_file
+from faprelease.steps.model import Step, host_program, host_script, words
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +92,10 @@ def deploy_published(context: Context) -> Iterator[Step]:
         signal=options.supervisor_signal,
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",
+        processes=read_host_file("programs/processes.py") if options.supervisor_signal else "",
+        release=context.release,
+        before=context.previous,
+        environment=context.target.settings.environment_name,
     )
     yield host_script(
         f"restart {options.supervisor_program}",
@@ -105,17 +110,31 @@ def deploy_published(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    options = _options(context)
-    if options.supervisor_check_status:
-        yield host_script(
-            f"check that {options.supervisor_program} runs from the release",
-            "supervisor/check",
-            limit=120,
+    if arguments := watched(context):
+        program, seconds = _options(context).supervisor_program, processes.seconds(context)
+        yield host_program(
+            processes.check_title(program, seconds),
+            "supervisor",
+            "watch",
+            "processes",
+            arguments=[*words(arguments), f"seconds={seconds}"],
+            state=context.target.layout.state,
+            limit=120 + seconds,
             trusted=False,
-            program=options.supervisor_program,
-            release=context.release,
-            children="yes" if options.supervisor_signal else "",
         )
+
+
+def watched(context: Context) -> dict[str, str]:
+    """The options of host/programs/supervisor.py with which it looks at the program; none if it is not
+    checked."""
+    options = _options(context)
+    if not options.supervisor_check_status:
+        return {}
+    return {
+        "release": context.release,
+        "program": options.supervisor_program,
+        "children": "yes" if options.supervisor_signal else "",
+    }
 
 
 @hookimpl

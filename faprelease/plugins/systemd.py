@@ -13,7 +13,7 @@ from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import processes, systemd_units
 from faprelease.plugins.hooks import Context, hookimpl
-from faprelease.steps.model import Step, host_program, host_script
+from faprelease.steps.model import Step, host_program, host_script, words
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,17 +76,31 @@ def deploy_published(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    options = context.options(Options)
-    if options.systemd_check_status:
+    if arguments := watched(context):
+        options, seconds = context.options(Options), processes.seconds(context)
         yield _step(
             context,
-            f"check that {_name(context)} runs from the release",
+            processes.check_title(_name(context), seconds),
             "check",
-            limit=2 * options.systemd_seconds + 60,
-            release=context.release,
+            limit=2 * options.systemd_seconds + seconds + 60,
+            release=arguments["release"],
+            reload=arguments["reload"],
             seconds=str(options.systemd_seconds),
-            reload="yes" if options.systemd_reload else "",
+            watched=str(seconds),
         )
+
+
+def watched(context: Context) -> dict[str, str]:
+    """The options of host/programs/systemd.py with which it looks at the services; none if they are not
+    checked."""
+    options = context.options(Options)
+    if not options.systemd_check_status:
+        return {}
+    return {
+        **_unit_options(context),
+        "release": context.release,
+        "reload": "yes" if options.systemd_reload else "",
+    }
 
 
 @hookimpl
@@ -132,26 +146,31 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
         release=release,
         before=before,
         state=context.target.layout.state,
+        environment=context.target.settings.environment_name,
     )
 
 
 def _step(context: Context, title: str, action: str, *, limit: int = 60, **more: str) -> Step:
     """The step that runs an action of host/programs/systemd.py."""
-    options = context.options(Options)
-    words = {
-        "unit": _unit(context),
-        "conf": options.systemd_conf,
-        "user": "yes" if options.systemd_user else "",
-        **more,
-    }
     return host_program(
         title,
         "systemd",
-        arguments=[action, *(shlex.quote(f"{name}={value}") for name, value in words.items())],
+        "watch",
+        "processes",
+        arguments=[action, *words({**_unit_options(context), **more})],
         state=context.target.layout.state,
         limit=limit,
         trusted=False,
     )
+
+
+def _unit_options(context: Context) -> dict[str, str]:
+    options = context.options(Options)
+    return {
+        "unit": _unit(context),
+        "conf": options.systemd_conf,
+        "user": "yes" if options.systemd_user else "",
+    }
 
 
 def _unit(context: Context) -> str:

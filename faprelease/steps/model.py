@@ -227,6 +227,11 @@ def host_program(
     )
 
 
+def words(options: Mapping[str, str]) -> list[str]:
+    """Return options of a host program as words of sh, each `NAME=VALUE`."""
+    return [shlex.quote(f"{name}={value}") for name, value in options.items()]
+
+
 def host_path(path: str) -> str:
     """Return a path on a host as a word of sh; `~/` is the home folder of the user there."""
     return f'"$HOME"/{shlex.quote(path[2:])}' if path.startswith("~/") else shlex.quote(path)

@@ -56,7 +56,7 @@ class HostReport:
     stale: tuple[tuple[str, int], ...] = ()
     """Processes that run from another release than the live one, as release id and process id."""
     port: tuple[int, str] | None = None
-    """The exit code and output of `listeners.py`; 3 if nothing listens."""
+    """The exit code and output of `processes.py`; 3 if nothing listens."""
     changed: tuple[str, ...] = ()
     """Files of the live release that changed since it was sealed."""
     sealed: bool = True
@@ -81,7 +81,7 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
         state=layout.state,
         environment_file=f"{layout.current}/{target.settings.environment_name}",
         port=str(next(iter(ports), "")),
-        listeners=read_host_file("programs/listeners.py"),
+        processes=read_host_file("programs/processes.py"),
         python=python_of(wanted),
         libraries=" ".join(wanted.libraries) if wanted else "",
         conf=conf,

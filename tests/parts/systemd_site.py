@@ -34,5 +34,5 @@ def unit(mark: str = "1", more: str = "") -> str:
 
 
 def configure(site: FleetSite, **more: object) -> None:
-    keys = {"plugins": ["systemd"], "systemd_user": True, "systemd_seconds": 10, **more}
+    keys = {"plugins": ["systemd"], "process_seconds": 1, "systemd_user": True, "systemd_seconds": 10, **more}
     site.configure("\n".join(f"{key}: {json.dumps(value)}" for key, value in keys.items()))

@@ -10,3 +10,8 @@ processes_in() (
     case $PWD/ in "$folder"/*) where=${PWD#"$folder"}; echo "${process#/proc/} ${where#/}" ;; esac
   done
 )
+# is_used FOLDER: a process of this user has a program or a library from FOLDER, or looks for them there. Its words, variables
+# and memory (proc(5)) show that; the name comes on stdin, so that no word of grep shows it.
+is_used() {
+  printf '%s/\n' "$1" | grep -qsaF -f - /proc/[0-9]*/cmdline /proc/[0-9]*/environ /proc/[0-9]*/maps
+}

@@ -1,7 +1,7 @@
 # Print what a host offers, and the condition of its live release: one fact per line, a word and a value. Changes nothing.
 # On stdin: linked files, one per line.
 # Needs: lib/disk.sh, lib/environment.sh, lib/processes.sh, path, current, releases, shared, state, environment_file,
-#   port (empty for none), listeners (listeners.py), python (as 3.11, empty for any), libraries (their names),
+#   port (empty for none), processes (processes.py), python (as 3.11, empty for any), libraries (their names),
 #   conf (of supervisor's program, empty for none).
 say() { printf '%s %s\n' "$1" "$2"; }
 say time "$(date +%s)"
@@ -48,7 +48,7 @@ done
 if [ -n "$port" ]; then
   # Any listener, also one that is not visible to this user: state 0A (proc(5), /proc/net/tcp).
   if grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") [0-9A-F]+:0000 0A " /proc/net/tcp /proc/net/tcp6; then
-    listener=$(python3 -I -S -c "$listeners" "$port" "${release:-/nothing}")
+    listener=$(python3 -I -S -c "$processes" listeners "$port" "${release:-/nothing}")
     say port "$? $listener"
   else
     say port "3 nothing listens on port $port"

@@ -12,8 +12,20 @@ import subprocess
 import sys
 import time
 
-GOOD, WAIT, FAILED = range(3)
-"""The verdict on a service: it runs as it should; not yet; and it won't."""
+import processes
+import watch
+
+SHOWN = (
+    "ActiveState",
+    "SubState",
+    "Job",
+    "MainPID",
+    "NRestarts",
+    "ControlGroup",
+    "Result",
+    "ExecMainStatus",
+)
+"""The properties of a service by which it is judged (org.freedesktop.systemd1(5))."""
 
 
 class RefusedError(Exception):
@@ -163,7 +175,7 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
             f"the units would run as {owner}, but the release belongs to {me}; in deploy.yml: sudo_user: {me}"
         )
     elif manager.sudo:
-        commands = [f"systemctl {verb} {unit}"]
+        commands = [f"systemctl {each} {unit}" for each in verbs_of(verb)]
         if conf:
             brought = list(Units(release, unit, conf).files) or brings.split()
             commands = list(commands_of(manager, unit, verb, Units(before, unit, conf), brought))
@@ -188,6 +200,11 @@ def ask_sudo(me, unit, commands):
         )
 
 
+def verbs_of(verb):
+    """The words of systemctl that may take the place of `verb`: not every reload is possible."""
+    return (verb,) if verb == "restart" else (verb, "restart")
+
+
 def commands_of(manager, unit, verb, old, brought):
     """The commands that `restart` may run as root, in this release and in its rollback."""
     units, entries = list(old.files), [old.entry] if old.files else []
@@ -202,19 +219,20 @@ def commands_of(manager, unit, verb, old, brought):
     yield "systemctl daemon-reload"
     for name in entries:
         yield f"systemctl enable {name}"
-        for each in ("stop", "start") if name.endswith(".target") else (verb,):
+        for each in ("stop", "start") if name.endswith(".target") else verbs_of(verb):
             yield f"systemctl {each} {name}"
         yield f"systemctl disable --now {name}"
 
 
-def restart(manager, unit, conf, verb, release, before, state):
+def restart(manager, unit, conf, verb, release, before, state, environment):
     """Make systemd run what `release` brings (empty: nothing) in place of what `before` brought (may
     be empty). It can be repeated, wherever it was interrupted.
 
     Units that were there before the first release are kept in `state`, and restored when that is undone.
+    `environment` is the name of the environment file in a release.
     """
     if not conf:
-        restart_one(manager, unit, verb, state)
+        restart_one(manager, unit, possible(manager, unit, verb, environment, before, release), state)
         return
     new, old = Units(release, unit, conf), Units(before, unit, conf)
     files, entry = new.files, new.entry
@@ -236,6 +254,8 @@ def restart(manager, unit, conf, verb, release, before, state):
     # The units stop while their files are there, which say what belongs together.
     if old_entry not in ("", entry) and manager.has(old_entry):
         manager.change("disable", "--now", old_entry)
+    if entry and not entry.endswith(".target"):
+        verb = possible(manager, entry, verb, environment, before, release)
     start(manager, entry, verb, state, [name for name in old_names if name not in files])
 
 
@@ -271,6 +291,24 @@ def start(manager, entry, verb, state, outdated):
         manager.change("daemon-reload")
 
 
+def possible(manager, unit, verb, environment, before, release):
+    """The `verb`, or `restart` where a reload would leave the unit as it was; then the reason is printed."""
+    facts = manager.facts(unit, "MainPID", "FragmentPath", "ExecMainStartTimestampMonotonic")
+    main = facts.get("MainPID") or "0"
+    if verb == "restart" or main == "0" or not release:
+        return "restart"
+    # The file may have been copied by a run that did not come to the restart.
+    started = time.time() - time.monotonic() + int(facts["ExecMainStartTimestampMonotonic"]) / 1e6
+    if os.stat(facts["FragmentPath"]).st_mtime > started:
+        problem = "its unit file changed"
+    else:
+        problem = processes.reload_problem([main], "", environment, before, release)
+    if not problem:
+        return verb
+    print(f"warning: {unit} is restarted, not reloaded: {problem}")
+    return "restart"
+
+
 def restart_one(manager, unit, verb, state):
     began = time.monotonic()
     manager.change(verb, unit)
@@ -290,53 +328,43 @@ def note_times(state, stop, start):
         file.write(f"{int(stop * 100)} {int(start * 100)}\n")
 
 
-def check(manager, unit, conf, release, seconds, reload):
-    """Check that all services are active, twice with the same main processes, and run in the release.
+def check(manager, unit, conf, release, seconds, reload, watched):
+    """Check that all services are active and run from the release, for `watched` seconds. They may take
+    `seconds` to start. `reload`: the main process may be the old one, if another one is new."""
+    look = look_at(manager, unit, conf, release, reload)
+    try:
+        print("\n".join(watch.until_good(look, int(seconds), int(watched))))
+    except watch.EndedError as error:
+        raise RefusedError(error) from None
 
-    They may take `seconds` to start. `reload`: the main process may be the old one, if another one is new.
-    """
+
+def looker(user, **options):
+    """What `watch` looks with, for other programs."""
+    return look_at(Manager(user), **options)
+
+
+def look_at(manager, unit, conf, release, reload):
+    """What `watch` looks with, again and again."""
     folder = os.path.realpath(release)
-    services, before = Units(release, unit, conf).services, []
-    for left in range(int(seconds), -1, -1):
-        results = []
-        for service in services:
-            results.append(inspect(manager, service, folder, reload))
-            if results[-1][0] != GOOD:
-                break
-        verdict, text, _ = results[-1] if results else (GOOD, "", ())
-        if verdict == GOOD:
-            processes = [result[2] for result in results]
-            if processes == before:
-                print("\n".join(result[1] for result in results))
-                return
-            before = processes
-            text = f"{services[-1]} keeps ending: systemd restarted it {processes[-1][1]} times"
-        if verdict == FAILED or not left:
-            raise RefusedError(text)
-        time.sleep(1)
+    services = Units(release, unit, conf).services
+    return lambda: [inspect(manager, service, folder, reload) for service in services]
 
 
 def inspect(manager, unit, folder, reload):
-    """(verdict, explanation, (main process, how often systemd restarted it)) of a service."""
-    facts = manager.facts(unit, "ActiveState", "SubState", "Job", "MainPID", "NRestarts", "ControlGroup")
-    state, main = facts.get("ActiveState", ""), facts.get("MainPID") or "0"
+    """The look of `watch` at a service."""
+    facts = manager.facts(unit, *SHOWN)
+    state, sub, main = facts.get("ActiveState", ""), facts.get("SubState", ""), facts.get("MainPID") or "0"
     if state != "active":
         waits = state in ("activating", "reloading") or facts.get("Job", "").strip("0")
-        return (WAIT if waits else FAILED), f"{unit} is {state} ({facts.get('SubState', '')})", ()
+        text = f"{unit} is {state} ({sub})"
+        if sub == "auto-restart" or state == "failed":
+            text += f", since it ended ({facts.get('Result', '')}, status={facts.get('ExecMainStatus', '')})"
+        verdict = watch.WAIT if waits and sub != "auto-restart" else watch.FAILED
+        return watch.Service(unit, verdict, text)
     if main == "0":
-        return FAILED, f"{unit} has no main process", ()
-    process, text = (main, facts.get("NRestarts", "")), f"{unit} has no main process"
-    for pid in processes_of(facts.get("ControlGroup", "")) if reload else [main]:
-        try:
-            cwd = os.readlink(f"/proc/{pid}/cwd")
-        except OSError:
-            if os.path.isdir(f"/proc/{pid}"):
-                return GOOD, f"process {pid} belongs to another user: can't see its folder", process
-            continue
-        if f"{cwd}/".startswith(f"{folder}/"):
-            return GOOD, f"{unit} runs in the release, process {main}", process
-        text = f"{unit} (process {pid}) runs in {cwd}, not in {folder}"
-    return WAIT, text, ()
+        return watch.Service(unit, watch.FAILED, f"{unit} has no main process")
+    more = processes_of(facts.get("ControlGroup", "")) if reload else ()
+    return watch.service(unit, folder, main, facts.get("NRestarts", ""), reload=reload, more=more)
 
 
 def processes_of(group):

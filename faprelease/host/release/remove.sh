@@ -9,6 +9,11 @@ while read -r id; do
     echo "kept $id: a process still runs in it"
     continue
   fi
+  # A server that loads new code on a signal keeps its interpreter and its packages, while its folder changes.
+  if real=$(cd -P "$folder" 2>/dev/null && pwd) && is_used "$real/venv"; then
+    echo "kept $id: a process still runs with its packages"
+    continue
+  fi
   # The trash is beside the releases, as $state may be on another file system.
   trash=$releases/.trash
   remove_all "$trash" || exit 1
@@ -27,5 +32,7 @@ for env in "$state"/envs/*; do
   for link in "$releases"/*/venv/packages; do
     [ ! "$env" -ef "$link" ] && [ ! "${env%.seen}" -ef "$link" ] && [ ! "${env%.files}" -ef "$link" ] || continue 2
   done
+  folder=${env%.seen} folder=${folder%.files}
+  ! real=$(cd -P "$folder" 2>/dev/null && pwd) || ! is_used "$real" || continue
   remove_all "$env" || exit 1
 done

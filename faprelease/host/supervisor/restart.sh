@@ -1,6 +1,7 @@
 # Make supervisord run a program from the release that `current` names.
 # Needs: lib/stopwatch.sh, lib/supervisor.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
-#   signal (to send instead of a restart, may be empty).
+#   signal (to send instead of a restart, may be empty), processes (processes.py; empty without a signal), release,
+#   before (the release that runs now, may be empty), environment (name of the environment file in a release).
 # `restart` alone does not read a changed conf, and before the first release there is no program to restart: so the conf is
 # linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
 # A release that was made with `processes` keeps them, whatever deploy.yml says now.
@@ -42,6 +43,14 @@ case $updated in
 esac
 [ -n "$restart$refresh$signal" ] || exit 0
 program_status
-# A program that does not run can't get a signal.
-[ -z "$signal" ] || [ -n "$refresh" ] || ! supervisorctl signal "$signal" "$program" || exit 0
+if [ -n "$signal" ] && [ -z "$refresh" ]; then
+  pids=$(echo "$status" | sed -n 's/.* RUNNING *pid \([0-9]*\),.*/\1/p')
+  problem=$(python3 -I -S -c "$processes" reload "$signal" "$environment" "$before" "$release" $pids) || exit 1
+  if [ -n "$problem" ]; then
+    echo "warning: $program is restarted instead of getting $signal: $problem"
+  else
+    # A program that does not run can't get a signal.
+    ! supervisorctl signal "$signal" "$program" || exit 0
+  fi
+fi
 run restart "$program"

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,6 +131,40 @@ def test_a_release_in_which_a_process_runs_is_not_removed(app: Path, shell: list
         process.kill()
     assert (done.stdout, done.stderr) == (f"kept {old}: a process still runs in it\n", "")
     assert [path.name for path in (app / "releases").iterdir()] == [old]
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_packages_that_a_process_runs_with_are_not_removed(app: Path, shell: list[str]) -> None:
+    """As of a server that got HUP: its folder is the new release, its interpreter and packages are not."""
+    old, other, new = "260101-000000", "260102-000000", "260103-000000"
+    (app / "releases" / new).mkdir()
+    (app / "current").unlink()
+    (app / "current").symlink_to(f"releases/{new}")
+    for name in (old, other):
+        packages = app / ".fap/envs" / name
+        packages.mkdir(parents=True)
+        packages.with_name(f"{name}.seen").touch()
+        (app / "releases" / name / "venv/bin").mkdir(parents=True)
+        (app / "releases" / name / "venv/bin/python").symlink_to(sys.executable)
+        (app / "releases" / name / "venv/packages").symlink_to(packages)
+    step = host_script(
+        "remove",
+        "release/remove",
+        stdin=f"{old}\n{other}\n",
+        releases=f"{app}/releases",
+        records=f"{app}/.fap/releases",
+        state=f"{app}/.fap",
+        current=f"{app}/current",
+        forget="",
+    )
+    python = app / "releases" / old / "venv/bin/python"
+    argv = [python, "-c", "import time; time.sleep(100)"]
+    with subprocess.Popen(argv, cwd=app / "releases" / new) as process:
+        done = subprocess.run([*shell, "-c", step.script], input=step.stdin, capture_output=True, text=True)
+        process.kill()
+    assert (done.stdout, done.stderr) == (f"kept {old}: a process still runs with its packages\n", "")
+    assert sorted(path.name for path in (app / "releases").iterdir()) == [old, new]
+    assert sorted(path.name for path in (app / ".fap/envs").iterdir()) == [old, f"{old}.seen"]
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)

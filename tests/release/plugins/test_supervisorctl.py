@@ -40,7 +40,10 @@ def supervisord(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisor
 def site(tmp_path: Path, supervisord: Supervisord, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("PATH", f"{supervisord.bin}:{os.environ['PATH']}")
     made = Site(tmp_path)
-    made.configure(f"plugins: [fapistrano.supervisorctl]\nsupervisor_target: {supervisord.conf_d}/shop.conf")
+    made.configure(
+        "plugins: [fapistrano.supervisorctl]\nprocess_seconds: 1\n"
+        f"supervisor_target: {supervisord.conf_d}/shop.conf"
+    )
     yield made
     supervisord.ctl("stop", "all")
     (supervisord.conf_d / "shop.conf").unlink(missing_ok=True)
@@ -188,7 +191,7 @@ def test_a_signal_can_take_the_place_of_a_restart(
     second = site.release(build(site, "2", GRACEFUL), supervisor_signal="HUP", supervisor_output="true")
     assert "shop: signalled" in capfd.readouterr().err
     assert supervisord.ctl("pid", "shop").stdout == pid
-    with pytest.raises(RolledBackError, match=rf"runs from .*/{second}, not from"):
+    with pytest.raises(RolledBackError, match=rf"runs in .*/{second}, not in"):
         site.release(build(site, "3", GRACEFUL), supervisor_signal=["USR1", "shop", "CONT"][2])
     assert site.current() == second
     supervisord.ctl("stop", "shop")

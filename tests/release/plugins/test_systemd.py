@@ -121,16 +121,17 @@ def test_a_reload_keeps_the_main_process(site: FleetSite, systemd: Systemd) -> N
         b"child=$!; wait; done\n"
     )
     reload = "ExecReload=/bin/kill -HUP $MAINPID"
-    assert site.release(build(site, "1", serves, unit("1", reload))).returncode == 0
+    same = unit("1", reload)
+    assert site.release(build(site, "1", serves, same)).returncode == 0
     before = systemd.ctl("show", "--value", "-p", "MainPID", "shop.service").stdout
-    done = site.release(build(site, "2", serves, unit("2", reload)))
+    done = site.release(build(site, "2", serves, same))
     assert done.returncode == 0, done.stderr
     assert systemd.ctl("show", "--value", "-p", "MainPID", "shop.service").stdout == before
     deaf = serves.replace(b"'kill $child'", b"''")
-    assert site.release(build(site, "3", deaf, unit("3", reload))).returncode == 0
+    assert site.release(build(site, "3", deaf, same)).returncode == 0
     systemd.ctl("restart", "shop.service")
     configure(site, systemd_reload=True, systemd_seconds=2)
-    done = site.release(build(site, "4", deaf, unit("4", reload)))
+    done = site.release(build(site, "4", deaf, same))
     assert done.returncode == 4, done.stderr
     assert "not in /home/deploy/www/shop/releases/" in done.stderr
 
