@@ -11,6 +11,8 @@ from faprelease.config.keys import about
 from faprelease.request import Manager
 
 RELEASE = "%(release_path)s/"
+WEB = "web"
+"""The name of the process type that answers requests (as in a Procfile)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5
     batch: Annotated[
         list[int | str],
-        about("how many hosts of a role publish together: 1, 25%, or a list: one size after another"),
+        about(
+            "how many hosts of a role publish together: 1, 25%, or a list: one size after another; default: 1"
+            " if a process manager restarts them, otherwise all"
+        ),
     ] = []
     batch_wait: Annotated[int, about("seconds to wait between two batches")] = 0
     on_failure: Annotated[
@@ -115,6 +120,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def environment_name(self) -> str:
         """The path of the environment file inside its release."""
         return self.environment_file.removeprefix(RELEASE)
+
+    @property
+    def is_web(self) -> bool:
+        """Whether the role answers requests: it has a process `web`, or without `processes` that is its
+        name."""
+        return bool(self.processes.get(WEB)) if self.processes else self.role == WEB
 
     def plugins_of(self, verb: str) -> list[str]:
         """The plugins of a command: `<verb>_plugins` if that is set, otherwise `plugins`."""

@@ -17,6 +17,7 @@ from faprelease.plan import release_command
 from faprelease.plan.config_digest import config_digest
 from faprelease.plan.prepare import Preparation
 from faprelease.plugins.hooks import Context, Plugins
+from faprelease.plugins.processes import MANAGERS
 from faprelease.steps.model import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
 from faprelease.steps.place import Place
 
@@ -33,6 +34,11 @@ class Host:
     def place(self) -> Place:
         """The host and the role."""
         return self.target.place
+
+    @property
+    def has_manager(self) -> bool:
+        """Whether a plugin restarts its processes by a process manager."""
+        return not MANAGERS.isdisjoint(name.rpartition(".")[2] for name in self.plugins.names())
 
     def with_brought_files(self, verb: str) -> "Host":
         """The same host, without the missing linked files that a plugin provides."""

@@ -6,6 +6,7 @@ import msgspec
 
 from faprelease.hosts.state import Unpacked
 from faprelease.plan.host import Host
+from faprelease.plan.warnings import warnings
 from faprelease.plugins import processes
 from faprelease.steps import wire
 from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
@@ -60,6 +61,8 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     download: int | None
     """The most bytes that a host downloads; None if unknown."""
     hosts: tuple[HostPreview, ...]
+    warnings: tuple[str, ...] = ()
+    """What users of the app may notice."""
 
 
 def preview(
@@ -71,6 +74,7 @@ def preview(
         title=plan.title,
         download=download,
         hosts=tuple(_host(each, by_place[each.place], artifact or _UNKNOWN) for each in plan.hosts),
+        warnings=tuple(warnings(hosts)) if any(each.publish for each in plan.hosts) else (),
     )
 
 
@@ -100,6 +104,9 @@ def lines(shown: Preview) -> Iterator[str]:
             yield from (f"    {line}" for line in group.processes)
         for phase in group.phases:
             yield f"  {phase.phase:<12}{'; '.join(phase.steps)}"
+    if shown.warnings:
+        yield ""
+        yield from (f"warning: {warning}" for warning in shown.warnings)
 
 
 def scripts(plan: Plan) -> Iterator[str]:

@@ -28,12 +28,14 @@ def batch_numbers(hosts: int, sizes: Sequence[int | str]) -> list[int]:
 
 def batches_of(hosts: Iterable[Host]) -> list[int]:
     """The batch of each host, from 0. Each role is divided by itself; the first batches of all roles run
-    together."""
+    together. Hosts whose processes are restarted take turns, unless `batch` says otherwise: the others
+    answer meanwhile."""
     hosts = list(hosts)
     numbers: dict[int, int] = {}
     for role in {host.target.settings.role for host in hosts}:
         places = [place for place, host in enumerate(hosts) if host.target.settings.role == role]
-        sizes = hosts[places[0]].target.settings.batch or ["100%"]
+        first = hosts[places[0]]
+        sizes = first.target.settings.batch or (["1"] if first.has_manager else ["100%"])
         numbers |= dict(zip(places, batch_numbers(len(places), sizes), strict=True))
     return [numbers[place] for place in range(len(hosts))]
 

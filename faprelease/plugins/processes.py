@@ -8,6 +8,8 @@ from faprelease.plugins.hooks import Context
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_script
 
+MANAGERS = frozenset(["supervisorctl", "systemd"])
+"""The plugins that restart the processes of a release."""
 STRIDE = 100
 """The distance between the first ports of two process types, as in foreman."""
 

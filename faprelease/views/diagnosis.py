@@ -240,9 +240,10 @@ def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
     if patient.report.port is None:
         fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
-        yield Finding(
-            factor, "note", "no port is configured, so it is not checked that a release answers", fix
-        )
+        says = "no port is configured, so it is not checked that a release answers"
+        if patient.target.settings.is_web:
+            says = "no healthcheck: a version that runs and answers nothing would count as live"
+        yield Finding(factor, "note", says, fix)
         return
     code, message = patient.report.port
     if code == 0:

@@ -41,8 +41,10 @@ def hosts(
     }
     file = DeployFile("deploy.yml", values, {})
     targets = config.targets(file, "production", None, {}, registry.options_of(file))
-    plugins = registry.load([], file)
-    return [Host(target=t, state=s, plugins=plugins) for t, s in zip(targets, states, strict=True)]
+    return [
+        Host(target=target, state=state, plugins=registry.load(target.settings.plugins, file))
+        for target, state in zip(targets, states, strict=True)
+    ]
 
 
 A, B, C, D = (f"26112{day}-000000" for day in range(1, 5))

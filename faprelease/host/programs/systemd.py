@@ -340,7 +340,10 @@ def check(manager, unit, conf, release, seconds, reload, watched):
 
 def looker(user, **options):
     """What `watch` looks with, for other programs."""
-    return look_at(Manager(user), **options)
+    try:
+        return look_at(Manager(user), **options)
+    except RefusedError as error:
+        raise watch.EndedError(error) from None
 
 
 def look_at(manager, unit, conf, release, reload):

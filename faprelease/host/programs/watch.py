@@ -65,10 +65,10 @@ class Watch:
         self.texts = [each.text for each in services]
         for each in services:
             known = self._known.get(each.name)
+            if known and (each.verdict != GOOD or each.identity != known.identity):
+                raise EndedError(self._ended(known, each))
             if each.verdict == FAILED:
                 raise EndedError(each.text)
-            if known and (each.verdict == WAIT or each.identity != known.identity):
-                raise EndedError(self._ended(known, each))
             if each.verdict == WAIT:
                 waiting = waiting or each.text
                 continue

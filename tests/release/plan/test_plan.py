@@ -14,6 +14,7 @@ from faprelease.hosts.retention import KEEP_AS_EVIDENCE, outdated_releases
 from faprelease.hosts.state import Record, Release, Unpacked
 from faprelease.plan.fleet import plan_release, plan_rollback
 from faprelease.plan.host import RunInfo, link_target
+from faprelease.plan.preview import lines, preview
 from faprelease.steps.layout import is_release_id, next_release_id
 from tests.parts.host_states import SOURCE, host_state, hosts
 
@@ -154,6 +155,50 @@ def test_all_hosts_get_one_plan() -> None:
     planned = plan_release(hosts(host_state(), host_state(), host_state()), info(), SOURCE).hosts
     assert len({re.sub(r"web[123]", "HOST", repr(host)) for host in planned}) == 1
     assert [phase.name for phase in planned[0].publish] == ["publishing"]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "batch", "expected"),
+    [
+        (["fapistrano.curl", "fapistrano.supervisorctl"], [], [0, 1, 2]),
+        (["systemd"], [], [0, 1, 2]),
+        (["systemd"], ["100%"], [0, 0, 0]),
+        (["curl"], [], [0, 0, 0]),
+    ],
+)
+def test_hosts_that_restart_take_turns(plugins: list[str], batch: list[str], expected: list[int]) -> None:
+    """As in fapistrano, which releases to one host after the other."""
+    three = hosts(host_state(), host_state(), host_state(), more={"plugins": plugins, "batch": batch})
+    assert [host.batch for host in plan_release(three, info(), SOURCE).hosts] == expected
+
+
+CHECKED = {"plugins": ["systemd", "healthcheck"], "healthcheck_port": 8000}
+OUTAGES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
+    "no healthcheck": (
+        {"plugins": ["supervisorctl"]},
+        "web",
+        ["web has no healthcheck: a version"],
+    ),
+    "its process is web": (
+        {"plugins": ["systemd"], "processes": {"web": 1}},
+        "shop",
+        ["shop has no h"],
+    ),
+    "healthcheck": (CHECKED, "web", []),
+    "no manager": ({"plugins": ["curl"]}, "web", []),
+    "a worker": ({"plugins": ["systemd"]}, "worker", []),
+    "at once": ({**CHECKED, "batch": ["100%"]}, "web", ["all 2 hosts of web restart at once"]),
+    "processes": ({**CHECKED, "processes": {"web": 2}}, "web", ["the 2 web processes of a host restart tog"]),
+}
+
+
+@pytest.mark.parametrize(("more", "role", "expected"), OUTAGES.values(), ids=OUTAGES.keys())
+def test_a_plan_warns_of_outages(more: dict[str, Any], role: str, expected: list[str]) -> None:
+    two = hosts(host_state(), host_state(), more=more, roles=(role,))
+    shown = list(lines(preview(plan_release(two, info(), SOURCE), two)))
+    said = [line.removeprefix("warning: ") for line in shown if line.startswith("warning: ")]
+    assert len(said) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(said, expected, strict=True)), said
 
 
 @pytest.mark.parametrize(

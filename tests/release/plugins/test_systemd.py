@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -189,3 +190,76 @@ def test_an_artifact_that_brings_another_unit_is_not_published(site: FleetSite, 
     assert "has the unit ssh.service, which does not belong to this app" in done.stderr
     assert runs(site, systemd) == ("shop 1", "current")
     assert site.versions() == ["1"]
+
+
+def test_what_dies_while_it_imports_never_counts_as_live(site: FleetSite, systemd: Systemd) -> None:
+    """Case crash-after-2s-is-done: for systemd it is active at once."""
+    configure(site, process_seconds=4)
+    assert site.release(build(site, "1")).returncode == 0
+    more = "Restart=on-failure\nRestartSec=1"
+    done = site.release(build(site, "2", b"sleep 2; echo no settings >&2; exit 3\n", unit("2", more)))
+    assert done.returncode == 4, done.stderr
+    assert re.search(r"shop.service \(process \d+\) ended within \d s of its start", done.stderr)
+    assert "status=3" in done.stderr
+    assert runs(site, systemd) == ("shop 1", "current")
+
+
+def test_a_changed_unit_is_restarted_instead_of_reloaded(site: FleetSite, systemd: Systemd) -> None:
+    configure(site, systemd_reload=True)
+    serves = b"trap : HUP\nwhile :; do sleep 1; done\n"
+    reload = "ExecReload=/bin/kill -HUP $MAINPID"
+    assert site.release(build(site, "1", serves, unit("1", reload))).returncode == 0
+    before = systemd.ctl("show", "--value", "-p", "MainPID", "shop.service").stdout
+    done = site.release(build(site, "2", serves, unit("2", f"{reload}\nEnvironment=ADDED=yes")))
+    assert done.returncode == 0, done.stderr
+    assert "warning: shop.service is restarted, not reloaded: its unit file changed" in done.stderr
+    pid = systemd.ctl("show", "--value", "-p", "MainPID", "shop.service").stdout
+    assert pid != before
+    variables = systemd.host.run(["cat", f"/proc/{pid.strip()}/environ"]).stdout.split("\0")
+    assert "ADDED=yes" in variables
+    assert runs(site, systemd) == ("shop 2", "current")
+
+
+ACTIVATED = b"""\
+import http.server, socket
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(open("app.py", "rb").read())
+server = http.server.HTTPServer(("", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=3)  # sd_listen_fds(3)
+server.serve_forever()
+"""
+
+
+def test_a_health_check_accepts_a_socket_of_systemd(site: FleetSite, systemd: Systemd) -> None:
+    """Case socket-activation-refused: systemd holds the socket, and the service answers."""
+    host = site.hosts[0]
+    address = f"{host.address}:18004"
+    folder = UNIT.rpartition("/")[0]
+    text = f"[Socket]\nListenStream={address}\n[Install]\nWantedBy=sockets.target\n"
+    needs = unit("1").replace("[Unit]\n", "[Unit]\nRequires=shop.socket\nAfter=shop.socket\n")
+    script = 'mkdir -p "${1%/*}" && cat >"$1"'
+    for name, content in ("shop.socket", text), ("shop.service", needs):
+        host.run(["sh", "-c", script, "sh", f"{folder}/{name}"], stdin=content, check=True)
+    systemd.ctl("daemon-reload")
+    assert systemd.ctl("start", "shop.socket").returncode == 0
+    keys = {"healthcheck_url": f"http://{address}/", "healthcheck_seconds": 10}
+    configure(site, plugins=["systemd", "healthcheck"], **keys)
+    serve = {"run.sh": b"exec python3 serve.py\n", "serve.py": ACTIVATED}
+    conf = {"configs/systemd_production_web.service": needs.encode()}
+    try:
+        for version in ("1", "2"):
+            done = site.release(site.add(version, **serve, **conf))
+            assert done.returncode == 0, done.stderr
+        began = time.monotonic()
+        dies = {**serve, "run.sh": b"sleep 2; exit 3\n"}
+        done = site.release(site.add("3", **dies, **conf))
+        assert done.returncode == 4, done.stderr
+        assert "shop.service (process" in done.stderr
+        assert time.monotonic() - began < 10, "it does not wait for the seconds of the health check"
+        assert site.versions() == ["2"]
+    finally:
+        systemd.ctl("stop", "shop.socket")
+        host.run(["rm", f"{folder}/shop.socket"], check=True)
