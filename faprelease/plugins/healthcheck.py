@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -62,14 +63,12 @@ def deploy_checking(context: Context) -> Iterator[Step]:
         "seconds": str(options.healthcheck_seconds),
         "shows": options.healthcheck_shows,
         "managed": "yes" if context.has_plugin(*_MANAGERS) else "",
-        "manager": manager,
+        "manager": manager.PROGRAM[0] if manager else "",
     }
     yield host_program(
         f"check that the release answers {url.partition('?')[0]}",
         "healthcheck",
-        "watch",
-        "processes",
-        *([manager] if manager else []),
+        *(manager.PROGRAM if manager else ("watch", "processes")),
         arguments=words({**arguments, **options_of_check}),
         state=context.target.layout.state,
         stdin=_curl_config(url, options),
@@ -78,13 +77,13 @@ def deploy_checking(context: Context) -> Iterator[Step]:
     )
 
 
-def _watched(context: Context) -> tuple[str, dict[str, str]]:
-    """The process manager that is asked meanwhile whether the release still runs, and its options; empty
-    without one."""
+def _watched(context: Context) -> tuple[ModuleType | None, dict[str, str]]:
+    """The plugin of the process manager that is asked meanwhile whether the release still runs, and its
+    options; None without one."""
     for name, plugin in _MANAGERS.items():
         if context.has_plugin(name) and (arguments := plugin.watched(context)):
-            return name.removesuffix("ctl"), arguments
-    return "", {}
+            return plugin, arguments
+    return None, {}
 
 
 def _url(options: Options) -> str:

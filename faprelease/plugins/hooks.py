@@ -37,6 +37,12 @@ class Context:
     release: str
     previous: str
 
+    @property
+    def is_undo(self) -> bool:
+        """Whether a release or rollback that failed is undone: it goes against the direction of its verb."""
+        new, old = (folder.rpartition("/")[2] for folder in (self.release, self.previous))
+        return bool(new and old and new != old) and (self.verb == "release") == (new < old)
+
     def has_plugin(self, *names: str) -> bool:
         """Whether one of these, by its short name, is among the plugins of the role."""
         return not {name.rpartition(".")[2] for name in self.target.settings.plugins}.isdisjoint(names)

@@ -41,6 +41,9 @@ PROCESSES = ".fap/supervisor.conf"
 
 _PROGRAM = re.compile(r"\w[\w.+@:*-]{0,99}")
 _SIGNAL = re.compile(r"[A-Z0-9]*")
+PROGRAM = ("supervisor", "watch", "processes", "lastlines")
+"""The modules of the host program that looks at supervisord."""
+
 _ASK = """\
 command -v supervisorctl >/dev/null || {
   echo "supervisorctl is not on this user's PATH ($PATH): sudo apt-get install supervisor"
@@ -81,6 +84,8 @@ def deploy_updated(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_published(context: Context) -> Iterator[Step]:
     options = _options(context)
+    # What failed may be starting again and again, so a signal may not reach it.
+    signal = "" if context.is_undo else options.supervisor_signal
     restart = host_script(
         "",
         "supervisor/restart",
@@ -89,10 +94,10 @@ def deploy_published(context: Context) -> Iterator[Step]:
         rendered=_in_current(context, PROCESSES),
         target=options.supervisor_target,
         state=context.target.layout.state,
-        signal=options.supervisor_signal,
+        signal=signal,
         restart="yes" if options.supervisor_restart else "",
         refresh="yes" if options.supervisor_refresh else "",
-        processes=read_host_file("programs/processes.py") if options.supervisor_signal else "",
+        processes=read_host_file("programs/processes.py") if signal else "",
         release=context.release,
         before=context.previous,
         environment=context.target.settings.environment_name,
@@ -114,10 +119,8 @@ def deploy_checking(context: Context) -> Iterator[Step]:
         program, seconds = _options(context).supervisor_program, processes.seconds(context)
         yield host_program(
             processes.check_title(program, seconds),
-            "supervisor",
-            "watch",
-            "processes",
-            arguments=[*words(arguments), f"seconds={seconds}"],
+            *PROGRAM,
+            arguments=["check", *words(arguments), f"seconds={seconds}"],
             state=context.target.layout.state,
             limit=120 + seconds,
             trusted=False,
@@ -140,8 +143,13 @@ def watched(context: Context) -> dict[str, str]:
 @hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
     program = _options(context).supervisor_program
-    yield host_script(
-        f"show the last log lines of {program}", "supervisor/log", limit=20, trusted=False, program=program
+    yield host_program(
+        f"show the last log lines of {program}",
+        *PROGRAM,
+        arguments=["log", *words({"program": program})],
+        state=context.target.layout.state,
+        limit=20,
+        trusted=False,
     )
 
 

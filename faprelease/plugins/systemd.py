@@ -36,6 +36,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     systemd_seconds: Annotated[int, about("time limit of its start, in seconds")] = 60
 
 
+PROGRAM = ("systemd", "watch", "processes", "lastlines")
+"""The modules of the host program that looks at systemd."""
+
+
 @hookimpl
 def deploy_starting(context: Context) -> Iterator[Step]:
     settings, options = context.target.settings, context.options(Options)
@@ -154,9 +158,7 @@ def _step(context: Context, title: str, action: str, *, limit: int = 60, **more:
     """The step that runs an action of host/programs/systemd.py."""
     return host_program(
         title,
-        "systemd",
-        "watch",
-        "processes",
+        *PROGRAM,
         arguments=[action, *words({**_unit_options(context), **more})],
         state=context.target.layout.state,
         limit=limit,
@@ -210,4 +212,6 @@ def _name(context: Context) -> str:
 
 
 def _verb(context: Context) -> str:
-    return "reload-or-restart" if context.options(Options).systemd_reload else "restart"
+    # What failed may be starting again and again, so a reload may not reach it.
+    reloads = context.options(Options).systemd_reload and not context.is_undo
+    return "reload-or-restart" if reloads else "restart"

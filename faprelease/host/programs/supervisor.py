@@ -1,18 +1,23 @@
-"""Check that supervisord runs the program of a release, and watch it.
+"""Check that supervisord runs the program of a release, watch it, and show what it logged last.
 
-`main` gets the options `release`, `program` (its name, or that of a group), `children` (yes: it is enough
-that a child process runs from the release) and `seconds` (how long the processes must have run).
+`main` gets an action, `check` or `log`, and its options, each as NAME=VALUE. Both have `program`: its name,
+or that of a group.
 """
 
 import os
 import subprocess
 import sys
 
+import lastlines
 import processes
 import watch
 
 START_LIMIT, RELOAD_LIMIT = 60, 10
 """How long a process may be STARTING, and how long its new children may take, in seconds."""
+LOG_SIZE = 16000
+"""How much of each log is read, in bytes from its end."""
+SHOWN = 3
+"""The number of processes whose logs are shown."""
 
 
 class Program:
@@ -25,17 +30,11 @@ class Program:
     def look(self):
         """The services for `watch`. supervisorctl is asked again only if a process has ended."""
         if not self._pids or any(processes.start_of(pid) != start for pid, start in self._pids.items()):
-            self._lines = self._status()
+            self._lines = status(self.program)
             pids = [pid for pid in map(pid_of, self._lines) if pid]
             is_running = len(pids) == len(self._lines)
             self._pids = {pid: processes.start_of(pid) for pid in pids} if is_running else {}
         return [self._service(line) for line in self._lines]
-
-    def _status(self):
-        said = status(self.program)
-        if "no such process" in said or "no such group" in said:
-            said = status(f"{self.program}:*")
-        return said.splitlines() or [f"{self.program} is not known to supervisord"]
 
     def _service(self, line):
         name, state, *_ = [*line.split(None, 2), ""]
@@ -43,15 +42,21 @@ class Program:
         if pid:
             return watch.service(name, self.release, pid, "", reload=self.children)
         verdict = watch.WAIT if state == "STARTING" else watch.FAILED
-        return watch.Service(name, verdict, line)
+        return watch.Service(name, verdict, " ".join(line.split()))
 
 
-def status(name):
-    words = ["supervisorctl", "status", name]
-    asked = subprocess.run(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
-    )
-    return asked.stdout
+def status(program):
+    """The lines of `supervisorctl status` for a program or a group."""
+    said = ask("status", program)
+    if "no such process" in said or "no such group" in said:
+        said = ask("status", f"{program}:*")
+    return said.splitlines() or [f"{program} is not known to supervisord"]
+
+
+def ask(*words):
+    command = ["supervisorctl", *words]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(command, **streams, encoding="utf-8", errors="replace").stdout
 
 
 def pid_of(line):
@@ -62,17 +67,32 @@ def pid_of(line):
 
 
 def looker(release, program, children):
-    """What `watch` looks with, also for other programs."""
+    """What `watch` looks with, also for other programs. `children`: it is enough that a child process runs
+    from the release."""
     return Program(program, release, children).look
 
 
-def main(load, parts, *words):
+def check(seconds, children, **options):
+    """Check that all processes run from the release, and have run for `seconds`."""
+    limit = RELOAD_LIMIT if children else START_LIMIT
+    print("\n".join(watch.until_good(looker(children=children, **options), limit, int(seconds))))
+
+
+def log(program):
+    """Print what the processes logged last."""
+    for line in status(program)[:SHOWN]:
+        name = line.split(None, 1)[0]
+        for stream in ("stdout", "stderr"):
+            text = lastlines.shown(ask("tail", f"-{LOG_SIZE}", name, stream))
+            if text:
+                print(f"{name}, {stream}:\n{text}")
+
+
+def main(load, parts, action, *words):
     """Exit codes: 0; 1 if a process does not run, and the reason is printed."""
     options = dict(word.split("=", 1) for word in words)
-    seconds = int(options.pop("seconds"))
-    limit = RELOAD_LIMIT if options["children"] else START_LIMIT
     try:
-        print("\n".join(watch.until_good(looker(**options), limit, seconds)))
+        {"check": check, "log": log}[action](**options)
     except watch.EndedError as error:
         print(error)
         sys.exit(1)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import lastlines
 import processes
 import watch
 
@@ -381,14 +382,14 @@ def processes_of(group):
 
 
 def log(manager, unit, conf, release):
-    """Print the last log lines of a release's services, or at least how they ended."""
+    """Print what a release's services logged last, or at least how they ended."""
     for service in Units(release, unit, conf).services[:3]:
         text = ""
         if shutil.which("journalctl"):
-            words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "20", "-o", "cat", "-u", service]
-            text = run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+            words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "200", "-o", "cat"]
+            text = run([*words, "-u", service], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
         text = text or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
-        print(f"{service}:\n{text.rstrip()}")
+        print(f"{service}:\n{lastlines.shown(text)}")
 
 
 def main(load, parts, action, *words):

@@ -9,13 +9,19 @@ import pytest
 
 from faprelease.config.settings import Settings
 from faprelease.plugins import systemd_units
-from faprelease.steps.host_files import read_host_file
 from faprelease.steps.layout import Layout
+from tests.parts.repository import ROOT
 
 LAYOUT = Layout("/srv/100%", "/srv/100%/current", "/srv/100%/releases", "/srv/100%/shared")
 SETTINGS = Settings(
     processes={"web": 2, "cron": 0, "worker": 1}, sudo_user="root", environment_file="conf/env"
 )
+PROGRAM = f"""\
+import sys
+sys.path.insert(0, {str(ROOT / "faprelease/host/programs")!r})
+from systemd import *
+"""
+"""The host's program, whose `main` follows."""
 
 
 @pytest.mark.parametrize("of_user", [False, True])
@@ -66,7 +72,7 @@ def own(folder: Path, action: str, *names: str) -> subprocess.CompletedProcess[s
     units.mkdir(parents=True)
     for name in names:
         (units / name).write_text("[Unit]\n")
-    code = f"{read_host_file('programs/systemd.py')}\nmain(None, {{}}, *sys.argv[1:])"
+    code = f"{PROGRAM}\nmain(None, {{}}, *sys.argv[1:])"
     words = [action, "user=yes", "unit=shop.service", "conf=x", f"release={folder}"]
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
 
@@ -101,7 +107,7 @@ def test_a_link_is_no_unit(tmp_path: Path) -> None:
     (tmp_path / ".fap/systemd/shop.target").symlink_to("/etc/shadow")
     (tmp_path / "again").mkdir()
     (tmp_path / "again/.fap").symlink_to(tmp_path / ".fap")
-    code = f"{read_host_file('programs/systemd.py')}\nmain(None, {{}}, *sys.argv[1:])"
+    code = f"{PROGRAM}\nmain(None, {{}}, *sys.argv[1:])"
     words = ["own", "user=yes", "unit=shop.service", "conf=x", f"release={tmp_path}/again"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 1
@@ -120,8 +126,7 @@ def test_the_line_for_sudoers_says_what_it_gives_away(conf: str, warns: bool, tm
     for name in ("sudo", "systemctl", "tee", "rm"):
         (tmp_path / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    program = read_host_file("programs/systemd.py")
-    code = f"{program}\nos.geteuid = lambda: 65534\nmain(None, {{}}, *sys.argv[1:])"
+    code = f"{PROGRAM}\nos.geteuid = lambda: 65534\nmain(None, {{}}, *sys.argv[1:])"
     words = ["ask", "user=", "unit=shop.service", f"conf={conf}", "verb=restart", "release=", "before="]
     done = subprocess.run(
         [sys.executable, "-c", code, *words, "brings=shop.service", "owner="],
