@@ -13,6 +13,8 @@ PAUSE = 0.25
 SHELLS = "sh", "dash", "bash", "busybox"
 SETTLES = 2
 """The age in seconds until which a process is new: by then it has changed to its folder."""
+LONG = 60
+"""The age in seconds from which on an end has nothing to do with the start."""
 LOOP = 2
 """The number of ended worker processes of one service that is taken for a crash loop."""
 
@@ -55,7 +57,7 @@ class Watch:
     """Looks again and again at what `look` returns, and remembers what it saw."""
 
     def __init__(self, look):
-        self._look, self._known, self._ages, self._workers = look, {}, {}, {}
+        self._look, self._known, self._first, self._ages, self._workers = look, {}, {}, {}, {}
         self.texts = []
 
     def again(self):
@@ -73,7 +75,8 @@ class Watch:
                 waiting = waiting or each.text
                 continue
             self._known[each.name] = each
-            self._ages[each.name] = min([processes.age(pid) for pid in each.pids], default=math.inf)
+            self._ages[each.name] = processes.age(each.main)
+            self._first.setdefault(each.name, time.monotonic() - max(map(processes.age, each.pids)))
             self._see_workers(each)
         return waiting
 
@@ -88,25 +91,40 @@ class Watch:
                 return
 
     def age(self):
-        """For how many seconds the youngest of the services runs."""
-        return min(self._ages.values(), default=math.inf)
+        """For how many seconds all services run from the release: since the start of their oldest process
+        there, or since that was seen first."""
+        return time.monotonic() - max(self._first.values(), default=-math.inf)
 
     def _ended(self, known, now):
         if now.identity == known.identity:
             return now.text
         seconds = math.ceil(self._ages[known.name] + PAUSE)
-        return f"{known.name} (process {known.main}) ended within {seconds} s of its start; now: {now.text}"
+        when = f" within {seconds} s of its start" if seconds < LONG else ""
+        return f"{known.name} (process {known.main}) ended{when}; now: {now.text}"
 
     def _see_workers(self, each):
-        """Raise EndedError if new worker processes of a service end, one after the other: children that run
-        the program of their main process. Old ones may end, after a reload."""
+        """Raise EndedError if new worker processes of one kind end: children that run the program of their
+        main process. Old ones may end, after a reload."""
         known = self._workers.setdefault(each.name, {})
         for pid in workers_of(each.main, each.pids):
-            if processes.age(pid) < SETTLES:
-                known.setdefault((pid, processes.start_of(pid)), pid)
-        ended = [pid for (pid, start), pid in known.items() if processes.start_of(pid) != start]
-        if len(ended) >= LOOP:
-            raise EndedError(f"{each.name} (process {each.main}): its workers {', '.join(ended)} ended")
+            worker = pid, processes.start_of(pid)
+            if worker in known or processes.age(pid) < SETTLES:
+                known[worker] = kind_of(pid)
+        ended = {}
+        for (pid, start), kind in known.items():
+            if processes.start_of(pid) != start:
+                ended.setdefault(kind, []).append(pid)
+        for pids in ended.values():
+            if len(pids) >= LOOP:
+                raise EndedError(f"{each.name} (process {each.main}): its workers {', '.join(pids)} ended")
+
+
+def kind_of(pid):
+    """The command line of a process without its numbers, which tell workers of one kind apart."""
+    try:
+        return "".join(each for each in processes.read(pid, "cmdline") if not each.isdigit())
+    except OSError:
+        return ""
 
 
 def workers_of(main, there):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.parts.fleet import Host
+from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, site
 from tests.parts.repository import ROOT
 from tests.parts.systemd import Systemd
@@ -108,7 +108,9 @@ def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) 
     assert "stopped within 1 s and started within 1 s" in site.run("doctor", "production").stdout
     # One that ends by itself, as it should not, is started again.
     systemd.ctl("kill", "--signal", "KILL", "shop-worker@8100")
-    site.run("doctor", "production")
+    assert "shop-worker@8100.service is activating (auto-restart)" in site.run("doctor", "production").stdout
+    worker = "shop-worker@8100"
+    wait_until(lambda: systemd.ctl("is-active", worker).stdout == "active\n", "the worker runs again", 10)
     assert "is healthy: the checks of its plugins pass" in site.run("doctor", "production").stdout
     systemd.ctl("stop", "shop-worker@8100")
     assert "shop-worker@8100.service is inactive" in site.run("doctor", "production").stdout

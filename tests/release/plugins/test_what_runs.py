@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,15 @@ def configure(site: Site, supervisord: Supervisord, plugins: str = "supervisorct
     site.configure(f"plugins: [{plugins}]\nsupervisor_target: {supervisord.conf_d}/shop.conf\n{more}")
 
 
-def build(site: Site, port: int, version: str, dep: str = "1", app: str = "", command: str = "") -> str:
+def build(
+    site: Site,
+    port: int,
+    version: str,
+    dep: str = "1",
+    app: str = "",
+    command: str = "",
+    files: Mapping[str, bytes] | None = None,
+) -> str:
     """An artifact with prefork.py and the package `dep`, which releases with the same lock share."""
     packages = site.folder / "envs" / dep
     packages.mkdir(parents=True, exist_ok=True)
@@ -66,7 +74,7 @@ def build(site: Site, port: int, version: str, dep: str = "1", app: str = "", co
         f"[program:shop]\ncommand={command}\ndirectory={site.path}/current\nstopasgroup=true\n"
         f'killasgroup=true\nenvironment=CURRENT="{site.path}/current"\n'
     )
-    files = {
+    contents = {
         "app.py": f"VERSION = '{version}'\n{app}\n".encode(),
         "prefork.py": SERVER,
         "install.sh": install.encode(),
@@ -75,7 +83,7 @@ def build(site: Site, port: int, version: str, dep: str = "1", app: str = "", co
         ".fap/run": RUN,
         "configs/supervisor_production_web.conf": conf.encode(),
     }
-    return artifact(site.folder / version, version, files)
+    return artifact(site.folder / version, version, {**contents, **(files or {})})
 
 
 def page(port: int) -> str:
@@ -188,4 +196,15 @@ def test_a_version_that_a_reload_can_not_load_goes_back_at_once(
     with pytest.raises(RolledBackError):
         site.release(build(site, port, "2", app=DIES), process_seconds="4")
     assert site.current() == first
+    assert page(port) == "1 dep-1"
+
+
+def test_a_start_may_run_other_programs_first(site: Site, supervisord: Supervisord, port: int) -> None:
+    """They are no workers, although they are run by the same interpreter."""
+    configure(site, supervisord, more="process_seconds: 3")
+    before = "import subprocess, sys; [subprocess.run([sys.executable, '-c', f'print({name!r})']) for name in"
+    main = f"{before} ('check', 'compile')]; sys.argv[1:] = ['{port}']; import prefork; prefork.main()"
+    start = f"{site.path}/current/venv/bin/python start.py"
+    url = build(site, port, "1", command=start, files={"start.py": main.encode()})
+    assert site.release(url) == site.current()
     assert page(port) == "1 dep-1"
