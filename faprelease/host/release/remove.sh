@@ -10,7 +10,7 @@ while read -r id; do
     continue
   fi
   # A server that loads new code on a signal keeps its interpreter and its packages, while its folder changes.
-  if real=$(cd -P "$folder" 2>/dev/null && pwd) && is_used "$real/venv"; then
+  if [ -e "$folder/venv/bin/python" ] && real=$(cd -P "$folder" && pwd) && is_used "$real/venv"; then
     echo "kept $id: a process still runs with its packages"
     continue
   fi
