@@ -225,6 +225,26 @@ def commands_of(manager, unit, verb, old, brought):
         yield f"systemctl disable --now {name}"
 
 
+def restart_by_itself(manager, state, **options):
+    """Restart in a session of its own, and wait for it. It goes on if this program is stopped because its
+    controller was killed: between a stop and a start, nobody else would start the app again."""
+    with open(f"{state}/detached.said", "w+") as said:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            code = attempt(restart, manager, state=state, **options)
+            sys.stdout.flush()
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        print(said.read(), end="")
+    os.unlink(said.name)
+    return 1 if status else 0
+
+
 def restart(manager, unit, conf, verb, release, before, state, environment):
     """Make systemd run what `release` brings (empty: nothing) in place of what `before` brought (may
     be empty). It can be repeated, wherever it was interrupted.
@@ -392,16 +412,20 @@ def log(manager, unit, conf, release):
         print(f"{service}:\n{lastlines.shown(text)}")
 
 
+def attempt(action, manager, **options):
+    """Do it; the exit code is 1 if it can't be done, and the reason is printed."""
+    try:
+        return action(manager, **options) or 0
+    except RefusedError as error:
+        print(error, end="\n" if str(error) else "")
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}")
+    return 1
+
+
 def main(load, parts, action, *words):
     """Exit codes: 0; 1 if it can't be done, and the reason is printed."""
     options = dict(word.split("=", 1) for word in words)
     manager = Manager(options.pop("user"))
-    try:
-        {"ask": ask, "own": own, "restart": restart, "check": check, "log": log}[action](manager, **options)
-    except RefusedError as error:
-        print(error, end="\n" if str(error) else "")
-        sys.exit(1)
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}")
-        sys.exit(1)
-    sys.exit(0)
+    actions = {"ask": ask, "own": own, "restart": restart_by_itself, "check": check, "log": log}
+    sys.exit(attempt(actions[action], manager, **options))

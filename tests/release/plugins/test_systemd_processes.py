@@ -96,6 +96,24 @@ def test_processes_come_change_and_go_back_with_their_release(site: FleetSite, s
     assert unit_files(host) == all_files
 
 
+def test_a_killed_controller_leaves_no_stopped_processes(site: FleetSite, systemd: Systemd) -> None:
+    """All stop before any starts; the controller dies in between."""
+    procfile = "web: trap 'sleep 7; exit 0' TERM; sleep 1000 & wait\n"
+    configure(site, processes={"web": 1})
+    release(site, build(site, "1", procfile))
+    run = site.start("release", "--curl-url", build(site, "2", procfile), "production")
+    state = ("show", "--value", "-p", "ActiveState", "shop-web@8000")
+    wait_until(lambda: systemd.ctl(*state).stdout == "deactivating\n", "the old one stops", 20)
+    run.kill()
+    run.communicate()
+    wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
+    wait_until(lambda: systemd.ctl(*state).stdout == "active\n", "the new one starts", 20)
+    current = systemd.host.run(["readlink", "-f", "www/shop/current"]).stdout.strip()
+    assert systemd.main_cwd("shop-web@8000") == current
+    release(site, build(site, "3"))
+    assert site.versions() == ["3"]
+
+
 def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) -> None:
     host = site.hosts[0]
     configure(site, processes=TWO_AND_ONE)
