@@ -98,7 +98,8 @@ def test_processes_come_change_and_go_back_with_their_release(site: FleetSite, s
 
 def test_a_killed_controller_leaves_no_stopped_processes(site: FleetSite, systemd: Systemd) -> None:
     """All stop before any starts; the controller dies in between."""
-    procfile = "web: trap 'sleep 7; exit 0' TERM; sleep 1000 & wait\n"
+    # systemd sends TERM to every process of the unit, and to new ones.
+    procfile = "web: trap 'trap \"\" TERM; sleep 7; exit 0' TERM; sleep 1000 & wait\n"
     configure(site, processes={"web": 1})
     release(site, build(site, "1", procfile))
     run = site.start("release", "--curl-url", build(site, "2", procfile), "production")
