@@ -113,6 +113,7 @@ class Site:
             "guard",
             "code",
             "compilers",
+            "detached.said",
             "nothing",
             "key",
             "turn",

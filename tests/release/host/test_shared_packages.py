@@ -57,3 +57,5 @@ def test_status_verify_sees_every_byte_that_changed(site: Site, with_a_wheel: Pa
         "venv/owner-only",
         *(f"{packages}/{name}" for name in ("parts.py", "evil.pth", "new.py")),
     }
+    Path(f"{set_of(site)}.files").unlink()
+    assert "venv/packages" in changed(), "a list that is gone is no proof that nothing changed"
