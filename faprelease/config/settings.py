@@ -15,6 +15,17 @@ WEB = "web"
 """The name of the process type that answers requests (as in a Procfile)."""
 
 
+class ProcessStop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the processes of one type are stopped: `signal`, and after `seconds` SIGKILL. With `handover:
+    beside`, `quiet` is a signal for "take no more jobs" (empty: none), and `overlap` says that old and new
+    ones may run at the same time."""
+
+    signal: str = "TERM"
+    seconds: int = 30
+    quiet: str = ""
+    overlap: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The effective values of the core's keys; those of plugins are in `Target.plugin_values`."""
 
@@ -90,6 +101,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         about("how long processes must run before a release counts as live, if no healthcheck is in plugins"),
     ] = 5
+    processes_stop: Annotated[
+        dict[str, ProcessStop],
+        about(
+            "how to stop the processes of a type: {worker: {signal: TERM, seconds: 600}}; with `handover:"
+            " beside` also `quiet`, a signal for no more jobs, and `overlap: true`"
+        ),
+    ] = {}
+    handover: Annotated[
+        Literal["restart", "beside"],
+        about(
+            "beside: start the new processes beside the old ones, check them, and only then move requests;"
+            " needs `processes` with web"
+        ),
+    ] = "restart"
+    handover_keep: Annotated[
+        int | None,
+        about(
+            "seconds that the old web processes stay ready for a rollback; 0: they end at once; default: 300"
+            " with systemd, 0 with supervisor"
+        ),
+    ] = None
+    run_group: Annotated[
+        str, about("group that may connect to the sockets in run/, such as www-data; empty: everyone")
+    ] = ""
     linked_files: Annotated[list[str], about("files in shared/ that each release links to")] = []
     linked_dirs: Annotated[list[str], about("folders in shared/ that each release links to")] = []
     environment: Annotated[
@@ -166,8 +201,13 @@ NAME = re.compile(r"\w[\w.+@-]{0,99}")
 """The name of a stage or a role, which can be part of a path."""
 _APP = re.compile(r"\w(?:[\w.+@ -]{0,98}[\w.+@-])?")
 NAME_HINT = "use letters, digits and ._+@-; start with a letter or digit"
+_PLAIN = re.compile(r"[\w./+@-]*", re.ASCII)
+SOCKET_PATH = 107
+"""The most bytes in the path of a unix socket (unix(7), sun_path)."""
+_LONGEST = "261122-185409-9999/web-99.sock"
 _REFERENCE = re.compile(r"%\(\w+\)s")
 _USER = re.compile(r"[\w#][\w.@+$\\-]{0,99}")
+_SIGNAL = re.compile(r"[A-Z][A-Z0-9]{1,9}")
 _PROCESS = re.compile(r"[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 
@@ -220,6 +260,17 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
                     f"{name!r}: {count} is not valid",
                     "give the processes of the Procfile and their number: {web: 2}",
                 )
+    elif key == "processes_stop":
+        for name, stop in value.items():
+            for signal in (stop.signal, stop.quiet):
+                if signal and not _SIGNAL.fullmatch(signal):
+                    yield f"{name}: {signal!r} is not a valid signal", "give its name, such as TERM"
+            if not stop.signal or not 1 <= stop.seconds <= 86400:
+                yield f"{name} needs a signal, and 1 to 86400 seconds", "{signal: TERM, seconds: 30}"
+    elif key == "handover_keep" and value is not None and not 0 <= value <= 86400:
+        yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 86400"
+    elif key == "run_group" and value and not _USER.fullmatch(value):
+        yield f"{value!r} is not a valid group name", "give the group of the web server, such as www-data"
     elif key == "process_seconds" and not 0 <= value <= 3600:
         yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 3600"
     elif key == "process_port" and not 1 <= value <= 65000:
@@ -250,3 +301,34 @@ def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values.get("manager") == "converge" and values.get("release_command"):
         message = "each host converges by itself, so no single host can run it for all"
         yield "release_command", message, 'set `release_command: ""` for this role; see examples/engines'
+    yield from _beside_conflicts(values)
+
+
+def _beside_conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if values.get("handover") != "beside":
+        for name, stop in (values.get("processes_stop") or {}).items():
+            if stop.quiet or stop.overlap:
+                message = f"{name}: quiet and overlap have a meaning only with handover: beside"
+                yield "processes_stop", message, "remove them, or set handover: beside"
+        return
+    if not (values.get("processes") or {}).get(WEB):
+        yield (
+            "handover",
+            "beside needs to know the web processes, and how many there are",
+            "set processes: {web: 1}; for a role without them: handover: restart",
+        )
+    plugins = {str(name).rpartition(".")[2] for name in values.get("plugins") or ()}
+    if not plugins & {"systemd", "supervisorctl"}:
+        message = "beside needs a process manager that starts the processes"
+        yield "handover", message, "add systemd or supervisorctl to plugins"
+    for name in {"PORT", "FAP_BIND"} & set(values.get("environment") or ()):
+        message = f"{name} tells a process its own socket with handover: beside"
+        yield "environment", message, f"remove {name} there"
+    path = values.get("path", "")
+    if not _PLAIN.fullmatch(path):
+        message = f"{path!r} can't be in units and programs as it is, which handover: beside needs"
+        yield "path", message, "use letters, digits and ._+@/-"
+    size = len(f"{path}/run/{_LONGEST}".encode())
+    if size > SOCKET_PATH:
+        message = f"sockets in {path}/run have paths of up to {size} bytes; Linux allows {SOCKET_PATH}"
+        yield "path", message, "use a shorter path, or handover: restart"

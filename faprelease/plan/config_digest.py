@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from faprelease.config.environment import values_of
+from faprelease.config.settings import Settings
 from faprelease.config.target import Target
 from faprelease.plugins import curl, processes
 from faprelease.plugins.hooks import Context, Plugins
@@ -40,11 +41,19 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
         "linked_files": sorted(settings.linked_files),
         "linked_dirs": sorted(settings.linked_dirs),
         **({"processes": list(processes.ports(settings))} if settings.processes else {}),
+        **_handover(settings),
         "plugins": plugins.names(),
         "options": {name: value for name, value in options.items() if name not in curl.WHERE_FROM},
     }
     encoded = msgspec.json.encode(configuration, order="sorted")
     return hmac.new(bytes.fromhex(key), encoded, hashlib.sha256).hexdigest()
+
+
+def _handover(settings: Settings) -> dict[str, Any]:
+    """The keys of the handover, as far as they are not the defaults."""
+    names = ("processes_stop", "handover", "handover_keep", "run_group")
+    own, defaults = msgspec.structs.asdict(settings), msgspec.structs.asdict(Settings())
+    return {name: own[name] for name in names if own[name] != defaults[name]}
 
 
 def _encodable(value: str) -> str:

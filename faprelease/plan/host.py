@@ -36,8 +36,13 @@ class Host:
         return self.target.place
 
     @property
+    def restarts(self) -> bool:
+        """Whether a process manager stops its processes before it starts the new ones."""
+        return self.target.settings.handover == "restart" and self.has_manager
+
+    @property
     def has_manager(self) -> bool:
-        """Whether a plugin restarts its processes by a process manager."""
+        """Whether a plugin runs its processes by a process manager."""
         return not MANAGERS.isdisjoint(name.rpartition(".")[2] for name in self.plugins.names())
 
     def with_brought_files(self, verb: str) -> "Host":
@@ -399,6 +404,7 @@ class HostPlanner:
             records=self.layout.records,
             state=self.layout.state,
             current=self.layout.current,
+            run=self.layout.run,
             limit=600,
             forget="yes" if forget else "",
         )

@@ -35,7 +35,7 @@ def batches_of(hosts: Iterable[Host]) -> list[int]:
     for role in {host.target.settings.role for host in hosts}:
         places = [place for place, host in enumerate(hosts) if host.target.settings.role == role]
         first = hosts[places[0]]
-        sizes = first.target.settings.batch or (["1"] if first.has_manager else ["100%"])
+        sizes = first.target.settings.batch or (["1"] if first.restarts else ["100%"])
         numbers |= dict(zip(places, batch_numbers(len(places), sizes), strict=True))
     return [numbers[place] for place in range(len(hosts))]
 

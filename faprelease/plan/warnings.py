@@ -22,6 +22,8 @@ def warnings(hosts: Sequence[Host]) -> Iterator[str]:
                 f"{role} has no healthcheck: a version that runs for {settings.process_seconds} s counts as"
                 " live, whether it answers or not"
             )
+        if not first.restarts:
+            continue
         if len(places) > 1 and len({numbers[place] for place in places}) == 1:
             yield (
                 f"all {len(places)} hosts of {role} restart at once: until they have started, nobody answers."

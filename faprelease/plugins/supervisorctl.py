@@ -11,7 +11,7 @@ import msgspec
 
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.plugins import processes
+from faprelease.plugins import handover, processes
 from faprelease.plugins.hooks import Context, hookimpl
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_program, host_script, words
@@ -71,6 +71,9 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
     options, settings = _options(context), context.target.settings
+    if handover.is_on(context):
+        yield from handover.write(context, _beside(context))
+        return
     if settings.processes:
         text = processes.supervisor_conf(settings, context.target.layout, options.supervisor_program)
         yield processes.write(settings, context.release, {PROCESSES: text})
@@ -82,8 +85,17 @@ def deploy_updated(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_draining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.start(context, _beside(context))
+
+
+@hookimpl
 def deploy_published(context: Context) -> Iterator[Step]:
     options = _options(context)
+    if handover.is_on(context):
+        yield handover.switch(context, _beside(context))
+        return
     # What failed may be starting again and again, so a signal may not reach it.
     signal = "" if context.is_undo else options.supervisor_signal
     restart = host_script(
@@ -115,7 +127,9 @@ def deploy_published(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    if arguments := watched(context):
+    if handover.is_on(context):
+        yield handover.check(context, _beside(context))
+    elif arguments := watched(context):
         program, seconds = _options(context).supervisor_program, processes.seconds(context)
         yield host_program(
             processes.check_title(program, seconds),
@@ -141,7 +155,16 @@ def watched(context: Context) -> dict[str, str]:
 
 
 @hookimpl
+def deploy_undraining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.finish(context, _beside(context))
+
+
+@hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.explain(context, _beside(context))
+        return
     program = _options(context).supervisor_program
     yield host_program(
         f"show the last log lines of {program}",
@@ -155,6 +178,9 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.logs(context, _beside(context), follow=follow)
+        return
     program = _options(context).supervisor_program
     yield host_script(
         f"show the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
@@ -163,8 +189,12 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
 
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
-    if not context.previous:
-        options = _options(context)
+    if context.previous:
+        return
+    options = _options(context)
+    if handover.is_on(context):
+        yield handover.clear(context, _beside(context))
+    else:
         yield host_script(
             f"remove {options.supervisor_program}: there is no older release to roll back to",
             "supervisor/remove",
@@ -174,6 +204,22 @@ def deploy_failed(context: Context) -> Iterator[Step]:
             rendered=_in_current(context, PROCESSES),
             target=options.supervisor_target,
         )
+
+
+def _beside(context: Context) -> handover.Runner:
+    """What runs each start of a release."""
+    options = _options(context)
+    folder, file = posixpath.split(options.supervisor_target)
+    return handover.Runner(
+        manager="supervisorctl",
+        stem=options.supervisor_program,
+        options={
+            "folder": folder,
+            "suffix": posixpath.splitext(file)[1],
+            "program": options.supervisor_program,
+            "link": options.supervisor_target,
+        },
+    )
 
 
 def _options(context: Context) -> Options:

@@ -11,7 +11,7 @@ import msgspec
 
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
-from faprelease.plugins import processes, systemd_units
+from faprelease.plugins import handover, processes, systemd_units
 from faprelease.plugins.hooks import Context, hookimpl
 from faprelease.steps.model import Step, host_program, host_script, words
 
@@ -44,6 +44,8 @@ PROGRAM = ("systemd", "watch", "processes", "lastlines")
 def deploy_starting(context: Context) -> Iterator[Step]:
     settings, options = context.target.settings, context.options(Options)
     rendered = _rendered(context)
+    if handover.is_on(context):
+        _beside(context)
     yield _step(
         context,
         "check that systemd can be used",
@@ -59,7 +61,9 @@ def deploy_starting(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_updated(context: Context) -> Iterator[Step]:
     options = context.options(Options)
-    if rendered := _rendered(context):
+    if handover.is_on(context):
+        yield from handover.write(context, _beside(context))
+    elif rendered := _rendered(context):
         files = {f"{systemd_units.FOLDER}/{name}": text for name, text in rendered.items()}
         yield _own_units(context)
         yield processes.write(context.target.settings, context.release, files)
@@ -74,13 +78,24 @@ def deploy_updated(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_draining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.start(context, _beside(context))
+
+
+@hookimpl
 def deploy_published(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.switch(context, _beside(context))
+        return
     yield _restart(context, f"{_verb(context)} {_name(context)}", context.release, context.previous)
 
 
 @hookimpl
 def deploy_checking(context: Context) -> Iterator[Step]:
-    if arguments := watched(context):
+    if handover.is_on(context):
+        yield handover.check(context, _beside(context))
+    elif arguments := watched(context):
         options, seconds = context.options(Options), processes.seconds(context)
         yield _step(
             context,
@@ -108,7 +123,16 @@ def watched(context: Context) -> dict[str, str]:
 
 
 @hookimpl
+def deploy_undraining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.finish(context, _beside(context))
+
+
+@hookimpl
 def deploy_explaining(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.explain(context, _beside(context))
+        return
     yield _step(
         context, f"show the last log lines of {_name(context)}", "log", limit=20, release=context.release
     )
@@ -117,6 +141,9 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 @hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     options = context.options(Options)
+    if handover.is_on(context):
+        yield handover.logs(context, _beside(context), follow=follow)
+        return
     yield host_script(
         f"show the log of {_name(context)}",
         "systemd/logs",
@@ -131,8 +158,29 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
 
 @hookimpl
 def deploy_failed(context: Context) -> Iterator[Step]:
-    if not context.previous and context.options(Options).systemd_conf:
+    if context.previous:
+        return
+    if handover.is_on(context):
+        yield handover.clear(context, _beside(context))
+    elif context.options(Options).systemd_conf:
         yield _restart(context, "restore the earlier units", "", context.release)
+
+
+def _beside(context: Context) -> handover.Runner:
+    """What runs each start of a release. Raises ConfigError if units can't be made."""
+    options = context.options(Options)
+    if not _rendered(context):
+        raise ConfigError(
+            'handover: beside makes its own units, which `systemd_conf: ""` forbids',
+            hint="remove systemd_conf, or set handover: restart",
+        )
+    stem = _unit(context).rpartition(".")[0]
+    return handover.Runner(
+        manager="systemd",
+        stem=stem,
+        of_user=options.systemd_user,
+        options={"user": "yes" if options.systemd_user else "", "stem": stem, "unit": _unit(context)},
+    )
 
 
 def _own_units(context: Context) -> Step:

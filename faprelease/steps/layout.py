@@ -55,6 +55,11 @@ class Layout:
         return join(self.state, "releases")
 
     @property
+    def run(self) -> str:
+        """The folder of sockets: one folder for each start of a release, and links to the live sockets."""
+        return join(self.path, "run")
+
+    @property
     def trials(self) -> str:
         """The folder of the releases that `once --curl-url` makes, each with its own layout."""
         return join(self.path, ".once")

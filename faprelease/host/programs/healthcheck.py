@@ -24,10 +24,11 @@ CURL = "curl", "-q", "--config", "-"
 
 
 class Check:
-    """A request, and the judgement of its answer."""
+    """A request, and the judgement of its answer. Nothing but the release can answer at its own `socket`."""
 
-    def __init__(self, config, release, artifact, port, status, shows, managed):
+    def __init__(self, config, release, artifact, status, shows, port="0", managed="", socket=""):
         self.config, self.port, self.status, self.managed = config, int(port), status, managed
+        self.socket = socket
         self.folder = os.path.realpath(release)
         # The version of a release from another tool is not known.
         self.shows = shows if os.path.isfile(artifact) else ""
@@ -71,6 +72,8 @@ class Check:
             if self.word in answer:
                 return True, f"status {code}, and the answer shows {self.shows} {self.word}"
             return False, f"the answer does not show {self.shows} {self.word}: {answer[:200]}"
+        if self.socket:
+            return True, f"status {code} at {self.socket}"
         verdict, text = processes.listening(self.port, self.folder)
         if verdict == processes.HERE:
             return True, f"status {code}, {text}"
@@ -84,20 +87,23 @@ class Check:
         )
 
 
-def until_good(check, watched, good, seconds):
-    """Ask once a second for `good` good answers in a row; return the last one. Raises watch.EndedError."""
+def until_good(checks, watched, good, seconds):
+    """Ask again and again, until all `checks` had good answers `good` times in a row, a second apart; return
+    the last ones. Raises watch.EndedError."""
     end, row = time.monotonic() + seconds, 0
     while True:
-        is_good, text = check.ask(watched.again)
+        answers = [check.ask(watched.again) for check in checks]
         watched.again()
-        row = row + 1 if is_good else 0
+        wrong = [text for is_good, text in answers if not is_good]
+        row = 0 if wrong else row + 1
         if row >= good:
-            return text
+            return "\n".join(text for _, text in answers)
         if time.monotonic() >= end:
+            text = wrong[0] if wrong else answers[-1][1]
             raise watch.EndedError(
                 f"not {good} good answers in a row within {seconds} s; the last one:\n{text}"
             )
-        after = time.monotonic() + 1
+        after = time.monotonic() + (1 if row else watch.PAUSE)
         while time.monotonic() < after:
             watched.pause()
             watched.again()
@@ -111,7 +117,7 @@ def main(load, parts, *words):
     own = {"release": options["release"], **{name: options.pop(name) for name in names}}
     try:
         look = load(manager).looker(**options) if manager else list
-        print(until_good(Check(parts["input"], **own), watch.Watch(look), int(good), int(seconds)))
+        print(until_good([Check(parts["input"], **own)], watch.Watch(look), int(good), int(seconds)))
     except watch.EndedError as error:
         print(error)
         sys.exit(1)

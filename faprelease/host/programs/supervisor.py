@@ -12,6 +12,7 @@ import lastlines
 import processes
 import watch
 
+CTL = "supervisorctl"
 START_LIMIT, RELOAD_LIMIT = 60, 10
 """How long a process may be STARTING, and how long its new children may take, in seconds."""
 LOG_SIZE = 16000
@@ -46,17 +47,25 @@ class Program:
 
 
 def status(program):
-    """The lines of `supervisorctl status` for a program or a group."""
-    said = ask("status", program)
+    """The lines of `supervisorctl status` for a program or a group, or for several programs."""
+    said = ask("status", *program.split())
     if "no such process" in said or "no such group" in said:
         said = ask("status", f"{program}:*")
     return said.splitlines() or [f"{program} is not known to supervisord"]
 
 
 def ask(*words):
-    command = ["supervisorctl", *words]
+    command = [CTL, *words]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(command, **streams, encoding="utf-8", errors="replace").stdout
+
+
+def ask_all(commands, shown=False):
+    """Run supervisorctl for several commands at once, and wait for all."""
+    streams = {} if shown else {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [subprocess.Popen([CTL, *words], **streams) for words in commands]
+    for each in running:
+        each.wait()
 
 
 def pid_of(line):

@@ -30,7 +30,7 @@ SHOWN = (
 """The properties of a service by which it is judged (org.freedesktop.systemd1(5))."""
 
 
-class RefusedError(Exception):
+class RefusedError(watch.EndedError):
     """The reason why it can't be done; empty if a command has already printed it."""
 
 
@@ -408,12 +408,16 @@ def processes_of(group):
 def log(manager, unit, conf, release):
     """Print what a release's services logged last, or at least how they ended."""
     for service in Units(release, unit, conf).services[:3]:
-        text = ""
-        if shutil.which("journalctl"):
-            words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "200", "-o", "cat"]
-            text = run([*words, "-u", service], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-        text = text or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
-        print(f"{service}:\n{lastlines.shown(text)}")
+        print(f"{service}:\n{lastlines.shown(text_of_log(manager, service))}")
+
+
+def text_of_log(manager, service):
+    """What a service logged last, or at least how it ended."""
+    text = ""
+    if shutil.which("journalctl"):
+        words = ["journalctl", *manager.scope, "--no-pager", "-q", "-n", "200", "-o", "cat"]
+        text = run([*words, "-u", service], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    return text or manager.ask("status", "-n", "20", service, stderr=subprocess.STDOUT).stdout
 
 
 def attempt(action, manager, **options):

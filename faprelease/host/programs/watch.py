@@ -10,6 +10,8 @@ GOOD, WAIT, FAILED = range(3)
 """The verdict on a service: it runs as it should; not yet; and it won't."""
 PAUSE = 0.25
 """Seconds between two looks."""
+START_LIMIT = 60
+"""The seconds that a service may take to start."""
 SHELLS = "sh", "dash", "bash", "busybox"
 SETTLES = 2
 """The age in seconds until which a process is new: by then it has changed to its folder."""

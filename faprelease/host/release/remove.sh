@@ -1,5 +1,6 @@
 # Remove releases: rename first, so that a partly removed one is never taken for a release. On stdin: ids, one per line.
-# Needs: lib/processes.sh, lib/remove.sh, releases, records, state, current, forget (yes: also remove the records).
+# Needs: lib/processes.sh, lib/remove.sh, releases, records, state, current,
+#   run (the folder of starts), forget (yes: also remove the records).
 while read -r id; do
   folder=$releases/$id
   if [ "$current" -ef "$folder" ]; then
@@ -9,6 +10,12 @@ while read -r id; do
     echo "kept $id: a process still runs in it"
     continue
   fi
+  # A start that is kept for a rollback may be between two processes.
+  for start in "$run/$id"-*/; do
+    [ -d "$start" ] && [ -n "$forget" ] || continue
+    echo "kept $id: a start of it is in $start"
+    continue 2
+  done
   # A server that loads new code on a signal keeps its interpreter and its packages, while its folder changes.
   if [ -e "$folder/venv/bin/python" ] && real=$(cd -P "$folder" && pwd) && is_used "$real/venv"; then
     echo "kept $id: a process still runs with its packages"

@@ -124,6 +124,7 @@ def test_a_release_in_which_a_process_runs_is_not_removed(app: Path, shell: list
         records=f"{app}/.fap/releases",
         state=f"{app}/.fap",
         current=f"{app}/current",
+        run=f"{app}/run",
         forget="",
     )
     with subprocess.Popen(["sleep", "100"], cwd=app / "releases" / old / "folder") as process:
@@ -155,6 +156,7 @@ def test_packages_that_a_process_runs_with_are_not_removed(app: Path, shell: lis
         records=f"{app}/.fap/releases",
         state=f"{app}/.fap",
         current=f"{app}/current",
+        run=f"{app}/run",
         forget="",
     )
     python = app / "releases" / old / "venv/bin/python"

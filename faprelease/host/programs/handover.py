@@ -1,0 +1,308 @@
+"""Start a release beside the one before it, check it, and only then have it answer.
+
+`main` gets an action and its options, each as NAME=VALUE. All actions have `run` (the folder run/), `state`,
+`group` (may be empty), `release` and `manager`: the module that speaks to the process manager, which gets the
+options that are left. The first start of a release is made from its files in .fap/handover, or for a release
+of before, from those of the input: JSON with `files`, and `request`, the configuration of curl.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+
+import instances
+import lastlines
+import watch
+
+FILES = ".fap/handover"
+ACCEPTED = 2
+"""The seconds after which nginx has handed over what it had accepted for the old processes."""
+ANSWERS = 2
+
+
+class Handover:
+    """A release, the starts on this host, and their process manager."""
+
+    def __init__(self, manager, run, state, group, release):
+        self.manager, self.run, self.state = manager, instances.Run(run, group), state
+        self.release, self.release_id = release, os.path.basename(release)
+        self.log = f"{state}/handover.log"
+
+    def start(self, fresh, undo, environment, proof):
+        """Start the release, and check it at its own sockets. What still runs of it is used, unless it has to
+        be `fresh`. If it does not pass, it is ended again."""
+        live, ready = self.run.live(), None
+        if not fresh:
+            ready = self.run.newest(self.release_id)
+            if ready and not (ready.is_proven and self._runs(ready)):
+                ready = None
+        if undo and not ready and not self.run.newest(self.release_id):
+            return  # it did not run from run/, and still runs as it did
+        self._end_others(live, ready)
+        if ready:
+            self.manager.keep(ready)
+            proof.check(self.manager, ready, ready.web, answers=1)
+            return
+        new = self.run.make(self.release, proof.files(self.release), environment)
+        quiet = [each for each in (live.others if live else []) if each["quiet"]]
+        try:
+            self.manager.install(new, new.beside)
+            for process in quiet:
+                self.manager.signal(live, process, process["quiet"])
+            self.manager.start(new, new.beside)
+            proof.check(self.manager, new, new.beside, answers=ANSWERS)
+        except (watch.EndedError, OSError):
+            self._note(new)
+            self.manager.end(new, new.processes, wait=True)
+            new.remove()
+            self.manager.restart(live, quiet)
+            raise
+        new.prove()
+
+    def _runs(self, instance):
+        services = self.manager.look(instance, instance.web)
+        return bool(services) and all(each.verdict == watch.GOOD for each in services)
+
+    def _end_others(self, *wanted):
+        """End what an earlier run left, or kept for a rollback."""
+        names = [each.name for each in wanted if each]
+        for other in self.run.all():
+            if other.name not in names:
+                self._end(other, wait=False)
+
+    def _end(self, instance, wait):
+        """End a start. A server needs its folder as long as it runs."""
+        self.manager.end(instance, instance.processes, wait=wait)
+        if not self.manager.is_running(instance):
+            instance.remove()
+
+    def _note(self, instance):
+        """Note for `explain` what the processes logged last: some managers forget that with the program."""
+        with open(self.log, "w", encoding="utf-8") as file:
+            for process in instance.processes[:3]:
+                text = self.manager.log(instance, process)
+                if text:
+                    file.write(f"{process['unit']}:\n{lastlines.shown(text)}\n")
+
+    def explain(self):
+        """Print what the processes of the release logged last."""
+        new = self.run.newest(self.release_id)
+        if new:
+            self._note(new)
+        try:
+            with open(self.log, encoding="utf-8") as file:
+                print(file.read(), end="")
+        except OSError:
+            pass
+
+    def switch(self):
+        """Have the release answer: move the fronts, and have its workers run in the place of the old ones."""
+        new, old = self.run.newest(self.release_id), self.run.live()
+        if not new:
+            # The release before did not run from run/.
+            self.run.front(None)
+            self.manager.restore_own()
+            return
+        self.manager.enable(new, new.web)
+        self.run.front(new)
+        if old and old.name != new.name:
+            self.manager.disable(old, old.processes)
+        self.manager.end_own_workers()
+        for other in self.run.all():
+            if other.name != new.name and other.others:
+                self.manager.end(other, other.others, wait=True)
+        rest = new.processes
+        self.manager.install(new, rest)
+        self.manager.start(new, rest)
+        self.manager.enable(new, rest)
+
+    def check(self, workers, proof):
+        """Check that the fronts name the release, that it answers there, and that its other processes have
+        run for `workers` seconds."""
+        live = self.run.live()
+        if not live or live.release_id != self.release_id:
+            front = f"{self.run.folder}/{instances.FRONT}"
+            raise watch.EndedError(f"{front} names {live.name if live else 'nothing'}, not {self.release_id}")
+        proof.check(self.manager, live, live.web, answers=1, front=self.run.folder)
+        rest = [each for each in live.processes if not each["socket"]]
+        if rest:
+            look = lambda: self.manager.look(live, rest)  # noqa: E731
+            print("\n".join(watch.until_good(look, watch.START_LIMIT, int(workers))))
+
+    def finish(self, undo, keep):
+        """End what does not answer any more; with `keep`, in seconds, the start before stays for so long."""
+        live = self.run.live()
+        others = [each for each in self.run.all() if not live or each.name != live.name]
+        before = [each for each in others if each.is_proven and self._runs(each)]
+        if before and not undo:
+            if int(keep) and self.manager.end_later(before[-1]):
+                others.remove(before[-1])
+            else:
+                time.sleep(ACCEPTED)
+        for other in others:
+            self._end(other, wait=False)
+        if live:
+            self._end_own(live, undo)
+
+    def _end_own(self, live, undo):
+        """End the processes from before the first handover: not at once, but with the next start after it,
+        since the web server still connects to their port."""
+        marker = f"{self.run.folder}/changeover"
+        if not self.manager.has_own():
+            if os.path.exists(marker):
+                os.unlink(marker)
+            return
+        try:
+            with open(marker) as file:
+                since = file.read().strip()
+        except OSError:
+            since = ""
+        if since in ("", live.name) or undo:
+            with open(marker, "w") as file:
+                file.write(live.name)
+            print(
+                "warning: the processes from before `handover: beside` still run, and answer at their port;"
+                f" have the web server connect to unix:{self.run.folder}/{instances.FRONT} now:"
+                " the next release or restart ends them"
+            )
+        else:
+            self.manager.end_own()
+            os.unlink(marker)
+
+    def clear(self):
+        """Undo the first release: nothing of it answers or runs."""
+        self.run.front(None)
+        for each in self.run.all():
+            self._end(each, wait=True)
+
+    def logs(self, follow):
+        """Print the logs of what answers; ends in another program."""
+        live = self.run.live()
+        if live:
+            self.manager.logs(live, follow)
+
+
+class Proof:
+    """The checks of a start: its processes run for `seconds`, and answer the request, if there is one."""
+
+    def __init__(self, text, release, seconds, within, artifact="", status="", shows=""):
+        self.given = json.loads(text or "{}")
+        self.release, self.seconds, self.within = release, int(seconds), int(within)
+        self.expected = {"artifact": artifact, "status": status, "shows": shows}
+
+    def files(self, release):
+        """The texts of a release's files by their names, or those of the input for a release without."""
+        folder = f"{release}/{FILES}"
+        if not os.path.isdir(folder):
+            return self.given["files"]
+        texts = {}
+        for name in os.listdir(folder):
+            with open(f"{folder}/{name}", encoding="utf-8") as file:
+                texts[name] = file.read()
+        return texts
+
+    def check(self, manager, instance, parts, answers, front=""):
+        """Raise watch.EndedError unless the processes pass, at their own sockets or at the fronts."""
+        watched = watch.Watch(lambda: manager.look(instance, parts))
+        sockets = [f"{front or instance.folder}/{each['socket']}" for each in parts if each["socket"]]
+        end = time.monotonic() + self.within
+        if self.given.get("request"):
+            import healthcheck
+
+            given = self.given["request"]
+            checks = [
+                healthcheck.Check(
+                    f'{given}\nunix-socket = "{path}"', self.release, socket=path, **self.expected
+                )
+                for path in sockets
+            ]
+            print(healthcheck.until_good(checks, watched, answers, self.within))
+            return
+        while True:
+            waiting = watched.again() or next(filter(None, map(refuses, sockets)), "")
+            if not waiting and watched.age() >= self.seconds:
+                print("\n".join(watched.texts))
+                return
+            if waiting and time.monotonic() > end:
+                raise watch.EndedError(f"{waiting}; waited {self.within} s")
+            watched.pause()
+
+
+def refuses(path):
+    """Why nothing can connect to a socket; empty if it can."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.settimeout(5)
+            connection.connect(path)
+        except OSError as error:
+            return f"nothing listens at {path}: {error.strerror or error}; does the Procfile use $FAP_BIND?"
+    return ""
+
+
+def by_itself(state, work):
+    """Do it in a session of its own, and wait for it; it goes on if this program is stopped because its
+    controller was killed. Returns the exit code."""
+    with open(f"{state}/detached.said", "a+") as said:
+        fcntl.flock(said, fcntl.LOCK_EX)
+        said.truncate(0)
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:  # it has the lock, too
+            os.setsid()
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+            code = attempt(work)
+            sys.stdout.flush()
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        said.seek(0)
+        print(said.read(), end="")
+        said.truncate(0)
+    return 1 if status else 0
+
+
+def attempt(work):
+    """Do it; the exit code is 1 if it can't be done, and the reason is printed."""
+    try:
+        work()
+        return 0
+    except watch.EndedError as error:
+        print(error)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}" if error.filename else error)
+    return 1
+
+
+def main(load, parts, action, *words):
+    """Exit codes: 0; 1 if it can't be done, and the reason is printed."""
+    options = dict(word.split("=", 1) for word in words)
+    places = {name: options.pop(name) for name in ("run", "state", "group", "release")}
+    own = {name: options.pop(name) for name in PARTS[action] if name in options}
+    proof = {name: options.pop(name) for name in PROOF if name in options}
+    if proof:
+        own["proof"] = Proof(parts["input"], places["release"], **proof)
+    handover = Handover(load(options.pop("manager")).Manager(**options), **places)
+    work = getattr(handover, action)
+    if action in ("switch", "clear"):
+        sys.exit(by_itself(places["state"], lambda: work(**own)))
+    sys.exit(attempt(lambda: work(**own)))
+
+
+PROOF = "seconds", "within", "artifact", "status", "shows"
+"""The options of `Proof`."""
+PARTS = {
+    "start": ("fresh", "undo", "environment"),
+    "switch": (),
+    "check": ("workers",),
+    "finish": ("undo", "keep"),
+    "clear": (),
+    "explain": (),
+    "logs": ("follow",),
+}
+"""The own options of each action."""

@@ -1,0 +1,149 @@
+"""The starts of a release as programs of supervisor: each process of a start has a program and a file of its
+own, so that the others are not touched."""
+
+import os
+import sys
+
+import supervisor
+import watch
+
+PLACE = "@INSTANCE@"
+
+
+class Manager:
+    """supervisord, which includes the files in `folder` that end in `suffix`. `program` is the program or
+    group that runs the app without a handover, and `link` its file."""
+
+    def __init__(self, folder, suffix, program, link):
+        self.folder, self.suffix, self.program, self.link = folder, suffix, program, link
+        self._programs = {}
+
+    def install(self, instance, processes):
+        """Put the files of a start in their place."""
+        for process in processes:
+            with open(instance.file(f"{process['unit']}.conf"), encoding="utf-8") as file:
+                text = file.read().replace(PLACE, instance.name)
+            path = self._path(instance, process)
+            if not os.path.exists(path):
+                with open(f"{path}.new", "w", encoding="utf-8") as file:
+                    file.write(text)
+                os.replace(f"{path}.new", path)
+
+    def start(self, instance, processes):
+        for process in processes:
+            self._update(name_of(instance, process))
+
+    def restart(self, instance, processes):
+        for process in processes:
+            supervisor.ask("restart", name_of(instance, process))
+
+    def enable(self, instance, processes):
+        """A program starts with supervisord as long as its file is there."""
+
+    disable = enable
+
+    def end(self, instance, processes, wait):
+        """Stop processes, and remove their programs."""
+        for process in processes:
+            if os.path.exists(self._path(instance, process)):
+                os.unlink(self._path(instance, process))
+        names = known(name_of(instance, each) for each in processes)
+        if wait:
+            supervisor.ask_all([["update", name] for name in names])
+        elif names:
+            self._end_alone(names)
+
+    def _end_alone(self, names):
+        """It may take long: go on in a session of its own."""
+        sys.stdout.flush()
+        if os.fork():
+            return
+        os.setsid()
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(silent, stream)
+        os.closerange(3, 64)
+        supervisor.ask_all([["update", name] for name in names])
+        os._exit(0)
+
+    def end_later(self, instance):
+        """supervisord has no timers."""
+        return False
+
+    def keep(self, instance):
+        pass
+
+    def signal(self, instance, process, name):
+        supervisor.ask("signal", name, name_of(instance, process))
+
+    def look(self, instance, processes):
+        """The services for `watch`."""
+        names = " ".join(name_of(instance, each) for each in processes)
+        if names not in self._programs:
+            self._programs[names] = supervisor.Program(names, instance.release, "")
+        return self._programs[names].look()
+
+    def is_running(self, instance):
+        return bool(known(name_of(instance, each) for each in instance.processes))
+
+    def log(self, instance, process):
+        """What a process logged last."""
+        return supervisor.ask("tail", f"-{supervisor.LOG_SIZE}", name_of(instance, process))
+
+    def logs(self, instance, follow):
+        """Print the logs."""
+        names = [name_of(instance, each) for each in instance.processes]
+        if follow:
+            supervisor.ask_all([["tail", "-f", name] for name in names], shown=True)
+        for name in [] if follow else names:
+            print(f"==> {name}\n{supervisor.ask('tail', '-8000', name)}", end="")
+
+    def has_own(self):
+        """Whether a program runs the app that no handover started."""
+        return bool(self._own())
+
+    def _own(self):
+        """The names of its processes."""
+        names = everything()
+        return [name for name in names if name == self.program or name.startswith(f"{self.program}:")]
+
+    def _own_workers(self):
+        return [each for each in self._own() if ":" in each and f":{self.program}-web-" not in each]
+
+    def end_own_workers(self):
+        """Stop the workers from before the first handover; new ones run in their place."""
+        supervisor.ask_all([["stop", name] for name in self._own_workers()])
+
+    def restore_own(self):
+        """Start these workers again."""
+        supervisor.ask_all([["start", name] for name in self._own_workers()])
+
+    def end_own(self):
+        """End all that ran before the first handover."""
+        if os.path.islink(self.link):
+            os.unlink(self.link)
+        supervisor.ask("stop", f"{self.program}:*")
+        self._update(self.program)
+
+    def _path(self, instance, process):
+        return f"{self.folder}/{name_of(instance, process)}{self.suffix}"
+
+    def _update(self, name):
+        said = supervisor.ask("update", name)
+        if "rror" in said:
+            raise watch.EndedError(said)
+
+
+def name_of(instance, process):
+    return f"{process['unit']}-{instance.name}"
+
+
+def everything():
+    """The names of all processes that supervisord knows."""
+    return [line.split()[0] for line in supervisor.ask("status").splitlines() if line.strip()]
+
+
+def known(names):
+    """Those of the names that supervisord knows."""
+    there = set(everything())
+    return [name for name in names if name in there]

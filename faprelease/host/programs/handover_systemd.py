@@ -1,0 +1,141 @@
+"""The starts of a release as units of systemd: each process has a template, and its instance is the start."""
+
+import os
+
+import systemd
+
+RUNS = "active", "activating", "deactivating", "reloading"
+
+
+class Manager:
+    """The systemd of this user, or the system's. `stem` begins the names of all units, and `unit` is the one
+    that runs the app without a handover."""
+
+    def __init__(self, user, stem, unit):
+        self.systemd, self.stem, self.unit = systemd.Manager(user), stem, unit
+        self.target = f"{stem}.target"
+
+    def install(self, instance, processes):
+        """Put the unit files of a start in their place."""
+        names = [f"{each['unit']}@.service" for each in processes]
+        ends = [f"{self.stem}-end@.timer", f"{self.stem}-end@.service"]
+        names += [name for name in ends if os.path.exists(instance.file(name))]
+        changed = [n for n in names if not systemd.is_same(instance.file(n), self.systemd.path(n))]
+        for name in changed:
+            self.systemd.put(name, instance.file(name))
+        if changed:
+            self.systemd.change("daemon-reload")
+
+    def start(self, instance, processes):
+        self._each("start", units_of(instance, processes))
+
+    def restart(self, instance, processes):
+        self._each("restart", units_of(instance, processes))
+
+    def enable(self, instance, processes):
+        self._each("enable", units_of(instance, processes), "-q")
+
+    def disable(self, instance, processes):
+        self._each("disable", self._known(instance, processes), "-q")
+
+    def end(self, instance, processes, wait):
+        """Disable and stop processes."""
+        self.keep(instance)
+        units = self._known(instance, processes)
+        self._each("disable", units, "-q")
+        self._each("stop", units, *([] if wait else ["--no-block"]))
+
+    def end_later(self, instance):
+        """Stop them after the seconds that their timer says; whether there is a timer."""
+        if not os.path.exists(instance.file(f"{self.stem}-end@.timer")):
+            return False
+        self.systemd.change("start", f"{self.stem}-end@{instance.name}.timer")
+        return True
+
+    def keep(self, instance):
+        """Do not stop them later."""
+        timer = f"{self.stem}-end@{instance.name}.timer"
+        if self.systemd.facts(timer, "ActiveState").get("ActiveState") in RUNS:
+            self.systemd.change("stop", timer)
+
+    def signal(self, instance, process, name):
+        self._each("kill", units_of(instance, [process]), "--kill-who=main", "-s", name)
+
+    def look(self, instance, processes):
+        """The services for `watch`."""
+        units = units_of(instance, processes)
+        return [systemd.inspect(self.systemd, unit, instance.release, False) for unit in units]
+
+    def is_running(self, instance):
+        units = self._known(instance, instance.processes)
+        return any(self.systemd.facts(unit, "ActiveState").get("ActiveState") in RUNS for unit in units)
+
+    def log(self, instance, process):
+        """What a process logged last."""
+        return systemd.text_of_log(self.systemd, *units_of(instance, [process]))
+
+    def logs(self, instance, follow):
+        """Print the logs, in the place of this program."""
+        words = [
+            "journalctl",
+            *self.systemd.scope,
+            "--no-pager",
+            "-q",
+            "-n",
+            "100",
+            *(["-f"] if follow else []),
+        ]
+        for unit in units_of(instance, instance.processes):
+            words += ["-u", unit]
+        os.execvp(words[0], words)  # noqa: S606
+
+    def has_own(self):
+        """Whether units run the app that no handover started."""
+        return any(self._is_active(unit) for unit in (self.target, self.unit))
+
+    def _is_active(self, unit):
+        return self.systemd.facts(unit, "ActiveState").get("ActiveState") == "active"
+
+    def _own_workers(self):
+        if not self.systemd.has(self.target):
+            return []
+        units = systemd.wanted_by(self.systemd.path(self.target))
+        return [unit for unit in units if not unit.startswith(f"{self.stem}-web@")]
+
+    def end_own_workers(self):
+        """Stop the workers from before the first handover; new ones run in their place."""
+        self._each("stop", [unit for unit in self._own_workers() if self._is_active(unit)])
+
+    def restore_own(self):
+        """Start these workers again."""
+        if self._is_active(self.target):
+            self._each("start", self._own_workers())
+
+    def end_own(self):
+        """End all that ran before the first handover, and remove its unit files if they are ours."""
+        for unit in (self.target, self.unit):
+            if self.systemd.has(unit):
+                self.systemd.change("disable", "--now", unit)
+        if self.systemd.has(self.target):
+            names = {
+                f"{unit.partition('@')[0]}@.service"
+                for unit in systemd.wanted_by(self.systemd.path(self.target))
+            }
+            for name in (self.target, *sorted(names)):
+                self.systemd.remove(name)
+            self.systemd.change("daemon-reload")
+
+    def _known(self, instance, processes):
+        """The units whose template exists: systemctl fails for others."""
+        known = [each for each in processes if self.systemd.has(f"{each['unit']}@.service")]
+        return units_of(instance, known)
+
+    def _each(self, verb, units, *options):
+        """Run systemctl for these units. A rule of sudo names each command: there each unit has its own."""
+        groups = [[unit] for unit in units] if self.systemd.sudo else [units] if units else []
+        for group in groups:
+            self.systemd.change(verb, *options, *group)
+
+
+def units_of(instance, processes):
+    return [f"{each['unit']}@{instance.name}.service" for each in processes]

@@ -1,0 +1,153 @@
+"""The starts of releases on this host. Each has a folder in run/, named `<release>-<number>`:
+
+    release          a link to the release's folder
+    start            what the process manager starts: a process of the release, at its socket
+    processes.json   its processes, and beside that the files of the process manager
+    web.sock         where its first web process listens; web-2.sock, ...
+    proven           it passed its checks
+
+Links beside these folders, `run/web.sock`, ..., are the sockets that the web server connects to.
+"""
+
+import grp
+import json
+import os
+import re
+import shutil
+
+FRONT = "web.sock"
+NAME = re.compile(r"(\d{6,8}-?\d{6})-(\d{1,4})")
+START = """\
+# Started by the process manager: start NAME SOCKET|PORT runs a process of the release.
+folder={run}/{name}
+cd "$folder/release" || exit 1
+case $2 in
+  *.sock)
+    export FAP_BIND="unix:$folder/$2" PORT="$folder/$2"
+    rm -f "$PORT"
+    # Servers make their sockets with different modes.
+    ( (for _ in $(seq 1200); do [ ! -S "$PORT" ] || {{ chmod {mode} "$PORT"; exit; }}; sleep 0.1; done) & )
+    ;;
+  *) export PORT="$2" ;;
+esac
+{environment}exec /bin/sh .fap/run "$1"
+"""
+ENVIRONMENT = "[ ! -f '{0}' ] || {{ set -a; . './{0}'; set +a; }}\n"
+
+
+class Instance:
+    """One start of a release."""
+
+    def __init__(self, run, name):
+        self.name, self.folder = name, f"{run}/{name}"
+        self.release_id, self.number = NAME.fullmatch(name).groups()
+
+    @property
+    def release(self):
+        """The folder of its release, a real path."""
+        return os.path.realpath(f"{self.folder}/release")
+
+    @property
+    def processes(self):
+        """Its processes, as they were when it started; none if it was not made whole."""
+        try:
+            with open(f"{self.folder}/processes.json", encoding="utf-8") as file:
+                return json.load(file)
+        except OSError:
+            return []
+
+    @property
+    def web(self):
+        return [each for each in self.processes if each["socket"]]
+
+    @property
+    def others(self):
+        """The processes that must not run at the same time as those of another release."""
+        return [each for each in self.processes if not each["overlap"]]
+
+    @property
+    def beside(self):
+        """The processes that may."""
+        return [each for each in self.processes if each["overlap"]]
+
+    @property
+    def is_proven(self):
+        return os.path.exists(f"{self.folder}/proven")
+
+    def prove(self):
+        with open(f"{self.folder}/proven", "w"):
+            pass
+
+    def file(self, name):
+        return f"{self.folder}/{name}"
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Run:
+    """The folder run/. `group` may connect to the sockets; if that is empty, everyone may."""
+
+    def __init__(self, folder, group=""):
+        self.folder, self.group = folder, group
+
+    def all(self):
+        """Every start, the newest last."""
+        try:
+            names = filter(NAME.fullmatch, os.listdir(self.folder))
+        except OSError:
+            names = []
+        starts = [Instance(self.folder, name) for name in names]
+        return sorted(starts, key=lambda each: (each.release_id, int(each.number)))
+
+    def live(self):
+        """The start that the first front names; None without one."""
+        try:
+            name = os.path.dirname(os.readlink(f"{self.folder}/{FRONT}"))
+        except OSError:
+            return None
+        return next((each for each in self.all() if each.name == name), None)
+
+    def newest(self, release_id):
+        """The last start of a release; None if it has none here."""
+        return next((each for each in reversed(self.all()) if each.release_id == release_id), None)
+
+    def make(self, release, files, environment):
+        """Make a new start of a release, from the texts of its files by their names. `environment` is the
+        name of the environment file in a release."""
+        os.makedirs(self.folder, exist_ok=True)
+        self._share(self.folder)
+        release_id = os.path.basename(release)
+        newest = self.newest(release_id)
+        name = f"{release_id}-{int(newest.number) + 1 if newest else 1}"
+        instance = Instance(self.folder, name)
+        os.mkdir(instance.folder)
+        self._share(instance.folder)
+        os.symlink(os.path.realpath(release), instance.file("release"))
+        own = "" if environment == ".env" else ENVIRONMENT.format(environment)
+        mode = "660" if self.group else "666"
+        text = START.format(run=self.folder, name=name, mode=mode, environment=own)
+        for name, content in {**files, "start": text}.items():
+            with open(instance.file(os.path.basename(name)), "w", encoding="utf-8") as file:
+                file.write(content)
+        return instance
+
+    def _share(self, folder):
+        if self.group:
+            os.chown(folder, -1, grp.getgrnam(self.group).gr_gid)
+        os.chmod(folder, 0o2750 if self.group else 0o755)
+
+    def front(self, instance):
+        """Have the fronts name the sockets of a start, each by one rename, and remove the others; with None,
+        all of them."""
+        sockets = [each["socket"] for each in instance.web] if instance else []
+        for socket in sockets:
+            link = f"{self.folder}/{socket}"
+            if os.path.lexists(f"{link}.new"):
+                os.unlink(f"{link}.new")
+            os.symlink(f"{instance.name}/{socket}", f"{link}.new")
+            os.replace(f"{link}.new", link)
+        for name in os.listdir(self.folder) if os.path.isdir(self.folder) else ():
+            path = f"{self.folder}/{name}"
+            if os.path.islink(path) and name.endswith(".sock") and name not in sockets:
+                os.unlink(path)
