@@ -122,6 +122,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " with systemd, 0 with supervisor"
         ),
     ] = None
+    handover_listen: Annotated[
+        str,
+        about(
+            "address and port that lead to the first web process, for a web server on another host:"
+            " 0.0.0.0:8000; the next processes have the next ports; empty: only sockets in run/"
+        ),
+    ] = ""
     run_group: Annotated[
         str, about("group that may connect to the sockets in run/, such as www-data; empty: everyone")
     ] = ""
@@ -205,9 +212,10 @@ _PLAIN = re.compile(r"[\w./+@-]*", re.ASCII)
 SOCKET_PATH = 107
 """The most bytes in the path of a unix socket (unix(7), sun_path)."""
 _LONGEST = "261122-185409-9999/web-99.sock"
+_LISTEN = re.compile(r"(?:[\d.]{7,15}|\[[0-9a-fA-F:.]{2,45}\]):([1-9]\d{0,4})")
 _REFERENCE = re.compile(r"%\(\w+\)s")
 _USER = re.compile(r"[\w#][\w.@+$\\-]{0,99}")
-_SIGNAL = re.compile(r"[A-Z][A-Z0-9]{1,9}")
+_SIGNAL = re.compile(r"(?!SIG)[A-Z][A-Z0-9]{1,9}")
 _PROCESS = re.compile(r"[A-Za-z0-9_-]+")
 _SIZE = re.compile(r"[1-9]\d*|[1-9]\d?%|100%")
 
@@ -269,6 +277,8 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
                 yield f"{name} needs a signal, and 1 to 86400 seconds", "{signal: TERM, seconds: 30}"
     elif key == "handover_keep" and value is not None and not 0 <= value <= 86400:
         yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 86400"
+    elif key == "handover_listen" and value and not _LISTEN.fullmatch(value):
+        yield f"{value!r} is not an address and a port", "for example 127.0.0.1:8000, or [::]:8000"
     elif key == "run_group" and value and not _USER.fullmatch(value):
         yield f"{value!r} is not a valid group name", "give the group of the web server, such as www-data"
     elif key == "process_seconds" and not 0 <= value <= 3600:

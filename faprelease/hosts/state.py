@@ -175,6 +175,14 @@ class HostState:
     """The last rollout that reached this host."""
     processes: str = ""
     """The process manager's configuration of the live release, if it is made from `processes`."""
+    front: str = ""
+    """The start that answers at run/web.sock (`handover: beside`); empty without one."""
+    starts: tuple[str, ...] = ()
+    """All starts in run/."""
+    memory: int = 0
+    """The memory of the processes of `front` that they don't share with others, in bytes."""
+    available: int = 0
+    """Available memory, in bytes; 0 if it was not read."""
     command: CommandRun | None = None
     """The last `release_command` that this host ran."""
 
@@ -226,6 +234,7 @@ def parse(output: str) -> HostState:
         word: rest
         for word, rest in lines
         if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "manager", "key")
+        or word in ("front", "memory", "available")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
     records = _by_id(lines, "record", Record)
@@ -255,6 +264,10 @@ def parse(output: str) -> HostState:
         key=key if _KEY.fullmatch(key := single.get("key", "")) else "",
         rollout=_rollout([rest for word, rest in lines if word == "rollout"]),
         processes="\n".join(rest for word, rest in lines if word == "process"),
+        front=single.get("front", ""),
+        starts=tuple(sorted(rest for word, rest in lines if word == "start")),
+        memory=_kib(single.get("memory", "")),
+        available=_kib(single.get("available", "")),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
 

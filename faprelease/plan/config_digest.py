@@ -51,7 +51,7 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
 
 def _handover(settings: Settings) -> dict[str, Any]:
     """The keys of the handover, as far as they are not the defaults."""
-    names = ("processes_stop", "handover", "handover_keep", "run_group")
+    names = ("processes_stop", "handover", "handover_keep", "handover_listen", "run_group")
     own, defaults = msgspec.structs.asdict(settings), msgspec.structs.asdict(Settings())
     return {name: own[name] for name in names if own[name] != defaults[name]}
 

@@ -63,9 +63,14 @@ def start(context: Context, runner: Runner) -> Step:
 
 def switch(context: Context, runner: Runner) -> Step:
     """The step that has the release answer, and its workers run."""
-    stops = [stop.seconds for stop in context.target.settings.processes_stop.values()]
     link = f"{context.target.layout.run}/{handover_units.socket(1)}"
-    return _step(context, runner, f"hand over {link}", "switch", limit=max([30, *stops]) + 120)
+    return _step(
+        context,
+        runner,
+        f"hand over {link}",
+        "switch",
+        limit=120 + processes.longest_stop(context.target.settings),
+    )
 
 
 def check(context: Context, runner: Runner) -> Step:
@@ -79,6 +84,7 @@ def check(context: Context, runner: Runner) -> Step:
         limit=_within(context) + health.healthcheck_timeout + settings.process_seconds + 120,
         stdin=_input(context, runner),
         workers=str(settings.process_seconds),
+        undo="yes" if context.is_undo else "",
         **_proof(context),
     )
 
@@ -115,6 +121,18 @@ def clear(context: Context, runner: Runner) -> Step:
     return _step(context, runner, "end the processes: there is no older release", "clear", limit=300)
 
 
+def leave(context: Context, runner: Runner) -> Step:
+    """The step that ends what an earlier `handover: beside` left. It does nothing on other hosts."""
+    return _step(
+        context,
+        runner,
+        "end what runs beside",
+        "clear",
+        limit=300,
+        when=f"[ -L {shlex.quote(context.target.layout.run)}/{handover_units.socket(1)} ]",
+    )
+
+
 def _step(
     context: Context,
     runner: Runner,
@@ -123,6 +141,7 @@ def _step(
     *,
     limit: int,
     stdin: Secret | None = None,
+    when: str = "",
     **more: str,
 ) -> Step:
     layout, modules = context.target.layout, _MANAGERS[runner.manager]
@@ -144,6 +163,7 @@ def _step(
         stdin=stdin,
         limit=limit,
         trusted=False,
+        when=when,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from faprelease.config.settings import WEB, ProcessStop, Settings
+from faprelease.config.settings import WEB, Settings
 from faprelease.plugins import processes
 from faprelease.steps.layout import Layout
 
@@ -20,6 +20,9 @@ PROCESSES = "processes.json"
 INSTANCE = "@INSTANCE@"
 KEEP_SECONDS = 300
 """How long old web processes stay by default, where the manager has timers."""
+_PROXY = "/lib/systemd/systemd-socket-proxyd"
+"""It connects to the link anew for each connection (systemd-socket-proxyd(8))."""
+_ACTIVATE = "/usr/bin/systemd-socket-activate"
 _HEAD = "From `processes` of deploy.yml."
 
 Manager = Literal["systemd", "supervisorctl"]
@@ -53,7 +56,7 @@ def processes_of(settings: Settings, stem: str) -> tuple[Process, ...]:
             overlap=name == WEB or stop.overlap,
         )
         for name, count, first in processes.ports(settings)
-        for stop in [settings.processes_stop.get(name, ProcessStop())]
+        for stop in [processes.stop_of(settings, name)]
         for number in range(1, count + 1)
     )
 
@@ -67,6 +70,15 @@ def keep_seconds(settings: Settings, manager: Manager) -> int:
     """How long the old web processes stay ready for a rollback, in seconds."""
     default = KEEP_SECONDS if manager == "systemd" else 0
     return default if settings.handover_keep is None else settings.handover_keep
+
+
+def listens(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the address and port of each TCP front, and the socket that it leads to."""
+    if not settings.handover_listen:
+        return
+    address, _, port = settings.handover_listen.rpartition(":")
+    for number in range(1, settings.processes.get(WEB, 0) + 1):
+        yield f"{address}:{int(port) + number - 1}", socket(number)
 
 
 def files(
@@ -101,30 +113,40 @@ def _units(settings: Settings, layout: Layout, stem: str, *, of_user: bool) -> I
             f"ExecStart=/bin/sh {_launch(layout, '%i', process)}\n"
             f"SyslogIdentifier={process.unit}\n"
             "KillMode=mixed\n"
-            f"KillSignal=SIG{process.signal.removeprefix('SIG')}\n"
+            f"KillSignal=SIG{process.signal}\n"
             f"TimeoutStopSec={process.seconds}\n"
             "Restart=on-failure\n"
             "RestartSec=1\n"
             f"\n[Install]\nWantedBy={wanted_by}\n",
         )
-    keep = keep_seconds(settings, "systemd")
-    if keep:
-        scope = "--user " if of_user else ""
-        units = " ".join(f"{process.unit}@%i.service" for process in own)
+    if keep := keep_seconds(settings, "systemd"):
+        yield from _end_units(stem, [process.unit for process in own], keep, of_user=of_user)
+    for number, (address, target) in enumerate(listens(settings), 1):
+        head = f"# {_HEAD}\n[Unit]\nDescription={stem}: {address} leads to {target}\n"
+        name = f"{stem}-front-{number}"
         yield (
-            f"{stem}-end@.timer",
-            f"# {_HEAD}\n"
-            "[Unit]\n"
-            f"Description=end the processes of release %i, which stay ready for a rollback of {stem}\n"
-            f"\n[Timer]\nOnActiveSec={keep}\nAccuracySec=1\nRemainAfterElapse=no\n",
+            f"{name}.socket",
+            f"{head}\n[Socket]\nListenStream={address}\n\n[Install]\nWantedBy=sockets.target\n",
         )
         yield (
-            f"{stem}-end@.service",
-            f"# {_HEAD}\n"
-            "[Unit]\n"
-            f"Description=end the processes of release %i of {stem}\n"
-            f"\n[Service]\nType=oneshot\nExecStart=/usr/bin/env systemctl {scope}--no-block stop {units}\n",
+            f"{name}.service",
+            f"{head}Requires={name}.socket\n\n[Service]\n{user}ExecStart={_PROXY} {layout.run}/{target}\n",
         )
+
+
+def _end_units(stem: str, units: list[str], keep: int, *, of_user: bool) -> Iterator[tuple[str, str]]:
+    """The timer that stops the units of a start after a while."""
+    scope = "--user " if of_user else ""
+    head = f"# {_HEAD}\n[Unit]\nDescription={stem}: end what was kept of release %i for a rollback\n"
+    stop = " ".join(f"{unit}@%i.service" for unit in units)
+    yield (
+        f"{stem}-end@.timer",
+        f"{head}\n[Timer]\nOnActiveSec={keep}\nAccuracySec=1\nRemainAfterElapse=no\n",
+    )
+    yield (
+        f"{stem}-end@.service",
+        f"{head}\n[Service]\nType=oneshot\nExecStart=/usr/bin/env systemctl {scope}--no-block stop {stop}\n",
+    )
 
 
 def _programs(settings: Settings, layout: Layout, stem: str) -> Iterator[tuple[str, str]]:
@@ -138,9 +160,19 @@ def _programs(settings: Settings, layout: Layout, stem: str) -> Iterator[tuple[s
             f"directory={layout.run}/{INSTANCE}/release\n"
             f"{user}"
             "redirect_stderr=true\n"
-            f"stopsignal={process.signal.removeprefix('SIG')}\n"
+            f"stopsignal={process.signal}\n"
             "killasgroup=true\n"
             f"stopwaitsecs={process.seconds}\n",
+        )
+    for number, (address, target) in enumerate(listens(settings), 1):
+        name = f"{stem}-front-{number}"
+        yield (
+            f"{name}.conf",
+            f"; {_HEAD}\n"
+            f"[program:{name}]\n"
+            f"command={_ACTIVATE} -l {address} {_PROXY} {layout.run}/{target}\n"
+            f"{user}"
+            "redirect_stderr=true\n",
         )
 
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 
-from faprelease.config.settings import Settings
+from faprelease.config.settings import ProcessStop, Settings
 from faprelease.plugins.hooks import Context
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_script
@@ -19,6 +19,16 @@ def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
     for number, (name, count) in enumerate(settings.processes.items()):
         if count:
             yield name, count, settings.process_port + number * STRIDE
+
+
+def stop_of(settings: Settings, name: str) -> ProcessStop:
+    """How processes of a type are stopped."""
+    return settings.processes_stop.get(name, ProcessStop())
+
+
+def longest_stop(settings: Settings) -> int:
+    """How long a stop of all processes may take, in seconds."""
+    return max((stop_of(settings, name).seconds for name, _, _ in ports(settings)), default=30)
 
 
 def seconds(context: Context) -> int:
@@ -48,8 +58,10 @@ def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
         "redirect_stderr=true\n"
         "stopasgroup=true\n"
         "killasgroup=true\n"
-        "stopwaitsecs=30\n"
+        f"{'' if stop.signal == 'TERM' else f'stopsignal={stop.signal}{chr(10)}'}"
+        f"stopwaitsecs={stop.seconds}\n"
         for name, count, first in ports(settings)
+        for stop in [stop_of(settings, name)]
     ]
     names = ",".join(f"{group}-{name}" for name, _, _ in ports(settings))
     return "\n".join([f"; From `processes` of deploy.yml.\n[group:{group}]\nprograms={names}\n", *programs])

@@ -96,6 +96,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
     if handover.is_on(context):
         yield handover.switch(context, _beside(context))
         return
+    yield handover.leave(context, _beside(context))
     # What failed may be starting again and again, so a signal may not reach it.
     signal = "" if context.is_undo else options.supervisor_signal
     restart = host_script(
@@ -117,7 +118,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
     yield host_script(
         f"restart {options.supervisor_program}",
         "release/detached",
-        limit=180,
+        limit=150 + processes.longest_stop(context.target.settings),
         trusted=False,
         shown=options.supervisor_output,
         state=context.target.layout.state,

@@ -88,6 +88,8 @@ def deploy_published(context: Context) -> Iterator[Step]:
     if handover.is_on(context):
         yield handover.switch(context, _beside(context))
         return
+    if _rendered(context):
+        yield handover.leave(context, _beside(context))
     yield _restart(context, f"{_verb(context)} {_name(context)}", context.release, context.previous)
 
 
@@ -193,7 +195,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
         context,
         title,
         "restart",
-        limit=300,
+        limit=270 + processes.longest_stop(context.target.settings),
         verb=_verb(context),
         release=release,
         before=before,

@@ -46,6 +46,7 @@ def _template(settings: Settings, layout: Layout, unit: str, name: str, *, of_us
     # It is restarted without a limit, for as long as a backing service is down.
     # `.fap/run` reads `.env` as sh does; systemd would read a hand-written file differently.
     user = "" if of_user else f"User={_literal(settings.sudo_user)}\n"
+    stop = processes.stop_of(settings, name)
     file = posixpath.normpath(settings.environment_name)
     environment = "" if file == ".env" else f"EnvironmentFile=-{_literal(f'{layout.current}/{file}')}\n"
     return (
@@ -64,7 +65,8 @@ def _template(settings: Settings, layout: Layout, unit: str, name: str, *, of_us
         f"SyslogIdentifier={_stem(unit)}-{name}-%i\n"
         "Restart=on-failure\n"
         "RestartSec=1\n"
-        "TimeoutStopSec=30\n"
+        f"{'' if stop.signal == 'TERM' else f'KillSignal=SIG{stop.signal}{chr(10)}'}"
+        f"TimeoutStopSec={stop.seconds}\n"
     )
 
 

@@ -1,8 +1,9 @@
-"""A small web server at a unix socket: unix_server.py SOCKET VERSION [STATUS|die SECONDS]. Sent to hosts."""
+"""A small web server at a unix socket: SOCKET|PORT VERSION [STATUS|die SECONDS|hang]. Sent to hosts."""
 
 import http.server
 import pathlib
 import signal
+import socket
 import socketserver
 import sys
 import threading
@@ -32,7 +33,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if rest[:1] == ["die"]:
     time.sleep(float(rest[1]))
     raise RuntimeError(f"version {version} does not start")
-server = Server(place, Handler)
+if place.isdigit():
+    Server.address_family = socket.AF_INET
+server = Server(("127.0.0.1", int(place)) if place.isdigit() else place, Handler)
+if rest[:1] == ["hang"]:
+    time.sleep(1000)
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
 print(f"version {version} answers", flush=True)
 server.serve_forever()

@@ -1,6 +1,7 @@
 # Print the state of a host: one fact per line, a word and a value. Changes nothing. Everything is printed at once, as each
 # write costs both sides a packet. On stdin: linked files, one per line.
-# Needs: lib/lock.sh, lib/process.sh, lib/disk.sh, path, current, releases, shared, state.
+# Needs: lib/lock.sh, lib/process.sh, lib/disk.sh, lib/processes.sh,
+#   path, current, releases, shared, state.
 facts=
 say() {
   facts="$facts$1 $2
@@ -37,13 +38,29 @@ for folder in "$releases"/[0-9]*/; do
   fi
 done
 [ -z "$strange" ] || say link "$(readlink "$current")"
-for file in "$current/.fap/supervisor.conf" "$current"/.fap/systemd/*; do
+for file in "$current/.fap/supervisor.conf" "$current"/.fap/systemd/* "$current"/.fap/handover/*; do
   [ -f "$file" ] || continue
   say process "==> ${file#"$current/"}"
   while IFS= read -r line; do
     say process "$line"
   done <"$file"
 done
+for start in "$path"/run/*-*-*/; do
+  [ -d "$start" ] || continue
+  start=${start%/}
+  say start "${start##*/}"
+done
+if [ -L "$path/run/web.sock" ]; then
+  front=$(readlink "$path/run/web.sock")
+  say front "${front%/*}"
+  # The resident and the shared memory of its processes, in pages (proc(5)); and what is available, in KiB.
+  pages=0
+  for process in $(processes_in "$path/run/${front%/*}/release" | cut -d" " -f1); do
+    { read -r _ resident common _ <"/proc/$process/statm"; } 2>/dev/null && pages=$((pages + resident - common))
+  done
+  say memory "$((pages * $(getconf PAGESIZE) / 1024))"
+  say available "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
+fi
 for record in "$state"/releases/*.jsonl; do
   [ -f "$record" ] || continue
   name=${record##*/} json=

@@ -56,8 +56,7 @@ class Handover:
             proof.check(self.manager, new, new.beside, answers=ANSWERS)
         except (watch.EndedError, OSError):
             self._note(new)
-            self.manager.end(new, new.processes, wait=True)
-            new.remove()
+            self._end(new, wait=False)
             self.manager.restart(live, quiet)
             raise
         new.prove()
@@ -104,12 +103,14 @@ class Handover:
         if not new:
             # The release before did not run from run/.
             self.run.front(None)
+            self.manager.listen(None)
             self.manager.restore_own()
             return
         self.manager.enable(new, new.web)
         self.run.front(new)
         if old and old.name != new.name:
             self.manager.disable(old, old.processes)
+        self.manager.listen(new)
         self.manager.end_own_workers()
         for other in self.run.all():
             if other.name != new.name and other.others:
@@ -119,10 +120,14 @@ class Handover:
         self.manager.start(new, rest)
         self.manager.enable(new, rest)
 
-    def check(self, workers, proof):
+    def check(self, workers, undo, proof):
         """Check that the fronts name the release, that it answers there, and that its other processes have
         run for `workers` seconds."""
         live = self.run.live()
+        if undo and not self.run.newest(self.release_id):
+            if not self.manager.has_own():
+                raise watch.EndedError("the processes from before `handover: beside` do not run")
+            return
         if not live or live.release_id != self.release_id:
             front = f"{self.run.folder}/{instances.FRONT}"
             raise watch.EndedError(f"{front} names {live.name if live else 'nothing'}, not {self.release_id}")
@@ -173,10 +178,12 @@ class Handover:
             os.unlink(marker)
 
     def clear(self):
-        """Undo the first release: nothing of it answers or runs."""
+        """Undo the first release, or go back to `handover: restart`: nothing answers or runs beside."""
         self.run.front(None)
+        self.manager.listen(None)
         for each in self.run.all():
-            self._end(each, wait=True)
+            self.manager.end(each, each.others, wait=True)
+            self._end(each, wait=False)
 
     def logs(self, follow):
         """Print the logs of what answers; ends in another program."""
@@ -299,7 +306,7 @@ PROOF = "seconds", "within", "artifact", "status", "shows"
 PARTS = {
     "start": ("fresh", "undo", "environment"),
     "switch": (),
-    "check": ("workers",),
+    "check": ("workers", "undo"),
     "finish": ("undo", "keep"),
     "clear": (),
     "explain": (),

@@ -25,9 +25,7 @@ class Manager:
                 text = file.read().replace(PLACE, instance.name)
             path = self._path(instance, process)
             if not os.path.exists(path):
-                with open(f"{path}.new", "w", encoding="utf-8") as file:
-                    file.write(text)
-                os.replace(f"{path}.new", path)
+                self._write(path, text)
 
     def start(self, instance, processes):
         for process in processes:
@@ -73,6 +71,33 @@ class Manager:
     def keep(self, instance):
         pass
 
+    def listen(self, instance):
+        """Have the TCP fronts of a start listen, and no others; with None, none."""
+        wanted = instance.fronts(".conf") if instance else []
+        prefix = f"{self.program}-front-"
+        there = [each[: -len(self.suffix)] for each in os.listdir(self.folder) if each.startswith(prefix)]
+        for name in there:
+            if name not in wanted:
+                os.unlink(f"{self.folder}/{name}{self.suffix}")
+                self._update(name)
+        for name in wanted:
+            path = f"{self.folder}/{name}{self.suffix}"
+            with open(instance.file(f"{name}.conf"), encoding="utf-8") as file:
+                text = file.read()
+            if name in there:
+                with open(path, encoding="utf-8") as file:
+                    if file.read() == text:
+                        continue
+            if self.has_own():
+                self.end_own()  # it may have the port
+            self._write(path, text)
+            self._update(name)
+
+    def _write(self, path, text):
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(f"{path}.new", path)
+
     def signal(self, instance, process, name):
         supervisor.ask("signal", name, name_of(instance, process))
 
@@ -88,7 +113,8 @@ class Manager:
 
     def log(self, instance, process):
         """What a process logged last."""
-        return supervisor.ask("tail", f"-{supervisor.LOG_SIZE}", name_of(instance, process))
+        said = supervisor.ask("tail", f"-{supervisor.LOG_SIZE}", name_of(instance, process))
+        return "" if "ERROR (no" in said else said
 
     def logs(self, instance, follow):
         """Print the logs."""

@@ -58,6 +58,34 @@ class Manager:
         if self.systemd.facts(timer, "ActiveState").get("ActiveState") in RUNS:
             self.systemd.change("stop", timer)
 
+    def listen(self, instance):
+        """Have the TCP fronts of a start listen, and no others; with None, none."""
+        wanted = instance.fronts(".socket") if instance else []
+        there = [
+            name[: -len(".socket")]
+            for name in (os.listdir(self.systemd.folder) if os.path.isdir(self.systemd.folder) else ())
+            if name.startswith(f"{self.stem}-front-") and name.endswith(".socket")
+        ]
+        for name in there:
+            if name not in wanted:
+                self._each("disable", [f"{name}.socket"], "--now", "-q")
+                self._each("stop", [f"{name}.service"])
+                for suffix in ".socket", ".service":
+                    self.systemd.remove(f"{name}{suffix}")
+        changed = False
+        for name in wanted:
+            for file in f"{name}.socket", f"{name}.service":
+                if not systemd.is_same(instance.file(file), self.systemd.path(file)):
+                    self.systemd.put(file, instance.file(file))
+                    changed = True
+        if changed:
+            self.systemd.change("daemon-reload")
+        for name in wanted:
+            if changed or not self._is_active(f"{name}.socket"):
+                self.end_own()  # it may have the port
+                self._each("stop", [f"{name}.service", f"{name}.socket"])
+                self._each("enable", [f"{name}.socket"], "--now", "-q")
+
     def signal(self, instance, process, name):
         self._each("kill", units_of(instance, [process]), "--kill-who=main", "-s", name)
 

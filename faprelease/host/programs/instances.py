@@ -70,6 +70,11 @@ class Instance:
         """The processes that may."""
         return [each for each in self.processes if each["overlap"]]
 
+    def fronts(self, suffix):
+        """The names of the files of TCP fronts, without their suffix."""
+        found = [each for each in os.listdir(self.folder) if re.search(r"-front-\d+\.", each)]
+        return sorted(each[: -len(suffix)] for each in found if each.endswith(suffix))
+
     @property
     def is_proven(self):
         return os.path.exists(f"{self.folder}/proven")

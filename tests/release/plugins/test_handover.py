@@ -1,13 +1,20 @@
 """A release that starts beside the one before, on a real supervisord of this machine."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from faprelease.errors import RolledBackError
+from faprelease.report.report import Report
+from faprelease.verbs import release
+from tests.parts.fleet import wait_until
 from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
@@ -41,7 +48,8 @@ def configure(
     site: Site, supervisord: Supervisord, more: str = "", plugins: str = "supervisorctl, healthcheck"
 ) -> None:
     site.configure(
-        f"plugins: [{plugins}]\nsupervisor_target: {supervisord.conf_d}/shop.conf\nhandover: beside\n"
+        f"plugins: [{plugins}]\nsupervisor_target: {supervisord.conf_d}/shop.conf\n"
+        f"{'' if 'handover: ' in more else 'handover: beside'}\n"
         f"healthcheck_url: http://localhost/\nhealthcheck_seconds: 10\nprocess_seconds: 1\n"
         f"{more or 'processes: {web: 1}'}\n"
     )
@@ -49,7 +57,12 @@ def configure(
 
 def build(site: Site, version: str, server: str = "", procfile: str = "") -> str:
     procfile = procfile or f"web: exec {sys.executable} unix_server.py $PORT {version} {server}\n"
-    files = {"Procfile": procfile.encode(), ".fap/run": RUN, "unix_server.py": SERVER}
+    files = {
+        "Procfile": procfile.encode(),
+        ".fap/run": RUN,
+        "unix_server.py": SERVER,
+        "install.sh": b"#!/bin/sh\nset -eu\nmkdir venv\nchmod +x .fap/run\n",
+    }
     return artifact(site.folder / "built", version, files)
 
 
@@ -79,3 +92,146 @@ def test_a_release_starts_beside_the_one_before(site: Site, supervisord: Supervi
     assert site.rollback() == first
     assert ask(site) == "1.0"
     assert running(supervisord) == [f"shop-web-1-{first}-1"]
+
+
+def test_versions_that_fail_never_answer(site: Site, supervisord: Supervisord) -> None:
+    first = site.release(build(site, "1.0"))
+    for server in ("500", "die 2", "hang"):
+        began = time.monotonic()
+        with pytest.raises(RolledBackError) as failed:
+            site.release(build(site, f"2.{server[:3]}", server), healthcheck_seconds=4, healthcheck_timeout=2)
+        took = time.monotonic() - began
+        assert took < 20
+        if server == "die 2":
+            assert "RuntimeError: version 2.die does not start" in str(failed.value)
+        assert (ask(site), site.current()) == ("1.0", first)
+        wait_until(lambda: running(supervisord) == [f"shop-web-1-{first}-1"], "the failed one has ended", 10)
+    second = site.release(build(site, "3.0"))
+    assert {path.name for path in (site.path / "run").iterdir() if path.is_dir()} <= {
+        f"{first}-1",
+        f"{second}-1",
+    }
+
+
+def test_a_restart_is_a_handover_too(site: Site, supervisord: Supervisord) -> None:
+    first = site.release(build(site, "1.0"))
+    release.restart(site.request(), Report())
+    assert ask(site) == "1.0"
+    assert running(supervisord) == [f"shop-web-1-{first}-2"]
+
+
+def test_more_and_fewer_web_processes(site: Site, supervisord: Supervisord) -> None:
+    configure(site, supervisord, "processes: {web: 2}")
+    first = site.release(build(site, "1.0"))
+    assert (ask(site), ask(site, "web-2.sock")) == ("1.0", "1.0")
+    configure(site, supervisord, "processes: {web: 1}")
+    second = site.release(build(site, "2.0"))
+    assert ask(site) == "2.0"
+    assert not (site.path / "run/web-2.sock").is_symlink()
+    assert running(supervisord) == [f"shop-web-1-{second}-1"]
+    assert first != second
+
+
+WORKER = (
+    "import pathlib, signal, sys, time\n"
+    "log = pathlib.Path(sys.argv[1])\n"
+    "say = lambda word: log.open('a').write(f'{word} {sys.argv[2]}\\n')\n"
+    "quiet, end = [], []\n"
+    "signal.signal(signal.SIGUSR1, lambda *_: (quiet.append(1), say('quiet')))\n"
+    "signal.signal(signal.SIGTERM, lambda *_: end.append(1))\n"
+    "say('begin')\n"
+    "while not end:\n"
+    "    time.sleep(0.1)\n"
+    "time.sleep(1)\n"
+    "say('end')\n"
+)
+
+
+def test_workers_take_no_more_jobs_and_end_before_new_ones_start(
+    site: Site, supervisord: Supervisord
+) -> None:
+    log = site.folder / "log"
+    configure(
+        site,
+        supervisord,
+        "processes: {web: 1, worker: 1}\nprocesses_stop: {worker: {quiet: USR1, seconds: 20}}",
+    )
+
+    def build_with(version: str, server: str = "") -> str:
+        files = {
+            "Procfile": f"web: exec {sys.executable} unix_server.py $PORT {version} {server}\n"
+            f"worker: exec {sys.executable} worker.py {log} {version}\n".encode(),
+            "worker.py": WORKER.encode(),
+            ".fap/run": RUN,
+            "unix_server.py": SERVER,
+        }
+        return artifact(site.folder / "built", version, files)
+
+    site.release(build_with("1"))
+    site.release(build_with("2"))
+    assert log.read_text().splitlines() == ["begin 1", "quiet 1", "end 1", "begin 2"]
+    with pytest.raises(RolledBackError):
+        site.release(build_with("3", "die 1"))
+    # It took no more jobs, so it is started again.
+    assert log.read_text().splitlines()[4:] == ["quiet 2", "end 2", "begin 2"]
+    second = site.current()
+    assert running(supervisord) == [f"shop-web-1-{second}-1", f"shop-worker-1-{second}-1"]
+
+
+def test_a_worker_that_dies_brings_the_old_release_back(site: Site, supervisord: Supervisord) -> None:
+    configure(site, supervisord, "processes: {web: 1, worker: 1}")
+    web = f"web: exec {sys.executable} unix_server.py $PORT"
+
+    def build_with(version: str, worker: str) -> str:
+        return build(site, version, procfile=f"{web} {version}\nworker: exec {worker}\n")
+
+    first = site.release(build_with("1.0", "sleep 1000"))
+    with pytest.raises(RolledBackError, match="shop-worker-1"):
+        site.release(build_with("2.0", "false"))
+    assert (ask(site), site.current()) == ("1.0", first)
+    assert running(supervisord) == [f"shop-web-1-{first}-1", f"shop-worker-1-{first}-1"]
+
+
+def test_the_first_handover_of_a_live_site_keeps_its_port(site: Site, supervisord: Supervisord) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    procfile = f"web: exec {sys.executable} unix_server.py $PORT VERSION\nworker: exec sleep 1000\n"
+    processes = f"processes: {{web: 1, worker: 1}}\nprocess_port: {port}\n"
+    configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
+    zero = site.release(build(site, "0.0", procfile=procfile.replace("VERSION", "0.0")))
+    before = running(supervisord)
+    assert before == [f"shop:shop-web-{port}", f"shop:shop-worker-{port + 100}"]
+    configure(site, supervisord, processes)
+    with pytest.raises(RolledBackError):
+        site.release(build(site, "1.0", procfile=procfile.replace("VERSION", "1.0 500")))
+    assert (site.current(), running(supervisord)) == (zero, before)
+    assert not (site.path / "run/web.sock").is_symlink()
+    first = site.release(build(site, "1.1", procfile=procfile.replace("VERSION", "1.1")))
+    assert ask(site) == "1.1"
+    assert running(supervisord) == [
+        f"shop-web-1-{first}-1",
+        f"shop-worker-1-{first}-1",
+        f"shop:shop-web-{port}",
+    ]
+    release.restart(site.request(), Report())
+    assert running(supervisord) == [f"shop-web-1-{first}-2", f"shop-worker-1-{first}-2"]
+    # And back.
+    configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
+    site.release(build(site, "2.0", procfile=procfile.replace("VERSION", "2.0")))
+    wait_until(lambda: running(supervisord) == before, "what ran beside has ended", 10)
+    assert not (site.path / "run/web.sock").is_symlink()
+
+
+def test_a_port_leads_to_the_socket(site: Site, supervisord: Supervisord) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    configure(site, supervisord, f"processes: {{web: 1}}\nhandover_listen: 127.0.0.1:{port}")
+    for version in ("1.0", "2.0"):
+        site.release(build(site, version))
+        assert urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode() == version
+    configure(site, supervisord)
+    site.release(build(site, "3.0"))
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/")
