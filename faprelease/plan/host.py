@@ -296,7 +296,7 @@ class HostPlanner:
             )
         leaving, old = self.goal, self._old_folder()
         new = self.layout.release(leaving)
-        there = Context(self.target, self.verb, old, new)
+        there = Context(self._target_before(), self.verb, old, new)
         restart = self.plugins.steps("published", there) if old else ()
         restart += self.plugins.steps("failed", Context(self.target, self.verb, new, old))
         drain, check, undrain = (
@@ -314,6 +314,12 @@ class HostPlanner:
             Phase("record", (self._record(records, "went back", self.previous, leaving, "undone"),)),
         )
         return tuple(phase for phase in phases if phase.steps)
+
+    def _target_before(self) -> Target:
+        """The target for a release that ran beside the one before it, whatever deploy.yml says by now."""
+        if not self.state.front:
+            return self.target
+        return replace(self.target, settings=msgspec.structs.replace(self.settings, handover="beside"))
 
     def _swap_to(self, release_id: str, rollout: str = "") -> Step:
         release = self.layout.release(release_id)

@@ -36,6 +36,19 @@ def is_on(context: Context) -> bool:
     return context.target.settings.handover == "beside"
 
 
+def ask(context: Context, runner: Runner) -> Step:
+    """The step that checks that a handover can be done."""
+    return _step(
+        context,
+        runner,
+        "check that a release can start beside the one before",
+        "ask",
+        limit=60,
+        brings=" ".join(name for name in sorted(_files(context, runner)) if name != handover_units.PROCESSES),
+        listen="yes" if context.target.settings.handover_listen else "",
+    )
+
+
 def write(context: Context, runner: Runner) -> Iterator[Step]:
     """Yield the steps that write the process manager's files into the release."""
     folder = shlex.quote(f"{context.release}/{handover_units.FOLDER}")

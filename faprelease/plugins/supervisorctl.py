@@ -66,6 +66,8 @@ def deploy_starting(context: Context) -> Iterator[Step]:
     yield Step(title="check that supervisord answers", script=_ASK)
     folder = posixpath.dirname(options.supervisor_target)
     yield _expect(f"check that {folder} is writable", "-w", folder, "this user can't write to it")
+    if handover.is_on(context):
+        yield handover.ask(context, _beside(context))
 
 
 @hookimpl

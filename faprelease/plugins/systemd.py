@@ -44,18 +44,19 @@ PROGRAM = ("systemd", "watch", "processes", "lastlines")
 def deploy_starting(context: Context) -> Iterator[Step]:
     settings, options = context.target.settings, context.options(Options)
     rendered = _rendered(context)
-    if handover.is_on(context):
-        _beside(context)
+    beside = _beside(context) if handover.is_on(context) else None
     yield _step(
         context,
         "check that systemd can be used",
         "ask",
-        verb=_verb(context),
+        verb="" if beside else _verb(context),
         release=context.release,
         before=context.previous,
         brings=" ".join(sorted(rendered)) or options.systemd_unit,
         owner=settings.sudo_user if rendered and not options.systemd_user else "",
     )
+    if beside:
+        yield handover.ask(context, beside)
 
 
 @hookimpl

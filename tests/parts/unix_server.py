@@ -14,7 +14,7 @@ status = int(rest[0]) if rest and rest[0].isdigit() else 200
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = False
+    allow_reuse_address = True
     request_queue_size = 100
 
 

@@ -31,6 +31,23 @@ class Handover:
         self.release, self.release_id = release, os.path.basename(release)
         self.log = f"{state}/handover.log"
 
+    def ask(self, brings, listen):
+        """Check that this user may do everything that a handover needs, before anything changes."""
+        folder = self.run.nearest()
+        if not os.access(folder, os.W_OK):
+            raise watch.EndedError(f"{folder} is not writable, so {self.run.folder} can't be made there")
+        group = self.run.group
+        problem = self.run.group_problem() if group else ""
+        if problem:
+            raise watch.EndedError(problem)
+        for path in self.run.closed():
+            who = f"{group or 'the web server'} can't reach the sockets in {self.run.folder}"
+            print(f"warning: {who}: {path} is closed to it; on the host: chmod o+x {path}")
+        for program in ("/lib/systemd/systemd-socket-proxyd", *self.manager.needs) if listen else ():
+            if not os.access(program, os.X_OK):
+                raise watch.EndedError(f"handover_listen needs {program}: sudo apt-get install systemd")
+        self.manager.ask(f"{self.release_id}-1", brings.split())
+
     def start(self, fresh, undo, environment, proof):
         """Start the release, and check it at its own sockets. What still runs of it is used, unless it has to
         be `fresh`. If it does not pass, it is ended again."""
@@ -39,8 +56,8 @@ class Handover:
             ready = self.run.newest(self.release_id)
             if ready and not (ready.is_proven and self._runs(ready)):
                 ready = None
-        if undo and not ready and not self.run.newest(self.release_id):
-            return  # it did not run from run/, and still runs as it did
+        if undo and not self._ran_beside():
+            return  # it still runs as it did
         self._end_others(live, ready)
         if ready:
             self.manager.keep(ready)
@@ -60,6 +77,9 @@ class Handover:
             self.manager.restart(live, quiet)
             raise
         new.prove()
+
+    def _ran_beside(self):
+        return bool(self.run.newest(self.release_id)) or os.path.isdir(f"{self.release}/{FILES}")
 
     def _runs(self, instance):
         services = self.manager.look(instance, instance.web)
@@ -124,7 +144,7 @@ class Handover:
         """Check that the fronts name the release, that it answers there, and that its other processes have
         run for `workers` seconds."""
         live = self.run.live()
-        if undo and not self.run.newest(self.release_id):
+        if undo and not self._ran_beside():
             if not self.manager.has_own():
                 raise watch.EndedError("the processes from before `handover: beside` do not run")
             return
@@ -165,7 +185,7 @@ class Handover:
                 since = file.read().strip()
         except OSError:
             since = ""
-        if since in ("", live.name) or undo:
+        if since == live.name or (not since and not undo):
             with open(marker, "w") as file:
                 file.write(live.name)
             print(
@@ -175,7 +195,8 @@ class Handover:
             )
         else:
             self.manager.end_own()
-            os.unlink(marker)
+            if since:
+                os.unlink(marker)
 
     def clear(self):
         """Undo the first release, or go back to `handover: restart`: nothing answers or runs beside."""
@@ -304,6 +325,7 @@ def main(load, parts, action, *words):
 PROOF = "seconds", "within", "artifact", "status", "shows"
 """The options of `Proof`."""
 PARTS = {
+    "ask": ("brings", "listen"),
     "start": ("fresh", "undo", "environment"),
     "switch": (),
     "check": ("workers", "undo"),

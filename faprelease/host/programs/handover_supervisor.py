@@ -18,6 +18,11 @@ class Manager:
         self.folder, self.suffix, self.program, self.link = folder, suffix, program, link
         self._programs = {}
 
+    needs = ("/usr/bin/systemd-socket-activate",)
+
+    def ask(self, name, brings):
+        """supervisord is asked by its plugin."""
+
     def install(self, instance, processes):
         """Put the files of a start in their place."""
         for process in processes:

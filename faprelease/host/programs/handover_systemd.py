@@ -15,6 +15,33 @@ class Manager:
         self.systemd, self.stem, self.unit = systemd.Manager(user), stem, unit
         self.target = f"{stem}.target"
 
+    needs = ()
+
+    def ask(self, name, brings):
+        """Check that sudo allows all commands for the files `brings` and a start of this name."""
+        if self.systemd.sudo:
+            commands = list(self._commands(name, brings))
+            systemd.ask_sudo(self.unit, commands, name)
+
+    def _commands(self, name, brings):
+        for file in brings:
+            yield f"tee {self.systemd.path(file)}"
+            yield f"rm -f {self.systemd.path(file)}"
+            stem, at, suffix = file.rpartition("@")
+            unit = f"{stem}@{name}{suffix}" if at else file
+            if suffix == ".timer":
+                verbs = "start", "stop"
+            elif file.endswith(".socket"):
+                verbs = "enable --now -q", "disable --now -q", "stop"
+            else:
+                verbs = "start", "restart", "enable -q", "disable -q", "stop", "stop --no-block"
+            for verb in verbs:
+                yield f"systemctl {verb} {unit}"
+        yield "systemctl daemon-reload"
+        for unit in self.target, self.unit:
+            if self.systemd.has(unit):
+                yield f"systemctl disable --now {unit}"
+
     def install(self, instance, processes):
         """Put the unit files of a start in their place."""
         names = [f"{each['unit']}@.service" for each in processes]

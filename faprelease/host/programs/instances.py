@@ -12,6 +12,7 @@ Links beside these folders, `run/web.sock`, ..., are the sockets that the web se
 import grp
 import json
 import os
+import pwd
 import re
 import shutil
 
@@ -136,6 +137,38 @@ class Run:
             with open(instance.file(os.path.basename(name)), "w", encoding="utf-8") as file:
                 file.write(content)
         return instance
+
+    def nearest(self):
+        """The folder, or the nearest one above it that exists."""
+        folder = self.folder
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        return folder
+
+    def group_problem(self):
+        """Why the sockets can't be given to the group; empty if they can."""
+        try:
+            number = grp.getgrnam(self.group).gr_gid
+        except KeyError:
+            return f"this host has no group {self.group}, which run_group names"
+        if os.geteuid() == 0 or number in (os.getegid(), *os.getgroups()):
+            return ""
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        return (
+            f"{me} is not in the group {self.group}, which run_group names; on the host, once:"
+            f" sudo usermod -aG {self.group} {me}"
+        )
+
+    def closed(self):
+        """The folders above run/ that a web server of another user can't pass."""
+        number = grp.getgrnam(self.group).gr_gid if self.group else -1
+        path = self.nearest() if os.path.isdir(self.folder) else f"{self.nearest()}/x"
+        while path != "/":
+            path = os.path.dirname(path)
+            status = os.stat(path)
+            opens = status.st_mode & 0o001 or (status.st_gid == number and status.st_mode & 0o010)
+            if not opens and "system.posix_acl_access" not in os.listxattr(path):
+                yield path
 
     def _share(self, folder):
         if self.group:

@@ -8,6 +8,7 @@ system's, by sudo).
 import fcntl
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -160,7 +161,8 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
     """Check that this user may do everything that the release needs, before anything changes.
 
     `before` is the release that runs (may be empty). `release` may have nothing in it yet: it will bring the
-    units `brings`, and their processes run as `owner` (empty: not known).
+    units `brings`, and their processes run as `owner` (empty: not known). An empty `verb` means that another
+    program changes the units.
     """
     me = pwd.getpwuid(os.geteuid()).pw_name
     if not shutil.which("systemctl"):
@@ -176,18 +178,23 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
         raise RefusedError(
             f"the units would run as {owner}, but the release belongs to {me}; in deploy.yml: sudo_user: {me}"
         )
-    elif manager.sudo:
+    elif manager.sudo and verb:
         commands = [f"systemctl {each} {unit}" for each in verbs_of(verb)]
         if conf:
             brought = list(Units(release, unit, conf).files) or brings.split()
             commands = list(commands_of(manager, unit, verb, Units(before, unit, conf), brought))
-        ask_sudo(me, unit, commands)
+        ask_sudo(unit, commands)
 
 
-def ask_sudo(me, unit, commands):
+def ask_sudo(unit, commands, start=""):
+    """Raise RefusedError unless sudo allows these commands. In the rule, other releases take the place of
+    `start`, the name of one."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
         paths = [f"{shutil.which(command.split()[0])} {command.split(' ', 1)[1]}" for command in commands]
+        if start:
+            paths = [path.replace(start, re.sub(r"\d", "[0-9]", start)) for path in paths]
         warning = ""
         if any(command.startswith("tee ") for command in commands):
             warning = (

@@ -1,10 +1,11 @@
 """A release that starts beside the one before, on a real `systemd --user` of a host."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 
-from tests.parts.fleet import Host
+from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, site
 from tests.parts.repository import ROOT
 from tests.parts.systemd import Systemd
@@ -79,3 +80,73 @@ def test_a_release_starts_beside_the_one_before_which_stays_warm(site: FleetSite
     assert done.returncode == 0, done.stderr
     assert ask(site) == "1.0"
     assert running(systemd) == [f"shop-web-1@{first}-1", f"shop-web-1@{second}-1"]
+
+
+def test_what_is_kept_for_a_rollback_ends_in_time(site: FleetSite, systemd: Systemd) -> None:
+    configure(site, **BESIDE, handover_keep=3)
+    release(site, build(site, "1.0"))
+    release(site, build(site, "2.0"))
+    second = current(site)
+    assert len(running(systemd)) == 2
+    wait_until(lambda: running(systemd) == [f"shop-web-1@{second}-1"], "the old one has ended", 20)
+    assert ask(site) == "2.0"
+
+
+@pytest.mark.parametrize("server", ["500", "die 2"])
+def test_a_version_that_fails_never_answers(site: FleetSite, systemd: Systemd, server: str) -> None:
+    configure(site, **{**BESIDE, "healthcheck_seconds": 4})
+    release(site, build(site, "1.0"))
+    first = current(site)
+    said = release(site, build(site, "2.0", server), code=4)
+    assert "rolled back" in said
+    assert (ask(site), current(site)) == ("1.0", first)
+    wait_until(lambda: running(systemd) == [f"shop-web-1@{first}-1"], "the failed one has ended", 10)
+
+
+def test_a_restart_and_a_new_configuration_are_handovers(site: FleetSite, systemd: Systemd) -> None:
+    configure(site, **BESIDE, handover_keep=0)
+    url = build(site, "1.0")
+    release(site, url)
+    first = current(site)
+    done = site.run("restart", "--yes", "production")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: running(systemd) == [f"shop-web-1@{first}-2"], "the old one has ended", 10)
+    configure(site, **BESIDE, handover_keep=0, environment={"COLOUR": "red"})
+    release(site, url)
+    second = current(site)
+    assert second != first
+    wait_until(lambda: running(systemd) == [f"shop-web-1@{second}-1"], "the old one has ended", 10)
+    digest = sha256(site.builds.bodies["/1.0.tgz"][0]).hexdigest()
+    assert "nothing to do" in site.release(url, "--curl-sha256", digest).stderr
+
+
+def test_the_first_handover_of_a_live_site_keeps_its_port(site: FleetSite, systemd: Systemd) -> None:
+    procfile = "web: exec python3 unix_server.py $PORT VERSION\nworker: exec sleep 1000\n"
+    processes = {"web": 1, "worker": 1}
+    restart = {"processes": processes, "process_port": 18321}
+    configure(site, **restart)
+    release(site, build(site, "0.0", procfile=procfile.replace("VERSION", "0.0")))
+    before = ["shop-web@18321", "shop-worker@18421"]
+    assert running(systemd) == before
+    beside = {**BESIDE, **restart, "plugins": ["systemd", "healthcheck"], "handover_keep": 0}
+    configure(site, **beside)
+    release(site, build(site, "1.0", procfile=procfile.replace("VERSION", "1.0 500")), code=4)
+    wait_until(lambda: running(systemd) == before, "the failed one has ended", 10)
+    said = release(site, build(site, "1.1", procfile=procfile.replace("VERSION", "1.1")))
+    assert "next release or restart ends them" in said
+    first = current(site)
+    assert running(systemd) == [f"shop-web-1@{first}-1", "shop-web@18321", f"shop-worker-1@{first}-1"]
+    configure(site, **beside, handover_listen="127.0.0.1:18321")
+    release(site, build(site, "1.2", procfile=procfile.replace("VERSION", "1.2")))
+    asked = site.hosts[0].run(["curl", "-sS", "-m", "5", "http://127.0.0.1:18321/"])
+    assert (asked.stdout, asked.stderr) == ("1.2", "")
+    second = current(site)
+    here = ["shop-front-1", f"shop-web-1@{second}-1", f"shop-worker-1@{second}-1"]
+    wait_until(lambda: running(systemd) == here, "the old ones have ended", 10)
+    configure(site, **restart)
+    release(site, build(site, "1.9", procfile=procfile.replace("VERSION", "1.9 die 0")), code=4)
+    asked = site.hosts[0].run(["curl", "-sS", "-m", "5", "http://127.0.0.1:18321/"])
+    assert (asked.stdout, asked.stderr) == ("1.2", "")
+    wait_until(lambda: len(running(systemd)) == 3, "the new one has ended", 10)
+    release(site, build(site, "2.0", procfile=procfile.replace("VERSION", "2.0")))
+    wait_until(lambda: running(systemd) == before, "what ran beside has ended", 10)
