@@ -15,6 +15,7 @@ from faprelease.errors import RolledBackError
 from faprelease.report.report import Report
 from faprelease.verbs import release
 from tests.parts.fleet import wait_until
+from tests.parts.lock_holders import controller
 from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
@@ -235,3 +236,35 @@ def test_a_port_leads_to_the_socket(site: Site, supervisord: Supervisord) -> Non
     site.release(build(site, "3.0"))
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("moment", ["start", "switch"])
+def test_a_killed_controller_leaves_the_old_or_the_new_one(
+    site: Site, supervisord: Supervisord, moment: str
+) -> None:
+    configure(site, supervisord, "processes: {web: 1, worker: 1}\nprocesses_stop: {worker: {seconds: 8}}")
+    slow = "sh -c \"trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done\""
+
+    def build_with(version: str, server: str = "") -> str:
+        web = f"web: exec {sys.executable} unix_server.py $PORT {version} {server}\n"
+        return build(site, version, procfile=f"{web}worker: exec {slow}\n")
+
+    first = site.release(build_with("1.0"))
+    run = controller(site.request(curl_url=build_with("2.0", "hang" if moment == "start" else "")))
+    if moment == "start":
+        wait_until(lambda: len(running(supervisord)) == 3, "the new one runs", 20)
+    else:
+        wait_until(lambda: ask(site) == "2.0", "the new one answers", 20)
+    run.kill()
+    run.wait()
+    wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
+    assert ask(site) == ("1.0" if moment == "start" else "2.0")
+    if moment == "switch":
+        # What began between two workers goes on by itself.
+        second = site.current()
+        wait_until(lambda: f"shop-worker-1-{second}-1" in running(supervisord), "the new worker runs", 15)
+        assert f"shop-worker-1-{first}-1" not in running(supervisord)
+    third = site.release(build_with("3.0"))
+    assert ask(site) == "3.0"
+    here = [f"shop-web-1-{third}-1", f"shop-worker-1-{third}-1"]
+    wait_until(lambda: running(supervisord) == here, "the others have ended", 45)

@@ -1,6 +1,8 @@
 """A release that starts beside the one before, on a real `systemd --user` of a host."""
 
-from collections.abc import Iterator
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import pytest
@@ -19,6 +21,7 @@ RUN = (ROOT / "fapbuild/installer/run").read_bytes()
 SERVER = (ROOT / "tests/parts/unix_server.py").read_bytes()
 UNITS = f"{HOME}/.config/systemd/user"
 FRONT = f"{HOME}/www/shop/run/web.sock"
+CALLS = range(1, 9) if os.environ.get("FAP_TEST_IN_FULL") else (1, 4, 7)
 BESIDE = {
     "handover": "beside",
     "processes": {"web": 1},
@@ -150,3 +153,47 @@ def test_the_first_handover_of_a_live_site_keeps_its_port(site: FleetSite, syste
     wait_until(lambda: len(running(systemd)) == 3, "the new one has ended", 10)
     release(site, build(site, "2.0", procfile=procfile.replace("VERSION", "2.0")))
     wait_until(lambda: running(systemd) == before, "what ran beside has ended", 10)
+
+
+@pytest.mark.parametrize(("how", "calls_of"), [("fails", CALLS), ("is killed", CALLS)])
+def test_wherever_it_stops_the_old_or_the_new_one_answers(
+    site: FleetSite, systemd: Systemd, how: str, calls_of: Sequence[int]
+) -> None:
+    """Each command that changes something in turn, and all of what would undo it then."""
+    host = site.hosts[0]
+    procfile = "web: exec python3 unix_server.py $PORT VERSION\nworker: exec sleep 1000\n"
+    stop = "kill -KILL 0" if how == "is killed" else "echo Failed to do that >&2; exit 1"
+    configure(site, **{**BESIDE, "processes": {"web": 1, "worker": 1}, "handover_keep": 0})
+    release(site, build(site, "0", procfile=procfile.replace("VERSION", "0")))
+    load = (
+        f"rm -f stop answers; while [ ! -e stop ]; do"
+        f" curl -s -m 5 --unix-socket {FRONT} http://localhost/ >>answers || echo FAILED >>answers;"
+        " echo >>answers; sleep 0.05; done"
+    )
+    with subprocess.Popen(host.command(["sh", "-c", load], host.user), stdin=subprocess.DEVNULL) as asking:
+        for number in calls_of:
+            shim = f"""#!/bin/sh
+case $* in *daemon-reload* | *enable* | *disable* | *stop* | *start*)
+  echo >>~/systemctl.calls
+  [ "$(wc -l <~/systemctl.calls)" -lt {number} ] || {{ {stop}; }} ;;
+esac
+exec /usr/bin/systemctl "$@"
+"""
+            script = "rm -f systemctl.calls; cat >bin/systemctl; chmod +x bin/systemctl"
+            host.run(["sh", "-c", f"mkdir -p bin; {script}"], stdin=shim, check=True)
+            version = f"{number}{how[0]}"
+            url = build(site, version, procfile=procfile.replace("VERSION", version))
+            first = site.release(url)
+            calls = len(host.run(["cat", "systemctl.calls"]).stdout.splitlines())
+            assert (first.returncode == 0) == (calls < number), first.stderr
+            host.run(["rm", "bin/systemctl"], check=True)
+            release(site, url)
+            live = host.run(["readlink", FRONT]).stdout.partition("/")[0]
+            assert ask(site) == version
+            here = [f"shop-web-1@{live}", f"shop-worker-1@{live}"]
+            wait_until(lambda: running(systemd) == here, "only the new one runs", 20)  # noqa: B023
+        host.run(["touch", "stop"])
+        asking.wait()
+    answers = host.run(["cat", "answers"]).stdout.split()
+    assert "FAILED" not in answers, answers
+    assert len(answers) > 50
