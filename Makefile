@@ -1,5 +1,6 @@
 # Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and, for
-# the tests, Debian's openssh-server (the hosts), busybox (their other shell), sudo and systemd.
+# the tests, Debian's openssh-server (the hosts), busybox (their other shell), sudo, systemd, and the fronts:
+# nginx, Caddy and HAProxy.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,11 +30,13 @@ lock: install  ## write requirements-ci.txt again: the newest versions that pypr
 audit: install  ## ask the vulnerability database of PyPI about every package of requirements-ci.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements-ci.txt
 
+HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy
 hosts:
-	@{ command -v /usr/sbin/sshd && command -v busybox && command -v sudo && command -v systemctl; } >/dev/null || { \
-	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && apt-get update -qq && apt-get install -y -qq openssh-server busybox sudo systemd >/dev/null; } \
-	  || { echo "make: this needs sshd, busybox, sudo and systemd: apt-get install openssh-server busybox sudo systemd" >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin"; \
+	for each in sshd busybox sudo systemctl nginx caddy haproxy; do command -v $$each || missing=1; done >/dev/null; \
+	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && apt-get install -y -qq $(HOSTS) >/dev/null; } \
+	  || { echo "make: the hosts of the tests are missing; as root: apt-get install $(HOSTS)" >&2; exit 1; }
 
 lint: install  ## ruff, mypy and the walls between the packages
 	$(BIN)/ruff check .
@@ -46,7 +49,7 @@ test: install hosts  ## the whole test suite, on real parts
 	$(PYTEST)
 
 test-quick: install hosts  ## the tests that need no hosts, no servers and no package index, and take a minute or two
-	$(PYTEST) -m "not (demo or fleet or index or s3 or shop or slow or supervisord or systemd)"
+	$(PYTEST) -m "not (demo or fleet or front or index or s3 or shop or slow or supervisord or systemd)"
 
 test-full: install hosts  ## the whole suite with every fault at every step and all races: more than an hour
 	FAP_TEST_IN_FULL=1 $(PYTEST)

@@ -63,17 +63,18 @@ def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["lines", "json", "nginx", "haproxy"]),
+    type=click.Choice(["lines", "json", "nginx", "caddy", "haproxy"]),
     default="lines",
-    help="lines: HOST:PORT (default)",
+    help="lines: HOST:PORT, or HOST unix:SOCKET (default)",
 )
 def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) -> None:
-    """Print hosts and ports, for a load balancer.
+    """Print the addresses of web processes, for nginx, Caddy or HAProxy.
 
     \b
       faprelease hosts production web --format nginx >shop_upstream.conf
 
-    Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks. No host is
+    Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks. With `handover:
+    beside` they are unix sockets, for a front on the same host, or `handover_port` and up. No host is
     contacted.
     """
     from faprelease.report.report import Report

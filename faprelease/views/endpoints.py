@@ -5,15 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from faprelease.config.settings import WEB
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.plugins import processes
 from faprelease.plugins.hooks import Context, Plugins
 from faprelease.steps.place import Place
 from faprelease.transports import address
-
-WEB = "web"
-"""The process type that answers requests."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,11 @@ class Upstream:
     role: str
     host: str
     port: int
+    """0 if it answers on a unix socket."""
+    socket: str = ""
+    """The path of its unix socket, which only its own host reaches."""
+    beside: bool = False
+    """Whether the next release answers at the same address while this process still runs."""
 
     @property
     def group(self) -> str:
@@ -32,7 +35,7 @@ class Upstream:
         return re.sub(r"\W", "_", f"{self.app}_{self.role}")
 
     def __str__(self) -> str:
-        return address.joined(self.host, self.port)
+        return f"unix:{self.socket}" if self.socket else address.joined(self.host, self.port)
 
 
 def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
@@ -45,20 +48,10 @@ def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
 
 
 def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upstream]:
-    """Return every process with a port, of every role, in the order of deploy.yml; see `ports_of`. Raises
+    """Return every process with a port or a socket, of every role, in the order of deploy.yml. Raises
     ConfigError if no role has one."""
     targets = list(targets)
-    upstreams = [
-        Upstream(
-            target.settings.app_name,
-            target.settings.stage,
-            target.settings.role,
-            target.address or target.host,
-            port,
-        )
-        for target in targets
-        for port in ports_of(target, plugins[target.place])
-    ]
+    upstreams = [upstream for target in targets for upstream in _of(target, plugins[target.place])]
     if not upstreams:
         roles = ", ".join(dict.fromkeys(target.settings.role for target in targets))
         raise ConfigError(
@@ -69,36 +62,104 @@ def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upst
     return upstreams
 
 
+def _of(target: Target, plugins: Plugins) -> Iterator[Upstream]:
+    settings = target.settings
+    beside = settings.handover == "beside"
+    ports = ports_of(target, plugins)
+    sockets = ["" for _ in ports]
+    if beside and settings.handover_port:
+        ports = tuple(settings.handover_port + number for number in range(len(ports)))
+    elif beside:
+        sockets = [f"{target.layout.path}/run/{name}" for name in _front_names(len(ports))]
+        ports = tuple(0 for _ in ports)
+    for port, socket in zip(ports, sockets, strict=True):
+        host = target.address or target.host
+        yield Upstream(settings.app_name, settings.stage, settings.role, host, port, socket, beside)
+
+
+def _front_names(count: int) -> list[str]:
+    return [f"web-{number}.sock" if number > 1 else "web.sock" for number in range(1, count + 1)]
+
+
 def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:
-    """The format of ngx_http_upstream_module."""
+    """The format of ngx_http_upstream_module. By default, nginx asks no server for 10 s that failed once. A
+    socket without a process refuses at once, so it may be asked again by the next request."""
     yield f"upstream {group} {{"
-    yield from (f"    server {each};" for each in members)
+    for each in members:
+        yield f"    server {each} {'max_fails=0' if each.socket else 'max_fails=1 fail_timeout=1s'};"
+    yield "}"
+
+
+def _caddy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
+    """A snippet of a Caddyfile, for `import` in a site. Requests wait until a process takes connections."""
+    servers = " ".join(f"unix/{each.socket}" if each.socket else str(each) for each in members)
+    yield f"({group}) {{"
+    yield f"    reverse_proxy {servers} {{"
+    yield from ("        lb_try_duration 5s", "        fail_duration 1s")
+    if members[0].beside:
+        yield from ("        transport http {", "            keepalive off", "        }")
+    yield "    }"
     yield "}"
 
 
 def _haproxy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
     """A backend (HAProxy configuration manual, 4.2). The names of its servers must be unique."""
     yield f"backend {group}"
-    for each in members:
-        yield f"    server {re.sub(r'[^A-Za-z0-9_.:-]', '_', each.host)}-{each.port} {each} check"
+    yield "    option redispatch 1"
+    if members[0].beside:
+        yield "    option http-server-close"
+    for number, each in enumerate(members, start=1):
+        name = f"{group}-{number}" if each.socket else f"{_haproxy_name(each.host)}-{each.port}"
+        where = f"unix@{each.socket}" if each.socket else str(each)
+        yield f"    server {name} {where} check inter 1s fall 2 rise 1"
+
+
+def _haproxy_name(host: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.:-]", "_", host)
 
 
 _OF_GROUP: Mapping[str, Callable[[str, Sequence[Upstream]], Iterator[str]]] = {
     "nginx": _nginx,
+    "caddy": _caddy,
     "haproxy": _haproxy,
 }
 FORMATS = ("lines", "json", *_OF_GROUP)
 
 
 def render(upstreams: Sequence[Upstream], form: str) -> str:
-    """Return the processes in one of FORMATS."""
+    """Return the processes in one of FORMATS. Raises ConfigError if the hosts of a role have different
+    sockets, as one configuration can't be for all of them."""
     if form == "lines":
-        return "\n".join(map(str, upstreams))
+        return "\n".join(f"{u.host} {u}" if u.socket else str(u) for u in upstreams)
     if form == "json":
-        return json.dumps(
-            [{"stage": u.stage, "role": u.role, "host": u.host, "port": u.port} for u in upstreams], indent=2
-        )
+        return json.dumps([_fields(upstream) for upstream in upstreams], indent=2)
     groups: dict[str, list[Upstream]] = {}
     for upstream in upstreams:
         groups.setdefault(upstream.group, []).append(upstream)
-    return "\n".join(line for group, members in groups.items() for line in _OF_GROUP[form](group, members))
+    return "\n".join(
+        line for group, members in groups.items() for line in _OF_GROUP[form](group, _for_one_front(members))
+    )
+
+
+def _fields(upstream: Upstream) -> dict[str, object]:
+    where = {"socket": upstream.socket} if upstream.socket else {"port": upstream.port}
+    return {"stage": upstream.stage, "role": upstream.role, "host": upstream.host, **where}
+
+
+def _for_one_front(members: Sequence[Upstream]) -> Sequence[Upstream]:
+    """The processes that one front can reach: those of all hosts by their ports, or those of its own host by
+    their sockets, which are the same on each."""
+    of_hosts: dict[str, list[Upstream]] = {}
+    for each in members:
+        of_hosts.setdefault(each.host, []).append(each)
+    first, *others = of_hosts.values()
+    if not any(each.socket for each in members):
+        return members
+    for other in others:
+        if [each.socket for each in other] != [each.socket for each in first]:
+            raise ConfigError(
+                f"{first[0].role} answers on other sockets on {first[0].host} than on {other[0].host},"
+                " and only a front on the same host reaches them",
+                hint="set the same path for all hosts of the role, or handover_port: 8000",
+            )
+    return first

@@ -13,6 +13,7 @@ import pytest
 from artifact_store.artifact.peek import open_source, peek
 from artifact_store.core.actor import Actor
 from artifact_store.store.store import open_store
+from faprelease.errors import ConfigError
 from faprelease.hosts.state import parse
 from faprelease.report.report import Report
 from faprelease.run.run import Run
@@ -177,12 +178,35 @@ def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
         return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     nginx = shown("production", "--format", "nginx")
+    once = "max_fails=1 fail_timeout=1s"
     assert nginx.stdout == (
-        "upstream my_shop_web {\n    server app1:8000;\n    server app1:8001;\n    server app2:8000;\n"
-        "    server app2:8001;\n    server [2001:db8::1]:8000;\n    server [2001:db8::1]:8001;\n}\n"
-        "upstream my_shop_api {\n    server app1:9000;\n}\n"
+        f"upstream my_shop_web {{\n    server app1:8000 {once};\n    server app1:8001 {once};\n"
+        f"    server app2:8000 {once};\n    server app2:8001 {once};\n"
+        f"    server [2001:db8::1]:8000 {once};\n    server [2001:db8::1]:8001 {once};\n}}\n"
+        f"upstream my_shop_api {{\n    server app1:9000 {once};\n}}\n"
     ), nginx.stderr
     found = [Upstream("my-shop", "production", "api", "app1", 9000)]
-    assert endpoints.render(found, "haproxy") == "backend my_shop_api\n    server app1-9000 app1:9000 check"
+    assert endpoints.render(found, "haproxy") == (
+        "backend my_shop_api\n    option redispatch 1\n"
+        "    server app1-9000 app1:9000 check inter 1s fall 2 rise 1"
+    )
     assert endpoints.render(found, "lines") == "app1:9000"
     assert json.loads(endpoints.render(found, "json"))[0]["port"] == 9000
+
+
+def test_a_front_gets_the_sockets_of_its_own_host_or_the_ports_of_all() -> None:
+    def beside(host: str, path: str) -> list[Upstream]:
+        names = ("web.sock", "web-2.sock")
+        return [Upstream("shop", "production", "web", host, 0, f"{path}/run/{name}", True) for name in names]
+
+    same = [*beside("app1", "/srv/shop"), *beside("app2", "/srv/shop")]
+    assert endpoints.render(same, "nginx").count("server unix:/srv/shop/run/web.sock max_fails=0;") == 1
+    assert endpoints.render(same, "lines").splitlines()[3] == "app2 unix:/srv/shop/run/web-2.sock"
+    fields = json.loads(endpoints.render(same, "json"))[0]
+    assert (fields["socket"], "port" in fields) == ("/srv/shop/run/web.sock", False)
+    with pytest.raises(ConfigError, match="on other sockets on app1 than on app2"):
+        endpoints.render([*beside("app1", "/srv/shop"), *beside("app2", "/srv/other")], "haproxy")
+    ports = [Upstream("shop", "production", "web", host, 8000, "", True) for host in ("app1", "app2")]
+    caddy = endpoints.render(ports, "caddy")
+    assert "reverse_proxy app1:8000 app2:8000 {" in caddy
+    assert "keepalive off" in caddy  # the old processes still run behind the same port
