@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bench import delta as updating
+from bench import handover as handing
 from bench import hundred, machine, scale, start, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
@@ -156,6 +157,73 @@ def delta(commits: int, runs: int) -> None:
                 f"| {row.what} | {row.ours / unit[0]:.2f} {unit[1]} "
                 f"| {row.peer} {row.theirs / unit[0]:.2f} {unit[1]} | {row.ratio:.4f} | {turns} | {cpu} |"
             )
+
+
+@main.command(name="handover")
+@click.option("--runs", default=10, show_default=True, help="Releases of each row, and as many rollbacks.")
+@click.option("--rates", default="50,200", show_default=True, help="Requests that begin each second.")
+@click.option("--ways", default=",".join(handing.WAYS), show_default=True, help="How processes are replaced.")
+@click.option("--managers", default=",".join(handing.MANAGERS), show_default=True, help="Of processes.")
+@click.option("--servers", default=",".join(handing.SERVERS), show_default=True, help="Of the app.")
+@click.option("--bad", default=",".join(handing.BAD), show_default=True, help="Versions that don't work.")
+@click.option("--quiet", default=30.0, show_default=True, help="Seconds of load without a release.")
+def what_users_notice(
+    runs: int, rates: str, ways: str, managers: str, servers: str, bad: str, quiet: float
+) -> None:
+    """Release, roll back, and release versions that don't work, under a load through nginx."""
+    _head(f"{runs} releases and {runs} rollbacks of each row, on one host", "fapkit")
+    scenes = [
+        handing.Scene(way, manager, server, int(rate))
+        for manager in managers.split(",")
+        for server in servers.split(",")
+        for rate in rates.split(",")
+        for way in ways.split(",")
+    ]
+    refused: list[str] = []
+    versions = [version for version in bad.split(",") if version]
+    click.echo(
+        "| way | manager | server | requests/s | failed of sent | unproven | median | 99.9 % | longest "
+        "| without a release | all on the new one: release | rollback |"
+    )
+    click.echo("|---|---|---|---|---|---|---|---|---|---|---|---|")
+    with _scratch() as folder:
+        folder.chmod(0o755)  # nginx's workers are www-data
+        files, port = handing.pack(folder / "artifacts")
+        with webserver.serve(folder / "artifacts") as url:
+            artifacts = handing.Artifacts(url, files, port)
+            for number, scene in enumerate(filter(lambda each: each.possible, scenes)):
+                who = f"| {scene.way} | {scene.manager} | {scene.server} | {scene.rate} "
+                for row in handing.measure(scene, folder / str(number), artifacts, runs, versions, quiet):
+                    if isinstance(row, handing.Row):
+                        click.echo(f"{who}| {_good_cells(row)} |")
+                    else:
+                        refused.append(f"{who}| {_bad_cells(row)} |")
+    click.echo(
+        "\n| way | manager | server | requests/s | version | failed of sent | its answers | exit | seconds "
+        "| told after its crash |"
+    )
+    click.echo("|---|---|---|---|---|---|---|---|---|---|")
+    click.echo("\n".join(refused))
+
+
+def _good_cells(row: handing.Row) -> str:
+    quiet = f"{_ms(row.quiet.median)}, {_ms(row.quiet.most)}, {_ms(row.quiet.longest)}"
+    return (
+        f"{row.failed} of {row.sent} | {row.unproven} | {_ms(row.busy.median)} | {_ms(row.busy.most)} "
+        f"| {_ms(row.busy.longest)} | {quiet} | {row.release:.1f} s | {row.rollback:.1f} s"
+    )
+
+
+def _bad_cells(row: handing.BadRow) -> str:
+    told = "" if row.told is None else f"{row.told:.1f} s"
+    return (
+        f"{row.version} | {row.failed} of {row.sent} | {row.unproven} | {row.exit} | {row.seconds:.1f} s "
+        f"| {told}"
+    )
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
 
 
 def _head(what: str, *distributions: str) -> None:

@@ -17,3 +17,21 @@ def test_one_turn_on_one_host_prints_a_row() -> None:
     cells = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("|").split("|")]
     assert [re.sub(r"[\d.]+", "N", cell) for cell in cells[1:5]] == ["N s", "N s", "N", "N to N"]
     assert (cells[0], cells[5]) == ("1", "1 against 6")
+
+
+@pytest.mark.fleet
+@pytest.mark.front
+@pytest.mark.index
+@pytest.mark.supervisord
+def test_a_release_under_load_prints_what_users_noticed() -> None:
+    argv = [sys.executable, "-m", "bench", "handover", "--runs", "1", "--rates", "20", "--ways", "restart"]
+    few = ("--managers", "supervisor", "--servers", "gunicorn", "--bad", "no-start", "--quiet", "1")
+    done = subprocess.run([*argv, *few], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [re.sub(r"[\d.]+", "N", line) for line in done.stdout.splitlines() if line.startswith("| restart")]
+    who = "| restart | supervisor | gunicorn | N | "
+    assert rows == [
+        f"{who}N of N | N | N ms | N ms | N ms | N ms, N ms, N ms | N s | N s |",
+        f"{who}no-start | N of N | N | N | N s | N s |",
+    ]
+    assert " | 4 | " in done.stdout  # the exit code of a version that does not start

@@ -2,15 +2,18 @@
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.parts.fleet import FleetError, wait_until
+from tests.parts.repository import ROOT
 
+PAGE = ROOT / "docs/how-to/fronts.md"
 START_SECONDS = 20.0
 
 
@@ -23,33 +26,46 @@ def nginx_conf(folder: Path, http: str, user: str = "") -> str:
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return (
-        f"user {user};\ndaemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
-        f"events {{ worker_connections 2000; }}\nhttp {{\n    access_log off;\n{temporary}{http}\n}}\n"
+        f"user {user};\nworker_rlimit_nofile 20000;\ndaemon off;\n"
+        f"pid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+        f"events {{ worker_connections 10000; }}\nhttp {{\n    access_log off;\n{temporary}{http}\n}}\n"
     )
 
 
 def _nginx(file: Path) -> list[str]:
-    return ["nginx", "-e", f"{file.parent}/error.log", "-c", str(file)]
+    return ["-e", f"{file.parent}/error.log", "-c", str(file)]
 
 
 def _caddy(file: Path) -> list[str]:
-    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
+    return ["run", "--adapter", "caddyfile", "--config", str(file)]
 
 
 def _haproxy(file: Path) -> list[str]:
-    return ["haproxy", "-db", "-f", str(file)]
+    return ["-db", "-f", str(file)]
 
 
 ARGV: Mapping[str, Callable[[Path], list[str]]] = {"nginx": _nginx, "caddy": _caddy, "haproxy": _haproxy}
-"""The command that runs each of them in the foreground, with a configuration file."""
+"""The arguments with which each of them runs in the foreground, with a configuration file."""
+
+
+def snippets(kind: str) -> list[str]:
+    """The configurations on the page of fronts: the addresses, and the rest of the site."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @contextmanager
-def front(kind: str, folder: Path, configuration: str, port: int) -> Iterator[None]:
+def front(
+    kind: str,
+    folder: Path,
+    configuration: str,
+    port: int,
+    command: Callable[[Sequence[str]], Sequence[str]] = lambda argv: argv,
+) -> Iterator[None]:
     """Run one with this configuration until it listens on the port; stop it at the end. Raise FleetError if
-    it does not start."""
+    it does not start. `command` makes an argv run elsewhere, as `Host.command` does."""
     path = f"{os.environ['PATH']}:/usr/sbin"
-    if shutil.which(kind, path=path) is None:
+    program = shutil.which(kind, path=path)
+    if program is None:
         raise FleetError(f"there is no {kind}; install it: apt-get install nginx-light caddy haproxy")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{kind}.conf"
@@ -57,7 +73,7 @@ def front(kind: str, folder: Path, configuration: str, port: int) -> Iterator[No
     log = folder / "front.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ARGV[kind](file),
+            command([program, *ARGV[kind](file)]),
             env={"PATH": path, "HOME": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=output,

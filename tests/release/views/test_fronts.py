@@ -2,7 +2,6 @@
 real fronts go to the next release."""
 
 import http.client
-import re
 import socketserver
 import threading
 import time
@@ -16,11 +15,9 @@ import pytest
 
 from tests.parts.faprelease_command import run as faprelease
 from tests.parts.fleet import wait_until
-from tests.parts.fronts import free_port, front, nginx_conf
-from tests.parts.repository import ROOT
+from tests.parts.fronts import free_port, front, nginx_conf, snippets
 from tests.parts.site import Site
 
-PAGE = (ROOT / "docs/how-to/fronts.md").read_text()
 PATH = "/home/deploy/www/shop"
 FRONTS = ["nginx", "caddy", "haproxy"]
 CLIENTS = 4
@@ -28,11 +25,6 @@ EACH_WAY = 0.4
 """Seconds of requests before and after the rename."""
 BACK_SECONDS = 5
 """How soon a process that was down is asked again: nginx's default would be 10."""
-
-
-def snippets(kind: str) -> list[str]:
-    """The configurations on the page: the addresses, and the rest of the site."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def whole(kind: str, folder: Path, run: Path, port: int) -> str:

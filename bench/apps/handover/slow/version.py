@@ -1,0 +1,3 @@
+"""Which version this is, and how it behaves; the benchmark writes another one for each commit."""
+
+VERSION = "good"
