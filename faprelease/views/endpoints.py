@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from faprelease.config.settings import WEB
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
-from faprelease.plugins import processes
+from faprelease.plugins import handover_units, processes
 from faprelease.plugins.hooks import Context, Plugins
 from faprelease.steps.place import Place
 from faprelease.transports import address
@@ -26,8 +26,6 @@ class Upstream:
     """0 if it answers on a unix socket."""
     socket: str = ""
     """The path of its unix socket, which only its own host reaches."""
-    beside: bool = False
-    """Whether the next release answers at the same address while this process still runs."""
 
     @property
     def group(self) -> str:
@@ -64,21 +62,16 @@ def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upst
 
 def _of(target: Target, plugins: Plugins) -> Iterator[Upstream]:
     settings = target.settings
-    beside = settings.handover == "beside"
-    ports = ports_of(target, plugins)
-    sockets = ["" for _ in ports]
-    if beside and settings.handover_port:
-        ports = tuple(settings.handover_port + number for number in range(len(ports)))
-    elif beside:
-        sockets = [f"{target.layout.path}/run/{name}" for name in _front_names(len(ports))]
-        ports = tuple(0 for _ in ports)
-    for port, socket in zip(ports, sockets, strict=True):
-        host = target.address or target.host
-        yield Upstream(settings.app_name, settings.stage, settings.role, host, port, socket, beside)
-
-
-def _front_names(count: int) -> list[str]:
-    return [f"web-{number}.sock" if number > 1 else "web.sock" for number in range(1, count + 1)]
+    beside, ports = settings.handover == "beside", ports_of(target, plugins)
+    for number, port in enumerate(ports, start=1):
+        yield Upstream(
+            settings.app_name,
+            settings.stage,
+            settings.role,
+            target.address or target.host,
+            0 if beside else port,
+            f"{target.layout.run}/{handover_units.socket(number)}" if beside else "",
+        )
 
 
 def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:
@@ -96,7 +89,7 @@ def _caddy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
     yield f"({group}) {{"
     yield f"    reverse_proxy {servers} {{"
     yield from ("        lb_try_duration 5s", "        fail_duration 1s")
-    if members[0].beside:
+    if members[0].socket:
         yield from ("        transport http {", "            keepalive off", "        }")
     yield "    }"
     yield "}"
@@ -106,7 +99,7 @@ def _haproxy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
     """A backend (HAProxy configuration manual, 4.2). The names of its servers must be unique."""
     yield f"backend {group}"
     yield "    option redispatch 1"
-    if members[0].beside:
+    if members[0].socket:
         yield "    option http-server-close"
     for number, each in enumerate(members, start=1):
         name = f"{group}-{number}" if each.socket else f"{_haproxy_name(each.host)}-{each.port}"
@@ -160,6 +153,6 @@ def _for_one_front(members: Sequence[Upstream]) -> Sequence[Upstream]:
             raise ConfigError(
                 f"{first[0].role} answers on other sockets on {first[0].host} than on {other[0].host},"
                 " and only a front on the same host reaches them",
-                hint="set the same path for all hosts of the role, or handover_port: 8000",
+                hint="set the same path for all hosts of the role",
             )
     return first

@@ -194,10 +194,10 @@ def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
     assert json.loads(endpoints.render(found, "json"))[0]["port"] == 9000
 
 
-def test_a_front_gets_the_sockets_of_its_own_host_or_the_ports_of_all() -> None:
+def test_a_front_gets_the_sockets_of_its_own_host() -> None:
     def beside(host: str, path: str) -> list[Upstream]:
         names = ("web.sock", "web-2.sock")
-        return [Upstream("shop", "production", "web", host, 0, f"{path}/run/{name}", True) for name in names]
+        return [Upstream("shop", "production", "web", host, 0, f"{path}/run/{name}") for name in names]
 
     same = [*beside("app1", "/srv/shop"), *beside("app2", "/srv/shop")]
     assert endpoints.render(same, "nginx").count("server unix:/srv/shop/run/web.sock max_fails=0;") == 1
@@ -206,7 +206,3 @@ def test_a_front_gets_the_sockets_of_its_own_host_or_the_ports_of_all() -> None:
     assert (fields["socket"], "port" in fields) == ("/srv/shop/run/web.sock", False)
     with pytest.raises(ConfigError, match="on other sockets on app1 than on app2"):
         endpoints.render([*beside("app1", "/srv/shop"), *beside("app2", "/srv/other")], "haproxy")
-    ports = [Upstream("shop", "production", "web", host, 8000, "", True) for host in ("app1", "app2")]
-    caddy = endpoints.render(ports, "caddy")
-    assert "reverse_proxy app1:8000 app2:8000 {" in caddy
-    assert "keepalive off" in caddy  # the old processes still run behind the same port
