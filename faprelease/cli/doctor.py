@@ -74,7 +74,8 @@ def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) 
       faprelease hosts production web --format nginx >shop_upstream.conf
 
     Ports are those of `processes` (its `web`), or the one that the plugin healthcheck asks. With `handover:
-    beside` they are unix sockets, for a front on the same host. No host is contacted.
+    beside` they are unix sockets, for a front on the same host, or `handover_listen` and up. No host is
+    contacted.
     """
     from faprelease.report.report import Report
     from faprelease.run.run import Run

@@ -13,6 +13,8 @@ from faprelease.plugins.hooks import Context, Plugins
 from faprelease.steps.place import Place
 from faprelease.transports import address
 
+_ALL_ADDRESSES = frozenset(["0.0.0.0", "[::]"])  # noqa: S104
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -26,6 +28,10 @@ class Upstream:
     """0 if it answers on a unix socket."""
     socket: str = ""
     """The path of its unix socket, which only its own host reaches."""
+    listens: str = ""
+    """The address on which the host listens, if that is one of several (handover_listen)."""
+    beside: bool = False
+    """Whether the next release answers at the same place while this process still runs."""
 
     @property
     def group(self) -> str:
@@ -33,7 +39,12 @@ class Upstream:
         return re.sub(r"\W", "_", f"{self.app}_{self.role}")
 
     def __str__(self) -> str:
-        return f"unix:{self.socket}" if self.socket else address.joined(self.host, self.port)
+        return f"unix:{self.socket}" if self.socket else address.joined(self.listens or self.host, self.port)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only its own host reaches it."""
+        return bool(self.socket) or self.listens.startswith("127.") or self.listens == "::1"
 
 
 def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
@@ -62,16 +73,17 @@ def of(targets: Iterable[Target], plugins: Mapping[Place, Plugins]) -> list[Upst
 
 def _of(target: Target, plugins: Plugins) -> Iterator[Upstream]:
     settings = target.settings
-    beside, ports = settings.handover == "beside", ports_of(target, plugins)
-    for number, port in enumerate(ports, start=1):
-        yield Upstream(
-            settings.app_name,
-            settings.stage,
-            settings.role,
-            target.address or target.host,
-            0 if beside else port,
-            f"{target.layout.run}/{handover_units.socket(number)}" if beside else "",
-        )
+    name = (settings.app_name, settings.stage, settings.role, target.address or target.host)
+    if settings.handover != "beside":
+        yield from (Upstream(*name, port) for port in ports_of(target, plugins))
+    elif settings.handover_listen:
+        for listen, _ in handover_units.listens(settings):
+            place, _, port = listen.rpartition(":")
+            own = "" if place in _ALL_ADDRESSES else place.strip("[]")
+            yield Upstream(*name, int(port), listens=own, beside=True)
+    else:
+        for number in range(1, settings.processes[WEB] + 1):
+            yield Upstream(*name, 0, f"{target.layout.run}/{handover_units.socket(number)}", beside=True)
 
 
 def _nginx(group: str, members: Sequence[Upstream]) -> Iterator[str]:
@@ -89,7 +101,7 @@ def _caddy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
     yield f"({group}) {{"
     yield f"    reverse_proxy {servers} {{"
     yield from ("        lb_try_duration 5s", "        fail_duration 1s")
-    if members[0].socket:
+    if members[0].beside:
         yield from ("        transport http {", "            keepalive off", "        }")
     yield "    }"
     yield "}"
@@ -99,7 +111,7 @@ def _haproxy(group: str, members: Sequence[Upstream]) -> Iterator[str]:
     """A backend (HAProxy configuration manual, 4.2). The names of its servers must be unique."""
     yield f"backend {group}"
     yield "    option redispatch 1"
-    if members[0].socket:
+    if members[0].beside:
         yield "    option http-server-close"
     for number, each in enumerate(members, start=1):
         name = f"{group}-{number}" if each.socket else f"{_haproxy_name(each.host)}-{each.port}"
@@ -120,10 +132,10 @@ FORMATS = ("lines", "json", *_OF_GROUP)
 
 
 def render(upstreams: Sequence[Upstream], form: str) -> str:
-    """Return the processes in one of FORMATS. Raises ConfigError if the hosts of a role have different
-    sockets, as one configuration can't be for all of them."""
+    """Return the processes in one of FORMATS. Raises ConfigError if a front has to be on each host of a role,
+    and they differ."""
     if form == "lines":
-        return "\n".join(f"{u.host} {u}" if u.socket else str(u) for u in upstreams)
+        return "\n".join(f"{u.host} {u}" if u.is_local else str(u) for u in upstreams)
     if form == "json":
         return json.dumps([_fields(upstream) for upstream in upstreams], indent=2)
     groups: dict[str, list[Upstream]] = {}
@@ -136,23 +148,24 @@ def render(upstreams: Sequence[Upstream], form: str) -> str:
 
 def _fields(upstream: Upstream) -> dict[str, object]:
     where = {"socket": upstream.socket} if upstream.socket else {"port": upstream.port}
-    return {"stage": upstream.stage, "role": upstream.role, "host": upstream.host, **where}
+    address = {"address": upstream.listens} if upstream.listens else {}
+    return {"stage": upstream.stage, "role": upstream.role, "host": upstream.host, **address, **where}
 
 
 def _for_one_front(members: Sequence[Upstream]) -> Sequence[Upstream]:
-    """The processes that one front can reach: those of all hosts by their ports, or those of its own host by
-    their sockets, which are the same on each."""
+    """The processes that one front can reach: those of all hosts, or if only their own host reaches them,
+    those of one host, which are at the same places on each."""
+    if not any(each.is_local for each in members):
+        return members
     of_hosts: dict[str, list[Upstream]] = {}
     for each in members:
         of_hosts.setdefault(each.host, []).append(each)
     first, *others = of_hosts.values()
-    if not any(each.socket for each in members):
-        return members
     for other in others:
-        if [each.socket for each in other] != [each.socket for each in first]:
+        if [str(each) for each in other] != [str(each) for each in first]:
             raise ConfigError(
-                f"{first[0].role} answers on other sockets on {first[0].host} than on {other[0].host},"
+                f"{first[0].role} answers in other places on {first[0].host} than on {other[0].host},"
                 " and only a front on the same host reaches them",
-                hint="set the same path for all hosts of the role",
+                hint="set the same path for all hosts of the role, or handover_listen: 0.0.0.0:8000",
             )
     return first

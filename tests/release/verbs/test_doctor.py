@@ -197,12 +197,36 @@ def test_balancers_get_the_hosts_from_the_same_file(tmp_path: Path) -> None:
 def test_a_front_gets_the_sockets_of_its_own_host() -> None:
     def beside(host: str, path: str) -> list[Upstream]:
         names = ("web.sock", "web-2.sock")
-        return [Upstream("shop", "production", "web", host, 0, f"{path}/run/{name}") for name in names]
+        return [
+            Upstream("shop", "production", "web", host, 0, f"{path}/run/{name}", "", True) for name in names
+        ]
 
     same = [*beside("app1", "/srv/shop"), *beside("app2", "/srv/shop")]
     assert endpoints.render(same, "nginx").count("server unix:/srv/shop/run/web.sock max_fails=0;") == 1
     assert endpoints.render(same, "lines").splitlines()[3] == "app2 unix:/srv/shop/run/web-2.sock"
     fields = json.loads(endpoints.render(same, "json"))[0]
     assert (fields["socket"], "port" in fields) == ("/srv/shop/run/web.sock", False)
-    with pytest.raises(ConfigError, match="on other sockets on app1 than on app2"):
+    with pytest.raises(ConfigError, match="in other places on app1 than on app2"):
         endpoints.render([*beside("app1", "/srv/shop"), *beside("app2", "/srv/other")], "haproxy")
+
+
+def test_a_front_elsewhere_gets_the_addresses_that_hosts_listen_on(tmp_path: Path) -> None:
+    def shown(listen: str, form: str) -> str:
+        (tmp_path / "deploy.yml").write_text(
+            "app_name: shop\nplugins: [curl, systemd]\nhandover: beside\nprocesses: {web: 2}\n"
+            f"handover_listen: '{listen}'\n"
+            "stage_role_configs: {production: {web: {hosts: [app1, app2]}}}\n"
+        )
+        argv = [sys.executable, "-c", "from faprelease.cli import main; main()", "hosts", "--format", form]
+        done = subprocess.run(
+            [*argv, "production"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert shown("0.0.0.0:8000", "lines").split() == ["app1:8000", "app1:8001", "app2:8000", "app2:8001"]
+    caddy = shown("0.0.0.0:8000", "caddy")
+    assert "reverse_proxy app1:8000 app1:8001 app2:8000 app2:8001 {" in caddy
+    assert "keepalive off" in caddy  # the old processes still run behind the same ports
+    nginx = shown("127.0.0.1:8000", "nginx")
+    assert [line.split()[1] for line in nginx.splitlines()[1:-1]] == ["127.0.0.1:8000", "127.0.0.1:8001"]
