@@ -238,10 +238,13 @@ def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
 
 def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
+    settings = patient.target.settings
+    if settings.handover == "beside" and any(name.endswith("healthcheck") for name in settings.plugins):
+        return  # it answers at sockets, and its health is another check
     if patient.report.port is None:
         fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
         says = "no port is configured, so it is not checked that a release answers"
-        if patient.target.settings.is_web:
+        if settings.is_web:
             says = "no healthcheck: a version that runs and answers nothing would count as live"
         yield Finding(factor, "note", says, fix)
         return

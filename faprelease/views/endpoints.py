@@ -48,8 +48,11 @@ class Upstream:
 
 
 def ports_of(target: Target, plugins: Plugins) -> tuple[int, ...]:
-    """The ports on which a host of this role answers: those of `processes`, or those of plugins."""
+    """The ports on which the processes of this role answer themselves: those of `processes`, or those of
+    plugins. With `handover: beside` there are none."""
     settings = target.settings
+    if settings.handover == "beside":
+        return ()
     if settings.processes:
         counted = [(first, count) for name, count, first in processes.ports(settings) if name == WEB]
         return tuple(port for first, count in counted for port in range(first, first + count))

@@ -230,3 +230,11 @@ def test_a_front_elsewhere_gets_the_addresses_that_hosts_listen_on(tmp_path: Pat
     assert "keepalive off" in caddy  # the old processes still run behind the same ports
     nginx = shown("127.0.0.1:8000", "nginx")
     assert [line.split()[1] for line in nginx.splitlines()[1:-1]] == ["127.0.0.1:8000", "127.0.0.1:8001"]
+
+
+@pytest.mark.parametrize(("plugins", "notes"), [("systemd", 1), ("systemd, healthcheck", 0)])
+def test_sockets_are_not_missed_as_ports(site: Site, plugins: str, notes: int) -> None:
+    site.configure(f"plugins: [{plugins}]\nhandover: beside\nprocesses: {{web: 1}}\nsystemd_user: true")
+    found = [one for one in doctor(site.request()) if one.check.startswith("VII ")]
+    assert len(found) == notes
+    assert all("no healthcheck" in one.says for one in found)
