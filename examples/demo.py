@@ -4,6 +4,7 @@ Everything happens in .demo/, with the commands that a person would type; each i
 What was started is stopped at the end.
 """
 
+import http.client
 import json
 import os
 import shlex
@@ -11,9 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +38,8 @@ class Stage:
     connection: str
     path: str
     supervisor_target: str
-    ports: Mapping[str, int]
-    """Where each host's shop answers on this machine."""
+    sockets: Mapping[str, Path]
+    """Where each host's shop answers: what nginx would connect to."""
     env: dict[str, str] = field(default_factory=dict)
     bin: str = ""
     """The folder of this machine's supervisorctl, if this machine is the host."""
@@ -108,11 +107,13 @@ def play(stage: Stage) -> None:
     run("fapbuild", "pack", "--version", "2", "--push", stage.store)
     run("fapstore", "promote", "shop", "2", "staging")
     run("fapstore", "promote", "shop", "--from", "staging", "--to", "production")
-    run("faprelease", "production", "web")
+    with customers(stage):
+        run("faprelease", "production", "web")
     show_health(stage, "2")
 
     title("It was a mistake: back to the first version; nothing is downloaded")
-    run("faprelease", "rollback", "production", "web")
+    with customers(stage):
+        run("faprelease", "rollback", "production", "web")
     show_health(stage, "1")
 
     title("What happened, from the store and from a host")
@@ -138,17 +139,19 @@ GIT_IDENTITY = {
 
 def deploy_yml(stage: Stage) -> str:
     """The deploy.yml of this demo; the shop's own one names servers that are not here."""
-    hosts = ", ".join(stage.ports)
+    hosts = ", ".join(stage.sockets)
     return f"""\
 app_name: shop
 connection: {stage.connection}
 user: deploy
 path: {stage.path}
 store: {stage.store}
-plugins: [curl, supervisorctl]
-linked_files: [settings.toml, supervisor.conf]  # in shared/ on each host
+plugins: [curl, supervisorctl, healthcheck]
+processes: {{web: 1}}
+handover: beside  # a release starts beside the one before it, is checked, and then answers
+healthcheck_url: http://shop/health
+linked_files: [settings.toml]  # in shared/ on each host
 supervisor_program: shop_web
-supervisor_conf: supervisor.conf
 supervisor_target: {stage.supervisor_target}
 environment:
   SHOP_STAGE: "%(stage)s"
@@ -159,40 +162,28 @@ stage_role_configs:
 """
 
 
-def furnish(shared: Path, path: str, port: int) -> None:
-    """What an operator puts on a host once: the settings with their secret, and the supervisor program."""
+def furnish(shared: Path, path: str) -> None:
+    """What an operator puts on a host once: the settings with their secret."""
     shared.mkdir(parents=True)
     settings = (ROOT / "examples" / "shop" / "settings.example.toml").read_text()
     settings = settings.replace('secret_key = ""', f'secret_key = "{os.urandom(32).hex()}"')
     (shared / "settings.toml").write_text(settings.replace('"~/shop-orders"', f'"{path}/shared/orders"'))
-    (shared / "supervisor.conf").write_text(
-        f"""\
-[program:shop_web]
-command={path}/current/.fap/run web
-directory={path}/current
-environment=PORT="{port}"
-startsecs=1
-stopasgroup=true
-killasgroup=true
-"""
-    )
-    for file in shared.iterdir():
-        file.chmod(0o600)
+    (shared / "settings.toml").chmod(0o600)
 
 
 @contextmanager
 def on_this_machine() -> Iterator[Stage]:
     """This machine is the only host, a folder is the store; no ssh, no root."""
     title("supervisord starts, as on any server")
-    path, port = WORK / "www" / "shop", free_port()
-    furnish(path / "shared", str(path), port)
+    path = WORK / "www" / "shop"
+    furnish(path / "shared", str(path))
     with supervisord_in(WORK / "home") as supervisord:
         yield Stage(
             store=f"file://{WORK}/store",
             connection="local",
             path=str(path),
             supervisor_target=f"{supervisord.conf_d}/shop_web.conf",
-            ports={"localhost": port},
+            sockets={"localhost": path / "run/web.sock"},
             bin=str(supervisord.bin),
         )
 
@@ -215,7 +206,7 @@ def on_fleet() -> Iterator[Stage]:
             connection="ssh",
             path=path,
             supervisor_target=target,
-            ports={host.name: port_of(host) for host in hosts},
+            sockets={host.name: host.path(f"{path}/run/web.sock") for host in hosts},
             env={**server.env, "HOME": str(home)},
         )
 
@@ -223,7 +214,7 @@ def on_fleet() -> Iterator[Stage]:
 def start_supervisord(stack: ExitStack, host: Host, path: str) -> str:
     """A supervisord on one host, and its shared files; where that host's supervisor looks for programs."""
     shared = host.path(f"{path}/shared")
-    furnish(shared, path, port_of(host))
+    furnish(shared, path)
     owner = host.root.stat()
     for place in (shared.parent.parent, shared.parent, shared, *shared.iterdir()):
         os.chown(place, owner.st_uid, owner.st_gid)
@@ -231,33 +222,53 @@ def start_supervisord(stack: ExitStack, host: Host, path: str) -> str:
     return f"{host.home}/{supervisord.conf_d.relative_to(host.root)}/shop_web.conf"
 
 
-def port_of(host: Host) -> int:
-    """The hosts share this machine's loopback, so each shop has a port of its own."""
-    return 8100 + int(host.name.removeprefix("web"))
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def show_health(stage: Stage, version: str) -> None:
-    """Ask every shop for its version until it answers `version`, at most 15 s."""
-    for host, port in stage.ports.items():
-        url = f"http://127.0.0.1:{port}/health"
-        answer, until = "", time.monotonic() + 15
-        while f'"version":"{version}"' not in answer.replace(" ", ""):
-            if time.monotonic() > until:
-                raise SystemExit(f"{host}: {url} does not answer version {version}: {answer}")
-            try:
-                answer = urllib.request.urlopen(url, timeout=2).read().decode().strip()
-            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-                answer = str(error)
-            time.sleep(0.05)
-        say(f"$ curl {url}   # {host}", "1")
-        print(answer)
+    """Ask every shop for its version."""
+    for host, path in stage.sockets.items():
+        say(f"$ curl --unix-socket {path} http://shop/health   # {host}", "1")
+        status, answer = ask(path, "/health")
+        if status != 200 or f'"version":"{version}"' not in answer.replace(" ", ""):
+            raise SystemExit(f"{host}: {path} does not answer version {version}: {status} {answer}")
+        print(answer.strip())
+
+
+@contextmanager
+def customers(stage: Stage) -> Iterator[None]:
+    """Visit the shops all the time, and print how many requests failed."""
+    answers: list[int] = []
+    gone = threading.Event()
+
+    def visit(path: Path) -> None:
+        while not gone.wait(0.02):
+            answers.append(ask(path, "/")[0])
+
+    visitors = [threading.Thread(target=visit, args=(path,)) for path in stage.sockets.values()]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        yield
+    finally:
+        gone.set()
+        for visitor in visitors:
+            visitor.join()
+    failed = sum(status != 200 for status in answers)
+    say(f"Customers sent {len(answers)} requests meanwhile; {failed} failed.", "31" if failed else "32")
+
+
+def ask(path: Path, page: str) -> tuple[int, str]:
+    """The status and the text of a page, from a unix socket; 0 and the reason if there is no answer."""
+    connection = http.client.HTTPConnection("shop", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.settimeout(10)
+        connection.sock.connect(str(path))
+        connection.request("GET", page)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    finally:
+        connection.close()
 
 
 def title(text: str) -> None:
