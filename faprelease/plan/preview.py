@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from faprelease.hosts.state import Unpacked
+from faprelease.plan import handover
 from faprelease.plan.host import Host
 from faprelease.plan.warnings import warnings
 from faprelease.plugins import processes
@@ -45,6 +46,8 @@ class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
     """Files and folders that are linked from shared/."""
     processes: tuple[str, ...]
     """Changes of the process manager's configuration, as `- removed` and `+ added` lines."""
+    handover: tuple[str, ...]
+    """What starts, stays and ends beside what answers now."""
     restarts: tuple[str, ...]
     """The titles of the steps after `current` is swapped."""
     release_command: tuple[str, ...]
@@ -99,6 +102,7 @@ def lines(shown: Preview) -> Iterator[str]:
         ):
             if value:
                 yield f"  {name:<10}{value}"
+        yield from (f"  handover  {line}" for line in group.handover)
         if group.processes:
             yield "  processes"
             yield from (f"    {line}" for line in group.processes)
@@ -158,6 +162,7 @@ def _host(plan: HostPlan, host: Host, artifact: Unpacked) -> HostPreview:
             if step.kind == "processes" and isinstance(step.stdin, str)
             for line in processes.changes(state.processes, step.stdin)
         ),
+        handover=tuple(handover.lines(plan, host)),
         restarts=tuple(
             step.title
             for phase in plan.publish

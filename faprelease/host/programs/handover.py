@@ -76,6 +76,7 @@ class Handover:
             self._end(new, wait=False)
             self.manager.restart(live, quiet)
             raise
+        self.run.open(new)
         new.prove()
 
     def _ran_beside(self):

@@ -18,6 +18,9 @@ import shutil
 
 FRONT = "web.sock"
 NAME = re.compile(r"(\d{6,8}-?\d{6})-(\d{1,4})")
+SOCKET_MODES = 0o660, 0o666
+FOLDER_MODES = 0o2750, 0o755
+"""With a group, and without one."""
 START = """\
 # Started by the process manager: start NAME SOCKET|PORT runs a process of the release.
 folder={run}/{name}
@@ -26,8 +29,11 @@ case $2 in
   *.sock)
     export FAP_BIND="unix:$folder/$2" PORT="$folder/$2"
     rm -f "$PORT"
-    # Servers make their sockets with different modes.
-    ( (for _ in $(seq 1200); do [ ! -S "$PORT" ] || {{ chmod {mode} "$PORT"; exit; }}; sleep 0.1; done) & )
+    # Servers make their sockets with different modes; gunicorn changes the group once the socket is there.
+    ( (for _ in $(seq 1200); do
+      sleep 0.1
+      [ ! -S "$PORT" ] || {{ sleep 0.1; {own}chmod {mode} "$PORT"; exit; }}
+    done) & )
     ;;
   *) export PORT="$2" ;;
 esac
@@ -122,17 +128,21 @@ class Run:
         """Make a new start of a release, from the texts of its files by their names. `environment` is the
         name of the environment file in a release."""
         os.makedirs(self.folder, exist_ok=True)
-        self._share(self.folder)
+        self._share(self.folder, *FOLDER_MODES)
         release_id = os.path.basename(release)
         newest = self.newest(release_id)
         name = f"{release_id}-{int(newest.number) + 1 if newest else 1}"
         instance = Instance(self.folder, name)
         os.mkdir(instance.folder)
-        self._share(instance.folder)
+        self._share(instance.folder, *FOLDER_MODES)
         os.symlink(os.path.realpath(release), instance.file("release"))
-        own = "" if environment == ".env" else ENVIRONMENT.format(environment)
-        mode = "660" if self.group else "666"
-        text = START.format(run=self.folder, name=name, mode=mode, environment=own)
+        text = START.format(
+            run=self.folder,
+            name=name,
+            own=f"chgrp '{self.group}' \"$PORT\" && " if self.group else "",
+            mode=f"{SOCKET_MODES[not self.group]:o}",
+            environment="" if environment == ".env" else ENVIRONMENT.format(environment),
+        )
         for name, content in {**files, "start": text}.items():
             with open(instance.file(os.path.basename(name)), "w", encoding="utf-8") as file:
                 file.write(content)
@@ -170,10 +180,15 @@ class Run:
             if not opens and "system.posix_acl_access" not in os.listxattr(path):
                 yield path
 
-    def _share(self, folder):
+    def _share(self, path, mode, mode_of_all):
         if self.group:
-            os.chown(folder, -1, grp.getgrnam(self.group).gr_gid)
-        os.chmod(folder, 0o2750 if self.group else 0o755)
+            os.chown(path, -1, grp.getgrnam(self.group).gr_gid)
+        os.chmod(path, mode if self.group else mode_of_all)
+
+    def open(self, instance):
+        """Let the web server connect to the sockets of a start."""
+        for each in instance.web:
+            self._share(instance.file(each["socket"]), *SOCKET_MODES)
 
     def front(self, instance):
         """Have the fronts name the sockets of a start, each by one rename, and remove the others; with None,
