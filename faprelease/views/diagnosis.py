@@ -239,6 +239,9 @@ def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
 def _port(patient: Patient, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
     settings = patient.target.settings
+    for folder in patient.report.closed:
+        says = f"a web server of another user can't reach the sockets: {folder} is closed to it"
+        yield Finding(factor, "note", says, f"on the host: chmod o+x {folder}")
     if settings.handover == "beside" and any(name.endswith("healthcheck") for name in settings.plugins):
         return  # it answers at sockets, and its health is another check
     if patient.report.port is None:

@@ -55,6 +55,8 @@ class HostReport:
     logs: tuple[str, ...] = ()
     stale: tuple[tuple[str, int], ...] = ()
     """Processes that run from another release than the live one, as release id and process id."""
+    closed: tuple[str, ...] = ()
+    """Folders above the sockets that a web server of another user can't enter."""
     port: tuple[int, str] | None = None
     """The exit code and output of `processes.py`; 3 if nothing listens."""
     changed: tuple[str, ...] = ()
@@ -85,6 +87,8 @@ def step(target: Target, wanted: Manifest | None, ports: Sequence[int], conf: st
         python=python_of(wanted),
         libraries=" ".join(wanted.libraries) if wanted else "",
         conf=conf,
+        run=layout.run if target.settings.handover == "beside" else "",
+        group=target.settings.run_group,
     )
 
 
@@ -136,6 +140,7 @@ def parse(output: str) -> HostReport:
             for name, _, pid in (line.partition(" ") for line in answers.get("stale", ()))
             if (number := _number(pid)) is not None
         ),
+        closed=tuple(answers.get("closed", ())),
         port=(port, single["port"].partition(" ")[2])
         if (port := _number(single.get("port"))) is not None
         else None,

@@ -2,7 +2,8 @@
 # On stdin: linked files, one per line.
 # Needs: lib/disk.sh, lib/environment.sh, lib/processes.sh, path, current, releases, shared, state, environment_file,
 #   port (empty for none), processes (processes.py), python (as 3.11, empty for any), libraries (their names),
-#   conf (of supervisor's program, empty for none).
+#   conf (of supervisor's program, empty for none), run (the folder of sockets, empty for none),
+#   group (that may connect to them, empty for all).
 say() { printf '%s %s\n' "$1" "$2"; }
 say time "$(date +%s)"
 say machine "$(uname -m)"
@@ -43,7 +44,13 @@ if [ -L "$current" ] && cd -P "$current" 2>/dev/null; then
   find . -type f -name '*.log' ! -path './venv/*' | sed 's/^/log /' | head -n 20
 fi
 processes_in "$releases" | while read -r process folder; do
-  [ -z "$folder" ] || [ "${folder%%/*}" = "$id" ] || say stale "${folder%%/*} $process"
+  [ -z "$folder" ] || [ "${folder%%/*}" = "$id" ] || [ -n "$(find "$path/run" -name "${folder%%/*}-*" 2>/dev/null)" ] \
+    || say stale "${folder%%/*} $process"
+done
+folder=$run
+while folder=${folder%/*}; [ -n "$folder" ]; do
+  [ ! -d "$folder" ] || [ -n "$(find "$folder" -prune \( -perm -001 ${group:+-o -group "$group" -perm -010} \) 2>/dev/null)" ] \
+    || say closed "$folder"
 done
 if [ -n "$port" ]; then
   # Any listener, also one that is not visible to this user: state 0A (proc(5), /proc/net/tcp).

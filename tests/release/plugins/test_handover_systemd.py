@@ -79,6 +79,15 @@ def test_a_release_starts_beside_the_one_before_which_stays_warm(site: FleetSite
     enabled = systemd.ctl("list-unit-files", "--plain", "--no-legend", "--state=enabled", "shop*").stdout
     assert systemd.ctl("is-enabled", f"shop-web-1@{second}-1").stdout.strip() == "enabled", enabled
     assert systemd.ctl("is-enabled", f"shop-web-1@{first}-1").stdout.strip() != "enabled", enabled
+    host = site.hosts[0]
+    host.run(["chmod", "711", HOME], check=True)
+    said = site.run("doctor", "production").stdout
+    assert ("another release" in said, "chmod o+x" in said) == (False, False), said
+    host.run(["chmod", "700", HOME], check=True)
+    assert f"chmod o+x {HOME}" in site.run("doctor", "production").stdout
+    planned = site.run("plan", "--curl-url", build(site, "3.0"), "production").stdout
+    assert f"handover  starts beside {second}-1, which stays ready for a rollback for 300 s; both" in planned
+    assert f"handover  ends what a rollback or an interrupted run has left: {first}-1\n" in planned
     done = site.run("rollback", "--yes", "production")
     assert done.returncode == 0, done.stderr
     assert ask(site) == "1.0"
@@ -197,3 +206,49 @@ exec /usr/bin/systemctl "$@"
     answers = host.run(["cat", "answers"]).stdout.split()
     assert "FAILED" not in answers, answers
     assert len(answers) > 50
+
+
+def test_the_systems_units_are_asked_for_by_sudo(site: FleetSite, systemd: Systemd) -> None:
+    configure(site, **{**BESIDE, "systemd_user": False, "handover_listen": "127.0.0.1:18322"})
+    said = release(site, build(site, "1"), 1)
+    (line,) = (line for line in said.splitlines() if "NOPASSWD" in line)
+    digits = "-".join("[0-9]" * count for count in (6, 6, 1))
+    for command in ("tee", "rm -f"):
+        for name in ("shop-web-1@.service", "shop-end@.timer", "shop-front-1.socket"):
+            assert f"{command} /etc/systemd/system/{name}," in line
+    for verb in ("start", "stop", "stop --no-block", "enable -q", "disable -q"):
+        assert f"systemctl {verb} shop-web-1@{digits}.service," in line
+    assert f"systemctl start shop-end@{digits}.timer," in line
+    # There is no system manager here: a sudo of our own allows what the line allows, and asks the user's one.
+    sudo = f"""#!/bin/sh
+export PATH=/usr/bin:/bin XDG_RUNTIME_DIR={systemd.runtime}
+shift
+[ "$1" != -l ] || exit 0
+words="$(command -v "$1") $(shift; echo "$*")"
+while read -r rule; do
+  case $words in $rule) allowed=yes ;; esac
+done <~/sudo.rules
+[ -n "$allowed" ] || {{ echo "sudo: not allowed: $*" >&2; exit 1; }}
+case $1 in
+  tee) sed '/^User=/d; s/systemctl /systemctl --user /' | tee {UNITS}/"${{2##*/}}" >"$2" ;;
+  rm) rm -f {UNITS}/"${{3##*/}}" "$3" ;;
+  systemctl) shift; exec systemctl --user "$@" ;;
+esac
+"""
+    systemctl = f'#!/bin/sh\nXDG_RUNTIME_DIR={systemd.runtime} exec /usr/bin/systemctl --user "$@"\n'
+    rules = line.partition("NOPASSWD: ")[2].replace(", ", "\n") + "\n"
+    host = site.hosts[0]
+    host.run(["mkdir", "-p", "bin", UNITS], check=True)
+    for name, text in {"bin/sudo": sudo, "bin/systemctl": systemctl, "sudo.rules": rules}.items():
+        host.run(["sh", "-c", f"cat >{name}; chmod +x {name}"], stdin=text, check=True)
+    folder = "/etc/systemd/system"
+    host.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", folder], user="root", check=True)
+    try:
+        for version in ("1", "2"):
+            release(site, build(site, version))
+            assert ask(site) == version
+        assert site.run("rollback", "--yes", "production").returncode == 0
+        assert ask(site) == "1"
+    finally:
+        host.run(["umount", folder], user="root", check=True)
+        host.run(["rm", "bin/sudo", "bin/systemctl", "sudo.rules"], check=True)
