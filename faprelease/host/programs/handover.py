@@ -63,6 +63,8 @@ class Handover:
             self.manager.keep(ready)
             proof.check(self.manager, ready, ready.web, answers=1)
             return
+        if os.path.exists(self.log):
+            os.unlink(self.log)
         new = self.run.make(self.release, proof.files(self.release), environment)
         quiet = [each for each in (live.others if live else []) if each["quiet"]]
         try:
@@ -100,12 +102,18 @@ class Handover:
             instance.remove()
 
     def _note(self, instance):
-        """Note for `explain` what the processes logged last: some managers forget that with the program."""
-        with open(self.log, "w", encoding="utf-8") as file:
-            for process in instance.processes[:3]:
+        """Note for `explain` what the processes logged last: some managers forget it with the program."""
+        logs = []
+        for process in instance.processes[:3]:
+            text = self.manager.log(instance, process)
+            if not text:
+                time.sleep(watch.PAUSE)  # the manager has still to read it
                 text = self.manager.log(instance, process)
-                if text:
-                    file.write(f"{process['unit']}:\n{lastlines.shown(text)}\n")
+            if text:
+                logs.append(f"{process['unit']}:\n{lastlines.shown(text)}\n")
+        if logs:
+            with open(self.log, "w", encoding="utf-8") as file:
+                file.write("".join(logs))
 
     def explain(self):
         """Print what the processes of the release logged last."""

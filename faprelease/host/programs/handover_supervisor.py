@@ -2,7 +2,6 @@
 own, so that the others are not touched."""
 
 import os
-import sys
 
 import supervisor
 import watch
@@ -54,20 +53,8 @@ class Manager:
         if wait:
             supervisor.ask_all([["update", name] for name in names])
         elif names:
-            self._end_alone(names)
-
-    def _end_alone(self, names):
-        """It may take long: go on in a session of its own."""
-        sys.stdout.flush()
-        if os.fork():
-            return
-        os.setsid()
-        silent = os.open(os.devnull, os.O_RDWR)
-        for stream in range(3):
-            os.dup2(silent, stream)
-        os.closerange(3, 64)
-        supervisor.ask_all([["update", name] for name in names])
-        os._exit(0)
+            # It may take long: it goes on in a session of its own.
+            supervisor.ask_alone([["update", name] for name in names])
 
     def end_later(self, instance):
         """supervisord has no timers."""

@@ -68,6 +68,13 @@ def ask_all(commands, shown=False):
         each.wait()
 
 
+def ask_alone(commands):
+    """Begin to run supervisorctl for several commands; they go on when this program has ended."""
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for words in commands:
+        subprocess.Popen([CTL, *words], **silent, start_new_session=True)
+
+
 def pid_of(line):
     """The process of a line `NAME RUNNING pid PID, uptime TIME`; empty in another state."""
     words = line.split()

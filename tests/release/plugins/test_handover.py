@@ -42,7 +42,12 @@ def site(
     yield made
     for conf in supervisord.conf_d.glob("shop*"):
         conf.unlink()
-    supervisord.ctl("update")
+
+    def has_ended() -> bool:
+        supervisord.ctl("update")
+        return not supervisord.ctl("status").stdout.strip()
+
+    wait_until(has_ended, "all have ended", 45)
 
 
 def configure(
@@ -268,3 +273,36 @@ def test_a_killed_controller_leaves_the_old_or_the_new_one(
     assert ask(site) == "3.0"
     here = [f"shop-web-1-{third}-1", f"shop-worker-1-{third}-1"]
     wait_until(lambda: running(supervisord) == here, "the others have ended", 45)
+
+
+def test_a_slow_request_holds_nobody_up(site: Site, supervisord: Supervisord) -> None:
+    site.release(build(site, "1.0"))
+    url = "http://localhost/slow12"
+    curl = ["curl", "-sS", "-m", "30", "--unix-socket", site.path / "run/web.sock", url]
+    with subprocess.Popen(curl, stdout=subprocess.PIPE, text=True) as slow:
+        began = time.monotonic()
+        second = site.release(build(site, "2.0"))
+        assert slow.poll() is None, time.monotonic() - began
+        assert ask(site) == "2.0"
+        assert slow.communicate()[0] == "1.0"
+    wait_until(lambda: running(supervisord) == [f"shop-web-1-{second}-1"], "the old one has ended", 10)
+
+
+def test_after_a_reboot_the_same_release_answers(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("r")
+    home = tmp_path / "s"
+    monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
+    site = Site(tmp_path)
+    with supervisord_in(home) as before:
+        configure(site, before)
+        site.release(build(site, "1.0"))
+        site.release(build(site, "2.0"))
+    assert "refused" in ask(site) or "No such file" in ask(site) or "connect" in ask(site)
+    (site.path / "run/web.sock").resolve().touch()  # a crash may leave what is there
+    with supervisord_in(home) as after:
+        wait_until(lambda: ask(site) == "2.0", "it answers again", 10)
+        site.release(build(site, "3.0"))
+        assert ask(site) == "3.0"
+        assert running(after) == [f"shop-web-1-{site.current()}-1"]

@@ -252,3 +252,22 @@ esac
     finally:
         host.run(["umount", folder], user="root", check=True)
         host.run(["rm", "bin/sudo", "bin/systemctl", "sudo.rules"], check=True)
+
+
+def test_a_full_disk_changes_nothing(site: FleetSite, systemd: Systemd) -> None:
+    host, run = site.hosts[0], f"{HOME}/www/shop/run"
+    host.run(["mkdir", "-p", run], check=True)
+    small = ["mount", "-t", "tmpfs", "-o", "mode=777,nr_inodes=15,uid=1001", "tmpfs", run]
+    host.run(small, user="root", check=True)
+    try:
+        configure(site, **BESIDE)
+        release(site, build(site, "1.0"))
+        first = current(site)
+        assert "No space left on device" in release(site, build(site, "2.0"), 4)
+        assert (ask(site), current(site)) == ("1.0", first)
+        host.run(["mount", "-o", "remount,nr_inodes=1000", run], user="root", check=True)
+        release(site, build(site, "3.0"))
+        assert ask(site) == "3.0"
+    finally:
+        systemd.ctl("stop", "shop-*")
+        host.run(["umount", "-l", run], user="root", check=True)
