@@ -14,7 +14,7 @@ import pytest
 from faprelease.report.report import Report
 from faprelease.verbs import release
 from tests.parts.fronts import free_port, front, nginx_conf
-from tests.parts.repository import ROOT
+from tests.parts.repository import IN_FULL, ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
@@ -68,7 +68,7 @@ def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
         yield running
 
 
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", SERVERS if IN_FULL else ["gunicorn", "granian"])
 def test_a_web_server_hands_over(
     server: str,
     servers: Path,

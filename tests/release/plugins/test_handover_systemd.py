@@ -1,6 +1,5 @@
 """A release that starts beside the one before, on a real `systemd --user` of a host."""
 
-import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -9,7 +8,7 @@ import pytest
 
 from tests.parts.fleet import Host, wait_until
 from tests.parts.fleet_site import FleetSite, builds, site
-from tests.parts.repository import ROOT
+from tests.parts.repository import IN_FULL, ROOT
 from tests.parts.systemd import Systemd
 from tests.parts.systemd_site import HOME, configure, hosts, systemd
 
@@ -21,7 +20,7 @@ RUN = (ROOT / "fapbuild/installer/run").read_bytes()
 SERVER = (ROOT / "tests/parts/unix_server.py").read_bytes()
 UNITS = f"{HOME}/.config/systemd/user"
 FRONT = f"{HOME}/www/shop/run/web.sock"
-CALLS = range(1, 9) if os.environ.get("FAP_TEST_IN_FULL") else (1, 4, 7)
+CALLS = range(1, 9) if IN_FULL else (1, 4, 7)
 BESIDE = {
     "handover": "beside",
     "processes": {"web": 1},

@@ -8,7 +8,6 @@ faults, on one of the fleets; `FAP_TEST_IN_FULL=1` asks for all, which takes a q
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from faprelease.run.run import Run
 from tests.parts.breaking import FAULTS, HELD, Fault, steps_of
 from tests.parts.fleet import Host, fleet, wait_until
 from tests.parts.fleet_site import FleetSite, builds, site
+from tests.parts.repository import IN_FULL
 
 __all__ = ["builds", "site"]
 pytestmark = pytest.mark.fleet
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.fleet
 STEPS = 12
 """How many steps the plan of the first host has; the test of the list tells when that has changed."""
 FLEETS = (1, 3)
-IN_FULL = bool(os.environ.get("FAP_TEST_IN_FULL"))
 CASES = [
     pytest.param(step, how, size, id=f"{step}-{how}-1 of {size}")
     for size in FLEETS
