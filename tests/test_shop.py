@@ -28,7 +28,16 @@ def test_every_stage_has_every_role_and_hosts(deploy: dict[str, Any]) -> None:
     assert all(stages[stage][role]["hosts"] for stage, role in product(STAGES, ROLES))
 
 
-@pytest.mark.parametrize(("stage", "role"), list(product(STAGES, ROLES)))
+@pytest.mark.parametrize("stage", STAGES)
+def test_web_starts_beside_the_release_before_and_is_checked(deploy: dict[str, Any], stage: str) -> None:
+    web = deploy["stage_role_configs"][stage]["web"]
+    assert (web["processes"], web["handover"]) == ({"web": 1}, "beside")
+    assert {"supervisorctl", "healthcheck"} <= set(web["plugins"])
+    (command,) = re.findall(r"^web: (.*)$", (SHOP / "Procfile").read_text(), re.MULTILINE)
+    assert "--bind ${FAP_BIND:-" in command
+
+
+@pytest.mark.parametrize(("stage", "role"), list(product(STAGES, ROLES[1:])))
 def test_supervisor_runs_the_process_of_the_current_release(
     deploy: dict[str, Any], stage: str, role: str
 ) -> None:
