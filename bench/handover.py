@@ -30,12 +30,12 @@ UnderLoad = Callable[[], AbstractContextManager[Load]]
 """Starts the load of a scene."""
 APP = Path(__file__).parent / "apps" / "handover"
 GOOD = ("one", "two")
-BAD = ("no-start", "dies", "answers-500", "hangs")
+BAD = ("hangs", "no-start", "dies", "answers-500")
 CHECK_SECONDS = 10
 """The time limit of a health check."""
 PAUSE = 3.0
 """Seconds between two commands."""
-WAYS = ("beside", "restart", "reload", "overlap")
+WAYS = ("beside", "listen", "restart", "reload", "overlap")
 MANAGERS = ("supervisor", "systemd")
 SERVERS = {"gunicorn": "wsgi", "uvicorn": "asgi"}
 """The web servers, and what serve.sh calls them: values of .env are redacted in what faprelease prints."""
@@ -58,6 +58,7 @@ OF_MANAGER = {
 }
 OF_WAY = {
     "beside": "processes: {web: 1}\nhandover: beside\n",
+    "listen": "processes: {web: 1}\nhandover: beside\nhandover_listen: 127.0.0.1:PORT\n",
     "restart": "processes: {web: 1}\n",
     "reload": "supervisor_signal: HUP\nsupervisor_conf: hup.conf\n",
     "overlap": "",
@@ -204,7 +205,7 @@ class Site:
         ssh.mkdir(mode=0o700, parents=True)
         shutil.copy(host.ssh_config, ssh / "config")
         self._environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "FAP_WHO": "bench"}
-        of_way = OF_WAY[scene.way]
+        of_way = OF_WAY[scene.way].replace("PORT", str(artifacts.port))
         if (scene.way, scene.manager) == ("reload", "systemd"):
             of_way = "systemd_reload: true\nsystemd_conf: hup.service\n"
         of_manager = OF_MANAGER[scene.manager] if scene.way != "overlap" else "plugins: []\n"
