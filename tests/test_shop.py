@@ -31,7 +31,7 @@ def test_every_stage_has_every_role_and_hosts(deploy: dict[str, Any]) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_web_starts_beside_the_release_before_and_is_checked(deploy: dict[str, Any], stage: str) -> None:
     web = deploy["stage_role_configs"][stage]["web"]
-    assert (web["processes"], web["handover"]) == ({"web": 1}, "beside")
+    assert (list(web["processes"]), web["handover"]) == (["web"], "beside")
     assert {"supervisorctl", "healthcheck"} <= set(web["plugins"])
     (command,) = re.findall(r"^web: (.*)$", (SHOP / "Procfile").read_text(), re.MULTILINE)
     assert "--bind ${FAP_BIND:-" in command
