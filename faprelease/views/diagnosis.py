@@ -233,8 +233,6 @@ def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
         )
     for name, pid in report.stale:
         fix = f"faprelease restart {stage}, or on the host: ps -fp {pid}"
-        if patient.target.settings.handover == "beside":
-            fix = f"it may be kept for a rollback (handover_keep); the next release ends it: ps -fp {pid}"
         yield Finding(factor, "note", f"process {pid} still runs from release {name}, which is not live", fix)
 
 
