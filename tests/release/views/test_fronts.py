@@ -3,6 +3,7 @@ real fronts go to the next release."""
 
 import http.client
 import socketserver
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -120,6 +121,13 @@ def load(port: int, body: bytes = b"order") -> Iterator[Load]:
             thread.join()
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose name is short enough for sockets."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 def point(link: Path, target: str) -> None:
     """Replace the link by one rename, as a release does."""
     new = link.with_suffix(".new")
@@ -129,8 +137,8 @@ def point(link: Path, target: str) -> None:
 
 @pytest.mark.front
 @pytest.mark.parametrize("kind", FRONTS)
-def test_a_rename_moves_all_new_requests_and_none_fails(kind: str, tmp_path: Path) -> None:
-    run, port = tmp_path / "run", free_port()
+def test_a_rename_moves_all_new_requests_and_none_fails(kind: str, folder: Path) -> None:
+    run, port = folder / "run", free_port()
     names = ["web.sock", "web-2.sock"]
     for number in ("1", "2"):
         (run / number).mkdir(parents=True)
@@ -141,7 +149,7 @@ def test_a_rename_moves_all_new_requests_and_none_fails(kind: str, tmp_path: Pat
         warm = stack.enter_context(ExitStack())
         warm.enter_context(release("1", *old))
         stack.enter_context(release("2", *new))
-        stack.enter_context(front(kind, tmp_path / "front", whole(kind, tmp_path / "front", run, port), port))
+        stack.enter_context(front(kind, folder / "front", whole(kind, folder / "front", run, port), port))
         clients = stack.enter_context(load(port))
         time.sleep(EACH_WAY)
         assert clients.since(0) == {"1"}
@@ -162,14 +170,14 @@ def test_a_rename_moves_all_new_requests_and_none_fails(kind: str, tmp_path: Pat
 @pytest.mark.front
 @pytest.mark.parametrize("kind", FRONTS)
 def test_a_process_that_is_down_costs_no_request_and_is_asked_again_when_it_is_back(
-    kind: str, tmp_path: Path
+    kind: str, folder: Path
 ) -> None:
-    run, port = tmp_path / "run", free_port()
+    run, port = folder / "run", free_port()
     run.mkdir()
     with ExitStack() as stack:
         stack.enter_context(release("1", run / "web.sock"))
         late = stack.enter_context(ExitStack())
-        stack.enter_context(front(kind, tmp_path / "front", whole(kind, tmp_path / "front", run, port), port))
+        stack.enter_context(front(kind, folder / "front", whole(kind, folder / "front", run, port), port))
         # Debian's Caddy has the bug that the page names: it loses the body of a refused POST.
         clients = stack.enter_context(load(port, b"" if kind == "caddy" else b"order"))
         time.sleep(EACH_WAY)
