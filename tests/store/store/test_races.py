@@ -17,11 +17,11 @@ import pytest
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
 from artifact_store.store.store import open_store
+from tests.parts.repository import IN_FULL
 from tests.parts.tgz import tgz
 
 pytestmark = pytest.mark.slow  # many processes at once, or killed one after another
 
-IN_FULL = bool(os.environ.get("FAP_TEST_IN_FULL"))
 FAPSTORE = str(Path(sys.executable).with_name("fapstore"))
 
 PROMOTER = """
