@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is installed by these targets: a virtual environment in .venv and, for
-# the tests, Debian's openssh-server (the hosts), busybox (their other shell), sudo, systemd, and the fronts:
-# nginx, Caddy and HAProxy; Redis is for workers.
+# the tests, Debian's openssh-server (the hosts), busybox (their other shell), sudo, systemd, cron, and the
+# fronts: nginx, Caddy and HAProxy; Redis is for workers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,10 +30,10 @@ lock: install  ## write requirements-ci.txt again: the newest versions that pypr
 audit: install  ## ask the vulnerability database of PyPI about every package of requirements-ci.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements-ci.txt
 
-HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy redis-server
+HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy redis-server cron
 hosts:
 	@PATH="$$PATH:/usr/sbin"; \
-	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server; do command -v $$each || missing=1; done >/dev/null; \
+	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server cron; do command -v $$each || missing=1; done >/dev/null; \
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	    && apt-get update -qq && apt-get install -y -qq $(HOSTS) >/dev/null; } \
 	  || { echo "make: the hosts of the tests are missing; as root: apt-get install $(HOSTS)" >&2; exit 1; }

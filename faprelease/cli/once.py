@@ -32,6 +32,9 @@ class _WithCommand(click.Command):
 @cli.command(cls=_WithCommand, context_settings=FLAGS)
 @about_a_stage
 @click.option("--command", default="", metavar="TEXT", help="a shell command; or put it after --")
+@click.option(
+    "--schedule", default="", metavar="NAME", help="run this schedule now, on the host that runs it"
+)
 @_on
 @_everywhere
 @_release
@@ -51,6 +54,7 @@ def once(
     stage: str,
     role: str,
     command: str,
+    schedule: str,
     on: str,
     everywhere: bool,
     release: str,
@@ -63,6 +67,7 @@ def once(
     \b
       faprelease once production web --command 'manage.py migrate --plan'
       faprelease once production web -- manage.py shell
+      faprelease once --schedule nightly production web
       faprelease once --curl-url URL production web -- manage.py check
 
     It runs with the release's folder, environment, venv and user, and with a terminal if you have one.
@@ -73,12 +78,24 @@ def once(
     With --curl-url it runs in a separate release on one host, made for it with the shared files and the
     environment, but without plugins and preflight. Nothing that runs is touched.
     """
-    from faprelease.verbs.once import Where, title_of
+    from faprelease.verbs.once import Where, command_of_schedule, title_of
 
     argv = ctx.meta["faprelease.command"]
-    if bool(argv) == bool(command):
-        raise click.UsageError("no command: give --command TEXT, or -- COMMAND [ARGUMENTS]")
-    where = Where(host=on, everywhere=everywhere, release=release)
+    if bool(argv) + bool(command) + bool(schedule) != 1:
+        raise click.UsageError(
+            "give one command: --command TEXT, or --schedule NAME, or -- COMMAND [ARGUMENTS]"
+        )
+    where = Where(host=on, everywhere=everywhere, release=release, of_schedules=bool(schedule))
+    if schedule:
+        if everywhere or curl_url:
+            raise click.UsageError("--schedule is for one host, and a release that has it")
+        _run(
+            _of_a_role(words, file, stage, role),
+            command_of_schedule(schedule),
+            where,
+            f"schedule {schedule}",
+            "once",
+        )
     title, argv = title_of(argv or command.split()), argv or ["/bin/sh", "-c", command]
     if not curl_url:
         if curl_sha256 or keep:

@@ -12,7 +12,7 @@ from faprelease.steps.place import Place
 
 if TYPE_CHECKING:
     from faprelease.request import Request
-    from faprelease.views.status import HostStatus
+    from faprelease.views.status import HostStatus, ProcessStatus
 
 _json = click.option("--json", "as_json", is_flag=True, help="print one JSON object per line")
 
@@ -27,7 +27,9 @@ def status(
 ) -> None:
     """Show what each host of STAGE and ROLE runs.
 
-    Also shown: since when, who released it, whether its health check passes, freezes and running releases.
+    Also shown: since when, who released it, whether its health check passes, freezes and running releases;
+    for how long its processes have been up (the youngest), and how often systemd started them again; and the
+    last and the next run of its schedules.
     Exit code 3 if hosts differ, a check fails or --verify finds changed files; 7 if a host can't be reached.
     """
     if recorded:
@@ -46,6 +48,8 @@ def status(
             row.digest[:12],
             row.since,
             row.by,
+            _up(row.processes),
+            _restarts(row.processes),
             "" if row.health in ("", "healthy") else "UNHEALTHY",
         )
         for row in found
@@ -53,8 +57,9 @@ def status(
     if as_json:
         _show_json(found)
     else:
-        head = ("role", "host", "release", "state", "version", "digest", "since", "by", "")
+        head = ("role", "host", "release", "state", "version", "digest", "since", "by", "up", "restarts", "")
         _show_table(head, shown)
+        _show_schedules(found)
     told = list(_notes(found))
     for line in told:
         echo(line, err=True)
@@ -116,6 +121,53 @@ def history(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: 
     head = ("at", "role", "event", "release", "version", "who", "hosts", "more")
     rows = [(e.at, e.role, e.event, e.release, e.version, e.who, ",".join(e.hosts), e.more) for e in found]
     _show_table(head, rows)
+
+
+def _up(processes: "Sequence[ProcessStatus]") -> str:
+    """For how long the youngest process has run."""
+    times = [each.up for each in processes]
+    return (
+        "" if not times else "down" if None in times else duration(min(up for up in times if up is not None))
+    )
+
+
+def duration(seconds: int) -> str:
+    """Two units of time: `3 d 4 h`, `12 min 5 s`."""
+    for size, unit, part, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // part} {smaller}"
+    return f"{seconds} s"
+
+
+def _restarts(processes: "Sequence[ProcessStatus]") -> str:
+    counts = [each.restarts for each in processes if each.restarts is not None]
+    return str(sum(counts)) if counts else ""
+
+
+def _show_schedules(found: "Sequence[HostStatus]") -> None:
+    rows = [
+        (
+            host.role,
+            host.host,
+            each.name,
+            f"{each.at} {each.timezone}",
+            each.started,
+            "runs"
+            if each.running
+            else ""
+            if not each.started
+            else "unknown"
+            if each.code is None
+            else str(each.code),
+            each.release,
+            each.next,
+        )
+        for host in found
+        for each in host.schedules
+    ]
+    if rows:
+        echo("")
+        _show_table(("role", "host", "schedule", "at", "last run", "exit", "in release", "next run"), rows)
 
 
 def _show_recorded(asked: "Request", *, as_json: bool) -> None:

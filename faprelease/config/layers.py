@@ -86,6 +86,8 @@ def _stage(name: str, entries: Any, keys: Keys) -> Stage:
 def _is_role(name: str, value: Any, keys: Keys) -> bool:
     if name.startswith("x-"):
         return False
+    if name == "schedules" and isinstance(value, dict) and isinstance(value.get("hosts"), list | str):
+        return True  # a schedule is a mapping, so this is the role of an old file
     if name in keys:
         return isinstance(value, dict) and not keys[name].is_mapping and name != "hosts"
     return isinstance(value, dict) or value is None

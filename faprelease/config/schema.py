@@ -27,7 +27,9 @@ def schema(plugin_keys: Mapping[str, Key]) -> Json:
     stage = {
         "type": ["object", "null"],
         "properties": {
-            name: ref if keys[name].is_mapping else {"anyOf": [ref, {"$ref": "#/$defs/role"}]}
+            name: ref
+            if keys[name].is_mapping and name != "schedules"
+            else {"anyOf": [ref, {"$ref": "#/$defs/role"}]}
             for name, ref in refs.items()
         },
         "patternProperties": _OWN,

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from faprelease.config import schedule
 from faprelease.config.environment import SOURCES, Value
 from faprelease.config.keys import about
+from faprelease.config.schedule import Schedule
 from faprelease.request import Manager
 
 RELEASE = "%(release_path)s/"
@@ -132,6 +134,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_group: Annotated[
         str, about("group that may connect to the sockets in run/, such as www-data; empty: everyone")
     ] = ""
+    schedules: Annotated[
+        dict[str, Schedule],
+        about(
+            "commands to run in the release at given times, by name: {command: TEXT, at: TIME} with cron's"
+            " five fields or @daily; by systemd if it is in plugins, otherwise by the user's crontab"
+        ),
+    ] = {}
+    schedules_host: Annotated[
+        str, about("the one host of a role that runs its schedules; empty: the first")
+    ] = ""
+    timezone: Annotated[str, about("time zone of schedules; cron knows only that of its host")] = "UTC"
     linked_files: Annotated[list[str], about("files in shared/ that each release links to")] = []
     linked_dirs: Annotated[list[str], about("folders in shared/ that each release links to")] = []
     environment: Annotated[
@@ -186,6 +199,8 @@ ONE_FOR_A_ROLE = frozenset(
         "on_failure",
         "release_command",
         "release_command_seconds",
+        "schedules",
+        "schedules_host",
         "plugins",
         "release_plugins",
         "rollback_plugins",
@@ -281,6 +296,11 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f"{value!r} is not an address and a port", "for example 127.0.0.1:8000, or [::]:8000"
     elif key == "run_group" and value and not _USER.fullmatch(value):
         yield f"{value!r} is not a valid group name", "give the group of the web server, such as www-data"
+    elif key == "schedules":
+        for name, planned in value.items():
+            yield from schedule.problems(name, planned)
+    elif key == "timezone":
+        yield from schedule.zone_problems(value)
     elif key == "process_seconds" and not 0 <= value <= 3600:
         yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 3600"
     elif key == "process_port" and not 1 <= value <= 65000:
@@ -311,6 +331,13 @@ def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if values.get("manager") == "converge" and values.get("release_command"):
         message = "each host converges by itself, so no single host can run it for all"
         yield "release_command", message, 'set `release_command: ""` for this role; see examples/engines'
+    if values.get("manager") == "converge" and values.get("schedules"):
+        message = "each host converges by itself, so no single host can be chosen that runs them"
+        yield (
+            "schedules",
+            message,
+            "set `schedules: {}` for this role; a role that a controller manages can have them",
+        )
     yield from _beside_conflicts(values)
 
 

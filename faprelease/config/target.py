@@ -15,6 +15,7 @@ from faprelease.config import checkout, environment, keys, layers
 from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
 from faprelease.config.keys import Key
 from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
+from faprelease.config.schedule import Schedule
 from faprelease.config.settings import FROM_COMMAND_LINE, NAME, NAME_HINT, Settings
 from faprelease.errors import ConfigError, together
 from faprelease.steps.layout import Layout
@@ -79,6 +80,11 @@ class Target:
     def place(self) -> Place:
         """The host and the role."""
         return Place(self.host, self.settings.role)
+
+    @property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """The schedules that this host runs for its role."""
+        return self.settings.schedules if self.settings.schedules_host == self.host else {}
 
 
 def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, Any]) -> None:
@@ -196,10 +202,14 @@ def targets(
     scopes = {
         name: Scope(file, known, stage, name, flags) for name in roles_of(file, stage, role, plugin_keys)
     }
-    hosts = {name: scope.hosts() for name, scope in scopes.items()}
+    all_hosts = hosts = {name: scope.hosts() for name, scope in scopes.items()}
     if "hosts" in flags:
         hosts = _choose(flags["hosts"], hosts, stage)
-    result = [target for name, entries in hosts.items() for target in _targets_of(scopes[name], entries)]
+    result = [
+        target
+        for name, entries in hosts.items()
+        for target in _targets_of(scopes[name], entries, all_hosts[name])
+    ]
     _refuse_shared_folders(file, result)
     return result
 
@@ -236,7 +246,8 @@ def _is_pattern(word: str) -> bool:
     return any(letter in word for letter in "*?[") and not word.startswith("[")
 
 
-def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
+def _targets_of(scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry]) -> list[Target]:
+    """The targets of a role on `hosts`, which were chosen from `all_hosts`."""
     in_role = scope.in_force()
     if in_role.problems:
         raise together(in_role.problems)
@@ -257,6 +268,7 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
             hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
         )
     names = [entry.name for entry in hosts]
+    runs_schedules = _schedules_host(values["schedules_host"], all_hosts or hosts, in_role)
     if values["connection"] == "local" and len(names) > 1:
         raise ConfigError(
             f"{where}: {' and '.join(names)} would all be this machine (connection: local)",
@@ -267,13 +279,25 @@ def _targets_of(scope: Scope, hosts: list[HostEntry]) -> list[Target]:
         in_host = scope.in_force(entry) if entry.layer.values else in_role
         if in_host.problems:
             raise together(in_host.problems)
-        result.append(_target(entry, in_host, names, where))
+        result.append(_target(entry, in_host, names, where, runs_schedules))
     return result
 
 
-def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str) -> Target:
+def _schedules_host(wanted: str, hosts: list[HostEntry], in_role: InForce) -> str:
+    """The host of a role that runs its schedules, whichever hosts a flag chose. Raises ConfigError for one
+    that the role does not have."""
+    names = [entry.name for entry in hosts if not wanted or wanted in entry.words]
+    if not names:
+        raise ConfigError(
+            f"{in_role.origins['schedules_host']}: schedules_host: {wanted!r} is not a host of this role",
+            hint=f"one of: {', '.join(entry.name for entry in hosts)}",
+        )
+    return names[0]
+
+
+def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str, runs_schedules: str) -> Target:
     core = {name: value for name, value in in_host.values.items() if name in Settings.__struct_fields__}
-    settings = Settings(**core, hosts=names)
+    settings = Settings(**{**core, "schedules_host": runs_schedules}, hosts=names)
     return Target(
         host=entry.name,
         settings=settings,

@@ -183,6 +183,10 @@ class HostState:
     """The memory of the processes of `front` that they don't share with others, in bytes."""
     available: int = 0
     """Available memory, in bytes; 0 if it was not read."""
+    schedules: str = ""
+    """What the live release has of schedules, as its files."""
+    had_schedules: bool = False
+    """Whether any release of the app had schedules on this host."""
     command: CommandRun | None = None
     """The last `release_command` that this host ran."""
 
@@ -268,6 +272,8 @@ def parse(output: str) -> HostState:
         starts=tuple(sorted(rest for word, rest in lines if word == "start")),
         memory=_kib(single.get("memory", "")),
         available=_kib(single.get("available", "")),
+        schedules="\n".join(rest for word, rest in lines if word == "schedule"),
+        had_schedules=any(word == "schedules" for word, _ in lines),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
 

@@ -42,6 +42,7 @@ def config_digest(target: Target, plugins: Plugins, key: str) -> str:
         "linked_dirs": sorted(settings.linked_dirs),
         **({"processes": list(processes.ports(settings))} if settings.processes else {}),
         **_handover(settings),
+        **({"schedules": target.schedules, "timezone": settings.timezone} if target.schedules else {}),
         "plugins": plugins.names(),
         "options": {name: value for name, value in options.items() if name not in curl.WHERE_FROM},
     }

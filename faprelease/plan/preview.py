@@ -10,7 +10,7 @@ from faprelease.plan.host import Host
 from faprelease.plan.warnings import warnings
 from faprelease.plugins import processes
 from faprelease.steps import wire
-from faprelease.steps.model import HostPlan, Phase, Plan, joined, legs_of
+from faprelease.steps.model import HostPlan, Kind, Phase, Plan, joined, legs_of
 from faprelease.steps.place import Place
 
 _UNKNOWN = Unpacked(digest="")
@@ -48,6 +48,8 @@ class HostPreview(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of the process manager's configuration, as `- removed` and `+ added` lines."""
     handover: tuple[str, ...]
     """What starts, stays and ends beside what answers now."""
+    schedules: tuple[str, ...]
+    """Changes of the schedules that this host runs for its role, as `- removed` and `+ added` lines."""
     restarts: tuple[str, ...]
     """The titles of the steps after `current` is swapped."""
     release_command: tuple[str, ...]
@@ -106,6 +108,9 @@ def lines(shown: Preview) -> Iterator[str]:
         if group.processes:
             yield "  processes"
             yield from (f"    {line}" for line in group.processes)
+        if group.schedules:
+            yield "  schedules, which only this host of the role runs"
+            yield from (f"    {line}" for line in group.schedules)
         for phase in group.phases:
             yield f"  {phase.phase:<12}{'; '.join(phase.steps)}"
     if shown.warnings:
@@ -155,20 +160,15 @@ def _host(plan: HostPlan, host: Host, artifact: Unpacked) -> HostPreview:
         previous_version=previous.version,
         previous_commit=previous.commit,
         links=(*settings.linked_files, *settings.linked_dirs) if plan.prepare else (),
-        processes=tuple(
-            line
-            for phase in plan.prepare
-            for step in phase.steps
-            if step.kind == "processes" and isinstance(step.stdin, str)
-            for line in processes.changes(state.processes, step.stdin)
-        ),
+        processes=_changes(plan, "processes", state.processes),
+        schedules=_changes(plan, "schedules", state.schedules),
         handover=tuple(handover.lines(plan, host)),
         restarts=tuple(
             step.title
             for phase in plan.publish
             if phase.name == "published"
             for step in phase.steps
-            if step.kind != "note"
+            if step.kind not in ("note", "schedules")
         ),
         release_command=_titles(plan.once),
         removes=tuple(
@@ -182,6 +182,17 @@ def _host(plan: HostPlan, host: Host, artifact: Unpacked) -> HostPreview:
             PhasePreview(phase=phase.name, steps=tuple(step.title for step in phase.steps))
             for phase in phases
         ),
+    )
+
+
+def _changes(plan: HostPlan, kind: Kind, before: str) -> tuple[str, ...]:
+    """The changes of the files that the step of this kind writes into the release."""
+    return tuple(
+        line
+        for phase in plan.prepare
+        for step in phase.steps
+        if step.kind == kind and isinstance(step.stdin, str) and not step.program
+        for line in processes.changes(before, step.stdin)
     )
 
 

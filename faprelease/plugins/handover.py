@@ -117,6 +117,11 @@ def finish(context: Context, runner: Runner) -> Step:
     )
 
 
+def uptime(context: Context, runner: Runner) -> Step:
+    """The step that prints for how long the processes of what answers have been up."""
+    return _step(context, runner, "see how long the processes have been up", "uptime", limit=20)
+
+
 def explain(context: Context, runner: Runner) -> Step:
     """The step that shows what the processes of the release logged last."""
     return _step(context, runner, "show the last log lines of the processes", "explain", limit=20)

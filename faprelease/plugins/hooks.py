@@ -143,6 +143,11 @@ class Signals:
         `faprelease logs`."""
 
     @hookspec
+    def deploy_uptime(self, context: Context) -> Iterable[Step]:  # type: ignore[empty-body]
+        """Yield the steps that print, for each process of the live release, a line of JSON:
+        `{"name": …, "up": SECONDS or null, "restarts": NUMBER or null}`; for `faprelease status`."""
+
+    @hookspec
     def ports(self, context: Context) -> Iterable[int]:  # type: ignore[empty-body]
         """Yield the TCP ports on which a release answers on its own host."""
 
@@ -168,6 +173,10 @@ class Plugins:
                 f"a plugin has an unknown hook: {error}", hint="docs/reference/plugins.md lists the hooks"
             ) from error
 
+    def and_also(self, name: str, module: Any) -> "Plugins":
+        """Return these plugins, and one more after them."""
+        return Plugins({**self._modules, name: module})
+
     def names(self) -> list[str]:
         """The names of the plugins that have steps on hosts."""
         return [name for name, module in self._modules.items() if _has_steps(module)]
@@ -187,6 +196,11 @@ class Plugins:
         """Return the steps of all plugins at a signal (`published`). Raises ConfigError if a hook fails, or
         returns something other than steps."""
         return self._answers(f"deploy_{signal}", signal, context, Step)
+
+    def uptime(self, context: Context) -> tuple[Step, ...]:
+        """Return the steps of all plugins that show how long processes have been up. Raises ConfigError as
+        `steps` does."""
+        return self.steps("uptime", context)
 
     def ports(self, context: Context) -> tuple[int, ...]:
         """Return the ports of all plugins. Raises ConfigError as `steps` does."""

@@ -15,9 +15,10 @@ from faprelease.config.keys import Key
 from faprelease.config.layers import everything_said, own_keys
 from faprelease.config.plugin_names import ALWAYS, BUILT_IN, ENTRY_POINTS, named_plugins
 from faprelease.config.settings import Settings
-from faprelease.config.target import CORE
+from faprelease.config.target import CORE, Target
 from faprelease.errors import ConfigError
-from faprelease.plugins import beside
+from faprelease.hosts.state import HostState
+from faprelease.plugins import beside, schedules
 from faprelease.plugins.hooks import Plugins
 
 
@@ -28,6 +29,13 @@ def load(names: Iterable[str], file: DeployFile, *, skip_unread: bool = False) -
     skipped = _unread(names, file) if skip_unread else ()
     modules = {name: _import(name, file) for name in names if name not in skipped}
     return Plugins({name: module for name, module in modules.items() if module is not None})
+
+
+def with_schedules(plugins: Plugins, target: Target, state: HostState) -> Plugins:
+    """The plugins of a host, with the one for its schedules if it has some, or had some once."""
+    if not target.schedules and not state.had_schedules:
+        return plugins
+    return plugins.and_also("faprelease.plugins.schedules", schedules)
 
 
 def built_in_keys() -> dict[str, Key]:

@@ -180,6 +180,22 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_uptime(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.uptime(context, _beside(context))
+        return
+    program = _options(context).supervisor_program
+    yield host_program(
+        f"see how long {program} has been up",
+        *PROGRAM,
+        arguments=["uptime", *words({"release": context.release, "program": program})],
+        state=context.target.layout.state,
+        limit=20,
+        trusted=False,
+    )
+
+
+@hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     if handover.is_on(context):
         yield handover.logs(context, _beside(context), follow=follow)

@@ -142,6 +142,14 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
+def deploy_uptime(context: Context) -> Iterator[Step]:
+    if handover.is_on(context):
+        yield handover.uptime(context, _beside(context))
+        return
+    yield _step(context, f"see how long {_name(context)} has been up", "uptime", release=context.release)
+
+
+@hookimpl
 def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
     options = context.options(Options)
     if handover.is_on(context):

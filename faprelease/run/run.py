@@ -254,7 +254,11 @@ class Run:
     def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:
         plugins = self.plugins()
         return [
-            Host(target=target, state=state, plugins=plugins[target.place]).with_brought_files(self.verb)
+            Host(
+                target=target,
+                state=state,
+                plugins=registry.with_schedules(plugins[target.place], target, state),
+            ).with_brought_files(self.verb)
             for target in self.targets
             if (state := states.get(target.place))
         ]

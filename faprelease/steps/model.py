@@ -41,10 +41,10 @@ class Program:
     place: str
 
 
-Kind = Literal["other", "processes", "remove", "note"]
+Kind = Literal["other", "processes", "schedules", "remove", "note"]
 """The kind of a step, for views of a plan: `processes` writes the process manager's configuration (on its
-stdin), `remove` removes releases (one id per line on its stdin), `note` only records something on the
-host."""
+stdin), `schedules` writes the schedules (on its stdin), sets or checks them, `remove` removes releases (one
+id per line on its stdin), `note` only records something on the host."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.plan.host import Host
 from faprelease.plugins.hooks import Context
+from faprelease.plugins.schedules import RUN
 from faprelease.run.run import Run
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_script
@@ -23,11 +24,19 @@ SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}"')
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    """The host of a role, by name (empty: the first), and the release (empty: the live one)."""
+    """The host of a role, by name (empty: the first, or with `of_schedules` the one that runs its schedules),
+    and the release (empty: the live one)."""
 
     host: str = ""
     everywhere: bool = False
     release: str = ""
+    of_schedules: bool = False
+
+
+def command_of_schedule(name: str) -> list[str]:
+    """The command that runs a schedule of the release that is the working folder."""
+    script = f'[ -f {RUN} ] || {{ echo "this release has no schedules"; exit 66; }}; exec /bin/sh {RUN} "$0"'
+    return ["/bin/sh", "-c", script, name]
 
 
 def once(run: Run, argv: Sequence[str], where: Where, *, title: str, event: str = "once") -> int:
@@ -57,6 +66,9 @@ def logs(run: Run, where: Where, *, follow: bool) -> int:
     """
     with on_chosen_hosts(run, where).connect(lock=False) as connected:
         pass
+    settings = run.targets[0].settings
+    if settings.schedules and settings.schedules_host not in {host.target.host for host in connected.hosts}:
+        run.report.say(f"for the logs of schedules: --on {settings.schedules_host}")
     for host in connected.hosts:
         running = host.target.layout.release(host.state.current) if host.state.current else ""
         steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
@@ -140,10 +152,11 @@ def on_chosen_hosts(run: Run, where: Where) -> Run:
     one."""
     if where.everywhere:
         return run
-    named = [target for target in run.targets if not where.host or target.host == where.host]
+    wanted = where.host or (run.targets[0].settings.schedules_host if where.of_schedules else "")
+    named = [target for target in run.targets if not wanted or target.host == wanted]
     if not named:
         known = ", ".join(target.host for target in run.targets)
-        raise UsageError(f"{where.host} is not a host of this role", hint=f"one of: {known}")
+        raise UsageError(f"{wanted} is not a host of this role", hint=f"one of: {known}")
     return replace(run, targets=named[:1])
 
 

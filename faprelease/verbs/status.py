@@ -1,20 +1,34 @@
 """The verbs that only read: status, releases, history. They take no lock."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from artifact_store.records.releases import Outcome
 from faprelease.config.target import Target
 from faprelease.plan.fleet import plan_health
 from faprelease.plan.host import Host
+from faprelease.plugins import schedules
+from faprelease.plugins.hooks import Context
 from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run
-from faprelease.steps.model import HostPlan, Phase, Result
+from faprelease.steps.model import HostPlan, Phase, Result, Step
 from faprelease.steps.place import Place
 from faprelease.views import history, host_report
 from faprelease.views.history import HistoryRow
-from faprelease.views.status import Held, HostStatus, held, measure, parse_sizes, statuses
+from faprelease.views.status import (
+    Held,
+    HostStatus,
+    held,
+    measure,
+    parse_processes,
+    parse_schedules,
+    parse_sizes,
+    statuses,
+)
 
 
 def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
@@ -27,9 +41,13 @@ def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
     with run.connect(lock=False, lost=lost) as connected:
         healths = health(connected)
         said = connected.connections.run("verify", host_report.changed_files) if verify else {}
+        processes = {place: parse_processes(text) for place, text in _uptimes(connected).items()}
+        runs = _runs(connected)
+    now = datetime.now(UTC)
     found = [(host.target, host.state) for host in connected.hosts]
     changed = {place: host_report.parse_changed(text) for place, text in said.items()}
-    return statuses(found, healths, changed, _named(run, lost))
+    schedules_by_place = {place: parse_schedules(text, now) for place, text in runs.items()}
+    return statuses(found, healths, changed, _named(run, lost), processes, schedules_by_place)
 
 
 def releases(request: Request) -> list[Held]:
@@ -64,6 +82,37 @@ def health(connected: ConnectedHosts) -> dict[Place, str]:
     wrong = execute.failed_checks(plan, connected.connections, _Silent(), time.monotonic)
     checked = [host.place for host in plan.hosts if host.prepare]
     return {place: wrong.get(place, "healthy") for place in checked}
+
+
+def _uptimes(connected: ConnectedHosts) -> dict[Place, str]:
+    """What the plugins print of the processes of what is live, by place."""
+    said: dict[Place, str] = {}
+    steps = {host.place: list(host.plugins.uptime(_live(host))) for host in connected.hosts if _is_live(host)}
+    while any(steps.values()):
+        now = {place: left.pop(0) for place, left in steps.items() if left}
+        for place, text in _ask(connected, "uptime", now).items():
+            said[place] = f"{said.get(place, '')}\n{text}"
+    return said
+
+
+def _runs(connected: ConnectedHosts) -> dict[Place, str]:
+    """What the hosts print of the schedules that they run, by place."""
+    steps = {host.place: schedules.runs(_live(host)) for host in connected.hosts if host.state.schedules}
+    return _ask(connected, "schedules", steps)
+
+
+def _ask(connected: ConnectedHosts, name: str, steps: Mapping[Place, Step]) -> dict[Place, str]:
+    """Run a step on each of some places; what each printed. One that fails says nothing."""
+    if not steps:
+        return {}
+    steps = {place: replace(step, script=f"({step.script}\n) || :") for place, step in steps.items()}
+    nothing = Step(title="nothing", script=":", trusted=True)
+    said = connected.connections.run(name, lambda target: steps.get(target.place, nothing))
+    return {place: said[place] for place in steps}
+
+
+def _live(host: Host) -> Context:
+    return Context(host.target, "status", host.target.layout.release(host.state.current), "")
 
 
 def _is_live(host: Host) -> bool:

@@ -2,14 +2,48 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 
 from faprelease.config.target import Target
+from faprelease.hosts.host_json import decode
 from faprelease.hosts.retention import KEEP_AS_EVIDENCE
 from faprelease.hosts.state import HostState, Release
 from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
+
+T = TypeVar("T")
+
+
+class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the live release, as its manager knows it."""
+
+    name: str
+    up: int | None = None
+    """For how many seconds it has run; None if it does not run."""
+    restarts: int | None = None
+    """How often its manager started it again after it had ended; None if nobody counts."""
+
+
+class ScheduleStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule of the live release, and its last run."""
+
+    name: str
+    at: str
+    """The five fields of cron."""
+    timezone: str
+    next: str = ""
+    """When it runs next (RFC 3339, UTC)."""
+    started: str = ""
+    """When the last run started (RFC 3339, UTC); empty if there was none."""
+    ended: str = ""
+    running: bool = False
+    code: int | None = None
+    """Its exit code; None while it runs, or if it was killed before it could record one."""
+    release: str = ""
+    """The release in which it ran."""
 
 
 class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +64,8 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     rollback_to: str = ""
     locked: str = ""
     frozen: str = ""
+    processes: tuple[ProcessStatus, ...] = ()
+    schedules: tuple[ScheduleStatus, ...] = ()
     drift: tuple[str, ...] = ()
     """How it differs from the other hosts of its role, or from the result of a finished release."""
     changed: tuple[str, ...] = ()
@@ -61,8 +97,10 @@ def statuses(
     health: Mapping[Place, str],
     changed: Mapping[Place, tuple[str, ...]],
     unreachable: Sequence[tuple[Target, str]],
+    processes: Mapping[Place, tuple[ProcessStatus, ...]] | None = None,
+    schedules: Mapping[Place, tuple[ScheduleStatus, ...]] | None = None,
 ) -> list[HostStatus]:
-    """Return the status of each host and role; `health` and `changed` are by place. The release that most
+    """Return the status of each host and role; all mappings are by place. The release that most
     hosts of a role run is the reference for the others."""
     usual = {role: _usual(hosts, role) for role in {target.settings.role for target, _ in hosts}}
     rows = []
@@ -85,6 +123,8 @@ def statuses(
                 locked=state.locked,
                 frozen=str(state.frozen) if state.frozen else "",
                 changed=changed.get(target.place, ()),
+                processes=(processes or {}).get(target.place, ()),
+                schedules=(schedules or {}).get(target.place, ()),
                 drift=tuple(_drift(state, live, usual[target.settings.role])),
             )
         )
@@ -93,6 +133,39 @@ def statuses(
         for target, why in unreachable
     ]
     return rows + missing
+
+
+def parse_processes(output: str) -> tuple[ProcessStatus, ...]:
+    """Parse the output of the hook `deploy_uptime`."""
+    return _parsed(output, ProcessStatus)
+
+
+def parse_schedules(output: str, now: datetime) -> tuple[ScheduleStatus, ...]:
+    """Parse the output of `plugins.schedules.runs`, and add the next run after `now`."""
+    return tuple(
+        msgspec.structs.replace(each, next=_next(each, now)) for each in _parsed(output, ScheduleStatus)
+    )
+
+
+def _parsed(output: str, kind: type[T]) -> tuple[T, ...]:
+    """One value for each line that can be read."""
+    values = []
+    for line in output.splitlines():
+        try:
+            values.append(decode(line, kind))
+        except ValueError:
+            continue
+    return tuple(values)
+
+
+def _next(schedule: ScheduleStatus, now: datetime) -> str:
+    from faprelease.config import cron  # only a role that has schedules needs it
+
+    try:
+        run = cron.next_run(cron.fields(schedule.at), schedule.timezone, now)
+    except (ValueError, KeyError, OSError, StopIteration):  # a host may answer anything
+        return ""
+    return run.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _usual(hosts: Sequence[tuple[Target, HostState]], role: str) -> Release | None:

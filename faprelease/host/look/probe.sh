@@ -61,6 +61,17 @@ if [ -L "$path/run/web.sock" ]; then
   say memory "$((pages * $(getconf PAGESIZE) / 1024))"
   say available "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 fi
+if [ -d "$state/schedules" ]; then
+  say schedules set
+  for file in "$current/.fap/schedules/list" "$current/.fap/schedules/crontab" "$current"/.fap/schedules/user/* \
+    "$current"/.fap/schedules/system/*; do
+    [ -f "$file" ] || continue
+    say schedule "==> ${file#"$current/"}"
+    while IFS= read -r line; do
+      say schedule "$line"
+    done <"$file"
+  done
+fi
 for record in "$state"/releases/*.jsonl; do
   [ -f "$record" ] || continue
   name=${record##*/} json=

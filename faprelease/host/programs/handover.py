@@ -166,6 +166,13 @@ class Handover:
             look = lambda: self.manager.look(live, rest)  # noqa: E731
             print("\n".join(watch.until_good(look, watch.START_LIMIT, int(workers))))
 
+    def uptime(self):
+        """Print how long each process of what answers has been up, and how often its manager started it
+        again."""
+        live = self.run.live()
+        if live:
+            watch.print_uptimes(self.manager.look(live, live.processes))
+
     def finish(self, undo, keep):
         """End what does not answer any more; with `keep`, in seconds, the start before stays for so long."""
         live = self.run.live()
@@ -340,6 +347,7 @@ PARTS = {
     "check": ("workers", "undo"),
     "finish": ("undo", "keep"),
     "clear": (),
+    "uptime": (),
     "explain": (),
     "logs": ("follow",),
 }

@@ -1,7 +1,7 @@
 """Check that supervisord runs the program of a release, watch it, and show what it logged last.
 
-`main` gets an action, `check` or `log`, and its options, each as NAME=VALUE. Both have `program`: its name,
-or that of a group.
+`main` gets an action, `check`, `uptime` or `log`, and its options, each as NAME=VALUE. All have `program`:
+its name, or that of a group.
 """
 
 import os
@@ -94,6 +94,11 @@ def check(seconds, children, **options):
     print("\n".join(watch.until_good(looker(children=children, **options), limit, int(seconds))))
 
 
+def uptime(release, program):
+    """Print how long each process has been up; supervisor does not count how often it started it."""
+    watch.print_uptimes(looker(release, program, "")())
+
+
 def log(program):
     """Print what the processes logged last."""
     for line in status(program)[:SHOWN]:
@@ -108,7 +113,7 @@ def main(load, parts, action, *words):
     """Exit codes: 0; 1 if a process does not run, and the reason is printed."""
     options = dict(word.split("=", 1) for word in words)
     try:
-        {"check": check, "log": log}[action](**options)
+        {"check": check, "uptime": uptime, "log": log}[action](**options)
     except watch.EndedError as error:
         print(error)
         sys.exit(1)

@@ -186,9 +186,12 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
         ask_sudo(unit, commands)
 
 
-def ask_sudo(unit, commands, start=""):
+ADMINISTRATOR = 'set systemd_conf: "" in deploy.yml, and write the unit as an administrator'
+
+
+def ask_sudo(unit, commands, start="", otherwise=ADMINISTRATOR):
     """Raise RefusedError unless sudo allows these commands. In the rule, other releases take the place of
-    `start`, the name of one."""
+    `start`, the name of one. `otherwise` says how to do without the rule."""
     me = pwd.getpwuid(os.geteuid()).pw_name
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
@@ -199,8 +202,7 @@ def ask_sudo(unit, commands, start=""):
         if any(command.startswith("tee ") for command in commands):
             warning = (
                 f"\nwith this, {me} is as powerful as root, and so are the people who decide what an artifact"
-                ' contains: a unit can run anything; otherwise set systemd_conf: "" in deploy.yml, and write'
-                " the unit as an administrator"
+                f" contains: a unit can run anything; otherwise {otherwise}"
             )
         raise RefusedError(
             f"{me} may not run all of these commands by sudo; allow them once on the host,"
@@ -370,6 +372,11 @@ def check(manager, unit, conf, release, seconds, reload, watched):
         raise RefusedError(error) from None
 
 
+def uptime(manager, unit, conf, release):
+    """Print how long each service has been up, and how often systemd started it again."""
+    watch.print_uptimes(look_at(manager, unit, conf, release, "")())
+
+
 def looker(user, **options):
     """What `watch` looks with, for other programs."""
     try:
@@ -442,5 +449,12 @@ def main(load, parts, action, *words):
     """Exit codes: 0; 1 if it can't be done, and the reason is printed."""
     options = dict(word.split("=", 1) for word in words)
     manager = Manager(options.pop("user"))
-    actions = {"ask": ask, "own": own, "restart": restart_by_itself, "check": check, "log": log}
+    actions = {
+        "ask": ask,
+        "own": own,
+        "restart": restart_by_itself,
+        "check": check,
+        "uptime": uptime,
+        "log": log,
+    }
     sys.exit(attempt(actions[action], manager, **options))

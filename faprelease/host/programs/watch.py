@@ -31,7 +31,7 @@ class Service:
 
     def __init__(self, name, verdict, text, main="", restarts="", pids=()):
         self.name, self.verdict, self.text = name, verdict, text
-        self.main, self.pids = main, pids
+        self.main, self.restarts, self.pids = main, restarts, pids
         self.identity = (main, processes.start_of(main) if main else "", restarts)
 
 
@@ -53,6 +53,17 @@ def service(name, release, main, restarts, *, reload, more=()):
     # A manager starts a process before it changes its folder.
     verdict = WAIT if reload or processes.age(main) < SETTLES else FAILED
     return Service(name, verdict, f"{name} (process {main}) {text}", main, restarts)
+
+
+def print_uptimes(services):
+    """Print a line of JSON for each service: for how many seconds its main process has run (null: it does not
+    run), and how often its manager started it again (null: nobody counts)."""
+    import json
+
+    for each in services:
+        up = int(processes.age(each.main)) if each.main else None
+        restarts = int(each.restarts) if each.restarts else None
+        print(json.dumps({"name": each.name, "up": up, "restarts": restarts}))
 
 
 class Watch:

@@ -25,6 +25,7 @@ EXAMPLES = {
     "store_signers",
     "plugins",
     "batch",
+    "schedules",
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from faprelease.errors import RolledBackError
 from faprelease.report.report import Report
-from faprelease.verbs import release
+from faprelease.verbs import release, status
 from tests.parts.fleet import wait_until
 from tests.parts.lock_holders import controller
 from tests.parts.repository import ROOT
@@ -95,6 +95,8 @@ def test_a_release_starts_beside_the_one_before(site: Site, supervisord: Supervi
     second = site.release(build(site, "2.0"))
     assert ask(site) == "2.0"
     assert running(supervisord) == [f"shop-web-1-{second}-1"]
+    (row,) = status.status(site.request())
+    assert [(each.name, each.restarts) for each in row.processes] == [(f"shop-web-1-{second}-1", None)]
     assert site.rollback() == first
     assert ask(site) == "1.0"
     assert running(supervisord) == [f"shop-web-1-{first}-1"]

@@ -1,5 +1,6 @@
 """A release that starts beside the one before, on a real `systemd --user` of a host."""
 
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -87,6 +88,10 @@ def test_a_release_starts_beside_the_one_before_which_stays_warm(site: FleetSite
     planned = site.run("plan", "--curl-url", build(site, "3.0"), "production").stdout
     assert f"handover  starts beside {second}-1, which stays ready for a rollback for 300 s; both" in planned
     assert f"handover  ends what a rollback or an interrupted run has left: {first}-1\n" in planned
+    (row,) = map(json.loads, site.run("status", "--json", "production").stdout.splitlines())
+    assert [(each["name"], each["restarts"]) for each in row["processes"]] == [
+        (f"shop-web-1@{second}-1.service", 0)
+    ]
     done = site.run("rollback", "--yes", "production")
     assert done.returncode == 0, done.stderr
     assert ask(site) == "1.0"

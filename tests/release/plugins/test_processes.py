@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from faprelease.errors import ConfigError, ReleaseFailedError, RolledBackError
+from faprelease.verbs import status
 from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
@@ -72,6 +73,9 @@ def test_processes_come_change_and_go_back_with_their_release(
         "shop:shop-worker-8100": ("sleep 38100", first),
     }
     assert running(supervisord) == three
+    (row,) = status.status(site.request())
+    assert {each.name: each.restarts for each in row.processes} == dict.fromkeys(three)
+    assert all(each.up is not None and 0 <= each.up < 300 for each in row.processes)
     configure(site, supervisord, "{web: 1}")
     capsys.readouterr()
     site.release(build(site, "1"), dry_run=True)

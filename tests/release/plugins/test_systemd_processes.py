@@ -1,5 +1,6 @@
 """The processes that a role runs, from its Procfile and deploy.yml, on a real `systemd --user` of a host."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 
@@ -131,7 +132,19 @@ def test_they_restart_are_seen_and_have_logs(site: FleetSite, systemd: Systemd) 
     worker = "shop-worker@8100"
     wait_until(lambda: systemd.ctl("is-active", worker).stdout == "active\n", "the worker runs again", 10)
     assert "is healthy: the checks of its plugins pass" in site.run("doctor", "production").stdout
+    (row,) = map(json.loads, site.run("status", "production", "--json").stdout.splitlines())
+    seen = {each["name"]: each for each in row["processes"]}
+    assert {name: each["restarts"] for name, each in seen.items()} == {
+        "shop-web@8000.service": 0,
+        "shop-web@8001.service": 0,
+        "shop-worker@8100.service": 1,
+    }
+    assert 0 <= seen["shop-worker@8100.service"]["up"] < seen["shop-web@8000.service"]["up"] < 300
+    head, shown = site.run("status", "production").stdout.splitlines()
+    assert head.split()[-2:] == ["up", "restarts"]
+    assert re.search(r"ada@ci  \d+ (s|min \d+ s) +1$", shown)
     systemd.ctl("stop", "shop-worker@8100")
+    assert re.search(r"ada@ci  down +\d +UNHEALTHY\n", site.run("status", "production").stdout)
     assert "shop-worker@8100.service is inactive" in site.run("doctor", "production").stdout
     # There is no journald here: a journalctl of our own notes its words.
     script = "mkdir -p bin; printf '#!/bin/sh\necho \"$*\"\n' >bin/journalctl; chmod +x bin/journalctl"

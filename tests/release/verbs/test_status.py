@@ -1,12 +1,14 @@
 """status, releases and history: what real hosts say, and what is made of it."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from faprelease.cli.status import duration
 from faprelease.hosts.state import Freeze, Rollout
 from faprelease.views import history
-from faprelease.views.status import held, statuses
+from faprelease.views.status import held, parse_processes, parse_schedules, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.host_states import A, B, C, D, host_state, release
 from tests.parts.host_states import hosts as planned_hosts
@@ -36,6 +38,36 @@ def test_what_differs_is_told_where_it_differs() -> None:
         release(A, "1", "live"), current=A, rollout=Rollout(id=B, verb="release", release=B, previous=A)
     )
     assert drifts(cut) == [(f"the release of {B} did not finish",)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (7260, "2 h 1 min"),
+        (86399, "23 h 59 min"),
+        (266400, "3 d 2 h"),
+    ],
+)
+def test_a_duration_has_two_units(seconds: int, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_answers_of_a_host_that_can_not_be_read_are_left_out() -> None:
+    now = datetime(2026, 11, 30, 15, 0, tzinfo=UTC)
+    text = """\
+Traceback (most recent call last):
+{"name": 1}
+{"name": "nightly", "at": "0 3 * * *", "timezone": "Europe/Berlin", "code": 0}
+{"name": "odd", "at": "0 3 * * *", "timezone": "../../etc/passwd"}
+{"name": "odder", "at": "@reboot", "timezone": "UTC"}
+"""
+    found = {each.name: each.next for each in parse_schedules(text, now)}
+    assert found == {"nightly": "2026-12-01T02:00:00Z", "odd": "", "odder": ""}
+    assert [each.name for each in parse_processes('x\n{"name": "a", "up": 1}\n{"up": 2}')] == ["a"]
 
 
 def test_every_release_says_why_it_is_there() -> None:
