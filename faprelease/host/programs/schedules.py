@@ -219,6 +219,11 @@ def ask(mark, scope, units, events, zone, owner):
             f"the schedules would run as {owner}, but the release belongs to {me};"
             f" in deploy.yml: sudo_user: {me}"
         )
+    if scope == "user" and not os.path.exists(f"/var/lib/systemd/linger/{me}"):
+        print(
+            f"warning: timers of {me} run only while {me} is logged in;"
+            f" run this once on the host: sudo loginctl enable-linger {me}"
+        )
     if timers.manager.sudo:
         commands, otherwise = list(timers.commands(names)), "set systemd_user: true in deploy.yml"
         systemd.ask_sudo(names[0].rpartition(".")[0], commands, otherwise=otherwise)

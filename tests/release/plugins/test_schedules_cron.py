@@ -59,6 +59,8 @@ def test_lines_come_change_go_back_and_go_and_others_stay(site: FleetSite) -> No
     one, two = site.hosts
     schedules(site, {})
     release(site, "0")
+    by_hand = site.run("once", "--schedule", "nightly", "production", "web")
+    assert (by_hand.returncode, by_hand.stdout) == (66, "this release has no schedules\n")
     others = ["# mine", "MAILTO=ada", "*/5 * * * * date +\\%s >/dev/null"]
     one.run(["crontab", "-"], stdin="\n".join([*others, ""]), check=True)
     schedules(site, {"nightly": NIGHTLY})

@@ -65,7 +65,7 @@ def test_timers_come_change_go_back_and_go_with_their_release(site: FleetSite, s
     host = site.hosts[0]
     weekly = {"command": "exit 3", "at": "@weekly"}
     schedules(site, {"nightly": NIGHTLY, "weekly": weekly})
-    release(site, "1")
+    assert "sudo loginctl enable-linger deploy" in release(site, "1")
     both = [
         f"shop-production-web-{name}.{kind}"
         for name in ("nightly", "weekly")
