@@ -29,7 +29,7 @@ class Handover:
     def __init__(self, manager, run, state, group, release):
         self.manager, self.run, self.state = manager, instances.Run(run, group), state
         self.release, self.release_id = release, os.path.basename(release)
-        self.log = f"{state}/handover.log"
+        self.log, self.changeover = f"{state}/handover.log", f"{run}/changeover"
 
     def ask(self, brings, listen):
         """Check that this user may do everything that a handover needs, before anything changes."""
@@ -140,14 +140,14 @@ class Handover:
         if old and old.name != new.name:
             self.manager.disable(old, old.processes)
         self.manager.listen(new)
-        self.manager.end_own_workers()
+        if not old:
+            self.manager.end_own_workers()
         for other in self.run.all():
             if other.name != new.name and other.others:
                 self.manager.end(other, other.others, wait=True)
-        rest = new.processes
-        self.manager.install(new, rest)
-        self.manager.start(new, rest)
-        self.manager.enable(new, rest)
+        self.manager.install(new, new.others)
+        self.manager.start(new, new.others)
+        self.manager.enable(new, new.processes)
 
     def check(self, workers, undo, proof):
         """Check that the fronts name the release, that it answers there, and that its other processes have
@@ -185,13 +185,13 @@ class Handover:
                 time.sleep(ACCEPTED)
         for other in others:
             self._end(other, wait=False)
-        if live:
+        if live and (undo or not before or os.path.exists(self.changeover)):
             self._end_own(live, undo)
 
     def _end_own(self, live, undo):
         """End the processes from before the first handover: not at once, but with the next start after it,
         since the web server still connects to their port."""
-        marker = f"{self.run.folder}/changeover"
+        marker = self.changeover
         if not self.manager.has_own():
             if os.path.exists(marker):
                 os.unlink(marker)

@@ -1,7 +1,6 @@
 """A release that starts beside the one before, on a real supervisord of this machine."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from faprelease.errors import RolledBackError
 from faprelease.report.report import Report
 from faprelease.verbs import release, status
 from tests.parts.fleet import wait_until
+from tests.parts.fronts import free_port
 from tests.parts.lock_holders import controller
 from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
@@ -201,9 +201,7 @@ def test_a_worker_that_dies_brings_the_old_release_back(site: Site, supervisord:
 
 
 def test_the_first_handover_of_a_live_site_keeps_its_port(site: Site, supervisord: Supervisord) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     procfile = f"web: exec {sys.executable} unix_server.py $PORT VERSION\nworker: exec sleep 1000\n"
     processes = f"processes: {{web: 1, worker: 1}}\nprocess_port: {port}\n"
     configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
@@ -232,9 +230,7 @@ def test_the_first_handover_of_a_live_site_keeps_its_port(site: Site, supervisor
 
 
 def test_a_port_leads_to_the_socket(site: Site, supervisord: Supervisord) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     configure(site, supervisord, f"processes: {{web: 1}}\nhandover_listen: 127.0.0.1:{port}")
     for version in ("1.0", "2.0"):
         site.release(build(site, version))
@@ -308,3 +304,15 @@ def test_after_a_reboot_the_same_release_answers(
         site.release(build(site, "3.0"))
         assert ask(site) == "3.0"
         assert running(after) == [f"shop-web-1-{site.current()}-1"]
+
+
+def test_a_rollback_to_a_release_from_before_starts_it_beside(site: Site, supervisord: Supervisord) -> None:
+    procfile = f"web: exec {sys.executable} unix_server.py $PORT VERSION\n"
+    processes = f"processes: {{web: 1}}\nprocess_port: {free_port()}\n"
+    configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
+    zero = site.release(build(site, "0.0", procfile=procfile.replace("VERSION", "0.0")))
+    configure(site, supervisord, processes)
+    site.release(build(site, "1.0", procfile=procfile.replace("VERSION", "1.0")))
+    assert site.rollback() == zero
+    assert ask(site) == "0.0"
+    wait_until(lambda: running(supervisord) == [f"shop-web-1-{zero}-1"], "the others have ended", 10)
