@@ -147,7 +147,19 @@ def test_a_run_finishes_in_its_own_release_and_nothing_runs_beside_it(
     wait_until(lambda: rows(site)["nightly"]["code"] == 0, "it ends", 10)
     assert "VERSION = '1'" in site.run("logs", "production", "web").stdout
     assert rows(site)["nightly"]["running"] is False
+    # Also when the schedule leaves deploy.yml meanwhile.
+    host.run(["rm", "-f", "go"])
+    systemd.ctl("start", "--no-block", f"{UNIT}.service")
+    wait_until(lambda: rows(site)["nightly"]["running"] is True, "it runs", 10)
+    schedules(site, {}, keep_releases=1)
+    release(site, "4")
+    host.run(["touch", "go"])
+    log = ["tail", "-n", "3", f"{STATE}/schedules/nightly.log"]
+    ended = re.compile(r"VERSION = '3'\n== \S+ exit code 0\n\Z")
+    wait_until(lambda: ended.search(host.run(log).stdout) is not None, "it ends", 10)
     # One that was killed has no exit code.
+    schedules(site, {"nightly": slow})
+    release(site, "5")
     host.run(["rm", "-f", "go"])
     systemd.ctl("start", "--no-block", f"{UNIT}.service")
     wait_until(lambda: rows(site)["nightly"]["running"] is True, "it runs", 10)
