@@ -17,9 +17,10 @@ def init() -> None:
     added to pyproject.toml as [tool.fapbuild], or written to fapbuild.toml if there is no pyproject.toml.
     Existing settings are never changed.
     """
-    from fapbuild.onboarding.detection import detect, workspace_lock
+    from fapbuild.onboarding.detection import detect
     from fapbuild.onboarding.init import summary, write
     from fapbuild.project import git_tree
+    from fapbuild.project.config import workspace_lock
 
     root = Path.cwd()
 
@@ -42,17 +43,17 @@ def init() -> None:
 def lock(upgrade: bool) -> None:
     """Lock every dependency to a version and its hashes.
 
-    pip-compile writes requirements.txt; uv.lock and poetry.lock are updated by uv and Poetry. Commit the
+    pip-compile writes requirements.txt; uv, Poetry, PDM and Pipenv update their own locks. Commit the
     result. Versions that are locked already are kept where they still fit. If pip searches several
     indexes, the packages are listed by the indexes that have them.
     """
     from fapbuild import locks
-    from fapbuild.project import config
+    from fapbuild.project import config, git_tree
     from fapbuild.wheels import credentials
 
     root = Path.cwd()
     with credentials.out_of_sight():
-        project = config.load(root)
+        project = config.load(root, git_tree.folders_above(root))
         path = locks.write(project, root, upgrade=upgrade)
         for line in locks.index_warnings(project, root, credentials.indexes()):
             say(line)

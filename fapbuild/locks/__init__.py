@@ -1,23 +1,22 @@
 """The project's lock: exact versions with the hashes of every file that may be installed for them.
 
-There are four formats: hashed requirements, PEP 751, and what uv and Poetry export from their own locks.
+The formats are hashed requirements, PEP 751, and what uv, Poetry, PDM and Pipenv export from their own locks.
 """
 
-import configparser
-import contextlib
 import os
+import posixpath
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from packaging.markers import default_environment
 
-from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
-from fapbuild.locks import exporters, indexes, requirements_file
+from fapbuild.locks import exporters, indexes, requirements_file, unread, uv_lock
 from fapbuild.locks.compiler import compile_lock
+from fapbuild.locks.names import package_name
 from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Requirements, missing, parse_lock, stale
 from fapbuild.project import git_tree
@@ -39,6 +38,9 @@ __all__ = [
 ]
 
 
+_NONE = "no packages: the project lists no dependencies, in requirements.in or elsewhere"
+
+
 @dataclass(frozen=True)
 class CommittedLock:
     """The lock as it is committed."""
@@ -56,12 +58,16 @@ def read(project: Project, folder: Path, environment: Mapping[str, str]) -> Comm
     """
     name, required = project.settings.lock, _requirements(project, folder)
     if not is_pylock(name):
+        if not (required.packages or required.paths or (folder / name).is_file()):
+            unread.check_listed(folder)
         lock = _read_hashed(name, folder, required, environment)
+        unread.check_sources(project, folder, None if lock.problem else lock.pins)
     else:
         pins = _read_foreign(project, folder, environment)
-        reason = missing(required, pins, environment)
+        reason = _stale_foreign(project, folder, required, pins, environment)
         lock = CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
-    return CommittedLock(_with_project(lock.pins, project, folder), lock.problem)
+    pins = tuple(_with_folders(pin, folder, name) for pin in lock.pins)
+    return CommittedLock(_with_project(pins, project, folder), lock.problem)
 
 
 def resolve(
@@ -74,6 +80,8 @@ def resolve(
     """
     lock, name = read(project, folder, environment), project.settings.lock
     if not lock.problem:
+        if not lock.pins:
+            say(f"no packages: {name} has none" if (folder / name).is_file() else _NONE)
         return lock.pins
     if is_pylock(name):
         raise UsageError(lock.problem, hint=f"run `fapbuild lock`, then commit {name}")
@@ -82,7 +90,7 @@ def resolve(
     say(f"hint: run `fapbuild lock`, then commit {name}")
     text = _compiled(project, folder, work, upgrade=False)
     pins = parse_lock(text, name, environment, partial(package_name, folder))
-    return _with_project(pins, project, folder)
+    return _with_project(tuple(_with_folders(pin, folder, name) for pin in pins), project, folder)
 
 
 def bring_paths(project: Project, tree: SourceTree) -> None:
@@ -90,7 +98,8 @@ def bring_paths(project: Project, tree: SourceTree) -> None:
 
     Raises UsageError for a path that is not committed, or requirements that can't be read.
     """
-    for path in _requirements(project, tree.folder).paths:
+    required = _requirements(project, tree.folder)
+    for path in (*required.paths, *filter(_is_folder, required.find_links)):
         git_tree.bring(tree, path)
 
 
@@ -111,7 +120,9 @@ def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
             hint="update it with the tool named in its created-by line; or remove the key lock, then run "
             "`fapbuild lock`",
         )
+    unread.check_sources(project, folder)
     if not project.settings.requirements and not project.dependencies:
+        unread.check_listed(folder)
         raise UsageError(
             "there is nothing to lock: no requirements.in, and no project.dependencies in pyproject.toml",
             hint="list the packages that you import in requirements.in, one per line",
@@ -142,27 +153,6 @@ def index_warnings(project: Project, folder: Path, configured: Sequence[str]) ->
     return indexes.warnings([pin.name for pin in pins if not pin.origin], searched)
 
 
-def package_name(folder: Path, path: str) -> str:
-    """The name of the package at `path` (PEP 621, Poetry, setup.cfg); raise UsageError if it has none."""
-    place = folder / path
-    if place.suffix == ".whl":
-        return place.name.partition("-")[0]
-    try:
-        pyproject = toml_text.loads((place / PYPROJECT).read_text(encoding="utf-8"))
-        tables = (pyproject.get("project"), pyproject.get("tool", {}).get("poetry"))
-        for table in tables:
-            if isinstance(table, dict) and isinstance(table.get("name"), str):
-                return str(table["name"])
-    except (OSError, ValueError, AttributeError):
-        pass
-    parser = configparser.ConfigParser(interpolation=None)
-    with contextlib.suppress(configparser.Error, ValueError):
-        parser.read(place / "setup.cfg", encoding="utf-8")
-        if name := parser.get("metadata", "name", fallback=""):
-            return name
-    raise UsageError(f"the package in {path} has no name", hint=f"write it as: NAME @ {path}")
-
-
 def _requirements(project: Project, folder: Path) -> Requirements:
     """The project's requirements file and those it includes, or `[project.dependencies]`."""
     if project.settings.requirements:
@@ -175,17 +165,14 @@ def _read_hashed(
 ) -> CommittedLock:
     if not (folder / name).is_file():
         return CommittedLock((), f"{name} is not committed" if required.packages or required.paths else "")
-    text = read_text(folder, name)
-    if text.strip() and not requirements_file.is_hashed(text):
-        return CommittedLock((), f"{name} has no hashes")
-    pins = parse_lock(text, name, environment, partial(package_name, folder))
+    pins = parse_lock(read_text(folder, name), name, environment, partial(package_name, folder))
     pins = requirements_file.with_extras(pins, required)
     reason = stale(required, pins, environment)
     return CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
 
 
 def _read_foreign(project: Project, folder: Path, environment: Mapping[str, str]) -> tuple[Pin, ...]:
-    """The pins of a lock that another tool wrote: PEP 751, uv, Poetry."""
+    """The pins of a lock that another tool wrote: PEP 751, uv, Poetry, PDM, Pipenv."""
     settings, name = project.settings, project.settings.lock
     tool = exporters.tool_of(name)
     text = (
@@ -193,11 +180,44 @@ def _read_foreign(project: Project, folder: Path, environment: Mapping[str, str]
     )
     if tool and not tool.pylock:
         text = requirements_file.with_relative_paths(text, folder)
-        return parse_lock(text, name, environment, partial(package_name, folder))
+        pins = parse_lock(text, name, environment, partial(package_name, folder))
+        return exporters.with_indexes(pins, name, folder)
     from fapbuild.locks import pylock  # loads slowly, and few locks need it
 
     chosen = () if tool else (settings.extras, settings.groups)
     return pylock.read(text, name, folder, environment, *chosen, exported=bool(tool))
+
+
+def _stale_foreign(
+    project: Project,
+    folder: Path,
+    required: Requirements,
+    pins: Sequence[Pin],
+    environment: Mapping[str, str],
+) -> str:
+    """Say why another tool's lock does not fit the requirements; Poetry, PDM and Pipenv say so themselves."""
+    name = project.settings.lock
+    if reason := missing(required, pins, environment):
+        return reason
+    if posixpath.basename(name) == "uv.lock":
+        return uv_lock.stale(name, folder, project.settings.groups)
+    return "" if exporters.tool_of(name) else requirements_file.wrong_version(required, pins, environment)
+
+
+def _is_folder(place: str) -> bool:
+    return "://" not in place
+
+
+def _with_folders(pin: Pin, folder: Path, lock: str) -> Pin:
+    """The pin, with the folders where pip looks for it as absolute paths; UsageError if one is missing."""
+    for place in filter(_is_folder, pin.find_links):
+        if not (folder / place).is_dir():
+            raise UsageError(
+                f"{lock}: the folder {place} of --find-links is not committed",
+                hint=f"git add --force {place}; or name an index: --extra-index-url URL",
+            )
+    places = (os.path.abspath(folder / one) if _is_folder(one) else one for one in pin.find_links)  # noqa: PTH100
+    return replace(pin, find_links=tuple(places))
 
 
 def _with_project(pins: tuple[Pin, ...], project: Project, folder: Path) -> tuple[Pin, ...]:

@@ -35,7 +35,7 @@ def compile_lock(
     code of packages gets. Returns the text of the lock.
     Raises FapError if pip-compile or git fails, UsageError for a URL with a secret.
     """
-    output = work / "lock.txt"
+    output, named = work / "lock.txt", source
     current = folder / lock
     if current.is_file() and not upgrade:
         output.write_text(_without_direct(current.read_text(encoding="utf-8")), encoding="utf-8")
@@ -56,7 +56,8 @@ def compile_lock(
     except FapError as error:
         raise FapError(_plain(error.message), hint=_hint(error.message)) from error
     text = output.read_text(encoding="utf-8").replace(f"-r {work / 'pyproject.in'}", PYPROJECT)
-    return "".join(f"{line}\n" for line in _portable(text, lock, folder))
+    places = requirements_file.place_options(requirements_file.read(folder, named), lock) if named else []
+    return "".join(f"{line}\n" for line in [*places, *_portable(text, lock, folder)])
 
 
 def _plain(message: str) -> str:

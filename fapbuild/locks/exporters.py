@@ -1,16 +1,20 @@
-"""Reads and writes `uv.lock` and `poetry.lock` with the tools they belong to."""
+"""Reads and writes the locks of uv, Poetry, PDM and Pipenv with the tools they belong to."""
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from artifact_store.core.errors import FapError
+from artifact_store.core import toml_text
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command, isolation
 from fapbuild.isolation.variables import of_lock_tools
+from fapbuild.locks.pins import Pin, indexes, normalized
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class Tool:
     group: str
     lock: tuple[str, ...]
     upgrade: tuple[str, ...]
+    check: tuple[str, ...] = ()
+    """Fails if the lock does not fit the project; empty if `export` does that, or we compare them."""
+    no_groups: tuple[str, ...] = ()
+    """Options of `export` if no group is chosen."""
+    keep: tuple[str, ...] = ()
+    """Options of `lock` that keep versions which still fit."""
 
 
 TOOLS = {
@@ -53,9 +63,42 @@ TOOLS = {
         lock=("lock", "--no-interaction", "--no-ansi"),
         upgrade=("--regenerate",),
     ),
+    "pdm.lock": Tool(
+        name="pdm",
+        install="pip install 'pdm>=2.20'",
+        export=("export", "--quiet", "--format=requirements"),
+        pylock=False,
+        extra="--group",
+        group="--group",
+        lock=("lock", "--quiet"),
+        upgrade=(),
+        check=("lock", "--quiet", "--check"),
+        no_groups=("--prod",),
+        keep=("--update-reuse",),
+    ),
+    "Pipfile.lock": Tool(
+        name="pipenv",
+        install="pip install 'pipenv>=2024'",
+        export=("requirements", "--hash"),
+        pylock=False,
+        extra="",
+        group="--categories",
+        lock=("lock",),
+        upgrade=(),
+        check=("verify",),
+    ),
 }
-# Neither tool may fetch an interpreter or make a virtual environment, just to read a file.
-_ENV = {"UV_PYTHON_DOWNLOADS": "never", "POETRY_VIRTUALENVS_CREATE": "false"}
+ENV = {
+    "UV_PYTHON_DOWNLOADS": "never",
+    "POETRY_VIRTUALENVS_CREATE": "false",
+    "PDM_USE_VENV": "0",
+    "PDM_IGNORE_SAVED_PYTHON": "1",
+    "PDM_CHECK_UPDATE": "0",
+    "PDM_IGNORE_ACTIVE_VENV": "1",
+    "PIPENV_IGNORE_VIRTUALENVS": "1",
+    "PIPENV_NOSPIN": "1",
+    "PIPENV_VERBOSITY": "-1",
+}
 
 
 def tool_of(lock: str) -> Tool | None:
@@ -69,15 +112,83 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
     Raises FapError if the tool is not installed, or fails.
     """
     tool = TOOLS[Path(lock).name]
-    argv = [*_program(tool, lock), *tool.export]
+    if extras and not tool.extra:
+        raise UsageError(f"{lock} has no extras", hint=f"write them as groups: groups = [{_quoted(extras)}]")
+    start = _program(tool, lock)
+    if tool.name == "pipenv":
+        _check_hashed(folder / lock, lock)
+    if tool.check:
+        hint = f"update the lock, and commit it: {' '.join((tool.name, *tool.lock[:1]))} && git add {lock}"
+        try:
+            command.run([*start, *tool.check], cwd=folder, env=ENV)
+        except FapError as error:
+            raise UsageError(f"{lock} is stale, or can't be read\n{error.message}", hint=hint) from error
+    argv = [*start, *tool.export, *([] if groups else tool.no_groups)]
+    if lock == "Pipfile.lock" and groups:  # one option, which replaces the default packages
+        groups = [" ".join(("packages", *groups))]
     argv += [f"{tool.extra}={extra}" for extra in extras] + [f"{tool.group}={group}" for group in groups]
     out = command.run(
         argv,
         cwd=folder,
-        env=_ENV,
+        env=ENV,
         hint=f"update {tool.name} ({tool.install}) and the lock ({tool.name} lock)",
     )
     return out.decode("utf-8", "replace")
+
+
+def _check_hashed(path: Path, lock: str) -> None:
+    """Raise UsageError unless the lock names the Pipfile it was made from: `pipenv verify` accepts one that
+    names none."""
+    try:
+        digest = json.loads(path.read_text(encoding="utf-8"))["_meta"]["hash"]["sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        digest = ""
+    if not digest:
+        raise UsageError(f"{lock} can't be read", hint=f"pipenv lock && git add {lock}")
+
+
+def with_indexes(pins: Sequence[Pin], lock: str, folder: Path) -> tuple[Pin, ...]:
+    """The pins that were exported from `lock`, each with the one index that the lock names for it.
+
+    The requirements that tools export name all indexes, and pip would look for each package in all of them.
+    """
+    text = (folder / lock).read_text(encoding="utf-8")
+    match Path(lock).name:
+        case "poetry.lock":
+            urls = _of_poetry(toml_text.loads(text))
+        case "Pipfile.lock":
+            urls = _of_pipenv(json.loads(text))
+        case _:
+            return tuple(pins)
+    return tuple(
+        pin
+        if pin.origin
+        else replace(pin, indexes=(), index=next(iter(indexes([urls.get(pin.name, "")])), ""))
+        for pin in pins
+    )
+
+
+def _of_poetry(lock: dict[str, Any]) -> dict[str, str]:
+    """By package: the URL of its source of the kind `legacy`, which is a simple index."""
+    sources = {normalized(package["name"]): package.get("source", {}) for package in lock.get("package", [])}
+    return {name: source["url"] for name, source in sources.items() if source.get("type") == "legacy"}
+
+
+def _of_pipenv(lock: dict[str, Any]) -> dict[str, str]:
+    """By package: the URL of the source that it names, or else of the first (`_meta.sources`)."""
+    sources = lock["_meta"].get("sources", [])
+    by_name = {source.get("name"): source["url"] for source in sources}
+    first = sources[0]["url"] if sources else ""
+    return {
+        normalized(name): by_name.get(entry.get("index"), first)
+        for key, entries in lock.items()
+        if key != "_meta"
+        for name, entry in entries.items()
+    }
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
@@ -86,8 +197,8 @@ def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
     Raises FapError if the tool is not installed, or fails.
     """
     tool = TOOLS[Path(lock).name]
-    argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else ())]
-    env = {**of_lock_tools(os.environ), **_ENV}
+    argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else tool.keep)]
+    env = {**of_lock_tools(os.environ), **ENV}
     hint = "fix the problem above, then run `fapbuild lock`"
     command.run(argv, start=isolation.contained(env), cwd=folder, env=env, clean=True, hint=hint)
 

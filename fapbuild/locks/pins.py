@@ -40,6 +40,10 @@ class Pin:
     origin: Origin | None = None
     indexes: tuple[str, ...] = ()
     """Simple indexes (PEP 503) that the lock names, for pip to search besides its own."""
+    index: str = ""
+    """The only index that the lock allows for it; empty for those of pip's configuration."""
+    find_links: tuple[str, ...] = ()
+    """Folders and URLs that the lock names, where pip looks for its files."""
 
     def __str__(self) -> str:
         return f"{self.name} @ {self.origin}" if self.origin else f"{self.name}=={self.version}"

@@ -113,7 +113,7 @@ def _pin(package: Package, name: str, start: Path, folder: Path) -> Pin:
         frozenset(),
         hashes,
         origin,
-        indexes([package.index] if package.index else []),
+        index=next(iter(indexes([package.index or ""])), ""),
     )
 
 

@@ -18,9 +18,11 @@ from artifact_store.core.errors import UsageError
 from fapbuild.locks.pins import Origin, Pin, check_secret, git_reference, indexes, normalized, sorted_pins
 from fapbuild.project.git_tree import read_text
 
-HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})\b")
+_HASH = re.compile(r"--hash[=\s]sha256:([0-9a-f]{64})\b", re.I)
+_OTHER_HASH = re.compile(r"--hash[=\s](\w+):")
 _COMMENT = re.compile(r"(^|\s)#.*$")
-_INDEX = re.compile(r"(?:-i|--index-url|--extra-index-url)[=\s]\s*(\S+)$")
+_INDEX = re.compile(r"(?:-i|--index-url|--pypi-url|--extra-index-url)[=\s]\s*(\S+)$")
+_LINKS = re.compile(r"(?:-f|--find-links)[=\s]?\s*(\S.*)$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[=\s]?\s*(\S.*)$")
 _EDITABLE = re.compile(r"(?:-e|--editable)[=\s]\s*(\S.*)$")
 _NAMED_URL = re.compile(
@@ -42,6 +44,8 @@ class Requirements:
     index: str = ""
     """The package index that it names in place of the configured one."""
     more_indexes: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    """Folders relative to the project's, or URLs, where pip looks for files of packages."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,38 @@ def parse_lock(
     a git repository, a URL with a hash, or a path of the same repository.
     """
     pins = []
+    index = ""
     urls: list[str] = []
+    links: list[str] = []
     for number, line in _logical_lines(text):
         where = f"{name} line {number}"
         direct = _direct(line, where)
         if direct:
             if _holds(_marker(direct.marker, where), environment, where):
                 pins.append(_direct_pin(direct, line, where, name_of))
+        elif _INCLUDE.match(line):
+            raise UsageError(
+                f"{where}: a lock can't include another file: {line}",
+                hint=f"name what you require in requirements.in, then {_HINT}",
+            )
         elif line.startswith("-"):
-            urls += _index(line, where)
+            url = _index(line, where)
+            if not line.startswith("--extra"):
+                index, url = next(iter(indexes(url)), index), []
+            urls += url
+            links += _find_links(line, name, where)
         else:
             requirement = _requirement(re.split(r"\s--hash", line)[0], where)
             pin = _pin(requirement, line, where)
             if _holds(requirement, environment, where):
                 pins.append(pin)
     named = indexes(urls)
-    pins = [pin if pin.origin else replace(pin, indexes=named) for pin in pins]
+    pins = [
+        pin
+        if pin.origin
+        else replace(pin, index=index, indexes=named, find_links=tuple(dict.fromkeys(links)))
+        for pin in pins
+    ]
     return sorted_pins(pins, name, _HINT)
 
 
@@ -94,8 +114,12 @@ def read(folder: Path, name: str) -> Requirements:
 
 
 def parse(lines: Sequence[str], where: str) -> Requirements:
-    """Parse lines that are requirements of PEP 508; raise UsageError, naming the place `where`."""
-    return Requirements(tuple(_requirement(line, where) for line in lines), ())
+    """Parse lines that are requirements of PEP 508 or paths; raise UsageError, naming the place `where`."""
+    parsed = [_required(line, where) for line in lines]
+    return Requirements(
+        tuple(one for one in parsed if isinstance(one, Requirement)),
+        tuple(one for one in parsed if isinstance(one, str)),
+    )
 
 
 def missing(required: Requirements, pins: Sequence[Pin], environment: Mapping[str, str] | None = None) -> str:
@@ -116,16 +140,42 @@ def stale(required: Requirements, pins: Sequence[Pin], environment: Mapping[str,
     for path in required.paths:
         if path not in paths:
             return f"{path} is not in it"
-    for requirement in required.packages:
-        if not _holds(requirement, environment, str(requirement)):
-            continue
+    for requirement in _holding(required, environment):
         pin = by_name[normalized(requirement.name)]
-        wrong_version = pin.version and not requirement.specifier.contains(pin.version, prereleases=True)
-        if wrong_version or bool(requirement.url) != bool(pin.origin):
+        if bool(requirement.url) != bool(pin.origin):
             return f"it has {pin.name} {pin.origin or pin.version}, but {requirement} is required"
         if without := {normalized(extra) for extra in requirement.extras} - pin.extras:
             return f"it has {pin.name} without [{', '.join(sorted(without))}]"
+    return wrong_version(required, pins, environment)
+
+
+def wrong_version(
+    required: Requirements, pins: Sequence[Pin], environment: Mapping[str, str] | None = None
+) -> str:
+    """Say which pin is of a version that is not required; empty if none is."""
+    by_name = {pin.name: pin for pin in pins}
+    for requirement in _holding(required, environment):
+        pin = by_name[normalized(requirement.name)]
+        if pin.version and not requirement.specifier.contains(pin.version, prereleases=True):
+            return f"it has {pin.name} {pin.version}, but {requirement} is required"
     return ""
+
+
+def _holding(required: Requirements, environment: Mapping[str, str] | None) -> list[Requirement]:
+    return [one for one in required.packages if _holds(one, environment, str(one))]
+
+
+def place_options(required: Requirements, lock: str) -> list[str]:
+    """The option lines for the places that the requirements name, as they are written in the file `lock`."""
+    folder = posixpath.dirname(lock) or "."
+    return [
+        *([f"--index-url {required.index}"] if required.index else []),
+        *(f"--extra-index-url {url}" for url in dict.fromkeys(required.more_indexes)),
+        *(
+            f"--find-links {place if '://' in place else posixpath.relpath(place, folder)}"
+            for place in required.find_links
+        ),
+    ]
 
 
 def with_extras(pins: tuple[Pin, ...], required: Requirements) -> tuple[Pin, ...]:
@@ -152,19 +202,14 @@ def relative(url: str, folder: Path) -> str:
     return path if path.startswith(".") else f"./{path}"
 
 
-def is_hashed(text: str) -> bool:
-    """Whether any line of a requirements file has a hash, which makes it a lock."""
-    return HASH.search(text) is not None
-
-
 def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
     requirements: list[Requirement] = []
     paths: list[str] = []
     index = ""
     more_indexes: list[str] = []
+    find_links: list[str] = []
     for number, line in _logical_lines(read_text(folder, name)):
         where = f"{name} line {number}"
-        direct = _direct(line, where)
         if include := _INCLUDE.match(line):
             other = posixpath.normpath(posixpath.join(posixpath.dirname(name), include[1]))
             if other in (*above, name):
@@ -174,29 +219,41 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
             paths += included.paths
             index = included.index or index
             more_indexes += included.more_indexes
-        elif direct and _is_path(direct.url):
-            paths.append(_path(direct.url, where))
-        elif direct:
-            check_secret(direct.url, where)
-            if not direct.name:
-                raise UsageError(
-                    f"{where}: {direct.url} has no name", hint=f"write it as: NAME @ {direct.url}"
-                )
-            extras = f"[{','.join(sorted(direct.extras))}]" if direct.extras else ""
-            requirements.append(_requirement(f"{direct.name}{extras} @ {direct.url} {direct.marker}", where))
-        elif line.startswith("-"):
+            find_links += included.find_links
+        elif line.startswith("-") and not _EDITABLE.match(line):
             url = _index(line, where)
             if line.startswith("--extra"):
                 more_indexes += url
             elif url:
                 index = url[0]
+            find_links += _find_links(line, name, where)
         else:
-            requirements.append(_requirement(re.split(r"\s--", line)[0], where))
-    return Requirements(tuple(requirements), tuple(paths), index, tuple(more_indexes))
+            required = _required(line, where)
+            if isinstance(required, str):
+                paths.append(required)
+            else:
+                requirements.append(required)
+    return Requirements(
+        tuple(requirements), tuple(paths), index, tuple(more_indexes), tuple(dict.fromkeys(find_links))
+    )
+
+
+def _required(line: str, where: str) -> Requirement | str:
+    """What a line requires: a package, or the path of a folder or file of the same repository."""
+    direct = _direct(line, where)
+    if direct is None:
+        return _requirement(re.split(r"\s--", line)[0], where)
+    if _is_path(direct.url):
+        return _path(direct.url, where)
+    check_secret(direct.url, where)
+    if not direct.name:
+        raise UsageError(f"{where}: {direct.url} has no name", hint=f"write it as: NAME @ {direct.url}")
+    extras = f"[{','.join(sorted(direct.extras))}]" if direct.extras else ""
+    return _requirement(f"{direct.name}{extras} @ {direct.url} {direct.marker}", where)
 
 
 def _pin(requirement: Requirement, line: str, where: str) -> Pin:
-    hashes = frozenset(HASH.findall(line))
+    hashes = _hashes(line, where)
     specifiers = list(requirement.specifier)
     exact = len(specifiers) == 1 and specifiers[0].operator in ("==", "===")
     if not exact or specifiers[0].version.endswith(".*") or not hashes:
@@ -209,7 +266,7 @@ def _pin(requirement: Requirement, line: str, where: str) -> Pin:
 
 
 def _direct_pin(direct: _Direct, line: str, where: str, name_of: NameOf | None) -> Pin:
-    hashes = frozenset(HASH.findall(line))
+    hashes = _hashes(line, where)
     if _is_path(direct.url):
         path = _path(direct.url, where)
         name = direct.name or (name_of(path) if name_of else "")
@@ -281,6 +338,33 @@ def _index(line: str, where: str) -> list[str]:
         check_secret(match[1], where)
         return [match[1]]
     return []
+
+
+def _find_links(line: str, name: str, where: str) -> list[str]:
+    """The place that a `--find-links` line of the file `name` names.
+
+    pip takes a path from the folder of the file, if it exists there, else from the current one. Only the
+    first is the same on every machine. Raises UsageError for an absolute path.
+    """
+    match = _LINKS.match(line)
+    if not match:
+        return []
+    place = match[1].strip().strip("'\"")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", place) and not place.startswith("file:"):
+        check_secret(place, where)
+        return [place]
+    return [posixpath.normpath(posixpath.join(posixpath.dirname(name), _path(place, where)))]
+
+
+def _hashes(line: str, where: str) -> frozenset[str]:
+    """The sha256s of a line, in lower case; raise UsageError if it has only hashes of other algorithms."""
+    sha256s = frozenset(digest.lower() for digest in _HASH.findall(line))
+    if not sha256s and (other := _OTHER_HASH.search(line)):
+        raise UsageError(
+            f"{where}: {line.split()[0]} is not pinned by a sha256, only by {other[1]}",
+            hint=f"{_HINT}, which writes the sha256 of each file",
+        )
+    return sha256s
 
 
 def _requirement(line: str, where: str) -> Requirement:

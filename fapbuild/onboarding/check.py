@@ -62,7 +62,7 @@ def check(root: Path, output: Path = Path("dist")) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as work:
         into = Path(work) / "tree"
         tree = git_tree.read(root, "HEAD", into, with_changes=bool(changed), ignore=output)
-        project = config.load(tree.folder)
+        project = config.load(tree.folder, tree.above)
         files = contents.committed(tree, project.settings.exclude)
         yield from _codebase(root, changed, tree)
         yield from _dependencies(project, tree)
@@ -106,12 +106,12 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
         yield Finding(
             DEPENDENCIES, "wrong", lock.problem, f"run `fapbuild lock`, then commit {settings.lock}"
         )
+    elif not lock.pins:
+        fix = "list the packages that the app imports in requirements.in, then run `fapbuild lock`"
+        yield Finding(DEPENDENCIES, "note", "no dependencies are listed, so no packages are packed", fix)
     else:
-        yield Finding(
-            DEPENDENCIES,
-            "right",
-            f"{settings.lock or 'no lock'}: {len(lock.pins)} packages, all with hashes",
-        )
+        how = "all with hashes" if all(pin.sha256s for pin in lock.pins) else "all locked"
+        yield Finding(DEPENDENCIES, "right", f"{settings.lock}: {len(lock.pins)} packages, {how}")
     if built := [pin.name for pin in lock.pins if pin.origin]:
         fix = "publish them to an index as wheels, or share built wheels: --wheel-store STORE"
         yield Finding(

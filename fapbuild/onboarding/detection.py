@@ -6,13 +6,12 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
-from fapbuild.project.config import LOCKS, PYPROJECT, is_unhashed
+from fapbuild.project.config import LOCKS, PYPROJECT, is_unhashed, subtable
 
 Read = Callable[[str], str]
 """The text of a file of the project, empty if it can't be read."""
@@ -111,20 +110,6 @@ class Detection:
     """The application for a web server (`shop.wsgi`); empty if none was found."""
     server: str
     """The package of the web server among the dependencies, or else gunicorn."""
-
-
-def workspace_lock(root: Path, above: Sequence[Path]) -> str:
-    """The lock (`../uv.lock`) of the uv workspace that has the project in `root` as a member; else empty."""
-    for folder in above:
-        try:
-            pyproject = toml_text.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        members = subtable(subtable(subtable(pyproject, "tool"), "uv"), "workspace").get("members", [])
-        place = root.relative_to(folder)
-        if any(place.match(str(member)) for member in members) and (folder / "uv.lock").is_file():
-            return posixpath.join(*[".."] * len(place.parts), "uv.lock")
-    return ""
 
 
 def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = "") -> Detection:
@@ -304,9 +289,3 @@ def parsed(text: str) -> dict[str, Any]:
         return toml_text.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{PYPROJECT}: {error}") from error
-
-
-def subtable(above: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table `key` in a table; empty if it is missing or not a table."""
-    table = above.get(key)
-    return table if isinstance(table, dict) else {}

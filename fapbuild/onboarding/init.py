@@ -9,8 +9,8 @@ from pathlib import Path
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
-from fapbuild.onboarding.detection import SERVERS, Detection, Django, parsed, subtable
-from fapbuild.project.config import OWN_FILE, PYPROJECT
+from fapbuild.onboarding.detection import SERVERS, Detection, Django, parsed
+from fapbuild.project.config import OWN_FILE, PYPROJECT, subtable
 
 _WIDTH = 90
 

@@ -171,7 +171,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
     # A checkout in CI came from a remote, but often without its branches.
     if not (request.allow_unpushed or tree.dirty or os.environ.get("CI")):
         check_pushed(tree.commit, pushed=git_tree.is_pushed(request.root, tree.commit))
-    project = config.load(tree.folder)
+    project = config.load(tree.folder, tree.above)
     settings = project.settings
     files = contents.committed(tree, settings.exclude)
     check_names((entry.path for entry in files), own_installer=settings.installer == "own")

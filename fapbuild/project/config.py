@@ -3,6 +3,7 @@
 import difflib
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +15,8 @@ from artifact_store.core.errors import UsageError
 
 PYPROJECT = "pyproject.toml"
 OWN_FILE = "fapbuild.toml"
-LOCKS = ("pylock.toml", "uv.lock", "poetry.lock")
-"""Locks of other tools, in the order of preference."""
+LOCKS = ("pylock.toml", "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+"""Locks of other tools."""
 
 
 class Assets(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +76,18 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: BuildSettings
     dependencies: tuple[str, ...]
-    """`[project.dependencies]` with extras and groups; used if `settings.requirements` is empty."""
+    """`[project.dependencies]` with extras and groups; used if `settings.requirements` is empty.
+
+    `-e .` stands for dependencies that only the build backend knows (setup.py, setup.cfg, `dynamic`).
+    """
 
 
-def load(folder: Path) -> Project:
+def load(folder: Path, above: Sequence[Path] = ()) -> Project:
     """Read the settings of the project in `folder`.
 
-    Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path outside the
-    project, or a missing app name.
+    `above` are the folders above it in its repository, the nearest first: a uv workspace there may have the
+    lock. Raises UsageError, naming file and key, for broken TOML, an unknown key, a wrong type, a path
+    outside the project, a missing app name, or two locks.
     """
     pyproject = _toml(folder / PYPROJECT)
     own = _toml(folder / OWN_FILE)
@@ -100,7 +105,7 @@ def load(folder: Path) -> Project:
             hint=f'add to {PYPROJECT}:\n  [tool.fapbuild]\n  app = "shop"',
         )
     check_app(app)
-    requirements, lock = _files(folder, settings)
+    requirements, lock = _files(folder, above, settings)
     if requirements and not is_pylock(lock) and (settings.extras or settings.groups):
         raise UsageError(
             f"{where}: extras and groups need dependencies in {PYPROJECT}, but {requirements} is used",
@@ -108,22 +113,61 @@ def load(folder: Path) -> Project:
         )
     return Project(
         settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
-        dependencies=_dependencies(pyproject, settings, lock),
+        dependencies=_dependencies(folder, pyproject, settings, lock),
     )
 
 
-def _files(folder: Path, settings: BuildSettings) -> tuple[str, str]:
+def _files(folder: Path, above: Sequence[Path], settings: BuildSettings) -> tuple[str, str]:
     """The requirements file and the lock, by name; found in the folder if the settings don't name them."""
     requirements, lock = settings.requirements, settings.lock
-    if not requirements and (folder / "requirements.in").is_file():
-        requirements = "requirements.in"
     if not requirements and not lock:
-        lock = next((name for name in LOCKS if (folder / name).is_file()), "")
+        sources = [name for name in ("requirements.in", *LOCKS) if (folder / name).is_file()]
+        sources += filter(None, [workspace_lock(folder, above)])
+        if len(sources) > 1:
+            first, second = sources[:2]
+            raise UsageError(
+                f"both {first} and {second} list the dependencies",
+                hint=f"name one in the settings: {_naming(first)} or {_naming(second)}",
+            )
+        lock = next((name for name in sources if name != "requirements.in"), "")
+    if not requirements and not is_pylock(lock) and (folder / "requirements.in").is_file():
+        requirements = "requirements.in"
     if not requirements and not lock and is_unhashed(_text(folder / "requirements.txt")):
         requirements = "requirements.txt"
     if not lock:
         lock = "requirements-lock.txt" if requirements == "requirements.txt" else "requirements.txt"
     return requirements, lock
+
+
+def _naming(file: str) -> str:
+    return f'{"requirements" if file == "requirements.in" else "lock"} = "{file}"'
+
+
+def workspace_lock(folder: Path, above: Sequence[Path]) -> str:
+    """The lock (`../uv.lock`) of the uv workspace that has the project in `folder` as a member; else empty.
+
+    `above` are the folders that may have it (https://docs.astral.sh/uv/concepts/projects/workspaces).
+    """
+    for top in above:
+        try:
+            pyproject = toml_text.loads((top / PYPROJECT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        workspace = subtable(subtable(subtable(pyproject, "tool"), "uv"), "workspace")
+        place = folder.relative_to(top)
+        members, excluded = (
+            any(place.match(str(pattern)) for pattern in workspace.get(key, ()))
+            for key in ("members", "exclude")
+        )
+        if members and not excluded and (top / "uv.lock").is_file():
+            return "/".join([*[".."] * len(place.parts), "uv.lock"])
+    return ""
+
+
+def subtable(above: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The table `key` in a table; empty if it is missing or not a table."""
+    table = above.get(key)
+    return table if isinstance(table, dict) else {}
 
 
 def is_unhashed(text: str) -> bool:
@@ -144,24 +188,41 @@ def is_pylock(lock: str) -> bool:
     return name in LOCKS or re.fullmatch(r"pylock\.[^.]+\.toml", name) is not None
 
 
-def _dependencies(pyproject: dict[str, Any], settings: BuildSettings, lock: str) -> tuple[str, ...]:
+def _dependencies(
+    folder: Path, pyproject: dict[str, Any], settings: BuildSettings, lock: str
+) -> tuple[str, ...]:
     from packaging.dependency_groups import resolve_dependency_groups
 
     project = _table(pyproject, "project")
     lines = _strings(project.get("dependencies", []), "project.dependencies")
     if is_pylock(lock):
         return lines
-    optional = _table(project, "optional-dependencies")
-    for extra in settings.extras:
-        if extra not in optional:
-            raise UsageError(f"{PYPROJECT} has no extra {extra!r}", hint="see project.optional-dependencies")
-        lines += _strings(optional[extra], f"project.optional-dependencies.{extra}")
+    if _backend_knows(folder, pyproject):
+        chosen = f"[{','.join(settings.extras)}]" if settings.extras else ""
+        lines = (f"-e .{chosen}",)
+    else:
+        optional = _table(project, "optional-dependencies")
+        for extra in settings.extras:
+            if extra not in optional:
+                raise UsageError(
+                    f"{PYPROJECT} has no extra {extra!r}", hint="see project.optional-dependencies"
+                )
+            lines += _strings(optional[extra], f"project.optional-dependencies.{extra}")
     if settings.groups:
         try:
             lines += resolve_dependency_groups(_table(pyproject, "dependency-groups"), *settings.groups)
         except (ExceptionGroup, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{PYPROJECT}: dependency-groups: {error}") from error
     return lines
+
+
+def _backend_knows(folder: Path, pyproject: dict[str, Any]) -> bool:
+    """Whether only the build backend knows the dependencies: `dynamic`, or setup.py or setup.cfg alone."""
+    project = _table(pyproject, "project")
+    if project:
+        return "dependencies" in _strings(project.get("dynamic", []), "project.dynamic")
+    texts = (_text(folder / "setup.py"), _text(folder / "setup.cfg"))
+    return "poetry" not in _table(pyproject, "tool") and any("install_requires" in text for text in texts)
 
 
 def _strings(value: Any, where: str) -> tuple[str, ...]:

@@ -15,7 +15,15 @@ from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
 
 LINK = 0o120777
-_DESCRIPTIONS = ("pyproject.toml", "setup.cfg", "uv.lock", "poetry.lock", "pylock.toml")
+_DESCRIPTIONS = (
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+)
 _CHUNK = 1 << 20
 
 
@@ -65,6 +73,11 @@ class SourceTree:
     """Paths of submodules (gitsubmodules(7)). Their files are not exported."""
     snapshot: Snapshot
 
+    @property
+    def above(self) -> tuple[Path, ...]:
+        """The folders above the project's in its exported repository, the nearest first."""
+        return tuple(self.folder.parents)[: len(PurePosixPath(self.prefix).parts)]
+
 
 def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",)) -> tuple[str, ...]:
     """Return the changes since HEAD in the project's folder: with new files, without the folder `ignore`.
@@ -100,8 +113,15 @@ def listing(root: Path) -> tuple[str, ...]:
 
 
 def folders_above(root: Path) -> tuple[Path, ...]:
-    """The folders above the project's up to the top of its repository, the nearest first."""
-    return tuple(Path(os.path.abspath(root)).parents)[: len(PurePosixPath(_prefix(root)).parts)]  # noqa: PTH100
+    """The folders above the project's up to the top of its repository, the nearest first.
+
+    None if it is in no repository.
+    """
+    try:
+        depth = len(PurePosixPath(_prefix(root)).parts)
+    except FapError:
+        return ()
+    return tuple(Path(os.path.abspath(root)).parents)[:depth]  # noqa: PTH100
 
 
 def read(

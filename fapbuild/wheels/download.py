@@ -42,7 +42,14 @@ def download(
     pip = isolation.pip(os.environ, pass_env)
     most = min(max(os.cpu_count() or 1, 3), _MOST_PIPS)
     count = max(1, min(len(pins) // _SHARE, most))
-    shares = _shares(pins, count)
+    groups: dict[tuple[str, ...], list[Pin]] = {}
+    for pin in pins:
+        groups.setdefault(_places(pin), []).append(pin)
+    shares = [
+        share
+        for group in groups.values()
+        for share in _shares(group, max(1, count * len(group) // len(pins)))
+    ]
     with ThreadPoolExecutor(len(shares)) as pool:
         running = [
             pool.submit(_share, share, platform, work / str(number), pip)
@@ -79,12 +86,21 @@ def _shares(pins: Sequence[Pin], count: int) -> list[list[Pin]]:
     return shares
 
 
+def _places(pin: Pin) -> tuple[str, ...]:
+    """The options that tell pip where to look for the package: an index of the lock replaces all others."""
+    return (
+        *([f"--index-url {pin.index}"] if pin.index else []),
+        *(f"--extra-index-url {url}" for url in pin.indexes),
+        *(f"--find-links {place}" for place in pin.find_links),
+    )
+
+
 def _share(pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str]) -> list[Pin]:
-    """Download these into the new `folder`; return the pins that have no file for the platform."""
+    """Download these, all from the same places, into the new `folder`; return those that have no file."""
     folder.mkdir(exist_ok=True)
     requirements = folder / _REQUIREMENTS
-    indexes = dict.fromkeys(f"--extra-index-url {url}\n" for pin in pins for url in pin.indexes)
-    requirements.write_text("".join([*indexes, *map(_line, pins)]), encoding="utf-8")
+    places = (f"{option}\n" for option in _places(pins[0]))
+    requirements.write_text("".join([*places, *map(_line, pins)]), encoding="utf-8")
     argv = ["pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     argv += ["--no-deps", "--require-hashes", *_platform_options(platform), "--dest", str(folder)]
     try:

@@ -1,6 +1,8 @@
 """Locks of other tools: PEP 751, uv, Poetry."""
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +32,7 @@ def test_every_kind_of_package_is_read() -> None:
     pins = read(PYLOCK)
     no = frozenset[str]()
     assert pins["flask"] == Pin(
-        "flask", "3.1.0", no, frozenset({ONE, TWO}), None, ("https://example.org/simple",)
+        "flask", "3.1.0", no, frozenset({ONE, TWO}), index="https://example.org/simple"
     )
     assert pins["fork"].origin == Origin(
         f"git+ssh://git@example.org/me/fork.git@{COMMIT}#subdirectory=python"
@@ -122,18 +124,63 @@ url = "{index}"
 """
 
 
+PDM = """\
+[project]
+name = "shop"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["greet"]
+[project.optional-dependencies]
+more = ["extra"]
+[dependency-groups]
+dev = ["extra"]
+[[tool.pdm.source]]
+name = "pypi"
+url = "{index}"
+verify_ssl = false
+"""
+PIPFILE = """\
+[[source]]
+name = "here"
+url = "{index}"
+verify_ssl = false
+[packages]
+greet = "*"
+[more]
+extra = "*"
+[dev-packages]
+extra = "*"
+"""
+
+
 @pytest.mark.parametrize(
-    ("lock", "pyproject", "choice"),
-    [("uv.lock", UV, 'extras = ["more"]\n'), ("poetry.lock", POETRY, 'groups = ["more"]\n')],
-    ids=["uv", "poetry"],
+    ("lock", "source", "text", "choice"),
+    [
+        ("uv.lock", "pyproject.toml", UV, 'extras = ["more"]\n'),
+        ("poetry.lock", "pyproject.toml", POETRY, 'groups = ["more"]\n'),
+        ("pdm.lock", "pyproject.toml", PDM, 'extras = ["more"]\n'),
+        ("Pipfile.lock", "Pipfile", PIPFILE, 'groups = ["more"]\n'),
+    ],
+    ids=["uv", "poetry", "pdm", "pipenv"],
 )
 def test_a_lock_of_another_tool_is_packed_and_renewed(
-    project: Project, index: str, lock: str, pyproject: str, choice: str
+    project: Project, index: str, lock: str, source: str, text: str, choice: str
 ) -> None:
-    """Only the lock names the index."""
+    """Only the lock, or what it was made from, names the index."""
     settings = f'[tool.fapbuild]\napp = "shop"\nlock = "{lock}"\n'
-    text = pyproject.format(index=index)
+    project.write({source: text.format(index=index)})
+    text = text.format(index=index) if source == "pyproject.toml" else ""
     project.write({"pyproject.toml": text + settings})
+    if lock == "pdm.lock":  # which locks no optional group by itself
+        locked = subprocess.run(
+            [Path(sys.executable).parent / "pdm", "lock", "--quiet", "--group=more"],
+            cwd=project.folder,
+            env={**os.environ, **exporters.ENV},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert locked.returncode == 0, locked.stderr
     done = project.run("lock", "--upgrade")
     assert (done.returncode, done.stdout) == (0, f"{project.folder / lock}\n"), done.stderr
     path = project.commit().pack(PIP_FIND_LINKS="")["path"]

@@ -12,9 +12,9 @@ from tests.parts.lock_texts import LOCK, ONE, TWO
 from tests.parts.project import Project
 from tests.parts.wheelhouse import make_wheel, pin
 
-INDEXES = ("https://example.org/simple",)
-FLASK = Pin("flask", "3.1.0", frozenset({"async"}), frozenset({ONE, TWO}), None, INDEXES)
-ZOPE = Pin("zope-interface", "5.0", frozenset(), frozenset({TWO}), None, INDEXES)
+INDEX = "https://example.org/simple"
+FLASK = Pin("flask", "3.1.0", frozenset({"async"}), frozenset({ONE, TWO}), index=INDEX)
+ZOPE = Pin("zope-interface", "5.0", frozenset(), frozenset({TWO}), index=INDEX)
 
 
 def test_a_lock_is_read_for_this_interpreter() -> None:

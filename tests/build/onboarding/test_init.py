@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fapbuild.onboarding.detection import Django, Frontend, detect, workspace_lock
+from fapbuild.onboarding.detection import Django, Frontend, detect
 from fapbuild.onboarding.init import render, summary
 from fapbuild.project import config
 from tests.parts.project import Project
@@ -44,8 +44,8 @@ def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
     member.mkdir(parents=True)
     (tmp_path / "uv.lock").write_text("")
     (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["apps/*"]\n')
-    assert workspace_lock(member, [member.parent, tmp_path]) == "../../uv.lock"
-    assert workspace_lock(tmp_path / "libs", [tmp_path]) == ""
+    assert config.workspace_lock(member, [member.parent, tmp_path]) == "../../uv.lock"
+    assert config.workspace_lock(tmp_path / "libs", [tmp_path]) == ""
     assert detect([], lambda name: "", "web", "../../uv.lock").lock == "../../uv.lock"
 
 
