@@ -52,7 +52,11 @@ def compile_all(
     if not steps:
         return ()
     work.mkdir()
-    files = {file.path: InputFile(file.mode, file.oid, tree.folder / file.path) for file in tree.files}
+    files = {
+        file.path: InputFile(file.mode, file.oid, tree.folder / file.path)
+        for file in tree.files
+        if file.path not in tree.filtered
+    }
     outputs: dict[str, OutputFile] = {}
     for number, step in enumerate(steps):
         place = work / str(number)

@@ -63,7 +63,7 @@ def check(root: Path, output: Path = Path("dist")) -> Iterator[Finding]:
         into = Path(work) / "tree"
         tree = git_tree.read(root, "HEAD", into, with_changes=bool(changed), ignore=output)
         project = config.load(tree.folder, tree.above)
-        files = contents.committed(tree, project.settings.exclude)
+        files = contents.committed(tree, project.settings)
         yield from _codebase(root, changed, tree)
         yield from _dependencies(project, tree)
         yield from _config(files, tree, project.settings)

@@ -15,7 +15,7 @@ from fapbuild.cache import Cache
 from fapbuild.guards.files import check_files, check_names
 from fapbuild.packing import evidence, own_files
 from fapbuild.project.config import BuildSettings
-from fapbuild.project.git_tree import LINK, SourceTree, check_link, no_submodule
+from fapbuild.project.git_tree import LINK, SourceTree, check_link, no_submodule, not_here
 from fapbuild.project.patterns import matcher
 from fapbuild.project.platforms import highest, least_glibc
 from fapbuild.wheels.vendor import VendoredWheel, requirements_lock
@@ -24,12 +24,17 @@ REQUIREMENTS_LOCK = "requirements.lock"
 """The file in an artifact that lists its wheels; the project's lock is another file."""
 
 
-def committed(tree: SourceTree, exclude: Sequence[str]) -> tuple[TarEntry, ...]:
+def committed(tree: SourceTree, settings: BuildSettings) -> tuple[TarEntry, ...]:
     """Return the entries of the commit's files, without those that a pattern of `exclude` matches.
 
-    Raises FapError for a symbolic link that leads out of the project, UsageError for a submodule.
+    Raises FapError for a symbolic link that leads out of the project, UsageError for a submodule, or a file
+    whose content is not here.
     """
-    is_excluded = matcher(exclude)
+    is_excluded = matcher(settings.exclude)
+    is_allowed = matcher(allowed.path for allowed in settings.allow)
+    for path, kind in tree.filtered.items():
+        if not is_excluded(path) and not is_allowed(path):
+            raise not_here(path, kind, f'leave it out: exclude = ["/{path}"]')
     for path in tree.submodules:
         if not is_excluded(f"{path}/"):
             raise no_submodule(path, f'leave it out: exclude = ["/{path}/"]')

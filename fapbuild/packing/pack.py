@@ -173,7 +173,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
         check_pushed(tree.commit, pushed=git_tree.is_pushed(request.root, tree.commit))
     project = config.load(tree.folder, tree.above)
     settings = project.settings
-    files = contents.committed(tree, settings.exclude)
+    files = contents.committed(tree, settings)
     check_names((entry.path for entry in files), own_installer=settings.installer == "own")
     platform = platforms.parse(request.target or settings.target)
     pins = _pins(request, project, tree, work, platform, say)

@@ -6,16 +6,18 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from artifact_store.artifact import reader
 from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command
+from fapbuild.project import git_filters
 
 LINK = 0o120777
 _DESCRIPTIONS = (
+    ".gitattributes",
     "pyproject.toml",
     "setup.cfg",
     "setup.py",
@@ -72,6 +74,8 @@ class SourceTree:
     submodules: tuple[str, ...]
     """Paths of submodules (gitsubmodules(7)). Their files are not exported."""
     snapshot: Snapshot
+    filtered: Mapping[str, str]
+    """The git filters of files whose content is not here, by path: they are as committed."""
 
     @property
     def above(self) -> tuple[Path, ...]:
@@ -158,6 +162,7 @@ def read(
     _export(snapshot, files, folder, into.parent)
     if prefix:
         _export_descriptions(snapshot, prefix, into)
+    files, filtered = _with_content(snapshot, prefix, files, into)
     return SourceTree(
         commit=commit.name,
         committed=commit.time,
@@ -168,6 +173,7 @@ def read(
         files=files,
         submodules=submodules(listing),
         snapshot=snapshot,
+        filtered=filtered,
     )
 
 
@@ -199,12 +205,78 @@ def export(tree: SourceTree, path: str, into: Path) -> Path:
         listing = _listing(tree.snapshot, place or "")
         if found := submodules(listing):
             raise no_submodule(f"{path}/{found[0]}", f"publish what is in {path} as a package")
-        _export(tree.snapshot, parse_listing(listing), into, into.parent)
+        files = parse_listing(listing)
+        _export(tree.snapshot, files, into, into.parent)
+        top = (tree.folder, *tree.above)[-1]
+        _, filtered = _with_content(tree.snapshot, place or "", files, top, into)
+        for name, kind in filtered.items():
+            raise not_here(f"{path}/{name}", kind, f"publish what is in {path} as a package")
         return into
     into.mkdir(parents=True)
     file = into / posixpath.basename(path)
     file.write_bytes(_snapshot_git(tree.snapshot, "cat-file", "blob", f"{tree.snapshot.name}:{place}"))
     return file
+
+
+def export_with_history(tree: SourceTree, path: str, into: Path) -> Path:
+    """Export the folder at `path` to its place in a repository in the new folder `into`, and return its path.
+
+    Its HEAD is the commit, its index the snapshot, its tags are those of the commit and its ancestors. So
+    tools that ask git for a version or for the names of files get the same answers as in a clone.
+    Raises UsageError if nothing is committed at `path`.
+    """
+    place = _place(tree, path) or ""
+    folder = export(tree, path, into / place)
+    git_dir, snapshot = into / ".git", tree.snapshot
+    facts = (
+        "--show-object-format",
+        "--path-format=absolute",
+        "--git-path",
+        "objects",
+        "--git-path",
+        "shallow",
+    )
+    kind, objects, shallow = _text(_git(snapshot.root, "rev-parse", *facts)).splitlines()
+    _git(into, "init", "--quiet", "--template=", f"--object-format={kind}")
+    alternates = [objects, snapshot.env["GIT_OBJECT_DIRECTORY"]] if snapshot.env else [objects]
+    (git_dir / "objects" / "info").mkdir(exist_ok=True)
+    (git_dir / "objects" / "info" / "alternates").write_text("".join(f"{line}\n" for line in alternates))
+    if Path(shallow).is_file():
+        shutil.copyfile(shallow, git_dir / "shallow")
+    if tags := _tags(tree):
+        (git_dir / "packed-refs").write_text(f"{tags}\n")
+    (git_dir / "HEAD").write_text(f"{tree.commit}\n")
+    _git(into, "read-tree", snapshot.name)
+    names = _git(into, "ls-files", "-z").split(b"\0")
+    inside = os.fsencode(f"{place}/" if place else "")
+    elsewhere = [name for name in names if name and not name.startswith(inside)]
+    _git(into, "update-index", "-z", "--skip-worktree", "--stdin", stdin=b"\0".join(elsewhere))
+    return folder
+
+
+def history(tree: SourceTree) -> str:
+    """Everything that a tool can learn from `export_with_history` besides the files: as one line."""
+    return " ".join([tree.commit, tree.dirty, *_tags(tree).split()])
+
+
+def _tags(tree: SourceTree) -> str:
+    """A line for each tag of the commit and its ancestors, as in the file packed-refs."""
+    how = (f"--merged={tree.commit}", "--format=%(objectname) %(refname)", "refs/tags")
+    return _text(_git(tree.snapshot.root, "for-each-ref", *how))
+
+
+def not_here(path: str, kind: str, otherwise: str) -> UsageError:
+    """The error for a file whose content a git filter makes; `otherwise` is for a file that is not needed."""
+    if kind == git_filters.LFS:
+        return UsageError(
+            f"{path} is in git LFS, and its content is not in this clone",
+            hint=f"git lfs pull --include={path}; or {otherwise}",
+        )
+    return UsageError(
+        f"{path} has the git filter {kind!r}: a checkout has other content than the commit, which is packed",
+        hint=f"commit it without the filter (.gitattributes); or {otherwise}; or pack it as it is committed: "
+        f'allow = [{{path = "/{path}", reason = "why"}}]',
+    )
 
 
 def bring(tree: SourceTree, path: str) -> None:
@@ -326,6 +398,25 @@ _STREAMING = (
 )
 
 
+_PLACES = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *(
+            "DIR",
+            "WORK_TREE",
+            "INDEX_FILE",
+            "PREFIX",
+            "COMMON_DIR",
+            "NAMESPACE",
+            "GRAFT_FILE",
+            "SHALLOW_FILE",
+        ),
+        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "IMPLICIT_WORK_TREE"),
+    )
+)
+"""Of the variables of `git rev-parse --local-env-vars`, those that name a repository or a part of one."""
+
+
 def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
     return _run(root, arguments, env or {}, stdin)
 
@@ -333,9 +424,12 @@ def _git(root: Path, *arguments: str, env: Mapping[str, str] | None = None, stdi
 def _run(
     root: Path, arguments: Sequence[str], env: Mapping[str, str], stdin: bytes, stdout: Path | None = None
 ) -> bytes:
-    argv, env = git.command(*_STREAMING, *arguments), {**git.environment(), **env}
+    argv = git.command(*_STREAMING, *arguments)
+    # Hooks set variables that name their repository, and git would look there instead of in `root`.
+    own = {name: value for name, value in os.environ.items() if name not in _PLACES}
+    env = {**own, **git.environment(), **env}
     try:
-        return command.run(argv, cwd=root, env=env, stdin=stdin, stdout=stdout)
+        return command.run(argv, cwd=root, env=env, clean=True, stdin=stdin, stdout=stdout)
     except FapError as error:
         if "promisor remote" in error.message:
             raise UsageError(
@@ -367,9 +461,18 @@ def _prefix(root: Path) -> str:
 def _without(root: Path, ignore: Path | None) -> list[str]:
     root = Path(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
     folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100
-    if folder == root or not folder.is_relative_to(root):
+    if folder == root or not folder.is_relative_to(root) or _is_ignored(root, folder):
         return ["."]
     return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]
+
+
+def _is_ignored(root: Path, folder: Path) -> bool:
+    """Whether git ignores the whole folder; git 2.39 refuses to add anything if it is also excluded."""
+    how = ("--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory")
+    try:
+        return bool(_git(root, "ls-files", *how, "--", str(folder)))
+    except FapError:  # in no repository, which others say better
+        return False
 
 
 def _text(out: bytes) -> str:
@@ -474,6 +577,54 @@ def _export(snapshot: Snapshot, files: tuple[SourceFile, ...], into: Path, work:
     # Links come last, so that no file is written through one.
     for name, target in links:
         os.symlink(target, os.fsencode(into / name))  # noqa: PTH211 (any bytes)
+
+
+def _with_content(
+    snapshot: Snapshot, place: str, files: tuple[SourceFile, ...], into: Path, folder: Path | None = None
+) -> tuple[tuple[SourceFile, ...], dict[str, str]]:
+    """Replace pointers of git LFS in the exported files by their content.
+
+    `place` is the path of the files in the repository, which are in `folder`, or at their place in `into`.
+    Returns the files with their sizes, and the filters of those whose content is not here, by path.
+    """
+    folder = folder or into / place
+    places = ("--path-format=absolute", "--git-path", "info/attributes", "--git-common-dir")
+    attributes, git_dir = _text(_git(snapshot.root, "rev-parse", *places)).splitlines()
+    above = [into / parent / ".gitattributes" for parent in PurePosixPath(place).parents] if place else []
+    inside = [folder / file.path for file in files if posixpath.basename(file.path) == ".gitattributes"]
+    texts = (path.read_bytes() for path in (Path(attributes), *above, *inside) if path.is_file())
+    if not any(git_filters.MENTIONED.search(text) for text in texts):
+        return files, {}
+    filters = _filters(snapshot, place, files, into.parent / "attributes")
+    harmless = (
+        git_filters.only_clean(_git(snapshot.root, "config", "--list", "-z")) if filters else frozenset()
+    )
+    stores = [Path(git_dir) / "lfs" / "objects"]
+    filtered: dict[str, str] = {}
+    sized = []
+    for file in files:
+        path, kind, size = folder / file.path, filters.get(file.path, ""), file.size
+        if file.mode != LINK and kind == git_filters.LFS:
+            pointer = git_filters.read_pointer(path)
+            if pointer and git_filters.put_content(pointer, stores, path):
+                size = pointer.size
+            elif pointer:
+                filtered[file.path] = kind
+        elif kind and kind != git_filters.LFS and kind not in harmless:
+            filtered[file.path] = kind
+        sized.append(replace(file, size=size))
+    return tuple(sized), filtered
+
+
+def _filters(snapshot: Snapshot, place: str, files: Sequence[SourceFile], index: Path) -> dict[str, str]:
+    """The git filters of files, by path, as the attributes in the snapshot say."""
+    env = {**snapshot.env, "GIT_INDEX_FILE": str(index)}
+    _git(snapshot.root, "read-tree", snapshot.name, env=env)
+    top = _prefix(snapshot.root)
+    names = {posixpath.relpath(posixpath.join("/", place, file.path), f"/{top}"): file.path for file in files}
+    stdin = "".join(f"{name}\0" for name in names).encode()
+    out = _git(snapshot.root, "check-attr", "-z", "--cached", "--stdin", "filter", env=env, stdin=stdin)
+    return {names[name]: kind for name, kind in git_filters.parse_attributes(out).items()}
 
 
 def _repository(root: Path) -> str:

@@ -17,6 +17,7 @@ from fapbuild.cache import CachedFile
 from fapbuild.locks import Origin, Pin
 from fapbuild.project import git_tree
 from fapbuild.project.git_tree import SourceTree
+from fapbuild.project.git_versions import VARIABLES, asks_git
 from fapbuild.wheels.builder import WheelBuilder
 
 
@@ -57,7 +58,14 @@ def _wheel(pin: Pin, origin: Origin, tree: SourceTree, builder: WheelBuilder) ->
 def _source(pin: Pin, origin: Origin, tree: SourceTree) -> str:
     """The sha256 of everything that decides the wheel, except the platform."""
     content = f"path {git_tree.content(tree, origin.path)}" if origin.path else origin.reference
+    if _asks_git(origin, tree):
+        given = (f"{name}={os.environ[name]}" for name in sorted(os.environ) if VARIABLES.fullmatch(name))
+        content = " ".join([content, git_tree.history(tree), *given])
     return hashlib.sha256(" ".join([pin.name, content, *sorted(pin.sha256s)]).encode("utf-8")).hexdigest()
+
+
+def _asks_git(origin: Origin, tree: SourceTree) -> bool:
+    return bool(origin.path) and asks_git(tree.folder / origin.path)
 
 
 def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Collection[str]) -> Path:
@@ -65,7 +73,8 @@ def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Col
     work.mkdir()
     hashes = [f"--hash=sha256:{sha}" for sha in sorted(pin.sha256s)]
     if origin.path:
-        requirement = str(git_tree.export(tree, origin.path, work / "source"))
+        export = git_tree.export_with_history if _asks_git(origin, tree) else git_tree.export
+        requirement = str(export(tree, origin.path, work / "source"))
     else:
         requirement = " ".join([f"{pin.name} @ {origin.reference}", *hashes])
     requirements, out = work / "requirements.txt", work / "out"

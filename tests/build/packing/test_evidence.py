@@ -239,6 +239,7 @@ def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
         files=(),
         submodules=(),
         snapshot=Snapshot(tmp_path, "", {}),
+        filtered={},
     )
     path = tmp_path / "shop-1.provenance.json"
     path.write_bytes(provenance(artifact, tree, wheels, origins, {}, b"", {}))
