@@ -25,7 +25,7 @@ from fapbuild.project import config, git_tree, platforms, procfile, version
 from fapbuild.project.config import Project
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.report import Reporter, Say
-from fapbuild.wheels import completeness, credentials, direct
+from fapbuild.wheels import completeness, credentials, direct, layout
 from fapbuild.wheels.builder import WheelBuilder
 from fapbuild.wheels.shared import WheelStore
 from fapbuild.wheels.vendor import vendor
@@ -135,6 +135,9 @@ def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
     wheels = vendor((*pins, *own_files.pins(builder.platform)), builder)
     app = tuple(sorted(wheels[: len(pins)], key=lambda wheel: wheel.file))
     completeness.check(pins, app, builder.platform, builder.cache, builder.say)
+    if inputs.project.settings.installer == "fapkit":
+        allow = inputs.project.settings.allow
+        layout.check(app, builder.platform, allow, builder.cache, builder.say)
     return ArtifactWheels(app, wheels[len(pins) :])
 
 

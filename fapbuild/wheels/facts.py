@@ -17,7 +17,7 @@ from fapbuild.cache import Cache
 from fapbuild.wheels import elf
 
 _KIND = "wheel-facts-1"
-_BROKEN = (
+BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, RuntimeError, ValueError),
 )
@@ -66,7 +66,7 @@ def read(path: Path, file: str) -> WheelFacts:
             data = archive.read(min(names, key=len)) if names else b""
             local = any(platform.startswith("linux_") for platform in platforms)
             needs = elf.needed(archive) if local else elf.Needs()
-    except _BROKEN as error:
+    except BROKEN as error:
         raise FapError(f"{file} is not a valid wheel: {error}", hint="run `fapbuild lock`") from error
     # Only the headers are needed. They are parsed from text: from bytes, names in UTF-8 get another type.
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
