@@ -75,4 +75,6 @@ def lines(before: Outline, after: Outline) -> list[str]:
 
 def _target(manifest: Manifest) -> str:
     target = manifest.target
-    return " ".join(filter(None, [target.python, target.platform, target.glibc and f"glibc {target.glibc}"]))
+    least = target.least_python and f"Python {target.least_python} or newer"
+    glibc = target.glibc and f"glibc {target.glibc}"
+    return " ".join(filter(None, [target.python, target.platform, least, glibc]))

@@ -22,6 +22,8 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     glibc: str
     """The oldest glibc that its wheels run on (`2.17`); empty if no wheel needs glibc."""
+    least_python: str = ""
+    """The oldest release of that Python (`3.11.3`) on which its packages are complete; empty for any."""
 
 
 class Wheel(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,7 +67,9 @@ def facts(outline: Outline, settings: BuildSettings | None) -> dict[str, object]
 def lines(outline: Outline, settings: BuildSettings | None) -> list[str]:
     """The summary as lines, for people."""
     manifest = outline.manifest
-    needs = f", glibc {manifest.target.glibc}" if manifest.target.glibc else ""
+    least = manifest.target.least_python
+    needs = f", Python {least} or newer" if least else ""
+    needs += f", glibc {manifest.target.glibc}" if manifest.target.glibc else ""
     sizes = parts(manifest, settings)
     unpacked = sum(part.size for part in sizes.values())
     with_assets = "" if settings else ", including compiled assets, if any"

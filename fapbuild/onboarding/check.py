@@ -97,6 +97,7 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
     try:
         platform = platforms.parse(settings.target)
         name = platforms.name(platform)
+        platforms.check_python(project.requires_python, platform)
         locks.bring_paths(project, tree)
         lock = locks.read(project, tree.folder, platforms.marker_environment(platform))
     except FapError as error:

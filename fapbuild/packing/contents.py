@@ -81,13 +81,15 @@ def wheel_entries(wheels: Sequence[VendoredWheel]) -> tuple[TarEntry, ...]:
     )
 
 
-def describe(manifest: Manifest, files: Sequence[TarEntry], wheels: Sequence[VendoredWheel]) -> Manifest:
+def describe(
+    manifest: Manifest, files: Sequence[TarEntry], wheels: Sequence[VendoredWheel], least_python: str
+) -> Manifest:
     """Return the manifest with the contents of the artifact filled in, all except its members."""
     platform = manifest.target
     glibc = highest(least_glibc(wheel.file, platform, wheel.facts.glibc) for wheel in wheels)
     return msgspec.structs.replace(
         manifest,
-        target=msgspec.structs.replace(platform, glibc=glibc),
+        target=msgspec.structs.replace(platform, glibc=glibc, least_python=least_python),
         libraries=tuple(sorted({name for wheel in wheels for name in wheel.facts.libraries})),
         lock_digest=hashlib.sha256(requirements_lock(wheels)).hexdigest(),
         wheels=tuple(

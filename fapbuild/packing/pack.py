@@ -100,7 +100,7 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
         # A project without packages that installs itself does not need our installer.
         installer = wheels.installer if wheels.app or settings.installer == "fapkit" else ()
         files = contents.collect(inputs.id, settings, inputs.files, outputs, wheels.app, installer, cache)
-        manifest = contents.describe(inputs.manifest, files, wheels.app)
+        manifest = contents.describe(inputs.manifest, files, wheels.app, wheels.least_python)
         members = plan_members([*files, *contents.wheel_entries(wheels.app)])
         _make_output(request.root, request.output)
         what = f"{inputs.id.file_name}: {len(files)} files, {len(wheels.app)} wheels"
@@ -134,11 +134,12 @@ def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
     # The installer's own wheels come in the same run: each start of pip takes time.
     wheels = vendor((*pins, *own_files.pins(builder.platform)), builder)
     app = tuple(sorted(wheels[: len(pins)], key=lambda wheel: wheel.file))
-    completeness.check(pins, app, builder.platform, builder.cache, builder.say)
+    wanted = inputs.project.requires_python
+    least = completeness.check(pins, app, builder.platform, builder.cache, builder.say, wanted)
     if inputs.project.settings.installer == "fapkit":
         allow = inputs.project.settings.allow
         layout.check(app, builder.platform, allow, builder.cache, builder.say)
-    return ArtifactWheels(app, wheels[len(pins) :])
+    return ArtifactWheels(app, wheels[len(pins) :], least)
 
 
 def parameters(request: Request) -> dict[str, object]:
@@ -179,6 +180,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
     files = contents.committed(tree, settings)
     check_names((entry.path for entry in files), own_installer=settings.installer == "own")
     platform = platforms.parse(request.target or settings.target)
+    platforms.check_python(project.requires_python, platform)
     pins = _pins(request, project, tree, work, platform, say)
     artifact_version = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(

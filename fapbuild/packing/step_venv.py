@@ -30,6 +30,8 @@ class ArtifactWheels:
     """The packages of the app."""
     installer: tuple[VendoredWheel, ...]
     """The packages of the installer."""
+    least_python: str = ""
+    """The oldest release of the target's Python on which the packages are complete; empty for any."""
 
 
 def when_vendored(
@@ -59,7 +61,7 @@ def when_vendored(
 
 
 def _install(wheels: ArtifactWheels, manifest: Manifest, root: Path) -> None:
-    described = contents.describe(msgspec.structs.replace(manifest, post_install=()), (), wheels.app)
+    described = contents.describe(msgspec.structs.replace(manifest, post_install=()), (), wheels.app, "")
     for entry in (
         *own_files.entries(wheels.installer, own_installer=False),
         *contents.wheel_entries(wheels.app),

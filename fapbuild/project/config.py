@@ -80,6 +80,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     `-e .` stands for dependencies that only the build backend knows (setup.py, setup.cfg, `dynamic`).
     """
+    requires_python: str = ""
+    """The versions of Python that it runs on (`>=3.11`); empty if it does not say."""
 
 
 def load(folder: Path, above: Sequence[Path] = ()) -> Project:
@@ -114,6 +116,7 @@ def load(folder: Path, above: Sequence[Path] = ()) -> Project:
     return Project(
         settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
         dependencies=_dependencies(folder, pyproject, settings, lock),
+        requires_python=str(project.get("requires-python", "")),
     )
 
 

@@ -4,10 +4,12 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
+import msgspec
 from packaging.markers import default_environment
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, interpreter_name, interpreter_version, sys_tags
 from packaging.utils import parse_wheel_filename
 
@@ -17,10 +19,13 @@ from artifact_store.core.errors import FapError, UsageError
 # PEP 600 gives the old names of these platforms their glibc.
 _LEGACY = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 _MANYLINUX = re.compile(r"(manylinux\d*)(?:_(\d+)_(\d+))?_(.+)")
-_NAME = re.compile(r"cp3(?P<minor>\d+)(?:-(?P<platform>manylinux\w+))?")
+_NAME = re.compile(r"cp3(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?:-(?P<platform>manylinux\w+))?")
+_NEWEST = "99"
+"""The patch level of a Python of which a target names only the minor version: newer than any."""
 _OLDEST_MINOR = {"x86_64": 5, "i686": 5}
 _EXAMPLE = (
-    "write it like the tag of a wheel: cp312-manylinux_2_28_x86_64 (Python 3.12, glibc 2.28 or newer, x86_64)"
+    "write it like the tag of a wheel: cp312-manylinux_2_28_x86_64 (Python 3.12, glibc 2.28 or newer, "
+    "x86_64); cp311.2-manylinux_2_36_x86_64 also names the oldest Python of the hosts, 3.11.2"
 )
 
 
@@ -47,7 +52,8 @@ def this_machine() -> Platform:
 def parse(text: str) -> Platform:
     """The platform that `cp312-manylinux_2_28_x86_64` names, or `cp312` for machines like this one.
 
-    An empty text names this machine. Raises UsageError for anything else.
+    `cp311.2` names a release of that Python, too. An empty text names this machine. Raises UsageError for
+    anything else.
     """
     here = this_machine()
     if text in ("", here.python):
@@ -64,7 +70,8 @@ def parse(text: str) -> Platform:
     if not re.fullmatch(r"2\.\d+", glibc):
         raise UsageError(f"target {text!r} names no glibc version", hint=_EXAMPLE)
     abi = here.abi if python == here.python else python
-    return Platform(python=python, abi=abi, platform=os_and_machine, glibc=glibc)
+    least = f"3.{match['minor']}.{match['patch']}" if match["patch"] else ""
+    return Platform(python=python, abi=abi, platform=os_and_machine, glibc=glibc, least_python=least)
 
 
 def name(platform: Platform) -> str:
@@ -81,33 +88,62 @@ def builds_here(platform: Platform) -> bool:
 def marker_environment(platform: Platform) -> dict[str, str]:
     """What environment markers (PEP 508) see on the platform.
 
-    If this interpreter can build for the platform, its own values are used. For another Python it is the
-    first release (`3.12.0`), since a platform names only the minor version.
+    If this interpreter can build for the platform, its own values are used. For another Python it is a
+    release newer than any. If the platform names a release, that counts.
     """
     environment = {key: str(value) for key, value in default_environment().items()}
-    if builds_here(platform):
-        return environment
     python = f"3.{platform.python.removeprefix('cp3')}"
+    if builds_here(platform):
+        return at_release(environment, platform.least_python) if platform.least_python else environment
+    release = platform.least_python or f"{python}.{_NEWEST}"
     return {
         **environment,
         "implementation_name": "cpython",
-        "implementation_version": f"{python}.0",
+        "implementation_version": release,
         "os_name": "posix",
         "platform_machine": platform.platform.removeprefix("linux_"),
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
         "platform_version": "",
-        "python_full_version": f"{python}.0",
+        "python_full_version": release,
         "python_version": python,
         "sys_platform": "linux",
     }
 
 
+def at_release(environment: Mapping[str, str], release: str) -> dict[str, str]:
+    """The environment of markers on another release of the same Python (`3.11.2`)."""
+    return {**environment, "implementation_version": release, "python_full_version": release}
+
+
+def check_python(wanted: str, platform: Platform) -> None:
+    """Raise UsageError unless the Python of the platform fits `requires-python` of the project."""
+    release = marker_environment(platform)["python_full_version"]
+    try:
+        fits = SpecifierSet(wanted).contains(_plain(release), prereleases=True)
+    except InvalidSpecifier:
+        return
+    if not fits:
+        raise UsageError(
+            f"the project needs Python {wanted}, but it is packed for {_shown(release)}",
+            hint="pack with such a Python; or name that of your hosts: --target cp313-manylinux_2_36_x86_64",
+        )
+
+
+def _plain(release: str) -> str:
+    """The release without what builds of a branch add (`3.11.7+`)."""
+    return release.rstrip("+")
+
+
+def _shown(release: str) -> str:
+    return f"Python {release.removesuffix(f'.{_NEWEST}')}"
+
+
 @cache
 def tags(platform: Platform) -> tuple[Tag, ...]:
     """The tags of wheels that run on the platform, the best first."""
-    if platform == this_machine():
+    if msgspec.structs.replace(platform, least_python="") == this_machine():
         return tuple(sys_tags())
     python = (3, int(platform.python.removeprefix("cp3")))
     names = list(platform_tags(platform))

@@ -132,8 +132,9 @@ def _platform_options(platform: Platform) -> list[str]:
     """Options for a platform other than this interpreter's (pip's user guide: pip download)."""
     if platform == platforms.this_machine():
         return []
+    release = platforms.marker_environment(platform)["python_full_version"]
     options = [f"--platform={name}" for name in platforms.platform_tags(platform)]
-    options += ["--implementation=cp", f"--abi={platform.abi}", f"--python-version=3.{platform.python[3:]}"]
+    options += ["--implementation=cp", f"--abi={platform.abi}", f"--python-version={release}"]
     return options if platforms.builds_here(platform) else [*options, "--only-binary=:all:"]
 
 

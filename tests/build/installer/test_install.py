@@ -287,7 +287,8 @@ def test_pythons_of_version_managers_are_found(unpack: Unpack, tmp_path: Path, p
 def test_two_packages_may_bring_the_same_file(project: Project, tmp_path: Path) -> None:
     house = tmp_path / "house"
     wheels = [make_wheel(house, name, also={"shared/__init__.py": name}) for name in ("first", "second")]
-    project.commit({"requirements.txt": "".join(pin(wheel) for wheel in wheels)})
+    text = PYPROJECT + 'allow = [{path = "venv/site-packages/shared/", reason = "either will do"}]\n'
+    project.commit({"pyproject.toml": text, "requirements.txt": "".join(pin(wheel) for wheel in wheels)})
     folder = tmp_path / "release"
     folder.mkdir()
     path = project.pack(PIP_FIND_LINKS=str(house))["path"]

@@ -1,5 +1,6 @@
 """Platforms by name, the values of markers there, and which wheels run there."""
 
+import msgspec
 import pytest
 from packaging.markers import Marker
 
@@ -40,7 +41,7 @@ def test_other_names_are_refused(text: str) -> None:
     ("marker", "holds"),
     [
         ('python_version >= "3.99"', True),
-        ('python_full_version >= "3.99.1"', False),
+        ('python_full_version >= "3.99.1"', True),
         ('platform_machine == "aarch64"', True),
         ('sys_platform == "win32"', False),
         ('implementation_name == "cpython" and os_name == "posix"', True),
@@ -48,6 +49,29 @@ def test_other_names_are_refused(text: str) -> None:
 )
 def test_markers_see_the_target(marker: str, holds: bool) -> None:
     assert Marker(marker).evaluate(platforms.marker_environment(OTHER)) is holds
+
+
+def test_a_target_can_name_a_release_of_python() -> None:
+    old = platforms.parse(f"{HERE.python}.1-manylinux_2_28_x86_64")
+    assert old.least_python == f"3.{HERE.python[3:]}.1"
+    for target in (old, platforms.parse("cp399.1-manylinux_2_28_aarch64"), platforms.parse("cp399.1")):
+        environment = platforms.marker_environment(target)
+        assert not Marker('python_full_version > "3.99.1"').evaluate(environment)
+        assert Marker('implementation_version == "3.99.1"').evaluate(environment) is ("99" in target.python)
+    assert platforms.name(old) == platforms.name(msgspec.structs.replace(old, least_python=""))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"), [("", True), (">=3.99", True), (">=3.99.2", False), (">=4", False)]
+)
+def test_the_python_that_a_project_needs(wanted: str, fits: bool) -> None:
+    target = platforms.parse("cp399.1")
+    if fits:
+        platforms.check_python(wanted, target)
+        return
+    with pytest.raises(UsageError) as caught:
+        platforms.check_python(wanted, target)
+    assert caught.value.message == f"the project needs Python {wanted}, but it is packed for Python 3.99.1"
 
 
 def test_markers_see_this_interpreter_where_it_is_the_targets() -> None:
