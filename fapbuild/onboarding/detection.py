@@ -11,7 +11,7 @@ from typing import Any
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
-from fapbuild.project.config import LOCKS, PYPROJECT, is_unhashed, subtable
+from fapbuild.project.config import LOCKS, PYPROJECT, is_package, is_unhashed, subtable
 
 Read = Callable[[str], str]
 """The text of a file of the project, empty if it can't be read."""
@@ -131,8 +131,7 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         has_lock=has_lock,
         groups=_for_hosts({**subtable(pyproject, "dependency-groups"), **poetry_groups}),
         extras=_for_hosts(subtable(project, "optional-dependencies")),
-        package="build-system" in pyproject
-        and any(re.fullmatch(r"src/\w+/__init__\.py", path) for path in paths),
+        package=is_package(files, read, pyproject),
         python=str(project.get("requires-python") or ""),
         exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in RESERVED})),
         left_out=_left_out(files, read),

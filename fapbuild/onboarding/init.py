@@ -36,7 +36,7 @@ def render(project: Detection, prefix: str) -> str:
             if names
         ]
     if project.package:
-        lines.append("package = true  # src layout: the project itself is installed")
+        lines.append("package = true  # the project itself is installed, with its commands and its version")
     if project.exclude or project.left_out:
         reasons = [*["names that are reserved in an artifact"] * bool(project.exclude)]
         reasons += ["files that .dockerignore leaves out, and fake secrets of tests"] * bool(project.left_out)

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,8 +56,8 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     lock: str = ""
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    package: bool = False
-    """Whether the project itself is built into a wheel and installed."""
+    package: bool | None = None
+    """Whether the project itself is built into a wheel and installed; None if its files decide."""
     target: str = ""
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
@@ -114,7 +114,13 @@ def load(folder: Path, above: Sequence[Path] = ()) -> Project:
             hint="remove extras and groups, or remove the key requirements",
         )
     return Project(
-        settings=msgspec.structs.replace(settings, app=app, requirements=requirements, lock=lock),
+        settings=msgspec.structs.replace(
+            settings,
+            app=app,
+            requirements=requirements,
+            lock=lock,
+            package=_is_package(folder, pyproject) if settings.package is None else settings.package,
+        ),
         dependencies=_dependencies(folder, pyproject, settings, lock),
         requires_python=str(project.get("requires-python", "")),
     )
@@ -217,6 +223,51 @@ def _dependencies(
         except (ExceptionGroup, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{PYPROJECT}: dependency-groups: {error}") from error
     return lines
+
+
+def _is_package(folder: Path, pyproject: dict[str, Any]) -> bool:
+    places = [
+        path for pattern in ("*.py", "*/__init__.py", "src/*/__init__.py") for path in folder.glob(pattern)
+    ]
+    names = frozenset(path.relative_to(folder).as_posix() for path in places)
+    return is_package(names, lambda name: _text(folder / name), pyproject)
+
+
+def is_package(files: Collection[str], read: Callable[[str], str], pyproject: dict[str, Any]) -> bool:
+    """Whether a project with these files is meant to be installed as a package.
+
+    It is if it can be built, and has commands, a src layout, a list of its packages, or, for other backends
+    than setuptools, a package of its own name: setuptools refuses a flat folder with others beside that.
+    """
+    project, tool = _table(pyproject, "project"), _table(pyproject, "tool")
+    poetry, uv, pdm = (subtable(tool, name) for name in ("poetry", "uv", "pdm"))
+    if poetry.get("package-mode") is False or uv.get("package") is False or pdm.get("distribution") is False:
+        return False
+    build = subtable(pyproject, "build-system")
+    name = str(project.get("name") or poetry.get("name") or "")
+    if not build or not name:
+        return "setup.py" in files and _PACKAGED.search(read("setup.py") + read("setup.cfg")) is not None
+    setuptools, wheel = subtable(tool, "setuptools"), subtable(tool, "hatch")
+    for key in ("build", "targets", "wheel"):
+        wheel = subtable(wheel, key)
+    if any(project.get(key) for key in ("scripts", "gui-scripts", "entry-points")) or any(
+        (
+            poetry.get("scripts"),
+            poetry.get("packages"),
+            setuptools.get("packages"),
+            setuptools.get("py-modules"),
+        )
+    ):
+        return True
+    if wheel.keys() & {"packages", "only-include", "include", "sources"} or any(map(_SRC.fullmatch, files)):
+        return True
+    own = re.sub(r"[-.]+", "_", name)
+    flat = f"{own}/__init__.py" in files or f"{own}.py" in files
+    return flat and "setuptools" not in str(build.get("build-backend", "setuptools"))
+
+
+_SRC = re.compile(r"src/\w+/__init__\.py")
+_PACKAGED = re.compile(r"\b(entry_points|scripts|packages|py_modules)\b")
 
 
 def _backend_knows(folder: Path, pyproject: dict[str, Any]) -> bool:
