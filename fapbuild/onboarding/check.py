@@ -24,7 +24,7 @@ from fapbuild.guards.files import (
     unallowed,
 )
 from fapbuild.packing import contents
-from fapbuild.project import config, git_tree, platforms, procfile
+from fapbuild.project import config, git_tree, platforms, procfile, programs
 from fapbuild.project.config import BuildSettings, Project
 from fapbuild.project.git_tree import SourceTree
 
@@ -75,7 +75,7 @@ def check(root: Path, output: Path = Path("dist")) -> Iterator[Finding]:
             "a release is read-only: keep them in shared/ (linked_files, linked_dirs of deploy.yml)",
             otherwise="no files that an app writes are committed",
         )
-        yield from _processes(tree)
+        yield from _processes(tree, project)
         yield from _logs(files)
 
 
@@ -176,7 +176,7 @@ def _separation(files: tuple[TarEntry, ...], settings: BuildSettings) -> Iterato
         yield Finding(SEPARATION, "right", f"{compiled}an install downloads and compiles nothing")
 
 
-def _processes(tree: SourceTree) -> Iterator[Finding]:
+def _processes(tree: SourceTree, project: Project) -> Iterator[Finding]:
     try:
         processes = procfile.read(tree.folder)
     except FapError as error:
@@ -187,6 +187,8 @@ def _processes(tree: SourceTree) -> Iterator[Finding]:
         yield Finding(CONCURRENCY, "note", "there is no Procfile, so no process is defined", fix)
         return
     yield Finding(CONCURRENCY, "right", f"processes in the Procfile: {', '.join(processes)}")
+    if project.settings.installer == "fapkit":
+        yield from _programs(processes, tree, project)
     if web := processes.get("web"):
         if _PORT.search(web):
             yield Finding(PORT, "right", "web binds to the port that it is given")
@@ -206,6 +208,21 @@ def _processes(tree: SourceTree) -> Iterator[Finding]:
     for name in {"release"} & processes.keys():
         fix = f"to run it once per rollout, set in deploy.yml: release_command: .fap/run {name}"
         yield Finding(ADMIN, "note", f"{name} is an ordinary process here", fix)
+
+
+def _programs(processes: dict[str, str], tree: SourceTree, project: Project) -> Iterator[Finding]:
+    """Programs that the lock brings no package for. Which others its packages have, only `pack` can say."""
+    environment = platforms.marker_environment(platforms.parse(project.settings.target))
+    try:
+        names = {pin.name for pin in locks.read(project, tree.folder, environment).pins}
+    except FapError:
+        return
+    for name, command in processes.items():
+        one = programs.started(command)
+        package = programs.PACKAGES.get(one.program, "") if one else ""
+        if one and package and names and package not in names:
+            says = f"process {name} starts {one.program}, but {package} is not in the lock"
+            yield Finding(CONCURRENCY, "wrong", says, f"add {package} to the requirements, and lock again")
 
 
 def _logs(files: tuple[TarEntry, ...]) -> Iterator[Finding]:

@@ -11,6 +11,9 @@ from typing import Any
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
+from fapbuild.onboarding import applications
+from fapbuild.onboarding.packages import selected
+from fapbuild.onboarding.servers import Web, choose
 from fapbuild.project.config import LOCKS, PYPROJECT, is_package, is_unhashed, subtable
 
 Read = Callable[[str], str]
@@ -50,14 +53,6 @@ _DATA_FILE = re.compile(
     """,
     re.VERBOSE,
 )
-SERVERS = {
-    "gunicorn": "gunicorn",
-    "uvicorn": "uvicorn --host 0.0.0.0 --port $PORT",
-    "hypercorn": "hypercorn --bind 0.0.0.0:$PORT",
-    "daphne": "daphne -b 0.0.0.0 -p $PORT",
-    "waitress": "waitress-serve --port=$PORT",
-}
-"""The commands of web servers, by package; gunicorn reads PORT itself."""
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
 
@@ -106,10 +101,12 @@ class Detection:
     has_procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
-    wsgi: str
-    """The application for a web server (`shop.wsgi`); empty if none was found."""
-    server: str
-    """The package of the web server among the dependencies, or else gunicorn."""
+    web: Web | None
+    """The command of the web process; None if it is not sure."""
+    candidates: tuple[str, ...]
+    """Web applications (`shop.wsgi:application`) and commands of the project that may be it."""
+    packages: frozenset[str]
+    """The normalized names of the packages that it gets, as far as its lock or requirements say."""
 
 
 def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = "") -> Detection:
@@ -123,6 +120,11 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
     name = str(project.get("name") or subtable(tool, "poetry").get("name") or "")
     requirements, lock, has_lock = _lock(files, read, workspace, pyproject)
     poetry_groups = subtable(subtable(tool, "poetry"), "group")
+    package = is_package(files, lambda path: read(path) if path in files else "", pyproject)
+    packages = selected(lock, requirements, files, lambda path: read(path) if path in files else "")
+    found = applications.find(files, read)
+    web = choose(found, packages, package) if found and applications.is_sure(found) else None
+    scripts = (*subtable(project, "scripts"), *subtable(subtable(tool, "poetry"), "scripts"))
     return Detection(
         app=_app_name(name or folder_name),
         has_name=bool(name),
@@ -131,15 +133,16 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         has_lock=has_lock,
         groups=_for_hosts({**subtable(pyproject, "dependency-groups"), **poetry_groups}),
         extras=_for_hosts(subtable(project, "optional-dependencies")),
-        package=is_package(files, read, pyproject),
+        package=package,
         python=str(project.get("requires-python") or ""),
         exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in RESERVED})),
         left_out=_left_out(files, read),
         has_procfile="Procfile" in files,
         frontends=tuple(_frontends(files, read)),
         django=_django(files, read),
-        wsgi=_wsgi(files),
-        server=_server(files, read, lock),
+        web=web,
+        candidates=(*dict.fromkeys(one.reference for one in found), *scripts),
+        packages=packages,
     )
 
 
@@ -255,27 +258,17 @@ def _left_out(files: frozenset[str], read: Read) -> tuple[str, ...]:
     return tuple(f"/{path}" for path in sorted(modules | secrets))
 
 
-def _wsgi(files: frozenset[str]) -> str:
-    """The module for a WSGI or ASGI server, by the usual names of frameworks."""
-    for name in ("wsgi.py", "asgi.py"):
-        modules = [
-            path for path in sorted(files) if posixpath.basename(path) == name and not _NOT_OURS.search(path)
-        ]
-        if modules:
-            return modules[0].removesuffix(".py").replace("/", ".")
-    return next((f"{name}:app" for name in ("app", "main", "wsgi") if f"{name}.py" in files), "")
-
-
-def _server(files: frozenset[str], read: Read, lock: str) -> str:
-    texts = "\n".join(read(name) for name in (lock, *_REQUIREMENTS, PYPROJECT) if name in files)
-    servers = (
-        name for name in SERVERS if re.search(rf"""^(name = )?[ "']*{name}\b(?![-.])""", texts, re.MULTILINE)
-    )
-    return next(servers, "gunicorn")
-
-
 def _for_hosts(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(name for name in names if not re.search(r"dev|test|docs?|lint|typing|actions", name)))
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if not re.search(
+                r"(^|[-_.])(dev|develop|development|tests?|testing|docs?|lint|typing|types|mypy|actions|ci)([-_.]|$)",
+                name,
+            )
+        )
+    )
 
 
 def _app_name(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
-from fapbuild.onboarding.detection import SERVERS, Detection, Django, parsed
+from fapbuild.onboarding.detection import Detection, Django, parsed
 from fapbuild.project.config import OWN_FILE, PYPROJECT, subtable
 
 _WIDTH = 90
@@ -122,23 +122,27 @@ def summary(project: Detection, file: str) -> list[str]:
         lines.append(f"Python: {project.python}; pack with such a version, or set target")
     steps = [] if project.has_lock or not project.lock else ["fapbuild lock"]
     if not project.has_procfile:
-        steps.append(f"printf 'web: {_web_command(project)}\\n' > Procfile")
+        lines += _unsure(project)
+        if project.web:
+            steps.append(f"printf 'web: {project.web.command}\\n' > Procfile")
     added = [
         file,
         *([project.lock] if "fapbuild lock" in steps else []),
-        *([] if project.has_procfile else ["Procfile"]),
+        *(["Procfile"] if project.web and not project.has_procfile else []),
     ]
     steps += [f"git add {' '.join(added)} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
     return [*lines, "check the settings, then run:", *(f"  {step}" for step in steps)]
 
 
-def _web_command(project: Detection) -> str:
-    """The command of the web process."""
-    folder, server = project.django.directory if project.django else ".", SERVERS[project.server]
-    inside = folder.replace("/", ".") + "."
-    if folder != "." and project.wsgi.startswith(inside):
-        return f"cd {folder} && exec {server} {project.wsgi.removeprefix(inside)}"
-    return f"{server} {project.wsgi or 'MODULE:APP'}"
+def _unsure(project: Detection) -> list[str]:
+    """What a person has to do before the web process can be written."""
+    if project.web and project.web.selected:
+        return []
+    if project.web:
+        where = project.requirements or (PYPROJECT if not project.lock or project.has_lock else project.lock)
+        return [f"web server: none among the packages; add {project.web.package} to {where}, and lock again"]
+    maybe = f" (it may be one of: {', '.join(project.candidates)})" if project.candidates else ""
+    return [f"web process: not sure what it is{maybe}; write it to the Procfile as: web: COMMAND"]
 
 
 def _dependencies(project: Detection) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,7 +22,7 @@ from fapbuild.cache import Cache, default_folder
 from fapbuild.guards.files import check_clean, check_clean_beside, check_files, check_names, check_pushed
 from fapbuild.packing import contents, evidence, own_files, step_venv
 from fapbuild.packing.step_venv import ArtifactWheels
-from fapbuild.project import config, git_tree, platforms, procfile, version
+from fapbuild.project import config, git_tree, platforms, procfile, programs, version
 from fapbuild.project.config import Project
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.report import Reporter, Say
@@ -97,6 +98,7 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
             for job in as_completed((checking, vendoring, compiling)):
                 job.result()
             wheels, outputs = vendoring.result(), compiling.result()
+        _check_processes(inputs, wheels, outputs, cache, reporter.say)
         # A project without packages that installs itself does not need our installer.
         installer = wheels.installer if wheels.app or settings.installer == "fapkit" else ()
         files = contents.collect(inputs.id, settings, inputs.files, outputs, wheels.app, installer, cache)
@@ -122,6 +124,17 @@ def _wheel_store(url: str) -> WheelStore:
     from artifact_store.blobs.open import open_blobs  # loads slowly, and most packs use no such store
 
     return WheelStore(open_blobs(url))
+
+
+def _check_processes(
+    inputs: BuildInputs, wheels: ArtifactWheels, outputs: Sequence[assets.OutputFile], cache: Cache, say: Say
+) -> None:
+    if inputs.project.settings.installer == "own":  # which may bring programs of its own
+        return
+    paths = {*(entry.path for entry in inputs.files), *(output.path for output in outputs)}
+    scripts, modules = layout.contents(wheels.app, cache)
+    for line in programs.check(inputs.manifest.processes, paths, scripts, modules):
+        say(f"warning: {line}")
 
 
 def _check_files(inputs: BuildInputs, cache: Cache) -> None:

@@ -64,6 +64,20 @@ def check(
         say(f"warning: {line}")
 
 
+def contents(wheels: Sequence[VendoredWheel], cache: Cache) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the programs in the wheels, and of their top modules; the result is cached."""
+
+    def read_all() -> bytes:
+        paths = [path for wheel in wheels for path in layout(cache, wheel).files]
+        scripts = sorted({path[4:] for path in paths if path.startswith("bin/")})
+        tops = {path.split("/")[1].partition(".")[0] for path in paths if path.startswith(f"{_SITE}/")}
+        return msgspec.json.encode((scripts, sorted(tops)))
+
+    data, _ = cache.remember("wheel-contents-1", repr([(one.file, one.sha256) for one in wheels]), read_all)
+    scripts, modules = msgspec.json.decode(data, type=tuple[frozenset[str], frozenset[str]])
+    return scripts, modules
+
+
 def _warnings(
     wheels: Sequence[VendoredWheel], is_allowed: Callable[[str], bool], cache: Cache
 ) -> Iterator[str]:

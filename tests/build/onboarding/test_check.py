@@ -31,7 +31,7 @@ def test_a_project_as_it_should_be_has_nothing_wrong(project: Project, local_loc
             "pyproject.toml": PYPROJECT + GOOD,
             "requirements.in": "greet\n",
             "requirements.txt": local_lock,
-            "Procfile": "web: gunicorn --bind 127.0.0.1:$PORT app\nworker: python app.py\n",
+            "Procfile": "web: greet --bind 127.0.0.1:$PORT app\nworker: python app.py\n",
         }
     )
     before = project.git("status", "--porcelain", "--ignored")

@@ -14,6 +14,10 @@ from tests.parts.project import Project
 
 HASHED = "flask==3.0 --hash=sha256:" + "1" * 64
 SETTINGS = "import os\nfrom pathlib import Path\nBASE_DIR = Path(__file__).parent.parent\n"
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
+WSGI = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+ASGI = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
 MANAGE = 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 
 
@@ -92,28 +96,35 @@ def test_what_a_front_end_writes(script: str, more: dict[str, str], outputs: tup
 )
 @pytest.mark.parametrize("file", ["site/shop/settings.py", "site/shop/settings/base.py"])
 def test_where_django_collects(line: str, static: str, file: str) -> None:
-    files = {"site/manage.py": MANAGE, file: SETTINGS + line, "site/shop/wsgi.py": ""}
+    files = {"site/manage.py": MANAGE, file: SETTINGS + line, "site/shop/wsgi.py": WSGI}
     found = detect(sorted(files), lambda name: files[name], "shop")
     assert found.django == Django("site", static)
-    assert found.wsgi == "site.shop.wsgi"
+    assert found.web
+    assert found.web.command == "cd site && exec gunicorn shop.wsgi"
 
 
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        ({"app.py": ""}, "gunicorn app:app"),
+        ({"app.py": FLASK}, "gunicorn app:app"),
         (
-            {"app.py": "", "requirements.txt": "uvicorn[standard]==1\n"},
+            {"app.py": FASTAPI, "requirements.txt": "uvicorn[standard]==1\n"},
             "uvicorn --host 0.0.0.0 --port $PORT app:app",
         ),
-        ({"app.py": "", "requirements.txt": "uvicorn-worker==1\n"}, "gunicorn app:app"),
-        ({"app.py": "", "uv.lock": 'name = "waitress"\n'}, "waitress-serve --port=$PORT app:app"),
+        ({"app.py": FLASK, "requirements.txt": "uvicorn-worker==1\n"}, "gunicorn app:app"),
         (
-            {"pyproject.toml": '[project]\nname = "a"\ndependencies = [\n  "daphne>=4",\n]\n', "asgi.py": ""},
-            "daphne -b 0.0.0.0 -p $PORT asgi",
+            {"app.py": FLASK, "uv.lock": '[[package]]\nname = "waitress"\n'},
+            "waitress-serve --port=$PORT app:app",
         ),
         (
-            {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": ""},
+            {
+                "pyproject.toml": '[project]\nname = "a"\ndependencies = [\n  "daphne>=4",\n]\n',
+                "asgi.py": ASGI,
+            },
+            "daphne -b 0.0.0.0 -p $PORT asgi:application",
+        ),
+        (
+            {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": WSGI},
             "cd site && exec gunicorn shop.wsgi",
         ),
     ],

@@ -1,0 +1,176 @@
+"""Finds the web application in the source of a project: its module, its name, and which servers speak to it.
+
+The source is parsed, and never run.
+"""
+
+import ast
+import posixpath
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["wsgi", "asgi"]
+_FRAMEWORKS: dict[str, Kind] = {
+    **dict.fromkeys(("Flask", "APIFlask", "OpenAPI", "Bottle", "FlaskApp", "get_wsgi_application"), "wsgi"),
+    **dict.fromkeys(("make_wsgi_app", "falcon.App", "falcon.API", "WSGIApplication"), "wsgi"),
+    **dict.fromkeys(("FastAPI", "Starlette", "Litestar", "Quart", "Sanic", "BlackSheep", "AsyncApp"), "asgi"),
+    **dict.fromkeys(("get_asgi_application", "ProtocolTypeRouter", "ASGIApp", "falcon.asgi.App"), "asgi"),
+}
+"""By the name that is called: whether its result is a WSGI (PEP 3333) or an ASGI application."""
+_WORTH = re.compile("|".join(rf"\b{re.escape(name.rpartition('.')[2])}\b" for name in _FRAMEWORKS))
+_FACTORY = re.compile(
+    r"(create|make|get|build|init)_(\w+_)?(app|application|wsgi|asgi|server|api)|app_factory"
+)
+_NOT_OURS = re.compile(
+    r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e|migrations|scripts|\.[^/]+)/|(^|/)(test_|conftest)"
+)
+_FILES = ("wsgi", "asgi", "main", "app", "application", "server", "api", "run", "web", "__init__")
+_NAMES = ("application", "app", "api", "server")
+
+
+@dataclass(frozen=True)
+class Application:
+    """A web application: `module:name`, as it is imported in the folder `directory` of the project."""
+
+    directory: str
+    module: str
+    name: str
+    kind: Kind
+    factory: bool = False
+    """Whether it is a function without arguments that returns the application."""
+    sockets: bool = False
+    """Whether it also serves websockets, so that ASGI is meant."""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+def find(files: Collection[str], read: Callable[[str], str]) -> list[Application]:
+    """The applications of a project with these files, the likeliest first."""
+    trees = {path: tree for path in sorted(files) if (tree := _parsed(path, read)) is not None}
+    functions = {name: kind for tree in trees.values() for name, kind in _functions(tree)}
+    found = [
+        (_rank(path, one), one)
+        for path, tree in trees.items()
+        for one in _applications(path, tree, files, read, functions)
+    ]
+    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+
+def is_sure(applications: list[Application]) -> bool:
+    """Whether the first one is likelier than every other of its kind."""
+    first, *others = applications
+    rivals = [one for one in others if one.kind == first.kind and one.factory == first.factory]
+    place = (first.directory, first.module)
+    return all(_weight(one) != _weight(first) or (one.directory, one.module) == place for one in rivals)
+
+
+def _weight(one: Application) -> tuple[int, int]:
+    last = one.module.rpartition(".")[2]
+    depth = f"{one.directory.strip('.')}/{one.module.replace('.', '/')}".strip("/").count("/")
+    return (_FILES.index(last) if last in _FILES else len(_FILES), depth)
+
+
+def _rank(path: str, one: Application) -> tuple[object, ...]:
+    stem = posixpath.basename(path).removesuffix(".py")
+    place = _FILES.index(stem) if stem in _FILES else len(_FILES)
+    name = _NAMES.index(one.name) if one.name in _NAMES else len(_NAMES)
+    return (one.factory, place, path.count("/"), name, path)
+
+
+def _parsed(path: str, read: Callable[[str], str]) -> ast.Module | None:
+    if not path.endswith(".py") or _NOT_OURS.search(path):
+        return None
+    text = read(path)
+    if not (_WORTH.search(text) or _FACTORY.search(text)):
+        return None
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[str, Kind]]:
+    """Functions at the top that make an application and need no arguments."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and not _needed(node):
+            kinds = [kind for call in ast.walk(node) if (kind := _kind(call, {}))]
+            if kinds and any(isinstance(part, ast.Return) and part.value for part in ast.walk(node)):
+                yield node.name, kinds[0]
+
+
+def _needed(node: ast.FunctionDef) -> bool:
+    positional = len(node.args.posonlyargs) + len(node.args.args) - len(node.args.defaults)
+    return positional > 0 or any(default is None for default in node.args.kw_defaults)
+
+
+def _applications(
+    path: str,
+    tree: ast.Module,
+    files: Collection[str],
+    read: Callable[[str], str],
+    functions: dict[str, Kind],
+) -> Iterator[Application]:
+    directory, module = _import_name(path, files, read)
+    for name, value in _assigned(tree.body):
+        if kind := _kind(value, functions):
+            sockets = "ProtocolTypeRouter" in ast.unparse(value)
+            yield Application(directory, module, name, kind, sockets=sockets)
+    for name, kind in _functions(tree):
+        if _FACTORY.fullmatch(name):
+            yield Application(directory, module, name, kind, factory=True)
+
+
+def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    """The names that a module gives to values, also below `if` and `try`, but not below `__main__`."""
+    for node in body:
+        if isinstance(node, ast.Assign):
+            yield from ((one.id, node.value) for one in node.targets if isinstance(one, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            yield node.target.id, node.value
+        elif isinstance(node, ast.If) and "__main__" not in ast.unparse(node.test):
+            yield from _assigned([*node.body, *node.orelse])
+        elif isinstance(node, (ast.Try, ast.With)):
+            yield from _assigned(node.body)
+
+
+def _kind(node: ast.AST, functions: dict[str, Kind]) -> Kind | None:
+    if not isinstance(node, ast.Call):
+        return None
+    name = ast.unparse(node.func)
+    last = name.rpartition(".")[2]
+    return _FRAMEWORKS.get(name) or _FRAMEWORKS.get(last) or functions.get(last)
+
+
+def _import_name(path: str, files: Collection[str], read: Callable[[str], str]) -> tuple[str, str]:
+    """The folder in which a module is imported, and its name there.
+
+    That is the folder of manage.py, or the one that has the topmost package. Without `__init__.py`, it is
+    the module's own folder if that is called src or its neighbours are imported by bare names, else the top.
+    """
+    folder, stem = posixpath.split(path.removesuffix(".py"))
+    tops = [above for above in _above(folder) if posixpath.join(above, "manage.py") in files]
+    top = folder
+    while top and f"{top}/__init__.py" in files:
+        top = posixpath.dirname(top)
+    if top == folder and posixpath.basename(folder) != "src" and not _imports_neighbours(path, files, read):
+        top = ""
+    top = tops[0] if tops else top
+    inside = posixpath.relpath(folder or ".", top or ".")
+    parts = [*(part for part in inside.split("/") if part != "."), *([] if stem == "__init__" else [stem])]
+    return top or ".", ".".join(parts)
+
+
+def _above(folder: str) -> Iterator[str]:
+    yield folder
+    while folder:
+        folder = posixpath.dirname(folder)
+        yield folder
+
+
+def _imports_neighbours(path: str, files: Collection[str], read: Callable[[str], str]) -> bool:
+    folder = posixpath.dirname(path)
+    names = re.findall(r"^\s*(?:from|import)\s+(\w+)", read(path), re.MULTILINE)
+    return any(posixpath.join(folder, f"{name}.py") in files for name in names)

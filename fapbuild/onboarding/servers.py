@@ -1,0 +1,74 @@
+"""The commands that start an app: web servers by what they speak, and workers."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from fapbuild.onboarding.applications import Application, Kind
+
+
+@dataclass(frozen=True)
+class Server:
+    """A web server: its package, what it speaks, and its command line."""
+
+    package: str
+    speaks: tuple[Kind, ...]
+    command: str
+    factory: str = ""
+    """The option for a function that returns the application; without one, `module:name()` is called."""
+
+
+SERVERS = (
+    Server("gunicorn", ("wsgi",), "gunicorn"),  # reads PORT itself
+    Server("uvicorn", ("asgi",), "uvicorn --host 0.0.0.0 --port $PORT", "--factory"),
+    Server("hypercorn", ("asgi",), "hypercorn --bind 0.0.0.0:$PORT"),
+    Server("granian", ("asgi", "wsgi"), "granian --host 0.0.0.0 --port $PORT", "--factory"),
+    Server("daphne", ("asgi",), "daphne -b 0.0.0.0 -p $PORT"),
+    Server("waitress", ("wsgi",), "waitress-serve --port=$PORT", "--call"),
+    Server("uwsgi", ("wsgi",), "uwsgi --http-socket 0.0.0.0:$PORT --master --die-on-term --module"),
+    Server("pyuwsgi", ("wsgi",), "uwsgi --http-socket 0.0.0.0:$PORT --master --die-on-term --module"),
+)
+_DEFAULT: dict[Kind, Server] = {"wsgi": SERVERS[0], "asgi": SERVERS[1]}
+
+
+@dataclass(frozen=True)
+class Web:
+    """The command of the web process, and the package of its server."""
+
+    command: str
+    package: str
+    selected: bool
+    """Whether the package is among those of the app; if not, it has to be added."""
+
+
+def choose(applications: Sequence[Application], selected: Collection[str], installed: bool) -> Web:
+    """The command for the likeliest application that a selected server speaks to.
+
+    `installed` says whether modules of a src layout can be imported. Without a server, the usual one.
+    """
+    sockets = [one for one in applications if one.sockets]
+    speakers = [server for server in SERVERS if server.package in selected]
+    for ordered in (sockets, applications):
+        for server in speakers:
+            for one in ordered:
+                if one.kind in server.speaks and not (one.factory and server.package == "daphne"):
+                    return Web(_command(server, one, installed), server.package, selected=True)
+    one = applications[0]
+    server = _DEFAULT[one.kind]
+    return Web(_command(server, one, installed), server.package, selected=False)
+
+
+def _command(server: Server, one: Application, installed: bool) -> str:
+    reference = one.reference
+    words = [server.command]
+    if server.package == "granian":
+        words.append(f"--interface {one.kind}")
+    if one.factory and server.factory:
+        words.append(server.factory)
+    elif one.factory:
+        reference = f'"{reference}()"'
+    elif server.package == "gunicorn" and one.name == "application":
+        reference = one.module  # its default
+    line = " ".join([*words, reference])
+    if one.directory != "." and not (installed and one.directory == "src"):
+        return f"cd {one.directory} && exec {line}"
+    return f"exec {line}" if '"' in line else line
