@@ -15,7 +15,8 @@ from pathlib import Path
 from artifact_store.core import git
 from artifact_store.core.errors import FapError
 
-LAST_LINES = 40
+FIRST_LINES, LAST_LINES = 8, 40
+"""How much of a program's output an error shows: npm gives the reason first, and Python last."""
 _LONGEST = 4096
 _WIDE = 400
 _GRACE = 5.0
@@ -45,7 +46,7 @@ def run(
     goes to that file, and b"" is returned.
 
     Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
-    ends with the last `last_lines` lines that the program wrote.
+    ends with the first and the last lines that the program wrote, at most `last_lines` of these.
     """
     environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
     try:
@@ -58,17 +59,24 @@ def run(
                 stdout=into,
                 stderr=subprocess.PIPE,
                 umask=0o022,
+                # What builds packages starts other programs, which have to end with it.
+                start_new_session=bool(start),
             )
     except FileNotFoundError as error:
         raise FapError(
             f"can't run {argv[0]}: {error.strerror} ({error.filename})", hint=f"install {argv[0]}"
         ) from error
-    with _stoppable(process.terminate):
+    stop = partial(_stop, process) if start else process.terminate
+    with _stoppable(stop):
         try:
             out, err = process.communicate(stdin)
         except BaseException:
+            stop()
             process.kill()
             raise
+        finally:
+            if start and (process.returncode or _stopped.is_set()):
+                _stop(process, signal.SIGKILL)
     if process.returncode != 0:
         failure = _failure(_shown(argv, start), process.returncode, out or b"", err, last_lines)
         raise FapError(failure, hint=hint)
@@ -88,6 +96,7 @@ def stream(
     `start` is the command that runs the shell, if it is not run by itself. Processes that the line leaves
     running are stopped. Raises FapError as `run` does, and if `in_parallel` stopped it.
     """
+    first: list[str] = []
     last: deque[str] = deque(maxlen=LAST_LINES)
     process = subprocess.Popen(
         [*start, "/bin/sh", "-e", "-c", line],
@@ -104,7 +113,10 @@ def stream(
         assert process.stdout is not None  # noqa: S101
         while data := process.stdout.readline(_LONGEST):
             text = data.decode("utf-8", "replace").rstrip()
-            last.append(text)
+            if len(first) < FIRST_LINES:
+                first.append(text)
+            else:
+                last.append(text)
             on_line(text)
 
     with _stoppable(partial(_stop, process)), ThreadPoolExecutor(1) as pool:
@@ -116,7 +128,8 @@ def stream(
             _stop(process, signal.SIGKILL)
         listening.result()
     if process.returncode != 0:
-        raise FapError(_failure(repr(line), process.returncode, "\n".join(last).encode(), b""))
+        written = "\n".join([*first, *last]).encode()
+        raise FapError(_failure(repr(line), process.returncode, written, b""))
 
 
 @contextlib.contextmanager
@@ -155,7 +168,9 @@ def _stop(process: "subprocess.Popen[bytes]", how: signal.Signals = signal.SIGTE
 def _failure(what: str, code: int, out: bytes, err: bytes, last_lines: int = LAST_LINES) -> str:
     text = "\n".join(part.decode("utf-8", "replace").strip() for part in (out, err) if part.strip())
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    lines = map(_shortened, _LOGIN.sub("://***@", text).splitlines()[-last_lines:])
+    lines = [_shortened(line) for line in _LOGIN.sub("://***@", text).splitlines()]
+    if len(lines) > FIRST_LINES + last_lines:
+        lines = [*lines[:FIRST_LINES], "…", *lines[-last_lines:]]
     return "\n".join([f"{what} {how}", *(f"  {line}" for line in lines)])
 
 

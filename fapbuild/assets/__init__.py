@@ -105,6 +105,8 @@ def _compile(
             f"assets {step.name!r}: no committed file matches its inputs",
             hint="inputs are patterns as in .gitignore, relative to the project's folder",
         )
+    for name in ("home", "tmp"):
+        (place / name).mkdir()
     env = environment(step, os.environ, place, cache.folder.absolute() / "tools")
     packages = venv() if step.venv else None
     question = output_cache.question(
@@ -128,8 +130,6 @@ def _run(
 ) -> tuple[OutputFile, ...]:
     root = place / "tree"
     before = folder.fill(root, inputs)
-    for name in ("home", "tmp"):
-        (place / name).mkdir()
     inside = root / step.directory
     inside.mkdir(parents=True, exist_ok=True)
     start = isolation.contained(env, network=step.network)

@@ -122,6 +122,7 @@ def _collect(root: Path, name: str, step: str) -> list[OutputFile]:
     outputs = []
     for path in [start] if start.is_symlink() or not start.is_dir() else _files_below(start):
         relative = path.relative_to(root).as_posix()
+        check_utf8(relative, step)
         mode = mode_of(path, relative)
         if mode == LINK:
             check_link(root, relative)
@@ -129,6 +130,17 @@ def _collect(root: Path, name: str, step: str) -> list[OutputFile]:
     if not outputs:
         raise FapError(f"assets {step!r}: the output {name} is an empty folder")
     return outputs
+
+
+def check_utf8(path: str, step: str) -> None:
+    """Raise FapError for the name of an output that is not UTF-8, which no host could tell from another."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise FapError(
+            f"assets {step!r}: the file name {os.fsencode(path)!r} is not UTF-8",
+            hint="let the step give it another name",
+        ) from error
 
 
 def _files_below(start: Path) -> list[Path]:

@@ -10,7 +10,7 @@ _NETWORK = (
     *("git_ssl_cainfo", "pip_cert", "pip_proxy", "pip_constraint", "pip_build_constraint"),
 )
 """Proxies, files of certificates, and constraints for build requirements, in lower case."""
-FIXED = ("LC_ALL", "TZ", "SOURCE_DATE_EPOCH", "PYTHONHASHSEED")
+FIXED = ("LC_ALL", "TZ", "SOURCE_DATE_EPOCH", "PYTHONHASHSEED", "CFLAGS")
 """Variables that `command.run` or a build sets, so that results are the same everywhere."""
 _BUILD = (
     *("HOME", "USER", "LOGNAME", "TERM", "TMPDIR", "XDG_CACHE_HOME", "PBR_VERSION"),

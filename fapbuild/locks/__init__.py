@@ -148,7 +148,7 @@ def index_warnings(project: Project, folder: Path, configured: Sequence[str]) ->
     if is_pylock(project.settings.lock):  # it records the index of each package
         return []
     required, name = _requirements(project, folder), project.settings.lock
-    pins = parse_lock(read_text(folder, name), name, None, partial(package_name, folder))
+    pins = parse_lock(read_text(folder, name, marked=True), name, None, partial(package_name, folder))
     searched = [required.index or configured[0], *configured[1:], *required.more_indexes]
     return indexes.warnings([pin.name for pin in pins if not pin.origin], searched)
 
@@ -165,7 +165,7 @@ def _read_hashed(
 ) -> CommittedLock:
     if not (folder / name).is_file():
         return CommittedLock((), f"{name} is not committed" if required.packages or required.paths else "")
-    pins = parse_lock(read_text(folder, name), name, environment, partial(package_name, folder))
+    pins = parse_lock(read_text(folder, name, marked=True), name, environment, partial(package_name, folder))
     pins = requirements_file.with_extras(pins, required)
     reason = stale(required, pins, environment)
     return CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
@@ -176,7 +176,9 @@ def _read_foreign(project: Project, folder: Path, environment: Mapping[str, str]
     settings, name = project.settings, project.settings.lock
     tool = exporters.tool_of(name)
     text = (
-        exporters.export(name, folder, settings.extras, settings.groups) if tool else read_text(folder, name)
+        exporters.export(name, folder, settings.extras, settings.groups)
+        if tool
+        else read_text(folder, name, marked=True)
     )
     if tool and not tool.pylock:
         text = requirements_file.with_relative_paths(text, folder)

@@ -208,7 +208,7 @@ def _read(folder: Path, name: str, above: tuple[str, ...]) -> Requirements:
     index = ""
     more_indexes: list[str] = []
     find_links: list[str] = []
-    for number, line in _logical_lines(read_text(folder, name)):
+    for number, line in _logical_lines(read_text(folder, name, marked=True)):
         where = f"{name} line {number}"
         if include := _INCLUDE.match(line):
             other = posixpath.normpath(posixpath.join(posixpath.dirname(name), include[1]))

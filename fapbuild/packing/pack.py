@@ -75,13 +75,21 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
     """
     reporter = reporter or Reporter()
     shared = _wheel_store(request.wheel_store) if request.wheel_store else None
-    with credentials.out_of_sight(), tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
+    # A program that was stopped may still write a last file there, and that is no error.
+    temporary = tempfile.TemporaryDirectory(prefix="fapbuild-", ignore_cleanup_errors=True)
+    with credentials.out_of_sight(), temporary as folder:
         work, cache = Path(folder), Cache(default_folder())
         inputs = gather(request, work, reporter.say)
         settings, wheel_folder = inputs.project.settings, work / "wheels"
         wheel_folder.mkdir()
         builder = WheelBuilder(
-            inputs.manifest.target, cache, wheel_folder, reporter.say, shared, settings.pass_env
+            inputs.manifest.target,
+            cache,
+            wheel_folder,
+            reporter.say,
+            shared,
+            settings.pass_env,
+            _constraints(inputs),
         )
         with command.in_parallel(3) as pool:
             checking = pool.submit(_check_files, inputs, cache)
@@ -124,6 +132,21 @@ def _wheel_store(url: str) -> WheelStore:
     from artifact_store.blobs.open import open_blobs  # loads slowly, and most packs use no such store
 
     return WheelStore(open_blobs(url))
+
+
+def _constraints(inputs: BuildInputs) -> str:
+    """The path of the file with constraints of build requirements; UsageError if it is not committed.
+
+    Without one in the settings, pip's own variable counts.
+    """
+    name = inputs.project.settings.build_constraints
+    if not name:
+        variable = os.environ.get("PIP_BUILD_CONSTRAINT", "")
+        return str(Path(variable).absolute()) if variable and Path(variable).is_file() else ""
+    path = (inputs.tree.folder / name).absolute()
+    if name and not path.is_file():
+        raise UsageError(f"build_constraints: {name} is not committed", hint=f"git add {name}")
+    return str(path)
 
 
 def _check_processes(

@@ -65,6 +65,8 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     post_install: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     """Names of variables that code which builds packages gets from the environment of `pack` and `lock`."""
+    build_constraints: str = ""
+    """A file of pip's constraints (`setuptools<82`) for what packages need to be built."""
     allow: tuple[Allowed, ...] = ()
     file_limit: int = 100
     """The largest file allowed in the project and its assets, in MB (1 000 000 bytes)."""
@@ -348,7 +350,7 @@ def _refuse_unknown(raw: dict[str, Any], kind: type[msgspec.Struct], where: str)
 
 
 def _check_paths(settings: BuildSettings, where: str) -> None:
-    paths = [("requirements", settings.requirements)]
+    paths = [("requirements", settings.requirements), ("build_constraints", settings.build_constraints)]
     if settings.lock.startswith("/"):
         raise UsageError(
             f"{where} lock: {settings.lock!r} is an absolute path", hint="write it relative to the project"

@@ -1,5 +1,7 @@
 """The files of a project in git, at one commit."""
 
+import codecs
+import io
 import os
 import posixpath
 import re
@@ -371,10 +373,19 @@ def mode_of(path: Path, name: str) -> int:
     return 0o755 if mode & 0o100 else 0o644
 
 
-def read_text(folder: Path, name: str) -> str:
-    """Read a text file of the project; raise UsageError if it is missing or not UTF-8."""
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+"""Byte order marks, and the encodings that they name: pip reads such requirements."""
+
+
+def read_text(folder: Path, name: str, *, marked: bool = False) -> str:
+    """Read a text file of the project; raise UsageError if it is missing or not UTF-8.
+
+    With `marked`, a byte order mark may name another encoding.
+    """
     try:
-        return (folder / name).read_text(encoding="utf-8")
+        data = (folder / name).read_bytes()
+        marks = (encoding for mark, encoding in _MARKS if marked and data.startswith(mark))
+        return io.TextIOWrapper(io.BytesIO(data), next(marks, "utf-8")).read()
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise UsageError(f"{name} is missing", hint=f"commit it: git add {name}") from error
     except UnicodeDecodeError as error:

@@ -1,5 +1,6 @@
 """Builds each wheel once: the first one counts, for this cache and for every machine that shares wheels."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import StoreError
 from fapbuild import isolation
-from fapbuild.cache import Cache, CachedFile
+from fapbuild.cache import Cache, CachedFile, sha256_of
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
 from fapbuild.report import Say
@@ -28,6 +29,13 @@ class WheelBuilder:
     shared: WheelStore | None = None
     pass_env: tuple[str, ...] = ()
     """Names of variables that code which builds packages gets."""
+    constraints: str = ""
+    """The absolute path of a file with constraints of build requirements; empty for none."""
+
+    @property
+    def constraints_digest(self) -> str:
+        """The sha256 of that file, as part of a question; empty for none."""
+        return sha256_of(Path(self.constraints)) if self.constraints else ""
 
     @property
     def place(self) -> str:
@@ -49,6 +57,8 @@ class WheelBuilder:
         """
         work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work))
         hosts = platforms.name(self.platform)
+        if self.constraints:
+            source = hashlib.sha256(f"{source} {self.constraints_digest}".encode()).hexdigest()
         if self.shared and (shared := self.shared.take(name, source, hosts, work)):
             return CachedFile(shared.name, self.cache.add(shared), source)
         wheel = self.cache.answer("built", f"{source} {hosts}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from artifact_store.artifact.manifest import MTIME
 from artifact_store.core.errors import FapError
 from fapbuild import command, isolation
 from fapbuild.cache import CachedFile
@@ -18,6 +17,7 @@ from fapbuild.locks import Origin, Pin
 from fapbuild.project import git_tree
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.project.git_versions import VARIABLES, asks_git
+from fapbuild.wheels import sdist
 from fapbuild.wheels.builder import WheelBuilder
 
 
@@ -44,13 +44,13 @@ def _built(pin: Pin, origin: Origin, tree: SourceTree, builder: WheelBuilder) ->
 
 def _wheel(pin: Pin, origin: Origin, tree: SourceTree, builder: WheelBuilder) -> CachedFile:
     source = _source(pin, origin, tree)
-    question = f"{source} {builder.place}"
+    question = " ".join([source, builder.place, builder.constraints_digest]).rstrip()
     if wheel := builder.cache.answer("direct", question):
         return wheel
 
     def build(folder: Path) -> Path:
         builder.say(f"building {pin.name} from {origin}")
-        return _build(pin, origin, tree, folder, builder.pass_env)
+        return _build(pin, origin, tree, folder, builder.pass_env, builder.constraints)
 
     return builder.cache.record("direct", question, builder.build_once(pin.name, source, build))
 
@@ -68,7 +68,9 @@ def _asks_git(origin: Origin, tree: SourceTree) -> bool:
     return bool(origin.path) and asks_git(tree.folder / origin.path)
 
 
-def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Collection[str]) -> Path:
+def _build(
+    pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Collection[str], constraints: str
+) -> Path:
     """Let pip build the wheel (or fetch it, if it is one) in the new folder `work`."""
     work.mkdir()
     hashes = [f"--hash=sha256:{sha}" for sha in sorted(pin.sha256s)]
@@ -80,12 +82,13 @@ def _build(pin: Pin, origin: Origin, tree: SourceTree, work: Path, pass_env: Col
     requirements, out = work / "requirements.txt", work / "out"
     requirements.write_text(f"{requirement}\n", encoding="utf-8")
     argv = ["pip", "wheel", "--quiet", "--no-input", "--disable-pip-version-check"]
-    argv += ["--no-deps", "--wheel-dir", str(out), "--requirement", str(requirements)]
+    # pip's own cache may have a wheel of this commit that was built with other tools.
+    argv += ["--no-cache-dir", "--no-deps", "--wheel-dir", str(out), "--requirement", str(requirements)]
     command.run(
         argv,
         start=isolation.pip(os.environ, pass_env),
         cwd=work,
-        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", "GIT_TERMINAL_PROMPT": "0"},
+        env={**sdist.environment(work, constraints), "GIT_TERMINAL_PROMPT": "0"},
         hint=f"check that it can be reached from here, and that {pin.name} can be compiled here",
     )
     wheels = list(out.glob("*.whl"))

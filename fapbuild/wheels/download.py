@@ -29,7 +29,11 @@ class DownloadedFile:
 
 
 def download(
-    pins: Sequence[Pin], platform: Platform, work: Path, pass_env: Collection[str] = ()
+    pins: Sequence[Pin],
+    platform: Platform,
+    work: Path,
+    pass_env: Collection[str] = (),
+    constraints: str = "",
 ) -> list[DownloadedFile]:
     """Download one file for each pin, in their order, below the new folder `work`.
 
@@ -52,7 +56,7 @@ def download(
     ]
     with ThreadPoolExecutor(len(shares)) as pool:
         running = [
-            pool.submit(_share, share, platform, work / str(number), pip)
+            pool.submit(_share, share, platform, work / str(number), pip, constraints)
             for number, share in enumerate(shares)
         ]
         missing = [pin for share in running for pin in share.result()]
@@ -95,7 +99,9 @@ def _places(pin: Pin) -> tuple[str, ...]:
     )
 
 
-def _share(pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str]) -> list[Pin]:
+def _share(
+    pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str], constraints: str
+) -> list[Pin]:
     """Download these, all from the same places, into the new `folder`; return those that have no file."""
     folder.mkdir(exist_ok=True)
     requirements = folder / _REQUIREMENTS
@@ -108,6 +114,7 @@ def _share(pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[
             [*argv, "--requirement", str(requirements)],
             start=pip,
             cwd=folder,
+            env={"PIP_BUILD_CONSTRAINT": constraints} if constraints else {},
             hint="if a file was removed from the index, run `fapbuild lock`",
         )
     except FapError as error:
@@ -117,7 +124,11 @@ def _share(pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[
             return list(pins)
         # pip stops at the first one without a file, and a person wants to know all of them.
         half = len(pins) // 2
-        return [*_share(pins[:half], platform, folder, pip), *_share(pins[half:], platform, folder, pip)]
+        return [
+            pin
+            for part in (pins[:half], pins[half:])
+            for pin in _share(part, platform, folder, pip, constraints)
+        ]
     return []
 
 

@@ -15,7 +15,20 @@ from fapbuild import command, isolation
 from fapbuild.locks import Pin
 
 
-def build_wheel(pin: Pin, sdist: Path, work: Path, pass_env: Collection[str] = ()) -> Path:
+def environment(work: Path, constraints: str = "") -> dict[str, str]:
+    """The variables of a build in the folder `work`, so that its result is the same in every folder.
+
+    `constraints` is a file with constraints of build requirements, or empty: `build` reads PIP_CONSTRAINT,
+    and pip PIP_BUILD_CONSTRAINT.
+    """
+    flags = f"{os.environ.get('CFLAGS', '')} -ffile-prefix-map={work}=/fapbuild".strip()
+    limits = dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), constraints) if constraints else {}
+    return {"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0", "CFLAGS": flags, **limits}
+
+
+def build_wheel(
+    pin: Pin, sdist: Path, work: Path, pass_env: Collection[str] = (), constraints: str = ""
+) -> Path:
     """Build the wheel of an sdist in the new folder `work`; `pass_env` names variables that its code gets.
 
     Raises UsageError if one of them is not set, FapError if that fails, or the wheel has another name or
@@ -23,14 +36,16 @@ def build_wheel(pin: Pin, sdist: Path, work: Path, pass_env: Collection[str] = (
     """
     work.mkdir(parents=True)
     source = _unpack(sdist, work / "source")
-    wheel = build_folder(source, work / "out", pin.name, pass_env)
+    wheel = build_folder(source, work / "out", pin.name, pass_env, constraints)
     name, version, _, _ = parse_wheel_filename(wheel.name)
     if canonicalize_name(name) != pin.name or version != Version(pin.version):
         raise FapError(f"building {sdist.name} gave {wheel.name}, which is not {pin.name} {pin.version}")
     return wheel
 
 
-def build_folder(source: Path, out: Path, name: str, pass_env: Collection[str]) -> Path:
+def build_folder(
+    source: Path, out: Path, name: str, pass_env: Collection[str], constraints: str = ""
+) -> Path:
     """Build the wheel of the project in the folder `source` into the new folder `out`.
 
     `name` is for error messages. Raises FapError if the build fails or does not give exactly one wheel.
@@ -39,7 +54,7 @@ def build_folder(source: Path, out: Path, name: str, pass_env: Collection[str]) 
         ["build", "--wheel", "--outdir", str(out), str(source)],
         start=isolation.pip(os.environ, pass_env),
         cwd=source,
-        env={"SOURCE_DATE_EPOCH": str(MTIME), "PYTHONHASHSEED": "0"},
+        env=environment(source.parent, constraints),
         hint=f"install what {name} needs to compile (a compiler, headers), or pin a version with a wheel",
     )
     wheels = list(out.glob("*.whl"))
@@ -56,7 +71,10 @@ def _unpack(sdist: Path, into: Path) -> Path:
     try:
         if sdist.suffix == ".zip":
             with zipfile.ZipFile(sdist) as archive:
-                archive.extractall(into)  # noqa: S202 (zipfile drops .. and roots)
+                for item in archive.infolist():
+                    path = Path(archive.extract(item, into))  # zipfile drops .. and roots
+                    if (item.external_attr >> 16) & 0o100 and path.is_file():
+                        path.chmod(0o755)
         else:
             with tarfile.open(sdist) as tar:
                 # Python before 3.11.4 has no filters. The unpacked code is run in a moment anyway, so they

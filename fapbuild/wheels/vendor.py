@@ -45,7 +45,9 @@ def vendor(pins: Sequence[Pin], builder: WheelBuilder) -> tuple[VendoredWheel, .
         missing = [pin for pin, wheel in zip(pins, chosen, strict=True) if wheel is None]
         if missing:
             builder.say(f"downloading {len(missing)} of {len(pins)} wheels")
-            files = download(missing, builder.platform, builder.work / "download", builder.pass_env)
+            files = download(
+                missing, builder.platform, builder.work / "download", builder.pass_env, builder.constraints
+            )
             fetched = dict(zip(missing, pool.map(partial(_choose, builder), missing, files), strict=True))
             chosen = [wheel or fetched[pin] for pin, wheel in zip(pins, chosen, strict=True)]
     return tuple(_vendored(builder, pin, wheel) for pin, wheel in zip(pins, chosen, strict=True) if wheel)
@@ -64,7 +66,7 @@ def _choose(builder: WheelBuilder, pin: Pin, file: DownloadedFile) -> CachedFile
 
         def build(folder: Path) -> Path:
             builder.say(f"building {pin.name} {pin.version} from its sdist")
-            return build_wheel(pin, file.path, folder, builder.pass_env)
+            return build_wheel(pin, file.path, folder, builder.pass_env, builder.constraints)
 
         wheel = builder.build_once(pin.name, file.sha256, build)
     return builder.remember(pin, wheel)

@@ -32,12 +32,13 @@ def test_output_can_go_to_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "x\n"
 
 
-def test_a_failure_ends_with_the_last_lines(tmp_path: Path) -> None:
+def test_a_failure_shows_the_first_and_the_last_lines(tmp_path: Path) -> None:
     with pytest.raises(FapError) as caught:
         run(["sh", "-c", "seq 50; echo why >&2; exit 7"], cwd=tmp_path, hint="try this")
     lines = caught.value.message.splitlines()
     assert lines[0].endswith("failed with exit code 7")
-    assert lines[1:] == [f"  {number}" for number in range(12, 51)] + ["  why"]
+    assert lines[1:9] == [f"  {number}" for number in range(1, 9)]
+    assert lines[9:] == ["  …", *(f"  {number}" for number in range(12, 51)), "  why"]
     assert caught.value.hint == "try this"
 
 

@@ -266,8 +266,9 @@ def test_what_is_passed_on(tmp_path: Path) -> None:
     }
 
 
-def test_a_failing_step_shows_its_last_lines(project: Project) -> None:
+def test_a_failing_step_shows_its_first_and_last_lines(project: Project) -> None:
     run = '["seq 100; exit 4"]'
     done = project.commit({"pyproject.toml": PYPROJECT + step(run=run, outputs='["x"]')}).run("pack")
-    assert "failed with exit code 4\n  61\n" in done.stderr
+    assert "failed with exit code 4\n  1\n" in done.stderr
+    assert "  8\n  …\n  61\n" in done.stderr
     assert "  100\n" in done.stderr
