@@ -97,7 +97,7 @@ def stream(
     running are stopped. Raises FapError as `run` does, and if `in_parallel` stopped it.
     """
     first: list[str] = []
-    last: deque[str] = deque(maxlen=LAST_LINES)
+    last: deque[str] = deque(maxlen=LAST_LINES + 1)  # one more shows that some are left out
     process = subprocess.Popen(
         [*start, "/bin/sh", "-e", "-c", line],
         cwd=cwd,
