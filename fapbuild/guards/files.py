@@ -3,7 +3,7 @@
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.artifact.reader import RefusedError, check_name
@@ -33,6 +33,7 @@ _SECRET_PATHS = (".aws/credentials", ".kube/config", ".docker/config.json", ".ca
 _EXAMPLE = re.compile(r"(?:.*[._-])?(?:example|sample|template|dist|defaults?)(?:[._-].*)?")
 """Names of files with made-up values: `.env.example`, `sample.env`."""
 _SHOWN = 5
+_LARGEST_BUNDLE = 1 << 22
 
 
 def check_clean(changes: Sequence[str]) -> None:
@@ -100,14 +101,44 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
 def check_files(
     entries: Sequence[TarEntry], digests: Mapping[str, str], settings: BuildSettings, cache: Cache
 ) -> None:
-    """Raise UsageError for a file that is too large, or looks like a secret by its name or its text.
+    """Raise UsageError for files that are too large, or look like secrets by their names or their texts.
 
-    Files that a pattern of `allow` matches are not checked. `digests` name the contents, by path.
+    The error names all of them. Files that a pattern of `allow` matches are not checked. `digests` name the
+    contents, by path.
     """
     checked = unallowed(entries, settings)
-    check_secret_names(entry.path for entry in checked)
-    check_sizes(checked, settings.file_limit)
-    check_secret_texts(checked, digests, cache)
+    errors = []
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_secret_names(certificates_apart(checked)),
+        lambda: check_sizes(checked, settings.file_limit),
+        lambda: check_secret_texts(checked, digests, cache),
+    )
+    for check in checks:
+        try:
+            check()
+        except UsageError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        hints = dict.fromkeys(error.hint for error in errors)
+        raise UsageError("\n".join(error.message for error in errors), hint="\n".join(hints))
+
+
+def certificates_apart(entries: Iterable[TarEntry]) -> Iterator[str]:
+    """The paths of the entries, without files that hold only certificates and public keys."""
+    for entry in entries:
+        if not (entry.path.lower().endswith(".pem") and _is_public(entry)):
+            yield entry.path
+
+
+def _is_public(entry: TarEntry) -> bool:
+    if not isinstance(entry.content, Path) or entry.size > _LARGEST_BUNDLE:
+        return False
+    kinds = re.findall(rb"-----BEGIN ([A-Z0-9 ]+)-----", entry.content.read_bytes())
+    return bool(kinds) and all(
+        re.search(rb"CERTIFICATE|PUBLIC KEY|DH PARAMETERS|CRL", kind) for kind in kinds
+    )
 
 
 def unallowed(entries: Sequence[TarEntry], settings: BuildSettings) -> list[TarEntry]:
@@ -118,12 +149,20 @@ def unallowed(entries: Sequence[TarEntry], settings: BuildSettings) -> list[TarE
 
 def check_secret_names(paths: Iterable[str]) -> None:
     """Raise UsageError for files whose names are usual for secrets."""
-    for path in paths:
-        if is_secret_name(path):
-            raise UsageError(
-                f"{path} looks like a secret, and {_READ_BY_ALL}",
-                hint=f"git rm --cached {path}; or, if it is harmless, {_allow(path)}",
-            )
+    secret = [path for path in paths if is_secret_name(path)]
+    if len(secret) == 1:
+        raise UsageError(
+            f"{secret[0]} looks like a secret, and {_READ_BY_ALL}",
+            hint=f"git rm --cached {secret[0]}; or, if it is harmless, {_allow(secret[0])}",
+        )
+    if secret:
+        shown = "".join(f"\n  {path}" for path in secret)
+        lines = "".join(f'\n  {{path = "/{path}", reason = "why"}},' for path in secret)
+        raise UsageError(
+            f"these files look like secrets, and {_READ_BY_ALL}:{shown}",
+            hint="git rm --cached PATH; or, if they are harmless, add those lines to [tool.fapbuild]: "
+            f"allow = [{lines}\n]",
+        )
 
 
 def is_secret_name(path: str) -> bool:
@@ -137,13 +176,14 @@ def is_secret_name(path: str) -> bool:
 
 def check_sizes(entries: Iterable[TarEntry], limit: int) -> None:
     """Raise UsageError for a file over `limit` MB: each release would send it to each host."""
-    for entry in entries:
-        if entry.size > limit * 1_000_000:
-            raise UsageError(
-                f"{entry.path} has {entry.size / 1e6:.0f} MB, but file_limit is {limit} MB",
-                hint="keep data outside of the code (linked_dirs of deploy.yml, a bucket), or exclude it: "
-                f'exclude = ["/{entry.path}"]; or, if hosts need it, {_allow(entry.path)}',
-            )
+    large = [entry for entry in entries if entry.size > limit * 1_000_000]
+    for entry in large[:1]:
+        more = "".join(f"\n  so has {other.path}: {other.size / 1e6:.0f} MB" for other in large[1:])
+        raise UsageError(
+            f"{entry.path} has {entry.size / 1e6:.0f} MB, but file_limit is {limit} MB{more}",
+            hint="keep data outside of the code (linked_dirs of deploy.yml, a bucket), or exclude it: "
+            f'exclude = ["/{entry.path}"]; or, if hosts need it, {_allow(entry.path)}',
+        )
 
 
 def check_secret_texts(entries: Sequence[TarEntry], digests: Mapping[str, str], cache: Cache) -> None:

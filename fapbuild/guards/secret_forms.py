@@ -67,12 +67,12 @@ def _tokens(text: str) -> Iterator[tuple[int, str]]:
         if prefix in long_words:
             pattern = _compiled(f"{re.escape(prefix)}({rest})(?![0-9A-Za-z])")
             for match in pattern.finditer(text) if pattern.search(long_words) else ():
-                if not text[match.start() - 1 : match.start()].isalnum() and not _is_placeholder(match[1]):
+                if not text[match.start() - 1 : match.start()].isalnum() and not is_placeholder(match[1]):
                     yield match.start(), kind
     for kind, word, form in FORMS:
         if word in text:
             for match in _compiled(form).finditer(text):
-                if not _is_placeholder(match[1]):
+                if not is_placeholder(match[1]):
                     yield match.start(1), kind
 
 
@@ -115,13 +115,14 @@ def _is_password(password: str, user: str, host: str, *, lenient: bool) -> bool:
     password, user = unquote(password), unquote(user)
     if not password or password == user or _TEMPLATE.search(password) or _TEMPLATE.search(user):
         return False
-    if _STANDS_FOR.fullmatch(password) or _CONSTANT.fullmatch(password) or _is_placeholder(password):
+    if _STANDS_FOR.fullmatch(password) or _CONSTANT.fullmatch(password) or is_placeholder(password):
         return False
     strong, elsewhere = _is_strong(password), not _NEARBY.match(host.lower())
     return strong and elsewhere if lenient else strong or elsewhere
 
 
-def _is_placeholder(secret: str) -> bool:
+def is_placeholder(secret: str) -> bool:
+    """Whether a text only stands for a secret: of very few letters, or one that calls itself an example."""
     return len({*secret}) <= _FEW or _EXAMPLE.search(secret) is not None
 
 

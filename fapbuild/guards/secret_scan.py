@@ -18,7 +18,9 @@ from fapbuild.guards import secret_forms, secret_text
 from fapbuild.guards.secret_rules import FORMS, TOKENS
 
 _BATCH = 32
-_KIND = "secrets-2"
+_KIND = "secrets-3"
+_WHOLE = 16
+"""The fewest letters of a secret, rather than of a prefix."""
 _PATTERNS = "secret-patterns-1"
 
 # The plugins of detect-secrets that recognise a kind by its form. Left out are those that guess (entropy,
@@ -134,8 +136,17 @@ def _confirmed(suspects: Sequence[tuple[str, str]]) -> dict[tuple[str, int], str
             known = determine_file_type(path) is not FileType.OTHER
             copy = Path(folder) / (Path(path).name if known else "text")
             copy.write_text(text, encoding="utf-8", errors="replace", newline="")
-            secrets |= {(path, secret.line_number): secret.type for secret in scan_file(str(copy))}
+            secrets |= {
+                (path, secret.line_number): secret.type
+                for secret in scan_file(str(copy))
+                if not _is_placeholder(secret.secret_value or "")
+            }
     return secrets
+
+
+def _is_placeholder(value: str) -> bool:
+    """Whether a secret of detect-secrets stands for one; of some it gives only the prefix."""
+    return len(value) >= _WHOLE and secret_forms.is_placeholder(value)
 
 
 def _only_our_plugins() -> AbstractContextManager[Any]:

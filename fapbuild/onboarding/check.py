@@ -15,6 +15,7 @@ from fapbuild import locks
 from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache, default_folder
 from fapbuild.guards.files import (
+    certificates_apart,
     check_clean,
     check_names,
     check_pushed,
@@ -37,6 +38,7 @@ SEPARATION, PROCESSES, PORT, CONCURRENCY = (
 )
 DISPOSABILITY, LOGS, ADMIN = "IX disposability", "XI logs", "XII admin processes"
 
+_SCRIPT = re.compile(r"(?:exec\s+)?(?:(?:ba|da|z)?sh\s+(?!-c)|\S+\.sh\b|\./)")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _FETCHES = re.compile(
     r"\b(curl|wget|git clone|apt-get|npm|yarn|gcc|make|pip3? install(?!.*--(?:no-index|find-links)))(?=\s)"
@@ -44,7 +46,7 @@ _FETCHES = re.compile(
 _PORT = re.compile(r"\$\{?PORT\b|unix:")
 _FIXED = re.compile(r"(?:--bind|--port|-b|-p|--http)[ =](?:\S*:)?(\d{2,5})(?=\s|$)")
 _DATA = re.compile(r"\.(?:sqlite3?|db|pid|sock)$", re.I)
-_LOG = re.compile(r"(?:^|/)logs?/[^.][^/]*$|\.log(?:\.\d+)?$", re.I)
+_LOG = re.compile(r"(?:^|/)logs?/[^./][^/]*\.(?:log|txt|out|err|gz|\d+)$|\.log(?:\.\d+)?$", re.I)
 _TO_FILE = re.compile(rb"\b\w*FileHandler\b")
 _SETTINGS = re.compile(r"\.(?:py|ini|cfg|toml|ya?ml|json)$")
 _TESTS = re.compile(r"(?:^|/)(?:tests?|docs?)/|(?:^|/)test_[^/]*$")
@@ -83,7 +85,11 @@ def _codebase(root: Path, changed: tuple[str, ...], tree: SourceTree) -> Iterato
     yield _guarded(CODEBASE, "everything is committed", lambda: check_clean(changed))
     pushed = git_tree.is_pushed(root, tree.commit)
     if not tree.repository:
-        yield Finding(CODEBASE, "note", "this repository has no remote", "git remote add origin URL")
+        if git_tree.has_remote(root):
+            says = "its remote is a folder of this machine, so artifacts can't name where they come from"
+            yield Finding(CODEBASE, "note", says, "git remote set-url origin URL")
+        else:
+            yield Finding(CODEBASE, "note", "this repository has no remote", "git remote add origin URL")
     else:
         yield _guarded(
             CODEBASE,
@@ -132,7 +138,7 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
 def _config(files: tuple[TarEntry, ...], tree: SourceTree, settings: BuildSettings) -> Iterator[Finding]:
     checked = unallowed(files, settings)
     oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
-    paths = [entry.path for entry in checked]
+    paths = [*certificates_apart(checked)]
     yield _guarded(CONFIG, "no file name looks like a secret", lambda: check_secret_names(paths))
     yield _guarded(
         CONFIG,
@@ -203,8 +209,18 @@ def _processes(tree: SourceTree, project: Project) -> Iterator[Finding]:
         "SIGTERM reaches a shell instead of the process",
         shells,
         "put exec before the last command: cd site && exec gunicorn …",
-        otherwise="SIGTERM reaches each process",
+        otherwise="no process has a shell in front of it that would get SIGTERM",
     )
+    scripts = [name for name, line in processes.items() if _SCRIPT.match(line)]
+    if scripts:
+        fix = "let the script end with: exec COMMAND"
+        says = f"whether SIGTERM reaches what a script starts was not tried: {_some(scripts)}"
+        yield Finding(DISPOSABILITY, "note", says, fix)
+    if reloads := [n for n, line in processes.items() if re.search(r"\buwsgi\b(?!.*die-on-term)", line)]:
+        fix = "add --die-on-term, or die-on-term = true to its ini file"
+        yield Finding(
+            DISPOSABILITY, "note", f"SIGTERM reloads uwsgi instead of ending it: {_some(reloads)}", fix
+        )
     for name in {"release"} & processes.keys():
         fix = f"to run it once per rollout, set in deploy.yml: release_command: .fap/run {name}"
         yield Finding(ADMIN, "note", f"{name} is an ordinary process here", fix)

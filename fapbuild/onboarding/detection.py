@@ -53,6 +53,11 @@ _DATA_FILE = re.compile(
     """,
     re.VERBOSE,
 )
+_OF_DEVELOPERS = re.compile(
+    r"(^|/)(docs?|examples?|tests?|e2e|fixtures|cypress|docker|\.docker|\.devcontainer|\.github|ci|contrib)/"
+)
+_COMPOSE = re.compile(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$")
+_ENV = re.compile(r"(^|/)\.env(\.[\w.-]+)?$")
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
 
@@ -254,7 +259,9 @@ def _left_out(files: frozenset[str], read: Read) -> tuple[str, ...]:
     lines = read(".dockerignore").splitlines() if ".dockerignore" in files else []
     names = (line.strip().removeprefix("/") for line in lines)
     modules = {path for path in names if path in files and path.endswith(".py")}
-    secrets = {path for path in files if _NOT_OURS.search(path) and is_secret_name(path)}
+    secrets = {path for path in files if _OF_DEVELOPERS.search(path) and is_secret_name(path)}
+    composed = {posixpath.dirname(path) for path in files if _COMPOSE.search(path)}
+    secrets |= {path for path in files if posixpath.dirname(path) in composed and _ENV.search(path)}
     return tuple(f"/{path}" for path in sorted(modules | secrets))
 
 

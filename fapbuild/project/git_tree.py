@@ -111,6 +111,11 @@ def is_pushed(root: Path, ref: str) -> bool:
     return bool(_git(root, "for-each-ref", "--count=1", "--format=%(refname)", contains, "refs/remotes"))
 
 
+def has_remote(root: Path) -> bool:
+    """Whether the repository has any remote."""
+    return bool(_git(root, "remote"))
+
+
 def listing(root: Path) -> tuple[str, ...]:
     """The files of the project's folder that git tracks or does not ignore, sorted."""
     _prefix(root)

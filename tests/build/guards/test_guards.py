@@ -161,3 +161,34 @@ def test_sdists_in_the_tree_are_refused(project: Project) -> None:
     done = project.commit({"wheels/left-pad-1.0.tar.gz": b"\0"}).run("pack")
     assert done.returncode == 2
     assert 'exclude = ["/wheels"]' in done.stderr
+
+
+def test_all_that_looks_like_a_secret_is_named_at_once(project: Project) -> None:
+    token = f"TOKEN = 'ghp_{'aB3dE6gH9' * 4}'\n"
+    project.commit({".env.docker": "X=1\n", "a/.env": "X=1\n", "settings.py": token})
+    done = project.run("pack")
+    assert done.returncode == 2
+    for name in (".env.docker", "a/.env", "settings.py line 1"):
+        assert f"\n  {name}" in done.stderr
+    lines = '\n  {path = "/.env.docker", reason = "why"},\n  {path = "/a/.env", reason = "why"},\n'
+    assert f"allow = [{lines}]" in done.stderr
+
+
+def test_harmless_forms_pass(project: Project) -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    public = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n"
+    project.commit(
+        {
+            ".env.local.example": "X=1\n",
+            "certs/ca-bundle.pem": certificate * 2 + public,
+            "docs/settings.rst": f"AWS_SES_SECRET_ACCESS_KEY = '{'Y' * 40}'\n",
+        }
+    )
+    project.pack()
+    private = certificate + "-----BEGIN " + "PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"
+    done = project.commit({"certs/ca-bundle.pem": private}).run("pack")
+    assert "certs/ca-bundle.pem looks like a secret" in done.stderr
+    assert (
+        "certs/empty.pem looks"
+        in project.commit({"certs/ca-bundle.pem": certificate, "certs/empty.pem": ""}).run("pack").stderr
+    )

@@ -92,3 +92,18 @@ def test_a_folder_without_a_repository_is_an_error(tmp_path: Path) -> None:
     done = Project(tmp_path).run("check")
     assert done.returncode in (1, 2)
     assert "git" in done.stderr
+
+
+def test_nothing_is_said_that_was_not_tried(project: Project, tmp_path: Path) -> None:
+    project.git("remote", "add", "origin", str(tmp_path))
+    files = {
+        "Procfile": "web: bash start.sh\nother: uwsgi --ini x.ini\n",
+        "start.sh": "",
+        "shop/logs/models.py": "",
+    }
+    findings = _found(project.commit({**files, "shop/logs/__init__.py": "", "log/web.log": "x"}), 0)
+    assert ("note", "log files are committed: log/web.log") in _of(findings, "XI")
+    assert not [says for _, says in _of(findings, "IX") if says.startswith("SIGTERM reaches each")]
+    assert ("note", "whether SIGTERM reaches what a script starts was not tried: web") in _of(findings, "IX")
+    assert ("note", "SIGTERM reloads uwsgi instead of ending it: other") in _of(findings, "IX")
+    assert not [one for one in findings if one["fix"] == "git remote add origin URL"]

@@ -250,3 +250,11 @@ def test_outside_of_git(tmp_path: Path, project: Project) -> None:
     done = project.run("init")
     assert done.returncode == 1
     assert "hint: fapbuild packs committed files: git init" in done.stderr
+
+
+def test_files_of_developers_that_look_like_secrets_are_left_out() -> None:
+    files = ["compose.yaml", ".env", ".env.web", "docker/.env.prod", "tests/key.pem", "shop/.env", "web/.env"]
+    files += ["web/docker-compose.dev.yml"]
+    found = detect(sorted(files), lambda name: "", "shop")
+    left_out = ["/.env", "/.env.web", "/docker/.env.prod", "/tests/key.pem", "/web/.env"]
+    assert list(found.left_out) == left_out
