@@ -27,6 +27,12 @@ _stopped = threading.Event()
 _STEADY = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
+class ProgramError(FapError):
+    """A program failed; `output` is all that it wrote, without logins."""
+
+    output: str = ""
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -38,6 +44,7 @@ def run(
     stdout: Path | None = None,
     hint: str = "",
     last_lines: int = LAST_LINES,
+    on_error_line: Callable[[str], None] | None = None,
 ) -> bytes:
     """Run `argv` in `cwd` under umask 022 and return its standard output.
 
@@ -45,7 +52,9 @@ def run(
     process, or replaces it if `clean`; language and time zone are always the same. With `stdout` the output
     goes to that file, and b"" is returned.
 
-    Raises FapError (with the given hint) if the program can't be started or exits non-zero; its message
+    `on_error_line` is called with each line of its standard error, as it is written.
+
+    Raises ProgramError (with the given hint) if the program can't be started or exits non-zero; its message
     ends with the first and the last lines that the program wrote, at most `last_lines` of these.
     """
     environment = {**({} if clean else os.environ), **_STEADY, **(env or {})}
@@ -69,7 +78,7 @@ def run(
     stop = partial(_stop, process) if start else process.terminate
     with _stoppable(stop):
         try:
-            out, err = process.communicate(stdin)
+            out, err = _communicate(process, stdin, on_error_line)
         except BaseException:
             stop()
             process.kill()
@@ -79,8 +88,34 @@ def run(
                 _stop(process, signal.SIGKILL)
     if process.returncode != 0:
         failure = _failure(_shown(argv, start), process.returncode, out or b"", err, last_lines)
-        raise FapError(failure, hint=hint)
+        failed = ProgramError(failure, hint=hint)
+        failed.output = _LOGIN.sub("://***@", ((out or b"") + b"\n" + err).decode("utf-8", "replace"))
+        raise failed
     return out or b""
+
+
+def _communicate(
+    process: "subprocess.Popen[bytes]", stdin: bytes, on_error_line: Callable[[str], None] | None
+) -> tuple[bytes, bytes]:
+    if on_error_line is None:
+        return process.communicate(stdin)
+    assert process.stdin is not None  # noqa: S101
+    assert process.stderr is not None  # noqa: S101
+    process.stdin.write(stdin)
+    process.stdin.close()
+    process.stdin = None
+    pipe, process.stderr, lines = process.stderr, None, []
+
+    def listen() -> None:
+        for line in pipe:
+            lines.append(line)
+            on_error_line(line.decode("utf-8", "replace").rstrip())
+
+    with ThreadPoolExecutor(1) as pool, pipe:
+        listening = pool.submit(listen)
+        out, _ = process.communicate()
+        listening.result()
+    return out, b"".join(lines)
 
 
 def stream(

@@ -138,9 +138,12 @@ def _run(
         try:
             command.stream(line, start=start, cwd=inside, env=env, on_line=on_line)
         except FapError as error:
+            missing = "failed with exit code 127" in error.message
             raise FapError(
                 f"assets {step.name!r}: {error.message}",
-                hint="it ran in a copy of the committed files, with an empty HOME and few variables; check "
+                hint=f"install the program that {line!r} starts; it has to be on the PATH of fapbuild"
+                if missing
+                else "it ran in a copy of the committed files, with an empty HOME and few variables; check "
                 "that everything it needs is committed, and listed in inputs and pass_env",
             ) from error
     folder.check(root, before, inputs, step)

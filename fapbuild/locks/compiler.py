@@ -4,10 +4,11 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from platform import python_version
 
 from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
-from fapbuild import command, isolation
+from fapbuild import command, isolation, pip_errors
 from fapbuild.locks import requirements_file
 from fapbuild.locks.pins import check_secret
 from fapbuild.project.config import PYPROJECT
@@ -15,6 +16,7 @@ from fapbuild.project.config import PYPROJECT
 _DIRECT = re.compile(r"(?:-e )?(?:(?P<name>[A-Za-z0-9][^\s@]*) @ )?(?P<url>(?:file:|git\+)\S+)(?P<rest>.*)$")
 _UNVERSIONED = re.compile(r"-e |\.{1,2}/|git\+|[A-Za-z0-9][^\s@]* @ ")
 _SHA = re.compile(r"[0-9a-f]{40}")
+_TOO_OLD = re.compile(r"\b(Requires-Python [^;\n]+)")
 _UNHASHED = ("# WARNING: pip install will require", "# Consider using a hashable URL")
 
 
@@ -53,8 +55,8 @@ def compile_lock(
             env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock", "PIP_NO_INPUT": "1"},
             last_lines=10 * command.LAST_LINES,
         )
-    except FapError as error:
-        raise FapError(_plain(error.message), hint=_hint(error.message)) from error
+    except command.ProgramError as error:
+        raise FapError(_plain(error.message), hint=_hint(error.output)) from error
     text = output.read_text(encoding="utf-8").replace(f"-r {work / 'pyproject.in'}", PYPROJECT)
     places = requirements_file.place_options(requirements_file.read(folder, named), lock) if named else []
     return "".join(f"{line}\n" for line in [*places, *_portable(text, lock, folder)])
@@ -71,7 +73,14 @@ def _plain(message: str) -> str:
 
 
 def _hint(message: str) -> str:
+    if found := _TOO_OLD.search(message):
+        return (
+            f"this is Python {python_version()}, and the requirements need another ({found[1].strip()}): "
+            "lock with the Python of your hosts"
+        )
     if "from versions: none" in message:
+        if not message.startswith("ERROR") and "Retrying (Retry(" in message:
+            return pip_errors.hint(message, python_version())
         return "check the name, PIP_EXTRA_INDEX_URL, and the login of the index that has it"
     return "fix the requirements named above, then run `fapbuild lock`"
 

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, VerificationError
-from fapbuild import command, isolation
+from fapbuild import command, isolation, pip_errors
 from fapbuild.cache import sha256_of
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
+from fapbuild.report import Say
 
 _SHARE = 8
 """The fewest pins that are worth the start of another pip."""
 _MOST_PIPS = 6
 """pip starts slowly, so more pips than cores do not pay (but three do, as each waits a third of its time)."""
+_RETRIES = "2"
+"""How often pip asks an index again that does not answer, unless the user says so."""
 _HAS_NONE = "No matching distribution found"
 
 
@@ -34,6 +37,7 @@ def download(
     work: Path,
     pass_env: Collection[str] = (),
     constraints: str = "",
+    say: Say = print,
 ) -> list[DownloadedFile]:
     """Download one file for each pin, in their order, below the new folder `work`.
 
@@ -56,7 +60,7 @@ def download(
     ]
     with ThreadPoolExecutor(len(shares)) as pool:
         running = [
-            pool.submit(_share, share, platform, work / str(number), pip, constraints)
+            pool.submit(_share, share, platform, work / str(number), pip, constraints, say)
             for number, share in enumerate(shares)
         ]
         missing = [pin for share in running for pin in share.result()]
@@ -100,10 +104,17 @@ def _places(pin: Pin) -> tuple[str, ...]:
 
 
 def _share(
-    pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str], constraints: str
+    pins: Sequence[Pin], platform: Platform, folder: Path, pip: Sequence[str], constraints: str, say: Say
 ) -> list[Pin]:
     """Download these, all from the same places, into the new `folder`; return those that have no file."""
     folder.mkdir(exist_ok=True)
+    silent: set[str] = set()
+
+    def say_unanswered(line: str) -> None:
+        if (host := pip_errors.unanswered(line)) and host not in silent:
+            silent.add(host)
+            say(f"{host} does not answer; pip tries it again")
+
     requirements = folder / _REQUIREMENTS
     places = (f"{option}\n" for option in _places(pins[0]))
     requirements.write_text("".join([*places, *map(_line, pins)]), encoding="utf-8")
@@ -114,12 +125,16 @@ def _share(
             [*argv, "--requirement", str(requirements)],
             start=pip,
             cwd=folder,
-            env={"PIP_BUILD_CONSTRAINT": constraints} if constraints else {},
-            hint="if a file was removed from the index, run `fapbuild lock`",
+            env={
+                "PIP_RETRIES": os.environ.get("PIP_RETRIES", _RETRIES),
+                **({"PIP_BUILD_CONSTRAINT": constraints} if constraints else {}),
+            },
+            on_error_line=say_unanswered,
         )
-    except FapError as error:
+    except command.ProgramError as error:
         if platforms.builds_here(platform) or _HAS_NONE not in error.message:
-            raise
+            release = platforms.marker_environment(platform)["python_full_version"]
+            raise FapError(error.message, hint=pip_errors.hint(error.output, release)) from error
         if len(pins) == 1:
             return list(pins)
         # pip stops at the first one without a file, and a person wants to know all of them.
@@ -127,7 +142,7 @@ def _share(
         return [
             pin
             for part in (pins[:half], pins[half:])
-            for pin in _share(part, platform, folder, pip, constraints)
+            for pin in _share(part, platform, folder, pip, constraints, say)
         ]
     return []
 

@@ -46,7 +46,12 @@ def vendor(pins: Sequence[Pin], builder: WheelBuilder) -> tuple[VendoredWheel, .
         if missing:
             builder.say(f"downloading {len(missing)} of {len(pins)} wheels")
             files = download(
-                missing, builder.platform, builder.work / "download", builder.pass_env, builder.constraints
+                missing,
+                builder.platform,
+                builder.work / "download",
+                builder.pass_env,
+                builder.constraints,
+                builder.say,
             )
             fetched = dict(zip(missing, pool.map(partial(_choose, builder), missing, files), strict=True))
             chosen = [wheel or fetched[pin] for pin, wheel in zip(pins, chosen, strict=True)]
