@@ -35,7 +35,7 @@ hosts:
 	@PATH="$$PATH:/usr/sbin"; \
 	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server cron; do command -v $$each || missing=1; done >/dev/null; \
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	    && apt-get update -qq && apt-get install -y -qq $(HOSTS) >/dev/null; } \
+	    && apt-get update -qq && apt-get install -y -qq --no-install-recommends $(HOSTS) >/dev/null; } \
 	  || { echo "make: the hosts of the tests are missing; as root: apt-get install $(HOSTS)" >&2; exit 1; }
 
 lint: install  ## ruff, mypy and the walls between the packages

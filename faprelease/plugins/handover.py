@@ -196,6 +196,9 @@ def _input(context: Context, runner: Runner) -> Secret:
     if not context.has_plugin("healthcheck"):
         return Secret(_json(files), _json(files))
     health = context.options(health_request.Options)
+    if not health.healthcheck_url and not health.healthcheck_port:
+        url = f"http://localhost/{health.healthcheck_path.removeprefix('/')}"
+        health = msgspec.structs.replace(health, healthcheck_url=url)
     request = health_request.curl_config(health_request.url_of(health), health)
     return Secret(
         _json({**files, "request": request.value}),

@@ -97,6 +97,7 @@ class Handover:
 
     def _end(self, instance, wait):
         """End a start. A server needs its folder as long as it runs."""
+        instance.end()
         self.manager.end(instance, instance.processes, wait=wait)
         if not self.manager.is_running(instance):
             instance.remove()
@@ -160,6 +161,11 @@ class Handover:
         if not live or live.release_id != self.release_id:
             front = f"{self.run.folder}/{instances.FRONT}"
             raise watch.EndedError(f"{front} names {live.name if live else 'nothing'}, not {self.release_id}")
+        left = [each.name for each in self.run.all() if each.is_left]
+        if left:
+            raise watch.EndedError(
+                f"left by an interrupted run, which a release or restart ends: {' '.join(left)}"
+            )
         proof.check(self.manager, live, live.web, answers=1, front=self.run.folder)
         rest = [each for each in live.processes if not each["socket"]]
         if rest:

@@ -5,6 +5,7 @@
     processes.json   its processes, and beside that the files of the process manager
     web.sock         where its first web process listens; web-2.sock, ...
     proven           it passed its checks
+    ended            its processes were told to stop
 
 Links beside these folders, `run/web.sock`, ..., are the sockets that the web server connects to.
 """
@@ -86,8 +87,19 @@ class Instance:
     def is_proven(self):
         return os.path.exists(f"{self.folder}/proven")
 
+    @property
+    def is_left(self):
+        """Whether a run was interrupted before it had checked it."""
+        return not self.is_proven and not os.path.exists(f"{self.folder}/ended")
+
     def prove(self):
-        with open(f"{self.folder}/proven", "w"):
+        self._mark("proven")
+
+    def end(self):
+        self._mark("ended")
+
+    def _mark(self, word):
+        with open(f"{self.folder}/{word}", "w"):
             pass
 
     def file(self, name):

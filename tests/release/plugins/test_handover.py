@@ -13,6 +13,7 @@ import pytest
 from faprelease.errors import RolledBackError
 from faprelease.report.report import Report
 from faprelease.verbs import release, status
+from faprelease.verbs.status import status as status_of
 from tests.parts.fleet import wait_until
 from tests.parts.fronts import free_port
 from tests.parts.lock_holders import controller
@@ -262,6 +263,9 @@ def test_a_killed_controller_leaves_the_old_or_the_new_one(
     run.wait()
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
     assert ask(site) == ("1.0" if moment == "start" else "2.0")
+    if moment == "start":
+        (status,) = status_of(site.request())
+        assert "left by an interrupted run" in status.health
     if moment == "switch":
         # What began between two workers goes on by itself.
         second = site.current()
