@@ -97,6 +97,9 @@ def check(context: Context, runner: Runner) -> Step:
         limit=_within(context) + health.healthcheck_timeout + settings.process_seconds + 120,
         stdin=_input(context, runner),
         workers=str(settings.process_seconds),
+        listens=""
+        if context.is_undo
+        else " ".join(address for address, _ in handover_units.listens(settings)),
         undo="yes" if context.is_undo else "",
         **_proof(context),
     )

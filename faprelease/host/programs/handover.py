@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -46,7 +47,7 @@ class Handover:
         for program in ("/lib/systemd/systemd-socket-proxyd", *self.manager.needs) if listen else ():
             if not os.access(program, os.X_OK):
                 raise watch.EndedError(f"handover_listen needs {program}: sudo apt-get install systemd")
-        self.manager.ask(f"{self.release_id}-1", brings.split())
+        self.manager.ask(f"{self.release_id}-1", brings.split(), self.run.folder)
 
     def start(self, fresh, undo, environment, proof):
         """Start the release, and check it at its own sockets. What still runs of it is used, unless it has to
@@ -59,6 +60,8 @@ class Handover:
         if undo and not self._ran_beside():
             return  # it still runs as it did
         self._end_others(live, ready)
+        if not live:
+            self.manager.keep_own()
         if ready:
             self.manager.keep(ready)
             proof.check(self.manager, ready, ready.web, answers=1)
@@ -133,14 +136,14 @@ class Handover:
         if not new:
             # The release before did not run from run/.
             self.run.front(None)
-            self.manager.listen(None)
+            self.manager.listen(None, self.run.folder)
             self.manager.restore_own()
             return
         self.manager.enable(new, new.web)
         self.run.front(new)
         if old and old.name != new.name:
             self.manager.disable(old, old.processes)
-        self.manager.listen(new)
+        self.manager.listen(new, self.run.folder)
         if not old:
             self.manager.end_own_workers()
         for other in self.run.all():
@@ -150,7 +153,7 @@ class Handover:
         self.manager.start(new, new.others)
         self.manager.enable(new, new.processes)
 
-    def check(self, workers, undo, proof):
+    def check(self, workers, undo, listens, proof):
         """Check that the fronts name the release, that it answers there, and that its other processes have
         run for `workers` seconds."""
         live = self.run.live()
@@ -167,6 +170,8 @@ class Handover:
                 f"left by an interrupted run, which a release or restart ends: {' '.join(left)}"
             )
         proof.check(self.manager, live, live.web, answers=1, front=self.run.folder)
+        for problem in filter(None, map(no_front, listens.split())):
+            raise watch.EndedError(problem)
         rest = [each for each in live.processes if not each["socket"]]
         if rest:
             look = lambda: self.manager.look(live, rest)  # noqa: E731
@@ -223,7 +228,7 @@ class Handover:
     def clear(self):
         """Undo the first release, or go back to `handover: restart`: nothing answers or runs beside."""
         self.run.front(None)
-        self.manager.listen(None)
+        self.manager.listen(None, self.run.folder)
         for each in self.run.all():
             self.manager.end(each, each.others, wait=True)
             self._end(each, wait=False)
@@ -283,14 +288,30 @@ class Proof:
 
 def refuses(path):
     """Why nothing can connect to a socket; empty if it can."""
-    import socket
+    error = no_connection(socket.AF_UNIX, path)
+    return error and f"nothing listens at {path}: {error}; does the Procfile use $FAP_BIND?"
 
-    with socket.socket(socket.AF_UNIX) as connection:
+
+def no_front(address):
+    """Why nothing can connect to an address and port of this host; empty if it can. What has just begun to
+    listen gets a moment."""
+    host, _, port = address.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+    for _ in range(20):
+        error = no_connection(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, int(port)))
+        if not error:
+            return ""
+        time.sleep(0.1)
+    return f"nothing listens at {address}: {error}"
+
+
+def no_connection(family, place):
+    with socket.socket(family) as connection:
         try:
             connection.settimeout(5)
-            connection.connect(path)
+            connection.connect(place)
         except OSError as error:
-            return f"nothing listens at {path}: {error.strerror or error}; does the Procfile use $FAP_BIND?"
+            return error.strerror or str(error)
     return ""
 
 
@@ -350,7 +371,7 @@ PARTS = {
     "ask": ("brings", "listen"),
     "start": ("fresh", "undo", "environment"),
     "switch": (),
-    "check": ("workers", "undo"),
+    "check": ("workers", "undo", "listens"),
     "finish": ("undo", "keep"),
     "clear": (),
     "uptime": (),

@@ -7,6 +7,7 @@ import supervisor
 import watch
 
 PLACE = "@INSTANCE@"
+COPIED = "; Copied by fapkit: it runs until the web server uses the sockets of handover: beside.\n"
 
 
 class Manager:
@@ -19,17 +20,21 @@ class Manager:
 
     needs = ("/usr/bin/systemd-socket-activate",)
 
-    def ask(self, name, brings):
+    def ask(self, name, brings, run):
         """supervisord is asked by its plugin."""
 
     def install(self, instance, processes):
         """Put the files of a start in their place."""
         for process in processes:
-            with open(instance.file(f"{process['unit']}.conf"), encoding="utf-8") as file:
-                text = file.read().replace(PLACE, instance.name)
+            text = content(instance.file(f"{process['unit']}.conf")).replace(PLACE, instance.name)
             path = self._path(instance, process)
             if not os.path.exists(path):
                 self._write(path, text)
+            elif content(path) != text:
+                raise watch.EndedError(
+                    f"{path} is there already, for another app or stage;"
+                    " give this one another name, such as supervisor_program: shop-%(stage)s"
+                )
 
     def start(self, instance, processes):
         for process in processes:
@@ -63,23 +68,22 @@ class Manager:
     def keep(self, instance):
         pass
 
-    def listen(self, instance):
-        """Have the TCP fronts of a start listen, and no others; with None, none."""
+    def listen(self, instance, run):
+        """Have the TCP fronts of a start listen, and no others to the folder `run`; with None, none."""
         wanted = instance.fronts(".conf") if instance else []
-        prefix = f"{self.program}-front-"
-        there = [each[: -len(self.suffix)] for each in os.listdir(self.folder) if each.startswith(prefix)]
+        names = [each for each in os.listdir(self.folder) if each.startswith(f"{self.program}-front-")]
+        there = [
+            each[: -len(self.suffix)] for each in names if f" {run}/" in content(f"{self.folder}/{each}")
+        ]
         for name in there:
             if name not in wanted:
                 os.unlink(f"{self.folder}/{name}{self.suffix}")
                 self._update(name)
         for name in wanted:
             path = f"{self.folder}/{name}{self.suffix}"
-            with open(instance.file(f"{name}.conf"), encoding="utf-8") as file:
-                text = file.read()
-            if name in there:
-                with open(path, encoding="utf-8") as file:
-                    if file.read() == text:
-                        continue
+            text = content(instance.file(f"{name}.conf"))
+            if name in there and content(path) == text:
+                continue
             if self.has_own():
                 self.end_own()  # it may have the port
             self._write(path, text)
@@ -136,12 +140,20 @@ class Manager:
         """Start these workers again."""
         supervisor.ask_all([["start", name] for name in self._own_workers()])
 
+    def keep_own(self):
+        """Have its file stay when `current` moves: a link through `current` would lead nowhere then."""
+        if os.path.islink(self.link) and os.path.isfile(self.link):
+            self._write(self.link, COPIED + content(self.link))
+
     def end_own(self):
         """End all that ran before the first handover."""
-        if os.path.islink(self.link):
+        if os.path.islink(self.link) or self._is_copied():
             os.unlink(self.link)
         supervisor.ask("stop", f"{self.program}:*")
         self._update(self.program)
+
+    def _is_copied(self):
+        return os.path.isfile(self.link) and content(self.link).startswith(COPIED)
 
     def _path(self, instance, process):
         return f"{self.folder}/{name_of(instance, process)}{self.suffix}"
@@ -150,6 +162,11 @@ class Manager:
         said = supervisor.ask("update", name)
         if "rror" in said:
             raise watch.EndedError(said)
+
+
+def content(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def name_of(instance, process):

@@ -17,11 +17,26 @@ class Manager:
 
     needs = ()
 
-    def ask(self, name, brings):
-        """Check that sudo allows all commands for the files `brings` and a start of this name."""
+    def ask(self, name, brings, run):
+        """Check that no file of `brings` belongs to another folder than `run`, and that sudo allows all
+        commands for them and for a start of this name."""
+        for file in brings:
+            if file.endswith("-1@.service") and self.systemd.has(file) and not self._is_for(run, file):
+                raise systemd.RefusedError(
+                    f"{self.systemd.path(file)} is there already, for another app or stage;"
+                    " give this one another name, such as systemd_unit: shop-%(stage)s.service"
+                )
         if self.systemd.sudo:
             commands = list(self._commands(name, brings))
             systemd.ask_sudo(self.unit, commands, name)
+
+    def _is_for(self, run, file):
+        """Whether a unit file leads to the folder `run`."""
+        try:
+            with open(self.systemd.path(file), encoding="utf-8") as text:
+                return f"{run}/" in text.read()
+        except OSError:
+            return False
 
     def _commands(self, name, brings):
         for file in brings:
@@ -85,13 +100,18 @@ class Manager:
         if self.systemd.facts(timer, "ActiveState").get("ActiveState") in RUNS:
             self.systemd.change("stop", timer)
 
-    def listen(self, instance):
-        """Have the TCP fronts of a start listen, and no others; with None, none."""
+    def keep_own(self):
+        """Its unit files stay."""
+
+    def listen(self, instance, run):
+        """Have the TCP fronts of a start listen, and no others to the folder `run`; with None, none."""
         wanted = instance.fronts(".socket") if instance else []
         there = [
             name[: -len(".socket")]
             for name in (os.listdir(self.systemd.folder) if os.path.isdir(self.systemd.folder) else ())
-            if name.startswith(f"{self.stem}-front-") and name.endswith(".socket")
+            if name.startswith(f"{self.stem}-front-")
+            and name.endswith(".socket")
+            and self._is_for(run, f"{name[: -len('.socket')]}.service")
         ]
         for name in there:
             if name not in wanted:

@@ -96,7 +96,10 @@ class Instance:
         self._mark("proven")
 
     def end(self):
-        self._mark("ended")
+        try:
+            self._mark("ended")
+        except OSError:
+            pass  # the disk may be full, which must not keep it alive
 
     def _mark(self, word):
         with open(f"{self.folder}/{word}", "w"):
@@ -146,11 +149,19 @@ class Run:
         name = f"{release_id}-{int(newest.number) + 1 if newest else 1}"
         instance = Instance(self.folder, name)
         os.mkdir(instance.folder)
+        try:
+            self._fill(instance, release, files, environment)
+        except OSError:
+            instance.remove()
+            raise
+        return instance
+
+    def _fill(self, instance, release, files, environment):
         self._share(instance.folder, *FOLDER_MODES)
         os.symlink(os.path.realpath(release), instance.file("release"))
         text = START.format(
             run=self.folder,
-            name=name,
+            name=instance.name,
             own=f"chgrp '{self.group}' \"$PORT\" && " if self.group else "",
             mode=f"{SOCKET_MODES[not self.group]:o}",
             environment="" if environment == ".env" else ENVIRONMENT.format(environment),
@@ -158,7 +169,6 @@ class Run:
         for name, content in {**files, "start": text}.items():
             with open(instance.file(os.path.basename(name)), "w", encoding="utf-8") as file:
                 file.write(content)
-        return instance
 
     def nearest(self):
         """The folder, or the nearest one above it that exists."""

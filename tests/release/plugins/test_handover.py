@@ -221,8 +221,11 @@ def test_the_first_handover_of_a_live_site_keeps_its_port(site: Site, supervisor
         f"shop-worker-1-{first}-1",
         f"shop:shop-web-{port}",
     ]
+    conf = supervisord.conf_d / "shop.conf"
+    assert (conf.is_symlink(), conf.is_file()) == (False, True)  # a reboot finds it
     release.restart(site.request(), Report())
     assert running(supervisord) == [f"shop-web-1-{first}-2", f"shop-worker-1-{first}-2"]
+    assert not conf.exists()
     # And back.
     configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
     site.release(build(site, "2.0", procfile=procfile.replace("VERSION", "2.0")))

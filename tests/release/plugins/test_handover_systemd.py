@@ -275,3 +275,12 @@ def test_a_full_disk_changes_nothing(site: FleetSite, systemd: Systemd) -> None:
     finally:
         systemd.ctl("stop", "shop-*")
         host.run(["umount", "-l", run], user="root", check=True)
+
+
+def test_another_stage_can_not_take_the_units(site: FleetSite, systemd: Systemd) -> None:
+    configure(site, **BESIDE)
+    release(site, build(site, "1.0"))
+    configure(site, **BESIDE, path=f"{HOME}/www/staging")
+    said = release(site, build(site, "2.0"), code=1)
+    assert "shop-web-1@.service is there already, for another app or stage" in said
+    assert ask(site) == "1.0"
