@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml requirements-ci.txt
 
 GROUPS := package test lint bench
 lock: install  ## write requirements-ci.txt again: the newest versions that pyproject.toml allows, with hashes
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras $(GROUPS:%=--group %) --universal \
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras $(GROUPS:%=--group %) --universal --no-strip-extras \
 	  --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	  --output-file requirements-ci.txt
 
