@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.markers import default_environment
 
 from artifact_store.core.errors import UsageError
-from fapbuild.locks import exporters, indexes, requirements_file, unread, uv_lock
+from fapbuild.locks import exporters, indexes, requirements_file, unread
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.names import package_name
 from fapbuild.locks.pins import Origin, Pin, normalized
@@ -202,6 +202,8 @@ def _stale_foreign(
     if reason := missing(required, pins, environment):
         return reason
     if posixpath.basename(name) == "uv.lock":
+        from fapbuild.locks import uv_lock  # few locks need it
+
         return uv_lock.stale(name, folder, project.settings.groups)
     return "" if exporters.tool_of(name) else requirements_file.wrong_version(required, pins, environment)
 

@@ -8,7 +8,7 @@ from platform import python_version
 
 from artifact_store.core import git
 from artifact_store.core.errors import FapError, UsageError
-from fapbuild import command, isolation, pip_errors
+from fapbuild import command, isolation
 from fapbuild.locks import requirements_file
 from fapbuild.locks.pins import check_secret
 from fapbuild.project.config import PYPROJECT
@@ -79,7 +79,9 @@ def _hint(message: str) -> str:
             "lock with the Python of your hosts"
         )
     if "from versions: none" in message:
-        if not message.startswith("ERROR") and "Retrying (Retry(" in message:
+        if "Retrying (Retry(" in message:
+            from fapbuild import pip_errors
+
             return pip_errors.hint(message, python_version())
         return "check the name, PIP_EXTRA_INDEX_URL, and the login of the index that has it"
     return "fix the requirements named above, then run `fapbuild lock`"

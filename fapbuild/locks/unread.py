@@ -11,7 +11,7 @@ from artifact_store.core.errors import UsageError
 from fapbuild.locks.pins import Pin, normalized
 from fapbuild.project.config import PYPROJECT, Project, is_pylock, subtable
 
-_NOT_FOR_HOSTS = re.compile(r"(^|[-_./])(dev|develop|tests?|testing|docs?|lint|typing|ci|build)(?=[-_./])")
+_NOT_FOR_HOSTS = r"(^|[-_./])(dev|develop|tests?|testing|docs?|lint|typing|ci|build)(?=[-_./])"
 _CONDA = ("environment.yml", "environment.yaml", "conda-lock.yml", "pixi.toml", "pixi.lock")
 _EMPTY = "if it needs none, commit an empty requirements.txt: touch requirements.txt"
 
@@ -37,7 +37,7 @@ def _elsewhere(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted((*folder.glob("*requirements*.*"), *folder.glob("*requirements*/*.*"))):
         name = path.relative_to(folder).as_posix()
         is_list = path.suffix in (".in", ".txt") and name not in ("requirements.txt", "requirements.in")
-        if is_list and not _NOT_FOR_HOSTS.search(name):
+        if is_list and not re.search(_NOT_FOR_HOSTS, name):
             yield name, f'name it in the settings: requirements = "{name}"'
 
 

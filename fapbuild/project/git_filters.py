@@ -14,7 +14,7 @@ from pathlib import Path
 LFS = "lfs"
 MENTIONED = re.compile(rb"\bfilter\b")
 """What a .gitattributes says somewhere if it gives a filter to files (gitattributes(5))."""
-_POINTER = re.compile(
+_POINTER = (
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-.*\n)*oid sha256:([0-9a-f]{64})\nsize (\d+)\n"
 )
 _LARGEST_POINTER = 1024
@@ -55,7 +55,7 @@ def read_pointer(path: Path) -> Pointer | None:
     """The pointer that the file is; None if it is something else."""
     if path.stat().st_size > _LARGEST_POINTER:
         return None
-    match = _POINTER.fullmatch(path.read_bytes())
+    match = re.fullmatch(_POINTER, path.read_bytes())
     return Pointer(match[1].decode("ascii"), int(match[2])) if match else None
 
 

@@ -52,6 +52,10 @@ class Snapshot:
     name: str
     """A commit or a tree."""
     env: Mapping[str, str]
+    attributes: str = ""
+    """The path of the repository's own attributes (gitattributes(5)), whether it exists or not."""
+    git_dir: str = ""
+    """The path of the folder .git that all working trees of the repository share."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def read(
     ignores or that lie in the folder `ignore`.
     Raises UsageError for an unknown ref, and with changes if the repository runs programs.
     """
-    prefix = _prefix(root)
+    prefix, attributes, git_dir = _places(root)
     commit = _commit(root, ref)
     tree = commit.name
     env: dict[str, str] = {}
@@ -154,9 +158,11 @@ def read(
         _refuse_programs(root)
         env = _scratch_git(root, into.parent)
         _git(root, "read-tree", "HEAD", env=env)
-        _git(root, "add", "--all", "--", *_without(root, ignore), env=env)
+        without = _without(root, ignore)
+        pathspecs = without[:1] if ignore and _is_ignored(root, ignore) else without
+        _git(root, "add", "--all", "--", *pathspecs, env=env)
         tree = _text(_git(root, "write-tree", env=env))
-    snapshot = Snapshot(root, tree, env)
+    snapshot = Snapshot(root, tree, env, attributes, git_dir)
     dirty = ""
     if with_changes:
         trees = (f"{tree}:{prefix}", f"{commit.name}:{prefix}")
@@ -466,8 +472,15 @@ def _refuse_programs(root: Path) -> None:
 
 def _prefix(root: Path) -> str:
     """The path of `root` in its repository, without a slash at the end."""
+    return _places(root)[0]
+
+
+def _places(root: Path) -> tuple[str, str, str]:
+    """The path of `root` in its repository, that of the repository's own attributes, and its folder .git."""
+    facts = ("--show-prefix", "--path-format=absolute", "--git-path", "info/attributes", "--git-common-dir")
     try:
-        return _text(_git(root, "rev-parse", "--show-prefix")).rstrip("/")
+        prefix, attributes, git_dir = _git(root, "rev-parse", *facts).decode("utf-8").split("\n")[:3]
+        return prefix.rstrip("/"), attributes, git_dir
     except FapError as error:
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             raise
@@ -477,18 +490,18 @@ def _prefix(root: Path) -> str:
 def _without(root: Path, ignore: Path | None) -> list[str]:
     root = Path(os.path.abspath(root))  # noqa: PTH100 (links stay as they are)
     folder = Path(os.path.abspath(root / ignore)) if ignore else root  # noqa: PTH100
-    if folder == root or not folder.is_relative_to(root) or _is_ignored(root, folder):
+    if folder == root or not folder.is_relative_to(root):
         return ["."]
     return [".", f":(exclude,literal){folder.relative_to(root).as_posix()}"]
 
 
-def _is_ignored(root: Path, folder: Path) -> bool:
+def _is_ignored(root: Path, ignore: Path) -> bool:
     """Whether git ignores the whole folder; git 2.39 refuses to add anything if it is also excluded."""
     how = ("--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory")
-    try:
-        return bool(_git(root, "ls-files", *how, "--", str(folder)))
-    except FapError:  # in no repository, which others say better
-        return False
+    folder = os.path.abspath(root / ignore)  # noqa: PTH100 (links stay as they are)
+    return Path(folder).is_relative_to(os.path.abspath(root)) and bool(  # noqa: PTH100
+        _git(root, "ls-files", *how, "--", folder)
+    )
 
 
 def _text(out: bytes) -> str:
@@ -604,18 +617,16 @@ def _with_content(
     Returns the files with their sizes, and the filters of those whose content is not here, by path.
     """
     folder = folder or into / place
-    places = ("--path-format=absolute", "--git-path", "info/attributes", "--git-common-dir")
-    attributes, git_dir = _text(_git(snapshot.root, "rev-parse", *places)).splitlines()
     above = [into / parent / ".gitattributes" for parent in PurePosixPath(place).parents] if place else []
     inside = [folder / file.path for file in files if posixpath.basename(file.path) == ".gitattributes"]
-    texts = (path.read_bytes() for path in (Path(attributes), *above, *inside) if path.is_file())
+    texts = (path.read_bytes() for path in (Path(snapshot.attributes), *above, *inside) if path.is_file())
     if not any(git_filters.MENTIONED.search(text) for text in texts):
         return files, {}
     filters = _filters(snapshot, place, files, into.parent / "attributes")
     harmless = (
         git_filters.only_clean(_git(snapshot.root, "config", "--list", "-z")) if filters else frozenset()
     )
-    stores = [Path(git_dir) / "lfs" / "objects"]
+    stores = [Path(snapshot.git_dir) / "lfs" / "objects"]
     filtered: dict[str, str] = {}
     sized = []
     for file in files:

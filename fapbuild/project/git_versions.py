@@ -7,9 +7,9 @@ from typing import Any
 from artifact_store.core import toml_text
 from fapbuild.project.config import PYPROJECT, subtable
 
-VARIABLES = re.compile(r"(SETUPTOOLS_SCM|VCS_VERSIONING)_PRETEND_\w+|PBR_VERSION")
+VARIABLES = r"(SETUPTOOLS_SCM|VCS_VERSIONING)_PRETEND_\w+|PBR_VERSION"
 """Variables that give a version in place of git."""
-_REQUIREMENT = re.compile(r"scm|vcs|git|version|dunamai|^pbr\b", re.I)
+_REQUIREMENT = r"(?i)scm|vcs|git|version|dunamai|^pbr\b"
 """setuptools-scm, hatch-vcs, versioningit, versioneer, poetry-dynamic-versioning, setuptools-git, pbr, …"""
 _TABLES = (
     "setuptools_scm",
@@ -18,7 +18,7 @@ _TABLES = (
     "versioneer",
     "poetry-dynamic-versioning",
 )
-_TEXT = re.compile(r"\bgit\b|scm|versioneer|\bpbr\b")
+_TEXT = r"\bgit\b|scm|versioneer|\bpbr\b"
 
 
 def asks_git(folder: Path) -> bool:
@@ -28,7 +28,7 @@ def asks_git(folder: Path) -> bool:
     except (OSError, ValueError):
         pyproject = {}
     return _requires(pyproject) or any(
-        _TEXT.search(_text(folder / name)) for name in ("setup.py", "setup.cfg")
+        re.search(_TEXT, _text(folder / name)) for name in ("setup.py", "setup.cfg")
     )
 
 
@@ -36,7 +36,7 @@ def _requires(pyproject: dict[str, Any]) -> bool:
     tool = subtable(pyproject, "tool")
     requires = subtable(pyproject, "build-system").get("requires")
     names = [str(line) for line in requires] if isinstance(requires, list) else []
-    if any(_REQUIREMENT.search(re.split(r"[\s<>=!~;\[(]", name, maxsplit=1)[0]) for name in names):
+    if any(re.search(_REQUIREMENT, re.split(r"[\s<>=!~;\[(]", name, maxsplit=1)[0]) for name in names):
         return True
     version = subtable(subtable(tool, "pdm"), "version")
     return version.get("source") == "scm" or any(name in tool for name in _TABLES)

@@ -5,6 +5,7 @@ Each is built into a wheel once and cached by its commit, hash or content. From 
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _source(pin: Pin, origin: Origin, tree: SourceTree) -> str:
     """The sha256 of everything that decides the wheel, except the platform."""
     content = f"path {git_tree.content(tree, origin.path)}" if origin.path else origin.reference
     if _asks_git(origin, tree):
-        given = (f"{name}={os.environ[name]}" for name in sorted(os.environ) if VARIABLES.fullmatch(name))
+        given = (f"{name}={os.environ[name]}" for name in sorted(os.environ) if re.fullmatch(VARIABLES, name))
         content = " ".join([content, git_tree.history(tree), *given])
     return hashlib.sha256(" ".join([pin.name, content, *sorted(pin.sha256s)]).encode("utf-8")).hexdigest()
 

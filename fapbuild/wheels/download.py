@@ -8,7 +8,7 @@ from pathlib import Path
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, VerificationError
-from fapbuild import command, isolation, pip_errors
+from fapbuild import command, isolation
 from fapbuild.cache import sha256_of
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
@@ -111,6 +111,8 @@ def _share(
     silent: set[str] = set()
 
     def say_unanswered(line: str) -> None:
+        from fapbuild import pip_errors  # only for what pip complains of
+
         if (host := pip_errors.unanswered(line)) and host not in silent:
             silent.add(host)
             say(f"{host} does not answer; pip tries it again")
@@ -133,6 +135,8 @@ def _share(
         )
     except command.ProgramError as error:
         if platforms.builds_here(platform) or _HAS_NONE not in error.message:
+            from fapbuild import pip_errors
+
             release = platforms.marker_environment(platform)["python_full_version"]
             raise FapError(error.message, hint=pip_errors.hint(error.output, release)) from error
         if len(pins) == 1:

@@ -4,7 +4,6 @@ The folders are those of the binary distribution format (packaging.python.org); 
 `installer` package reads them.
 """
 
-import configparser
 import posixpath
 import re
 import zipfile
@@ -24,16 +23,16 @@ from fapbuild.wheels.vendor import VendoredWheel
 
 _KIND, _ALL = "wheel-layout-1", "wheel-conflicts-1"
 _SITE = "site-packages"
-_DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib|scripts|headers|data)/(?P<path>.+)")
+_DATA = r"[^/]+\.data/(?P<scheme>purelib|platlib|scripts|headers|data)/(?P<path>.+)"
 _PLACES = {"purelib": _SITE, "platlib": _SITE, "scripts": "bin", "data": "", "headers": "include/site"}
-_ENTRY_POINT = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?\s*$")
-_PYTHONS = re.compile(r"bin/python(3(\.\d+)?)?")
+_ENTRY_POINT = r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?\s*$"
+_PYTHONS = r"bin/python(3(\.\d+)?)?"
 _OF_SCRIPTS = ("bin/dirname", "bin/readlink")
 """Programs that each script in a venv starts, from the PATH on which the venv comes first."""
-_NAMESPACE = re.compile(rb"pkgutil|declare_namespace")
-_IDLE = re.compile(
-    rf"{_SITE}/((tests?|docs?|examples?|benchmarks?)/|(licen[cs]e|copying|notice|readme|change|authors)[^/]*$|[^/]+\.(md|rst|txt)$)",
-    re.I,
+_NAMESPACE = rb"pkgutil|declare_namespace"
+_IDLE = (
+    rf"(?i){_SITE}/((tests?|docs?|examples?|benchmarks?)/|"
+    r"(licen[cs]e|copying|notice|readme|change|authors)[^/]*$|[^/]+\.(md|rst|txt)$)"
 )
 """Files that nothing imports or reads by their place."""
 _SHOWN = 5
@@ -90,7 +89,7 @@ def _warnings(
             )
     _check_folders(layouts)
     differing = list(_differing(layouts))
-    refused = [one for one in differing if not _IDLE.match(one[0]) and not is_allowed(f"venv/{one[0]}")]
+    refused = [one for one in differing if not re.match(_IDLE, one[0]) and not is_allowed(f"venv/{one[0]}")]
     if refused:
         path, first, second = refused[0]
         shown = "\n".join(f"  {path}: in {first} and {second}" for path, first, second in refused[:_SHOWN])
@@ -150,7 +149,7 @@ def read(path: Path, file: str) -> Layout:
         raise FapError(f"{file} is not a valid wheel: {error}", hint="run `fapbuild lock`") from error
     files |= scripts
     for name in files:
-        if _PYTHONS.fullmatch(name) or name in _OF_SCRIPTS:
+        if re.fullmatch(_PYTHONS, name) or name in _OF_SCRIPTS:
             return Layout(
                 problem=f"it has a script called {posixpath.basename(name)}, which every venv needs"
             )
@@ -165,16 +164,18 @@ def _files(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
     for item in archive.infolist():
         if item.is_dir():
             continue
-        match = _DATA.fullmatch(item.filename)
+        match = re.fullmatch(_DATA, item.filename)
         place, path = (_PLACES[match["scheme"]], match["path"]) if match else (_SITE, item.filename)
         value = f"{item.CRC:08x}{item.file_size}"
         if posixpath.basename(path) == "__init__.py" and item.file_size < 1 << 12:
-            value = "namespace" if _NAMESPACE.search(archive.read(item)) else value
+            value = "namespace" if re.search(_NAMESPACE, archive.read(item)) else value
         yield posixpath.normpath(posixpath.join(place, path)), value
 
 
 def _scripts(data: bytes) -> dict[str, str]:
     """The scripts that the entry points make, by path."""
+    import configparser  # only for wheels that are new
+
     parser = configparser.ConfigParser(delimiters="=")
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
@@ -188,6 +189,6 @@ def _scripts(data: bytes) -> dict[str, str]:
     except (configparser.Error, UnicodeDecodeError) as error:
         raise _UnusableError(f"its entry_points.txt can't be read: {' '.join(str(error).split())}") from error
     for name, value in pairs:
-        if not _ENTRY_POINT.match(value or "") or "/" in name:
+        if not re.match(_ENTRY_POINT, value or "") or "/" in name:
             raise _UnusableError(f"its command {name} = {value} names no function in a module")
     return {f"bin/{name}": f"entry point {value}" for name, value in pairs}

@@ -235,9 +235,9 @@ def test_a_link_that_no_host_accepts(project: Project) -> None:
 
 
 def test_the_procfile_is_in_the_manifest(project: Project) -> None:
-    project.commit({"Procfile": "# processes\nweb: gunicorn 'a b' --port $PORT\n\nworker-1:  run  \n"})
+    project.commit({"Procfile": "# processes\nweb: serve 'a b' --port $PORT\n\nworker-1:  run  \n"})
     manifest = read_manifest(Path(project.pack()["path"]))
-    assert manifest.processes == {"web": "gunicorn 'a b' --port $PORT", "worker-1": "run"}
+    assert manifest.processes == {"web": "serve 'a b' --port $PORT", "worker-1": "run"}
 
 
 @pytest.mark.parametrize("text", ["web gunicorn", "web:", "we b: x", "web: a\nweb: b"])
