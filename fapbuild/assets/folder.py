@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import posixpath
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,8 +100,20 @@ def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Inpu
     if new:
         raise FapError(
             f"assets {step.name!r} wrote files that are not in its outputs:{_listed(new)}",
-            hint=f'if hosts need them: outputs = [..., "{min(new)}"]; if not: scratch = ["/{min(new)}"]',
+            hint=f'if hosts need them: outputs = [..., "{_offered(new)}"]; '
+            f'if not: scratch = ["/{_offered(new)}"]',
         )
+
+
+def _offered(paths: list[str]) -> str:
+    """The file, or the folder that has all of them; if there is none, the folder that has the most."""
+    if len(paths) == 1:
+        return paths[0]
+    tops = Counter(path.partition("/")[0] for path in paths if "/" in path)
+    if not tops:
+        return min(paths)
+    top = min(tops, key=lambda name: (-tops[name], name))
+    return os.path.commonpath([posixpath.dirname(path) for path in paths if path.startswith(f"{top}/")])
 
 
 def collect(root: Path, step: Assets) -> tuple[OutputFile, ...]:

@@ -3,16 +3,22 @@
 import re
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from artifact_store.core.errors import FapError
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command, isolation
 from fapbuild.cache import sha256_of
 from fapbuild.project.config import Assets
 
 # These are small scripts that start a program elsewhere, and all run on node.
 _MANAGERS = frozenset({"npm", "npx", "yarn", "pnpm", "corepack"})
+_INSTALL = {
+    "pnpm": "npm install --global pnpm",
+    "yarn": "npm install --global yarn",
+    "bun": "npm install --global bun",
+    "corepack": "npm install --global corepack",
+}
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -35,6 +41,23 @@ def identities(step: Assets, env: Mapping[str, str], cwd: Path) -> tuple[str, ..
         else:
             lines.append(f"{word}: {sha256_of(Path(path))}")
     return tuple(lines)
+
+
+def check_there(steps: Sequence[Assets], environ: Mapping[str, str]) -> None:
+    """Raise UsageError if a package manager that a step starts is not installed."""
+    for step in steps:
+        path = step.environment.get("PATH", environ.get("PATH", ""))
+        missing = [
+            word
+            for line in step.run
+            for word in first_words(line)
+            if word in (*_MANAGERS, "bun", "node") and shutil.which(word, path=path) is None
+        ]
+        if missing:
+            raise UsageError(
+                f"assets {step.name!r} starts {missing[0]}, which is not installed here",
+                hint=f"install it: {_INSTALL.get(missing[0], 'https://nodejs.org')}",
+            )
 
 
 def first_words(line: str) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 import json
 import posixpath
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from artifact_store.core import toml_text
@@ -69,6 +70,8 @@ class Frontend:
     run: tuple[str, ...]
     outputs: tuple[str, ...]
     locked: bool
+    name: str = field(default="", compare=False)
+    """The last part of its own folder; empty for the top."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +189,28 @@ def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
         scripts = subtable(package if isinstance(package, dict) else {}, "scripts")
         if not isinstance(scripts.get("build"), str):
             continue
-        locks = [name for name in _PACKAGE_MANAGERS if posixpath.join(folder, name) in files]
-        run = _PACKAGE_MANAGERS[locks[0]] if locks else ("npm install", "npm run build")
+        top, lock = _locked_in(folder, files)
+        install, build = _PACKAGE_MANAGERS.get(lock, ("npm install", "npm run build"))
+        if lock == "yarn.lock" and posixpath.join(top, ".yarnrc.yml") in files:
+            install = "yarn install --immutable"  # from yarn 2 on
+        if top != folder:  # a member of a workspace, whose packages are installed at its top
+            build = f"cd {shlex.quote(posixpath.relpath(folder, top or '.'))} && {build}"
         outputs = tuple(_outputs(scripts, folder, files, read))
-        frontends.append(Frontend(folder or ".", run, outputs, bool(locks)))
+        frontends.append(
+            Frontend(top or ".", (install, build), outputs, bool(lock), posixpath.basename(folder))
+        )
     return frontends
+
+
+def _locked_in(folder: str, files: frozenset[str]) -> tuple[str, str]:
+    """The nearest folder, from this one up, with a lock of a package manager, and the lock; else itself."""
+    place = folder
+    while True:
+        if locks := [name for name in _PACKAGE_MANAGERS if posixpath.join(place, name) in files]:
+            return place, locks[0]
+        if not place:
+            return folder, ""
+        place = posixpath.dirname(place)
 
 
 def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: Read) -> list[str]:

@@ -44,8 +44,7 @@ def render(project: Detection, prefix: str) -> str:
         lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
     for frontend in project.frontends:
-        name = posixpath.basename(frontend.directory)
-        lines += ["", table, f"name = {_quoted(name if name != '.' else 'frontend')}"]
+        lines += ["", table, f"name = {_quoted(frontend.name or 'frontend')}"]
         if frontend.directory != ".":
             lines.append(f"directory = {_quoted(frontend.directory)}")
         lines.append(f"run = {_list(frontend.run)}")

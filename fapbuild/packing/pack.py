@@ -18,6 +18,7 @@ from fapbuild import assets, command, locks
 from fapbuild.archive import writer
 from fapbuild.archive.members import TarEntry, plan_members
 from fapbuild.archive.writer import Artifact
+from fapbuild.assets import tools
 from fapbuild.cache import Cache, default_folder
 from fapbuild.guards.files import check_clean, check_clean_beside, check_files, check_names, check_pushed
 from fapbuild.packing import contents, evidence, own_files, step_venv
@@ -217,6 +218,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
     check_names((entry.path for entry in files), own_installer=settings.installer == "own")
     platform = platforms.parse(request.target or settings.target)
     platforms.check_python(project.requires_python, platform)
+    tools.check_there(settings.assets, os.environ)
     pins = _pins(request, project, tree, work, platform, say)
     artifact_version = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
     manifest = Manifest(

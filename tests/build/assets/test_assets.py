@@ -1,5 +1,6 @@
 """Asset steps: their inputs, and which of their files are packed."""
 
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def test_a_step_in_a_folder_that_is_not_there(project: Project) -> None:
             "wrote files that are not in its outputs:\n  z/1\n",
             'outputs = [..., "z/1"]',
         ),
+        ('["mkdir -p a/b/c a/b/d; touch x y a/b/c/1 a/b/d/2"]', "  a/b/c/1\n", 'outputs = [..., "a/b"]'),
         ('["touch x; for i in 1 2 3 4 5 6 7; do touch $i; done"]', "  and 2 more", 'scratch = ["/1"]'),
         ('["touch x; ln -s /etc l"]', "not in its outputs:\n  l\n", "scratch"),
         ('["touch x; echo more >> app.py"]', "changed committed files:\n  app.py\n", "npm ci"),
@@ -272,3 +274,17 @@ def test_a_failing_step_shows_its_first_and_last_lines(project: Project) -> None
     assert "failed with exit code 4\n  1\n" in done.stderr
     assert "  8\n  …\n  61\n" in done.stderr
     assert "  100\n" in done.stderr
+
+
+def test_a_missing_package_manager_is_said_before_anything_is_downloaded(
+    project: Project, local_lock: str, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(str(shutil.which("git")))
+    text = PYPROJECT + step(run='["pnpm install && pnpm build"]', outputs='["x"]')
+    files = {"pyproject.toml": text, "requirements.in": "greet\n", "requirements.txt": local_lock}
+    done = project.commit(files).run("pack", PATH=str(tmp_path / "bin"))
+    assert done.returncode == 2
+    assert "assets 'front' starts pnpm, which is not installed here" in done.stderr
+    assert "hint: install it: npm install --global pnpm" in done.stderr
+    assert "downloading" not in done.stderr

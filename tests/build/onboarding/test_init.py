@@ -85,6 +85,25 @@ def test_what_a_front_end_writes(script: str, more: dict[str, str], outputs: tup
 
 
 @pytest.mark.parametrize(
+    ("lock", "more", "run"),
+    [
+        ("bun.lock", {}, ("bun install --frozen-lockfile", "cd web/app && bun run build")),
+        ("pnpm-lock.yaml", {}, ("pnpm install --frozen-lockfile", "cd web/app && pnpm run build")),
+        ("yarn.lock", {}, ("yarn install --frozen-lockfile", "cd web/app && yarn run build")),
+        ("yarn.lock", {".yarnrc.yml": ""}, ("yarn install --immutable", "cd web/app && yarn run build")),
+    ],
+)
+def test_a_member_of_a_workspace_is_installed_at_its_top(
+    lock: str, more: dict[str, str], run: tuple[str, str]
+) -> None:
+    files = {lock: "", "package.json": '{"workspaces": ["web/*"]}', **more}
+    files["web/app/package.json"] = '{"scripts": {"build": "vite build"}}'
+    (frontend,) = detect(sorted(files), lambda name: files[name], "shop").frontends
+    assert frontend == Frontend(".", run, ("web/app/dist",), locked=True)
+    assert frontend.name == "app"
+
+
+@pytest.mark.parametrize(
     ("line", "static"),
     [
         ('STATIC_ROOT = BASE_DIR / "collected"', "site/collected"),
