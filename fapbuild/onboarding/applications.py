@@ -49,7 +49,7 @@ class Application:
 
 def find(files: Collection[str], read: Callable[[str], str]) -> list[Application]:
     """The applications of a project with these files, the likeliest first."""
-    trees = {path: tree for path in sorted(files) if (tree := _parsed(path, read)) is not None}
+    trees = {path: tree for path in sorted(files) if (tree := parsed(path, read)) is not None}
     functions = {name: kind for tree in trees.values() for name, kind in _functions(tree)}
     found = [
         (_rank(path, one), one)
@@ -80,11 +80,12 @@ def _rank(path: str, one: Application) -> tuple[object, ...]:
     return (one.factory, place, path.count("/"), name, path)
 
 
-def _parsed(path: str, read: Callable[[str], str]) -> ast.Module | None:
+def parsed(path: str, read: Callable[[str], str], worth: re.Pattern[str] | None = None) -> ast.Module | None:
+    """The syntax tree of a module of the app; None for another file, or if nothing of `worth` is in it."""
     if not path.endswith(".py") or _NOT_OURS.search(path):
         return None
     text = read(path)
-    if not (_WORTH.search(text) or _FACTORY.search(text)):
+    if not (worth.search(text) if worth else _WORTH.search(text) or _FACTORY.search(text)):
         return None
     try:
         return ast.parse(text)
@@ -113,8 +114,8 @@ def _applications(
     read: Callable[[str], str],
     functions: dict[str, Kind],
 ) -> Iterator[Application]:
-    directory, module = _import_name(path, files, read)
-    for name, value in _assigned(tree.body):
+    directory, module = import_name(path, files, read)
+    for name, value in assigned(tree.body):
         if kind := _kind(value, functions):
             sockets = "ProtocolTypeRouter" in ast.unparse(value)
             yield Application(directory, module, name, kind, sockets=sockets)
@@ -123,7 +124,7 @@ def _applications(
             yield Application(directory, module, name, kind, factory=True)
 
 
-def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+def assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
     """The names that a module gives to values, also below `if` and `try`, but not below `__main__`."""
     for node in body:
         if isinstance(node, ast.Assign):
@@ -131,9 +132,9 @@ def _assigned(body: list[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             yield node.target.id, node.value
         elif isinstance(node, ast.If) and "__main__" not in ast.unparse(node.test):
-            yield from _assigned([*node.body, *node.orelse])
+            yield from assigned([*node.body, *node.orelse])
         elif isinstance(node, (ast.Try, ast.With)):
-            yield from _assigned(node.body)
+            yield from assigned(node.body)
 
 
 def _kind(node: ast.AST, functions: dict[str, Kind]) -> Kind | None:
@@ -144,7 +145,7 @@ def _kind(node: ast.AST, functions: dict[str, Kind]) -> Kind | None:
     return _FRAMEWORKS.get(name) or _FRAMEWORKS.get(last) or functions.get(last)
 
 
-def _import_name(path: str, files: Collection[str], read: Callable[[str], str]) -> tuple[str, str]:
+def import_name(path: str, files: Collection[str], read: Callable[[str], str]) -> tuple[str, str]:
     """The folder in which a module is imported, and its name there.
 
     That is the folder of manage.py, or the one that has the topmost package. Without `__init__.py`, it is

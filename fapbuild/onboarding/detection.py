@@ -12,9 +12,10 @@ from typing import Any
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
-from fapbuild.onboarding import applications
+from fapbuild.onboarding import applications, workers
 from fapbuild.onboarding.packages import selected
 from fapbuild.onboarding.servers import Web, choose
+from fapbuild.onboarding.workers import Workers
 from fapbuild.project.config import LOCKS, PYPROJECT, is_package, is_unhashed, subtable
 
 Read = Callable[[str], str]
@@ -111,6 +112,7 @@ class Detection:
     django: Django | None
     web: Web | None
     """The command of the web process; None if it is not sure."""
+    workers: Workers
     candidates: tuple[str, ...]
     """Web applications (`shop.wsgi:application`) and commands of the project that may be it."""
     packages: frozenset[str]
@@ -133,6 +135,8 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
     found = applications.find(files, read)
     web = choose(found, packages, package) if found and applications.is_sure(found) else None
     scripts = (*subtable(project, "scripts"), *subtable(subtable(tool, "poetry"), "scripts"))
+    django = _django(files, read)
+    manage = django.directory if django else None
     return Detection(
         app=_app_name(name or folder_name),
         has_name=bool(name),
@@ -147,8 +151,9 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         left_out=_left_out(files, read),
         has_procfile="Procfile" in files,
         frontends=tuple(_frontends(files, read)),
-        django=_django(files, read),
+        django=django,
         web=web,
+        workers=workers.find(files, read, packages, manage, package),
         candidates=(*dict.fromkeys(one.reference for one in found), *scripts),
         packages=packages,
     )

@@ -123,7 +123,9 @@ def summary(project: Detection, file: str) -> list[str]:
     if not project.has_procfile:
         lines += _unsure(project)
         if project.web:
-            steps.append(f"printf 'web: {project.web.command}\\n' > Procfile")
+            processes = {"web": project.web.command, **project.workers.processes}
+            lines_of_file = "".join(f"{name}: {command}\\n" for name, command in processes.items())
+            steps.append(f"printf '{lines_of_file}' > Procfile")
     added = [
         file,
         *([project.lock] if "fapbuild lock" in steps else []),
@@ -134,7 +136,18 @@ def summary(project: Detection, file: str) -> list[str]:
 
 
 def _unsure(project: Detection) -> list[str]:
-    """What a person has to do before the web process can be written."""
+    """What a person has to do before the processes can be written."""
+    return [
+        *_unsure_web(project),
+        *(
+            f"worker: {queue} is among the packages, but how its worker starts was not found; write it to the "
+            "Procfile as: worker: COMMAND"
+            for queue in project.workers.unsure
+        ),
+    ]
+
+
+def _unsure_web(project: Detection) -> list[str]:
     if project.web and project.web.selected:
         return []
     if project.web:

@@ -271,6 +271,36 @@ def test_outside_of_git(tmp_path: Path, project: Project) -> None:
     assert "hint: fapbuild packs committed files: git init" in done.stderr
 
 
+CELERY = "from celery import Celery\napp = Celery('shop')\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "packages", "lines"),
+    [
+        ({"s/__init__.py": "", "s/celery.py": CELERY}, "celery", "worker: celery -A s.celery worker\\n"),
+        ({"jobs.py": CELERY}, "celery[redis]", "worker: celery -A jobs worker\\n"),
+        (
+            {"site/manage.py": MANAGE, "site/shop/settings.py": "INSTALLED_APPS = ['django_rq']\n"},
+            "django-rq",
+            "worker: cd site && exec python manage.py rqworker\\n",
+        ),
+    ],
+)  # fmt: skip
+def test_workers_that_are_found(files: dict[str, str], packages: str, lines: str) -> None:
+    files = {**files, "app.py": FLASK, "requirements.txt": f"gunicorn\n{packages}\n"}
+    detection = detect(sorted(files), lambda name: files[name], "shop")
+    assert f"  printf 'web: gunicorn app:app\\n{lines}' > Procfile" in summary(detection, "fapbuild.toml")
+
+
+def test_a_worker_that_is_not_found_is_said() -> None:
+    files = {"a.py": CELERY, "b.py": CELERY, "requirements.txt": "celery\ndramatiq\n"}
+    lines = summary(detect(sorted(files), lambda name: files[name], "shop"), "fapbuild.toml")
+    assert [line.split(" is among")[0] for line in lines if line.startswith("worker: ")] == [
+        "worker: celery",
+        "worker: dramatiq",
+    ]
+
+
 def test_files_of_developers_that_look_like_secrets_are_left_out() -> None:
     files = ["compose.yaml", ".env", ".env.web", "docker/.env.prod", "tests/key.pem", "shop/.env", "web/.env"]
     files += ["web/docker-compose.dev.yml"]
