@@ -140,8 +140,8 @@ def _unsure(project: Detection) -> list[str]:
     return [
         *_unsure_web(project),
         *(
-            f"worker: {queue} is among the packages, but how its worker starts was not found; write it to the "
-            "Procfile as: worker: COMMAND"
+            f"worker: {queue} is among the packages, but how its worker starts was not found; write it to "
+            "the Procfile as: worker: COMMAND"
             for queue in project.workers.unsure
         ),
     ]

@@ -6,6 +6,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 from refusal import RefusedError
 
 
@@ -38,12 +39,20 @@ def check(site):
 def _needs(facts, extra):
     for line in facts.get_all("Requires-Dist") or ():
         needed = Requirement(line)
-        if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+        if needed.marker is None or _holds(needed.marker, extra):
             yield needed
 
 
+def _holds(marker, extra):
+    """Whether the marker holds; not if it compares versions with the release of a kernel, which is none."""
+    try:
+        return marker.evaluate({"extra": extra})
+    except InvalidVersion:
+        return False
+
+
 def _wrong_python(name, facts):
-    here, wanted = platform.python_version(), facts["Requires-Python"] or ""
+    here, wanted = platform.python_version().rstrip("+"), facts["Requires-Python"] or ""
     try:
         fits = SpecifierSet(wanted).contains(here, prereleases=True)
     except InvalidSpecifier:  # from before PEP 440

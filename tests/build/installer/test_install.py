@@ -405,3 +405,23 @@ def test_an_own_installer_is_kept_and_without_packages_has_none_of_ours_beside_i
     assert install(folder).stdout == "mine\n"
     assert (folder / ".fap/run").is_file()
     assert not [*folder.glob(".fap/installer*"), *folder.glob(".fap/*.whl")]
+
+
+def test_what_packaging_cannot_compare_is_no_traceback(project: Project, tmp_path: Path) -> None:
+    """Releases of kernels are no versions, and builds of a branch of Python call themselves 3.11.7+."""
+    info = "odd-1.0.dist-info/METADATA"
+    text = "Metadata-Version: 2.1\nName: odd\nVersion: 1.0\nRequires-Python: >=3.8\n"
+    text += "Requires-Dist: absent; platform_release >= '600.0'\n"
+    wheel = make_wheel(tmp_path / "house", "odd", also={info: text})
+    path = project.commit({"requirements.txt": pin(wheel)}).pack(PIP_FIND_LINKS=str(wheel.parent))["path"]
+    folder = tmp_path / "release"
+    folder.mkdir()
+    subprocess.run(["tar", "xzf", path], cwd=folder, check=True)
+    odd = (
+        f"import platform\nplatform.python_version = lambda: '{'.'.join(map(str, sys.version_info[:3]))}+'\n"
+    )
+    odd += "platform.release = lambda: '6.18.44-fc'\n"
+    main = folder / ".fap" / "installer" / "__main__.py"
+    main.write_text(odd + main.read_text())
+    done = install(folder)
+    assert (done.returncode, done.stderr) == (0, "")
