@@ -16,7 +16,7 @@ from fapbuild.onboarding import applications, workers
 from fapbuild.onboarding.packages import selected
 from fapbuild.onboarding.servers import Web, choose
 from fapbuild.onboarding.workers import Workers
-from fapbuild.project.config import LOCKS, PYPROJECT, is_package, is_unhashed, subtable
+from fapbuild.project.config import LOCKS, PYPROJECT, backend_knows, is_package, is_unhashed, subtable
 
 Read = Callable[[str], str]
 """The text of a file of the project, empty if it can't be read."""
@@ -96,6 +96,8 @@ class Detection:
     has_name: bool
     """Whether pyproject.toml has the name already."""
     requirements: str
+    source: str
+    """The file that lists the dependencies, if no requirements file does."""
     lock: str
     has_lock: bool
     """Whether the lock exists."""
@@ -141,6 +143,7 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
         app=_app_name(name or folder_name),
         has_name=bool(name),
         requirements=requirements,
+        source=next((name for name in (PYPROJECT, "setup.py", "setup.cfg") if name in files), PYPROJECT),
         lock=lock,
         has_lock=has_lock,
         groups=_for_hosts({**subtable(pyproject, "dependency-groups"), **poetry_groups}),
@@ -176,7 +179,9 @@ def _lock(
             if is_unhashed(read(name)):
                 return name, f"{stem}-lock.txt", f"{stem}-lock.txt" in files
             return "", name, True
-    if project.get("dependencies"):
+    if project.get("dependencies") or backend_knows(
+        lambda path: read(path) if path in files else "", pyproject
+    ):
         return "", "requirements.txt", False
     return "", "", False
 

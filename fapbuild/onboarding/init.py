@@ -160,7 +160,7 @@ def _unsure_web(project: Detection) -> list[str]:
 def _dependencies(project: Detection) -> str:
     if not project.lock:
         return "none found; list them in requirements.in, then run `fapbuild lock`"
-    source = project.requirements or (PYPROJECT if not project.has_lock else "")
+    source = project.requirements or ("" if project.has_lock else project.source)
     locked = f"locked in {project.lock}" if project.has_lock else f"to be locked in {project.lock}"
     return f"{source}, {locked}" if source else locked
 

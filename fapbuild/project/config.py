@@ -208,7 +208,7 @@ def _dependencies(
     lines = _strings(project.get("dependencies", []), "project.dependencies")
     if is_pylock(lock):
         return lines
-    if _backend_knows(folder, pyproject):
+    if backend_knows(lambda name: _text(folder / name), pyproject):
         chosen = f"[{','.join(settings.extras)}]" if settings.extras else ""
         lines = (f"-e .{chosen}",)
     else:
@@ -272,12 +272,12 @@ _SRC = re.compile(r"src/\w+/__init__\.py")
 _PACKAGED = re.compile(r"\b(entry_points|scripts|packages|py_modules)\b")
 
 
-def _backend_knows(folder: Path, pyproject: dict[str, Any]) -> bool:
+def backend_knows(read: Callable[[str], str], pyproject: dict[str, Any]) -> bool:
     """Whether only the build backend knows the dependencies: `dynamic`, or setup.py or setup.cfg alone."""
     project = _table(pyproject, "project")
     if project:
         return "dependencies" in _strings(project.get("dynamic", []), "project.dynamic")
-    texts = (_text(folder / "setup.py"), _text(folder / "setup.cfg"))
+    texts = (read("setup.py"), read("setup.cfg"))
     return "poetry" not in _table(pyproject, "tool") and any("install_requires" in text for text in texts)
 
 

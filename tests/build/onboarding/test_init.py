@@ -271,6 +271,18 @@ def test_outside_of_git(tmp_path: Path, project: Project) -> None:
     assert "hint: fapbuild packs committed files: git init" in done.stderr
 
 
+def test_dependencies_that_only_setup_py_knows() -> None:
+    setup = (
+        "from setuptools import setup\nsetup(name='shop', packages=['shop'], install_requires=['flask'])\n"
+    )
+    files = {"setup.py": setup, "shop/__init__.py": ""}
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert (found.lock, found.has_lock, found.package) == ("requirements.txt", False, True)
+    lines = summary(found, "fapbuild.toml")
+    assert lines[0] == "dependencies: setup.py, to be locked in requirements.txt"
+    assert "  fapbuild lock" in lines
+
+
 CELERY = "from celery import Celery\napp = Celery('shop')\n"
 
 
