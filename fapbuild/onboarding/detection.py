@@ -5,7 +5,7 @@ import posixpath
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -265,14 +265,47 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
         start = posixpath.join(folder, module[1].replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start
         modules = [f"{start}.py", *(name for name in sorted(files) if posixpath.dirname(name) == package)]
-        texts = [read(name) for name in modules if name in files]
+        by_name = {name: read(name) for name in modules if name in files}
+        texts = [*by_name.values()]
         roots = [
-            posixpath.normpath(posixpath.join(folder, next(filter(None, match.groups()))))
+            posixpath.normpath(posixpath.join(base, next(filter(None, match.groups()))))
             for text in texts
             if (match := _STATIC_ROOT.search(text))
+            and (base := _folder_of(_variable(match[0]), by_name, folder)) is not None
         ]
         return Django(folder or ".", next(iter(roots), ""), _data_folders(texts, folder, files))
     return None
+
+
+def _variable(assignment: str) -> str:
+    """The variable that `STATIC_ROOT = BASE_DIR / "static"` and its like start from."""
+    match = re.search(r"=\s*(?:os\.path\.join\(|str\()?\s*(\w+)", assignment)
+    return match[1] if match else ""
+
+
+def _folder_of(variable: str, texts: Mapping[str, str], otherwise: str, depth: int = 5) -> str | None:
+    """The folder that a variable of the settings names, as far as its assignment shows: below `__file__`.
+
+    `otherwise` for another assignment; None for a folder outside the project.
+    """
+    for path, text in texts.items():
+        match = re.search(rf"^{re.escape(variable)}\s*=\s*(.+)$", text, re.MULTILINE)
+        if not match or not depth:
+            continue
+        expression = match[1]
+        ups = len(re.findall(r"\.parent\b|dirname\(|[\"']\.\.[\"']", expression))
+        ups += sum(int(number) + 1 for number in re.findall(r"\.parents\[(\d+)\]", expression))
+        ups += sum(map(int, re.findall(r"\)\s*-\s*(\d+)", expression)))  # environ.Path(__file__) - 3
+        if "__file__" in expression:
+            start = path
+        elif (other := re.match(r"(?:os\.path\.\w+\()*(\w+)", expression)) and other[1] != variable:
+            above = _folder_of(other[1], texts, "", depth - 1)
+            start = above or otherwise
+        else:
+            return otherwise
+        parts = start.split("/") if start else []
+        return "/".join(parts[: len(parts) - ups]) if ups <= len(parts) else None
+    return otherwise
 
 
 def _data_folders(texts: Sequence[str], folder: str, files: frozenset[str]) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def summary(project: Detection, file: str) -> list[str]:
         static = (
             f"collectstatic to {project.django.static_root}"
             if project.django.static_root
-            else "no STATIC_ROOT found"
+            else "no STATIC_ROOT found; if it serves static files, add a step that runs collectstatic"
         )
         lines.append(f"Django: {manage}, {static}")
     lines.append(f"processes: {'Procfile' if project.has_procfile else 'none (no Procfile)'}")

@@ -115,11 +115,33 @@ def test_a_member_of_a_workspace_is_installed_at_its_top(
 )
 @pytest.mark.parametrize("file", ["site/shop/settings.py", "site/shop/settings/base.py"])
 def test_where_django_collects(line: str, static: str, file: str) -> None:
-    files = {"site/manage.py": MANAGE, file: SETTINGS + line, "site/shop/wsgi.py": WSGI}
+    settings = SETTINGS.replace(".parent.parent", ".parent.parent.parent") if "base" in file else SETTINGS
+    files = {"site/manage.py": MANAGE, file: settings + line, "site/shop/wsgi.py": WSGI}
     found = detect(sorted(files), lambda name: files[name], "shop")
     assert found.django == Django("site", static)
     assert found.web
     assert found.web.command == "cd site && exec gunicorn shop.wsgi"
+
+
+@pytest.mark.parametrize(
+    ("base", "static"),
+    [
+        ("Path(__file__).resolve().parent", "site/shop/static"),
+        ("Path(__file__).resolve().parent.parent", "site/static"),
+        ("Path(__file__).resolve().parents[2]", "static"),
+        ("os.path.dirname(os.path.dirname(os.path.abspath(__file__)))", "site/static"),
+        ("environ.Path(__file__) - 3", "static"),
+        ("OTHER.parent", "site/static"),
+        ("os.path.dirname(OTHER)", "site/static"),
+        ("Path(__file__).parents[9]", ""),
+        ("load()", "site/static"),
+    ],
+)
+def test_the_folder_that_the_settings_start_from(base: str, static: str) -> None:
+    text = f"OTHER = Path(__file__).parent\nPROJECT_DIR = {base}\nSTATIC_ROOT = PROJECT_DIR / 'static'\n"
+    files = {"site/manage.py": MANAGE, "site/shop/settings.py": text}
+    found = detect(sorted(files), lambda name: files[name], "shop")
+    assert found.django == Django("site", static)
 
 
 @pytest.mark.parametrize(
