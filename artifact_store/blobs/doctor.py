@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from artifact_store.blobs import bucket_rules
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.blobs.s3_errors import OverwritingError
 from artifact_store.core import text
 from artifact_store.core.errors import ConflictError, FapError, StoreError
 from artifact_store.core.finding import Finding
@@ -39,6 +40,8 @@ def examine(blobs: Blobs, now: Callable[[], datetime]) -> Iterator[Finding]:
     prefix = f"{PREFIX}{secrets.token_hex(8)}/"
     try:
         yield from _probes(blobs, prefix, now)
+    except OverwritingError as error:
+        yield Finding("create-only", "wrong", error.message, error.hint)
     except StoreError as error:
         yield Finding("access", "wrong", error.message, error.hint)
     finally:

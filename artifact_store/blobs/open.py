@@ -9,10 +9,11 @@ from artifact_store.core.errors import UsageError
 _HINT = "use s3://bucket/prefix, file:///dir, ./dir or https://host/path, in --store or FAP_STORE"
 
 
-def open_blobs(url: str) -> Blobs:
+def open_blobs(url: str, *, unsafe: bool = False) -> Blobs:
     """Open the storage at `s3://bucket/prefix`, `file:///dir`, a path, or `https://host/path` (read-only).
 
-    Does not connect yet. Raises UsageError for other URLs and for URLs with a password or a query.
+    With `unsafe`, an S3 server that refuses conditional writes is used without them. Does not connect yet.
+    Raises UsageError for other URLs and for URLs with a password or a query.
     """
     if not url:
         raise UsageError("no store is given", hint=_HINT)
@@ -46,7 +47,7 @@ def open_blobs(url: str) -> Blobs:
             raise UsageError(
                 f"{url} needs {error.name}, which is not installed", hint="pip install 'fapkit[s3]'"
             ) from error
-        return S3Blobs(parts.netloc, parts.path.strip("/"))
+        return S3Blobs(parts.netloc, parts.path.strip("/"), unsafe=unsafe)
     if parts.scheme in ("http", "https") and host:
         from artifact_store.blobs.web import WebBlobs
 

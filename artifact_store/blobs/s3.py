@@ -30,19 +30,32 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
+    SSOError,
+    TokenRetrievalError,
 )
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
+from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 
+from artifact_store.blobs import s3_errors
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, checked, pieces, resumed
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
-from artifact_store.core.errors import ConflictError, NotFoundError, StoreError, UnreachableError, UsageError
+from artifact_store.blobs.s3_errors import AgainError, BehindEndError, NoUploadError, UnsupportedError
+from artifact_store.core.errors import (
+    ConflictError,
+    FapError,
+    NotFoundError,
+    StoreError,
+    UnreachableError,
+    UsageError,
+)
 
 _CHUNK = 1 << 18
 _PART = 5 << 20  # the minimum of S3; a few parts are in memory at a time
@@ -58,21 +71,27 @@ _CONFIG = Config(
     max_pool_connections=_THREADS + 2,
     retries={"mode": "standard", "total_max_attempts": 5},
     s3={"payload_signing_enabled": False},  # its checksum is signed
+    # the checksums of writes are given below, and what is read is checked by its sha256
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
 )
-_MISSING = ("404", "NoSuchKey", "NotFound")
-_TAKEN = ("412", "PreconditionFailed")
-_AGAIN = ("409", "ConditionalRequestConflict", "OperationAborted")
 _DAMAGED = ("BadDigest", "InvalidRequest", "XAmzContentChecksumMismatch")
-_CREDENTIALS = "check the AWS credentials (`aws sts get-caller-identity`) and their permissions"
+_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+_ENCRYPTION = {"FAP_S3_SSE": "ServerSideEncryption", "FAP_S3_SSE_KEY": "SSEKMSKeyId"}
 
 
 class S3Blobs:
-    """Blobs at `s3://bucket/prefix/<key>`. Endpoint, region and credentials are the usual AWS settings."""
+    """Blobs at `s3://bucket/prefix/<key>`. Endpoint, region and credentials are the usual AWS settings.
+
+    Writes carry x-amz-checksum headers, or Content-MD5 if the server refuses those, and the headers for
+    encryption that FAP_S3_SSE and FAP_S3_SSE_KEY name.
+    """
 
     can_list = True
     can_write = True
 
-    def __init__(self, bucket: str, prefix: str) -> None:
+    def __init__(self, bucket: str, prefix: str, *, unsafe: bool = False) -> None:
+        """With `unsafe`, a server that refuses conditional writes is used without them."""
         if not _BUCKET.fullmatch(bucket):
             raise UsageError(
                 f"{bucket!r} is not a valid bucket name",
@@ -81,8 +100,17 @@ class S3Blobs:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self.name = f"s3://{bucket}/{prefix}".rstrip("/")
-        with self._errors():
+        self._unsafe = unsafe
+        self._conditional = True
+        self._checksums = True
+        self._encryption = {
+            field: os.environ[name] for name, field in _ENCRYPTION.items() if os.environ.get(name)
+        }
+        try:
             self._session = _session()
+        except BotoCoreError as error:
+            raise StoreError(f"{self.name}: {error}", hint="check AWS_PROFILE and ~/.aws/config") from error
+        with self._errors():
             self._client: Any = self._session.client("s3", config=_CONFIG)
 
     def get(self, key: str) -> bytes:
@@ -140,21 +168,23 @@ class S3Blobs:
             self._client.delete_object(**self._at(key))
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        """See Blobs."""
-        for page in self._pages("list_multipart_uploads", prefix):
+        """See Blobs. Asks for those of the whole bucket: MinIO lists none below a prefix (minio#11686)."""
+        for page in self._pages("list_multipart_uploads", None):
             for item in page.get("Uploads", ()):
                 key, upload = self._key(item), item["UploadId"]
+                if not item["Key"].startswith(self._prefix + prefix):
+                    continue
                 yield Unfinished(key, upload, self._uploaded(key, upload), _utc(item["Initiated"]))
 
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
-        with suppress(_NoUploadError), self._errors(unfinished.key):
+        with suppress(NoUploadError), self._errors(unfinished.key):
             self._client.abort_multipart_upload(**self._at(unfinished.key), UploadId=unfinished.upload)
 
     def _uploaded(self, key: str, upload: str) -> int:
         """The size of the parts of an unfinished upload, in bytes."""
         pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=upload)
-        with suppress(_NoUploadError), self._errors(key):
+        with suppress(NoUploadError), self._errors(key):
             return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
         return 0
 
@@ -190,8 +220,9 @@ class S3Blobs:
     def _checks_bytes(self) -> bool | None:
         """Whether an upload with a wrong checksum is refused; tried with a test object."""
         at = self._at(f"_doctor/checksum-{secrets.token_hex(8)}")
+        wrong = {"ChecksumSHA256": _base64(bytes(32))} if self._checksums else _md5(b"other")
         try:
-            self._client.put_object(**at, Body=b"x", ChecksumSHA256=_base64(bytes(32)), IfNoneMatch="*")
+            self._client.put_object(**at, **self._condition(), **self._encryption, Body=b"x", **wrong)
         except ClientError as error:
             return True if _code(error) in _DAMAGED else None
         with suppress(ClientError):
@@ -226,7 +257,7 @@ class S3Blobs:
         try:
             with self._errors(key):
                 pieces = self._client.get_object(**self._at(key), **range_)["Body"].iter_chunks(_CHUNK)
-        except _BehindEndError:
+        except BehindEndError:
             return
         try:
             while piece := self._next(pieces, key):
@@ -238,43 +269,70 @@ class S3Blobs:
         with self._errors(key):
             return next(pieces, b"")
 
-    def _pages(self, operation: str, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        pages = iter(
-            self._client.get_paginator(operation).paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix, **options
-            )
-        )
+    def _pages(self, operation: str, prefix: str | None, **options: str) -> Iterator[dict[str, Any]]:
+        below = {} if prefix is None else {"Prefix": self._prefix + prefix}
+        paginator = self._client.get_paginator(operation)
+        pages = iter(paginator.paginate(Bucket=self._bucket, **below, **options))
         while True:
-            with self._errors(prefix):
+            with self._errors(prefix or ""):
                 page = next(pages, None)
             if page is None:
                 return
+            if "IsTruncated" not in page and "Contents" not in page:
+                raise s3_errors.not_s3(self.name)
             yield page
 
     def _create(self, key: str, attempt: Callable[[], None]) -> None:
         for attempts in count(1):
+            if not self._conditional and self.size(key) is not None:
+                raise ConflictError(f"{self.name}/{key} already exists")
             try:
                 with self._errors(key):
                     attempt()
                 return
-            except _AgainError as error:
+            except AgainError as error:
                 if attempts == _CREATE_TRIES:
                     raise StoreError(
                         f"{self.name}: other writers keep writing {key} at the same time", hint="run it again"
                     ) from error
                 time.sleep(0.05 * 2**attempts)
+            except StoreError as error:
+                self._do_without(error)
+
+    def _do_without(self, error: StoreError) -> None:
+        """Leave out a header that a server may refuse, for all writes from now on; or raise `error`."""
+        if self._checksums and s3_errors.wants_md5(error):
+            self._checksums = False
+        elif self._conditional and isinstance(error, UnsupportedError):
+            if not self._unsafe:
+                raise s3_errors.overwriting(error) from error
+            self._conditional = False
+        else:
+            raise error
+
+    def _condition(self) -> dict[str, str]:
+        return {"IfNoneMatch": "*"} if self._conditional else {}
 
     def _put(self, key: str, body: bytes) -> None:
-        checksum = _base64(hashlib.sha256(body).digest())
-        self._client.put_object(**self._at(key), Body=body, IfNoneMatch="*", ChecksumSHA256=checksum)
+        digest = hashlib.sha256(body).digest()
+        checksum = {"ChecksumSHA256": _base64(digest)} if self._checksums else _md5(body)
+        stored = self._client.put_object(
+            **self._at(key), **self._condition(), **self._encryption, **checksum, Body=body
+        )
+        if "ETag" not in stored:
+            raise s3_errors.not_s3(f"{self.name}/{key}")
 
     def _put_in_parts(self, key: str, parts: Iterator[bytes]) -> None:
-        upload = self._client.create_multipart_upload(**self._at(key), ChecksumAlgorithm="CRC32")
+        algorithm = {"ChecksumAlgorithm": "CRC32"} if self._checksums else {}
+        upload = self._client.create_multipart_upload(**self._at(key), **self._encryption, **algorithm)
+        if "UploadId" not in upload:
+            raise s3_errors.not_s3(f"{self.name}/{key}")
         at = {**self._at(key), "UploadId": upload["UploadId"]}
 
         def put(number: int, body: bytes) -> dict[str, Any]:
-            checksum = _base64(zlib.crc32(body).to_bytes(4))
-            part = self._client.upload_part(**at, PartNumber=number, Body=body, ChecksumCRC32=checksum)
+            crc = _base64(zlib.crc32(body).to_bytes(4))
+            checksum = {"ChecksumCRC32": crc} if self._checksums else _md5(body)
+            part = self._client.upload_part(**at, **checksum, PartNumber=number, Body=body)
             result = {"PartNumber": number, "ETag": part["ETag"]}
             # a server without checksums returns none, and expects none
             return result | ({"ChecksumCRC32": part["ChecksumCRC32"]} if "ChecksumCRC32" in part else {})
@@ -282,7 +340,7 @@ class S3Blobs:
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 done = _in_turn(pool, put, enumerate(parts, 1))
-            self._client.complete_multipart_upload(**at, MultipartUpload={"Parts": done}, IfNoneMatch="*")
+            self._client.complete_multipart_upload(**at, **self._condition(), MultipartUpload={"Parts": done})
         except BaseException as error:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**at)
@@ -293,69 +351,70 @@ class S3Blobs:
 
     @contextmanager
     def _errors(self, key: str = "") -> Iterator[None]:
-        """Convert the errors of boto3."""
-        where = f"{self.name}/{key}".rstrip("/")
+        """Convert the errors of boto3. None of their texts is shown with a secret in it."""
         try:
             yield
-        except ClientError as error:
-            raise self._refusal(error, where) from error
-        except NoCredentialsError as error:
-            raise StoreError(
+        except (BotoCoreError, ClientError, Boto3Error, ResponseParserError, OSError, ValueError) as error:
+            explained = self._explained(error, f"{self.name}/{key}".rstrip("/"))
+            explained.message = s3_errors.redacted(explained.message, self._secrets(error))
+            raise explained from error
+
+    def _explained(self, error: Exception, where: str) -> FapError:
+        if isinstance(error, ClientError):
+            answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
+            named = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region") or said.get("Region") or ""
+            return s3_errors.refusal(
+                _code(error),
+                answer.get("HTTPStatusCode", 0),
+                said.get("Message") or "",
+                where,
+                region=str(named),
+                now=datetime.now(UTC),
+            )
+        if isinstance(error, NoCredentialsError):
+            return StoreError(
                 f"{self.name}: no AWS credentials found",
                 hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-            ) from error
-        except (BotoConnectionError, HTTPClientError, IncompleteReadError) as error:
-            raise UnreachableError(
-                f"{where}: {error}", hint="check the network and AWS_ENDPOINT_URL_S3, then run it again"
-            ) from error
-        except (BotoCoreError, Boto3Error, ValueError) as error:
-            raise StoreError(
-                f"{where}: {error}", hint="check the AWS settings and the bucket's name"
-            ) from error
-
-    def _refusal(self, error: ClientError, where: str) -> StoreError:
-        code = _code(error)
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        message = error.response.get("Error", {}).get("Message", "")
-        if code == "NoSuchBucket":
-            return StoreError(
-                f"{self.name}: the bucket does not exist", hint=f"aws s3 mb s3://{self._bucket}"
             )
-        if code in _MISSING:
-            return NotFoundError(f"{where} does not exist")
-        if code == "NoSuchUpload":
-            return _NoUploadError(f"{where}: {code} {message}", hint="run it again")
-        if code == "InvalidRange":
-            return _BehindEndError(f"{where}: {code} {message}", hint="run it again")
-        if code in _TAKEN:
-            return ConflictError(f"{where} already exists")
-        if code in _AGAIN:
-            return _AgainError(f"{where}: {code} {message}", hint="run it again")
-        if code == "RequestTimeTooSkewed":
+        if isinstance(error, (SSOError, TokenRetrievalError)):
+            return StoreError(f"{self.name}: {error}", hint=f"aws sso login --profile {self._profile()}")
+        if isinstance(error, CredentialRetrievalError):
             return StoreError(
-                f"{where}: the clock of this machine is wrong: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-                hint="set the clock (timedatectl set-ntp true), then run it again",
+                f"{self.name}: {error}", hint=f"check how the AWS profile {self._profile()} gets credentials"
             )
-        if status in (401, 403):
-            return StoreError(f"{where}: refused ({code} {message})", hint=_CREDENTIALS)
-        return StoreError(f"{where}: {code} {message}", hint="run it again")
+        if isinstance(error, OSError) and error.filename:
+            return StoreError(
+                f"{self.name}: a file for the AWS credentials can't be read: {error.filename}",
+                hint="check AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file of the AWS profile",
+            )
+        if isinstance(error, (BotoConnectionError, HTTPClientError, IncompleteReadError)):
+            return s3_errors.unreachable(where, str(error))
+        if isinstance(error, ResponseParserError):
+            return s3_errors.not_s3(where)
+        return StoreError(f"{where}: {error}", hint="check the AWS settings and the bucket's name")
 
+    def _profile(self) -> str:
+        return self._session.profile_name
 
-class _NoUploadError(StoreError):
-    """The multipart upload has ended or never existed."""
-
-
-class _BehindEndError(StoreError):
-    """The range starts behind the last byte."""
-
-
-class _AgainError(StoreError):
-    """Another write of this key is running: repeat the create."""
+    def _secrets(self, error: Exception) -> list[str]:
+        """The secrets that a text of botocore may repeat."""
+        known = [os.environ.get(name, "") for name in _SECRETS]
+        if isinstance(error, ClientError):  # then there are credentials, and asking for them is fast
+            with suppress(BotoCoreError, ClientError, OSError):
+                if credentials := self._session.get_credentials():
+                    frozen = credentials.get_frozen_credentials()
+                    known += [frozen.secret_key or "", frozen.token or ""]
+        return known
 
 
 def _base64(checksum: bytes) -> str:
     """A checksum as the value of an S3 header."""
     return base64.b64encode(checksum).decode()
+
+
+def _md5(body: bytes) -> dict[str, str]:
+    """The older header against damage, for servers that do not know the newer ones."""
+    return {"ContentMD5": _base64(hashlib.md5(body, usedforsecurity=False).digest())}
 
 
 def _in_turn(

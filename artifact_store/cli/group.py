@@ -96,6 +96,7 @@ def fapstore(
       0    done
       1    failed; nothing was changed
       2    usage or configuration error
+      3    the stage was changed, or may be, but the check of it failed
       6    bytes or signatures are not as expected
       7    no connection
       130  interrupted

@@ -47,6 +47,16 @@ class ConflictError(StoreError):
     """Someone else was first: a version exists with other bytes, or the next entry of a stage log exists."""
 
 
+class UncertainError(StoreError):
+    """The server failed: whether it did what it was asked is not known."""
+
+
+class UncheckedError(StoreError):
+    """An entry is in a stage's log, or may be, and a check after it could not be made: exit 3."""
+
+    exit_code = 3
+
+
 class PolicyViolationError(StoreError):
     """The app's rules do not allow a version on a stage."""
 

@@ -2,8 +2,16 @@
 
 from collections.abc import Iterator
 
-from artifact_store.blobs.protocol import Blobs
-from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.blobs.protocol import Blobs, keep
+from artifact_store.core.errors import (
+    ConflictError,
+    FapError,
+    NotFoundError,
+    StoreError,
+    UncertainError,
+    UncheckedError,
+    UnreachableError,
+)
 from artifact_store.core.hints import Hint
 from artifact_store.records import keys
 from artifact_store.stages import log_rules
@@ -74,15 +82,22 @@ class StageLog:
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
         """Write the next entry. Raises ConflictError, naming the winner, if someone else was first.
 
-        Raises StoreError if the store allows overwriting: then two writers could both be first.
+        Raises StoreError if the store allows overwriting: then two writers could both be first. Raises
+        UncheckedError if whether the entry was written can't be found out.
         """
         key = keys.entry(self._app, self._stage, state.number)
-        if state.number > 1:
-            self._prove(state.number - 1)
+        self._prove(state.number - 1)
         try:
             self._blobs.create(key, log_rules.encode(state, signatures))
         except ConflictError:
-            winner = self._existing(state.number).state
+            written = self._written(state)
+            if written is None:
+                raise StoreError(
+                    f"{self._blobs.name}: {key} is refused as existing, but can't be read",
+                    hint="a deleted object may count as existing in a bucket with versions: restore it, "
+                    "or use a store where deleted keys are free; `fapstore doctor` tests the store",
+                ) from None
+            winner = written.state
             if winner.operation == state.operation:
                 return
             raise ConflictError(
@@ -94,15 +109,41 @@ class StageLog:
                     stage=self._stage,
                 ),
             ) from None
-        if state.number == 1:
-            self._prove(1)
+        except (UnreachableError, UncertainError):
+            written = self._written(state)
+            if written is None or written.state.operation != state.operation:
+                raise
+
+    def _written(self, state: StageState) -> LogEntry | None:
+        """The entry at the number of `state`, whose own write was refused or had no answer.
+
+        Raises UncheckedError if it can't be read: the entry may be that of `state`.
+        """
+        try:
+            return self._find(state.number)
+        except FapError as error:
+            raise UncheckedError(
+                f"{state.app} {state.stage}: whether entry {state.number} ({state.action} {state.version}) "
+                f"was written is not known: {error.message}",
+                hint=Hint.lines(
+                    [
+                        error.hint,
+                        Hint("then: {fapstore} history {app} {stage}", app=state.app, stage=state.stage),
+                    ]
+                ),
+            ) from error
 
     def _prove(self, number: int) -> None:
-        """Write an existing entry again, unchanged: that is harmless, and the store must refuse it."""
+        """Write an existing entry again, unchanged: that is harmless, and the store must refuse it.
+
+        Before the first entry, number 0 stands for it: an empty object that is no entry.
+        """
         if self._proven:
             return
         key = keys.entry(self._app, self._stage, number)
         try:
+            if number == 0:
+                keep(self._blobs, key, b"")
             self._blobs.create(key, self._blobs.get(key))
         except ConflictError:
             self._proven = True

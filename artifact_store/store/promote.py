@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import ConflictError, PolicyViolationError
+from artifact_store.core.errors import ConflictError, FapError, PolicyViolationError, UncheckedError
 from artifact_store.core.hints import Hint
 from artifact_store.records import removals
 from artifact_store.records.removals import Removal
@@ -61,12 +61,31 @@ class StageWriter:
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override)
         state = self._append(state)
-        # a freeze and a renewal do not change the version
-        removal = self._artifacts.removal(app, request.version) if request.version else None
-        if removal:
-            self._take_back(current, state, removal)
-            raise removals.refusal(removal)
+        if request.version:  # a freeze and a renewal do not change the version
+            self._check_gc(current, state)
         return StageChange(state, changed=True)
+
+    def _check_gc(self, before: LogEntry | None, state: StageState) -> None:
+        """Undo `state`, and raise StoreError, if gc removes its version; `before` is the entry to return to.
+
+        Raises UncheckedError if that can't be seen: the entry is in the log all the same.
+        """
+        try:
+            removal = self._artifacts.removal(state.app, state.version)
+        except FapError as error:
+            raise UncheckedError(
+                f"{state.app} {state.stage} has {state.version} now (entry {state.number} is in the log), "
+                f"but whether a gc is removing that version could not be checked: {error.message}",
+                hint=Hint.lines(
+                    [
+                        error.hint,
+                        Hint("then: {fapstore} stages {app}; {fapstore} verify {app}", app=state.app),
+                    ]
+                ),
+            ) from error
+        if removal:
+            self._take_back(before, state, removal)
+            raise removals.refusal(removal)
 
     def _judged(self, state: StageState, override: str) -> StageState:
         """The state with the rules' decision; PolicyViolationError if they refuse without `override`."""

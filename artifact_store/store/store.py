@@ -32,7 +32,7 @@ def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False) -> "S
     can be changed even if the store allows overwriting. Does not connect yet. Raises UsageError for other
     URLs.
     """
-    return Store(open_blobs(url), trust=trust, unsafe=unsafe)
+    return Store(open_blobs(url, unsafe=unsafe), trust=trust, unsafe=unsafe)
 
 
 class Store:
