@@ -90,6 +90,8 @@ def play(stage: Stage) -> None:
     title("The shop's first commit becomes an artifact, and is stored")
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=shop, env=env, check=True)
     commit("The shop opens")
+    if stage.store.startswith("file:"):
+        run("fapstore", "init")
     run("fapbuild", "pack", "--version", "1", "--push", stage.store)
 
     title("It is promoted: a log entry, no bytes move")

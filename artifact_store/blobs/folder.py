@@ -18,10 +18,44 @@ from artifact_store.blobs.pieces import checked, pieces
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
 from artifact_store.core.folders import MODE
+from artifact_store.core.hints import Hint
 
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
+_MARKER = ".fapstore"
 _MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
+
+def make_store(root: Path) -> None:
+    """Make the folder `root`, if it is missing, and mark it as a store, so that it counts while it is empty.
+
+    Raises StoreError if that is not possible.
+    """
+    try:
+        _make_folder(root)
+        (root / _MARKER).touch()
+    except OSError as error:
+        raise StoreError(
+            f"{root} can't be made a store: {error.strerror}", hint=f"check the permissions of {root.parent}"
+        ) from error
+
+
+def check_store(root: Path) -> None:
+    """Raise StoreError for a folder that is missing or empty: its share is not mounted, or a typo."""
+    try:
+        if root.is_dir():
+            with os.scandir(root) as entries:
+                if next(entries, None):
+                    return
+            problem = "is empty"
+        else:
+            problem = "is not a folder" if root.exists() else "does not exist"
+    except OSError as error:
+        problem = f"can't be read ({error.strerror})"
+    raise StoreError(
+        f"there is no store at {root}: it {problem}",
+        hint=Hint("check the path, and that it is mounted; for a new store: {fapstore} init"),
+    )
 
 
 class FolderBlobs:
@@ -31,12 +65,12 @@ class FolderBlobs:
     can_write = True
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     @property
     def name(self) -> str:
         """See Blobs."""
-        return self._root.as_uri()
+        return self.root.as_uri()
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
@@ -54,7 +88,7 @@ class FolderBlobs:
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs."""
         path = self._path(key)
-        incoming = self._root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
+        incoming = self.root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
         taken = ConflictError(f"{key} already exists in {self.name}")
         with self._writing(key):
             if path.is_file():
@@ -107,23 +141,23 @@ class FolderBlobs:
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         """See Blobs."""
         app = prefix.split("/")[0]
-        incoming = self._root / _INCOMING
+        incoming = self.root / _INCOMING
         with self._reading(_INCOMING):
             for path in sorted(incoming.glob(f"{app or '*'}/*")):
                 with suppress(FileNotFoundError):
                     status = path.stat()
-                    name = path.relative_to(self._root).as_posix()
+                    name = path.relative_to(self.root).as_posix()
                     yield Unfinished(name, path.name, status.st_size, _time(status))
 
     def abort(self, unfinished: Unfinished) -> None:
         """See Blobs."""
         with self._writing(unfinished.key):
-            (self._root / unfinished.key).unlink(missing_ok=True)
+            (self.root / unfinished.key).unlink(missing_ok=True)
 
     def settings(self) -> StorageSettings:
         """See Blobs."""
         with self._reading(""):
-            return StorageSettings(open_to_all=bool(self._root.stat().st_mode & stat.S_IWOTH))
+            return StorageSettings(open_to_all=bool(self.root.stat().st_mode & stat.S_IWOTH))
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. The URL of a file never expires."""
@@ -133,7 +167,7 @@ class FolderBlobs:
         parts = key.removesuffix("/").split("/")
         if key and any(not part or part.startswith(".") for part in parts):
             raise StoreError(f"{key!r} is not a valid file name in {self.name}")
-        return self._root.joinpath(*parts)
+        return self.root.joinpath(*parts)
 
     def _walk(self, prefix: str) -> Iterator[str]:
         for name, is_folder in self._names(prefix):
@@ -158,7 +192,7 @@ class FolderBlobs:
         except OSError as error:
             raise StoreError(
                 f"{self.name}: {key} can't be written: {error.strerror}",
-                hint=f"check space, permissions and hard links in {self._root}, then run it again",
+                hint=f"check space, permissions and hard links in {self.root}, then run it again",
             ) from error
 
     @contextmanager
@@ -170,7 +204,7 @@ class FolderBlobs:
         except OSError as error:
             raise StoreError(
                 f"{self.name}: {key} can't be read: {error.strerror}",
-                hint=f"check the permissions of {self._root}",
+                hint=f"check the permissions of {self.root}",
             ) from error
 
 

@@ -9,18 +9,17 @@ from artifact_store.core.errors import UsageError
 _HINT = "use s3://bucket/prefix, file:///dir, ./dir or https://host/path, in --store or FAP_STORE"
 
 
-def open_blobs(url: str, *, unsafe: bool = False) -> Blobs:
+def open_blobs(url: str, *, unsafe: bool = False, existing: bool = False) -> Blobs:
     """Open the storage at `s3://bucket/prefix`, `file:///dir`, a path, or `https://host/path` (read-only).
 
-    With `unsafe`, an S3 server that refuses conditional writes is used without them. Does not connect yet.
-    Raises UsageError for other URLs and for URLs with a password or a query.
+    With `existing`, a folder must be a store already: StoreError if not. With `unsafe`, an S3 server that
+    refuses conditional writes is used without them. Does not connect yet. Raises UsageError for other URLs
+    and for URLs with a password or a query.
     """
     if not url:
         raise UsageError("no store is given", hint=_HINT)
     if url.startswith(("/", "./", "../")):
-        from artifact_store.blobs.folder import FolderBlobs
-
-        return FolderBlobs(Path(url).absolute())
+        return _folder(Path(url).absolute(), existing)
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -32,14 +31,17 @@ def open_blobs(url: str, *, unsafe: bool = False) -> Blobs:
             hint="credentials for S3 come from the usual AWS variables and files",
         )
     if parts.scheme == "file":
+        if not parts.path.startswith("/"):
+            raise UsageError(
+                f"{url}: the URL of a folder needs three slashes and the whole path",
+                hint=f"use file:///dir, or ./{parts.path} for a folder below this one",
+            )
         if host not in (None, "localhost"):
             raise UsageError(
                 f"{url}: the URL of a folder needs three slashes",
                 hint=f"did you mean file:///{host}{parts.path}?",
             )
-        from artifact_store.blobs.folder import FolderBlobs
-
-        return FolderBlobs(Path(unquote(parts.path or "/")))
+        return _folder(Path(unquote(parts.path)), existing)
     if parts.scheme == "s3" and parts.netloc:
         try:
             from artifact_store.blobs.s3 import S3Blobs
@@ -53,3 +55,22 @@ def open_blobs(url: str, *, unsafe: bool = False) -> Blobs:
 
         return WebBlobs(url.rstrip("/"))
     raise UsageError(f"{url!r} is not a valid store URL", hint=_HINT)
+
+
+def make_store(url: str) -> str:
+    """Make the folder at `url` a store; return its name. Raises UsageError if it is the URL of no folder."""
+    from artifact_store.blobs import folder
+
+    blobs = open_blobs(url)
+    if not isinstance(blobs, folder.FolderBlobs):
+        raise UsageError(f"{blobs.name} is not a folder", hint="only folders need init; see `aws s3 mb`")
+    folder.make_store(blobs.root)
+    return blobs.name
+
+
+def _folder(path: Path, existing: bool) -> Blobs:
+    from artifact_store.blobs.folder import FolderBlobs, check_store
+
+    if existing:
+        check_store(path)
+    return FolderBlobs(path)

@@ -115,7 +115,7 @@ class Opener:
 
     def __call__(self, key: Path | None = None) -> Store:
         """Open the store; `key` signs what is written."""
-        return open_store(self.url, self.trust(key), unsafe=self.unsafe)
+        return open_store(self.url, self.trust(key), unsafe=self.unsafe, existing=True)
 
     def trust(self, key: Path | None = None) -> Trust:
         """Load the rules in force."""

@@ -1,4 +1,4 @@
-"""Commands for the store itself: doctor and gc."""
+"""Commands for the store itself: init, doctor and gc."""
 
 import time
 from datetime import timedelta
@@ -10,6 +10,19 @@ from artifact_store.core import text
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, StoreError
 from artifact_store.core.hints import Hint
+
+
+@fapstore.command()
+@click.pass_obj
+def init(opener: Opener) -> None:
+    """Make a folder a store.
+
+    Other commands refuse a folder that does not exist or is empty: its share may not be mounted. Buckets need
+    no init: `aws s3 mb` makes them.
+    """
+    from artifact_store.blobs.open import make_store
+
+    say(f"{make_store(opener.url)} is a store")
 
 
 @fapstore.command()

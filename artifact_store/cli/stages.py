@@ -35,6 +35,7 @@ from artifact_store.views import wording
 @click.argument("stage", required=False)
 @click.option("--from", "source", metavar="STAGE", help="Promote the version that this stage has.")
 @click.option("--to", "target", metavar="STAGE", help="The stage to promote it to.")
+@click.option("--new-stage", is_flag=True, help="Begin a stage whose name is similar to another one's.")
 @expires_option
 @why_option
 @override_option
@@ -48,6 +49,7 @@ def promote(
     stage: str | None,
     source: str | None,
     target: str | None,
+    new_stage: bool,
     lifetime: timedelta | None,
     why: str,
     override: str,
@@ -61,6 +63,8 @@ def promote(
     """
     store = opener(key)
     by = Actor.current()
+    if not new_stage:
+        store.stages.check_spelling(app, target or stage or "")
     if version and stage and not (source or target):
         change = store.stages.promote(app, version, stage, by, why=why, override=override, lifetime=lifetime)
     elif source and target and not version:

@@ -27,6 +27,11 @@ class StageLogs:
         self._unsafe = unsafe
         self._logs: dict[tuple[str, str], StageLog] = {}
 
+    @property
+    def can_list(self) -> bool:
+        """Whether the store can list its stages."""
+        return self._blobs.can_list
+
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
         return tuple(self._blobs.folders(keys.stages(app)))

@@ -1,11 +1,12 @@
 """The stages in a store: read their state and history, and change them."""
 
+import difflib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, policy
@@ -44,6 +45,22 @@ class Stages:
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
         return self._logs.names(app)
+
+    def check_spelling(self, app: str, stage: str) -> None:
+        """Raise UsageError for a new stage whose name is nearly that of another.
+
+        Rules that list the stages refuse others anyway.
+        """
+        known = self._trust.policy.protected
+        if self._trust.policy.stages or stage in known or not self._logs.can_list:
+            return
+        names = {name.lower(): name for name in (*known, *self.names(app))}
+        near = difflib.get_close_matches(stage.lower(), names, n=1, cutoff=0.85)
+        if near and names[near[0]] != stage and stage not in names.values():
+            raise UsageError(
+                f"{app} has no stage {stage!r} yet: did you mean {names[near[0]]}?",
+                hint="if it is a new stage, add --new-stage",
+            )
 
     def log(self, app: str, stage: str) -> StageLog:
         """The log of a stage."""

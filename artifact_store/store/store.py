@@ -25,14 +25,14 @@ def _new_id() -> str:
     return secrets.token_hex(16)
 
 
-def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False) -> "Store":
+def open_store(url: str, trust: Trust = NO_RULES, *, unsafe: bool = False, existing: bool = False) -> "Store":
     """Open the store at `s3://bucket/prefix`, `file:///dir`, a path, or `https://host/path` (read-only).
 
     `trust` has the rules for stages and the allowed signers; the default has no rules. With `unsafe`, stages
-    can be changed even if the store allows overwriting. Does not connect yet. Raises UsageError for other
-    URLs.
+    can be changed even if the store allows overwriting. With `existing`, a folder must be a store already.
+    Does not connect yet. Raises UsageError for other URLs, and StoreError for a folder that is no store.
     """
-    return Store(open_blobs(url, unsafe=unsafe), trust=trust, unsafe=unsafe)
+    return Store(open_blobs(url, unsafe=unsafe, existing=existing), trust=trust, unsafe=unsafe)
 
 
 class Store:

@@ -99,7 +99,7 @@ def _open_store(url: str) -> "Store":
     """The store to push to, refused before anything is packed if it can't take a push."""
     from artifact_store.store.store import open_store
 
-    store = open_store(url)
+    store = open_store(url, existing=True)
     if not store.can_write:
         raise UsageError(f"{store.name} is read-only", hint="push to the s3:// or file:// store behind it")
     return store

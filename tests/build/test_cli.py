@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from artifact_store.artifact.archive import read_manifest
+from artifact_store.blobs.open import make_store
 from artifact_store.core.errors import FapError, UnreachableError, UsageError, VerificationError
 from artifact_store.store.store import open_store
 from fapbuild.cli import fapbuild
@@ -84,6 +85,9 @@ def test_a_dry_run_shows_what_it_would_pack_and_writes_nothing(project: Project,
 
 def test_push_stores_the_artifact_once(project: Project, tmp_path: Path) -> None:
     url = f"file://{tmp_path / 'store'}"
+    refused = project.run("pack", "--push", url, "--version=1")
+    assert (refused.returncode, (tmp_path / "store").exists()) == (1, False)
+    make_store(url)
     facts = project.pack("--push", url, "--version=1", FAP_WHO="ci@example.org")
     record = open_store(url).artifacts.get("shop", "1")
     assert (record.digest, record.who) == (facts["digest"], "ci@example.org")

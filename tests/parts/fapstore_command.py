@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from artifact_store.blobs.open import make_store
+
 FAPSTORE = Path(sys.executable).with_name("fapstore")
 
 
@@ -17,6 +19,8 @@ class Cli:
         self.env = {**os.environ, "FAP_STORE": store, "FAP_WHO": "ann@desk"}
         for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"):
             self.env.pop(name, None)
+        if store.startswith("file:"):
+            make_store(store)
 
     def __call__(self, *argv: object) -> "subprocess.CompletedProcess[str]":
         words = [str(FAPSTORE), *(str(word) for word in argv)]

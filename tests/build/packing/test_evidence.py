@@ -18,6 +18,7 @@ from in_toto_attestation.v1.statement import Statement
 from artifact_store.artifact.archive import read_manifest
 from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX, path_of
 from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.open import make_store
 from fapbuild.archive.writer import Artifact
 from fapbuild.cache import Cache
 from fapbuild.packing.evidence import SBOM, licences, provenance, sbom
@@ -193,6 +194,7 @@ def test_provenance_of_a_dirty_tree_names_the_tree(project: Project) -> None:
 
 
 def test_a_push_takes_both_along(project: Project, tmp_path: Path) -> None:
+    make_store(f"file://{tmp_path / 'store'}")
     facts = project.pack("--push", f"file://{tmp_path / 'store'}", "--version=1")
     folder = tmp_path / "store" / "shop" / "artifacts" / "1" / facts["digest"]
     (push,) = folder.iterdir()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.blobs.open import make_store
 from tests.parts.project import PYPROJECT, Project
 
 OPEN = ("sh", "-c", 'umask 000; exec "$@"', "sh")
@@ -23,6 +24,7 @@ def test_a_pack_and_a_push_leave_nothing_writable_for_everyone(
     project: Project, tmp_path: Path, local_lock: str
 ) -> None:
     cache, store = tmp_path / "cache" / "below", tmp_path / "stores" / "one"
+    make_store(store.as_uri())
     env = {"FAP_CACHE": str(cache), "FAP_STORE": store.as_uri()}
     files = {"pyproject.toml": PYPROJECT + STEP, "requirements.in": "greet\n", "requirements.txt": local_lock}
     options = ("--version=1", "--push", store.as_uri(), "--wheel-store", store.as_uri())

@@ -59,6 +59,7 @@ def test_a_disk_that_fills_holds_no_half_version_and_goes_on_when_there_is_room(
 READ_ONLY = """
 store=$1 fapstore=$2 one=$3 two=$4
 mkdir "$store"; mount -t tmpfs tmpfs "$store"
+"$fapstore" --store "$store" init >&2
 "$fapstore" --store "$store" push "$one" >&2
 find "$store" -exec touch -d "1 hour ago" {} +  # so that it is old whatever the clock does
 mount -o remount,ro "$store"

@@ -315,6 +315,8 @@ def test_a_folder_below_a_file_is_an_error(tmp_path: Path) -> None:
         ("ftp://host/x", "is not a valid store URL"),
         ("s3:///prefix", "is not a valid store URL"),
         ("file://srv/store", "three slashes"),
+        ("file:srv", "three slashes"),
+        ("file:", "three slashes"),
         ("https://me:word@host/x", "can't have a user, password or query"),
         ("s3://bucket/x?versionId=1", "can't have a user, password or query"),
         ("s3://Bucket_/x", "is not a valid bucket name"),

@@ -13,7 +13,7 @@ import pytest
 from artifact_store.blobs import doctor
 from artifact_store.blobs.bucket_rules import StorageSettings, findings
 from artifact_store.blobs.memory import MemoryBlobs
-from artifact_store.blobs.open import open_blobs
+from artifact_store.blobs.open import make_store, open_blobs
 from artifact_store.blobs.protocol import Blob, Blobs
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
@@ -119,7 +119,7 @@ def test_a_real_s3_server_and_a_rule_that_removes_objects(s3_url: str) -> None:
 
 def test_a_folder_that_everyone_can_write(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    store.mkdir()
+    make_store(f"file://{store}")
     store.chmod(0o777)
     done = subprocess.run(
         [FAPSTORE, "--store", store, "doctor", "--json"], capture_output=True, text=True, check=False
@@ -127,7 +127,7 @@ def test_a_folder_that_everyone_can_write(tmp_path: Path) -> None:
     assert done.returncode == 1
     wrong = [found for found in json.loads(done.stdout) if found["verdict"] == "wrong"]
     assert [(found["check"], found["fix"]) for found in wrong] == [("access", "chmod -R o-w FOLDER")]
-    assert [path for path in store.rglob("*") if path.is_file()] == []
+    assert [path.name for path in store.rglob("*") if path.is_file()] == [".fapstore"]
     store.chmod(0o755)
     assert set(verdicts(open_blobs(str(store))).values()) == {"right"}
 

@@ -131,6 +131,7 @@ def test_an_entry_expires_and_is_renewed(shop: Cli) -> None:
 
 
 def test_a_hint_names_the_store_and_changes_no_name(cli: Cli) -> None:
+    cli.out("--store", "./my store", "init")
     done = cli("--store", "./my store", "history", "fapstore", "fapstore")
     assert done.stderr.endswith("hint: fapstore --store './my store' stages fapstore\n")
 
@@ -152,6 +153,34 @@ def test_who_is_user_and_host_by_default(cli: Cli, one: Path) -> None:
     assert cli.json("push", one)["who"] == f"bob@{os.uname().nodename}"
 
 
+@pytest.mark.parametrize("name", ["Production", "prodution", "PRODUCTION"])
+def test_a_stage_that_is_nearly_another_is_asked_about(shop: Cli, name: str) -> None:
+    shop.out("promote", "shop", "1", "production")
+    shop.out("promote", "shop", "1", "staging")
+    for words in (["shop", "1", name], ["shop", "--from", "staging", "--to", name]):
+        done = shop("promote", *words)
+        assert done.returncode == 2
+        assert "did you mean production?\nhint: if it is a new stage, add --new-stage" in done.stderr
+    shop.out("promote", "shop", "1", "prodution", "--new-stage")
+    shop.out("promote", "shop", "2", "prodution")
+    assert shop.out("history", "shop", "production").count("\n") == 1
+
+
+def test_a_folder_that_is_no_store_takes_nothing(shop: Cli, tmp_path: Path) -> None:
+    (tmp_path / "unmounted").mkdir()
+    for where in ("./typo", "./unmounted"):
+        for words in (["push", "shop-1.tgz"], ["promote", "shop", "1", "staging"], ["list"], ["doctor"]):
+            done = shop("--store", where, *words)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "there is no store at" in done.stderr
+            assert f"for a new store: fapstore --store {where} init" in done.stderr
+    assert not (tmp_path / "typo").exists()
+    assert list((tmp_path / "unmounted").iterdir()) == []
+    shop.out("--store", "./unmounted", "init")
+    shop.out("--store", "./unmounted", "push", "shop-1.tgz")
+    assert shop.out("--store", "./unmounted", "list") == "shop\n"
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
@@ -170,7 +199,12 @@ def test_who_is_user_and_host_by_default(cli: Cli, one: Path) -> None:
         (["--store", "", "list"], 2, "no store is given"),
         (["--store", "s3:bucket", "list"], 2, "is not a valid store URL"),
         (["--store", "artifacts", "list"], 2, "file:///dir, ./dir or"),
-        (["--store", "./none", "list", "shop"], 1, "hint: fapstore --store ./none list"),
+        (["--store", "./none", "list", "shop"], 1, "for a new store: fapstore --store ./none init"),
+        (["--store", "./none", "push", "shop-1.tgz"], 1, "/none: it does not exist"),
+        (["--store", "./empty", "push", "shop-1.tgz"], 1, "/empty: it is empty"),
+        (["--store", "file:empty", "push", "shop-1.tgz"], 2, "three slashes"),
+        (["--store", "file:", "list"], 2, "three slashes"),
+        (["--store", "s3://bucket", "init"], 2, "s3://bucket is not a folder"),
         (["history", "shop", "prodution"], 1, "hint: fapstore stages shop"),
         (["stages", "shpo"], 1, "hint: fapstore list"),
         (["--store", "http://127.0.0.1:1/", "show", "shop", "1"], 7, "check the network"),
@@ -181,6 +215,7 @@ def test_errors_go_to_stderr_with_their_code_and_a_way_on(
     shop: Cli, argv: list[str], code: int, says: str
 ) -> None:
     (shop.folder / "page.tgz").write_text("<!DOCTYPE html>")
+    (shop.folder / "empty").mkdir()
     done = shop(*argv)
     assert (done.returncode, done.stdout) == (code, "")
     assert says in done.stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.blobs.open import make_store
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
 from artifact_store.store.store import open_store
@@ -93,6 +94,7 @@ def test_promoters_of_one_stage_in_a_folder(tmp_path: Path) -> None:
 
 
 def test_pushers_of_one_version_in_a_folder(tmp_path: Path) -> None:
+    make_store(f"file://{tmp_path}/store")
     race_pushers(f"file://{tmp_path}/store", tmp_path, processes=6)
 
 
@@ -112,6 +114,8 @@ def kill_pushes(url: str, folder: Path, kills: int) -> None:
     starter = "import sys; print('up', flush=True); from artifact_store.cli import main; main(sys.argv[1:])"
 
     def begin(store: str) -> "subprocess.Popen[str]":
+        if store.startswith("file:"):
+            make_store(store)
         process = start(sys.executable, "-c", starter, "--store", store, "push", artifact)
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
