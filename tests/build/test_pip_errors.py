@@ -45,7 +45,8 @@ def test_what_pip_reports(output: str, hint: str) -> None:
 def test_an_index_that_does_not_answer_is_named(project: Project, tmp_path: Path) -> None:
     lock = f"--index-url http://127.0.0.1:9/simple\n{pin(make_wheel(tmp_path, 'steady'))}"
     project.commit({"requirements.in": "steady", "requirements.txt": lock})
-    done = project.run("pack", PIP_RETRIES="1", PIP_FIND_LINKS="")
+    cache = str(tmp_path / "cache")
+    done = project.run("pack", PIP_RETRIES="1", PIP_FIND_LINKS="", FAP_CACHE=cache)
     assert done.returncode == 1
     assert done.stderr.count("127.0.0.1 does not answer; pip tries it again") == 1
     assert "hint: 127.0.0.1 does not answer: check the network" in done.stderr
@@ -60,7 +61,8 @@ def test_a_python_that_is_too_old_is_said(project: Project, tmp_path: Path) -> N
         page = site.files["/simple/steady/"].replace(b"<a ", b'<a data-requires-python="&gt;=3.99" ')
         site.files["/simple/steady/"] = page
         project.commit({"requirements.in": "steady", "requirements.txt": f"-i {index}\n{pin(wheel)}"})
-        done = project.run("pack", PIP_FIND_LINKS="")
+        cache = str(tmp_path / "cache")
+        done = project.run("pack", PIP_FIND_LINKS="", FAP_CACHE=cache)
         assert "hint: steady 1.0 needs Python >=3.99, and this is 3." in done.stderr
         project.git("rm", "--quiet", "requirements.txt")
         project.commit({"requirements.in": f"-i {index}\nsteady"})
