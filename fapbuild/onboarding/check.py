@@ -43,7 +43,7 @@ _COMMENT = re.compile(r"(?:^|\s)#.*")
 _FETCHES = re.compile(
     r"\b(curl|wget|git clone|apt-get|npm|yarn|gcc|make|pip3? install(?!.*--(?:no-index|find-links)))(?=\s)"
 )
-_PORT = re.compile(r"\$\{?PORT\b|unix:")
+_PORT = re.compile(r"\$\{?(?:PORT|FAP_BIND)\b|unix:")
 _FIXED = re.compile(r"(?:--bind|--port|-b|-p|--http)[ =](?:\S*:)?(\d{2,5})(?=\s|$)")
 _DATA = re.compile(r"\.(?:sqlite3?|db|pid|sock)$", re.I)
 _LOG = re.compile(r"(?:^|/)logs?/[^./][^/]*\.(?:log|txt|out|err|gz|\d+)$|\.log(?:\.\d+)?$", re.I)
@@ -189,7 +189,7 @@ def _processes(tree: SourceTree, project: Project) -> Iterator[Finding]:
         yield _wrong(CONCURRENCY, error)
         return
     if not processes:
-        fix = "write a Procfile: web: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+        fix = "write a Procfile: web: gunicorn --bind ${FAP_BIND:-127.0.0.1:$PORT} shop.wsgi"
         yield Finding(CONCURRENCY, "note", "there is no Procfile, so no process is defined", fix)
         return
     yield Finding(CONCURRENCY, "right", f"processes in the Procfile: {', '.join(processes)}")
@@ -201,7 +201,7 @@ def _processes(tree: SourceTree, project: Project) -> Iterator[Finding]:
         else:
             fixed = _FIXED.search(web)
             says = f"web always binds to port {fixed[1]}" if fixed else "web does not use $PORT"
-            fix = "use the port that it is given: gunicorn --bind 127.0.0.1:$PORT shop.wsgi"
+            fix = "use what it is given: gunicorn --bind ${FAP_BIND:-127.0.0.1:$PORT} shop.wsgi"
             yield Finding(PORT, "note", says, fix)
     shells = [name for name, line in processes.items() if re.search(r"[;|&]", line) and "exec " not in line]
     yield _none_of(

@@ -18,9 +18,9 @@ class Server:
 
 
 SERVERS = (
-    Server("gunicorn", ("wsgi",), "gunicorn"),  # reads PORT itself
+    Server("gunicorn", ("wsgi",), "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}"),
     Server("uvicorn", ("asgi",), "uvicorn --host 0.0.0.0 --port $PORT", "--factory"),
-    Server("hypercorn", ("asgi",), "hypercorn --bind 0.0.0.0:$PORT"),
+    Server("hypercorn", ("asgi",), "hypercorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}"),
     Server("granian", ("asgi", "wsgi"), "granian --host 0.0.0.0 --port $PORT", "--factory"),
     Server("daphne", ("asgi",), "daphne -b 0.0.0.0 -p $PORT"),
     Server("waitress", ("wsgi",), "waitress-serve --port=$PORT", "--call"),

@@ -120,7 +120,7 @@ def test_where_django_collects(line: str, static: str, file: str) -> None:
     found = detect(sorted(files), lambda name: files[name], "shop")
     assert found.django == Django("site", static)
     assert found.web
-    assert found.web.command == "cd site && exec gunicorn shop.wsgi"
+    assert found.web.command == "cd site && exec gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} shop.wsgi"
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,15 @@ def test_the_folder_that_the_settings_start_from(base: str, static: str) -> None
 @pytest.mark.parametrize(
     ("files", "command"),
     [
-        ({"app.py": FLASK}, "gunicorn app:app"),
+        ({"app.py": FLASK}, "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} app:app"),
         (
             {"app.py": FASTAPI, "requirements.txt": "uvicorn[standard]==1\n"},
             "uvicorn --host 0.0.0.0 --port $PORT app:app",
         ),
-        ({"app.py": FLASK, "requirements.txt": "uvicorn-worker==1\n"}, "gunicorn app:app"),
+        (
+            {"app.py": FLASK, "requirements.txt": "uvicorn-worker==1\n"},
+            "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} app:app",
+        ),
         (
             {"app.py": FLASK, "uv.lock": '[[package]]\nname = "waitress"\n'},
             "waitress-serve --port=$PORT app:app",
@@ -166,7 +169,7 @@ def test_the_folder_that_the_settings_start_from(base: str, static: str) -> None
         ),
         (
             {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": WSGI},
-            "cd site && exec gunicorn shop.wsgi",
+            "cd site && exec gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} shop.wsgi",
         ),
     ],
 )
@@ -323,7 +326,8 @@ CELERY = "from celery import Celery\napp = Celery('shop')\n"
 def test_workers_that_are_found(files: dict[str, str], packages: str, lines: str) -> None:
     files = {**files, "app.py": FLASK, "requirements.txt": f"gunicorn\n{packages}\n"}
     detection = detect(sorted(files), lambda name: files[name], "shop")
-    assert f"  printf 'web: gunicorn app:app\\n{lines}' > Procfile" in summary(detection, "fapbuild.toml")
+    line = "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} app:app"
+    assert f"  printf 'web: {line}\\n{lines}' > Procfile" in summary(detection, "fapbuild.toml")
 
 
 def test_a_worker_that_is_not_found_is_said() -> None:
