@@ -33,6 +33,11 @@ def check_version(version: str) -> str:
     return version
 
 
+def is_version(name: str) -> bool:
+    """Whether a name is a valid version."""
+    return _VERSION.fullmatch(name) is not None
+
+
 def check_stage(stage: str) -> str:
     """Return `stage` if it is a valid name for a stage or role; otherwise raise UsageError."""
     if not _STAGE.fullmatch(stage):

@@ -53,6 +53,8 @@ def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_jso
         return
     limit = None if every or (as_json and last is None) else last or 50
     records = store.artifacts.list(app, limit and limit + 1)
+    for problem in store.artifacts.passed_over:
+        say(problem)
     if limit and len(records) > limit:
         records = records[1:]
         say("older versions are not shown; --all shows them")

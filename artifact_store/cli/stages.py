@@ -21,7 +21,7 @@ from artifact_store.cli.group import (
     why_option,
 )
 from artifact_store.core.actor import Actor
-from artifact_store.core.errors import NotFoundError, UsageError
+from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.stages.log_rules import LogEntry
 from artifact_store.store.promote import StageChange
@@ -169,7 +169,8 @@ def stages(opener: Opener, app: str, as_json: bool) -> None:
     """Show the version on each stage of an app."""
     store = opener()
     entries = store.stages.last_entries(app)
-    if not entries:
+    passed_over = store.stages.passed_over(app, *store.stages.names(app))
+    if not entries and not passed_over:
         raise NotFoundError(f"{store.name}: no version of {app} is on a stage", hint=Hint("{fapstore} list"))
     signed = list(zip(entries, _signatures(opener, store, entries), strict=True))
     emit(
@@ -180,7 +181,7 @@ def stages(opener: Opener, app: str, as_json: bool) -> None:
             for e, by in signed
         ),
     )
-    _check(store, entries)
+    _check(store, entries, passed_over)
 
 
 @fapstore.command()
@@ -192,7 +193,8 @@ def history(opener: Opener, app: str, stage: str, as_json: bool) -> None:
     """Show the history of a stage, newest first."""
     store = opener()
     entries = store.stages.history(app, stage)[::-1]
-    if not entries:
+    passed_over = store.stages.passed_over(app, stage)
+    if not entries and not passed_over:
         raise NotFoundError(
             f"{store.name}: {app} {stage} has no history",
             hint=Hint("{fapstore} stages {app}", app=app),
@@ -203,7 +205,7 @@ def history(opener: Opener, app: str, stage: str, as_json: bool) -> None:
         as_json,
         *(f"{e.state.number:>4}  {wording.sentence(e.state, now(), _signed(e, by))}" for e, by in signed),
     )
-    _check(store, entries[:1])
+    _check(store, entries[:1], passed_over)
 
 
 @fapstore.command()
@@ -272,8 +274,12 @@ def _facts(entry: LogEntry, by: tuple[str, ...] | None) -> dict[str, object]:
     return {**msgspec.structs.asdict(entry.state), "signed_by": by}
 
 
-def _check(store: Store, entries: Sequence[LogEntry]) -> None:
-    """Raise VerificationError, after everything was printed, for an entry without a required signature."""
+def _check(store: Store, entries: Sequence[LogEntry], passed_over: Sequence[str]) -> None:
+    """Raise VerificationError, after everything was printed, for what can't be read or relied on."""
+    if passed_over:
+        raise VerificationError(
+            "; ".join(passed_over), hint=f"find out who can write to the store: {store.name}"
+        )
     for entry in entries:
         store.notary.check_entry(entry)
 

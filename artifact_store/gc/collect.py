@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from artifact_store.artifact.ids import ArtifactId
+from artifact_store.artifact.ids import ArtifactId, is_version
 from artifact_store.blobs.protocol import Blob, Blobs, Unfinished
 from artifact_store.core import text
 from artifact_store.core.actor import Stamp
@@ -158,12 +158,12 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
 
 
 def _versions(blobs: Blobs, app: str) -> dict[str, _Version]:
-    """The objects of each version, by kind."""
+    """The objects of each version, by kind. Those of strangers, whose folder is no version, are left out."""
     grouped: dict[str, list[Blob]] = defaultdict(list)
     prefix = keys.artifacts(app)
     for blob in blobs.listing(prefix):
         grouped[blob.key.removeprefix(prefix).split("/")[0]].append(blob)
-    return {name: _by_kind(objects) for name, objects in grouped.items()}
+    return {name: _by_kind(objects) for name, objects in grouped.items() if is_version(name)}
 
 
 def _by_kind(blobs: Iterable[Blob]) -> _Version:

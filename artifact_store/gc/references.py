@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from itertools import tee
 
 from artifact_store.blobs.protocol import Blobs
+from artifact_store.core.errors import VerificationError
+from artifact_store.core.hints import Hint
 from artifact_store.records import keys, releases
 from artifact_store.stages import log_rules
 from artifact_store.stages.log import StageLog
@@ -32,12 +34,24 @@ def references(
 
     Of a stage's log, the last entries count, and the last entries that `trusts` accepts. Otherwise someone
     without a signing key could write so many entries that the stage's real version is not among the last.
+    Raises VerificationError if an entry can't be read, and no later one passed over it knowingly.
     """
     referred: set[str] = set()
     for stage in blobs.folders(keys.stages(app)):
-        every, again = tee(StageLog(blobs, app, stage).newest_first())
-        for log in (every, filter(trusts, again)):
-            referred |= _last_versions((entry.state for entry in log), retention.keep)
+        log = StageLog(blobs, app, stage)
+        every, again = tee(log.readable())
+        for entries in (every, filter(trusts, again)):
+            referred |= _last_versions((entry.state for entry in entries), retention.keep)
+        if log.passed_over:
+            raise VerificationError(
+                f"what {app} {stage} refers to can't be seen: {'; '.join(log.passed_over)}",
+                hint=Hint(
+                    "nothing is removed; go on from the last entry that can be read: "
+                    "{fapstore} freeze {app} {stage} --why REASON, then unfreeze",
+                    app=app,
+                    stage=stage,
+                ),
+            )
         for blob in blobs.listing(keys.all_approvals(app, stage)):
             if now - blob.modified <= retention.grace and (digest := keys.approved_digest(blob.key)):
                 referred.add(digest)

@@ -26,7 +26,7 @@ from artifact_store.artifact.ids import (
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
-_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
+_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
 _HOST = re.compile(r"([^/]+/hosts/[^/]+/[^/]+/[^/]+/)[0-9]{8}-[0-9]{8}T[0-9]{6}Z-[^/]+\.json")
 _RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
 

@@ -11,6 +11,7 @@ from artifact_store.core.errors import (
     UncertainError,
     UncheckedError,
     UnreachableError,
+    VerificationError,
 )
 from artifact_store.core.hints import Hint
 from artifact_store.records import keys
@@ -53,6 +54,8 @@ class StageLog:
         self._app = app
         self._stage = stage
         self._seen: LogEntry | None = None
+        self._passed_over: dict[int, str] = {}
+        self._settled: set[range] = set()
 
     def last(self) -> LogEntry | None:
         """The last entry, which states the stage's state; None if the log is empty."""
@@ -61,28 +64,55 @@ class StageLog:
         return self._seen
 
     def all(self) -> list[LogEntry]:
-        """All entries, oldest first. Raises VerificationError if the chain is broken."""
-        last = self.last()
-        if last is None:
-            return []
-        entries = [*self.first(last.state.number - 1), last]
-        log_rules.check_chain(entries)
+        """All entries that can be read, oldest first. Raises VerificationError if the chain is broken.
+
+        Entries that can't be read or are missing are in `passed_over` then.
+        """
+        entries = list(self.readable())[::-1]
+        log_rules.check_chain(entries, self._passed_over)
         return entries
 
-    def first(self, count: int) -> list[LogEntry]:
-        """The first `count` entries, oldest first. The chain is not checked."""
-        return [self._existing(number) for number in range(1, count + 1)]
+    def tip(self) -> tuple[int, LogEntry | None]:
+        """The highest number of the log (0: none), and its entry, or None if that can't be read."""
+        try:
+            last = self.last()
+            return (last.state.number, last) if last else (0, None)
+        except VerificationError:
+            if not self._blobs.can_list:
+                raise
+            number = max(self._numbers())
+            return number, self._readable(number)
 
-    def newest_first(self) -> Iterator[LogEntry]:
-        """All entries, newest first, each read when needed.
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """What is wrong with the entries that `readable`, `all` or `tip` passed over; each names its key.
 
-        The chain is not checked: a forged entry must not prevent a rollback.
+        Those that a later entry passed over knowingly are left out.
         """
-        entry = self.last()
-        while entry:
-            yield entry
-            number = entry.state.number - 1
-            entry = self._existing(number) if number else None
+        return tuple(
+            problem
+            for number, problem in sorted(self._passed_over.items())
+            if not any(number in numbers for numbers in self._settled)
+        )
+
+    def readable(self) -> Iterator[LogEntry]:
+        """The entries that can be read, newest first. The chain is not checked."""
+        number, entry = self.tip()
+        numbers: list[int] | None = None
+        while number:
+            if entry:
+                if entry.state.after:
+                    self._settled.add(range(entry.state.after + 1, number))
+                yield entry
+                number -= 1
+            else:  # a gap may be long, so the rest is listed
+                numbers = self._numbers() if numbers is None else numbers
+                number = max((each for each in numbers if each < number), default=0)
+            entry = self._readable(number) if number else None
+
+    def all_before(self, number: int) -> list[LogEntry]:
+        """The readable entries before this number, oldest first. The chain is not checked."""
+        return [entry for entry in self.readable() if entry.state.number < number][::-1]
 
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
         """Write the next entry. Raises ConflictError, naming the winner, if someone else was first.
@@ -184,6 +214,23 @@ class StageLog:
             else:
                 high = middle
         return last
+
+    def _numbers(self) -> list[int]:
+        """The numbers of all entries of the log, readable or not, in no order."""
+        below = self._blobs.keys(keys.log(self._app, self._stage))
+        return [number for number in map(keys.entry_number, below) if number]
+
+    def _readable(self, number: int) -> LogEntry | None:
+        """The entry with this number; None, and noted in `passed_over`, if it can't be read or is missing."""
+        try:
+            entry = self._find(number)
+            problem = "it is missing, but later entries exist"
+        except VerificationError as error:
+            entry, problem = None, error.message
+        if entry is None:
+            key = keys.entry(self._app, self._stage, number)
+            self._passed_over[number] = f"{key} is passed over: {problem}"
+        return entry
 
     def _find(self, number: int) -> LogEntry | None:
         try:

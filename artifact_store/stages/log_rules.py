@@ -5,7 +5,7 @@ not know, and refuses a `format` that it does not know.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -65,6 +65,9 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     statements 1; the first statement 2 after them begins it."""
     previous: str
     """The sha256 of the bytes of the previous entry; empty for the first."""
+    after: int = 0
+    """The number of the entry that `previous` names, if entries between could not be read and are passed
+    over; 0 if it is the one before."""
     ci: str
     """The URL of the CI run that wrote it, or empty."""
     policy: str = ""
@@ -175,19 +178,22 @@ def decide(
     request: StageRequest,
     *,
     last: LogEntry | None = None,
+    over: int = 0,
     max_age: timedelta | None = None,
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
     `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
-    number, but its statement is ignored. `max_age` is the lifetime of entries by the rules.
+    number, but its statement is ignored. `over` is the number of an entry that can't be read, if that is the
+    last one: the next entry goes on top of it, and names `last` as the one before. `max_age` is the lifetime
+    of entries by the rules.
 
     Raises StoreError if the stage is frozen or the writer's clock is far behind, NotFoundError if there is
     nothing to freeze or to renew, and UsageError if a renewed entry does not expire or an entry would live
     longer than the rules allow.
     """
     state, last = current.state if current else None, last or current
-    if state and current is last and _is_as_requested(state, request):
+    if state and current is last and not over and _is_as_requested(state, request):
         return state
     if request.action in KEEPING:
         if not state or state.is_empty:
@@ -212,7 +218,7 @@ def decide(
         format=STATEMENT_2,
         app=app,
         stage=stage,
-        number=last.state.number + 1 if last else 1,
+        number=(over or (last.state.number if last else 0)) + 1,
         action=request.action,
         version=version,
         digest=digest,
@@ -227,6 +233,7 @@ def decide(
         operation=request.by.operation,
         origin=(state.origin if state else "") or request.by.operation,
         previous=last.sha256 if last else "",
+        after=last.state.number if last and over else 0,
         ci=request.by.ci,
         signature=same.signature if same else "",
     )
@@ -309,12 +316,17 @@ def problem_after(before: StageState, state: StageState) -> str:
     return ""
 
 
-def check_chain(entries: Iterable[LogEntry]) -> None:
-    """Raise VerificationError if an entry does not name the sha256 of the previous entry."""
+def check_chain(entries: Iterable[LogEntry], passed_over: Container[int] = ()) -> None:
+    """Raise VerificationError if an entry does not name the sha256 of the previous entry.
+
+    `passed_over` are the numbers of entries that can't be read: the entry after them either names the last
+    one before them, or one of them.
+    """
     previous = ""
     for entry in entries:
         state = entry.state
-        if state.previous != previous:
+        unknown = not state.after and state.number - 1 in passed_over
+        if state.previous != previous and not unknown:
             raise VerificationError(
                 f"{state.app} {state.stage}: the entry before entry {state.number} was changed",
                 hint="entries are never changed: find out who can write to the store",

@@ -13,7 +13,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import Blobs, Link
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import NotFoundError, VerificationError
+from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
@@ -32,6 +32,7 @@ class Artifacts:
         self._blobs = blobs
         self._notary = notary
         self._stamp = stamp
+        self._passed_over: set[str] = set()
 
     def publish(self, artifact: Path | Upload, by: Actor) -> Published:
         """Store an artifact, and the evidence beside its file, as the version in its manifest.
@@ -67,7 +68,7 @@ class Artifacts:
     def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
         """The records of all versions of an app, or only the `last` ones, oldest first.
 
-        Each record needs a request; four run at a time.
+        Each record needs a request; four run at a time. Those that can't be read are in `passed_over` then.
         """
         pushed = sorted(
             (blob.modified, version)
@@ -76,9 +77,21 @@ class Artifacts:
         )
         with ThreadPoolExecutor(4) as pool:
             wanted = pushed if last is None else pushed[-last:]
-            records = pool.map(lambda push: artifacts.find(self._blobs, ArtifactId(app, push[1])), wanted)
+            records = pool.map(lambda push: self._readable(app, push[1]), wanted)
             present = [record for record in records if record]
         return tuple(sorted(present, key=lambda record: (record.at, record.version)))
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """What is wrong with the records that `list` passed over."""
+        return tuple(sorted(self._passed_over))
+
+    def _readable(self, app: str, version: str) -> ArtifactRecord | None:
+        try:
+            return artifacts.find(self._blobs, ArtifactId(app, version))
+        except (VerificationError, UsageError) as error:
+            self._passed_over.add(f"passed over: {error.message}")
+            return None
 
     def versions(self, app: str) -> tuple[str, ...]:
         """The names of all versions of an app, in no order."""

@@ -48,5 +48,5 @@ class PolicyFacts:
 
     def _signed_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
         """The entries of a version's last stay on a stage; empty if signatures are required and missing."""
-        stay = log_rules.last_stay(self._logs.of(app, stage).newest_first(), digest)
+        stay = log_rules.last_stay(self._logs.of(app, stage).readable(), digest)
         return stay if any(self._notary.trusts(entry) for entry in stay) else ()

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import msgspec
 
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import ConflictError, FapError, PolicyViolationError, UncheckedError
+from artifact_store.core.errors import (
+    ConflictError,
+    FapError,
+    PolicyViolationError,
+    UncheckedError,
+    VerificationError,
+)
 from artifact_store.core.hints import Hint
 from artifact_store.records import removals
 from artifact_store.records.removals import Removal
@@ -19,6 +25,22 @@ from artifact_store.trust.rules import Trust
 from artifact_store.trust.signatures import Notary
 
 _OVERRIDE = "in an emergency: add --override 'REASON', which is recorded in the history"
+
+
+Tip = tuple[int, LogEntry | None]
+"""The highest number of a log (0: none), and its entry, or None if that can't be read."""
+
+
+def _unreadable(app: str, stage: str, problems: tuple[str, ...]) -> VerificationError:
+    return VerificationError(
+        f"the last entry of {app} {stage} can't be read: {'; '.join(problems)}",
+        hint=Hint(
+            "go on from the last entry that can be read: {fapstore} rollback {app} {stage} --to VERSION, "
+            "or {fapstore} promote {app} VERSION {stage} --override REASON",
+            app=app,
+            stage=stage,
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -43,19 +65,27 @@ class StageWriter:
         self._facts = facts
 
     def change(
-        self, app: str, stage: str, request: StageRequest, last: LogEntry | None, override: str = ""
+        self, app: str, stage: str, request: StageRequest, tip: Tip, override: str = ""
     ) -> StageChange:
-        """Apply a request to a stage whose log's last entry is `last`; `override` is a reason, or empty.
+        """Apply a request to a stage whose log ended with `tip`; `override` is a reason, or empty.
 
-        Raises as `Stages.promote`.
+        A last entry that can't be read is passed over by a rollback and a freeze, by a promotion with a
+        reason, and where signatures are required: there it counts as nothing. Raises as `Stages.promote`.
         """
         policy.check_place(self._trust.policy, app, stage)
+        number, last = tip
+        log = self._logs.of(app, stage)
+        over = number if number and last is None else 0
+        leads_out = request.action in ("rollback", "freeze") or (request.action == "promote" and override)
+        if over and not leads_out and not self._trust.policy.require_signatures:
+            raise _unreadable(app, stage, log.passed_over)
         current = last
-        if last and not self._notary.trusts(last):
-            log = self._logs.of(app, stage).newest_first()
-            current = next((entry for entry in log if self._notary.trusts(entry)), None)
+        if over:
+            last = next(log.readable(), None)
+        if last and (over or not self._notary.trusts(last)):
+            current = next((entry for entry in log.readable() if self._notary.trusts(entry)), None)
         max_age = self._trust.policy.lifetime(stage)
-        state = log_rules.decide(current, app, stage, request, last=last, max_age=max_age)
+        state = log_rules.decide(current, app, stage, request, last=last, over=over, max_age=max_age)
         if current and state is current.state:
             return StageChange(state, changed=False)
         if state.action in ("promote", "rollback"):

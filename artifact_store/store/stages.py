@@ -121,12 +121,22 @@ class Stages:
             )
 
     def last_entries(self, app: str) -> tuple[LogEntry, ...]:
-        """The last entry of each stage of an app, sorted by stage. Signatures are not checked."""
-        entries = (self.log(app, name).last() for name in self.names(app))
+        """The last entry of each stage of an app that can be read, sorted by stage.
+
+        Signatures are not checked. What can't be read is in `passed_over` then.
+        """
+        entries = (next(self.log(app, name).readable(), None) for name in self.names(app))
         return tuple(entry for entry in entries if entry)
 
+    def passed_over(self, app: str, *stages: str) -> tuple[str, ...]:
+        """What is wrong with the entries of these stages that were passed over, each with its key."""
+        return tuple(problem for name in stages for problem in self.log(app, name).passed_over)
+
     def history(self, app: str, stage: str) -> tuple[LogEntry, ...]:
-        """All entries of a stage, oldest first. The chain is checked, signatures are not."""
+        """All entries of a stage that can be read, oldest first. The chain is checked, signatures are not.
+
+        What can't be read is in `passed_over` then.
+        """
         return tuple(self.log(app, stage).all())
 
     def approve(self, app: str, version: str, stage: str, by: Actor, why: str = "") -> SignedStatement:
@@ -168,7 +178,7 @@ class Stages:
             by=self._stamp(by),
             lifetime=lifetime,
         )
-        return self._writer.change(app, stage, request, self.log(app, stage).last(), override)
+        return self._writer.change(app, stage, request, self.log(app, stage).tip(), override)
 
     def rollback(
         self,
@@ -185,14 +195,14 @@ class Stages:
         Raises NotFoundError if there is none; otherwise as `promote`. Needs no approvals.
         """
         log = self.log(app, stage)
-        last = log.last()
-        version = to or log_rules.version_before(entry.state for entry in log.newest_first())
+        tip = log.tip()
+        version = to or log_rules.version_before(entry.state for entry in log.readable())
         if version is None:
             raise NotFoundError(
                 f"{app} {stage} has no previous version",
                 hint=Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
             )
-        if to and not any(entry.state.version == to for entry in log.newest_first()):
+        if to and not any(entry.state.version == to for entry in log.readable()):
             raise NotFoundError(
                 f"{app} {version} was never on {stage}",
                 hint=Hint(
@@ -201,17 +211,17 @@ class Stages:
             )
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(action="rollback", version=version, digest=digest, why=why, by=self._stamp(by))
-        return self._writer.change(app, stage, request, last, override)
+        return self._writer.change(app, stage, request, tip, override)
 
     def freeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Refuse promotions and rollbacks of a stage until it is unfrozen."""
         request = StageRequest(action="freeze", why=why, by=self._stamp(by))
-        return self._writer.change(app, stage, request, self.log(app, stage).last())
+        return self._writer.change(app, stage, request, self.log(app, stage).tip())
 
     def unfreeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Allow promotions and rollbacks of a stage again."""
         request = StageRequest(action="unfreeze", why=why, by=self._stamp(by))
-        return self._writer.change(app, stage, request, self.log(app, stage).last())
+        return self._writer.change(app, stage, request, self.log(app, stage).tip())
 
     def renew(self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None) -> StageChange:
         """State again what the last entry of a stage states, with a new expiry.
@@ -219,4 +229,4 @@ class Stages:
         Raises UsageError if the entry does not expire and `lifetime` is not given.
         """
         request = StageRequest(action="renew", why="", by=self._stamp(by), lifetime=lifetime)
-        return self._writer.change(app, stage, request, self.log(app, stage).last())
+        return self._writer.change(app, stage, request, self.log(app, stage).tip())

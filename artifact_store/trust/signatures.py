@@ -202,7 +202,8 @@ class Notary:
         with self._judging:
             if entry.sha256 not in self._judged:
                 state = entry.state
-                log = [*StageLog(self._blobs, state.app, state.stage).first(state.number - 1), entry]
+                before = StageLog(self._blobs, state.app, state.stage).all_before(state.number)
+                log = [*before, entry]
                 with ThreadPoolExecutor(_THREADS) as pool:
                     signed = list(pool.map(lambda each: self._signed_by(each, each.state.at), log))
                 latest = datetime.min.replace(tzinfo=UTC)

@@ -116,6 +116,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     if last and last.is_expired(store.clock()):
         problems.append(f"entry {last.number} expired at {last.expires:%Y-%m-%d %H:%M} UTC")
     notes = list(_rules(entries, trust.policy_digest))
+    problems += store.stages.passed_over(app, name)
     counted = list(entries)
     if trust.signers:
         signed = [bool(by) for by in store.notary.all_signed_by(entries)]
@@ -198,6 +199,10 @@ def _rules(entries: Iterable[LogEntry], current: str) -> Iterator[str]:
     if current and other:
         yield f"{_numbers(other)} written with other rules than the current ones"
     for state in states:
+        if state.after:
+            yield (
+                f"entry {state.number}: what lies after entry {state.after} can't be read, and is passed over"
+            )
         if state.overrode:
             yield (
                 f"entry {state.number}: {state.who} overrode {', '.join(state.overrode)} "

@@ -90,7 +90,7 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     if not records:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     logs = {
-        name: tuple(islice(store.stages.log(app, name).newest_first(), _ENTRIES))
+        name: tuple(islice(store.stages.log(app, name).readable(), _ENTRIES))
         for name in store.stages.names(app)
     }
     names = _in_order({name: log for name, log in logs.items() if log}, policy.stages)

@@ -113,7 +113,7 @@ def since(target: Target, source: ArtifactSource) -> int:
     from artifact_store.store.store import open_store
 
     settings, store = target.settings, open_store(store_of(target))
-    for entry in store.stages.log(settings.project_name, settings.stage).newest_first():
+    for entry in store.stages.log(settings.project_name, settings.stage).readable():
         if entry.state.number <= source.entry and entry.state.action not in KEEPING:
             return entry.state.number
     return source.entry

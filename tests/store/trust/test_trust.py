@@ -565,7 +565,7 @@ def test_an_audit_finds_what_was_changed(ruled: Place) -> None:
 def written(place: Place, version: str, number: int, at: datetime, key: Path) -> None:
     """Put an entry for `version` in the log, as someone with this key and write access can."""
     store = Store(place.blobs, trust=Trust(policy=Policy(), key=key))
-    last = next(store.stages.log("shop", "staging").newest_first())
+    last = next(store.stages.log("shop", "staging").readable())
     digest = store.artifacts.get("shop", version).digest
     state = msgspec.structs.replace(
         last.state, number=number, previous=last.sha256, version=version, digest=digest, at=at
@@ -705,7 +705,7 @@ def test_a_promotion_that_loses_against_gc_is_taken_back_by_a_signed_entry(
     monkeypatch.setattr(signed.blobs, "create", marked_at_the_same_moment)
     with pytest.raises(StoreError, match="was removed with `fapstore gc` by gc"):
         ann.stages.promote("shop", "2", "staging", by=Actor("ann"))
-    last = next(signed.store().stages.log("shop", "staging").newest_first())
+    last = next(signed.store().stages.log("shop", "staging").readable())
     assert (last.state.number, last.state.action, last.state.version) == (3, "rollback", "1")
     assert last.state.policy == "d" * 64
     assert signed.store().notary.entry_signed_by(last) == ("ann@example.com",)

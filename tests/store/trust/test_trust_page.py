@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.blobs.open import make_store
 from tests.parts.repository import ROOT
 from tests.parts.signers import Signers
 
@@ -19,6 +20,7 @@ def test_its_commands_work_in_their_order(tmp_path: Path, one: Path) -> None:
     home = tmp_path / "home" / ".ssh"
     home.mkdir(parents=True)
     Signers(home).key("id_ed25519")
+    make_store(f"file://{tmp_path}/store")
     script = "".join(
         line.removeprefix("    ") for line in re.findall(r"^(?:    .*)?\n", PAGE.read_text(), re.M)
     )
