@@ -49,7 +49,14 @@ class Manager:
             elif file.endswith(".socket"):
                 verbs = "enable --now -q", "disable --now -q", "stop"
             else:
-                verbs = "start", "restart", "enable -q", "disable -q", "stop", "stop --no-block"
+                verbs = (
+                    "start",
+                    "restart",
+                    "enable -q --no-reload",
+                    "disable -q --no-reload",
+                    "stop",
+                    "stop --no-block",
+                )
             for verb in verbs:
                 yield f"systemctl {verb} {unit}"
         yield "systemctl daemon-reload"
@@ -75,16 +82,16 @@ class Manager:
         self._each("restart", units_of(instance, processes))
 
     def enable(self, instance, processes):
-        self._each("enable", units_of(instance, processes), "-q")
+        self._each("enable", units_of(instance, processes), "-q", "--no-reload")
 
     def disable(self, instance, processes):
-        self._each("disable", self._known(instance, processes), "-q")
+        self._each("disable", self._known(instance, processes), "-q", "--no-reload")
 
     def end(self, instance, processes, wait):
         """Disable and stop processes."""
         self.keep(instance)
         units = self._known(instance, processes)
-        self._each("disable", units, "-q")
+        self._each("disable", units, "-q", "--no-reload")
         self._each("stop", units, *([] if wait else ["--no-block"]))
 
     def end_later(self, instance):

@@ -220,7 +220,7 @@ def test_the_systems_units_are_asked_for_by_sudo(site: FleetSite, systemd: Syste
     for command in ("tee", "rm -f"):
         for name in ("shop-web-1@.service", "shop-end@.timer", "shop-front-1.socket"):
             assert f"{command} /etc/systemd/system/{name}," in line
-    for verb in ("start", "stop", "stop --no-block", "enable -q", "disable -q"):
+    for verb in ("start", "stop", "stop --no-block", "enable -q --no-reload", "disable -q --no-reload"):
         assert f"systemctl {verb} shop-web-1@{digits}.service," in line
     assert f"systemctl start shop-end@{digits}.timer," in line
     # There is no system manager here: a sudo of our own allows what the line allows, and asks the user's one.
