@@ -145,11 +145,15 @@ def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
     python = python_of(patient.wanted)
     pack = f"pack for this host: fapbuild pack --target {_target_of(report)}"
     wrong = []
-    if not any(version.startswith(f"{python}.") for version in report.pythons):
+    fitting = [version for version in report.pythons if version.startswith(f"{python}.")]
+    if not fitting:
         have = ", ".join(report.pythons) or "none"
         wrong.append(
             (f"{name} needs Python {python}, but the host has {have}", f"install python{python}, or {pack}")
         )
+    elif all(_numbers(version) < _numbers(platform.least_python) for version in fitting):
+        needs = f"{name} needs Python {platform.least_python} or newer, but the host has {', '.join(fitting)}"
+        wrong.append((needs, f"install a newer python{python}, or {pack}"))
     if not platform.platform.endswith(report.machine):
         wrong.append((f"{name} is for {platform.platform}, but the host is {report.machine}", pack))
     if platform.glibc and _numbers(report.glibc) < _numbers(platform.glibc):

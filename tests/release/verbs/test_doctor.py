@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -136,6 +137,14 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         "the last install was not contained: files",
         "is unhealthy: connection refused",
     ]
+    newer = msgspec.structs.replace(needs, least_python="3.11.3")
+    older = replace(
+        patient,
+        report=host_report.parse(answer.replace("3.9.2", "3.11.2")),
+        wanted=msgspec.structs.replace(wanted, target=newer),
+    )
+    says = [one.says for one in findings(Case(patients=(older,)), {})]
+    assert "7 needs Python 3.11.3 or newer, but the host has 3.11.2" in says
     assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
     assert [one.says for one in found if one.check == "IX disposability"] == [
         "took 31 s to stop at its last restart: it may ignore SIGTERM",
