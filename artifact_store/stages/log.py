@@ -83,6 +83,13 @@ class StageLog:
             number = max(self._numbers())
             return number, self._readable(number)
 
+    def oldest_first(self) -> Iterator[LogEntry]:
+        """The entries from the first one on, each read when needed, up to one that can't be read."""
+        number = 1
+        while entry := self._readable(number):
+            yield entry
+            number += 1
+
     @property
     def passed_over(self) -> tuple[str, ...]:
         """What is wrong with the entries that `readable`, `all` or `tip` passed over; each names its key.

@@ -48,5 +48,6 @@ class PolicyFacts:
 
     def _signed_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
         """The entries of a version's last stay on a stage; empty if signatures are required and missing."""
-        stay = log_rules.last_stay(self._logs.of(app, stage).readable(), digest)
+        entries = filter(self._notary.belongs, self._logs.of(app, stage).readable())
+        stay = log_rules.last_stay(entries, digest)
         return stay if any(self._notary.trusts(entry) for entry in stay) else ()

@@ -1,7 +1,7 @@
 """The stages in a store: read their state and history, and change them."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from artifact_store.blobs.protocol import Link
@@ -196,13 +196,13 @@ class Stages:
         """
         log = self.log(app, stage)
         tip = log.tip()
-        version = to or log_rules.version_before(entry.state for entry in log.readable())
+        version = to or log_rules.version_before(entry.state for entry in self._own(log))
         if version is None:
             raise NotFoundError(
                 f"{app} {stage} has no previous version",
                 hint=Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
             )
-        if to and not any(entry.state.version == to for entry in log.readable()):
+        if to and not any(entry.state.version == to for entry in self._own(log)):
             raise NotFoundError(
                 f"{app} {version} was never on {stage}",
                 hint=Hint(
@@ -212,6 +212,10 @@ class Stages:
         digest = self._artifacts.usable(app, version).digest
         request = StageRequest(action="rollback", version=version, digest=digest, why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, tip, override)
+
+    def _own(self, log: StageLog) -> Iterator[LogEntry]:
+        """The entries of a log that can be read and were written for it, newest first."""
+        return filter(self._notary.belongs, log.readable())
 
     def freeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Refuse promotions and rollbacks of a stage until it is unfrozen."""

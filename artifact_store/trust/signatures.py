@@ -92,6 +92,7 @@ class Notary:
         self._trust = trust
         self._clock = clock
         self._judged: dict[str, tuple[str, ...]] = {}
+        self._origins: dict[tuple[str, str], str] = {}
         self._judging = Lock()
 
     def attest(self, statement: Signature | Approval) -> SignedStatement:
@@ -154,13 +155,46 @@ class Notary:
             return list(pool.map(self.entry_signed_by, entries))
 
     def trusts(self, entry: LogEntry) -> bool:
-        """Whether an entry has a valid signature, or signatures are not required."""
-        return not self._trust.policy.require_signatures or bool(self.entry_signed_by(entry))
+        """Whether an entry belongs to its log and, if signatures are required, has a valid one."""
+        required = self._trust.policy.require_signatures
+        return self.belongs(entry) and (not required or bool(self.entry_signed_by(entry)))
+
+    def belongs(self, entry: LogEntry) -> bool:
+        """Whether an entry was written for this log, and not copied from that of another store."""
+        state = entry.state
+        if state.format == log_rules.STATEMENT_1:
+            return True
+        if (place := (state.app, state.stage)) not in self._origins:
+            self._origins[place] = self._origin(*place)
+        return self._origins[place] in ("", state.origin)
+
+    def _origin(self, app: str, stage: str) -> str:
+        """The origin that the first entry of a log states; if signatures are required, the first signed one.
+
+        Empty if there is none, or the first entry is of a format that states no origin.
+        """
+        for entry in StageLog(self._blobs, app, stage).oldest_first():
+            if entry.state.format == log_rules.STATEMENT_1:
+                return ""
+            if not self._trust.policy.require_signatures or self._signed_by(entry, entry.state.at):
+                return entry.state.origin
+        return ""
 
     def check_entry(self, entry: LogEntry) -> None:
-        """Raise VerificationError if signatures are required and an entry has no valid one."""
+        """Raise VerificationError for an entry that `trusts` does not accept."""
+        state = entry.state
+        if not self.belongs(entry):
+            raise VerificationError(
+                f"entry {state.number} of {state.app} {state.stage} in {self._blobs.name} was copied from "
+                "another store: its log began elsewhere",
+                hint=Hint(
+                    "find out who can write to the store; a promotion or a rollback goes on from the last "
+                    "entry of this log: {fapstore} rollback {app} {stage} --to VERSION",
+                    app=state.app,
+                    stage=state.stage,
+                ),
+            )
         if not self.trusts(entry):
-            state = entry.state
             raise VerificationError(
                 f"entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
                 "has no valid signature",

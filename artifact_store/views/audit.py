@@ -7,6 +7,7 @@ worth knowing for an auditor.
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
 from artifact_store.core import text
@@ -20,7 +21,7 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
-from artifact_store.stages.log_rules import LogEntry, problem_after
+from artifact_store.stages.log_rules import MOST_BEHIND, LogEntry, problem_after
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import Trust
 
@@ -119,6 +120,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     problems += store.stages.passed_over(app, name)
     counted = list(entries)
     if trust.signers:
+        problems += _claimed_approvals(store, entries)
         signed = [bool(by) for by in store.notary.all_signed_by(entries)]
         if trust.policy.require_signatures:
             counted = [entry for entry, valid in zip(entries, signed, strict=True) if valid]
@@ -130,6 +132,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
             notes.append(f"{_numbers(early)} before the first valid signature")
         if late or (trust.policy.require_signatures and entries and not signed[-1]):
             problems.append(f"{_numbers(late or unsigned[-1:])} without a valid signature")
+    problems += _of_the_future(counted, store.clock())
     overridden = {entry.state.digest for entry in entries if entry.state.overrode}
     if last and not last.is_empty and last.digest not in overridden:
         problems += _refused_by_rules(store, app, name, last.version)
@@ -178,6 +181,27 @@ def _digest_problem(store: Store, entry: LogEntry) -> str:
             f"but its record says {record.digest}"
         )
     return ""
+
+
+def _of_the_future(entries: Iterable[LogEntry], now: datetime) -> Iterator[str]:
+    for state in (entry.state for entry in entries):
+        if state.at > now + MOST_BEHIND:
+            yield f"entry {state.number} is dated {state.at:%Y-%m-%d %H:%M} UTC, which is in the future"
+
+
+def _claimed_approvals(store: Store, entries: Iterable[LogEntry]) -> Iterator[str]:
+    """The approvals that entries name, and that nobody signed."""
+    for state in (entry.state for entry in entries):
+        if not state.approved_by:
+            continue
+        with suppress(NotFoundError):  # a missing record is a problem of its own
+            record = store.artifacts.get(state.app, state.version)
+            by = store.notary.approved_by(record, state.stage)
+            if missing := [name for name in state.approved_by if name not in by]:
+                yield (
+                    f"entry {state.number} names an approval of {state.version} by {' and '.join(missing)}, "
+                    "and there is none with a valid signature"
+                )
 
 
 def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterator[str]:
