@@ -1,6 +1,9 @@
 """Commands for the store itself: init, doctor and gc."""
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import click
@@ -74,6 +77,7 @@ def doctor(opener: Opener, as_json: bool) -> None:
     show_default=True,
     help="Time to let running promotions finish before removing. Must be longer than any promotion takes.",
 )
+@click.option("--no-stages", is_flag=True, help="Remove versions although no stage of the app can be seen.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, with sizes; remove nothing.")
 @json_option
 @click.pass_obj
@@ -83,6 +87,7 @@ def gc(
     keep: int,
     grace: timedelta,
     wait: timedelta,
+    no_stages: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -101,6 +106,13 @@ def gc(
     plan = plan_gc(store, app, Retention(keep=keep, grace=grace))
     if plan.is_empty and not plan.kept:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
+    if plan.unused and not no_stages and not store.stages.names(app):
+        raise StoreError(
+            f"{store.name} shows no stage of {app}, so every version would count as unused",
+            hint="if its stages are missing, find out why; if it never had one, add --no-stages",
+        )
+    if plan.uploads is None:
+        say("warning: this store can't list unfinished uploads, so they stay")
     for version in plan.missing:
         say(f"warning: a stage or release refers to {app} {version}, but its bytes are missing")
     total = f"{text.size(plan.size)} of {app}; versions kept: {plan.kept}"
@@ -112,7 +124,24 @@ def gc(
     for line in lines:
         say(text.printable(line))
     say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
-    result = run_gc(store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()))
+    with _ended_like_ctrl_c():
+        result = run_gc(store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()))
     for version in result.spared:
         say(f"kept {app} {version}: something refers to it now")
     emit(collect.facts(plan, result), as_json, f"removed {text.size(result.size)}")
+
+
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise an exception, as Ctrl-C does, so that marks are taken back."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

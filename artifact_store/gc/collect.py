@@ -12,6 +12,7 @@ from datetime import datetime
 
 from artifact_store.artifact.ids import ArtifactId, is_version
 from artifact_store.blobs.protocol import Blob, Blobs, Unfinished
+from artifact_store.blobs.s3_errors import UnsupportedError
 from artifact_store.core import text
 from artifact_store.core.actor import Stamp
 from artifact_store.gc.references import IsTrusted, Retention, references
@@ -40,7 +41,8 @@ class GcPlan:
     unused: tuple[Unused, ...]
     leftovers: tuple[Blob, ...]
     """Bytes of failed pushes."""
-    uploads: tuple[Unfinished, ...]
+    uploads: tuple[Unfinished, ...] | None
+    """None if the store can't list them; then they stay."""
     marks: tuple[Blob, ...]
     """Marks of killed runs of gc, on versions that something refers to."""
     kept: int
@@ -51,7 +53,11 @@ class GcPlan:
     @property
     def size(self) -> int:
         """The number of bytes to remove."""
-        removed: tuple[Unused | Blob | Unfinished, ...] = (*self.unused, *self.leftovers, *self.uploads)
+        removed: tuple[Unused | Blob | Unfinished, ...] = (
+            *self.unused,
+            *self.leftovers,
+            *(self.uploads or ()),
+        )
         return sum(item.size for item in removed)
 
     @property
@@ -101,13 +107,12 @@ def plan(blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: Is
         else:
             leftovers += _old(_strays(blobs, ArtifactId(app, name), version), retention, now)
     recorded = [version for version in versions.values() if version.record and version.archives]
-    uploads = (upload for upload in blobs.unfinished(f"{app}/") if now - upload.started > retention.grace)
     return GcPlan(
         app,
         retention,
         tuple(sorted(unused, key=lambda one: (one.pushed, one.version))),
         tuple(leftovers),
-        tuple(uploads),
+        _uploads(blobs, app, retention, now),
         tuple(marks),
         len(recorded) - len(unused),
         tuple(missing),
@@ -151,10 +156,18 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
         if _is_leftover(blobs, plan.app, blob):
             blobs.delete(blob.key)
             size += blob.size
-    for upload in plan.uploads:
+    for upload in plan.uploads or ():
         blobs.abort(upload)
         size += upload.size
     return GcResult(removed, tuple(spared), size)
+
+
+def _uploads(blobs: Blobs, app: str, retention: Retention, now: datetime) -> tuple[Unfinished, ...] | None:
+    try:
+        unfinished = list(blobs.unfinished(f"{app}/"))
+    except UnsupportedError:
+        return None
+    return tuple(upload for upload in unfinished if now - upload.started > retention.grace)
 
 
 def _versions(blobs: Blobs, app: str) -> dict[str, _Version]:
@@ -219,7 +232,7 @@ def facts(plan: GcPlan, result: GcResult | None) -> dict[str, object]:
         "app": plan.app,
         "unused": [asdict(version) for version in plan.unused],
         "leftovers": [asdict(blob) for blob in plan.leftovers],
-        "uploads": [asdict(upload) for upload in plan.uploads],
+        "uploads": [asdict(upload) for upload in plan.uploads or ()],
         "marks": [blob.key for blob in plan.marks],
         "size": plan.size,
         "kept": plan.kept,
@@ -243,7 +256,7 @@ def lines(plan: GcPlan, now: datetime) -> list[str]:
         *(
             f"{upload.key}  {text.size(upload.size)}  "
             f"an unfinished upload, started {text.ago(upload.started, now)}"
-            for upload in plan.uploads
+            for upload in plan.uploads or ()
         ),
         *(
             f"{blob.key}  a mark of a gc that was killed {text.ago(blob.modified, now)}"

@@ -448,3 +448,30 @@ def test_uploads_that_a_listing_with_a_prefix_hides(fapstore: Fapstore) -> None:
         Answer(200, empty) if "uploads" in asked.query and "prefix=" in asked.query else None
     )
     assert "an unfinished upload" in fapstore.done("gc shop --dry-run --grace 0s").out
+
+
+EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+
+def test_gc_believes_no_empty_listing_of_stages(fapstore: Fapstore) -> None:
+    """Row 31 (C22)."""
+    fapstore.done("promote shop 1 production")
+    time.sleep(1.1)
+    fapstore.proxy.before = lambda asked: (
+        Answer(200, EMPTY) if "stages" in asked.query and "list-type" in asked.query else None
+    )
+    assert "shows no stage of shop" in fapstore("gc shop --grace 0s --wait 0s").err
+    fapstore.proxy.before = lambda asked: None
+    fapstore.done("fetch shop 1 -o got.tgz")
+
+
+def test_gc_works_where_unfinished_uploads_can_not_be_listed(fapstore: Fapstore) -> None:
+    """A3: localbucket, s3rver."""
+    fapstore.proxy.before = lambda asked: (
+        refusal("NotImplemented", "x", 501) if asked.query.split("&")[0] == "uploads" else None
+    )
+    fapstore.done("push shop-2.tgz")
+    fapstore.done("promote shop 1 production")
+    ended = fapstore.done("gc shop --grace 0s --wait 0s")
+    assert "this store can't list unfinished uploads, so they stay" in ended.err
+    assert "removed" in ended.out

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +33,7 @@ from artifact_store.store.maintenance import plan_gc, run_gc
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import NO_RULES
 from artifact_store.views import audit, board, wording
-from tests.parts.fapstore_command import Cli
+from tests.parts.fapstore_command import FAPSTORE, Cli
 from tests.parts.tgz import tgz
 
 NOW = datetime.now(UTC)
@@ -642,3 +644,33 @@ def test_from_the_command_line(kind: str, request: pytest.FixtureRequest, tmp_pa
     assert "was removed with `fapstore gc` by ann@desk" in refused.stderr
     cli.out("fetch", "shop", "2")
     assert cli("gc", "blog").returncode == 1
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_gc_that_is_ended_takes_its_marks_back(tmp_path: Path, sent: signal.Signals) -> None:
+    cli = Cli(tmp_path, f"file://{tmp_path}/store")
+    for version in "12":
+        cli.out("push", tgz(tmp_path, version=version))
+    cli.out("promote", "shop", "1", "production")
+    words = [str(FAPSTORE), "gc", "shop", "--grace", "0s", "--wait", "60s"]
+    with subprocess.Popen(words, env=cli.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gc:
+        until = time.monotonic() + 30
+        while not list((tmp_path / "store").rglob("removed/*.json")) and time.monotonic() < until:
+            time.sleep(0.05)
+        gc.send_signal(sent)
+        assert gc.wait(timeout=30) == (130 if sent == signal.SIGINT else 128 + sent)
+    assert list((tmp_path / "store").rglob("removed/*.json")) == []
+    cli.out("promote", "shop", "2", "staging")
+    cli.out("fetch", "shop", "2", "-o", "got.tgz")
+
+
+def test_nothing_is_removed_while_no_stage_can_be_seen(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, f"file://{tmp_path}/store")
+    cli.out("push", tgz(tmp_path, version="1"))
+    time.sleep(1.1)
+    rules = ("--grace", "0s", "--wait", "0s")
+    refused = cli("gc", "shop", *rules)
+    assert refused.returncode == 1
+    assert "shows no stage of shop, so every version would count as unused" in refused.stderr
+    cli.out("fetch", "shop", "1", "-o", "got.tgz")
+    assert "removed" in cli.out("gc", "shop", "--no-stages", *rules)
