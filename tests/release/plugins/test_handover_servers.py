@@ -63,8 +63,8 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def supervisord(tmp_path: Path) -> Iterator[Supervisord]:
-    with supervisord_in(tmp_path / "supervisord") as running:
+def supervisord(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervisord]:
+    with supervisord_in(tmp_path_factory.mktemp("d")) as running:
         yield running
 
 
