@@ -46,6 +46,11 @@ def ask(context: Context, runner: Runner) -> Step:
         limit=60,
         brings=" ".join(name for name in sorted(_files(context, runner)) if name != handover_units.PROCESSES),
         listen="yes" if context.target.settings.handover_listen else "",
+        quiet=" ".join(
+            f"{each.unit}:{each.quiet}"
+            for each in handover_units.processes_of(context.target.settings, runner.stem)
+            if each.quiet
+        ),
     )
 
 

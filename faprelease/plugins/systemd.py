@@ -89,8 +89,7 @@ def deploy_published(context: Context) -> Iterator[Step]:
     if handover.is_on(context):
         yield handover.switch(context, _beside(context))
         return
-    if _rendered(context):
-        yield handover.leave(context, _beside(context))
+    yield handover.leave(context, _beside(context))
     yield _restart(context, f"{_verb(context)} {_name(context)}", context.release, context.previous)
 
 
@@ -178,9 +177,10 @@ def deploy_failed(context: Context) -> Iterator[Step]:
 
 
 def _beside(context: Context) -> handover.Runner:
-    """What runs each start of a release. Raises ConfigError if units can't be made."""
+    """What runs each start of a release. Raises ConfigError if units can't be made. What ran beside before
+    has its own units, whatever deploy.yml says by now."""
     options = context.options(Options)
-    if not _rendered(context):
+    if handover.is_on(context) and not context.is_undo and not _rendered(context):
         raise ConfigError(
             'handover: beside makes its own units, which `systemd_conf: ""` forbids',
             hint="remove systemd_conf, or set handover: restart",

@@ -32,8 +32,10 @@ class Handover:
         self.release, self.release_id = release, os.path.basename(release)
         self.log, self.changeover = f"{state}/handover.log", f"{run}/changeover"
 
-    def ask(self, brings, listen):
-        """Check that this user may do everything that a handover needs, before anything changes."""
+    def ask(self, brings, listen, quiet):
+        """Check that this user may do everything that a handover needs, before anything changes. `quiet` has
+        a word `UNIT:SIGNAL` for each process that is told to take no more jobs."""
+        self._refuse_foreign()
         folder = self.run.nearest()
         if not os.access(folder, os.W_OK):
             raise watch.EndedError(f"{folder} is not writable, so {self.run.folder} can't be made there")
@@ -47,7 +49,16 @@ class Handover:
         for program in ("/lib/systemd/systemd-socket-proxyd", *self.manager.needs) if listen else ():
             if not os.access(program, os.X_OK):
                 raise watch.EndedError(f"handover_listen needs {program}: sudo apt-get install systemd")
-        self.manager.ask(f"{self.release_id}-1", brings.split(), self.run.folder)
+        self.manager.ask(f"{self.release_id}-1", brings.split(), self.run.folder, quiet.split())
+
+    def _refuse_foreign(self):
+        """Refuse to go on beside what this process manager does not run, and so can't end."""
+        foreign = [each.name for each in self.run.all() if not self.manager.has_made(each)]
+        if foreign:
+            raise watch.EndedError(
+                f"another process manager runs what is in {self.run.folder}: {' '.join(foreign)};"
+                " put its plugin back into deploy.yml, and release once with handover: restart"
+            )
 
     def start(self, fresh, undo, environment, proof):
         """Start the release, and check it at its own sockets. What still runs of it is used, unless it has to
@@ -55,7 +66,7 @@ class Handover:
         live, ready = self.run.live(), None
         if not fresh:
             ready = self.run.newest(self.release_id)
-            if ready and not (ready.is_proven and self._runs(ready)):
+            if ready and not (ready.is_ready and self._runs(ready)):
                 ready = None
         if undo and not self._ran_beside():
             return  # it still runs as it did
@@ -72,6 +83,8 @@ class Handover:
         quiet = [each for each in (live.others if live else []) if each["quiet"]]
         try:
             self.manager.install(new, new.beside)
+            if quiet:
+                live.silence()
             for process in quiet:
                 self.manager.signal(live, process, process["quiet"])
             self.manager.start(new, new.beside)
@@ -79,10 +92,16 @@ class Handover:
         except (watch.EndedError, OSError):
             self._note(new)
             self._end(new, wait=False)
-            self.manager.restart(live, quiet)
+            self._wake(live)
             raise
         self.run.open(new)
         new.prove()
+
+    def _wake(self, instance):
+        """Restart the workers of a start that were told to take no more jobs."""
+        if instance and instance.quiet:
+            self.manager.restart(instance, instance.quiet)
+            instance.wake()
 
     def _ran_beside(self):
         return bool(self.run.newest(self.release_id)) or os.path.isdir(f"{self.release}/{FILES}")
@@ -133,8 +152,11 @@ class Handover:
     def switch(self):
         """Have the release answer: move the fronts, and have its workers run in the place of the old ones."""
         new, old = self.run.newest(self.release_id), self.run.live()
+        if self._ran_beside() and not (new and new.is_ready):
+            raise watch.EndedError(f"{self.release_id} does not run, so what answers now goes on")
         if not new:
             # The release before did not run from run/.
+            self._forget_changeover()
             self.run.front(None)
             self.manager.listen(None, self.run.folder)
             self.manager.restore_own()
@@ -149,8 +171,11 @@ class Handover:
         for other in self.run.all():
             if other.name != new.name and other.others:
                 self.manager.end(other, other.others, wait=True)
+                if other.quiet:
+                    other.wake()
         self.manager.install(new, new.others)
         self.manager.start(new, new.others)
+        self._wake(new)
         self.manager.enable(new, new.processes)
 
     def check(self, workers, undo, listens, proof):
@@ -187,6 +212,7 @@ class Handover:
     def finish(self, undo, keep):
         """End what does not answer any more; with `keep`, in seconds, the start before stays for so long."""
         live = self.run.live()
+        self._wake(live)  # the switch may not have happened
         others = [each for each in self.run.all() if not live or each.name != live.name]
         before = [each for each in others if each.is_proven and self._runs(each)]
         if before and not undo:
@@ -203,9 +229,8 @@ class Handover:
         """End the processes from before the first handover: not at once, but with the next start after it,
         since the web server still connects to their port."""
         marker = self.changeover
-        if not self.manager.has_own():
-            if os.path.exists(marker):
-                os.unlink(marker)
+        if not self.manager.has_own() and not self.manager.can_restore_own():
+            self._forget_changeover()
             return
         try:
             with open(marker) as file:
@@ -215,18 +240,24 @@ class Handover:
         if since == live.name or (not since and not undo):
             with open(marker, "w") as file:
                 file.write(live.name)
-            print(
-                "warning: the processes from before `handover: beside` still run, and answer at their port;"
-                f" have the web server connect to unix:{self.run.folder}/{instances.FRONT} now:"
-                " the next release or restart ends them"
-            )
+            if self.manager.has_own():
+                print(
+                    "warning: the processes from before `handover: beside` still run, and answer at their"
+                    f" port; have the web server connect to unix:{self.run.folder}/{instances.FRONT} now:"
+                    " the next release or restart ends them"
+                )
         else:
             self.manager.end_own()
-            if since:
-                os.unlink(marker)
+            self._forget_changeover()
+
+    def _forget_changeover(self):
+        if os.path.exists(self.changeover):
+            os.unlink(self.changeover)
 
     def clear(self):
         """Undo the first release, or go back to `handover: restart`: nothing answers or runs beside."""
+        self._refuse_foreign()
+        self._forget_changeover()
         self.run.front(None)
         self.manager.listen(None, self.run.folder)
         for each in self.run.all():
@@ -368,7 +399,7 @@ def main(load, parts, action, *words):
 PROOF = "seconds", "within", "artifact", "status", "shows"
 """The options of `Proof`."""
 PARTS = {
-    "ask": ("brings", "listen"),
+    "ask": ("brings", "listen", "quiet"),
     "start": ("fresh", "undo", "environment"),
     "switch": (),
     "check": ("workers", "undo", "listens"),

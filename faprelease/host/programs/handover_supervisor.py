@@ -2,6 +2,7 @@
 own, so that the others are not touched."""
 
 import os
+import re
 
 import supervisor
 import watch
@@ -16,12 +17,17 @@ class Manager:
 
     def __init__(self, folder, suffix, program, link):
         self.folder, self.suffix, self.program, self.link = folder, suffix, program, link
+        self.before = f"{link}.before"
         self._programs = {}
 
     needs = ("/usr/bin/systemd-socket-activate",)
 
-    def ask(self, name, brings, run):
+    def ask(self, name, brings, run, quiet):
         """supervisord is asked by its plugin."""
+
+    def has_made(self, instance):
+        """Whether a start has files of programs."""
+        return all(os.path.exists(instance.file(f"{each['unit']}.conf")) for each in instance.processes)
 
     def install(self, instance, processes):
         """Put the files of a start in their place."""
@@ -71,10 +77,12 @@ class Manager:
     def listen(self, instance, run):
         """Have the TCP fronts of a start listen, and no others to the folder `run`; with None, none."""
         wanted = instance.fronts(".conf") if instance else []
-        names = [each for each in os.listdir(self.folder) if each.startswith(f"{self.program}-front-")]
-        there = [
-            each[: -len(self.suffix)] for each in names if f" {run}/" in content(f"{self.folder}/{each}")
-        ]
+        names = re.findall(
+            rf"^({re.escape(self.program)}-front-\d+){re.escape(self.suffix)}$",
+            "\n".join(os.listdir(self.folder)),
+            re.MULTILINE,
+        )
+        there = [each for each in names if f" {run}/" in content(f"{self.folder}/{each}{self.suffix}")]
         for name in there:
             if name not in wanted:
                 os.unlink(f"{self.folder}/{name}{self.suffix}")
@@ -85,7 +93,7 @@ class Manager:
             if name in there and content(path) == text:
                 continue
             if self.has_own():
-                self.end_own()  # it may have the port
+                self.stop_own()  # it may have the port
             self._write(path, text)
             self._update(name)
 
@@ -136,8 +144,22 @@ class Manager:
         """Stop the workers from before the first handover; new ones run in their place."""
         supervisor.ask_all([["stop", name] for name in self._own_workers()])
 
+    def stop_own(self):
+        """Stop all that ran before the first handover; its file stays, where supervisord does not read it."""
+        supervisor.ask("stop", f"{self.program}:*")
+        if self._is_copied():
+            os.replace(self.link, self.before)
+        self._update(self.program)
+
+    def can_restore_own(self):
+        """Whether its file is left."""
+        return os.path.exists(self.before)
+
     def restore_own(self):
-        """Start these workers again."""
+        """Start it again."""
+        if self.can_restore_own():
+            os.replace(self.before, self.link)
+            self._update(self.program)
         supervisor.ask_all([["start", name] for name in self._own_workers()])
 
     def keep_own(self):
@@ -149,6 +171,8 @@ class Manager:
         """End all that ran before the first handover."""
         if os.path.islink(self.link) or self._is_copied():
             os.unlink(self.link)
+        if self.can_restore_own():
+            os.unlink(self.before)
         supervisor.ask("stop", f"{self.program}:*")
         self._update(self.program)
 
@@ -160,7 +184,7 @@ class Manager:
 
     def _update(self, name):
         said = supervisor.ask("update", name)
-        if "rror" in said:
+        if re.search(r"\berror\b", said.replace(name, ""), re.IGNORECASE):
             raise watch.EndedError(said)
 
 

@@ -17,7 +17,7 @@ class Manager:
 
     needs = ()
 
-    def ask(self, name, brings, run):
+    def ask(self, name, brings, run, quiet):
         """Check that no file of `brings` belongs to another folder than `run`, and that sudo allows all
         commands for them and for a start of this name."""
         for file in brings:
@@ -27,8 +27,14 @@ class Manager:
                     " give this one another name, such as systemd_unit: shop-%(stage)s.service"
                 )
         if self.systemd.sudo:
-            commands = list(self._commands(name, brings))
+            commands = [*self._commands(name, brings), *self._own_commands()]
+            for unit, _, signal in (word.partition(":") for word in quiet):
+                commands.append(f"systemctl kill --kill-who=main -s {signal} {unit}@{name}.service")
             systemd.ask_sudo(self.unit, commands, name)
+
+    def has_made(self, instance):
+        """Whether a start has unit files."""
+        return all(os.path.exists(instance.file(f"{each['unit']}@.service")) for each in instance.processes)
 
     def _is_for(self, run, file):
         """Whether a unit file leads to the folder `run`."""
@@ -60,9 +66,17 @@ class Manager:
             for verb in verbs:
                 yield f"systemctl {verb} {unit}"
         yield "systemctl daemon-reload"
-        for unit in self.target, self.unit:
-            if self.systemd.has(unit):
-                yield f"systemctl disable --now {unit}"
+
+    def _own_commands(self):
+        """The commands for what runs from before the first handover."""
+        for unit in self._own():
+            for verb in "disable --now", "enable", "start":
+                yield f"systemctl {verb} {unit}"
+        for unit in self._own_workers():
+            for verb in "stop", "start":
+                yield f"systemctl {verb} {unit}"
+        for unit in self._own_files():
+            yield f"rm -f {self.systemd.path(unit)}"
 
     def install(self, instance, processes):
         """Put the unit files of a start in their place."""
@@ -136,12 +150,14 @@ class Manager:
             self.systemd.change("daemon-reload")
         for name in wanted:
             if changed or not self._is_active(f"{name}.socket"):
-                self.end_own()  # it may have the port
+                self.stop_own()  # it may have the port
                 self._each("stop", [f"{name}.service", f"{name}.socket"])
                 self._each("enable", [f"{name}.socket"], "--now", "-q")
 
     def signal(self, instance, process, name):
-        self._each("kill", units_of(instance, [process]), "--kill-who=main", "-s", name)
+        units = units_of(instance, [process])
+        # systemctl fails for one that has ended.
+        self._each("kill", [unit for unit in units if self._is_active(unit)], "--kill-who=main", "-s", name)
 
     def look(self, instance, processes):
         """The services for `watch`."""
@@ -188,23 +204,39 @@ class Manager:
         """Stop the workers from before the first handover; new ones run in their place."""
         self._each("stop", [unit for unit in self._own_workers() if self._is_active(unit)])
 
+    def _own(self):
+        return [unit for unit in (self.target, self.unit) if self.systemd.has(unit)]
+
+    def _own_files(self):
+        """The units from before the first handover that we made."""
+        if not self.systemd.has(self.target):
+            return []
+        units = systemd.wanted_by(self.systemd.path(self.target))
+        return [self.target, *sorted({f"{unit.partition('@')[0]}@.service" for unit in units})]
+
+    def stop_own(self):
+        """Stop all that ran before the first handover; its unit files stay."""
+        for unit in self._own():
+            self.systemd.change("disable", "--now", unit)
+
+    def can_restore_own(self):
+        """Whether unit files that we made are left of it."""
+        return self.systemd.has(self.target)
+
     def restore_own(self):
-        """Start these workers again."""
-        if self._is_active(self.target):
-            self._each("start", self._own_workers())
+        """Start it again."""
+        for unit in self._own()[:1]:
+            self.systemd.change("enable", unit)
+            self.systemd.change("start", unit)
+        self._each("start", self._own_workers())
 
     def end_own(self):
         """End all that ran before the first handover, and remove its unit files if they are ours."""
-        for unit in (self.target, self.unit):
-            if self.systemd.has(unit):
-                self.systemd.change("disable", "--now", unit)
-        if self.systemd.has(self.target):
-            names = {
-                f"{unit.partition('@')[0]}@.service"
-                for unit in systemd.wanted_by(self.systemd.path(self.target))
-            }
-            for name in (self.target, *sorted(names)):
-                self.systemd.remove(name)
+        self.stop_own()
+        names = self._own_files()
+        for name in names:
+            self.systemd.remove(name)
+        if names:
             self.systemd.change("daemon-reload")
 
     def _known(self, instance, processes):

@@ -6,6 +6,7 @@
     web.sock         where its first web process listens; web-2.sock, ...
     proven           it passed its checks
     ended            its processes were told to stop
+    quiet            its workers were told to take no more jobs
 
 Links beside these folders, `run/web.sock`, ..., are the sockets that the web server connects to.
 """
@@ -15,6 +16,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import shutil
 
 FRONT = "web.sock"
@@ -40,7 +42,7 @@ case $2 in
 esac
 {environment}exec /bin/sh .fap/run "$1"
 """
-ENVIRONMENT = "[ ! -f '{0}' ] || {{ set -a; . './{0}'; set +a; }}\n"
+ENVIRONMENT = "[ ! -f {0} ] || {{ set -a; . {0}; set +a; }}\n"
 
 
 class Instance:
@@ -61,7 +63,7 @@ class Instance:
         try:
             with open(f"{self.folder}/processes.json", encoding="utf-8") as file:
                 return json.load(file)
-        except OSError:
+        except (OSError, ValueError):  # it may have been cut off
             return []
 
     @property
@@ -90,10 +92,31 @@ class Instance:
     @property
     def is_left(self):
         """Whether a run was interrupted before it had checked it."""
-        return not self.is_proven and not os.path.exists(f"{self.folder}/ended")
+        return not self.is_proven and not self.is_ended
+
+    @property
+    def is_ended(self):
+        return os.path.exists(f"{self.folder}/ended")
+
+    @property
+    def is_ready(self):
+        """Whether it passed its checks, and was not told to stop."""
+        return self.is_proven and not self.is_ended
+
+    @property
+    def quiet(self):
+        """Its workers that were told to take no more jobs."""
+        is_quiet = os.path.exists(f"{self.folder}/quiet")
+        return [each for each in self.others if each["quiet"]] if is_quiet else []
 
     def prove(self):
         self._mark("proven")
+
+    def silence(self):
+        self._mark("quiet")
+
+    def wake(self):
+        os.unlink(f"{self.folder}/quiet")
 
     def end(self):
         try:
@@ -164,7 +187,7 @@ class Run:
             name=instance.name,
             own=f"chgrp '{self.group}' \"$PORT\" && " if self.group else "",
             mode=f"{SOCKET_MODES[not self.group]:o}",
-            environment="" if environment == ".env" else ENVIRONMENT.format(environment),
+            environment="" if environment == ".env" else ENVIRONMENT.format(shlex.quote(f"./{environment}")),
         )
         for name, content in {**files, "start": text}.items():
             with open(instance.file(os.path.basename(name)), "w", encoding="utf-8") as file:
@@ -199,7 +222,7 @@ class Run:
             path = os.path.dirname(path)
             status = os.stat(path)
             opens = status.st_mode & 0o001 or (status.st_gid == number and status.st_mode & 0o010)
-            if not opens and "system.posix_acl_access" not in os.listxattr(path):
+            if not opens and not has_acl(path):
                 yield path
 
     def _share(self, path, mode, mode_of_all):
@@ -226,3 +249,11 @@ class Run:
             path = f"{self.folder}/{name}"
             if os.path.islink(path) and name.endswith(".sock") and name not in sockets:
                 os.unlink(path)
+
+
+def has_acl(path):
+    """Whether a folder has an access control list (acl(5)); not every file system can have one."""
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except OSError:
+        return False

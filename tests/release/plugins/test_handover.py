@@ -1,6 +1,7 @@
 """A release that starts beside the one before, on a real supervisord of this machine."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -231,6 +232,26 @@ def test_the_first_handover_of_a_live_site_keeps_its_port(site: Site, supervisor
     site.release(build(site, "2.0", procfile=procfile.replace("VERSION", "2.0")))
     wait_until(lambda: running(supervisord) == before, "what ran beside has ended", 10)
     assert not (site.path / "run/web.sock").is_symlink()
+
+
+def test_a_first_handover_that_took_the_port_gives_it_back(site: Site, supervisord: Supervisord) -> None:
+    port = free_port()
+    web = f"web: exec {sys.executable} unix_server.py $PORT"
+    processes = f"processes: {{web: 1, worker: 1}}\nprocess_port: {port}\n"
+    configure(site, supervisord, f"{processes}handover: restart\n", plugins="supervisorctl")
+    site.release(build(site, "0.0", procfile=f"{web} 0.0\nworker: exec sleep 1000\n"))
+    before = running(supervisord)
+    configure(site, supervisord, f"{processes}handover_listen: 127.0.0.1:{port}\n")
+    with pytest.raises(RolledBackError, match="shop-worker-1"):
+        site.release(build(site, "1.0", procfile=f"{web} 1.0\nworker: exec false\n"))
+    wait_until(lambda: running(supervisord) == before, "what ran before runs again", 10)
+    wait_until(lambda: not refused(port), "it listens at its port", 10)
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode() == "0.0"
+
+
+def refused(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_port_leads_to_the_socket(site: Site, supervisord: Supervisord) -> None:
