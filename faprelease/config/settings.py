@@ -292,7 +292,7 @@ def problems(key: str, value: Any) -> Iterator[tuple[str, str]]:
                 yield f"{name} needs a signal, and 1 to 86400 seconds", "{signal: TERM, seconds: 30}"
     elif key == "handover_keep" and value is not None and not 0 <= value <= 86400:
         yield f"{value} seconds is not a valid time", "set it to 0 or more, up to 86400"
-    elif key == "handover_listen" and value and not _LISTEN.fullmatch(value):
+    elif key == "handover_listen" and value and not _is_listen(value):
         yield f"{value!r} is not an address and a port", "for example 127.0.0.1:8000, or [::]:8000"
     elif key == "run_group" and value and not _USER.fullmatch(value):
         yield f"{value!r} is not a valid group name", "give the group of the web server, such as www-data"
@@ -313,6 +313,11 @@ def _is_inside(path: str) -> bool:
     """Whether it is a path inside a folder."""
     parts = path.split("/")
     return not path.startswith("/") and ".." not in parts and path.isprintable() and bool(path.strip("./ "))
+
+
+def _is_listen(value: str) -> bool:
+    found = _LISTEN.fullmatch(value)
+    return found is not None and int(found[1]) <= 65000
 
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -58,7 +58,8 @@ if [ -L "$path/run/web.sock" ]; then
   for process in $(processes_in "$path/run/${front%/*}/release" | cut -d" " -f1); do
     { read -r _ resident common _ <"/proc/$process/statm"; } 2>/dev/null && pages=$((pages + resident - common))
   done
-  say memory "$((pages * $(getconf PAGESIZE) / 1024))"
+  size=$(getconf PAGESIZE 2>/dev/null) || size=4096
+  say memory "$((pages * size / 1024))"
   say available "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)"
 fi
 if [ -d "$state/schedules" ]; then

@@ -214,8 +214,14 @@ class Handover:
         live = self.run.live()
         self._wake(live)  # the switch may not have happened
         others = [each for each in self.run.all() if not live or each.name != live.name]
-        before = [each for each in others if each.is_proven and self._runs(each)]
+        before = [each for each in others if each.is_ready and self._runs(each)]
         if before and not undo:
+            # The manager knows only the processes of what is live, and would not end others later.
+            units = [each["unit"] for each in live.processes] if live else []
+            gone = [each for each in before[-1].processes if each["unit"] not in units]
+            if gone:
+                time.sleep(ACCEPTED)
+                self.manager.end(before[-1], gone, wait=False)
             if int(keep) and self.manager.end_later(before[-1]):
                 others.remove(before[-1])
             else:

@@ -164,6 +164,8 @@ class Manager:
 
     def keep_own(self):
         """Have its file stay when `current` moves: a link through `current` would lead nowhere then."""
+        if self.can_restore_own() and os.path.lexists(self.link):
+            os.unlink(self.before)  # an earlier handover left it
         if os.path.islink(self.link) and os.path.isfile(self.link):
             self._write(self.link, COPIED + content(self.link))
 

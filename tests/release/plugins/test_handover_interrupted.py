@@ -184,6 +184,19 @@ def test_a_start_that_was_told_to_stop_is_not_used_again(site: Site) -> None:
     assert site.run.newest(OLD).is_ready
 
 
+def test_a_process_that_the_new_release_lacks_is_not_kept(site: Site, programs: ModuleType) -> None:
+    site.hand_over(OLD)
+    kept = site.run.newest(OLD)
+    more = [WEB, WORKER, {**WEB, "unit": "shop-web-2", "socket": "web-2.sock"}]
+    Path(kept.file("processes.json")).write_text(json.dumps(more))
+    site.manager.start(kept, kept.processes)
+    site.start(NEW)
+    site.of(NEW).switch()
+    site.manager.end_later = lambda instance: True
+    site.of(NEW).finish("", "300")
+    assert {unit for name, unit in site.manager.running if name == f"{OLD}-1"} == {"shop-web-1"}
+
+
 def test_a_start_that_was_cut_off_while_it_was_written_is_ended(site: Site) -> None:
     site.hand_over(OLD)
     site.run.make(f"{site.folder}/{NEW}", {"processes.json": '[{"unit": "shop-w'}, ".env")
