@@ -309,3 +309,14 @@ def test_a_missing_file_is_put_there_as_its_owner_by_the_port_of_the_host() -> N
         f"{make} && {login} 'sudo -u deploy tee {file} >/dev/null' < 'a b'",
         f"  or, empty: {make} && {login} 'sudo -u deploy touch {file}'",
     ]
+
+
+@pytest.mark.parametrize("more", [{}, {"processes": {"web": 1}}, {"systemd_conf": ""}], ids=str)
+def test_what_ran_beside_is_ended_and_restored_whatever_deploy_yml_says_now(more: dict[str, Any]) -> None:
+    state = host_state(release(A, "live"), current=A, front=f"{A}-1", starts=(f"{A}-1",))
+    made = hosts(state, more={"plugins": ["systemd"], "systemd_user": True, **more})
+    (plan,) = plan_release(made, info(), SOURCE).hosts
+    titles = [step.title for phase in plan.publish for step in phase.steps]
+    assert "end what runs beside" in titles
+    back = [step.title for phase in plan.if_published for step in phase.steps]
+    assert "hand over /srv/shop-web/run/web.sock" in back
