@@ -70,7 +70,11 @@ def start(context: Context, runner: Runner) -> Step:
         runner,
         f"start it beside the release before, and check it: {processes.counted(settings)}",
         "start",
-        limit=_within(context) + health.healthcheck_timeout + settings.process_seconds + 120,
+        limit=_within(context)
+        + health.healthcheck_timeout
+        + settings.process_seconds
+        + 120
+        + processes.longest_stop(settings),
         stdin=_input(context, runner),
         fresh="yes" if context.verb == "restart" else "",
         undo="yes" if context.is_undo else "",
@@ -119,7 +123,7 @@ def finish(context: Context, runner: Runner) -> Step:
         runner,
         title,
         "finish",
-        limit=120,
+        limit=120 + processes.longest_stop(context.target.settings),
         undo="yes" if context.is_undo else "",
         keep=str(keep),
     )

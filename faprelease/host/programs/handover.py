@@ -194,6 +194,12 @@ class Handover:
             raise watch.EndedError(
                 f"left by an interrupted run, which a release or restart ends: {' '.join(left)}"
             )
+        if live.quiet:
+            units = " ".join(each["unit"] for each in live.quiet)
+            raise watch.EndedError(
+                f"workers take no more jobs since a run was interrupted: {units};"
+                " a release or restart starts new ones"
+            )
         proof.check(self.manager, live, live.web, answers=1, front=self.run.folder)
         for problem in filter(None, map(no_front, listens.split())):
             raise watch.EndedError(problem)

@@ -162,6 +162,9 @@ def test_workers_that_are_quiet_work_again_if_nothing_was_switched(site: Site, t
     site.hand_over(OLD)
     site.start(NEW)
     assert site.manager.asked == [f"TSTP shop-worker-1 {OLD}-1"]
+    site.run.newest(NEW).end()
+    with pytest.raises(site.programs.watch.EndedError, match=r"take no more jobs.*: shop-worker-1"):
+        site.of(OLD).check("0", "", "", Proof(site.programs))
     if then == "undo":
         site.start(OLD, undo="yes")
         site.of(OLD).switch()
