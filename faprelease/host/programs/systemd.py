@@ -197,7 +197,7 @@ def ask_sudo(unit, commands, start="", otherwise=ADMINISTRATOR):
     if any(run(["sudo", "-n", "-l", *command.split()], **quiet).returncode for command in commands):
         paths = [f"{shutil.which(command.split()[0])} {command.split(' ', 1)[1]}" for command in commands]
         if start:
-            paths = [path.replace(start, re.sub(r"\d", "[0-9]", start)) for path in paths]
+            paths = [rule for path in paths for rule in rules_of(path, start)]
         warning = ""
         if any(command.startswith("tee ") for command in commands):
             warning = (
@@ -209,6 +209,14 @@ def ask_sudo(unit, commands, start="", otherwise=ADMINISTRATOR):
             f" with visudo -f /etc/sudoers.d/fapkit-{unit}:\n  {me} ALL=(root) NOPASSWD: {', '.join(paths)}"
             + warning
         )
+
+
+def rules_of(path, start):
+    """A command for every release, whose starts are counted with one or two digits."""
+    pattern = re.sub(r"\d", "[0-9]", start)
+    yield path.replace(start, pattern)
+    if start in path:
+        yield path.replace(start, f"{pattern}[0-9]")
 
 
 def verbs_of(verb):

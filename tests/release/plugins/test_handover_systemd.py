@@ -223,6 +223,7 @@ def test_the_systems_units_are_asked_for_by_sudo(site: FleetSite, systemd: Syste
     for verb in ("start", "stop", "stop --no-block", "enable -q --no-reload", "disable -q --no-reload"):
         assert f"systemctl {verb} shop-web-1@{digits}.service," in line
     assert f"systemctl start shop-end@{digits}.timer," in line
+    assert f"systemctl start shop-web-1@{digits}[0-9].service," in line  # the tenth restart of a release
     # There is no system manager here: a sudo of our own allows what the line allows, and asks the user's one.
     sudo = f"""#!/bin/sh
 export PATH=/usr/bin:/bin XDG_RUNTIME_DIR={systemd.runtime}
