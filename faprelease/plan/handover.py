@@ -22,8 +22,10 @@ def lines(plan: HostPlan, host: Host) -> Iterator[str]:
         return
     if state.current and not state.front:
         yield (
-            f"first handover: what runs now goes on at its port; have the web server use unix:{front} then;"
-            " the next release or restart ends it"
+            f"first handover: what runs now is stopped, and {settings.handover_listen} leads to {front}"
+            if settings.handover_listen
+            else "first handover: what runs now goes on at its port until the next release or restart;"
+            f" meanwhile, have the web server use unix:{front}"
         )
     names = {name.rpartition(".")[2] for name in host.plugins.names()} & MANAGERS
     manager = cast(handover_units.Manager, next(iter(names)))

@@ -56,8 +56,6 @@ def ask(context: Context, runner: Runner) -> Step:
 
 def write(context: Context, runner: Runner) -> Iterator[Step]:
     """Yield the steps that write the process manager's files into the release."""
-    folder = shlex.quote(f"{context.release}/{handover_units.FOLDER}")
-    yield Step(title="remove such files of the artifact", script=f"rm -rf {folder}", trusted=True)
     texts = {f"{handover_units.FOLDER}/{name}": text for name, text in _files(context, runner).items()}
     yield processes.write(context.target.settings, context.release, texts)
 

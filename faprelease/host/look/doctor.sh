@@ -47,6 +47,7 @@ processes_in "$releases" | while read -r process folder; do
   [ -z "$folder" ] || [ "${folder%%/*}" = "$id" ] || [ -n "$(find "$path/run" -name "${folder%%/*}-*" 2>/dev/null)" ] \
     || say stale "${folder%%/*} $process"
 done
+grep -q "^$group:" /etc/group 2>/dev/null || group=
 folder=$run
 while folder=${folder%/*}; [ -n "$folder" ]; do
   [ ! -d "$folder" ] || [ -n "$(find "$folder" -prune \( -perm -001 ${group:+-o -group "$group" -perm -010} \) 2>/dev/null)" ] \

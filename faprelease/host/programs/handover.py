@@ -80,6 +80,7 @@ class Handover:
         if os.path.exists(self.log):
             os.unlink(self.log)
         new = self.run.make(self.release, proof.files(self.release), environment)
+        new.hold()
         quiet = [each for each in (live.others if live else []) if each["quiet"]]
         try:
             self.manager.install(new, new.beside)

@@ -1,6 +1,7 @@
 """The starts of a release as units of systemd: each process has a template, and its instance is the start."""
 
 import os
+import re
 
 import systemd
 
@@ -40,7 +41,7 @@ class Manager:
         """Whether a unit file leads to the folder `run`."""
         try:
             with open(self.systemd.path(file), encoding="utf-8") as text:
-                return f"{run}/" in text.read()
+                return re.search(f"[= ]{re.escape(run)}/", text.read()) is not None
         except OSError:
             return False
 

@@ -11,6 +11,7 @@
 Links beside these folders, `run/web.sock`, ..., are the sockets that the web server connects to.
 """
 
+import fcntl
 import grp
 import json
 import os
@@ -91,8 +92,25 @@ class Instance:
 
     @property
     def is_left(self):
-        """Whether a run was interrupted before it had checked it."""
-        return not self.is_proven and not self.is_ended
+        """Whether a run was interrupted before it had checked it; not while one is at it."""
+        if self.is_proven or self.is_ended:
+            return False
+        try:
+            os.close(self.hold())
+        except OSError:
+            return False
+        return True
+
+    def hold(self):
+        """Take its lock, until this program ends or closes the returned file; raises OSError if another
+        program has it."""
+        file = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise
+        return file
 
     @property
     def is_ended(self):

@@ -196,7 +196,7 @@ def test_each_action_of_systemd_gets_its_options() -> None:
     }
     actions = set()
     for signal in ("starting", "published", "checking", "explaining", "failed"):
-        (step,) = getattr(systemd, f"deploy_{signal}")(context)
+        *_, step = getattr(systemd, f"deploy_{signal}")(context)
         _, _, call = step.script.rpartition(" systemd ")
         action, *words = shlex.split(call)
         options = {word.partition("=")[0] for word in words}
