@@ -77,7 +77,6 @@ class Preparation:
         yield from self._links()
         yield self._variables()
         yield self._installer()
-        yield host_script("remove files that only plugins write", "release/own", release=self.folder)
         yield from self._preflight()
 
     def _links(self) -> Iterator[Step]:

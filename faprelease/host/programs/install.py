@@ -6,6 +6,7 @@ code, finds them and can change nothing but its release (contain.py).
 """
 
 import os
+import shutil
 import sys
 
 CHOSEN = "FAP_INSTALL_PYTHON"
@@ -133,7 +134,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
     if not install:
         if not os.path.isfile("install.sh"):
             print("the artifact has no install.sh: nothing to install")
-            sys.exit(code)
+            sys.exit(code or remove_foreign())
         install = "./install.sh" if os.access("install.sh", os.X_OK) else "sh ./install.sh"
     contain = load("contain")
     host = contain.Host(release, state, packages, readable.split("\n"))
@@ -148,10 +149,22 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
             with open(f"{state}/releases/{release_id}.install.json", "w") as file:
                 file.write(line + "\n")
         contain.remove(host.temporary)
+        code = code or remove_foreign()
     except OSError as error:  # the rest is removed with the release, or before the next install
         print(f"{error.filename or release}: {error.strerror}")
         code = 1
     sys.exit(code)
+
+
+def remove_foreign():
+    """Remove what an artifact or its installer brought in place of files that only plugins write. Returns the
+    exit code."""
+    if os.path.islink(".fap"):
+        print("the artifact's installer made .fap a link, which it must not do")
+        return 1
+    for name in "handover", "schedules":
+        shutil.rmtree(f".fap/{name}", ignore_errors=True)
+    return 0
 
 
 def note_wheels(note, code):

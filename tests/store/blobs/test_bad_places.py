@@ -63,7 +63,7 @@ mkdir "$store"; mount -t tmpfs tmpfs "$store"
 "$fapstore" --store "$store" push "$one" >&2
 find "$store" -exec touch -d "1 hour ago" {} +  # so that it is old whatever the clock does
 mount -o remount,ro "$store"
-for words in "push $two" "promote shop 1 production" "gc shop --grace 0s --wait 0s"; do
+for words in "push $two" "promote shop 1 production" "gc shop --no-stages --grace 0s --wait 0s"; do
   "$fapstore" --store "$store" $words 2>&1 >/dev/null | grep -e "can't be written" -e "^hint"
 done
 "$fapstore" --store "$store" list shop

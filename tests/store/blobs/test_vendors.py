@@ -447,7 +447,7 @@ def test_uploads_that_a_listing_with_a_prefix_hides(fapstore: Fapstore) -> None:
     fapstore.proxy.before = lambda asked: (
         Answer(200, empty) if "uploads" in asked.query and "prefix=" in asked.query else None
     )
-    assert "an unfinished upload" in fapstore.done("gc shop --dry-run --grace 0s").out
+    assert "an unfinished upload" in fapstore.done("gc shop --no-stages --dry-run --grace 0s").out
 
 
 EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
