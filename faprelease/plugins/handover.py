@@ -11,7 +11,7 @@ from faprelease.plugins import handover_units, health_request, processes
 from faprelease.plugins.hooks import Context
 from faprelease.steps.model import Secret, Step, host_program, words
 
-_PROGRAM = ("handover", "instances", "healthcheck", "watch", "processes", "lastlines")
+_PROGRAM = ("handover", "instances", "healthcheck", "watch", "processes", "lastlines", "detached")
 _MANAGERS: Mapping[handover_units.Manager, tuple[str, ...]] = {
     "systemd": ("handover_systemd", "systemd"),
     "supervisorctl": ("handover_supervisor", "supervisor"),

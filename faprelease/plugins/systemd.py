@@ -36,7 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     systemd_seconds: Annotated[int, about("time limit of its start, in seconds")] = 60
 
 
-PROGRAM = ("systemd", "watch", "processes", "lastlines")
+PROGRAM = ("systemd", "watch", "processes", "lastlines", "detached")
 """The modules of the host program that looks at systemd."""
 
 

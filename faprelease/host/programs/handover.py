@@ -6,14 +6,13 @@ options that are left. The first start of a release is made from its files in .f
 of before, from those of the input: JSON with `files`, and `request`, the configuration of curl.
 """
 
-import fcntl
 import json
 import os
-import signal
 import socket
 import sys
 import time
 
+import detached
 import instances
 import lastlines
 import watch
@@ -359,29 +358,6 @@ def no_connection(family, place):
     return ""
 
 
-def by_itself(state, work):
-    """Do it in a session of its own, and wait for it; it goes on if this program is stopped because its
-    controller was killed. Returns the exit code."""
-    with open(f"{state}/detached.said", "a+") as said:
-        fcntl.flock(said, fcntl.LOCK_EX)
-        said.truncate(0)
-        sys.stdout.flush()
-        child = os.fork()
-        if child == 0:  # it has the lock, too
-            os.setsid()
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
-            code = attempt(work)
-            sys.stdout.flush()
-            os._exit(code)
-        _, status = os.waitpid(child, 0)
-        said.seek(0)
-        print(said.read(), end="")
-        said.truncate(0)
-    return 1 if status else 0
-
-
 def attempt(work):
     """Do it; the exit code is 1 if it can't be done, and the reason is printed."""
     try:
@@ -405,7 +381,7 @@ def main(load, parts, action, *words):
     handover = Handover(load(options.pop("manager")).Manager(**options), **places)
     work = getattr(handover, action)
     if action in ("switch", "clear"):
-        sys.exit(by_itself(places["state"], lambda: work(**own)))
+        sys.exit(detached.by_itself(places["state"], lambda: attempt(lambda: work(**own))))
     sys.exit(attempt(lambda: work(**own)))
 
 

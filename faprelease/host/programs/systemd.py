@@ -5,7 +5,6 @@ file in a release; empty: the unit is not ours to write) and `user` (yes: the ma
 system's, by sudo).
 """
 
-import fcntl
 import os
 import pwd
 import re
@@ -14,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import detached
 import lastlines
 import processes
 import watch
@@ -244,26 +244,8 @@ def commands_of(manager, unit, verb, old, brought):
 
 
 def restart_by_itself(manager, state, **options):
-    """Restart in a session of its own, and wait for it. It goes on if this program is stopped because its
-    controller was killed: between a stop and a start, nobody else would start the app again. What goes on so
-    is waited for before the next one begins."""
-    with open(f"{state}/detached.said", "a+") as said:
-        fcntl.flock(said, fcntl.LOCK_EX)
-        said.truncate(0)
-        sys.stdout.flush()
-        child = os.fork()
-        if child == 0:  # it has the lock, too
-            os.setsid()
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
-            code = attempt(restart, manager, state=state, **options)
-            sys.stdout.flush()
-            os._exit(code)
-        _, status = os.waitpid(child, 0)
-        said.seek(0)
-        print(said.read(), end="")
-        said.truncate(0)
-    return 1 if status else 0
+    """Restart, also if this program is stopped meanwhile."""
+    return detached.by_itself(state, lambda: attempt(restart, manager, state=state, **options))
 
 
 def restart(manager, unit, conf, verb, release, before, state, environment):
