@@ -13,7 +13,7 @@ from faprelease.config import target as config
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.plan.config_digest import config_digest
-from faprelease.plugins import schedules
+from faprelease.plugins import schedules, systemd
 from faprelease.plugins.hooks import Context, Plugins
 from faprelease.run import run
 from faprelease.steps.host_files import read_host_file, read_program
@@ -129,10 +129,7 @@ def test_no_name_or_path_can_add_a_line_or_a_specifier(deploy_yml: Write) -> Non
 
 def test_a_host_without_cron_is_refused(tmp_path: Path) -> None:
     (tmp_path / "python3").symlink_to(sys.executable)
-    text = "".join(
-        f"\n#### {name}\n{read_program(name)}"
-        for name in ("schedules", "systemd", "watch", "processes", "lastlines")
-    )
+    text = "".join(f"\n#### {name}\n{read_program(name)}" for name in ("schedules", *systemd.PROGRAM))
     words = ["ask", "mark=# From x", "scope=crontab", "units=", "events=", "zone=UTC", "owner="]
     done = subprocess.run(
         ["python3", "-I", "-S", "-c", read_host_file("programs/start.py"), "", "0" * 64, "schedules", *words],
