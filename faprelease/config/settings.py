@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from faprelease.config import schedule
+from faprelease.config import release_paths, schedule
 from faprelease.config.environment import SOURCES, Value
 from faprelease.config.keys import about
 from faprelease.config.schedule import Schedule
@@ -322,10 +322,7 @@ def _is_listen(value: str) -> bool:
 
 def conflicts(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the conflicts between valid values, each as the key of one of them, message and hint."""
-    file = values.get("environment_file", "").removeprefix(RELEASE)
-    if values.get("environment") and file in values.get("linked_files", ()):
-        message = f"{file} is in linked_files, and environment would overwrite it"
-        yield "environment", message, f"put all variables into shared/{file}, or all into deploy.yml"
+    yield from release_paths.conflicts(values, values.get("environment_file", "").removeprefix(RELEASE))
     if values.get("protected") and values.get("install_network") == "allow":
         message = "an installer can't use the network on a protected stage"
         yield (

@@ -34,7 +34,7 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
     if state.blocked:
         yield FapError(
             f"{label}: {state.blocked} is not a link",
-            hint="move it away; every release replaces `current`",
+            hint=f"a release replaces it; move it away, on {target.host}: {_move_away(state.blocked)}",
         )
     if lacking := {"curl", "python3"} - state.tools:
         yield FapError(
@@ -55,6 +55,10 @@ def missing_files(target: Target, state: HostState) -> Iterator[FapError]:
             f"{target.place}: linked files are missing in {target.layout.shared}: {', '.join(state.missing)}",
             hint="\n".join(_how_to_provide(target, name) for name in state.missing),
         )
+
+
+def _move_away(path: str) -> str:
+    return f"mv {shlex.quote(path)} {shlex.quote(f'{path}.old')}"
 
 
 def how_to_own(target: Target) -> str:

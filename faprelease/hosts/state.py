@@ -151,7 +151,7 @@ class HostState:
     link: str
     """What `current` points to if that is not a folder in `releases/`; otherwise empty."""
     blocked: str
-    """The path of `current` if it is not a link; otherwise empty."""
+    """The path of `current`, or of the link that will replace it, if it is not a link; otherwise empty."""
     releases: tuple[Release, ...]
     """The releases with a record, oldest first."""
     taken: tuple[str, ...]

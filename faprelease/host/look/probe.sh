@@ -22,6 +22,8 @@ fi
 
 if [ -e "$current" ] && [ ! -L "$current" ]; then
   say blocked "$current"
+elif [ -d "$current.new" ] && [ ! -L "$current.new" ]; then
+  say blocked "$current.new"
 fi
 strange=
 [ ! -L "$current" ] || strange=yes

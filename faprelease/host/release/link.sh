@@ -1,9 +1,10 @@
 # Link shared files and folders into a release that was unpacked. On stdin: relative paths, one per line.
-# Needs: release, shared.
+# Needs: lib/release_path.sh, release, shared.
 set --
 while read -r name; do
   [ -e "$shared/$name" ] || { echo "$shared/$name is missing"; exit 1; }
   name=${name%/}
+  refuse_links "$release" "$name" || exit 1
   link=$release/$name
   [ -d "${link%/*}" ] || mkdir -p "${link%/*}" || exit 1
   if [ -e "$link" ] || [ -L "$link" ]; then

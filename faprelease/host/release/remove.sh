@@ -1,6 +1,7 @@
 # Remove releases: rename first, so that a partly removed one is never taken for a release. On stdin: ids, one per line.
 # Needs: lib/processes.sh, lib/remove.sh, releases, records, state, current,
 #   run (the folder of starts), forget (yes: also remove the records).
+stuck=
 while read -r id; do
   folder=$releases/$id
   if [ "$current" -ef "$folder" ]; then
@@ -23,17 +24,16 @@ while read -r id; do
   fi
   # The trash is beside the releases, as $state may be on another file system.
   trash=$releases/.trash
-  remove_all "$trash" || exit 1
-  [ ! -d "$folder" ] || mv "$folder" "$trash" || exit 1
-  set -- "$trash" "$state/$id.download" "$state/install.tmp"
+  [ ! -d "$folder" ] || { mkdir -p "$trash" && mv "$folder" "$trash/$id"; } || { stuck=$folder; continue; }
+  set -- "$state/$id.download" "$state/install.tmp"
   [ -z "$forget" ] \
     || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" \
       "$records/$id.files"
   remove_all "$@" || exit 1
 done
+remove_all "$releases/.trash" || stuck=$releases/.trash
 
 # Remove packages that no release links to.
-[ -d "$state/envs" ] || exit 0
 for env in "$state"/envs/*; do
   [ -e "$env" ] || continue
   for link in "$releases"/*/venv/packages; do
@@ -41,5 +41,6 @@ for env in "$state"/envs/*; do
   done
   folder=${env%.seen} folder=${folder%.files}
   ! real=$(cd -P "$folder" 2>/dev/null && pwd) || ! is_used "$real" || continue
-  remove_all "$env" || exit 1
+  remove_all "$env" || stuck=$env
 done
+[ -z "$stuck" ] || { echo "remove files of another user by hand: sudo chattr -R -i $stuck; sudo rm -rf $stuck"; exit 1; }

@@ -217,6 +217,32 @@ def test_what_is_not_ours_at_current_is_left_alone(site: Site, urls: list[str]) 
     assert (site.path / "current/precious").read_text() == "x"
 
 
+def test_a_folder_in_place_of_the_new_link_is_reported_before_anything_is_fetched(
+    site: Site, urls: list[str]
+) -> None:
+    (site.path / "current.new").mkdir(parents=True)
+    with pytest.raises(FapError, match=r"current\.new is not a link") as refused:
+        site.release(urls[0])
+    assert f"mv {site.path}/current.new {site.path}/current.new.old" in refused.value.hint
+    (site.path / "current.new").rename(site.path / "current.new.old")
+    site.release(urls[0])
+    assert site.version() == "1"
+
+
+@pytest.mark.parametrize("names", ["[media, media/cache]", "[media/cache, media]", "[./media, media//cache]"])
+def test_folders_in_one_another_are_refused_before_anything_connects(
+    site: Site, urls: list[str], names: str
+) -> None:
+    photo = site.path / "shared/media/cache/photo"
+    photo.parent.mkdir(parents=True)
+    photo.write_text("kept")
+    site.configure(f"linked_dirs: {names}")
+    with pytest.raises(ConfigError, match=r"lies in .*media \(linked_dirs\)"):
+        site.release(urls[0])
+    assert photo.read_text() == "kept"
+    assert not (site.path / "releases").exists()
+
+
 @pytest.mark.parametrize("old", ["releases/20260101000000", "releases/260101-000000", "/srv/nowhere/else"])
 def test_what_another_tool_released_comes_back_when_the_first_release_fails(
     site: Site, urls: list[str], old: str
