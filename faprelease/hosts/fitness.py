@@ -14,11 +14,20 @@ LEAST_FREE = 100 * 1024 * 1024
 
 def refuse_unfit(hosts: Iterable[tuple[Target, HostState]]) -> None:
     """Raise one FapError for every unmet requirement of the hosts, with the commands that fix them."""
-    unmet = [
+    _refuse(
         problem
         for target, state in hosts
-        for problem in (*problems(target, state), *missing_files(target, state))
-    ]
+        for problem in (*problems(target, state), *missing_files(target, state), *seen(target, state))
+    )
+
+
+def refuse_unable(hosts: Iterable[tuple[Target, HostState]]) -> None:
+    """Raise one FapError for every host on which processes can't be restarted."""
+    _refuse(problem for target, state in hosts for problem in seen(target, state))
+
+
+def _refuse(problems: Iterable[FapError]) -> None:
+    unmet = list(problems)
     if unmet:
         raise FapError(
             "\n".join(problem.message for problem in unmet),
@@ -46,6 +55,13 @@ def problems(target: Target, state: HostState) -> Iterator[FapError]:
             f"{label}: only {state.free // 1024**2} MiB free for {layout.path}",
             hint=f"free at least {LEAST_FREE // 1024**2} MiB, or keep fewer releases (keep_releases)",
         )
+
+
+def seen(target: Target, state: HostState) -> Iterator[FapError]:
+    """The problems that plugins saw, with what to do about them."""
+    for problem in state.problems:
+        message, _, hint = problem.partition("\n")
+        yield FapError(f"{target.place}: {message}", hint=hint)
 
 
 def missing_files(target: Target, state: HostState) -> Iterator[FapError]:

@@ -29,6 +29,17 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     commit: str = ""
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """The file `owner`: the deployment that a folder on a host belongs to."""
+
+    app: str
+    stage: str
+    role: str
+
+    def __str__(self) -> str:
+        return f"{self.app} {self.stage} {self.role}"
+
+
 class Freeze(msgspec.Struct, frozen=True, kw_only=True):
     """The file `frozen`: who froze releases, when (RFC 3339, UTC), and why."""
 
@@ -189,6 +200,11 @@ class HostState:
     """Whether any release of the app had schedules on this host."""
     command: CommandRun | None = None
     """The last `release_command` that this host ran."""
+    owner: Owner | None = None
+    """The deployment that the folder belongs to; None before its first release."""
+    problems: tuple[str, ...] = ()
+    """Why a release would fail here, from the plugins that looked: each a message, and lines with what to
+    do about it."""
 
     def release(self, release_id: str) -> Release | None:
         """The release with this id; None if the host has no record of it."""
@@ -238,6 +254,7 @@ def parse(output: str) -> HostState:
         word: rest
         for word, rest in lines
         if word in ("current", "link", "blocked", "free", "unwritable", "locked", "frozen", "manager", "key")
+        or word == "owner"
         or word in ("front", "memory", "available")
     }
     folders = {rest for word, rest in lines if word == "folder" and is_release_id(rest)}
@@ -274,6 +291,7 @@ def parse(output: str) -> HostState:
         available=_kib(single.get("available", "")),
         schedules="\n".join(rest for word, rest in lines if word == "schedule"),
         had_schedules=any(word == "schedules" for word, _ in lines),
+        owner=_owner(single.get("owner", "")),
         command=_command([rest for word, rest in lines if word == "command"]),
     )
 
@@ -291,6 +309,16 @@ def read_freeze(line: str) -> Freeze:
         return decode(line, Freeze)
     except ValueError:
         return Freeze(who="someone", at="some time", why=line)
+
+
+def _owner(line: str) -> Owner | None:
+    try:
+        return decode(line, Owner) if line else None
+    except ValueError as error:
+        raise FapError(
+            f"the record of the folder's owner is damaged: {error}",
+            hint="inspect .fap/owner on the host and move it away",
+        ) from error
 
 
 def _rollout(lines: list[str]) -> Rollout | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.errors import ConfigError, FapError
-from faprelease.hosts.fitness import refuse_unfit
+from faprelease.hosts.fitness import refuse_unable, refuse_unfit
 from faprelease.hosts.state import HostState, Rollout, SeenEntry, Verb
 from faprelease.plan import release_command
 from faprelease.plan.host import Host, HostPlanner, RunInfo
@@ -72,6 +72,7 @@ def plan_rollback(
     """
     targets = goals(hosts, to, force=force)
     moving = [host for host in hosts if host.place in targets]
+    refuse_unable((host.target, host.state) for host in moving)
     names = " and ".join(dict.fromkeys(map(describe, targets.values())))
     title = f"roll back {hosts[0].target.settings.app_name} in {_stage(hosts)} to {names}"
     if renew:

@@ -12,7 +12,7 @@ from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import Target
 from faprelease.errors import FapError
 from faprelease.hosts.retention import outdated_releases
-from faprelease.hosts.state import HostState, Record, Release, Rollout, State
+from faprelease.hosts.state import HostState, Owner, Record, Release, Rollout, State
 from faprelease.plan import release_command
 from faprelease.plan.config_digest import config_digest
 from faprelease.plan.prepare import Preparation
@@ -20,6 +20,12 @@ from faprelease.plugins.hooks import Context, Plugins
 from faprelease.plugins.processes import MANAGERS
 from faprelease.steps.model import HostPlan, Phase, Secret, Step, host_path, host_program, host_script
 from faprelease.steps.place import Place
+
+
+def owner_of(target: Target) -> Owner:
+    """The deployment that a target's folder belongs to."""
+    settings = target.settings
+    return Owner(app=settings.app_name, stage=settings.stage, role=settings.role)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +233,13 @@ class HostPlanner:
             state=self.layout.state,
             records=_lines({new: self._record_of(new, "preparing")}),
         )
+        if self.state.owner != self._owner():
+            yield host_script(
+                f"record that {self.layout.path} belongs to {self._owner()}",
+                "release/owner",
+                stdin=msgspec.json.encode(self._owner()).decode() + "\n",
+                state=self.layout.state,
+            )
         if not self.state.key:
             secret = Secret(self.key, "(a new key)", (self.key,))
             yield host_script(
@@ -235,6 +248,9 @@ class HostPlanner:
                 stdin=secret,
                 state=self.layout.state,
             )
+
+    def _owner(self) -> Owner:
+        return owner_of(self.target)
 
     def _seal(self) -> Iterator[Step]:
         """Runs after all steps of plugins that change the release."""

@@ -1,4 +1,8 @@
-"""The manager of a role: a controller that releases to its hosts, or each host, which converges. Pure.
+"""The owner of a folder on a host, and the manager of a role. Pure.
+
+A folder belongs to one deployment: an app, a stage and a role. Its host records which one, so that another
+stage or role with the same `path` is refused. The manager is a controller that releases to the hosts, or each
+host, which converges.
 
 The key `manager` in deploy.yml chooses. A host that converges, or was taken over, records its manager too. So
 a copy of deploy.yml with another manager is refused before it changes anything.
@@ -8,7 +12,7 @@ from collections.abc import Iterable
 
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
-from faprelease.plan.host import Host
+from faprelease.plan.host import Host, owner_of
 from faprelease.request import Manager, Request
 from faprelease.steps.model import Step, host_script
 
@@ -39,9 +43,33 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
         )
 
 
+def refuse_shared(claims: Iterable[tuple[Target, Iterable[str]]]) -> None:
+    """Raise ConfigError if two roles on one host have the same program, unit, file or port."""
+    owners: dict[tuple[str, str], str] = {}
+    for target, names in claims:
+        role = target.settings.role
+        for name in names:
+            other = owners.setdefault((target.host, name), role)
+            if other != role:
+                key = name.partition(":")[0]
+                own = "another number for one of them" if key == "process_port" else '"%(app_name)s_%(role)s"'
+                raise ConfigError(
+                    f"the roles {other} and {role} on {target.host} have the same {name}",
+                    hint=f"give each role its own, for example {key}: {own}",
+                )
+
+
 def refuse_taken(hosts: Iterable[Host], request: Request) -> None:
-    """Raise ConfigError if the other manager released to a host last, unless the request takes it over."""
+    """Raise ConfigError if a folder belongs to another deployment, or if the other manager released to a host
+    last, unless the request takes it over."""
     for host in hosts:
+        owner, path = host.state.owner, host.target.layout.path
+        if owner and owner != owner_of(host.target) and not request.take_over:
+            raise ConfigError(
+                f"{host.place}: {path} belongs to {owner}, not to {owner_of(host.target)}",
+                hint="give each stage and role its own folder: path: /srv/%(app_name)s-%(stage)s-%(role)s\n"
+                "if this deployment takes the place of that one, pass --take-over once",
+            )
         recorded = host.state.manager
         if recorded in ("", request.manager) or request.take_over:
             continue

@@ -32,7 +32,7 @@ from faprelease.steps.model import HostPlan, Plan
 from faprelease.steps.place import Place
 
 FORMAT = "fapkit plan/1"
-_CHANGING = frozenset(["free", "locked", "frozen", "key"])
+_CHANGING = frozenset(["free", "locked", "frozen", "key", "problems"])
 """Facts of a host that may change at any time, or are secret."""
 _AGAIN = Hint("plan again: faprelease plan {place} -o FILE")
 _ROLLBACK_AGAIN = Hint("plan again: faprelease rollback {place} -o FILE")

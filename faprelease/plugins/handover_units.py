@@ -150,7 +150,7 @@ def _end_units(stem: str, units: list[str], keep: int, *, of_user: bool) -> Iter
 
 
 def _programs(settings: Settings, layout: Layout, stem: str) -> Iterator[tuple[str, str]]:
-    user = "" if settings.connection == "local" else f"user={settings.sudo_user}\n"
+    user = processes.user_line(settings)
     for process in processes_of(settings, stem):
         yield (
             f"{process.unit}.conf",

@@ -88,6 +88,12 @@ class Signals:
     """
 
     @hookspec
+    def deploy_looking(self, context: Context) -> Iterable[Step]:  # type: ignore[empty-body]
+        """Yield steps that change nothing, and fail if a release or rollback can't work on this host. They
+        run while the hosts are inspected, so `plan` shows what they print. `context.release` is only an
+        example."""
+
+    @hookspec
     def deploy_starting(self, context: Context) -> Iterable[Step]: ...  # type: ignore[empty-body]
 
     @hookspec
@@ -152,6 +158,11 @@ class Signals:
         """Yield the TCP ports on which a release answers on its own host."""
 
     @hookspec
+    def claims(self, context: Context) -> Iterable[str]:  # type: ignore[empty-body]
+        """Yield what only one role may have on a host, each as it is in deploy.yml: `supervisor_program:
+        shop`."""
+
+    @hookspec
     def brings(self, context: Context) -> Iterable[str]:  # type: ignore[empty-body]
         """Yield what the plugin itself provides on a host: names of linked files, which need not exist before
         the first release then, and absolute paths of a process manager's configuration."""
@@ -205,6 +216,10 @@ class Plugins:
     def ports(self, context: Context) -> tuple[int, ...]:
         """Return the ports of all plugins. Raises ConfigError as `steps` does."""
         return self._answers("ports", "ports", context, int)
+
+    def claims(self, context: Context) -> tuple[str, ...]:
+        """Return what only one role may have on a host. Raises ConfigError as `steps` does."""
+        return self._answers("claims", "claims", context, str)
 
     def brings(self, context: Context) -> tuple[str, ...]:
         """Return what the plugins themselves provide on a host. Raises ConfigError as `steps` does."""

@@ -1,12 +1,14 @@
 """The processes of a role (from the Procfile and the key `processes`), for a process manager. Pure."""
 
 import difflib
+import os
+import shlex
 from collections.abc import Iterator, Mapping
 
 from faprelease.config.settings import ProcessStop, Settings
 from faprelease.plugins.hooks import Context
 from faprelease.steps.layout import Layout
-from faprelease.steps.model import Step, host_script
+from faprelease.steps.model import Step, host_program, host_script
 
 MANAGERS = frozenset(["supervisorctl", "systemd"])
 """The plugins that restart the processes of a release."""
@@ -19,6 +21,30 @@ def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
     for number, (name, count) in enumerate(settings.processes.items()):
         if count:
             yield name, count, settings.process_port + number * STRIDE
+
+
+def claims(context: Context) -> Iterator[str]:
+    """Yield the ports of the processes, which only one role may have on a host."""
+    settings = context.target.settings
+    if settings.handover == "restart":
+        for name, count, first in ports(settings):
+            yield from (f"process_port: {port} ({name})" for port in range(first, first + count))
+
+
+def look(context: Context) -> Iterator[Step]:
+    """Yield the step that looks whether the ports are free before a first release. Afterwards the processes
+    of the live release have them."""
+    settings, layout = context.target.settings, context.target.layout
+    if settings.processes and settings.handover == "restart":
+        numbers = [str(first + n) for _, count, first in ports(settings) for n in range(count)]
+        yield host_program(
+            "check that the ports are free",
+            "ports",
+            "processes",
+            arguments=numbers,
+            limit=60,
+            when=f"[ ! -L {shlex.quote(layout.current)} ]",
+        )
 
 
 def stop_of(settings: Settings, name: str) -> ProcessStop:
@@ -45,7 +71,7 @@ def check_title(name: str, seconds: int) -> str:
 def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
     """Return the programs of a group, as a configuration of supervisor. They run from `current`, so the text
     is the same for every release until the processes change."""
-    user = "" if settings.connection == "local" else f"user={settings.sudo_user}\n"
+    user = user_line(settings)
     programs = [
         f"[program:{group}-{name}]\n"
         f"command={layout.current}/.fap/run {name}\n"
@@ -65,6 +91,14 @@ def supervisor_conf(settings: Settings, layout: Layout, group: str) -> str:
     ]
     names = ",".join(f"{group}-{name}" for name, _, _ in ports(settings))
     return "\n".join([f"; From `processes` of deploy.yml.\n[group:{group}]\nprograms={names}\n", *programs])
+
+
+def user_line(settings: Settings) -> str:
+    """The line with which supervisord runs a program as the owner of the releases; without it, a supervisord
+    of root would run it as root."""
+    if settings.connection != "local":
+        return f"user={settings.sudo_user}\n"
+    return f"user={os.geteuid()}\n" if os.geteuid() else ""
 
 
 def changes(before: str, after: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ _HEADER = "# From `schedules` of deploy.yml"
 
 
 @hookimpl
-def deploy_starting(context: Context) -> Iterator[Step]:
+def deploy_looking(context: Context) -> Iterator[Step]:
     target = context.target
     if target.schedules:
         units = sorted(_units(context)) if _manager(context) != "crontab" else []

@@ -3,7 +3,6 @@ release."""
 
 import posixpath
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -39,20 +38,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 PROCESSES = ".fap/supervisor.conf"
 """The file in a release with the configuration made from `processes`."""
 
+_DAY = 86400
+"""The longest stop that is waited for, in seconds."""
 _PROGRAM = re.compile(r"\w[\w.+@:*-]{0,99}")
 _SIGNAL = re.compile(r"[A-Z0-9]*")
 PROGRAM = ("supervisor", "watch", "processes", "lastlines")
 """The modules of the host program that looks at supervisord."""
-
-_ASK = """\
-command -v supervisorctl >/dev/null || {
-  echo "supervisorctl is not on this user's PATH ($PATH): sudo apt-get install supervisor"
-  exit 1
-}
-said=$(supervisorctl pid 2>&1) || {
-  echo "supervisord does not answer: $said"
-  exit 1
-}"""
 
 
 @hookimpl
@@ -61,13 +52,27 @@ def brings(context: Context) -> Iterator[str]:
 
 
 @hookimpl
-def deploy_starting(context: Context) -> Iterator[Step]:
+def deploy_looking(context: Context) -> Iterator[Step]:
     options = _options(context)
-    yield Step(title="check that supervisord answers", script=_ASK)
-    folder = posixpath.dirname(options.supervisor_target)
-    yield _expect(f"check that {folder} is writable", "-w", folder, "this user can't write to it")
+    yield host_script(
+        "check that supervisord can run the program",
+        "supervisor/look",
+        trusted=False,
+        program=options.supervisor_program,
+        target=options.supervisor_target,
+        current=context.target.layout.current,
+    )
+    yield from processes.look(context)
     if handover.is_on(context):
         yield handover.ask(context, _beside(context))
+
+
+@hookimpl
+def claims(context: Context) -> Iterator[str]:
+    options = _options(context)
+    yield f"supervisor_program: {options.supervisor_program}"
+    yield f"supervisor_target: {options.supervisor_target}"
+    yield from processes.claims(context)
 
 
 @hookimpl
@@ -80,9 +85,15 @@ def deploy_updated(context: Context) -> Iterator[Step]:
         text = processes.supervisor_conf(settings, context.target.layout, options.supervisor_program)
         yield processes.write(settings, context.release, {PROCESSES: text})
         return
-    conf = posixpath.join(context.release, _own_conf(context))
-    yield _expect(
-        f"check that the release has {options.supervisor_conf}", "-f", conf, "the release has no such file"
+    own = _own_conf(context)
+    conf = {"conf": posixpath.join(context.release, own), "program": options.supervisor_program, "shown": own}
+    yield host_program(
+        f"check {own} of the release",
+        "supervisor_conf",
+        *PROGRAM,
+        arguments=words(conf),
+        state=context.target.layout.state,
+        limit=60,
     )
 
 
@@ -115,12 +126,13 @@ def deploy_published(context: Context) -> Iterator[Step]:
         processes=read_host_file("programs/processes.py") if signal else "",
         release=context.release,
         before=context.previous,
+        own=_own_conf(context),
         environment=context.target.settings.environment_name,
     )
     yield host_script(
         f"restart {options.supervisor_program}",
         "release/detached",
-        limit=150 + processes.longest_stop(context.target.settings),
+        limit=_DAY,  # the script knows how long the stop may take
         trusted=False,
         shown=options.supervisor_output,
         state=context.target.layout.state,
@@ -269,8 +281,3 @@ def _in_current(context: Context, path: str) -> str:
 def _own_conf(context: Context) -> str:
     """The path in a release; deploy.yml of fapistrano has `current` before it."""
     return _options(context).supervisor_conf.removeprefix(f"{context.target.layout.current}/")
-
-
-def _expect(title: str, test: str, path: str, otherwise: str) -> Step:
-    message = shlex.quote(f"{path}: {otherwise}")
-    return Step(title=title, script=f"[ {test} {shlex.quote(path)} ] || {{ echo {message}; exit 1; }}")

@@ -36,27 +36,48 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     systemd_seconds: Annotated[int, about("time limit of its start, in seconds")] = 60
 
 
+_DAY = 86400
+"""The longest start and stop of a unit with limits of its own that is waited for, in seconds."""
 PROGRAM = ("systemd", "watch", "processes", "lastlines", "detached")
 """The modules of the host program that looks at systemd."""
 
 
 @hookimpl
-def deploy_starting(context: Context) -> Iterator[Step]:
+def deploy_looking(context: Context) -> Iterator[Step]:
+    yield _ask(context, before=context.target.layout.current)
+    if _rendered(context):
+        yield from processes.look(context)
+    if handover.is_on(context):
+        yield handover.ask(context, _beside(context))
+
+
+@hookimpl
+def claims(context: Context) -> Iterator[str]:
+    yield f"systemd_unit: {_unit(context)}"
+    if _rendered(context):
+        yield from processes.claims(context)
+
+
+@hookimpl
+def deploy_reverting(context: Context) -> Iterator[Step]:
+    """Ask again, now for the units of the release that a rollback goes to."""
+    yield _ask(context, before=context.previous)
+
+
+def _ask(context: Context, *, before: str) -> Step:
     settings, options = context.target.settings, context.options(Options)
     rendered = _rendered(context)
-    beside = _beside(context) if handover.is_on(context) else None
-    yield _step(
+    return _step(
         context,
         "check that systemd can be used",
         "ask",
-        verb="" if beside else _verb(context),
+        verb="" if handover.is_on(context) else _verb(context),
         release=context.release,
-        before=context.previous,
+        before=before,
         brings=" ".join(sorted(rendered)) or options.systemd_unit,
         owner=settings.sudo_user if rendered and not options.systemd_user else "",
+        path=context.target.layout.path,
     )
-    if beside:
-        yield handover.ask(context, beside)
 
 
 @hookimpl
@@ -204,7 +225,7 @@ def _restart(context: Context, title: str, release: str, before: str) -> Step:
         context,
         title,
         "restart",
-        limit=270 + processes.longest_stop(context.target.settings),
+        limit=270 + processes.longest_stop(context.target.settings) if _rendered(context) else _DAY,
         verb=_verb(context),
         release=release,
         before=before,

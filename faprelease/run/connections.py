@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from faprelease import transports
@@ -85,9 +87,16 @@ class Connections:
         self._close_all()
 
     def probe(
-        self, *, lock: bool, lock_wait: float = 0, lost: dict[Place, str] | None = None
+        self,
+        *,
+        lock: bool,
+        lock_wait: float = 0,
+        lost: dict[Place, str] | None = None,
+        looks: Mapping[Place, Sequence[Step]] | None = None,
     ) -> dict[Place, HostState]:
         """Return the state of every place; with `lock`, no other run can change it until the end.
+
+        `looks` are more steps, by place, which must succeed and change nothing.
 
         All locks are requested at once. Of two runs that start together each may get some: the run that locks
         the first host, in the order of host and path, retries the others for a moment. A run that is refused
@@ -98,7 +107,7 @@ class Connections:
         deadline, told = time.monotonic() + lock_wait, ""
         while True:
             try:
-                return self._probe(lock, lost)
+                return self._probe(lock, lost, looks or {})
             except FrozenError:
                 raise
             except LockedError as held:
@@ -111,7 +120,9 @@ class Connections:
                     self._say(f"{told}; waiting up to {left:.0f} s")
                 time.sleep(min(WAIT_SECONDS, left))
 
-    def _probe(self, lock: bool, lost: dict[Place, str] | None) -> dict[Place, HostState]:
+    def _probe(
+        self, lock: bool, lost: dict[Place, str] | None, looks: Mapping[Place, Sequence[Step]]
+    ) -> dict[Place, HostState]:
         first, *rest = self._groups()
         first_is_done, refused = threading.Event(), threading.Event()
 
@@ -119,13 +130,13 @@ class Connections:
             try:
                 session = self._open(targets)
                 try:
-                    return self._probe_host(session, targets, lock)
+                    return self._probe_host(session, targets, lock, looks)
                 except FrozenError:
                     raise
                 except LockedError:
                     if targets is first or (first_is_done.wait() and refused.is_set()):
                         raise
-                    return self._retry_lock(session, targets)
+                    return self._retry_lock(session, targets, looks)
             except FapError as error:
                 if lost is not None and isinstance(error, UnreachableError):
                     lost.update((target.place, error.message) for target in targets)
@@ -143,13 +154,15 @@ class Connections:
             states |= found
         return states
 
-    def _retry_lock(self, session: HostSession, targets: list[Target]) -> dict[Place, HostState]:
+    def _retry_lock(
+        self, session: HostSession, targets: list[Target], looks: Mapping[Place, Sequence[Step]]
+    ) -> dict[Place, HostState]:
         """Try again to lock hosts that another run holds, which may be about to release them."""
         ends = time.monotonic() + INSIST_SECONDS
         while True:
             time.sleep(INSIST_SECONDS / 20)
             try:
-                return self._probe_host(session, targets, True)
+                return self._probe_host(session, targets, True, looks)
             except LockedError:
                 if time.monotonic() >= ends:
                     raise
@@ -159,7 +172,8 @@ class Connections:
         does."""
         states: dict[Place, HostState] = {}
         for found in in_parallel(
-            self._groups(), lambda targets: self._probe_host(self._sessions[_key(targets[0])], targets, False)
+            self._groups(),
+            lambda targets: self._probe_host(self._sessions[_key(targets[0])], targets, False, {}),
         ):
             states |= found
         return states
@@ -230,38 +244,58 @@ class Connections:
             self._sessions[_key(targets[0])] = session
         return session
 
-    def _probe_host(self, session: HostSession, targets: list[Target], lock: bool) -> dict[Place, HostState]:
-        work = [(t, step) for t in targets for step in ([self._lock(t)] if lock else []) + [facts.probe(t)]]
-        results = self._run(session, "probe", work)
-        answers = results[1::2] if lock else results
-        for target, taken in zip(targets, results[::2] if lock else (), strict=False):
-            if taken.output:
-                self._say(f"{target.place}: {taken.output}")
-        return {t.place: _parsed(t, answer) for t, answer in zip(targets, answers, strict=True)}
+    def _probe_host(
+        self,
+        session: HostSession,
+        targets: list[Target],
+        lock: bool,
+        looks: Mapping[Place, Sequence[Step]],
+    ) -> dict[Place, HostState]:
+        locks = [(target, self._lock(target)) for target in targets] if lock else []
+        probes = [(target, facts.probe(target)) for target in targets]
+        more = [(target, step) for target in targets for step in looks.get(target.place, ())]
+        results = self._run(session, "probe", [*locks, *probes, *more], may_fail=[step for _, step in more])
+        taken, answers, seen = _split(results, len(locks), len(probes))
+        for (target, _), result in zip(locks, taken, strict=True):
+            if result.output:
+                self._say(f"{target.place}: {result.output}")
+        problems = defaultdict[Place, list[str]](list)
+        for (target, _), result in zip(more, seen, strict=True):
+            if result.code:
+                problems[target.place].append(result.output)
+            else:
+                self._say_warnings(target, result)
+        return {
+            target.place: replace(_parsed(target, answer), problems=tuple(problems[target.place]))
+            for (target, _), answer in zip(probes, answers, strict=True)
+        }
 
-    def _run(self, session: HostSession, name: str, work: list[tuple[Target, Step]]) -> list[Result]:
-        try:
-            return session.run(Phase(name, tuple(step for _, step in work)), lambda _: None)
-        except StepFailedError as failed:
-            result = failed.result
-            target = next(target for target, step in work if step is result.step)
-            if result.code == LOCK_HELD:
-                raise LockedError(
-                    f"{target.place}: another run is in progress: {result.output}",
-                    hint="wait for it to finish: --lock-wait SECONDS (its lock ends with its session)",
+    def _say_warnings(self, target: Target, result: Result) -> None:
+        for line in result.output.splitlines():
+            if line.startswith("warning: "):
+                self._say(f"{target.place}: {line}")
+
+    def _run(
+        self,
+        session: HostSession,
+        name: str,
+        work: list[tuple[Target, Step]],
+        may_fail: Collection[Step] = (),
+    ) -> list[Result]:
+        """Run steps in order, up to the first that fails; after one that `may_fail`, the rest runs."""
+        results: list[Result] = []
+        while len(results) < len(work):
+            phase = Phase(name, tuple(step for _, step in work[len(results) :]))
+            try:
+                session.run(phase, results.append)
+            except StepFailedError as failed:
+                if failed.result.step not in may_fail:
+                    raise _failed(failed.result, work) from None
+            except ChannelLostError as lost:
+                raise UnreachableError(
+                    f"{work[0][0].host}: {lost}", hint="release again when the host can be reached"
                 ) from None
-            if result.code == FROZEN:
-                raise frozen(target, facts.read_freeze(result.output)) from None
-            if result.code == CAN_NOT_CREATE:
-                raise FapError(f"{target.place}: {result.output}", hint=fitness.how_to_own(target)) from None
-            raise FapError(
-                f"{target.place}: {result.step.title} failed (exit {result.code}): {result.output}",
-                hint=f"see {target.layout.state} on {target.host}",
-            ) from None
-        except ChannelLostError as lost:
-            raise UnreachableError(
-                f"{work[0][0].host}: {lost}", hint="release again when the host can be reached"
-            ) from None
+        return results
 
     def _lock(self, target: Target, *, again: bool = False) -> Step:
         return host_script(
@@ -281,6 +315,33 @@ def frozen(target: Target, freeze: Freeze) -> FrozenError:
         f"{target.place}: {freeze}",
         hint=f"when it may go on: faprelease unfreeze {settings.stage} {settings.role}",
     )
+
+
+def _failed(result: Result, work: list[tuple[Target, Step]]) -> FapError:
+    """Return the error for a step that failed."""
+    target = next(target for target, step in work if step is result.step)
+    if result.code == LOCK_HELD:
+        return LockedError(
+            f"{target.place}: another run is in progress: {result.output}",
+            hint="wait for it to finish: --lock-wait SECONDS (its lock ends with its session)",
+        )
+    if result.code == FROZEN:
+        return frozen(target, facts.read_freeze(result.output))
+    if result.code == CAN_NOT_CREATE:
+        return FapError(f"{target.place}: {result.output}", hint=fitness.how_to_own(target))
+    return FapError(
+        f"{target.place}: {result.step.title} failed (exit {result.code}): {result.output}",
+        hint=f"see {target.layout.state} on {target.host}",
+    )
+
+
+def _split(results: list[Result], *sizes: int) -> Iterator[list[Result]]:
+    """Yield the first results, by these sizes, and the rest."""
+    begin = 0
+    for size in sizes:
+        yield results[begin : begin + size]
+        begin += size
+    yield results[begin:]
 
 
 def _parsed(target: Target, answer: Result) -> HostState:

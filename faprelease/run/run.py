@@ -43,7 +43,7 @@ from faprelease.run import execute, store_head, store_record
 from faprelease.run.connections import Connections
 from faprelease.run.signals import stop_on_signals
 from faprelease.steps.layout import next_release_id
-from faprelease.steps.model import Plan
+from faprelease.steps.model import Plan, Step
 from faprelease.steps.place import Place
 
 ACTING = frozenset(["release", "rollback", "restart"])
@@ -83,7 +83,14 @@ class Run:
         for target in {target.settings.role: target for target in targets}.values():
             plugins = registry.load(target.settings.plugins_of(verb), file, skip_unread=verb not in ACTING)
             plugins.check_options(Context(target, verb, "", ""))
-        return cls(request=request, file=file, targets=targets, verb=verb, report=report)
+        run = cls(request=request, file=file, targets=targets, verb=verb, report=report)
+        if verb in ownership.VERBS:
+            plugins_by_place = run.plugins()
+            ownership.refuse_shared(
+                (target, plugins_by_place[target.place].claims(Context(target, verb, "", "")))
+                for target in targets
+            )
+        return run
 
     def source(self) -> ArtifactSource:
         """The artifact of this run: what `curl_url` names, or else what was promoted to the stage.
@@ -157,7 +164,10 @@ class Run:
             Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
         ):
             self.report.connecting(self.targets)
-            hosts = self._hosts(connections.probe(lock=lock, lock_wait=self.request.lock_wait, lost=lost))
+            states = connections.probe(
+                lock=lock, lock_wait=self.request.lock_wait, lost=lost, looks=self._looks()
+            )
+            hosts = self._hosts(states)
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
             key = next((host.state.key for host in hosts if host.state.key), os.urandom(32).hex())
@@ -165,6 +175,18 @@ class Run:
             if self.verb in ownership.VERBS:
                 self._note_manager(hosts, connections, lock=lock)
             yield ConnectedHosts(hosts=hosts, info=info, connections=connections)
+
+    def _looks(self) -> dict[Place, tuple[Step, ...]]:
+        """The steps of plugins that look whether a release or rollback can work."""
+        if self.verb not in ownership.VERBS:
+            return {}
+        plugins, example = self.plugins(), next_release_id(datetime.now(UTC), [])
+        return {
+            target.place: plugins[target.place].steps(
+                "looking", Context(target, self.verb, target.layout.release(example), "")
+            )
+            for target in self.targets
+        }
 
     def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
         ownership.refuse_taken(hosts, self.request)

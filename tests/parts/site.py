@@ -116,6 +116,7 @@ class Site:
             "detached.said",
             "nothing",
             "key",
+            "owner",
             "turn",
             "rollout.jsonl",
         }

@@ -90,6 +90,7 @@ for artifact in "$state"/releases/*.artifact.json; do
 done
 ! read_lock "$state" || ! is_running "$lock_holder" || say locked "$lock_owner"
 { read -r frozen <"$state/frozen" && say frozen "$frozen"; } 2>/dev/null
+{ read -r owner <"$state/owner" && say owner "$owner"; } 2>/dev/null
 { read -r manager <"$state/manager" && say manager "$manager"; } 2>/dev/null
 nearest_folder "$path"
 [ -w "$nearest" ] || say unwritable "$nearest"

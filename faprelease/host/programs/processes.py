@@ -47,15 +47,28 @@ def age(pid):
     return now - int(start) / os.sysconf("SC_CLK_TCK") if start else 0
 
 
+def uid_of(pid):
+    """The id of the user that it runs as."""
+    return int(read(pid, "status").split("\nUid:", 1)[1].split(None, 2)[1])
+
+
 def user_of(pid):
     """The name of its user, for people."""
     import pwd
 
-    number = os.stat(f"/proc/{pid}").st_uid
+    number = uid_of(pid)
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"user {number}"
+
+
+def is_of_other(pid):
+    """Whether a process runs as another user than this one; root may run processes of any."""
+    try:
+        return os.geteuid() not in (0, uid_of(pid))
+    except OSError:
+        return False
 
 
 def children_of(pid):

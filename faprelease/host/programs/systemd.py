@@ -157,8 +157,9 @@ def remove(path):
         os.unlink(path)
 
 
-def ask(manager, unit, conf, verb, release, before, brings, owner):
-    """Check that this user may do everything that the release needs, before anything changes.
+def ask(manager, unit, conf, verb, release, before, brings, owner, path):
+    """Check that this user may do everything that the release needs, before anything changes, and that no
+    unit belongs to another deployment than that of the folder `path`.
 
     `before` is the release that runs (may be empty). `release` may have nothing in it yet: it will bring the
     units `brings`, and their processes run as `owner` (empty: not known). An empty `verb` means that another
@@ -167,6 +168,8 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
     me = pwd.getpwuid(os.geteuid()).pw_name
     if not shutil.which("systemctl"):
         raise RefusedError("this host has no systemctl")
+    for name in brings.split() if conf else ():
+        refuse_neighbour(manager.path(name), path)
     if manager.scope:
         answer = manager.ask("show-environment", stderr=subprocess.STDOUT)
         if answer.returncode:
@@ -184,6 +187,20 @@ def ask(manager, unit, conf, verb, release, before, brings, owner):
             brought = list(Units(release, unit, conf).files) or brings.split()
             commands = list(commands_of(manager, unit, verb, Units(before, unit, conf), brought))
         ask_sudo(unit, commands)
+
+
+def refuse_neighbour(file, path):
+    """Refuse a unit's file that runs the release of another deployment: one whose folder has our records."""
+    text = os.fsdecode(processes.content_of(file))
+    found = re.findall(r"(?<![^\s=\"':-])(/[^\s\"';:]*)/(?:current|releases|run)(?=[/\s\"';:]|$)", text)
+    others = [folder for folder in dict.fromkeys(found) if os.path.exists(f"{folder}/.fap")]
+    if others and not any(os.path.samefile(folder, path) for folder in others if os.path.exists(path)):
+        raise RefusedError(
+            f"{file} belongs to another deployment: it runs what is in {others[0]}\n"
+            "give this stage and role names of their own in deploy.yml:"
+            ' systemd_unit: "%(app_name)s_%(stage)s_%(role)s.service"\n'
+            f"if this deployment takes the place of that one: rm {file}"
+        )
 
 
 ADMINISTRATOR = 'set systemd_conf: "" in deploy.yml, and write the unit as an administrator'
@@ -379,11 +396,11 @@ def look_at(manager, unit, conf, release, reload):
     """What `watch` looks with, again and again."""
     folder = os.path.realpath(release)
     services = Units(release, unit, conf).services
-    return lambda: [inspect(manager, service, folder, reload) for service in services]
+    return lambda: [inspect(manager, service, folder, reload, of_user=bool(conf)) for service in services]
 
 
-def inspect(manager, unit, folder, reload):
-    """The look of `watch` at a service."""
+def inspect(manager, unit, folder, reload, of_user=True):
+    """The look of `watch` at a service. An administrator's unit may have another user."""
     facts = manager.facts(unit, *SHOWN)
     state, sub, main = facts.get("ActiveState", ""), facts.get("SubState", ""), facts.get("MainPID") or "0"
     if state != "active":
@@ -396,7 +413,9 @@ def inspect(manager, unit, folder, reload):
     if main == "0":
         return watch.Service(unit, watch.FAILED, f"{unit} has no main process")
     more = processes_of(facts.get("ControlGroup", "")) if reload else ()
-    return watch.service(unit, folder, main, facts.get("NRestarts", ""), reload=reload, more=more)
+    return watch.service(
+        unit, folder, main, facts.get("NRestarts", ""), reload=reload, more=more, of_user=of_user
+    )
 
 
 def processes_of(group):

@@ -35,10 +35,16 @@ class Service:
         self.identity = (main, processes.start_of(main) if main else "", restarts)
 
 
-def service(name, release, main, restarts, *, reload, more=()):
+def service(name, release, main, restarts, *, reload, more=(), of_user=True):
     """The look at a service that is active: `main` is its main process. With `reload`, it is enough that one
-    of `more` or of its children runs from the release."""
+    of `more` or of its children runs from the release. With `of_user`, it must run as this user, unless this
+    is root."""
     text, there = "has no child processes", []
+    if of_user and processes.is_of_other(main):
+        # Its manager starts it as root, and then changes its user.
+        verdict = WAIT if processes.age(main) < SETTLES else FAILED
+        text = f"runs as {processes.user_of(main)}, and the release belongs to {processes.user_of('self')}"
+        return Service(name, verdict, f"{name} (process {main}) {text}", main, restarts)
     others = dict.fromkeys([*processes.children_of(main), *(pid for pid in more if pid != main)])
     for pid in others or more if reload else [main]:
         verdict, says = processes.runs(pid, release)

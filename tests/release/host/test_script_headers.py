@@ -195,7 +195,7 @@ def test_each_action_of_systemd_gets_its_options() -> None:
         if isinstance(node, ast.FunctionDef)
     }
     actions = set()
-    for signal in ("starting", "published", "checking", "explaining", "failed"):
+    for signal in ("looking", "published", "checking", "explaining", "failed"):
         *_, step = getattr(systemd, f"deploy_{signal}")(context)
         _, _, call = step.script.rpartition(" systemd ")
         action, *words = shlex.split(call)
