@@ -1,5 +1,7 @@
 """The protocol of transports: a channel to one `sh` on a host, which reads scripts and answers."""
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 FAREWELL = b" bye\n"
@@ -24,3 +26,15 @@ class Channel(Protocol):
 
 class ChannelLostError(Exception):
     """The connection was lost, or nothing arrived in time; the result of the last script is unknown."""
+
+
+def says_farewell(receive: Callable[[float], bytes], deadline: float) -> bool:
+    """Read the rest of a shell's output, whatever it prints, up to its farewell; return whether that came
+    before `deadline` (of time.monotonic). Raises ChannelLostError."""
+    tail = b""
+    while not tail.endswith(FAREWELL) and (left := deadline - time.monotonic()) > 0:
+        data = receive(left)
+        if not data:
+            break
+        tail = (tail + data)[-len(FAREWELL) :]
+    return tail.endswith(FAREWELL)

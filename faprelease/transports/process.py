@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import IO, cast
 
-from faprelease.transports.channel import FAREWELL, ChannelLostError
+from faprelease.transports.channel import ChannelLostError, says_farewell
 
 SEND_SECONDS = 60
 """The time limit for a process to accept some bytes of a script, in seconds."""
@@ -62,13 +62,12 @@ class ProcessChannel:
             return
         with contextlib.suppress(OSError):
             self._input.close()
-        deadline, tail = time.monotonic() + CLOSE_SECONDS, b""
+        deadline, ended = time.monotonic() + CLOSE_SECONDS, False
         # Read the rest of the output, so that the shell can reach its end, where it releases its locks.
         with contextlib.suppress(ChannelLostError):
-            while not tail.endswith(FAREWELL) and (data := self.receive(max(0, deadline - time.monotonic()))):
-                tail = (tail + data)[-len(FAREWELL) :]
+            ended = says_farewell(self.receive, deadline)
         try:
-            self._process.wait(timeout=1 if tail.endswith(FAREWELL) else max(0, deadline - time.monotonic()))
+            self._process.wait(timeout=1 if ended else max(0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             # A step still runs. A killed shell could not release its locks. With TERM it does so when the
             # step

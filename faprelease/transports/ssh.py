@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from faprelease.errors import UnreachableError
 from faprelease.transports import known_hosts
 from faprelease.transports.address import for_ssh
-from faprelease.transports.channel import FAREWELL, Channel, ChannelLostError
+from faprelease.transports.channel import Channel, ChannelLostError, says_farewell
 from faprelease.transports.lean import paramiko
 from faprelease.transports.passwords import Passwords
 from faprelease.transports.ssh_config import Server
@@ -81,12 +81,11 @@ class SshChannel:
         return _until(seconds, lambda: self._channel.recv(65536), "sent nothing")
 
     def close(self) -> None:
-        deadline, tail = time.monotonic() + CLOSE_SECONDS, b""
+        deadline = time.monotonic() + CLOSE_SECONDS
         with contextlib.suppress(OSError, EOFError, ChannelLostError):
             self._channel.shutdown_write()
             # The shell releases its locks when its input ends; wait for that, but not long.
-            while not tail.endswith(FAREWELL) and (data := self.receive(max(0, deadline - time.monotonic()))):
-                tail = (tail + data)[-len(FAREWELL) :]
+            says_farewell(self.receive, deadline)
         with contextlib.suppress(OSError, EOFError):
             self._channel.close()
 

@@ -117,6 +117,8 @@ class Site:
             "nothing",
             "key",
             "owner",
+            "reserve",
+            "room",
             "turn",
             "rollout.jsonl",
         }

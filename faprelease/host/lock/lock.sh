@@ -1,6 +1,6 @@
 # Take the release lock of an app's folder, or print who holds it and exit 75.
 # Exit 73: the state folder can't be made. Exit 77: the stage is frozen; the last line, of JSON, says by whom and why.
-# Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, state (the .fap folder), token, owner (one line for people),
+# Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, lib/reserve.sh, state (the .fap folder), token, owner (one line for people),
 #   again (yes: after a broken connection).
 # The lock is a file with three lines: token, holder, owner. The holder is the shell of a session on this host, identified
 # by its process id, start time and boot. If that process has ended, the lock is stale, and the next session takes it over.
@@ -29,8 +29,17 @@ if [ "$lock_token" != "$token" ]; then
   fi
 fi
 process_of "$FAP_SESSION"
-printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
-  && echo "$token" >"$state/turn" \
-  || { rm -f "$state/lock"; exit 1; }
+write_lock() {
+  printf '%16384s' '' >"$state/room" \
+    && : >"$state/room" \
+    && printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
+    && echo "$token" >"$state/turn"
+} 2>/dev/null
+# On a full disk, the kept room is enough for a rollback.
+write_lock || { use_reserve "$state"; write_lock; } || {
+  rm -f "$state/lock"
+  echo "the disk is full, or has no inodes left, at $state: free some space there (df -h; df -i)"
+  exit 1
+}
 # Our lost session may still be running. On HUP it ends after its current step; it may have ended already.
 [ -z "$given_up" ] || kill -HUP "$given_up" 2>/dev/null || true

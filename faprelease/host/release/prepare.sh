@@ -1,5 +1,6 @@
 # Make the folder of a new release, and the shared folders it will link to. On stdin: linked folders, one per line.
-# Needs: release, current, shared, shared_writable (yes or empty).
+# Needs: lib/reserve.sh, state, release, current, shared, shared_writable (yes or empty).
+keep_reserve "$state"
 [ -d "${release%/*}" ] || mkdir -p "${release%/*}" || exit 1
 [ -d "${current%/*}/" ] || mkdir -p "${current%/*}" || exit 1
 mkdir "$release" || { echo "$release exists already, and a release folder is never reused"; exit 1; }

@@ -4,15 +4,21 @@ export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file for the output of untrusted steps. `set -C` makes a new one, but opens a FIFO that is there already: so its
 # name is one that no other user can guess.
-fap_number=0
 umask 077
 set -C
-until fap_output=${TMPDIR:-/tmp}/$fap_output_name.$$.$fap_number && true >"$fap_output"; do
-  fap_number=$((fap_number + 1))
-  [ "$fap_number" -lt 100 ] || exit 71
+for fap_folder in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do
+  fap_output=$fap_folder/$fap_output_name.$$
+  true >"$fap_output" || continue
+  # There must be room in it.
+  printf '%16384s' '' >|"$fap_output" && : >|"$fap_output" && break
+  rm -f "$fap_output"
 done 2>/dev/null
 set +C
 umask 022
+[ -f "$fap_output" ] || {
+  echo "no room for a temporary file in ${TMPDIR:-/tmp}, /tmp, /var/tmp or /dev/shm: look at df -h and df -i on this host"
+  exit 71
+}
 
 # fap_unlock FOLDER: list our own lock for removal; another session's is left alone.
 fap_unlock() {
