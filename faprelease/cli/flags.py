@@ -1,4 +1,7 @@
-"""Keys of deploy.yml as flags: `--key value`, `--key=value`; for true and false `--key` and `--no-key`."""
+"""Keys of deploy.yml as flags: `--key value`, `--key=value`; for true and false `--key` and `--no-key`.
+
+`--without HOST` is `--hosts '!HOST'`.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from faprelease.config.keys import Key
 
+WITHOUT = "without"
 WORDS = {"true": "true", "yes": "true", "on": "true", "1": "true"}
 WORDS |= {"false": "false", "no": "false", "off": "false", "0": "false"}
 
@@ -37,6 +41,9 @@ def split(words: tuple[str, ...], file: Path) -> tuple[list[str], dict[str, Any]
             flags[key] = WORDS.get(said.lower(), said)
         elif not equals and not rest and key in keys:
             raise click.UsageError(f"--{name} needs a value")
+        elif name == WITHOUT:
+            left_out = (value if equals else rest.pop(0) if rest else "").split(",")
+            flags["hosts"] = [*flags.get("hosts", []), *(f"!{host}" for host in left_out)]
         else:
             text = value if equals or not rest else rest.pop(0)
             is_list = key in keys and keys[key].is_list
@@ -57,6 +64,7 @@ def _keys(words: tuple[str, ...], file: Path) -> "Mapping[str, Key]":
 
     known = {**CORE, **registry.built_in_keys()}
     names = {word.removeprefix("--").partition("=")[0] for word in words if word.startswith("--")}
+    names.discard(WITHOUT)
     if not {name.replace("-", "_").removeprefix("no_") for name in names} <= known.keys() and file.is_file():
         with suppress(ConfigError):  # it is told when the file is read for good
             known |= registry.options_of(deployfile.read(file))

@@ -194,9 +194,9 @@ def targets(
     """Return a target for each host of each role, from the layers flag > host > role > stage > file >
     default.
 
-    The flag `hosts` chooses hosts of the file, by name or pattern (`web*`). If it names only hosts that are
-    not in the file, they replace those of the role, which must be named. Raises ConfigError for values of the
-    wrong kind, missing hosts, and two roles in one folder.
+    The flag `hosts` chooses hosts of the file, by name or pattern (`web*`); `!web2` leaves hosts out. If it
+    names only hosts that are not in the file, they replace those of the role, which must be named. Raises
+    ConfigError for values of the wrong kind, missing hosts, and two roles in one folder.
     """
     known = {**CORE, **plugin_keys}
     scopes = {
@@ -218,12 +218,19 @@ def _choose(
     words: Sequence[str], hosts: Mapping[str, list[HostEntry]], stage: str
 ) -> dict[str, list[HostEntry]]:
     known = list(dict.fromkeys(entry.name for entries in hosts.values() for entry in entries))
+    left_out, words = [word[1:] for word in words if word.startswith("!")], [w for w in words if w[:1] != "!"]
     unknown_words = [
         word
-        for word in words
+        for word in (*words, *left_out)
         if not any(_is_called(entry, word) for entries in hosts.values() for entry in entries)
     ]
-    if unknown_words == list(words) and len(hosts) == 1 and not any(_is_pattern(word) for word in words):
+    if (
+        words
+        and unknown_words == words
+        and not left_out
+        and len(hosts) == 1
+        and not any(_is_pattern(word) for word in words)
+    ):
         return {role: [layers.host_entry(word, "--hosts") for word in dict.fromkeys(words)] for role in hosts}
     if unknown_words:
         roles = ", ".join(hosts)
@@ -232,9 +239,16 @@ def _choose(
             hint=f"choose from: {', '.join(known)}; a host that is not in deploy.yml needs a ROLE",
         )
     chosen = {
-        role: [entry for entry in entries if any(_is_called(entry, word) for word in words)]
+        role: [
+            entry
+            for entry in entries
+            if (not words or any(_is_called(entry, word) for word in words))
+            and not any(_is_called(entry, word) for word in left_out)
+        ]
         for role, entries in hosts.items()
     }
+    if not any(chosen.values()):
+        raise ConfigError("--hosts: no host is left", hint=f"choose from: {', '.join(known)}")
     return {role: entries for role, entries in chosen.items() if entries}
 
 

@@ -235,7 +235,7 @@ class HostPlanner:
         )
         if self.state.owner != self._owner():
             yield host_script(
-                f"record that {self.layout.path} belongs to {self._owner()}",
+                "record which deployment the folder belongs to",
                 "release/owner",
                 stdin=msgspec.json.encode(self._owner()).decode() + "\n",
                 state=self.layout.state,

@@ -125,9 +125,10 @@ class Report:
         self.ended[plan.place] = event
         self.tell(event)
 
-    def end(self, plan: Plan) -> None:
+    def end(self, plan: Plan, where: str) -> None:
+        """Report that a plan was executed; `where` names its hosts."""
         releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
-        self.tell(Said(text=f"done: {releases} is live on all hosts, {self._seconds():.1f} s", good=True))
+        self.tell(Said(text=f"done: {releases} is live on {where}, {self._seconds():.1f} s", good=True))
 
     def whereabouts(self) -> str:
         """The last step of each host, one per line."""

@@ -77,6 +77,8 @@ class Connections:
         self._sessions: dict[Key, HostSession] = {}
         self._guard = threading.Lock()
         self._ended = threading.Event()
+        self.unreachable: set[str] = set()
+        """The hosts that could not be reached."""
 
     def __enter__(self) -> "Connections":
         threading.Thread(target=self._beat, daemon=True).start()
@@ -138,6 +140,8 @@ class Connections:
                         raise
                     return self._retry_lock(session, targets, looks)
             except FapError as error:
+                if isinstance(error, UnreachableError):
+                    self.unreachable.add(targets[0].host)
                 if lost is not None and isinstance(error, UnreachableError):
                     lost.update((target.place, error.message) for target in targets)
                     self._drop(targets)

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from artifact_store.core.hints import Hint
 from faprelease.config import deployfile
 from faprelease.config import target as config
 from faprelease.config.artifact_source import ArtifactSource
@@ -28,7 +29,7 @@ from faprelease.config.build_steps import refuse_build_steps
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
 from faprelease.config.target import Target
-from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError
+from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError, UnreachableError
 from faprelease.hosts.state import HostState, Rollout
 from faprelease.plan import ownership
 from faprelease.plan.fleet import plan_recovery
@@ -164,9 +165,13 @@ class Run:
             Connections(self.targets, token, who, _new_word(), say=self.report.say) as connections,
         ):
             self.report.connecting(self.targets)
-            states = connections.probe(
-                lock=lock, lock_wait=self.request.lock_wait, lost=lost, looks=self._looks()
-            )
+            try:
+                states = connections.probe(
+                    lock=lock, lock_wait=self.request.lock_wait, lost=lost, looks=self._looks()
+                )
+            except UnreachableError as error:
+                error.hint = Hint.lines([error.hint, self._without(connections.unreachable)])
+                raise
             hosts = self._hosts(states)
             now = datetime.now(UTC)
             taken = sorted({name for host in hosts for name in host.state.taken})
@@ -175,6 +180,21 @@ class Run:
             if self.verb in ownership.VERBS:
                 self._note_manager(hosts, connections, lock=lock)
             yield ConnectedHosts(hosts=hosts, info=info, connections=connections)
+
+    def _without(self, unreachable: set[str]) -> str:
+        """How to go on without hosts that can't be reached; empty if there are no others, or that makes no
+        sense."""
+        others = {target.host for target in self.targets} - unreachable
+        if not others or not unreachable or self.verb not in ACTING:
+            return ""
+        place = " ".join(filter(None, (self.request.stage, self.request.role)))
+        hosts = [host for host in self.request.flags.get("hosts", ()) if not host.startswith("!")]
+        words = ["faprelease", *([] if self.verb == "release" else [self.verb])]
+        words += ["--curl-url URL"] if "curl_url" in self.request.flags else []
+        words += [place, *([f"--hosts {','.join(hosts)}"] if hosts else [])]
+        line = f"{' '.join(words)} --without {','.join(sorted(unreachable))}"
+        url = "--curl-url URL --curl-sha256 HEX " if "curl_url" in self.request.flags else ""
+        return f"to go on without it: {line}\nwhen it can be reached again: faprelease sync {url}{place}"
 
     def _looks(self) -> dict[Place, tuple[Step, ...]]:
         """The steps of plugins that look whether a release or rollback can work."""
@@ -226,7 +246,8 @@ class Run:
             self._under_way(plan) as stop,
         ):
             how(plan, connected.connections, self.report, time.monotonic, stop)
-        self.report.end(plan)
+        hosts = ", ".join(dict.fromkeys(host.place.host for host in plan.hosts))
+        self.report.end(plan, where=hosts if "hosts" in self.request.flags else "all hosts")
 
     def _recorded(
         self, plan: Plan, connected: ConnectedHosts, rollout: Rollout
@@ -293,6 +314,9 @@ class Run:
         # A host that converges named only itself, and no connection.
         own = ("hosts", "connection") if self.request.manager == "converge" else ("hosts",)
         flags = {key: value for key, value in self.request.flags.items() if key not in own}
+        # Hosts that the user left out by name, with --without, can't be reached.
+        without = [word for word in self.request.flags.get("hosts", ()) if word.startswith("!")]
+        flags |= {"hosts": without} if without and "hosts" in own else {}
         stage = self.request.stage
         known = config.targets(self.file, stage, None, flags, registry.options_of(self.file))
         named = {target.place for target in known}
@@ -301,7 +325,8 @@ class Run:
             what = f"a {left.rollout.verb} that {left.rollout.by} began"
             raise FapError(
                 f"{what} did not finish, also on {', '.join(missing)}",
-                hint=f"finish it on all its hosts at once: give no role and no --hosts after {stage}",
+                hint=f"finish it on all its hosts at once: give no role and no --hosts after {stage};"
+                " without a host that can't be reached: --without HOST",
             )
 
 

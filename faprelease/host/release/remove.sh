@@ -22,16 +22,18 @@ while read -r id; do
     echo "kept $id: a process still runs with its packages"
     continue
   fi
-  # The trash is beside the releases, as $state may be on another file system.
-  trash=$releases/.trash
-  [ ! -d "$folder" ] || { mkdir -p "$trash" && mv "$folder" "$trash/$id"; } || { stuck=$folder; continue; }
+  # The trash is beside the releases: $state may be on another file system, and a read-only folder keeps its parent.
+  trash=$releases/.trash-$id
+  { remove_all "$trash" && { [ ! -d "$folder" ] || mv "$folder" "$trash"; }; } || { stuck=$folder; continue; }
   set -- "$state/$id.download" "$state/install.tmp"
   [ -z "$forget" ] \
     || set -- "$@" "$records/$id.jsonl" "$records/$id.artifact.json" "$records/$id.install.json" "$records/$id.tree" \
       "$records/$id.files"
   remove_all "$@" || exit 1
 done
-remove_all "$releases/.trash" || stuck=$releases/.trash
+for trash in "$releases"/.trash*; do
+  [ ! -e "$trash" ] || remove_all "$trash" || stuck=$trash
+done
 
 # Remove packages that no release links to.
 for env in "$state"/envs/*; do

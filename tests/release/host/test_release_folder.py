@@ -19,6 +19,7 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
 def app(tmp_path: Path) -> Path:
     """The folder of an app with one unpacked release, and a photo in shared/."""
     (tmp_path / "releases/260101-000000").mkdir(parents=True)
+    (tmp_path / ".fap").mkdir()
     (tmp_path / "shared/media/cache").mkdir(parents=True)
     (tmp_path / "shared/media/cache/photo").write_text("kept")
     return tmp_path
@@ -47,6 +48,7 @@ def prepare(app: Path, *folders: str, writable: str = "") -> Step:
         "prepare",
         "release/prepare",
         stdin="".join(f"{folder}\n" for folder in folders),
+        state=f"{app}/.fap",
         release=f"{app}/releases/260102-000000",
         current=f"{app}/current",
         shared=f"{app}/shared",
@@ -101,7 +103,7 @@ def test_files_that_can_not_be_removed_are_named_and_the_others_go(app: Path, sh
         (app / "releases" / name).mkdir(exist_ok=True)
     stuck = app / "releases/260101-000000/stuck"
     stuck.mkdir()
-    trash = f"{app}/releases/.trash"
+    trash = f"{app}/releases/.trash-260101-000000"
     (app / "current").symlink_to("releases/260103-000000")
     step = host_script(
         "remove",
@@ -121,10 +123,9 @@ def test_files_that_can_not_be_removed_are_named_and_the_others_go(app: Path, sh
         assert said.endswith(
             f"remove files of another user by hand: sudo chattr -R -i {trash}; sudo rm -rf {trash}\n"
         )
-        assert names(app / "releases") == [".trash", "260103-000000"]
-        assert names(Path(trash)) == ["260101-000000"]
+        assert names(app / "releases") == [".trash-260101-000000", "260103-000000"]
         assert run(shell, step)[0] == 1
     finally:
-        subprocess.run(["umount", f"{app}/releases/.trash/260101-000000/stuck"], check=True)
+        subprocess.run(["umount", f"{trash}/stuck"], check=True)
     assert run(shell, step) == (0, "")
     assert names(app / "releases") == ["260103-000000"]

@@ -36,7 +36,12 @@ STEPS = [
     ("finish", "remove old releases"),
     ("finish", "clean up the cache"),
 ]
-FIRST = [*STEPS[:1], ("prepare", "create the key for digests of configurations"), *STEPS[1:-2]]
+FIRST = [
+    *STEPS[:1],
+    ("prepare", "record which deployment the folder belongs to"),
+    ("prepare", "create the key for digests of configurations"),
+    *STEPS[1:-2],
+]
 MORE = """\
 linked_dirs: [log]
 environment: {A: b}
