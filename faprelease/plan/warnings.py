@@ -15,6 +15,11 @@ def warnings(hosts: Sequence[Host]) -> Iterator[str]:
         places = [place for place, host in enumerate(hosts) if host.target.settings.role == role]
         first = hosts[places[0]]
         settings, context = first.target.settings, Context(first.target, "release", "", "")
+        if not first.plugins.steps("published", context):
+            yield (
+                f"no plugin starts or restarts anything for {role}: what runs there stays as it is;"
+                " add one: plugins: [systemd], or [supervisorctl]"
+            )
         if not (settings.is_web and first.has_manager):
             continue
         if not context.has_plugin("healthcheck"):

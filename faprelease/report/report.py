@@ -31,7 +31,7 @@ from faprelease.report.events import (
 )
 from faprelease.report.outputs import Lines
 from faprelease.report.runlog import RunLog
-from faprelease.steps.model import HostPlan, Phase, Plan, Result
+from faprelease.steps.model import HostPlan, Phase, Plan, Result, restarts
 from faprelease.steps.place import Place
 
 
@@ -129,6 +129,12 @@ class Report:
         """Report that a plan was executed; `where` names its hosts."""
         releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
         self.tell(Said(text=f"done: {releases} is live on {where}, {self._seconds():.1f} s", good=True))
+        roles = [host.place.role for host in plan.hosts if host.publish and not restarts(host)]
+        if roles:
+            self.say(
+                f"warning: nothing was started or restarted for {', '.join(dict.fromkeys(roles))}: no plugin"
+                " does that; add one to deploy.yml: plugins: [systemd], or [supervisorctl]"
+            )
 
     def whereabouts(self) -> str:
         """The last step of each host, one per line."""

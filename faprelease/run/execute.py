@@ -3,6 +3,7 @@
 The only decisions made here are those that the plan foresees for a failed step.
 """
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -167,6 +168,10 @@ def undo(plan: Plan, sessions: Sessions, report: Observer, clock: Callable[[], f
         )
 
 
+SCREEN, LEAST_LINES = 24, 8
+"""How many lines of failures are shown in all, and of each at least. The log has the rest."""
+
+
 class _Runner:
     def __init__(
         self,
@@ -302,7 +307,7 @@ class _Runner:
         message = f"{self._plan.title}: nothing was published\n{_described(failures)}{self._not_undone()}"
         if left:
             message += f"\nand the prepared release could not be removed on every host:\n{_described(left)}"
-        raise kind(message, hint=self._what_next())
+        raise kind(message, hint=self._what_next("every host runs what it ran before"))
 
     def roll_back(self, number: int, failures: list[Failure]) -> None:
         """Roll back every host after a failure in the batch of that number, unless on_failure says keep; then
@@ -325,7 +330,7 @@ class _Runner:
             f"{self._plan.title}: failed and rolled back; every host runs its old release again\n"
             f"{_described(failures)}"
             f"{self._not_undone()}",
-            hint=self._what_next(),
+            hint=self._what_next("every host runs its old release again"),
         )
 
     def take_back(self, number: int) -> list[Failure]:
@@ -358,12 +363,10 @@ class _Runner:
     def _not_undone(self) -> str:
         return f"\n{release_command.CODE_ALONE}" if self._ran_command else ""
 
-    def _what_next(self) -> str:
-        return (
-            "release again whenever you like"
-            if self._stop.is_set()
-            else "fix the problem above, then release again"
-        )
+    def _what_next(self, where: str) -> str:
+        if self._stop.is_set():
+            return "release again whenever you like"
+        return f"{where}; fix the problem above, then release again"
 
     def _undo(self, hosts: Sequence[HostPlan], phases_of: PhasesOf) -> list[Failure]:
         """Undo on every host, whatever happens on others; a host with a lost connection gets one new one."""
@@ -436,10 +439,24 @@ def _names(hosts: Sequence[HostPlan]) -> str:
 
 
 def _described(failures: list[Failure]) -> str:
-    lines = []
+    """The failures for people; hosts that failed alike share their lines, and all fit on a screen."""
+    groups: dict[tuple[str, ...], list[Failure]] = {}
     for failure in failures:
-        ended = "connection lost" if failure.code is None else f"exit {failure.code}"
-        lines.append(f"  {failure.plan.place}, {failure.phase}: {failure.step}: {ended}")
-        lines += [f"    {line}" for line in failure.reason.splitlines()[-20:]]
-        lines += [f"    | {line}" for line in failure.log.splitlines()[-20:]]
+        groups.setdefault(_likeness(failure), []).append(failure)
+    most = max(LEAST_LINES, SCREEN // max(len(groups), 1))
+    lines = []
+    for group in groups.values():
+        first, names = group[0], _names([failure.plan for failure in group])
+        ended = "connection lost" if first.code is None else f"exit {first.code}"
+        hosts = f"{len(group)} hosts ({names})" if len(group) > 1 else names
+        lines.append(f"  {hosts}, {first.phase}: {first.step}: {ended}")
+        shown = [f"    {line}" for line in first.reason.splitlines()[-most:]]
+        lines += shown
+        lines += [f"    | {line}" for line in first.log.splitlines()[-max(LEAST_LINES, most - len(shown)) :]]
     return "\n".join(lines)
+
+
+def _likeness(failure: Failure) -> tuple[str, ...]:
+    """What failures have in common that differ only in numbers, such as process ids, and the host's name."""
+    said = f"{failure.reason}\n{failure.log}".replace(failure.plan.place.host, "")
+    return (failure.phase, failure.step, str(failure.code), re.sub(r"\d+", "0", said))

@@ -129,6 +129,11 @@ class HostPlan:
     """Runs if the release failed and is kept (`on_failure: keep`)."""
 
 
+def restarts(plan: HostPlan) -> bool:
+    """Whether a plugin does something after `current` has moved."""
+    return any(phase.name == "published" for phase in plan.publish)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A rollout, as data. `--dry-run` prints exactly the scripts that would run."""

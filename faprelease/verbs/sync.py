@@ -26,11 +26,19 @@ def sync(request: Request, report: Report) -> None:
         if run.dry_run and shows_recovery(run, connected):
             return
         connected, _ = run.recover(connected)
-        wanted = what_the_hosts_run(connected.hosts)
-        source = _source(run, wanted)
-        connected = refuse_older(run, connected, source)
         run = run.with_environment()
         connected = _with_targets(connected, run.targets)
+        wanted = what_the_hosts_run(connected.hosts)
+        if (
+            wanted
+            and not run.given_source()
+            and all(is_live(host, connected.info, wanted.digest) for host in connected.hosts)
+        ):
+            name = wanted.version or wanted.digest[:12]
+            report.say(f"nothing to do: all hosts run {name}, with the same configuration")
+            return
+        source = _source(run, wanted)
+        connected = refuse_older(run, connected, source)
         lagging = [host for host in connected.hosts if not is_live(host, connected.info, source.digest)]
         if not lagging:
             report.say(f"nothing to do: all hosts run {source.name}, with the same configuration")

@@ -1,6 +1,7 @@
 """The live release and all releases of each host, and how hosts differ from what they should be. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -102,7 +103,11 @@ def statuses(
 ) -> list[HostStatus]:
     """Return the status of each host and role; all mappings are by place. The release that most
     hosts of a role run is the reference for the others."""
-    usual = {role: _usual(hosts, role) for role in {target.settings.role for target, _ in hosts}}
+    roles = {target.settings.role for target, _ in hosts}
+    usual, split = (
+        {role: _usual(hosts, role) for role in roles},
+        {role: _split(hosts, role) for role in roles},
+    )
     rows = []
     for target, state in hosts:
         live = state.release(state.current)
@@ -125,7 +130,7 @@ def statuses(
                 changed=changed.get(target.place, ()),
                 processes=(processes or {}).get(target.place, ()),
                 schedules=(schedules or {}).get(target.place, ()),
-                drift=tuple(_drift(state, live, usual[target.settings.role])),
+                drift=(*_drift(state, live, usual[target.settings.role]), *split[target.settings.role]),
             )
         )
     missing = [
@@ -169,21 +174,38 @@ def _next(schedule: ScheduleStatus, now: datetime) -> str:
 
 
 def _usual(hosts: Sequence[tuple[Target, HostState]], role: str) -> Release | None:
-    """The release that most hosts of a role run."""
+    """The release that most hosts of a role run; None if no release is ahead of the others."""
     live = [
         release
         for target, state in hosts
         if target.settings.role == role and (release := state.release(state.current))
     ]
-    return max(
-        live, key=lambda release: [_digest(each) for each in live].count(_digest(release)), default=None
-    )
+    counts = Counter(map(_digest, live)).most_common()
+    if len(counts) > 1 and counts[0][1] == counts[1][1]:
+        return None
+    return next((release for release in live if _digest(release) == counts[0][0]), None)
+
+
+def _split(hosts: Sequence[tuple[Target, HostState]], role: str) -> list[str]:
+    """The difference between the hosts of a role, if as many run one artifact as another."""
+    names: dict[str, list[str]] = {}
+    versions: dict[str, str] = {}
+    for target, state in hosts:
+        if target.settings.role == role and (live := state.release(state.current)):
+            names.setdefault(_digest(live), []).append(target.host)
+            versions[_digest(live)] = (live.artifact.version if live.artifact else "") or live.id
+    if len(names) < 2 or _usual(hosts, role):
+        return []
+    each = (f"{', '.join(names[digest])} {versions[digest]}" for digest in names)
+    return [f"the hosts run different artifacts: {'; '.join(each)}"]
 
 
 def _drift(state: HostState, live: Release | None, usual: Release | None) -> list[str]:
     reasons = []
     if state.rollout and not state.rollout.ended:
         reasons.append(f"the {state.rollout.verb} of {state.rollout.release} did not finish")
+    if state.command and state.command.exit is None:
+        reasons.append(f"release_command of {state.command.release} was interrupted: how it ended is unknown")
     if live is None:
         if state.link or state.blocked:
             reasons.append(f"current points to {state.link or state.blocked}, which faprelease did not make")

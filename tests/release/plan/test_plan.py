@@ -185,7 +185,7 @@ OUTAGES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         ["shop has no h"],
     ),
     "healthcheck": (CHECKED, "web", []),
-    "no manager": ({"plugins": ["curl"]}, "web", []),
+    "no manager": ({"plugins": ["curl"]}, "web", ["no plugin starts or restarts anything for web"]),
     "a worker": ({"plugins": ["systemd"]}, "worker", []),
     "at once": ({**CHECKED, "batch": ["100%"]}, "web", ["all 2 hosts of web restart at once"]),
     "processes": ({**CHECKED, "processes": {"web": 2}}, "web", ["the 2 web processes of a host restart tog"]),

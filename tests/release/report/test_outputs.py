@@ -84,7 +84,7 @@ def test_a_terminal_sees_what_each_host_does_and_then_how_it_ended(site: Site, t
     assert end[1] == f"  {site.current()}: localhost (web)"
     assert "localhost (web), updated: install, contained: exit 3" in end[3]
     assert [line.strip() for line in end[4:6]] == ["working", "no space left"]
-    assert end[-2] == "hint: fix the problem above, then release again"
+    assert end[-2] == "hint: every host runs what it ran before; fix the problem above, then release again"
     assert end[-1] == f"full log: {logs(site)[-1]}"
 
 

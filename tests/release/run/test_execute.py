@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from faprelease.errors import VerificationError
+from faprelease.errors import ReleaseFailedError, VerificationError
 from faprelease.report.report import Report
 from faprelease.run import execute
 from faprelease.steps.layout import Layout
@@ -70,3 +70,32 @@ def test_a_binding_step_needs_the_same_digest_on_all_hosts(facts: tuple[str, str
 
 def _step(fact: str, *, binding: bool = True) -> Step:
     return Step(title="say", script=f"printf '\\r%s\\n' '{fact}'", trusted=True, binding=binding)
+
+
+def test_hosts_that_failed_alike_share_their_lines_and_all_fit_on_a_screen() -> None:
+    layout = Layout("/x", "/x/current", "/x/releases", "/x/shared")
+
+    def failing(number: int, script: str) -> HostPlan:
+        return HostPlan(
+            place=Place(f"web{number}", "web"),
+            layout=layout,
+            release="261130-000000",
+            previous="",
+            config="",
+            prepare=(Phase("updated", (Step(title="run preflight", script=script),)),),
+        )
+
+    loop = "for n in $(seq 100); do echo line $n of $$; done; exit 3"
+    hosts = (*(failing(number, loop) for number in (1, 2, 3)), failing(4, "echo no database; exit 1"))
+    sessions = LocalSessions()
+    with pytest.raises(ReleaseFailedError) as failed:
+        execute.run(Plan("a plan", hosts), sessions, Report(), time.monotonic, threading.Event())
+    lines = failed.value.message.splitlines()
+    assert lines[0] == "a plan: nothing was published"
+    assert lines[1] == "  3 hosts (web1 (web), web2 (web), web3 (web)), updated: run preflight: exit 3"
+    assert lines[-2:] == ["  web4 (web), updated: run preflight: exit 1", "    no database"]
+    assert len(lines) < 24
+    assert lines[-3].startswith("    line 100 of ")
+    assert str(failed.value.hint).startswith("every host runs what it ran before; fix the problem")
+    for session in sessions.opened.values():
+        session.close()

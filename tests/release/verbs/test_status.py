@@ -1,12 +1,13 @@
 """status, releases and history: what real hosts say, and what is made of it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from faprelease.cli.status import duration
-from faprelease.hosts.state import Freeze, Rollout
+from faprelease.hosts.state import CommandRun, Freeze, Rollout
 from faprelease.views import history
 from faprelease.views.status import held, parse_processes, parse_schedules, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
@@ -38,6 +39,11 @@ def test_what_differs_is_told_where_it_differs() -> None:
         release(A, "1", "live"), current=A, rollout=Rollout(id=B, verb="release", release=B, previous=A)
     )
     assert drifts(cut) == [(f"the release of {B} did not finish",)]
+    tie = ("the hosts run different artifacts: web1 2; web2 1",)
+    assert drifts(one, old) == [tie, tie]
+    killed = CommandRun(release=B, at="2026-11-30T15:00:00Z", by="ada@ci")
+    said = f"release_command of {B} was interrupted: how it ended is unknown"
+    assert drifts(replace(one, command=killed), same) == [(said,), ()]
 
 
 @pytest.mark.parametrize(

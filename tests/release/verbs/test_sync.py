@@ -48,6 +48,7 @@ def test_lagging_and_new_hosts_follow_and_the_others_stay(site: FleetSite) -> No
     assert site.run("status", "production").returncode == 0
     again = site.run("sync", "--curl-url", url, "production")
     assert "nothing to do: all hosts run 1" in again.stderr
+    assert "nothing to do: all hosts run 1" in site.run("sync", "production").stderr
     counts = [host.run(["wc", "-l", "restarts"]).stdout.split()[0] for host in site.hosts]
     assert counts == ["1", "1", "1"]
     for host in site.hosts:
