@@ -63,6 +63,7 @@ class FolderBlobs:
 
     can_list = True
     can_write = True
+    is_atomic = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -71,6 +72,10 @@ class FolderBlobs:
     def name(self) -> str:
         """See Blobs."""
         return self.root.as_uri()
+
+    def in_parts(self) -> "FolderBlobs":
+        """See Blobs. In a folder there are no parts."""
+        return self
 
     def get(self, key: str) -> bytes:
         """See Blobs."""

@@ -17,11 +17,16 @@ class MemoryBlobs:
     name = "memory"
     can_list = True
     can_write = True
+    is_atomic = True
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
         self._modified: dict[str, datetime] = {}
         self._lock = Lock()
+
+    def in_parts(self) -> "MemoryBlobs":
+        """See Blobs. In memory there are no parts."""
+        return self
 
     def get(self, key: str) -> bytes:
         """See Blobs."""

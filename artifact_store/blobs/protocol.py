@@ -72,6 +72,16 @@ class Blobs(Protocol):
     def can_write(self) -> bool:
         """Whether `create`, `delete` and `abort` work; if not, they raise StoreError."""
 
+    @property
+    def is_atomic(self) -> bool:
+        """Whether `create` is known to be atomic. On S3 it is known after a request, by the server's name.
+
+        If not, a writer whose `create` succeeded reads the key again a second later.
+        """
+
+    def in_parts(self) -> "Blobs":
+        """This storage, with small files uploaded as large ones are: in parts. Only `doctor` needs this."""
+
     def get(self, key: str) -> bytes:
         """The bytes at `key`. Raises NotFoundError if there are none."""
 

@@ -6,6 +6,7 @@ conditional write is running and this one must be repeated.
 """
 
 import base64
+import copy
 import hashlib
 import math
 import os
@@ -43,7 +44,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from botocore.utils import parse_timestamp
 
-from artifact_store.blobs import s3_errors
+from artifact_store.blobs import known_servers, s3_errors
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, checked, pieces, resumed
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
@@ -62,7 +63,7 @@ _PART = 5 << 20  # the minimum of S3; a few parts are in memory at a time
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
 _THREADS = 4
-_CREATE_TRIES = 6
+_CREATE_TRIES = 9  # over five seconds or less
 _LONGEST_URL = timedelta(days=7)
 _CONFIG = Config(
     signature_version="s3v4",
@@ -103,6 +104,8 @@ class S3Blobs:
         self._unsafe = unsafe
         self._conditional = True
         self._checksums = True
+        self._whole = _PART
+        self._server = ""
         self._encryption = {
             field: os.environ[name] for name, field in _ENCRYPTION.items() if os.environ.get(name)
         }
@@ -112,6 +115,18 @@ class S3Blobs:
             raise StoreError(f"{self.name}: {error}", hint="check AWS_PROFILE and ~/.aws/config") from error
         with self._errors():
             self._client: Any = self._session.client("s3", config=_CONFIG)
+        self._client.meta.events.register("after-call.s3", self._note_server)
+
+    @property
+    def is_atomic(self) -> bool:
+        """See Blobs."""
+        return known_servers.measured(self._server) is not None
+
+    def in_parts(self) -> "S3Blobs":
+        """See Blobs."""
+        other = copy.copy(self)
+        other._whole = 0
+        return other
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
@@ -129,7 +144,7 @@ class S3Blobs:
 
         def attempt() -> None:
             parts = checked(pieces(body, length), sha256, key)
-            if isinstance(body, bytes) or size <= _PART:
+            if isinstance(body, bytes) or size <= self._whole:
                 self._put(key, b"".join(parts))
             else:
                 self._put_in_parts(key, parts)
@@ -245,6 +260,9 @@ class S3Blobs:
             return Link(url, min(until, _utc(end)))
         return Link(url, until, session=bool(credentials and credentials.token))
 
+    def _note_server(self, http_response: Any, **rest: object) -> None:
+        self._server = http_response.headers.get("server", "")
+
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
 
@@ -295,7 +313,7 @@ class S3Blobs:
                     raise StoreError(
                         f"{self.name}: other writers keep writing {key} at the same time", hint="run it again"
                     ) from error
-                time.sleep(0.05 * 2**attempts)
+                time.sleep(0.01 * 2**attempts)
             except StoreError as error:
                 self._do_without(error)
 

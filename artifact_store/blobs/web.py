@@ -24,10 +24,15 @@ class WebBlobs:
 
     can_list = False
     can_write = False
+    is_atomic = False
 
     def __init__(self, url: str) -> None:
         self.name = url
         self._client = httpx.Client(timeout=_TIMEOUT, headers=_HEADERS, follow_redirects=True)
+
+    def in_parts(self) -> "WebBlobs":
+        """See Blobs. Nothing is uploaded here."""
+        return self
 
     def get(self, key: str) -> bytes:
         """See Blobs."""

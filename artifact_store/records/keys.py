@@ -7,6 +7,7 @@
 <app>/artifacts/<version>/removed/<operation>.json
 <app>/stages/<stage>/00000042.json
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
+<app>/stages/<stage>/receipts/<number>-<operation>.json
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 <app>/hosts/<stage>/<role>/<host>/<entry>-<time>-<operation>.json
 _wheels/<sha256 of an sdist>/<target>/…     shared by builders; no app can have this name
@@ -27,6 +28,7 @@ from artifact_store.artifact.ids import (
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
+_RECEIPT = re.compile(r"[^/]+/stages/[^/]+/receipts/([0-9]{8,9})-([^/]+)\.json")
 _HOST = re.compile(r"([^/]+/hosts/[^/]+/[^/]+/[^/]+/)[0-9]{8}-[0-9]{8}T[0-9]{6}Z-[^/]+\.json")
 _RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
 
@@ -108,6 +110,22 @@ def entry_number(key: str) -> int | None:
     """The number of the log entry with this key, or None if it is not the key of an entry."""
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def receipts(app: str, stage: str) -> str:
+    """The prefix of the copies of a stage's entries, which writers keep where two of them may succeed."""
+    return f"{log(app, stage)}receipts/"
+
+
+def receipt(app: str, stage: str, number: int, operation: str) -> str:
+    """The key of the copy of entry `number` that the run `operation` wrote."""
+    return f"{receipts(app, stage)}{number:08d}-{check_operation(operation)}.json"
+
+
+def receipt_place(key: str) -> tuple[int, str] | None:
+    """The number and the operation of the entry whose copy has this key; None if it is not such a key."""
+    match = _RECEIPT.fullmatch(key)
+    return (int(match[1]), match[2]) if match else None
 
 
 def all_releases(app: str) -> str:

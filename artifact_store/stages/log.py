@@ -1,6 +1,7 @@
 """Read and extend the logs of stages in a store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from artifact_store.blobs.protocol import Blobs, keep
 from artifact_store.core.errors import (
@@ -15,7 +16,7 @@ from artifact_store.core.errors import (
 )
 from artifact_store.core.hints import Hint
 from artifact_store.records import keys
-from artifact_store.stages import log_rules
+from artifact_store.stages import log_rules, lost_races
 from artifact_store.stages.log_rules import LogEntry, StageState
 
 
@@ -36,6 +37,10 @@ class StageLogs:
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
         return tuple(self._blobs.folders(keys.stages(app)))
+
+    def overwritten(self, app: str, stage: str, entries: Iterable[LogEntry]) -> Iterator[str]:
+        """The entries that the store accepted, and that are not in the log, of which `entries` were read."""
+        return lost_races.overwritten(self._blobs, app, stage, entries)
 
     def of(self, app: str, stage: str) -> "StageLog":
         """The log of a stage."""
@@ -125,12 +130,18 @@ class StageLog:
         """Write the next entry. Raises ConflictError, naming the winner, if someone else was first.
 
         Raises StoreError if the store allows overwriting: then two writers could both be first. Raises
-        UncheckedError if whether the entry was written can't be found out.
+        UncheckedError if whether the entry was written, or whether it stays, can't be found out.
         """
-        key = keys.entry(self._app, self._stage, state.number)
         self._prove(state.number - 1)
+        data = log_rules.encode(state, signatures)
+        lost_races.settle(self._blobs, state)
+        self._write(state, data)
+        lost_races.confirm(self._blobs, state, data)
+
+    def _write(self, state: StageState, data: bytes) -> None:
+        key = keys.entry(self._app, self._stage, state.number)
         try:
-            self._blobs.create(key, log_rules.encode(state, signatures))
+            self._blobs.create(key, data)
         except ConflictError:
             written = self._written(state)
             if written is None:
@@ -190,6 +201,9 @@ class StageLog:
         except ConflictError:
             self._proven = True
             return
+        if number == 0:
+            with suppress(FapError):  # a refused promotion leaves nothing behind, if its key may delete
+                self._blobs.delete(key)
         raise StoreError(
             f"{self._blobs.name} allows overwriting, so one of two simultaneous promotions could be lost",
             hint=Hint(

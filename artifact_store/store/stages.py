@@ -1,7 +1,7 @@
 """The stages in a store: read their state and history, and change them."""
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from artifact_store.blobs.protocol import Link
@@ -138,6 +138,10 @@ class Stages:
         What can't be read is in `passed_over` then.
         """
         return tuple(self.log(app, stage).all())
+
+    def overwritten(self, app: str, stage: str, entries: Iterable[LogEntry]) -> tuple[str, ...]:
+        """The entries that the store accepted, and that are not in the log, of which `entries` were read."""
+        return tuple(self._logs.overwritten(app, stage, entries))
 
     def approve(self, app: str, version: str, stage: str, by: Actor, why: str = "") -> SignedStatement:
         """Sign an approval of a version for a stage. Raises as `Artifacts.sign`."""

@@ -118,6 +118,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
         problems.append(f"entry {last.number} expired at {last.expires:%Y-%m-%d %H:%M} UTC")
     notes = list(_rules(entries, trust.policy_digest))
     problems += store.stages.passed_over(app, name)
+    problems += store.stages.overwritten(app, name, entries)
     counted = list(entries)
     if trust.signers:
         problems += _claimed_approvals(store, entries)

@@ -19,6 +19,7 @@ from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.store.store import Store
 from tests.parts.tgz import tgz
+from tests.parts.two_steps import TwoSteps
 
 FAPSTORE = str(Path(sys.executable).with_name("fapstore"))
 
@@ -76,7 +77,7 @@ def test_a_good_store() -> None:
     ("blobs", "wrong"),
     [
         (Overwriting(), {"create-only", "create-only, at once", "create-only, large"}),
-        (OverwritingLarge(), {"create-only, large"}),
+        (OverwritingLarge(), set()),
         (ReadOnly(), {"access"}),
         (Late(), {"clock"}),
         (Undeletable(), set()),
@@ -86,6 +87,21 @@ def test_what_is_wrong_is_found(blobs: Blobs, wrong: set[str]) -> None:
     found = list(doctor.examine(blobs, now))
     assert {finding.check for finding in found if finding.verdict == "wrong"} == wrong
     assert all(finding.fix for finding in found if finding.verdict == "wrong")
+
+
+def test_a_check_and_a_write_in_two_steps_are_found() -> None:
+    for _ in range(10):
+        (found,) = (
+            found for found in doctor.examine(TwoSteps(), now) if found.check == "create-only, at once"
+        )
+        assert found.verdict == "wrong"
+        assert "of 20 rounds, not exactly one of 6 simultaneous writers succeeded" in found.says
+
+
+def test_large_uploads_alone_stop_no_promotion() -> None:
+    odd = [found for found in doctor.examine(OverwritingLarge(), now) if found.verdict != "right"]
+    assert [(found.check, found.verdict) for found in odd] == [("create-only, large", "note")]
+    assert odd[0].fix.startswith("pushes and promotions are safe")
 
 
 def test_probes_that_stay_are_told() -> None:
