@@ -161,6 +161,23 @@ def renew(
     _report(opener(key).stages.renew(app, stage, Actor.current(), lifetime), as_json)
 
 
+@fapstore.command("new-origin", short_help="Begin a stage's log anew in a copied store.")
+@click.argument("app")
+@click.argument("stage")
+@click.option("--why", metavar="TEXT", required=True, help="Reason, recorded in the history.")
+@key_option
+@json_option
+@click.pass_obj
+def new_origin(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Begin a stage's log anew, after its store was copied or restored from a backup.
+
+    The version stays. Entries that are written for the other copy of the store count for nothing here from
+    now on, and those written here count for nothing there. Hosts remember the log they have seen: the next
+    release of them needs `faprelease --allow-older`, once.
+    """
+    _report(opener(key).stages.new_origin(app, stage, Actor.current(), why), as_json)
+
+
 @fapstore.command()
 @click.argument("app")
 @json_option

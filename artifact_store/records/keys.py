@@ -8,6 +8,7 @@
 <app>/stages/<stage>/00000042.json
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/stages/<stage>/receipts/<number>-<operation>.json
+<app>/stages/<stage>/origins/00000001.json
 <app>/releases/<stage>/<role>/<time>-<entry>-<operation>.json
 <app>/hosts/<stage>/<role>/<host>/<entry>-<time>-<operation>.json
 _wheels/<sha256 of an sdist>/<target>/…     shared by builders; no app can have this name
@@ -110,6 +111,11 @@ def entry_number(key: str) -> int | None:
     """The number of the log entry with this key, or None if it is not the key of an entry."""
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
+
+
+def origin(app: str, stage: str, number: int) -> str:
+    """The key of the mark `number` (from 1) of an entry that begins a stage's log anew."""
+    return f"{log(app, stage)}origins/{number:08d}.json"
 
 
 def receipts(app: str, stage: str) -> str:

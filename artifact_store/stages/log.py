@@ -1,5 +1,6 @@
 """Read and extend the logs of stages in a store."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -56,8 +57,8 @@ class StageLog:
         """With `unsafe`, entries are written even if the store allows overwriting."""
         self._blobs = blobs
         self._proven = unsafe
-        self._app = app
-        self._stage = stage
+        self.app = app
+        self.stage = stage
         self._seen: LogEntry | None = None
         self._passed_over: dict[int, str] = {}
         self._settled: set[range] = set()
@@ -87,6 +88,22 @@ class StageLog:
                 raise
             number = max(self._numbers())
             return number, self._readable(number)
+
+    def entry(self, number: int) -> LogEntry | None:
+        """The entry with this number; None if there is none. Raises VerificationError if it can't be read."""
+        return self._find(number)
+
+    def follows(self, entry: LogEntry) -> bool:
+        """Whether `entry` names the one before it, or that one is missing; an acting reader checks this."""
+        state = entry.state
+        number = state.after or state.number - 1
+        if not number:
+            return not state.previous
+        try:
+            before = self._blobs.get(keys.entry(self.app, self.stage, number))
+        except NotFoundError:
+            return True
+        return hashlib.sha256(before).hexdigest() == state.previous
 
     def oldest_first(self) -> Iterator[LogEntry]:
         """The entries from the first one on, each read when needed, up to one that can't be read."""
@@ -139,7 +156,7 @@ class StageLog:
         lost_races.confirm(self._blobs, state, data)
 
     def _write(self, state: StageState, data: bytes) -> None:
-        key = keys.entry(self._app, self._stage, state.number)
+        key = keys.entry(self.app, self.stage, state.number)
         try:
             self._blobs.create(key, data)
         except ConflictError:
@@ -154,12 +171,12 @@ class StageLog:
             if winner.operation == state.operation:
                 return
             raise ConflictError(
-                f"{self._app} {self._stage}: {winner.who} changed it first "
+                f"{self.app} {self.stage}: {winner.who} changed it first "
                 f"(entry {winner.number}: {winner.action} {winner.version})",
                 hint=Hint(
                     "see `{fapstore} history {app} {stage}`, then decide again",
-                    app=self._app,
-                    stage=self._stage,
+                    app=self.app,
+                    stage=self.stage,
                 ),
             ) from None
         except (UnreachableError, UncertainError):
@@ -193,7 +210,7 @@ class StageLog:
         """
         if self._proven:
             return
-        key = keys.entry(self._app, self._stage, number)
+        key = keys.entry(self.app, self.stage, number)
         try:
             if number == 0:
                 keep(self._blobs, key, b"")
@@ -213,8 +230,8 @@ class StageLog:
 
     def _listed(self, seen: int) -> LogEntry | None:
         """List the log to its end, then read further numbers, because a listing may be outdated."""
-        prefix = keys.log(self._app, self._stage)
-        after = keys.entry(self._app, self._stage, seen) if seen else ""
+        prefix = keys.log(self.app, self.stage)
+        after = keys.entry(self.app, self.stage, seen) if seen else ""
         numbers = (keys.entry_number(key) for key in self._blobs.keys(prefix, after))
         highest = max((number for number in numbers if number), default=seen)
         last = self._seen if highest == seen else self._existing(highest)
@@ -238,7 +255,7 @@ class StageLog:
 
     def _numbers(self) -> list[int]:
         """The numbers of all entries of the log, readable or not, in no order."""
-        below = self._blobs.keys(keys.log(self._app, self._stage))
+        below = self._blobs.keys(keys.log(self.app, self.stage))
         return [number for number in map(keys.entry_number, below) if number]
 
     def _readable(self, number: int) -> LogEntry | None:
@@ -249,22 +266,22 @@ class StageLog:
         except VerificationError as error:
             entry, problem = None, error.message
         if entry is None:
-            key = keys.entry(self._app, self._stage, number)
+            key = keys.entry(self.app, self.stage, number)
             self._passed_over[number] = f"{key} is passed over: {problem}"
         return entry
 
     def _find(self, number: int) -> LogEntry | None:
         try:
-            data = self._blobs.get(keys.entry(self._app, self._stage, number))
+            data = self._blobs.get(keys.entry(self.app, self.stage, number))
         except NotFoundError:
             return None
-        return log_rules.decode(data, self._app, self._stage, number)
+        return log_rules.decode(data, self.app, self.stage, number)
 
     def _existing(self, number: int) -> LogEntry:
         entry = self._find(number)
         if entry is None:
             raise StoreError(
-                f"{self._blobs.name}: entry {number} of {self._app} {self._stage} is missing, "
+                f"{self._blobs.name}: entry {number} of {self.app} {self.stage} is missing, "
                 "but later entries exist",
                 hint="entries are never deleted: restore it from a backup or from the bucket's versions",
             )

@@ -19,8 +19,8 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
 
-Action = Literal["promote", "rollback", "freeze", "unfreeze", "renew"]
-KEEPING: frozenset[Action] = frozenset(["freeze", "unfreeze", "renew"])
+Action = Literal["promote", "rollback", "freeze", "unfreeze", "renew", "new-origin"]
+KEEPING: frozenset[Action] = frozenset(["freeze", "unfreeze", "renew", "new-origin"])
 """The actions that keep the version of the stage."""
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its time zone; ours are in UTC."""
@@ -61,8 +61,8 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     """The writer's random id. A writer whose reply was lost recognises its own entry by it."""
     origin: str = ""
-    """The operation of the log's first entry, which all repeat: another log has another one. Empty in
-    statements 1; the first statement 2 after them begins it."""
+    """The operation of the log's first entry, or of the last `new-origin`, which all repeat: another log has
+    another one. Empty in statements 1; the first statement 2 after them begins it."""
     previous: str
     """The sha256 of the bytes of the previous entry; empty for the first."""
     after: int = 0
@@ -212,7 +212,8 @@ def decide(
     else:
         version, digest = request.version, request.digest
     same = state if state and state.digest == digest else None
-    renewed = state if state and request.action == "renew" else None
+    renewed = state if state and request.action in ("renew", "new-origin") else None
+    begins = not state or not state.origin or request.action == "new-origin"
     at = _time_after(state, request)
     return StageState(
         format=STATEMENT_2,
@@ -227,11 +228,11 @@ def decide(
         frozen=renewed.frozen if renewed else request.action == "freeze",
         source=request.source,
         who=request.by.who,
-        why=renewed.why if renewed and renewed.frozen else request.why,
+        why=request.why or (renewed.why if renewed and renewed.frozen else ""),
         at=at,
         expires=_expiry(state, stage, request, at, max_age),
         operation=request.by.operation,
-        origin=(state.origin if state else "") or request.by.operation,
+        origin=request.by.operation if begins or not state else state.origin,
         previous=last.sha256 if last else "",
         after=last.state.number if last and over else 0,
         ci=request.by.ci,
@@ -292,7 +293,7 @@ def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, 
 
 
 def _is_as_requested(state: StageState, request: StageRequest) -> bool:
-    if request.action == "renew" or request.lifetime is not None:
+    if request.action in ("renew", "new-origin") or request.lifetime is not None:
         return False
     if request.action in KEEPING:
         return state.frozen == (request.action == "freeze")
@@ -309,7 +310,8 @@ def problem_after(before: StageState, state: StageState) -> str:
         return f"{place} is a {state.format} after a {before.format}: an older fapkit or an intruder wrote it"
     if state.format == STATEMENT_1:
         return ""
-    if before.format != STATEMENT_1 and state.origin != before.origin:
+    begins = state.action == "new-origin" and state.origin == state.operation
+    if before.format != STATEMENT_1 and state.origin != before.origin and not begins:
         return f"{place} belongs to another log, which began with {state.origin}, not with {before.origin}"
     if state.at < before.at:
         return f"{place} says that it was made before entry {before.number}"

@@ -27,6 +27,8 @@ from artifact_store.trust.signatures import Notary
 _OVERRIDE = "in an emergency: add --override 'REASON', which is recorded in the history"
 
 
+_BROKEN = "it does not name the entry before it: that was changed, or this one was copied there"
+
 Tip = tuple[int, LogEntry | None]
 """The highest number of a log (0: none), and its entry, or None if that can't be read."""
 
@@ -76,14 +78,16 @@ class StageWriter:
         number, last = tip
         log = self._logs.of(app, stage)
         over = number if number and last is None else 0
+        broken = last if last and not log.follows(last) else None
         leads_out = request.action in ("rollback", "freeze") or (request.action == "promote" and override)
-        if over and not leads_out and not self._trust.policy.require_signatures:
-            raise _unreadable(app, stage, log.passed_over)
+        if (over or broken) and not leads_out and not self._trust.policy.require_signatures:
+            raise _unreadable(app, stage, log.passed_over if over else (_BROKEN,))
         current = last
         if over:
             last = next(log.readable(), None)
-        if last and (over or not self._notary.trusts(last)):
-            current = next((entry for entry in log.readable() if self._notary.trusts(entry)), None)
+        if last and (over or broken or not self._notary.trusts(last)):
+            readable = (entry for entry in log.readable() if not broken or entry.sha256 != broken.sha256)
+            current = next(filter(self._notary.trusts, readable), None)
         max_age = self._trust.policy.lifetime(stage)
         state = log_rules.decide(current, app, stage, request, last=last, over=over, max_age=max_age)
         if current and state is current.state:
@@ -91,6 +95,8 @@ class StageWriter:
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override)
         state = self._append(state)
+        if state.action == "new-origin":
+            self._notary.begun_anew(state)
         if request.version:  # a freeze and a renewal do not change the version
             self._check_gc(current, state)
         return StageChange(state, changed=True)

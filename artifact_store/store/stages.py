@@ -12,6 +12,7 @@ from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, policy
 from artifact_store.stages.log import StageLog, StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
+from artifact_store.stages.policy import Refusal
 from artifact_store.store.artifacts import Artifacts
 from artifact_store.store.policy_facts import PolicyFacts
 from artifact_store.store.promote import StageChange, StageWriter
@@ -102,20 +103,24 @@ class Stages:
         self.check_rules(record, stage)
         return state, self._artifacts.link_to(record, signature=state.signature)
 
+    def refusals(self, record: ArtifactRecord, stage: str) -> tuple[Refusal, ...]:
+        """The rules that do not allow a release of a version to a stage, whoever promoted it."""
+        rules = policy.for_readers(self._trust.policy)
+        policy.check_place(rules, record.app, stage)
+        if not rules.stages and not rules.protected:
+            return ()
+        candidate = self._facts.candidate(rules, record, stage, "promote")
+        return policy.judge(rules, record.app, stage, "promote", candidate)
+
     def check_rules(self, record: ArtifactRecord, stage: str) -> None:
         """Raise VerificationError if the app's rules do not allow a release of a version to a stage.
 
         An override by whoever promoted it does not count.
         """
-        app, version, rules = record.app, record.version, policy.for_readers(self._trust.policy)
-        policy.check_place(rules, app, stage)
-        if not rules.stages and not rules.protected:
-            return
-        candidate = self._facts.candidate(rules, record, stage, "promote")
-        refusals = policy.judge(rules, app, stage, "promote", candidate)
+        refusals = self.refusals(record, stage)
         if refusals:
             raise VerificationError(
-                f"the rules do not allow {app} {version} on {stage}: "
+                f"the rules do not allow {record.app} {record.version} on {stage}: "
                 + "; ".join(refusal.message for refusal in refusals),
                 hint=Hint.lines([refusal.hint for refusal in refusals]),
             )
@@ -229,6 +234,11 @@ class Stages:
     def unfreeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Allow promotions and rollbacks of a stage again."""
         request = StageRequest(action="unfreeze", why=why, by=self._stamp(by))
+        return self._writer.change(app, stage, request, self.log(app, stage).tip())
+
+    def new_origin(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
+        """Begin the log of a stage anew: from here on, entries written for another copy count for nothing."""
+        request = StageRequest(action="new-origin", why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, self.log(app, stage).tip())
 
     def renew(self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None) -> StageChange:

@@ -31,9 +31,10 @@ from artifact_store.core.errors import ConflictError, NotFoundError, UsageError,
 from artifact_store.core.hints import Hint
 from artifact_store.records import envelope, keys
 from artifact_store.records.artifacts import ArtifactRecord
-from artifact_store.stages import log_rules
+from artifact_store.stages import log_rules, origins
 from artifact_store.stages.log import StageLog
 from artifact_store.stages.log_rules import LogEntry, StageState
+from artifact_store.stages.origins import Origin
 from artifact_store.trust import ssh_keygen
 from artifact_store.trust.rules import Trust
 
@@ -92,7 +93,7 @@ class Notary:
         self._trust = trust
         self._clock = clock
         self._judged: dict[str, tuple[str, ...]] = {}
-        self._origins: dict[tuple[str, str], str] = {}
+        self._origins: dict[tuple[str, str], list[Origin]] = {}
         self._judging = Lock()
 
     def attest(self, statement: Signature | Approval) -> SignedStatement:
@@ -165,20 +166,18 @@ class Notary:
         if state.format == log_rules.STATEMENT_1:
             return True
         if (place := (state.app, state.stage)) not in self._origins:
-            self._origins[place] = self._origin(*place)
-        return self._origins[place] in ("", state.origin)
+            log = StageLog(self._blobs, *place)
+            self._origins[place] = list(origins.read(self._blobs, log, self._may_begin))
+        return origins.at(self._origins[place], state.number) in ("", state.origin)
 
-    def _origin(self, app: str, stage: str) -> str:
-        """The origin that the first entry of a log states; if signatures are required, the first signed one.
+    def begun_anew(self, state: StageState) -> None:
+        """Mark an entry in the log that gave it a new origin."""
+        origins.mark(self._blobs, state)
+        self._origins.pop((state.app, state.stage), None)
 
-        Empty if there is none, or the first entry is of a format that states no origin.
-        """
-        for entry in StageLog(self._blobs, app, stage).oldest_first():
-            if entry.state.format == log_rules.STATEMENT_1:
-                return ""
-            if not self._trust.policy.require_signatures or self._signed_by(entry, entry.state.at):
-                return entry.state.origin
-        return ""
+    def _may_begin(self, entry: LogEntry) -> bool:
+        """Whether an entry may state the origin of its log: it is signed, or need not be."""
+        return not self._trust.policy.require_signatures or bool(self._signed_by(entry, entry.state.at))
 
     def check_entry(self, entry: LogEntry) -> None:
         """Raise VerificationError for an entry that `trusts` does not accept."""
@@ -190,6 +189,17 @@ class Notary:
                 hint=Hint(
                     "find out who can write to the store; a promotion or a rollback goes on from the last "
                     "entry of this log: {fapstore} rollback {app} {stage} --to VERSION",
+                    app=state.app,
+                    stage=state.stage,
+                ),
+            )
+        if not StageLog(self._blobs, state.app, state.stage).follows(entry):
+            raise VerificationError(
+                f"the entry before entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
+                "was changed, or that entry was copied there",
+                hint=Hint(
+                    "find out who can write to the store; go on above it: "
+                    "{fapstore} rollback {app} {stage} --to VERSION",
                     app=state.app,
                     stage=state.stage,
                 ),

@@ -22,6 +22,7 @@ from artifact_store.core.errors import (
 from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import MOST_BEHIND, LogEntry, problem_after
+from artifact_store.stages.policy import Refusal
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import Trust
 
@@ -137,6 +138,8 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     overridden = {entry.state.digest for entry in entries if entry.state.overrode}
     if last and not last.is_empty and last.digest not in overridden:
         problems += _refused_by_rules(store, app, name, last.version)
+    if trust.policy_digest:
+        problems += _claimed_rules(store, entries[:-1], trust.policy_digest)
     problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
     return Check(
         what,
@@ -213,6 +216,24 @@ def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterat
         yield error.message
     except (StoreError, UsageError):  # a record that is missing, or a stage that the rules do not name
         return
+
+
+def _claimed_rules(store: Store, entries: Iterable[LogEntry], digest: str) -> Iterator[str]:
+    """Promotions by the rules in force that these do not allow, and that state no override of them."""
+    refusals: dict[str, tuple[Refusal, ...]] = {}
+    for state in (entry.state for entry in entries):
+        if state.action != "promote" or state.policy != digest:
+            continue
+        with suppress(StoreError, UsageError):  # a missing record is a problem of its own
+            if state.version not in refusals:
+                record = store.artifacts.get(state.app, state.version)
+                refusals[state.version] = store.stages.refusals(record, state.stage)
+        hidden = [each for each in refusals.get(state.version, ()) if each.rule not in state.overrode]
+        if hidden:
+            yield (
+                f"entry {state.number} says that the rules allowed {state.version}, and they do not: "
+                + "; ".join(each.message for each in hidden)
+            )
 
 
 def _rules(entries: Iterable[LogEntry], current: str) -> Iterator[str]:

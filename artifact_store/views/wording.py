@@ -5,7 +5,7 @@ from datetime import datetime
 from artifact_store.blobs.protocol import Link
 from artifact_store.core import text
 from artifact_store.records.artifacts import ArtifactRecord
-from artifact_store.stages.log_rules import StageState
+from artifact_store.stages.log_rules import MOST_BEHIND, StageState
 
 _VERBS = {
     "promote": "promoted",
@@ -13,6 +13,7 @@ _VERBS = {
     "freeze": "froze it at",
     "unfreeze": "unfroze it at",
     "renew": "renewed",
+    "new-origin": "began the log anew at",
 }
 
 
@@ -22,6 +23,11 @@ def version(record: ArtifactRecord, now: datetime) -> str:
     return f"{record.version}  {record.digest[:12]}  {size}  {ago}, by {record.who}"
 
 
+def _when(at: datetime, now: datetime) -> str:
+    """How long ago an entry was written, by its own words."""
+    return f"dated {at:%Y-%m-%d %H:%M} UTC, in the future" if at > now + MOST_BEHIND else text.ago(at, now)
+
+
 def state(state: StageState, now: datetime) -> str:
     """The state of a stage, and its age."""
     frozen = f", frozen: {state.why}" if state.frozen else ""
@@ -29,7 +35,7 @@ def state(state: StageState, now: datetime) -> str:
     expiry = f", {expired} {state.expires:%Y-%m-%d %H:%M} UTC" if state.expires else ""
     return (
         f"{state.version or 'no version'}  {state.digest[:12]}  "
-        f"entry {state.number}, {text.ago(state.at, now)}, by {state.who}{frozen}{expiry}"
+        f"entry {state.number}, {_when(state.at, now)}, by {state.who}{frozen}{expiry}"
     )
 
 
@@ -40,7 +46,7 @@ def sentence(state: StageState, now: datetime, signature: str = "") -> str:
     signed = f", {signature}" if signature else ""
     why = f": {state.why}" if state.why else ""
     overrode = f"; overrode the rules ({', '.join(state.overrode)}): {state.reason}" if state.overrode else ""
-    change = f"{_VERBS[state.action]} {state.version or 'no version'}{source} {text.ago(state.at, now)}"
+    change = f"{_VERBS[state.action]} {state.version or 'no version'}{source} {_when(state.at, now)}"
     return f"{state.who} {change}{approved}{signed}{why}{overrode}"
 
 
