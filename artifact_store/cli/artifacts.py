@@ -60,7 +60,12 @@ def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_jso
         say("older versions are not shown; --all shows them")
     if not records:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
-    emit(records, as_json, *(wording.version(record, now()) for record in records))
+    removed = {record.version: store.artifacts.is_removed(record) for record in records}
+    emit(
+        [{**msgspec.to_builtins(record), "removed": removed[record.version]} for record in records],
+        as_json,
+        *(wording.version(record, now()) + ", removed" * removed[record.version] for record in records),
+    )
 
 
 @fapstore.command()

@@ -78,6 +78,11 @@ def doctor(opener: Opener, as_json: bool) -> None:
     help="Time to let running promotions finish before removing. Must be longer than any promotion takes.",
 )
 @click.option("--no-stages", is_flag=True, help="Remove versions although no stage of the app can be seen.")
+@click.option(
+    "--take-back",
+    is_flag=True,
+    help="Only take back the marks of runs that were killed. No other gc of the app may run now.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, with sizes; remove nothing.")
 @json_option
 @click.pass_obj
@@ -88,6 +93,7 @@ def gc(
     grace: timedelta,
     wait: timedelta,
     no_stages: bool,
+    take_back: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -100,10 +106,13 @@ def gc(
     """
     from artifact_store.gc import collect
     from artifact_store.gc.references import Retention
-    from artifact_store.store.maintenance import plan_gc, run_gc
+    from artifact_store.store import maintenance
 
     store = opener()
-    plan = plan_gc(store, app, Retention(keep=keep, grace=grace))
+    if take_back:
+        say(f"marks taken back: {maintenance.take_back(store, app)}")
+        return
+    plan = maintenance.plan_gc(store, app, Retention(keep=keep, grace=grace))
     if plan.is_empty and not plan.kept:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     if plan.unused and not no_stages and not store.stages.names(app):
@@ -113,6 +122,11 @@ def gc(
         )
     if plan.uploads is None:
         say("warning: this store can't list unfinished uploads, so they stay")
+    if plan.marked:
+        say(
+            f"warning: another gc is removing {', '.join(plan.marked)}; if it was killed, and no other one "
+            f"runs: fapstore gc {app} --take-back"
+        )
     for version in plan.missing:
         say(f"warning: a stage or release refers to {app} {version}, but its bytes are missing")
     total = f"{text.size(plan.size)} of {app}; versions kept: {plan.kept}"
@@ -125,10 +139,16 @@ def gc(
         say(text.printable(line))
     say(f"removing {total}" + (f" (in {wait.total_seconds():.0f} s)" if plan.unused else ""))
     with _ended_like_ctrl_c():
-        result = run_gc(store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()))
+        result = maintenance.run_gc(
+            store, plan, Actor.current(), lambda: time.sleep(wait.total_seconds()), wait + _DELETING
+        )
     for version in result.spared:
         say(f"kept {app} {version}: something refers to it now")
     emit(collect.facts(plan, result), as_json, f"removed {text.size(result.size)}")
+
+
+_DELETING = timedelta(hours=1)
+"""How long deleting may take, after the wait."""
 
 
 @contextmanager

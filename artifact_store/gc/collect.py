@@ -8,13 +8,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from artifact_store.artifact.ids import ArtifactId, is_version
 from artifact_store.blobs.protocol import Blob, Blobs, Unfinished
 from artifact_store.blobs.s3_errors import UnsupportedError
 from artifact_store.core import text
 from artifact_store.core.actor import Stamp
+from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
 from artifact_store.gc.references import IsTrusted, Retention, references
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.removals import Removal
@@ -49,6 +50,8 @@ class GcPlan:
     """The number of versions that stay."""
     missing: tuple[str, ...]
     """Versions that something refers to, but whose bytes are missing, and were not removed by gc."""
+    marked: tuple[str, ...] = ()
+    """Versions that stay, with the mark of another run, which may still work or was killed."""
 
     @property
     def size(self) -> int:
@@ -78,6 +81,20 @@ class GcResult:
 
 
 @dataclass(frozen=True)
+class Run:
+    """A run of gc, which deletes nothing later than `lasts` after its start: its marks say so."""
+
+    by: Stamp
+    clock: Callable[[], datetime]
+    lasts: timedelta
+
+    @property
+    def until(self) -> datetime:
+        """When it has ended at the latest."""
+        return self.by.at + self.lasts
+
+
+@dataclass(frozen=True)
 class _Version:
     record: Blob | None
     archives: tuple[Blob, ...]
@@ -92,13 +109,12 @@ def plan(blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: Is
     """
     versions = _versions(blobs, app)
     wanted = references(blobs, app, retention, now, trusts)
-    unused, leftovers, marks, missing = [], [], [], []
+    unused, leftovers, marks, missing, marked = [], [], [], [], []
     for name, version in sorted(versions.items()):
         if version.record is None:
             leftovers += _old((*version.archives, *version.evidence), retention, now)
         elif _is_wanted(name, version.archives, wanted):
             leftovers += _old(_strays(blobs, ArtifactId(app, name), version), retention, now)
-            marks += _old(version.marks, retention, now) if version.archives else []
             missing += [] if version.archives or version.marks else [name]
         elif version.archives and _old([version.record], retention, now):
             paths = tuple(blob.key for blob in version.archives)
@@ -106,6 +122,10 @@ def plan(blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: Is
             unused.append(Unused(name, version.record.modified, paths, size))
         else:
             leftovers += _old(_strays(blobs, ArtifactId(app, name), version), retention, now)
+        if version.archives and name not in {one.version for one in unused[-1:]}:
+            ended = _ended(blobs, version.marks, retention, now)
+            marks += ended
+            marked += [name] if len(ended) < len(version.marks) else []
     recorded = [version for version in versions.values() if version.record and version.archives]
     return GcPlan(
         app,
@@ -116,16 +136,19 @@ def plan(blobs: Blobs, app: str, retention: Retention, now: datetime, trusts: Is
         tuple(marks),
         len(recorded) - len(unused),
         tuple(missing),
+        tuple(marked),
     )
 
 
-def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], trusts: IsTrusted) -> GcResult:
+def carry_out(blobs: Blobs, plan: GcPlan, run: Run, wait: Callable[[], None], trusts: IsTrusted) -> GcResult:
     """Remove what `plan` lists, except versions that something refers to by then.
 
     First all versions are marked. Then `wait` gives time to promotions that looked for marks just before, and
     to slow listings. Then the logs are read again, and only then bytes are deleted. An error before that
-    removes the marks. A killed run leaves its marks, and the next run finishes its work.
+    removes the marks. A killed run leaves its marks, and the next run finishes its work. Raises StoreError,
+    with the rest of the marks taken back, if it takes longer than its marks last.
     """
+    by = run.by
     for blob in plan.marks:
         blobs.delete(blob.key)
     marks = {
@@ -135,7 +158,7 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
     spared = []
     try:
         for version, key in marks.items():
-            blobs.create(key, removals.encode(Removal(app=plan.app, version=version, by=by)))
+            blobs.create(key, removals.encode(Removal(app=plan.app, version=version, by=by, until=run.until)))
         if marks:
             wait()
         wanted = references(blobs, plan.app, plan.retention, by.at, trusts) if marks else frozenset()
@@ -143,7 +166,14 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
         for key in marks.values():
             blobs.delete(key)
         raise
-    for unused in plan.unused:
+    for number, unused in enumerate(plan.unused):
+        if run.clock() >= run.until:
+            for late in plan.unused[number:]:
+                blobs.delete(marks[late.version])
+            raise StoreError(
+                f"gc took longer than {run.lasts}, and stopped after {number} of {len(plan.unused)} versions",
+                hint="run it again for the rest",
+            )
         if unused.version in wanted or wanted.intersection(map(_digest, unused.keys)):
             blobs.delete(marks[unused.version])
             spared.append(unused.version)
@@ -160,6 +190,28 @@ def carry_out(blobs: Blobs, plan: GcPlan, by: Stamp, wait: Callable[[], None], t
         blobs.abort(upload)
         size += upload.size
     return GcResult(removed, tuple(spared), size)
+
+
+def take_back(blobs: Blobs, app: str) -> int:
+    """Delete all marks on versions whose bytes are there; return their number. No gc may run meanwhile."""
+    marks = [blob for version in _versions(blobs, app).values() if version.archives for blob in version.marks]
+    for blob in marks:
+        blobs.delete(blob.key)
+    return len(marks)
+
+
+def _ended(blobs: Blobs, marks: Iterable[Blob], retention: Retention, now: datetime) -> list[Blob]:
+    """The marks of runs that have ended without removing the bytes."""
+    return [blob for blob in marks if _old([blob], retention, now) or not _may_run(blobs, blob, now)]
+
+
+def _may_run(blobs: Blobs, mark: Blob, now: datetime) -> bool:
+    try:
+        return removals.decode(blobs.get(mark.key), mark.key).may_run(now)
+    except NotFoundError:
+        return False
+    except VerificationError:
+        return True
 
 
 def _uploads(blobs: Blobs, app: str, retention: Retention, now: datetime) -> tuple[Unfinished, ...] | None:

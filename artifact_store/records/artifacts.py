@@ -58,6 +58,11 @@ def archive_key(record: ArtifactRecord) -> str:
     return keys.archive(ArtifactId(record.app, record.version), record.digest, record.operation)
 
 
+def has_bytes(blobs: Blobs, record: ArtifactRecord) -> bool:
+    """Whether the bytes of a version are in the store."""
+    return blobs.size(archive_key(record)) is not None
+
+
 def encode(record: ArtifactRecord) -> bytes:
     """Encode `artifact.json`."""
     return msgspec.json.encode(record) + b"\n"

@@ -27,6 +27,7 @@ from artifact_store.artifact.ids import (
 )
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
+_ARCHIVE = re.compile(r"[^/]+/artifacts/([^/]+)/[0-9a-f]{64}/[^/]+/[^/]+\.tgz")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
 _RECEIPT = re.compile(r"[^/]+/stages/[^/]+/receipts/([0-9]{8,9})-([^/]+)\.json")
@@ -73,6 +74,12 @@ def removal(artifact: ArtifactId, operation: str) -> str:
 def recorded_version(key: str) -> str | None:
     """The version whose record has this key, or None if it is not the key of a record."""
     match = _RECORD.fullmatch(key)
+    return match[1] if match else None
+
+
+def archived_version(key: str) -> str | None:
+    """The version whose bytes have this key, or None if it is not such a key."""
+    match = _ARCHIVE.fullmatch(key)
     return match[1] if match else None
 
 

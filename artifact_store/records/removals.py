@@ -3,7 +3,14 @@
 Each run of gc writes its own marks and takes back only those, so any number of runs may work at once.
 A promotion looks for marks after it wrote its entry, and gc reads the logs after it wrote its marks: so at
 least one of the two sees the other.
+
+A mark says when its run has ended at the latest: a run deletes nothing later than that. So the marks of a
+killed run count for nothing in time. Only a version whose bytes are gone is removed.
 """
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -11,7 +18,12 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
-from artifact_store.records import keys
+from artifact_store.core.hints import Hint
+from artifact_store.records import artifacts, keys
+from artifact_store.records.artifacts import ArtifactRecord
+
+_SKEW = timedelta(minutes=30)
+"""The most by which two clocks differ that S3 accepts."""
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +33,12 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     by: Stamp
     """The run of gc; its time is when it started."""
+    until: datetime | None = None
+    """When that run has ended at the latest, in UTC. None in marks of an older fapkit, which say nothing."""
+
+    def may_run(self, now: datetime) -> bool:
+        """Whether the run may still delete bytes."""
+        return self.until is None or now < self.until + _SKEW
 
 
 def encode(removal: Removal) -> bytes:
@@ -28,31 +46,50 @@ def encode(removal: Removal) -> bytes:
     return msgspec.json.encode(removal) + b"\n"
 
 
-def find(blobs: Blobs, artifact: ArtifactId) -> Removal | None:
-    """Read a mark of the version; None if there is none, or the store can't be listed.
+def find(blobs: Blobs, record: ArtifactRecord, now: datetime) -> Removal | None:
+    """A mark of a run that removed the bytes of a version, or may still do so; None if there is none.
 
-    Raises VerificationError if it can't be read.
+    Raises VerificationError if a mark can't be read. A store that can't be listed shows no marks.
     """
     if not blobs.can_list:
         return None
+    marks = list(_all(blobs, ArtifactId(record.app, record.version)))
+    running = [mark for mark in marks if mark.may_run(now)]
+    if marks and not running and not artifacts.has_bytes(blobs, record):
+        return marks[0]
+    return running[0] if running else None
+
+
+def _all(blobs: Blobs, artifact: ArtifactId) -> Iterator[Removal]:
     for key in blobs.keys(keys.removals(artifact)):
-        try:
-            data = blobs.get(key)
-        except NotFoundError:
-            continue  # taken back meanwhile
-        try:
-            return msgspec.json.decode(data, type=Removal)
-        except msgspec.MsgspecError as error:
-            raise VerificationError(
-                f"{blobs.name}: {key} can't be read: {error}", hint="was it written by fapstore?"
-            ) from error
-    return None
+        with suppress(NotFoundError):  # taken back meanwhile
+            yield decode(blobs.get(key), f"{blobs.name}: {key}")
 
 
-def refusal(removal: Removal) -> StoreError:
-    """The error for using a version that is or was removed."""
+def decode(data: bytes, place: str) -> Removal:
+    """Decode a mark. Raises VerificationError if it is none; `place` names it then."""
+    try:
+        return msgspec.json.decode(data, type=Removal)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise VerificationError(
+            f"{place} can't be read: {error}", hint="was it written by fapstore?"
+        ) from error
+
+
+def refusal(removal: Removal, *, gone: bool) -> StoreError:
+    """The error for using a version that was removed, or may be soon if its bytes are not `gone` yet."""
+    by = f"with `fapstore gc` by {removal.by.who} at {removal.by.at:%Y-%m-%d %H:%M} UTC"
+    if gone:
+        return StoreError(
+            f"{removal.app} {removal.version} was removed {by}",
+            hint="check out its commit and pack it with a new --version; version numbers are never reused",
+        )
+    ends = f" by {removal.until + _SKEW:%H:%M} UTC" if removal.until else ""
     return StoreError(
-        f"{removal.app} {removal.version} was removed with `fapstore gc` by {removal.by.who} "
-        f"at {removal.by.at:%Y-%m-%d %H:%M} UTC",
-        hint="check out its commit and pack it with a new --version; version numbers are never reused",
+        f"{removal.app} {removal.version} is being removed, or was removed {by}",
+        hint=Hint(
+            f"wait until that gc has ended{ends}; if it was killed and no other one runs: "
+            "{fapstore} gc {app} --take-back",
+            app=removal.app,
+        ),
     )

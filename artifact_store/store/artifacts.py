@@ -5,7 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from artifact_store.artifact import archive
@@ -13,7 +13,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import Blobs, Link
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
+from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
@@ -28,11 +28,19 @@ _EXPIRES = timedelta(hours=1)
 class Artifacts:
     """The versions of all apps in a store."""
 
-    def __init__(self, blobs: Blobs, notary: Notary, stamp: Callable[[Actor], Stamp]) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        notary: Notary,
+        stamp: Callable[[Actor], Stamp],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._blobs = blobs
         self._notary = notary
         self._stamp = stamp
+        self._clock = clock
         self._passed_over: set[str] = set()
+        self._with_bytes: frozenset[str] = frozenset()
 
     def publish(self, artifact: Path | Upload, by: Actor) -> Published:
         """Store an artifact, and the evidence beside its file, as the version in its manifest.
@@ -54,26 +62,47 @@ class Artifacts:
             raise self._no_version(app, version)
         return record
 
-    def usable(self, app: str, version: str) -> ArtifactRecord:
-        """The record of a version. Raises as `get`, and StoreError if gc removed the version."""
+    def present(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version. Raises as `get`, and StoreError if its bytes are gone."""
         record = self.get(app, version)
+        self.check_present(record)
+        return record
+
+    def check_present(self, record: ArtifactRecord) -> None:
+        """Raise StoreError if the bytes of a version are gone."""
+        if artifacts.has_bytes(self._blobs, record):
+            return
+        if removal := removals.find(self._blobs, record, self._clock()):
+            raise removals.refusal(removal, gone=True)
+        raise StoreError(
+            f"the bytes of {record.app} {record.version} are missing in {self._blobs.name}",
+            hint="push the same file again: that puts them back",
+        )
+
+    def usable(self, app: str, version: str) -> ArtifactRecord:
+        """The record of a version. Raises as `present`, and StoreError if a gc may be removing it."""
+        record = self.present(app, version)
         if removal := self.removal(app, version):
-            raise removals.refusal(removal)
+            raise removals.refusal(removal, gone=False)
         return record
 
     def removal(self, app: str, version: str) -> Removal | None:
-        """The run of gc that removed or is removing the bytes of a version; None if there is none."""
-        return removals.find(self._blobs, ArtifactId(app, version))
+        """The run of gc that removed the bytes of a version, or may be doing so; None if there is none."""
+        return removals.find(self._blobs, self.get(app, version), self._clock())
+
+    def is_removed(self, record: ArtifactRecord) -> bool:
+        """Whether the bytes of a version of the last `list` are gone."""
+        return record.version not in self._with_bytes
 
     def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
         """The records of all versions of an app, or only the `last` ones, oldest first.
 
         Each record needs a request; four run at a time. Those that can't be read are in `passed_over` then.
         """
+        blobs = list(self._blobs.listing(keys.artifacts(app)))
+        self._with_bytes = frozenset(filter(None, (keys.archived_version(blob.key) for blob in blobs)))
         pushed = sorted(
-            (blob.modified, version)
-            for blob in self._blobs.listing(keys.artifacts(app))
-            if (version := keys.recorded_version(blob.key))
+            (blob.modified, version) for blob in blobs if (version := keys.recorded_version(blob.key))
         )
         with ThreadPoolExecutor(4) as pool:
             wanted = pushed if last is None else pushed[-last:]
@@ -109,7 +138,7 @@ class Artifacts:
         changed. Raises UsageError if it has other bytes, and VerificationError if signatures are required and
         the version has no valid one.
         """
-        record = self.usable(app, version)
+        record = self.present(app, version)
         self._notary.check_artifact(record)
         target = to / ArtifactId(app, version).file_name if to.is_dir() else to
         download(self._blobs, artifacts.archive_key(record), record.digest, target)
@@ -144,7 +173,7 @@ class Artifacts:
 
         Raises VerificationError if signatures are required and the version has no valid one.
         """
-        return self.link_to(self.usable(app, version), expires)
+        return self.link_to(self.present(app, version), expires)
 
     def link_to(self, record: ArtifactRecord, expires: timedelta = _EXPIRES, signature: str = "") -> Link:
         """As `link`; the signature with this name is checked first."""

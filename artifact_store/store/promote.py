@@ -121,7 +121,7 @@ class StageWriter:
             ) from error
         if removal:
             self._take_back(before, state, removal)
-            raise removals.refusal(removal)
+            raise removals.refusal(removal, gone=False)
 
     def _judged(self, state: StageState, override: str) -> StageState:
         """The state with the rules' decision; PolicyViolationError if they refuse without `override`."""

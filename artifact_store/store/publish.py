@@ -57,10 +57,11 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
     )
     artifact = ArtifactId(record.app, record.version)
     if stored := artifacts.find(blobs, artifact):
-        if removal := removals.find(blobs, artifact):
-            raise removals.refusal(removal)
+        has_bytes = artifacts.has_bytes(blobs, stored)
+        if removal := removals.find(blobs, stored, stamp.at):
+            raise removals.refusal(removal, gone=not has_bytes)
         result = _same_bytes(stored, record)
-        if blobs.size(artifacts.archive_key(stored)) is None:  # someone removed them by hand
+        if not has_bytes:  # someone removed them by hand
             _put(blobs, stored, upload.file)
         return result
     evidence_files = evidence.read(upload.path, scan.digest)

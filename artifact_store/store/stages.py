@@ -93,13 +93,14 @@ class Stages:
                 "the store or mirror may show an old state",
                 hint=Hint("if it is the last entry: {fapstore} renew {app} {stage}", app=app, stage=stage),
             )
-        record = self._artifacts.usable(app, state.version)
+        record = self._artifacts.get(app, state.version)
         if record.digest != state.digest:
             raise VerificationError(
                 f"entry {state.number} of {app} {stage} says that {state.version} has the sha256 "
                 f"{state.digest}, but its record says {record.digest}",
                 hint=Hint("check the store: {fapstore} verify {app}", app=app),
             )
+        self._artifacts.check_present(record)
         self.check_rules(record, stage)
         return state, self._artifacts.link_to(record, signature=state.signature)
 

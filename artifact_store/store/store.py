@@ -52,7 +52,7 @@ class Store:
         self._new_id = new_id
         self.notary = Notary(blobs, trust, clock)
         """Makes and checks signatures."""
-        self.artifacts = Artifacts(blobs, self.notary, self.stamp)
+        self.artifacts = Artifacts(blobs, self.notary, self.stamp, clock)
         self.records = Records(blobs)
         logs = StageLogs(blobs, unsafe=unsafe)
         facts = PolicyFacts(logs, self.notary, self.records)

@@ -113,8 +113,8 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
         return Check(what, "", (error.message,))
     problems = [problem for entry in entries if (problem := _digest_problem(store, entry))]
     last = entries[-1].state if entries else None
-    if last and not last.is_empty and store.artifacts.removal(app, last.version):
-        problems.append(f"gc removed its version {last.version}: promote another one")
+    if last and not last.is_empty:
+        problems += _gone(store, app, last.version)
     if last and last.is_expired(store.clock()):
         problems.append(f"entry {last.number} expired at {last.expires:%Y-%m-%d %H:%M} UTC")
     notes = list(_rules(entries, trust.policy_digest))
@@ -185,6 +185,21 @@ def _digest_problem(store: Store, entry: LogEntry) -> str:
             f"but its record says {record.digest}"
         )
     return ""
+
+
+def _gone(store: Store, app: str, version: str) -> Iterator[str]:
+    """What gc did, or may do, to the version that a stage has."""
+    try:
+        removal = store.artifacts.removal(app, version)
+        store.artifacts.present(app, version)
+    except NotFoundError:
+        return
+    except StoreError:
+        if removal:
+            yield f"gc removed its version {version}: promote another one"
+        return
+    if removal:
+        yield f"a gc is removing its version {version}, or was killed: fapstore gc {app} --take-back"
 
 
 def _of_the_future(entries: Iterable[LogEntry], now: datetime) -> Iterator[str]:

@@ -675,3 +675,94 @@ def test_nothing_is_removed_while_no_stage_can_be_seen(tmp_path: Path) -> None:
     assert "shows no stage of shop, so every version would count as unused" in refused.stderr
     cli.out("fetch", "shop", "1", "-o", "got.tgz")
     assert "removed" in cli.out("gc", "shop", "--no-stages", *rules)
+
+
+def marked(blobs: Blobs, version: str, until: datetime | None) -> None:
+    """A mark as a run of gc leaves it that was killed."""
+    by = Stamp(who="gc", at=NOW, ci="", operation="f" * 32)
+    mark = removals.encode(removals.Removal(app="shop", version=version, by=by, until=until))
+    blobs.create(keys.removal(ArtifactId("shop", version), "f" * 32), mark)
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_marks_of_a_killed_gc_count_for_nothing_when_its_time_is_over(version: str) -> None:
+    blobs = filled(2)
+    promoted(blobs, "1")
+    marked(blobs, version, NOW + timedelta(hours=1))
+    store = store_on(blobs, NOW)
+    assert store.artifacts.link("shop", version).url == f"memory:{archive_key(version)}"
+    (check,) = audit.everything(store, NO_RULES, "shop", version)
+    assert "removed" not in check.result
+    with pytest.raises(
+        StoreError, match="is being removed, or was removed with `fapstore gc` by gc"
+    ) as error:
+        store.stages.promote("shop", version, "staging", by=Actor("ann"))
+    assert "fapstore gc shop --take-back" in error.value.hint
+    assert plan_gc(store, "shop", Retention()).marked == (version,)
+    later = store_on(blobs, NOW + timedelta(hours=2))
+    assert [blob.key.split("/")[2] for blob in plan_gc(later, "shop", Retention()).marks] == [version]
+    assert later.stages.promote("shop", version, "staging", by=Actor("ann")).changed
+
+
+def test_a_gc_deletes_nothing_when_its_time_is_over() -> None:
+    blobs = filled(3)
+    promoted(blobs, "1")
+    clock = LATER
+    store = Store(blobs, clock=lambda: clock)
+
+    def long_wait() -> None:
+        nonlocal clock
+        clock += timedelta(hours=1)
+
+    plan = plan_gc(store, "shop", Retention())
+    with pytest.raises(StoreError, match=r"longer than 1:00:00, and stopped after 0 of 2 versions"):
+        run_gc(store, plan, Actor("gc"), long_wait)
+    assert there(blobs) == {"1", "2", "3"}
+    assert not [key for key in blobs.keys("shop/") if "/removed/" in key]
+
+
+def test_a_gc_that_was_killed_in_its_wait(tmp_path: Path) -> None:
+    """By SIGKILL: what it marked can be fetched, and one command takes the marks back."""
+    cli = Cli(tmp_path, f"file://{tmp_path}/store")
+    for version in "12":
+        cli.out("push", tgz(tmp_path, version=version))
+    cli.out("promote", "shop", "1", "production")
+    time.sleep(1.1)
+    words = [str(FAPSTORE), "gc", "shop", "--grace", "0s", "--wait", "60s"]
+    with subprocess.Popen(words, env=cli.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as gc:
+        until = time.monotonic() + 30
+        while not list((tmp_path / "store").rglob("removed/*.json")) and time.monotonic() < until:
+            time.sleep(0.05)
+        gc.kill()
+    cli.out("fetch", "shop", "2", "-o", "got.tgz")
+    assert "removed" not in cli.out("list", "shop")
+    refused = cli("promote", "shop", "2", "staging")
+    assert refused.returncode == 1
+    assert "gc shop --take-back" in refused.stderr
+    assert "warning: another gc is removing 2" in cli("gc", "shop").stderr
+    assert "marks taken back: 1" in cli("gc", "shop", "--take-back").stderr
+    cli.out("promote", "shop", "2", "staging")
+
+
+def test_a_version_is_removed_when_its_bytes_are(tmp_path: Path) -> None:
+    cli = Cli(tmp_path, f"file://{tmp_path}/store")
+    for version in "12":
+        cli.out("push", tgz(tmp_path, version=version))
+    cli.out("promote", "shop", "1", "production")
+    time.sleep(1.1)
+    cli.out("gc", "shop", "--grace", "0s", "--wait", "0s")
+    one, two = cli.out("list", "shop").splitlines()
+    assert not one.endswith("removed")
+    assert two.endswith(", removed")
+    listed = cli.json("list", "shop")
+    assert isinstance(listed, list)
+    assert [each["removed"] for each in listed] == [False, True]
+    for command in ("fetch", "url"):
+        assert "shop 2 was removed with `fapstore gc` by ann@desk" in cli(command, "shop", "2").stderr
+    next((tmp_path / "store" / "shop" / "artifacts" / "1").rglob("*.tgz")).unlink()
+    for command in ("fetch", "url"):
+        refused = cli(command, "shop", "1")
+        assert refused.returncode == 1
+        assert "the bytes of shop 1 are missing" in refused.stderr
+    cli.out("push", tmp_path / "shop-1.tgz")
+    cli.out("url", "shop", "1")
