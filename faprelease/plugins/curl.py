@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -18,6 +19,13 @@ FETCH_SECONDS = 3600
 UNPACK_SECONDS = 1900
 WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options", "curl_postinstall_output"])
 """Keys that do not change what is released; the digest of the artifact identifies that."""
+
+
+_HARMLESS = {*("cacert", "capath", "connect-timeout", "interface", "limit-rate", "m", "max-time", "resolve")}
+_HARMLESS |= {
+    *("retry", "retry-delay", "retry-max-time", "speed-limit", "speed-time", "y", "Y", "user-agent")
+}
+"""Options of curl whose values are no secrets."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,9 +141,23 @@ def _curl_config(url: str, options: Options) -> Secret:
     real = [f"url = {_quoted(url)}", *lines, *([f"user = {_quoted(user)}"] if user else []), *extra]
     shown = [f"url = {_quoted(what_may_be_shown(url))}", *lines, *(['user = "***"'] if user else [])]
     shown += [f"{line.split()[0]} ***" if " " in line else line for line in extra]
-    # A header may contain a key; redacting short words would hide too much of the output.
-    headers = [word for word in shlex.split(options.curl_options) if len(word) >= 6 and word[0] != "-"]
-    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, (url, query, password, *headers))))
+    secrets = (url, query, password, *_secrets_of(options.curl_options))
+    return Secret("\n".join(real), "\n".join(shown), tuple(filter(None, secrets)))
+
+
+def _secrets_of(options: str) -> Iterator[str]:
+    """Yield the values of options that may be secret, such as headers; short words would hide too much."""
+    option = ""
+    for word in shlex.split(options):
+        is_option = word.startswith("-")
+        if is_option and not word.startswith("--"):
+            option, value = word[1:2], word[2:]  # the value may follow at once: -HName:value
+        elif is_option:
+            option, value = word[2:], ""
+        else:
+            value = word
+        if option not in _HARMLESS and len(value) >= 6:
+            yield value
 
 
 def _as_config(options: str) -> list[str]:

@@ -17,7 +17,12 @@ PER_APP, MOST_BYTES, UNUSED_SECONDS = 2, 4 << 30, 90 * 86400
 not used for UNUSED_SECONDS."""
 BLOCK = 1 << 20
 TRIES = 4
-"""How often in a row curl may receive nothing."""
+"""How often in a row a download may not get further by PROGRESS bytes."""
+PROGRESS = 64 << 10
+PAUSE = 0.2
+"""The least pause between two tries, in seconds."""
+PROXIES = "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"
+"""The variables of curl(1) that name a proxy."""
 AGAIN = {6, 7, 16, 18, 28, 52, 55, 56, 92}
 """curl's exit codes for network errors that may be gone a moment later."""
 BUSY = {408, 429, 500, 502, 503, 504}
@@ -141,27 +146,33 @@ def forget(path):
             pass
 
 
-def fetch_whole(curl, output, sha256):
-    """Download the file. `output` may have its beginning; an interrupted download continues from there.
+def fetch_whole(curl, output, sha256, in_one_piece=False):
+    """Download the file; returns True if it came in one piece. `output` may have its beginning; unless it has
+    to come `in_one_piece`, an interrupted download continues from there.
 
-    Without a sha256 and an ETag a mix of two objects would not be noticed, so then it starts again.
+    Without a sha256 and an ETag a mix of two objects would not be noticed, so then it starts again. It
+    continues only while it gets further: a server that always breaks off at the same byte, or sends a few
+    bytes each time, is asked TRIES times.
     """
-    failures = 0
+    failures, furthest, pieces = 0, 0, 0
     while True:
         tag = tag_of(answer(output)[1])
-        if not (sha256 or tag):
+        if in_one_piece or not (sha256 or tag):
             forget(output)
         start = size(output)
+        pieces += bool(start)
         space, reserve = room(curl.work)
         lines = (f'max-filesize = "{max(start + space, 1)}"',)
         lines += (f'continue-at = "{start}"', *same(tag)) if start else ()
         (code,) = curl.run(curl.block(output, *lines))
-        received = size(output) - start
-        curl.moved += received
+        curl.moved += size(output) - start
         if code == 0:
-            return
-        status = answer(output)[0]
-        failures = 0 if received > 0 else failures + 1
+            return not pieces
+        status, headers = answer(output)
+        if size(output) - furthest >= PROGRESS:
+            failures, furthest = 0, size(output)
+        else:
+            failures += 1
         if code == 23:
             raise OSError(NO_SPACE, "No space left on device")
         if code == TOO_LARGE:
@@ -172,8 +183,22 @@ def fetch_whole(curl, output, sha256):
             print("the download starts again: the server can't continue where it broke off")
             forget(output)
         elif not curl.may_try_again(code, output) or failures >= TRIES:
+            explain(code, status, size(output), failures, start, headers)
             raise FetchError(code)
-        time.sleep(2**failures - 1)
+        time.sleep(2**failures - 1 or PAUSE)
+
+
+def explain(code, status, came, failures, start, headers):
+    """Print what curl's own message does not say."""
+    if status in (401, 403):
+        print("the server refused it: a signed URL may have expired; make a new one: fapstore url")
+    elif code in (18, 28, 56, 92) and came:
+        whole = int(headers["content-length"]) + start if headers.get("content-length", "").isdigit() else 0
+        of = f" of {whole}" if whole else ""
+        print(f"the answer broke off {failures} times without getting further, now after {came}{of} bytes")
+    proxies = [name for name in PROXIES if os.environ.get(name)]
+    if code in (5, 7, 35, 56, 97) and proxies:
+        print(f"this host has a proxy in {', '.join(proxies)}")
 
 
 def new_sha256(size):
@@ -305,10 +330,18 @@ def fetch(load, curl, cache, sha256, output):
             print(f"warning: assembling it from cached artifacts failed ({error}): fetching all of it")
             cache.drop(paths)
             forget(output)
-    fetch_whole(curl, output, sha256)
+    has_beginning = size(output) > 0
+    is_whole = fetch_whole(curl, output, sha256) and not has_beginning
     digest = digest_of(output)
+    if sha256 not in ("", digest) and not is_whole:
+        print("warning: the parts of the download do not fit together: fetching it in one piece")
+        fetch_whole(curl, output, sha256, in_one_piece=True)
+        digest = digest_of(output)
     if sha256 not in ("", digest):
         print(f"the downloaded file has sha256 {digest}\n                      expected {sha256}")
+        encoding = answer(output)[1].get("content-encoding", "identity")
+        if encoding != "identity":
+            print(f"the server compressed it (Content-Encoding: {encoding}): have it send the file as it is")
         raise FetchError(REFUSED)
     return digest
 
