@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faprelease import transports
 from faprelease.config.target import Target
-from faprelease.errors import FapError, FrozenError, LockedError, UnreachableError
+from faprelease.errors import ConfigError, FapError, FrozenError, LockedError, UnreachableError
 from faprelease.hosts import fitness
 from faprelease.hosts import state as facts
 from faprelease.hosts.state import Freeze, HostState
@@ -19,6 +19,7 @@ from faprelease.steps.model import (
     CAN_NOT_CREATE,
     FROZEN,
     LOCK_HELD,
+    SAME_FOLDER,
     HostPlan,
     Phase,
     Result,
@@ -27,7 +28,7 @@ from faprelease.steps.model import (
 )
 from faprelease.steps.place import Place
 from faprelease.transports import address
-from faprelease.transports.channel import Channel, ChannelLostError
+from faprelease.transports.channel import Channel, ChannelLostError, NoShellError
 from faprelease.transports.passwords import Passwords
 from faprelease.transports.session import HostSession, StepFailedError
 
@@ -296,9 +297,7 @@ class Connections:
                 if failed.result.step not in may_fail:
                     raise _failed(failed.result, work) from None
             except ChannelLostError as lost:
-                raise UnreachableError(
-                    f"{work[0][0].host}: {lost}", hint="release again when the host can be reached"
-                ) from None
+                raise _lost(lost, work[0][0]) from None
         return results
 
     def _lock(self, target: Target, *, again: bool = False) -> Step:
@@ -329,6 +328,12 @@ def _failed(result: Result, work: list[tuple[Target, Step]]) -> FapError:
             f"{target.place}: another run is in progress: {result.output}",
             hint="wait for it to finish: --lock-wait SECONDS (its lock ends with its session)",
         )
+    if result.code == SAME_FOLDER:
+        return ConfigError(
+            f"{target.place}: {target.layout.path} is the same folder as on {result.output}: both are one"
+            " machine, or share a disk",
+            hint=f"leave {target.host} out of the hosts in deploy.yml, or give it a path of its own",
+        )
     if result.code == FROZEN:
         return frozen(target, facts.read_freeze(result.output))
     if result.code == CAN_NOT_CREATE:
@@ -336,6 +341,19 @@ def _failed(result: Result, work: list[tuple[Target, Step]]) -> FapError:
     return FapError(
         f"{target.place}: {result.step.title} failed (exit {result.code}): {result.output}",
         hint=f"see {target.layout.state} on {target.host}",
+    )
+
+
+def _lost(lost: ChannelLostError, target: Target) -> UnreachableError:
+    """Return the error for a connection that was lost, or never had a shell."""
+    if not isinstance(lost, NoShellError):
+        return UnreachableError(f"{target.host}: {lost}", hint="release again when the host can be reached")
+    user = target.settings.user
+    login = f"ssh {user}@{target.address}" if target.settings.connection != "local" else "sh -c"
+    return UnreachableError(
+        f"{target.host}: the login runs no commands: {lost}",
+        hint=f"try: {login} 'echo ok'\nlook at the login shell (getent passwd {user}), and whether ~/.bashrc"
+        " or ~/.profile there ends, reads its input or starts another shell",
     )
 
 

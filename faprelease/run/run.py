@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from artifact_store.core.hints import Hint
 from faprelease.config import deployfile
 from faprelease.config import target as config
@@ -79,6 +81,7 @@ class Run:
             if warning:
                 report.say(f"warning: {warning}")
         targets = config.targets(file, request.stage, request.role, request.flags, options)
+        targets = [_with_user_of_ssh(target) for target in targets]
         if verb in ownership.VERBS:
             ownership.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
@@ -341,6 +344,21 @@ def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Ke
     options = registry.options_of(file, flags)
     config.check(file, options, flags)
     return file, options
+
+
+def _with_user_of_ssh(target: Target) -> Target:
+    """Return the target with the `User` of ~/.ssh/config, if deploy.yml does not set `user`."""
+    settings, file = target.settings, Path("~/.ssh/config").expanduser()
+    is_remote = settings.connection != "local" and settings.use_ssh_config
+    if target.origins.get("user") != "default" or not is_remote or not file.exists():
+        return target
+    from faprelease.transports import ssh_config  # it loads paramiko
+
+    user = ssh_config.user_of(target.address, file)
+    if not user:
+        return target
+    origins = {**target.origins, "user": str(file)}
+    return replace(target, settings=msgspec.structs.replace(settings, user=user), origins=origins)
 
 
 def _new_word() -> str:

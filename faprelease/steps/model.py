@@ -16,6 +16,8 @@ CAN_NOT_CREATE = 73
 """The exit code (EX_CANTCREAT) of a step that could not create the folder of the app."""
 LOCK_HELD = 75
 """The exit code (EX_TEMPFAIL) of a step that found the lock held by another run."""
+SAME_FOLDER = 78
+"""The exit code (EX_CONFIG) of a step that found the lock held by this run, under another host's name."""
 FROZEN = 77
 """The exit code (EX_NOPERM) of a step that found releases frozen."""
 

@@ -154,6 +154,11 @@ class Reader:
         if self._received > ANSWER_LIMIT:
             raise ProtocolError(f"it printed more than {ANSWER_LIMIT >> 20} MiB in one step")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step began, or one has ended."""
+        return self._inside or self._number > 0 or self.done
+
     def said_outside(self) -> str:
         """Return `stray` for people, without secrets."""
         return redact(self.stray.decode(errors="replace").strip(), self.secrets)

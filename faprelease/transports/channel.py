@@ -28,6 +28,10 @@ class ChannelLostError(Exception):
     """The connection was lost, or nothing arrived in time; the result of the last script is unknown."""
 
 
+class NoShellError(ChannelLostError):
+    """The other end never answered as our shell does."""
+
+
 def says_farewell(receive: Callable[[float], bytes], deadline: float) -> bool:
     """Read the rest of a shell's output, whatever it prints, up to its farewell; return whether that came
     before `deadline` (of time.monotonic). Raises ChannelLostError."""

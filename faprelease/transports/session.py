@@ -7,10 +7,13 @@ from contextlib import suppress
 
 from faprelease.steps import wire
 from faprelease.steps.model import Phase, Result
-from faprelease.transports.channel import Channel, ChannelLostError
+from faprelease.transports.channel import Channel, ChannelLostError, NoShellError
 
 ANSWER_SECONDS = 30
 """How many seconds after a step's limit the channel counts as lost."""
+
+BEGIN_SECONDS = 30
+"""How many seconds a new shell may take to begin."""
 
 OnResult = Callable[[Result], None]
 OnFetched = Callable[[int], None]
@@ -40,6 +43,7 @@ class HostSession:
         self._secrets: set[str] = set()
         self._lost = ""
         """The reason why no more phases can run; empty if they can."""
+        self._has_answered = False
         self._busy = threading.Lock()
 
     def run(
@@ -80,7 +84,8 @@ class HostSession:
 
     def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
         text = wire.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
-        self._channel.send(self._preamble + text + (wire.END if last else b""))
+        sent = self._preamble + text
+        self._channel.send(sent + (wire.END if last else b""))
         self._preamble, self._lost = b"", "its shell was closed" if last else ""
         # A later phase may print secrets of an earlier one: a crashing program shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
@@ -92,7 +97,16 @@ class HostSession:
             remaining = began + limit + ANSWER_SECONDS - time.monotonic()
             if remaining <= 0:
                 raise ChannelLostError(f"a step took longer than its limit of {limit} s")
-            data = self._channel.receive(remaining)
+            if not self._has_answered:
+                remaining = min(remaining, BEGIN_SECONDS)
+            try:
+                data = self._channel.receive(remaining)
+            except ChannelLostError as lost:
+                if self._has_answered:
+                    raise
+                raise NoShellError(_in_short(f"{reader.said_outside()}\n{lost}", sent)) from None
+            if not data and not self._has_answered:
+                raise NoShellError(_in_short(reader.said_outside(), sent))
             if not data:
                 raise ChannelLostError(f"the shell on the host ended: {reader.said_outside()}")
             for number, code, output in _read(reader, data):
@@ -102,6 +116,7 @@ class HostSession:
                 results.append(Result(step, code, output, now - began, facts))
                 began = now
                 on_result(results[-1])
+            self._has_answered = self._has_answered or reader.has_begun
             self._kept.update(self._session.kept(reader.kept))
             if reader.fetched is not None:
                 on_fetched(reader.fetched)
@@ -113,6 +128,13 @@ class HostSession:
     def close(self) -> None:
         """End the shell, which releases its locks."""
         self._channel.close()
+
+
+def _in_short(text: str, sent: bytes) -> str:
+    """The last lines of what a host printed; one that only repeats our script says nothing."""
+    own = {line.strip() for line in sent.decode(errors="replace").splitlines()}
+    lines = [line.strip()[:200] for line in text.splitlines() if line.strip() not in own]
+    return " / ".join(lines[-3:]) or "it printed nothing"
 
 
 def _read(reader: wire.Reader, data: bytes) -> Iterator[tuple[int, int, str]]:

@@ -258,7 +258,12 @@ def _authenticate(transport: paramiko.Transport, server: Server, keys: Keys) -> 
                 return
             raise paramiko.AuthenticationException("the server requires more than a key")
         except paramiko.AuthenticationException as error:
-            if not transport.is_active() or isinstance(error, paramiko.BadAuthenticationType):
+            if not transport.is_active():
+                raise paramiko.AuthenticationException(
+                    f"the server hung up after {len(keys.problems) + 1} keys (MaxAuthTries there); name the"
+                    " right one in ~/.ssh/config: IdentityFile FILE, IdentitiesOnly yes"
+                ) from error
+            if isinstance(error, paramiko.BadAuthenticationType):
                 raise
             keys.problems.append(f"{key.get_name()} {known_hosts.fingerprint(key.asbytes())}: {error}")
     raise paramiko.AuthenticationException("; ".join(keys.problems) or "no key to log in with")
@@ -305,6 +310,10 @@ def _unreachable(error: Exception, server: Server) -> UnreachableError:
             hint=f"{by_hand}\nfor FIDO keys and Kerberos: connection: openssh",
         )
     reason = str(error) or type(error).__name__
+    if isinstance(error, paramiko.ChannelException):
+        reason = (
+            "the server logs in, and opens no session: MaxSessions in its sshd_config, or a limited account"
+        )
     if isinstance(error, TimeoutError) or "timeout" in reason.lower():
         reason = "no answer"
     elif isinstance(error, EOFError) or "No existing session" in reason or "protocol banner" in reason:

@@ -61,6 +61,14 @@ def look_up(label: str, user: str, config_file: Path | None) -> Server:
     return _server(label, user, config_file, ())
 
 
+def user_of(label: str, config_file: Path) -> str:
+    """Return the `User` that the file has for a host of deploy.yml; empty if it has none. Raises ConfigError
+    as `look_up` does."""
+    user = str(_read(address.parse(label).host, config_file).get("user") or "")
+    # `ssh -G` prints the user of this machine if the file has none.
+    return "" if user == getpass.getuser() else user
+
+
 def _server(
     label: str, user: str, file: Path | None, on_the_way: tuple[str, ...], via: Server | None = None
 ) -> Server:

@@ -1,5 +1,5 @@
 # Take the release lock of an app's folder, or print who holds it and exit 75.
-# Exit 73: the state folder can't be made. Exit 77: the stage is frozen; the last line, of JSON, says by whom and why.
+# Exit 73: the state folder can't be made. Exit 78: this very run holds it, under another name of the host. Exit 77: the stage is frozen; the last line, of JSON, says by whom and why.
 # Needs: lib/guard.sh, lib/lock.sh, lib/process.sh, lib/reserve.sh, state (the .fap folder), token, owner (one line for people),
 #   again (yes: after a broken connection).
 # The lock is a file with three lines: token, holder, owner. The holder is the shell of a session on this host, identified
@@ -17,7 +17,11 @@ fi
 read_lock "$state"
 given_up=
 if is_running "$lock_holder"; then
-  [ "$lock_token" = "$token" ] || { echo "held by $lock_owner"; exit 75; }
+  [ "$lock_token" = "$token" ] || {
+    [ "${lock_token%%.*}" != "${token%%.*}" ] || { echo "${lock_token#*.}"; exit 78; }
+    echo "held by $lock_owner"
+    exit 75
+  }
   [ "${lock_holder%% *}" = "$FAP_SESSION" ] || given_up=${lock_holder%% *}
 fi
 if [ "$lock_token" != "$token" ]; then

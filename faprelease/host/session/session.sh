@@ -4,6 +4,11 @@ export LC_ALL=C FAP_SESSION=$$
 unset CDPATH ENV
 # The file for the output of untrusted steps. `set -C` makes a new one, but opens a FIFO that is there already: so its
 # name is one that no other user can guess.
+fap_files=$(ulimit -n)
+[ "$fap_files" = unlimited ] || [ "$fap_files" -ge 64 ] || {
+  echo "this user may open only $fap_files files here (ulimit -n), and needs at least 64: see /etc/security/limits.conf"
+  exit 71
+}
 umask 077
 set -C
 for fap_folder in "${TMPDIR:-/tmp}" /tmp /var/tmp /dev/shm; do
