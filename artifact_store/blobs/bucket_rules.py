@@ -27,12 +27,19 @@ class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an upload with a wrong checksum is refused."""
     open_to_all: bool | None = None
     """For a folder: whether every user of the machine can write to it."""
+    elsewhere: tuple[str, ...] = ()
+    """For a folder: the folders in it that lie on another file system."""
+    closed_to_group: tuple[str, ...] = ()
+    """For a folder that a group shares: the folders in it that the group can't write to."""
+    unshared: bool = False
+    """For a folder: whether its mode lets a group write to it, although it was not made for a group."""
 
 
 def findings(settings: StorageSettings) -> Iterator[Finding]:
     """Check the settings."""
     if settings.open_to_all is not None:
         yield _folder(settings.open_to_all)
+        yield from _places(settings)
         return
     yield from _lifecycle(settings.lifecycle, settings.prefix)
     yield _public(settings)
@@ -46,6 +53,37 @@ def _folder(open_to_all: bool) -> Finding:
     if open_to_all:
         return Finding("access", "wrong", "every user of this machine can write to it", "chmod -R o-w FOLDER")
     return Finding("access", "right", "not writable for every user of this machine")
+
+
+def _places(settings: StorageSettings) -> Iterator[Finding]:
+    if settings.elsewhere:
+        yield Finding(
+            "file system",
+            "wrong",
+            f"{_some(settings.elsewhere)}: on another file system, so nothing can be written there",
+            "mount the whole store as one file system, without links to others",
+        )
+    else:
+        yield Finding("file system", "right", "the whole store is on one")
+    if settings.closed_to_group:
+        yield Finding(
+            "group",
+            "wrong",
+            f"{_some(settings.closed_to_group)}: the store's group can't write there",
+            "as their owner: chgrp -R GROUP, then chmod -R g+rwX,g+s",
+        )
+    elif settings.unshared:
+        yield Finding(
+            "group",
+            "note",
+            "a group may write to it, but folders that one user makes may be closed to the others",
+            "share it whatever the umask: fapstore init --group GROUP",
+        )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _lifecycle(rules: tuple[dict[str, Any], ...] | None, prefix: str) -> Iterator[Finding]:

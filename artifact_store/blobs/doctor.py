@@ -51,8 +51,8 @@ def examine(blobs: Blobs, now: Callable[[], datetime]) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("access", "wrong", error.message, error.hint)
     finally:
-        deleting = _clean(blobs, prefix)
-    yield deleting
+        deleting = list(_clean(blobs, prefix))
+    yield from deleting
     yield from _unfinished(blobs, now())
     yield from bucket_rules.findings(blobs.settings())
 
@@ -154,18 +154,22 @@ def _clock(stored: datetime, before: datetime, after: datetime) -> Finding:
     return Finding("clock", "right", "the clocks of this machine and the store agree")
 
 
-def _clean(blobs: Blobs, prefix: str) -> Finding:
+def _clean(blobs: Blobs, prefix: str) -> Iterator[Finding]:
+    """Delete the test objects; no finding if there are none, since nothing could be created."""
     try:
-        for key in list(blobs.keys(prefix)):
+        keys = list(blobs.keys(prefix))
+        for key in keys:
             blobs.delete(key)
     except FapError as error:
-        return Finding(
+        yield Finding(
             "deleting",
             "note",
             f"objects can't be deleted ({error.message}); test objects remain in {prefix}",
             "fine for CI and hosts; `fapstore gc` needs s3:DeleteObject",
         )
-    return Finding("deleting", "right", "objects can be deleted; test objects are removed")
+        return
+    if keys:
+        yield Finding("deleting", "right", "objects can be deleted; test objects are removed")
 
 
 def _unfinished(blobs: Blobs, now: datetime) -> Iterator[Finding]:

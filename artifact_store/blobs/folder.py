@@ -7,9 +7,10 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,17 +24,30 @@ from artifact_store.core.hints import Hint
 _CHUNK = 1 << 20
 _INCOMING = ".incoming"
 _MARKER = ".fapstore"
+_SHARED = "shared\n"
+"""The content of the marker of a store that all users of its group write to."""
+_SHARED_FOLDER = 0o2775  # what is made in it belongs to the group
+_DEEPEST = 3  # <app>/stages/<stage>
 _MISSING = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
-def make_store(root: Path) -> None:
+def make_store(root: Path, group: str = "") -> None:
     """Make the folder `root`, if it is missing, and mark it as a store, so that it counts while it is empty.
 
-    Raises StoreError if that is not possible.
+    With `group`, all users of that group may write to it, whatever their umask. Raises StoreError if that is
+    not possible.
     """
     try:
-        _make_folder(root)
-        (root / _MARKER).touch()
+        _make_folder(root, shared=False)
+        if group:
+            shutil.chown(root, group=group)
+            root.chmod(_SHARED_FOLDER)
+            (root / _MARKER).write_text(_SHARED)
+            (root / _MARKER).chmod(0o664)
+        else:
+            (root / _MARKER).touch()
+    except LookupError as error:
+        raise StoreError(f"{group} is not a group of this machine", hint="getent group") from error
     except OSError as error:
         raise StoreError(
             f"{root} can't be made a store: {error.strerror}", hint=f"check the permissions of {root.parent}"
@@ -68,6 +82,13 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @cached_property
+    def _is_shared(self) -> bool:
+        try:
+            return (self.root / _MARKER).read_text() == _SHARED
+        except OSError:
+            return False
+
     @property
     def name(self) -> str:
         """See Blobs."""
@@ -98,10 +119,10 @@ class FolderBlobs:
         with self._writing(key):
             if path.is_file():
                 raise taken
-            _make_folder(incoming.parent)
-            _make_folder(path.parent)
+            for folder in (incoming.parent, path.parent):
+                _make_folder(folder, shared=self._is_shared)
             try:
-                _write(incoming, checked(pieces(body), sha256, key))
+                _write(incoming, checked(pieces(body), sha256, key), shared=self._is_shared)
                 _link(incoming, path, taken)
             finally:
                 incoming.unlink(missing_ok=True)
@@ -162,7 +183,34 @@ class FolderBlobs:
     def settings(self) -> StorageSettings:
         """See Blobs."""
         with self._reading(""):
-            return StorageSettings(open_to_all=bool(self.root.stat().st_mode & stat.S_IWOTH))
+            status = self.root.stat()
+            return StorageSettings(
+                open_to_all=bool(status.st_mode & stat.S_IWOTH),
+                elsewhere=tuple(self._odd(lambda one: one.st_dev != status.st_dev)),
+                closed_to_group=tuple(self._odd(lambda one: not _is_open(one, status)))
+                if self._is_shared
+                else (),
+                unshared=not self._is_shared
+                and bool(status.st_mode & stat.S_IWGRP and status.st_mode & stat.S_ISGID),
+            )
+
+    def _odd(self, is_odd: Callable[[os.stat_result], bool]) -> Iterator[str]:
+        """The folders near the top of the store that are odd, and those that can't be looked at."""
+        folders = [
+            self.root / _INCOMING,
+            *(self.root / name for name, is_folder in self._names("") if is_folder),
+        ]
+        for folder in filter(Path.is_dir, folders):
+            yield from self._odd_below(folder, is_odd, _DEEPEST)
+
+    def _odd_below(self, folder: Path, is_odd: Callable[[os.stat_result], bool], deep: int) -> Iterator[str]:
+        if is_odd(folder.stat()):
+            yield folder.relative_to(self.root).as_posix()
+        elif deep > 1:
+            with os.scandir(folder) as entries:
+                folders = [folder / entry.name for entry in entries if entry.is_dir()]
+            for below in sorted(folders):
+                yield from self._odd_below(below, is_odd, deep - 1)
 
     def link(self, key: str, expires: timedelta) -> Link:
         """See Blobs. The URL of a file never expires."""
@@ -213,8 +261,10 @@ class FolderBlobs:
             ) from error
 
 
-def _write(path: Path, content: Iterator[bytes]) -> None:
+def _write(path: Path, content: Iterator[bytes], *, shared: bool) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+        if shared:
+            os.fchmod(file.fileno(), 0o444)  # whatever the umask
         file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
@@ -232,12 +282,23 @@ def _link(source: Path, target: Path, taken: ConflictError) -> None:
     _sync(target.parent)
 
 
-def _make_folder(path: Path) -> None:
-    """Make `path` and its missing parents, durably: they survive a crash of the machine."""
+def _is_open(status: os.stat_result, root: os.stat_result) -> bool:
+    """Whether a folder belongs to the group of the root, and the group may write to it."""
+    return bool(status.st_mode & stat.S_IWGRP) and status.st_gid == root.st_gid
+
+
+def _make_folder(path: Path, *, shared: bool) -> None:
+    """Make `path` and its missing parents, durably: they survive a crash of the machine.
+
+    If the store is `shared`, all users of its group may write to them, whatever the umask.
+    """
     if path.is_dir():
         return
-    _make_folder(path.parent)
-    path.mkdir(MODE, exist_ok=True)
+    _make_folder(path.parent, shared=shared)
+    with suppress(FileExistsError):
+        path.mkdir(MODE)
+        if shared:
+            path.chmod(_SHARED_FOLDER)
     _sync(path.parent)
 
 

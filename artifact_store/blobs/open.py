@@ -57,14 +57,17 @@ def open_blobs(url: str, *, unsafe: bool = False, existing: bool = False) -> Blo
     raise UsageError(f"{url!r} is not a valid store URL", hint=_HINT)
 
 
-def make_store(url: str) -> str:
-    """Make the folder at `url` a store; return its name. Raises UsageError if it is the URL of no folder."""
+def make_store(url: str, group: str = "") -> str:
+    """Make the folder at `url` a store; return its name. Raises UsageError if it is the URL of no folder.
+
+    With `group`, all users of that group may write to it.
+    """
     from artifact_store.blobs import folder
 
     blobs = open_blobs(url)
     if not isinstance(blobs, folder.FolderBlobs):
         raise UsageError(f"{blobs.name} is not a folder", hint="only folders need init; see `aws s3 mb`")
-    folder.make_store(blobs.root)
+    folder.make_store(blobs.root, group)
     return blobs.name
 
 

@@ -16,8 +16,11 @@ from artifact_store.core.hints import Hint
 
 
 @fapstore.command()
+@click.option(
+    "--group", default="", help="Let all users of this group write to the folder, whatever their umask."
+)
 @click.pass_obj
-def init(opener: Opener) -> None:
+def init(opener: Opener, group: str) -> None:
     """Make a folder a store.
 
     Other commands refuse a folder that does not exist or is empty: its share may not be mounted. Buckets need
@@ -25,7 +28,7 @@ def init(opener: Opener) -> None:
     """
     from artifact_store.blobs.open import make_store
 
-    say(f"{make_store(opener.url)} is a store")
+    say(f"{make_store(opener.url, group)} is a store")
 
 
 @fapstore.command()

@@ -161,6 +161,22 @@ def renew(
     _report(opener(key).stages.renew(app, stage, Actor.current(), lifetime), as_json)
 
 
+@fapstore.command(short_help="Leave a stage without a version.")
+@click.argument("app")
+@click.argument("stage")
+@click.option("--why", metavar="TEXT", required=True, help="Reason, recorded in the history.")
+@key_option
+@json_option
+@click.pass_obj
+def retire(opener: Opener, app: str, stage: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Leave a stage without a version, for good or until the next promotion.
+
+    Releases of it find nothing to release, and `fapstore gc` keeps no version for it. Its history stays. Its
+    hosts are not changed.
+    """
+    _report(opener(key).stages.retire(app, stage, Actor.current(), why), as_json)
+
+
 @fapstore.command("new-origin", short_help="Begin a stage's log anew in a copied store.")
 @click.argument("app")
 @click.argument("stage")

@@ -40,8 +40,9 @@ def references(
     for stage in blobs.folders(keys.stages(app)):
         log = StageLog(blobs, app, stage)
         every, again = tee(log.readable())
-        for entries in (every, filter(trusts, again)):
-            referred |= _last_versions((entry.state for entry in entries), retention.keep)
+        if not _is_retired(log, trusts):
+            for entries in (every, filter(trusts, again)):
+                referred |= _last_versions((entry.state for entry in entries), retention.keep)
         if log.passed_over:
             raise VerificationError(
                 f"what {app} {stage} refers to can't be seen: {'; '.join(log.passed_over)}",
@@ -59,6 +60,12 @@ def references(
         for role in blobs.folders(keys.releases(app, stage)):
             referred |= _released(blobs, keys.releases(app, stage, role), retention.keep)
     return frozenset(referred - {""})
+
+
+def _is_retired(log: StageLog, trusts: IsTrusted) -> bool:
+    """Whether the last entry retired the stage, as far as signatures are required with a valid one."""
+    _, last = log.tip()
+    return last is not None and last.state.action == "retire" and log.follows(last) and trusts(last)
 
 
 def _last_versions(newest_first: Iterator[StageState], keep: int) -> set[str]:

@@ -19,7 +19,7 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import envelope
 from artifact_store.records.envelope import Envelope
 
-Action = Literal["promote", "rollback", "freeze", "unfreeze", "renew", "new-origin"]
+Action = Literal["promote", "rollback", "freeze", "unfreeze", "renew", "new-origin", "retire"]
 KEEPING: frozenset[Action] = frozenset(["freeze", "unfreeze", "renew", "new-origin"])
 """The actions that keep the version of the stage."""
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -87,7 +87,7 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the stage has no version: gc removed its first version while it was promoted."""
+        """Whether the stage has no version: it was retired, or gc removed its first one meanwhile."""
         return not self.version and not self.digest
 
 
@@ -202,6 +202,10 @@ def decide(
                 hint=Hint("{fapstore} promote {app} VERSION {stage}", app=app, stage=stage),
             )
         version, digest = state.version, state.digest
+    elif request.action == "retire" and not state:
+        raise NotFoundError(
+            f"{app} has no stage {stage}", hint=Hint("see them: {fapstore} stages {app}", app=app)
+        )
     elif state and state.frozen:
         by = f" by {state.who}" if state.action == "freeze" else ""
         reason = f": {state.why}" if state.why else ""

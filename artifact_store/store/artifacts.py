@@ -69,8 +69,8 @@ class Artifacts:
         return record
 
     def check_present(self, record: ArtifactRecord) -> None:
-        """Raise StoreError if the bytes of a version are gone."""
-        if artifacts.has_bytes(self._blobs, record):
+        """Raise StoreError if the bytes of a version are gone, as far as the store can be listed."""
+        if not self._blobs.can_list or artifacts.has_bytes(self._blobs, record):
             return
         if removal := removals.find(self._blobs, record, self._clock()):
             raise removals.refusal(removal, gone=True)

@@ -55,9 +55,12 @@ class Stages:
         known = self._trust.policy.protected
         if self._trust.policy.stages or stage in known or not self._logs.can_list:
             return
-        names = {name.lower(): name for name in (*known, *self.names(app))}
+        present = self.names(app)
+        if stage in present:
+            return
+        names = {name.lower(): name for name in (*known, *present)}
         near = difflib.get_close_matches(stage.lower(), names, n=1, cutoff=0.85)
-        if near and names[near[0]] != stage and stage not in names.values():
+        if near:
             raise UsageError(
                 f"{app} has no stage {stage!r} yet: did you mean {names[near[0]]}?",
                 hint="if it is a new stage, add --new-stage",
@@ -235,6 +238,11 @@ class Stages:
     def unfreeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Allow promotions and rollbacks of a stage again."""
         request = StageRequest(action="unfreeze", why=why, by=self._stamp(by))
+        return self._writer.change(app, stage, request, self.log(app, stage).tip())
+
+    def retire(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
+        """Leave a stage without a version: gc keeps nothing for it. A promotion begins it again."""
+        request = StageRequest(action="retire", why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, self.log(app, stage).tip())
 
     def new_origin(self, app: str, stage: str, by: Actor, why: str) -> StageChange:

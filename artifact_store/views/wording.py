@@ -14,6 +14,7 @@ _VERBS = {
     "unfreeze": "unfroze it at",
     "renew": "renewed",
     "new-origin": "began the log anew at",
+    "retire": "retired the stage, which leaves",
 }
 
 
@@ -33,6 +34,8 @@ def state(state: StageState, now: datetime) -> str:
     frozen = f", frozen: {state.why}" if state.frozen else ""
     expired = "EXPIRED" if state.is_expired(now) else "expires"
     expiry = f", {expired} {state.expires:%Y-%m-%d %H:%M} UTC" if state.expires else ""
+    if state.action == "retire":
+        return f"retired  entry {state.number}, {_when(state.at, now)}, by {state.who}: {state.why}"
     return (
         f"{state.version or 'no version'}  {state.digest[:12]}  "
         f"entry {state.number}, {_when(state.at, now)}, by {state.who}{frozen}{expiry}"

@@ -77,7 +77,7 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
 def _open(target: Target, folder: Path) -> "Store":
     from artifact_store.store.store import open_store
 
-    return open_store(store_of(target), _trust(target.settings, folder))
+    return open_store(store_of(target), _trust(target.settings, folder), existing=True)
 
 
 def _trust(settings: Settings, folder: Path) -> "Trust":
@@ -104,7 +104,7 @@ def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
         return ()
     from artifact_store.store.store import open_store
 
-    store = open_store(where)
+    store = open_store(where, existing=True)
     if not store.can_list:
         return ()
     return store.records.releases(target.settings.project_name, target.settings.stage, role)

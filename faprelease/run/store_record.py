@@ -51,7 +51,7 @@ def _write(
     from artifact_store.store.store import open_store
 
     try:
-        store = open_store(where)
+        store = open_store(where, existing=True)
         if store.can_write:
             for record in records(plan, hosts, info, report.ended, source=source, rollout=rollout):
                 store.records.add_release(record)

@@ -58,7 +58,7 @@ def read(request: Request) -> list[Recorded]:
             raise ConfigError(
                 "no store is named", hint="add it to deploy.yml: store: s3://bucket/prefix, or set FAP_STORE"
             )
-        store, app = open_store(where), values["project_name"]
+        store, app = open_store(where, existing=True), values["project_name"]
         head, records = store.stages.head(app, request.stage), store.records.hosts(app, request.stage, role)
         named = [entry.address for entry in scope.hosts()] if values["manager"] == "converge" else []
         found += statuses(head, records, named, request.stage, role)
@@ -92,7 +92,7 @@ def of(target: Target, host: str) -> HostRecord | None:
     """Return the last record of a host; None without one, or if the store can't list. Raises StoreError."""
     from artifact_store.store.store import open_store
 
-    store, settings = open_store(store_of(target)), target.settings
+    store, settings = open_store(store_of(target), existing=True), target.settings
     if not store.can_list:
         return None
     return store.records.host(settings.project_name, settings.stage, settings.role, host)
@@ -102,7 +102,7 @@ def write(target: Target, record: HostRecord) -> None:
     """Add a record, if the store can be written; raises StoreError and its subclasses."""
     from artifact_store.store.store import open_store
 
-    store = open_store(store_of(target))
+    store = open_store(store_of(target), existing=True)
     if store.can_write:
         store.records.add_host(record)
 
@@ -112,7 +112,7 @@ def since(target: Target, source: ArtifactSource) -> int:
     from artifact_store.stages.log_rules import KEEPING
     from artifact_store.store.store import open_store
 
-    settings, store = target.settings, open_store(store_of(target))
+    settings, store = target.settings, open_store(store_of(target), existing=True)
     for entry in store.stages.log(settings.project_name, settings.stage).readable():
         if entry.state.number <= source.entry and entry.state.action not in KEEPING:
             return entry.state.number

@@ -254,3 +254,12 @@ def test_signers_that_are_not_there(signed: Signed) -> None:
     signed.signers.path.unlink()
     with pytest.raises(ConfigError, match=r"there is no .*/allowed_signers"):
         signed.release()
+
+
+@pytest.mark.parametrize("command", [("production",), ("status", "production", "--store")])
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, command: tuple[str, ...]) -> None:
+    site = Site(tmp_path)
+    site.configure(f"store: file://{tmp_path}/typo")
+    refused = run(site, *command)
+    assert "there is no store at" in refused.stderr
+    assert not (tmp_path / "typo").exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.blobs.open import make_store
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import PolicyViolationError
 from faprelease.errors import ReleaseFailedError
@@ -16,6 +17,7 @@ from tests.parts.store_site import Shop
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     site = Site(tmp_path)
+    make_store(f"file://{tmp_path}/store")
     site.configure(f"store: file://{tmp_path}/store")
     return Shop(site)
 
