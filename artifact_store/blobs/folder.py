@@ -7,16 +7,17 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import checked, pieces
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
 from artifact_store.core.folders import MODE
 from artifact_store.core.hints import Hint
@@ -103,6 +104,10 @@ class FolderBlobs:
         with self._reading(key):
             return self._path(key).read_bytes()
 
+    def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """See Blobs."""
+        return (get_or_none(self, key) for key in keys)
+
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""
         with self._reading(key):
@@ -138,24 +143,29 @@ class FolderBlobs:
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
         """See Blobs."""
+        self._path(prefix)  # raises for an invalid one
         with self._reading(prefix):
-            for key in self._walk(prefix):
+            for _, key in self._walk(prefix):
                 if key > after:
                     yield key
 
     def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
         """See Blobs."""
-        for key in self.keys(prefix, after):
-            with suppress(NotFoundError), self._reading(key):
-                status = self._path(key).stat()
-                yield Blob(key, status.st_size, _time(status))
+        self._path(prefix)
+        with self._reading(prefix):
+            for entry, key in self._walk(prefix):
+                if key > after:
+                    with suppress(FileNotFoundError):
+                        status = entry.stat()
+                        yield Blob(key, status.st_size, _time(status))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""
+        self._path(prefix)
         with self._reading(prefix):
-            for name, is_folder in self._names(prefix):
-                if is_folder and next(self._walk(f"{prefix}{name}"), None) is not None:
-                    yield name.removesuffix("/")
+            for entry, name in self._entries(prefix):
+                if name.endswith("/") and next(self._walk(prefix + name), None) is not None:
+                    yield entry.name
 
     def delete(self, key: str) -> None:
         """See Blobs. Empty folders stay, because a running create may need them."""
@@ -222,21 +232,26 @@ class FolderBlobs:
             raise StoreError(f"{key!r} is not a valid file name in {self.name}")
         return self.root.joinpath(*parts)
 
-    def _walk(self, prefix: str) -> Iterator[str]:
-        for name, is_folder in self._names(prefix):
-            if is_folder:
+    def _walk(self, prefix: str) -> "Iterator[tuple[os.DirEntry[str], str]]":
+        """The files below a prefix with their keys, sorted folder by folder."""
+        for entry, name in self._entries(prefix):
+            if name.endswith("/"):
                 yield from self._walk(prefix + name)
             else:
-                yield prefix + name
+                yield entry, prefix + name
 
-    def _names(self, prefix: str) -> list[tuple[str, bool]]:
-        """The entries of a folder, sorted as their keys: folders by their name and `/`."""
+    def _entries(self, prefix: str) -> "list[tuple[os.DirEntry[str], str]]":
+        """The entries of a folder, sorted as their keys: a folder's name ends in `/`."""
         try:
-            with os.scandir(self._path(prefix)) as entries:
-                names = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+            with os.scandir(f"{self.root}/{prefix}") as entries:
+                named = [
+                    (entry, f"{entry.name}/" if entry.is_dir() else entry.name)
+                    for entry in entries
+                    if entry.name[0] != "."
+                ]
         except FileNotFoundError:
             return []
-        return sorted((name + "/", True) if is_folder else (name, False) for name, is_folder in names)
+        return sorted(named, key=itemgetter(1))
 
     @contextmanager
     def _writing(self, key: str) -> Iterator[None]:

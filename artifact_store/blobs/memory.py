@@ -1,13 +1,13 @@
 """Blobs in memory, for tests of everything that uses blobs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import BinaryIO
 
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import checked, pieces
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import ConflictError, NotFoundError
 
 
@@ -34,6 +34,10 @@ class MemoryBlobs:
             return self._blobs[key]
         except KeyError:
             raise NotFoundError(f"{key} does not exist in {self.name}") from None
+
+    def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """See Blobs."""
+        return (get_or_none(self, key) for key in keys)
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""

@@ -5,13 +5,13 @@ number of `create` calls on one key, at the same time or not, exactly one succee
 within a folder: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (`a/1` before `a-b/1`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.core.errors import ConflictError
+from artifact_store.core.errors import ConflictError, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,12 @@ class Blobs(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes at `key`. Raises NotFoundError if there are none."""
 
+    def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """The bytes at each key, in the order of `keys`; None for a key that does not exist.
+
+        For many small objects: a storage that has to wait for each reads several at a time.
+        """
+
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """Write the bytes at `key`, from offset `start` on, to `file`; NotFoundError if there are none.
 
@@ -129,6 +135,14 @@ class Blobs(Protocol):
 
     def link(self, key: str, expires: timedelta) -> Link:
         """A URL for downloading `key` without credentials; it works for `expires`, or forever."""
+
+
+def get_or_none(blobs: Blobs, key: str) -> bytes | None:
+    """The bytes at `key`; None if it does not exist."""
+    try:
+        return blobs.get(key)
+    except NotFoundError:
+        return None
 
 
 def keep(blobs: Blobs, key: str, body: bytes) -> None:

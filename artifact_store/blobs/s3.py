@@ -47,8 +47,9 @@ from botocore.utils import parse_timestamp
 from artifact_store.blobs import known_servers, s3_errors
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, checked, pieces, resumed
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.blobs.s3_errors import AgainError, BehindEndError, NoUploadError, UnsupportedError
+from artifact_store.blobs.s3_quick import QuickReader
 from artifact_store.core.errors import (
     ConflictError,
     FapError,
@@ -63,13 +64,14 @@ _PART = 5 << 20  # the minimum of S3; a few parts are in memory at a time
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PARTS_LIMIT = 10_000
 _THREADS = 4
+_READERS = 8
 _CREATE_TRIES = 9  # over five seconds or less
 _LONGEST_URL = timedelta(days=7)
 _CONFIG = Config(
     signature_version="s3v4",
     connect_timeout=10,
     read_timeout=60,
-    max_pool_connections=_THREADS + 2,
+    max_pool_connections=_READERS + 2,
     retries={"mode": "standard", "total_max_attempts": 5},
     s3={"payload_signing_enabled": False},  # its checksum is signed
     # the checksums of writes are given below, and what is read is checked by its sha256
@@ -116,6 +118,7 @@ class S3Blobs:
         with self._errors():
             self._client: Any = self._session.client("s3", config=_CONFIG)
         self._client.meta.events.register("after-call.s3", self._note_server)
+        self._quick = QuickReader(self._client, self._session.get_credentials)
 
     @property
     def is_atomic(self) -> bool:
@@ -131,6 +134,15 @@ class S3Blobs:
     def get(self, key: str) -> bytes:
         """See Blobs."""
         return b"".join(resumed(partial(self._read, key)))
+
+    def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """See Blobs. Skips most of boto3, which takes longer for a small object than its server does."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            yield from pool.map(self._get_small, keys)
+
+    def _get_small(self, key: str) -> bytes | None:
+        body = self._quick.get(self._prefix + key)
+        return get_or_none(self, key) if body is None else body
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs."""

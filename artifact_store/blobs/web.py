@@ -1,6 +1,7 @@
 """Blobs on a web server, read-only: a folder or bucket behind an HTTP server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -11,9 +12,10 @@ import httpx
 
 from artifact_store.blobs.bucket_rules import StorageSettings
 from artifact_store.blobs.pieces import CutError, resumed
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished
+from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
 
+_THREADS = 8
 _TIMEOUT = httpx.Timeout(30, connect=10)
 # a server that compresses the bytes again would change their digest
 _HEADERS = {"Accept-Encoding": "identity"}
@@ -37,6 +39,11 @@ class WebBlobs:
     def get(self, key: str) -> bytes:
         """See Blobs."""
         return b"".join(resumed(partial(self._read, key)))
+
+    def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
+        """See Blobs."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            yield from pool.map(partial(get_or_none, self), keys)
 
     def get_to(self, key: str, file: Sink, start: int = 0) -> None:
         """See Blobs. Each request uses the store's own URL, since a presigned redirect may expire."""

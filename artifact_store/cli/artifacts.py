@@ -12,6 +12,7 @@ from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
 from artifact_store.core.hints import Hint
 from artifact_store.store.publish import open_upload
+from artifact_store.store.store import Store
 from artifact_store.views import wording
 
 
@@ -43,13 +44,23 @@ def push(opener: Opener, artifact: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_json: bool) -> None:
-    """List the versions of an app, or all apps."""
+    """List the versions of an app, or all apps.
+
+    With --all, the lines come from one listing of the store, so that they are there at once: they do not name
+    who pushed. --json has the whole record of each version.
+    """
     store = opener()
     if app is None:
         apps = store.artifacts.apps()
         emit(apps, as_json, *apps)
         if not apps:
             say(f"{store.name} contains no apps yet")
+        return
+    if every and not as_json:
+        stored = store.artifacts.stored(app)
+        emit(stored, as_json, *(wording.stored(one, now()) for one in stored))
+        if not stored:
+            raise _empty(store, app)
         return
     limit = None if every or (as_json and last is None) else last or 50
     records = store.artifacts.list(app, limit and limit + 1)
@@ -59,7 +70,7 @@ def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_jso
         records = records[1:]
         say("older versions are not shown; --all shows them")
     if not records:
-        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
+        raise _empty(store, app)
     removed = {record.version: store.artifacts.is_removed(record) for record in records}
     emit(
         [{**msgspec.to_builtins(record), "removed": removed[record.version]} for record in records],
@@ -132,3 +143,7 @@ def url(opener: Opener, app: str, version: str, expires: timedelta, as_command: 
         say("add the stage and the role: … production web")
     facts = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
     emit({**facts, "faprelease": command}, as_json, command if as_command else link.url)
+
+
+def _empty(store: Store, app: str) -> NotFoundError:
+    return NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))

@@ -7,7 +7,6 @@ The last one has the state of the host, and the highest entry that it ever tried
 was restored from an old snapshot.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Literal
 
@@ -16,8 +15,6 @@ import msgspec
 from artifact_store.blobs.protocol import Blobs, keep
 from artifact_store.core.errors import VerificationError
 from artifact_store.records import envelope, keys
-
-_THREADS = 4
 
 
 class HostRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +81,11 @@ def _last_of_each(blobs: Blobs, prefix: str) -> list[HostRecord]:
     for name in blobs.keys(prefix):
         if folder := keys.host_folder(name):
             last[folder] = max(name, last.get(folder, ""))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda name: _decode(blobs.get(name), name), last.values()))
+    return [
+        _decode(data, name)
+        for name, data in zip(last.values(), blobs.get_each(last.values()), strict=True)
+        if data is not None
+    ]
 
 
 def _decode(data: bytes, where: str) -> HostRecord:

@@ -27,7 +27,7 @@ from artifact_store.artifact.ids import (
 )
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
-_ARCHIVE = re.compile(r"[^/]+/artifacts/([^/]+)/[0-9a-f]{64}/[^/]+/[^/]+\.tgz")
+_ARCHIVE = re.compile(r"[^/]+/artifacts/([^/]+)/([0-9a-f]{64})/[^/]+/[^/]+\.tgz")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
 _RECEIPT = re.compile(r"[^/]+/stages/[^/]+/receipts/([0-9]{8,9})-([^/]+)\.json")
@@ -77,10 +77,10 @@ def recorded_version(key: str) -> str | None:
     return match[1] if match else None
 
 
-def archived_version(key: str) -> str | None:
-    """The version whose bytes have this key, or None if it is not such a key."""
+def stored_archive(key: str) -> tuple[str, str] | None:
+    """The version and the sha256 of the bytes with this key, or None if it is not the key of an archive."""
     match = _ARCHIVE.fullmatch(key)
-    return match[1] if match else None
+    return (match[1], match[2]) if match else None
 
 
 def stages(app: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import count
 
 from artifact_store.blobs.protocol import Blobs, keep
 from artifact_store.core.errors import (
@@ -19,6 +20,8 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import keys
 from artifact_store.stages import log_rules, lost_races
 from artifact_store.stages.log_rules import LogEntry, StageState
+
+_MOST_AHEAD = 512
 
 
 class StageLogs:
@@ -48,6 +51,33 @@ class StageLogs:
         if (app, stage) not in self._logs:
             self._logs[app, stage] = StageLog(self._blobs, app, stage, unsafe=self._unsafe)
         return self._logs[app, stage]
+
+
+class _Ahead:
+    """Entries that are read before they are needed, several at a time: first one, then two, four … more."""
+
+    def __init__(self, blobs: Blobs, app: str, stage: str) -> None:
+        self._blobs = blobs
+        self._app = app
+        self._stage = stage
+        self.window = 1
+        """The number of entries to read the next time."""
+        self.entries: dict[int, LogEntry] = {}
+
+    def read(self, numbers: range) -> None:
+        """Read the entries with these numbers, unless the first one was read already.
+
+        Problems are left to whatever needs the entry.
+        """
+        if not numbers or numbers[0] in self.entries:
+            return
+        self.window = min(2 * self.window, _MOST_AHEAD)
+        bodies = self._blobs.get_each(keys.entry(self._app, self._stage, number) for number in numbers)
+        with suppress(FapError):
+            for number, data in zip(numbers, bodies, strict=True):
+                with suppress(VerificationError):
+                    if data is not None:
+                        self.entries[number] = log_rules.decode(data, self._app, self._stage, number)
 
 
 class StageLog:
@@ -107,10 +137,16 @@ class StageLog:
 
     def oldest_first(self) -> Iterator[LogEntry]:
         """The entries from the first one on, each read when needed, up to one that can't be read."""
-        number = 1
-        while entry := self._readable(number):
+        ahead = _Ahead(self._blobs, self.app, self.stage)
+        for number in count(1):
+            ahead.read(range(number, number + ahead.window))
+            try:
+                entry = ahead.entries.get(number) or self._find(number)
+            except VerificationError:
+                return
+            if entry is None:
+                return
             yield entry
-            number += 1
 
     @property
     def passed_over(self) -> tuple[str, ...]:
@@ -128,6 +164,7 @@ class StageLog:
         """The entries that can be read, newest first. The chain is not checked."""
         number, entry = self.tip()
         numbers: list[int] | None = None
+        ahead = _Ahead(self._blobs, self.app, self.stage)
         while number:
             if entry:
                 if entry.state.after:
@@ -137,7 +174,8 @@ class StageLog:
             else:  # a gap may be long, so the rest is listed
                 numbers = self._numbers() if numbers is None else numbers
                 number = max((each for each in numbers if each < number), default=0)
-            entry = self._readable(number) if number else None
+            ahead.read(range(number, max(0, number - ahead.window), -1))
+            entry = (ahead.entries.get(number) or self._readable(number)) if number else None
 
     def all_before(self, number: int) -> list[LogEntry]:
         """The readable entries before this number, oldest first. The chain is not checked."""

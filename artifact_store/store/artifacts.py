@@ -3,8 +3,9 @@
 import difflib
 import hashlib
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import Blobs, Link
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
+from artifact_store.core.errors import FapError, NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
@@ -23,6 +24,19 @@ from artifact_store.store.publish import Upload
 from artifact_store.trust.signatures import Notary, Signature, SignedStatement
 
 _EXPIRES = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class StoredVersion:
+    """A version as a listing of the store shows it."""
+
+    version: str
+    pushed: datetime
+    """In UTC, by the storage's own clock."""
+    digest: str
+    """The sha256 of its bytes; empty if there are none."""
+    size: int
+    """The number of these bytes."""
 
 
 class Artifacts:
@@ -97,30 +111,55 @@ class Artifacts:
     def list(self, app: str, last: int | None = None) -> tuple[ArtifactRecord, ...]:
         """The records of all versions of an app, or only the `last` ones, oldest first.
 
-        Each record needs a request; four run at a time. Those that can't be read are in `passed_over` then.
+        Those that can't be read are in `passed_over` then.
         """
-        blobs = list(self._blobs.listing(keys.artifacts(app)))
-        self._with_bytes = frozenset(filter(None, (keys.archived_version(blob.key) for blob in blobs)))
-        pushed = sorted(
-            (blob.modified, version) for blob in blobs if (version := keys.recorded_version(blob.key))
-        )
-        with ThreadPoolExecutor(4) as pool:
-            wanted = pushed if last is None else pushed[-last:]
-            records = pool.map(lambda push: self._readable(app, push[1]), wanted)
-            present = [record for record in records if record]
+        stored = self.stored(app)
+        self._with_bytes = frozenset(one.version for one in stored if one.digest)
+        wanted = stored if last is None else stored[-last:]
+        present = self.records(app, (one.version for one in wanted))
         return tuple(sorted(present, key=lambda record: (record.at, record.version)))
+
+    def records(self, app: str, versions: Iterable[str]) -> Iterator[ArtifactRecord]:
+        """The records of these versions that exist and can be read; the others are in `passed_over` then."""
+        names: list[ArtifactId] = []
+        for version in versions:
+            try:
+                names.append(ArtifactId(app, version))
+            except UsageError as error:
+                self._pass_over(error)
+        for artifact, data in zip(names, self._blobs.get_each(map(keys.record, names)), strict=True):
+            try:
+                if data is not None:
+                    yield artifacts.decode(data, artifact)
+            except VerificationError as error:
+                self._pass_over(error)
+
+    def _pass_over(self, error: FapError) -> None:
+        self._passed_over.add(f"passed over: {error.message}")
 
     @property
     def passed_over(self) -> tuple[str, ...]:
-        """What is wrong with the records that `list` passed over."""
+        """What is wrong with the records that `list` and `records` passed over."""
         return tuple(sorted(self._passed_over))
 
-    def _readable(self, app: str, version: str) -> ArtifactRecord | None:
-        try:
-            return artifacts.find(self._blobs, ArtifactId(app, version))
-        except (VerificationError, UsageError) as error:
-            self._passed_over.add(f"passed over: {error.message}")
-            return None
+    def stored(self, app: str) -> tuple[StoredVersion, ...]:
+        """All versions of an app by one listing, oldest first.
+
+        Reads only the records of versions that were pushed several times: they name the bytes that count.
+        """
+        pushed: dict[str, datetime] = {}
+        archives: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for blob in self._blobs.listing(keys.artifacts(app)):
+            if version := keys.recorded_version(blob.key):
+                pushed[version] = blob.modified
+            elif stored := keys.stored_archive(blob.key):
+                archives[stored[0]].append((stored[1], blob.size))
+        for record in self.records(app, [name for name in pushed if len(archives[name]) > 1]):
+            archives[record.version] = [(record.digest, record.size)]
+        return tuple(
+            StoredVersion(version, at, *(archives[version] or [("", 0)])[0])
+            for version, at in sorted(pushed.items(), key=lambda pair: (pair[1], pair[0]))
+        )
 
     def versions(self, app: str) -> tuple[str, ...]:
         """The names of all versions of an app, in no order."""

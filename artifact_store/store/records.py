@@ -28,12 +28,16 @@ class Records:
 
         With `entries`, reads only the records of these entries.
         """
-        wanted = (
+        wanted = [
             key
             for key in self._blobs.keys(keys.releases(app, stage, role))
             if (entry := keys.released_entry(key)) is not None and (entries is None or entry in entries)
-        )
-        records = [releases.decode(self._blobs.get(key), key) for key in wanted]
+        ]
+        records = [
+            releases.decode(data, key)
+            for key, data in zip(wanted, self._blobs.get_each(wanted), strict=True)
+            if data is not None
+        ]
         return tuple(sorted(records, key=lambda record: (record.entry, record.at, record.role)))
 
     def add_host(self, record: HostRecord) -> None:

@@ -50,11 +50,11 @@ class Store:
         self.blobs = blobs
         self.clock = clock
         self._new_id = new_id
-        self.notary = Notary(blobs, trust, clock)
+        logs = StageLogs(blobs, unsafe=unsafe)
+        self.notary = Notary(blobs, logs, trust, clock)
         """Makes and checks signatures."""
         self.artifacts = Artifacts(blobs, self.notary, self.stamp, clock)
         self.records = Records(blobs)
-        logs = StageLogs(blobs, unsafe=unsafe)
         facts = PolicyFacts(logs, self.notary, self.records)
         writer = StageWriter(logs, trust, self.notary, self.artifacts, facts)
         self.stages = Stages(logs, trust, self.notary, self.artifacts, facts, writer, self.stamp, clock)

@@ -32,7 +32,7 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import envelope, keys
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, origins
-from artifact_store.stages.log import StageLog
+from artifact_store.stages.log import StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageState
 from artifact_store.stages.origins import Origin
 from artifact_store.trust import ssh_keygen
@@ -88,8 +88,9 @@ class SignedStatement:
 class Notary:
     """Signs with the key of a `Trust`, and checks signatures by its allowed signers."""
 
-    def __init__(self, blobs: Blobs, trust: Trust, clock: Callable[[], datetime]) -> None:
+    def __init__(self, blobs: Blobs, logs: StageLogs, trust: Trust, clock: Callable[[], datetime]) -> None:
         self._blobs = blobs
+        self._logs = logs
         self._trust = trust
         self._clock = clock
         self._judged: dict[str, tuple[str, ...]] = {}
@@ -166,7 +167,7 @@ class Notary:
         if state.format == log_rules.STATEMENT_1:
             return True
         if (place := (state.app, state.stage)) not in self._origins:
-            log = StageLog(self._blobs, *place)
+            log = self._logs.of(*place)
             self._origins[place] = list(origins.read(self._blobs, log, self._may_begin))
         return origins.at(self._origins[place], state.number) in ("", state.origin)
 
@@ -193,7 +194,7 @@ class Notary:
                     stage=state.stage,
                 ),
             )
-        if not StageLog(self._blobs, state.app, state.stage).follows(entry):
+        if not self._logs.of(state.app, state.stage).follows(entry):
             raise VerificationError(
                 f"the entry before entry {state.number} of {state.app} {state.stage} in {self._blobs.name} "
                 "was changed, or that entry was copied there",
@@ -246,7 +247,7 @@ class Notary:
         with self._judging:
             if entry.sha256 not in self._judged:
                 state = entry.state
-                before = StageLog(self._blobs, state.app, state.stage).all_before(state.number)
+                before = self._logs.of(state.app, state.stage).all_before(state.number)
                 log = [*before, entry]
                 with ThreadPoolExecutor(_THREADS) as pool:
                     signed = list(pool.map(lambda each: self._signed_by(each, each.state.at), log))

@@ -4,10 +4,12 @@ Everything is read again and nothing is written. A problem can't be caused by fa
 worth knowing for an auditor.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 
 from artifact_store.core import text
@@ -25,6 +27,8 @@ from artifact_store.stages.log_rules import MOST_BEHIND, LogEntry, problem_after
 from artifact_store.stages.policy import Refusal
 from artifact_store.store.store import Store
 from artifact_store.trust.rules import Trust
+
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,24 @@ def everything(
         store.artifacts.get(app, only)
         yield version(store, trust, app, only)
         return
-    names = store.artifacts.versions(app)
-    if not names:
+    stage_names = store.stages.names(app)
+    names = store.artifacts.versions(app) if every or not stage_names else ()
+    if not names and not stage_names:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     running: set[str] = set()
-    for stage_name in store.stages.names(app):
-        yield stage(store, trust, app, stage_name)
-        yield releases(store, app, stage_name)
-        with suppress(VerificationError, StoreError):  # the check of the stage reports it
-            running |= {entry.state.version for entry in store.stages.history(app, stage_name)[-1:]}
-    for name in names:
-        if every or name in running:
-            yield version(store, trust, app, name)
+    for stage_name in stage_names:
+        try:
+            entries = store.stages.history(app, stage_name)
+        except UnreachableError:
+            raise
+        except FapError as error:
+            yield Check(f"{app} {stage_name}", "", (error.message,))
+            continue
+        yield stage(store, trust, app, stage_name, entries)
+        yield releases(store, app, stage_name, entries)
+        running |= {entry.state.version for entry in entries[-1:]} - {""}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(partial(version, store, trust, app), names if every else sorted(running))
 
 
 def lines(check: Check) -> Iterator[str]:
@@ -102,16 +112,12 @@ def _damage(store: Store, record: ArtifactRecord) -> Iterator[str]:
         yield error.message
 
 
-def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
-    """Check the log of a stage: its chain, signatures and digests."""
+def stage(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogEntry]) -> Check:
+    """Check the entries of a stage's log: their signatures and digests; `entries` had their chain checked."""
     what = f"{app} {name}"
-    try:
-        entries = store.stages.history(app, name)
-    except UnreachableError:
-        raise
-    except FapError as error:
-        return Check(what, "", (error.message,))
-    problems = [problem for entry in entries if (problem := _digest_problem(store, entry))]
+    versions = {entry.state.version: None for entry in entries if not entry.state.is_empty}
+    records = {record.version: record for record in store.artifacts.records(app, versions)}
+    problems = [problem for entry in entries if (problem := _digest_problem(store, entry, records))]
     last = entries[-1].state if entries else None
     if last and not last.is_empty:
         problems += _gone(store, app, last.version)
@@ -122,7 +128,7 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     problems += store.stages.overwritten(app, name, entries)
     counted = list(entries)
     if trust.signers:
-        problems += _claimed_approvals(store, entries)
+        problems += _claimed_approvals(store, entries, records)
         signed = [bool(by) for by in store.notary.all_signed_by(entries)]
         if trust.policy.require_signatures:
             counted = [entry for entry, valid in zip(entries, signed, strict=True) if valid]
@@ -149,16 +155,16 @@ def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
     )
 
 
-def releases(store: Store, app: str, stage_name: str) -> Check:
+def releases(store: Store, app: str, stage_name: str, entries: Sequence[LogEntry]) -> Check:
     """Check the release records of a stage against its log."""
     what = f"{app} {stage_name} releases"
     try:
         records = store.records.releases(app, stage_name)
-        states = {entry.state.number: entry.state for entry in store.stages.history(app, stage_name)}
     except UnreachableError:
         raise
     except FapError as error:
         return Check(what, "", (error.message,))
+    states = {entry.state.number: entry.state for entry in entries}
     problems = []
     for record in records:
         state = states.get(record.entry)
@@ -171,14 +177,17 @@ def releases(store: Store, app: str, stage_name: str) -> Check:
     return Check(what, text.count(len(records), "record", "records"), tuple(problems))
 
 
-def _digest_problem(store: Store, entry: LogEntry) -> str:
+def _digest_problem(store: Store, entry: LogEntry, records: Mapping[str, ArtifactRecord]) -> str:
     state = entry.state
     if state.is_empty:
         return ""
-    try:
-        record: ArtifactRecord = store.artifacts.get(state.app, state.version)
-    except NotFoundError:
-        return f"entry {state.number} names {state.version}, which is not in the store"
+    if (record := records.get(state.version)) is None:
+        try:
+            record = store.artifacts.get(state.app, state.version)
+        except NotFoundError:
+            return f"entry {state.number} names {state.version}, which is not in the store"
+        except VerificationError as error:
+            return f"entry {state.number} names {state.version}: {error.message}"
     if record.digest != state.digest:
         return (
             f"entry {state.number}: {state.version} has the sha256 {state.digest}, "
@@ -208,19 +217,22 @@ def _of_the_future(entries: Iterable[LogEntry], now: datetime) -> Iterator[str]:
             yield f"entry {state.number} is dated {state.at:%Y-%m-%d %H:%M} UTC, which is in the future"
 
 
-def _claimed_approvals(store: Store, entries: Iterable[LogEntry]) -> Iterator[str]:
+def _claimed_approvals(
+    store: Store, entries: Iterable[LogEntry], records: Mapping[str, ArtifactRecord]
+) -> Iterator[str]:
     """The approvals that entries name, and that nobody signed."""
+    signed: dict[str, tuple[str, ...]] = {}
     for state in (entry.state for entry in entries):
-        if not state.approved_by:
+        record = records.get(state.version)
+        if not state.approved_by or record is None:  # a missing record is a problem of its own
             continue
-        with suppress(NotFoundError):  # a missing record is a problem of its own
-            record = store.artifacts.get(state.app, state.version)
-            by = store.notary.approved_by(record, state.stage)
-            if missing := [name for name in state.approved_by if name not in by]:
-                yield (
-                    f"entry {state.number} names an approval of {state.version} by {' and '.join(missing)}, "
-                    "and there is none with a valid signature"
-                )
+        if state.version not in signed:
+            signed[state.version] = store.notary.approved_by(record, state.stage)
+        if missing := [name for name in state.approved_by if name not in signed[state.version]]:
+            yield (
+                f"entry {state.number} names an approval of {state.version} by {' and '.join(missing)}, "
+                "and there is none with a valid signature"
+            )
 
 
 def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterator[str]:
@@ -233,15 +245,17 @@ def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterat
         return
 
 
-def _claimed_rules(store: Store, entries: Iterable[LogEntry], digest: str) -> Iterator[str]:
+def _claimed_rules(
+    store: Store, entries: Iterable[LogEntry], records: Mapping[str, ArtifactRecord], digest: str
+) -> Iterator[str]:
     """Promotions by the rules in force that these do not allow, and that state no override of them."""
     refusals: dict[str, tuple[Refusal, ...]] = {}
     for state in (entry.state for entry in entries):
-        if state.action != "promote" or state.policy != digest:
+        record = records.get(state.version)
+        if state.action != "promote" or state.policy != digest or record is None:
             continue
-        with suppress(StoreError, UsageError):  # a missing record is a problem of its own
+        with suppress(StoreError, UsageError):  # a stage that the rules do not name
             if state.version not in refusals:
-                record = store.artifacts.get(state.app, state.version)
                 refusals[state.version] = store.stages.refusals(record, state.stage)
         hidden = [each for each in refusals.get(state.version, ()) if each.rule not in state.overrode]
         if hidden:

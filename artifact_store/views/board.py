@@ -1,6 +1,7 @@
 """The stage board: an HTML page with each stage's version, pending versions and history."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
@@ -86,26 +87,32 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     With `check`, signatures are checked. Raises NotFoundError for an app without versions; otherwise as the
     methods of Store.
     """
-    records = store.artifacts.list(app)
-    if not records:
-        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
-    logs = {
-        name: tuple(islice(store.stages.log(app, name).readable(), _ENTRIES))
-        for name in store.stages.names(app)
-    }
+    with ThreadPoolExecutor(1) as pool:  # a listing of many versions takes as long as all the rest
+        listing = pool.submit(store.artifacts.stored, app)
+        logs = {
+            name: tuple(islice(store.stages.log(app, name).readable(), _ENTRIES))
+            for name in store.stages.names(app)
+        }
+        stored = listing.result()
     names = _in_order({name: log for name, log in logs.items() if log}, policy.stages)
-    known = {record.version: record for record in records}
+    places = {one.version: place for place, one in enumerate(stored)}
+    newest = [one.version for one in stored[: -_VERSIONS - 1 : -1]]
+    running = [log[0].state.version for log in logs.values() if log]
+    wanted = dict.fromkeys([*newest, *(version for version in running if version in places)])
+    known = {record.version: record for record in store.artifacts.records(app, wanted)}
+    versions = tuple(known[version] for version in newest if version in known)
+    if not versions:
+        raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     stages = []
-    before: ArtifactRecord | None = records[-1]
+    before: ArtifactRecord | None = versions[0]
     for name in names:
         log = logs.get(name, ())
         record = known.get(log[0].state.version) if log else None
-        pending = _pending(records, before, record, repository)
+        pending = _pending(places, before, record, repository)
         stages.append(_stage(store, policy, app, name, log, record, pending, check=check))
         before = record
-    newest = records[::-1][:_VERSIONS]
     return Board(
-        app=app, store=store.name, stages=tuple(stages), versions=newest, more=len(records) - len(newest)
+        app=app, store=store.name, stages=tuple(stages), versions=versions, more=len(stored) - len(newest)
     )
 
 
@@ -199,13 +206,13 @@ def _last_runs(store: Store, app: str, stage: str, stay: list[StageState]) -> tu
 
 
 def _pending(
-    records: Iterable[ArtifactRecord],
+    places: Mapping[str, int],
     new: ArtifactRecord | None,
     old: ArtifactRecord | None,
     repository: Path,
 ) -> Pending:
+    """The pending versions of a stage with `old`; `places` number all versions in order of their pushes."""
     if new is None or old is None:
         return Pending(None, 0)
     between = commits.between(old.commit, new.commit, repository)
-    after, until = (old.at, old.version), (new.at, new.version)
-    return Pending(between, sum(after < (record.at, record.version) <= until for record in records))
+    return Pending(between, max(0, places[new.version] - places[old.version]))

@@ -12,6 +12,7 @@ from artifact_store.core.errors import NotFoundError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import StageState
+from artifact_store.store.artifacts import StoredVersion
 from artifact_store.store.store import Store
 from artifact_store.views import commits, wording
 from artifact_store.views.commits import Commit, Divergence
@@ -55,7 +56,7 @@ def compare(store: Store, app: str, source: str, target: str, repository: Path) 
         here,
         there,
         commits.between(first.commit, second.commit, repository),
-        _stored(store.artifacts.list(app), first, second) if store.can_list else None,
+        _stored(store.artifacts.stored(app), first, second) if store.can_list else None,
     )
 
 
@@ -79,10 +80,13 @@ def _side(store: Store, app: str, stage: str) -> Side:
 
 
 def _stored(
-    records: Iterable[ArtifactRecord], first: ArtifactRecord, second: ArtifactRecord
+    stored: Iterable[StoredVersion], first: ArtifactRecord, second: ArtifactRecord
 ) -> tuple[str, ...]:
-    after, until = (first.at, first.version), (second.at, second.version)
-    return tuple(record.version for record in records if after < (record.at, record.version) <= until)
+    """The versions pushed after `first`, up to `second`."""
+    names = [one.version for one in stored]
+    if first.version not in names or second.version not in names:
+        return ()
+    return tuple(names[names.index(first.version) + 1 : names.index(second.version) + 1])
 
 
 def facts(stages: StageDiff) -> dict[str, object]:

@@ -6,6 +6,7 @@ from artifact_store.blobs.protocol import Link
 from artifact_store.core import text
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages.log_rules import MOST_BEHIND, StageState
+from artifact_store.store.artifacts import StoredVersion
 
 _VERBS = {
     "promote": "promoted",
@@ -27,6 +28,12 @@ def version(record: ArtifactRecord, now: datetime) -> str:
 def _when(at: datetime, now: datetime) -> str:
     """How long ago an entry was written, by its own words."""
     return f"dated {at:%Y-%m-%d %H:%M} UTC, in the future" if at > now + MOST_BEHIND else text.ago(at, now)
+
+
+def stored(version: StoredVersion, now: datetime) -> str:
+    """A version as one line of a listing."""
+    bytes_ = f"{version.digest[:12]}  {text.size(version.size)}" if version.digest else "removed"
+    return f"{version.version}  {bytes_}  {text.ago(version.pushed, now)}"
 
 
 def state(state: StageState, now: datetime) -> str:

@@ -74,6 +74,15 @@ def test_what_is_not_there(blobs: Blobs) -> None:
             blobs.get_to(key, io.BytesIO())
 
 
+def test_many_objects_come_in_the_order_of_their_keys(blobs: Blobs) -> None:
+    keys = [f"shop/a+{number:02}.json" for number in range(40)]
+    for key in keys:
+        blobs.create(key, key.encode())
+    for wanted in (keys, keys[::-1]):  # the second time, an S3 store knows what a request looks like
+        assert list(blobs.get_each([*wanted, "shop/none"])) == [*(key.encode() for key in wanted), None]
+    assert list(blobs.get_each([])) == []
+
+
 def test_a_large_file_goes_whole_and_comes_whole(blobs: Blobs, big: Path) -> None:
     with big.open("rb") as file:
         file.seek(1000)
