@@ -48,6 +48,11 @@ def check_stage(stage: str) -> str:
     return stage
 
 
+def is_stage(name: str) -> bool:
+    """Whether a name is valid for a stage or role."""
+    return _STAGE.fullmatch(name) is not None
+
+
 def check_host(host: str) -> str:
     """Return `host` if it is a valid host name in a store; otherwise raise UsageError."""
     if not _HOST.fullmatch(host):

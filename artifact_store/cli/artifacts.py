@@ -1,15 +1,28 @@
-"""Commands for versions: push, list, show, fetch, url."""
+"""Commands for versions: push, list, show, fetch, url, withdraw, copy."""
 
 import shlex
+import sys
 from datetime import timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
-from artifact_store.cli.group import Opener, duration, emit, fapstore, json_option, now, say
+from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX
+from artifact_store.cli.group import (
+    Opener,
+    duration,
+    emit,
+    fapstore,
+    json_option,
+    key_option,
+    now,
+    override_option,
+    say,
+    why_option,
+)
 from artifact_store.core.actor import Actor
-from artifact_store.core.errors import NotFoundError
+from artifact_store.core.errors import NotFoundError, UsageError
 from artifact_store.core.hints import Hint
 from artifact_store.store.publish import open_upload
 from artifact_store.store.store import Store
@@ -82,13 +95,28 @@ def list_(opener: Opener, app: str | None, last: int | None, every: bool, as_jso
 @fapstore.command()
 @click.argument("app")
 @click.argument("version")
+@click.option(
+    "--sbom", "kind", flag_value=SBOM_SUFFIX, help="Print its bill of materials (CycloneDX) instead."
+)
+@click.option(
+    "--provenance", "kind", flag_value=PROVENANCE_SUFFIX, help="Print its provenance (in-toto) instead."
+)
 @json_option
 @click.pass_obj
-def show(opener: Opener, app: str, version: str, as_json: bool) -> None:
+def show(opener: Opener, app: str, version: str, kind: str | None, as_json: bool) -> None:
     """Show details of a version."""
-    record = opener().artifacts.get(app, version)
-    fields = msgspec.to_builtins(record)
-    emit(record, as_json, *(f"{name:<10} {value}" for name, value in fields.items() if value))
+    store = opener()
+    record = store.artifacts.get(app, version)
+    if kind:
+        sys.stdout.buffer.write(store.artifacts.evidence(record, kind))
+        return
+    withdrawal = store.artifacts.withdrawal(record)
+    fields = msgspec.structs.asdict(record)
+    lines = [f"{name:<10} {value}" for name, value in fields.items() if value]
+    if withdrawal:
+        at = f"{withdrawal.at:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"{'withdrawn':<10} by {withdrawal.who} at {at}: {withdrawal.why}")
+    emit({**fields, "withdrawn": withdrawal}, as_json, *lines)
 
 
 @fapstore.command()
@@ -97,19 +125,94 @@ def show(opener: Opener, app: str, version: str, as_json: bool) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="File or folder to write to.  [default: this folder]",
+    type=click.Path(),
+    default=".",
+    help="File to write, or folder: one that exists, or a name that ends in /.  [default: this folder]",
 )
 @json_option
 @click.pass_obj
-def fetch(opener: Opener, app: str, version: str, output: Path, as_json: bool) -> None:
+def fetch(opener: Opener, app: str, version: str, output: str, as_json: bool) -> None:
     """Download a version.
 
-    The file appears only after its sha256 was checked.
+    The file appears only after its sha256 was checked. Missing folders are made.
     """
-    path = opener().artifacts.fetch(app, version, output)
+    path = opener().artifacts.fetch(app, version, _target(output))
     emit({"path": str(path)}, as_json, str(path))
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("version")
+@click.option("--why", metavar="TEXT", required=True, help="Reason, shown to anyone who is refused.")
+@key_option
+@json_option
+@click.pass_obj
+def withdraw(opener: Opener, app: str, version: str, why: str, key: Path | None, as_json: bool) -> None:
+    """Let no stage take a version any more.
+
+    Promotions and rollbacks to it are refused (--override overrides). Its bytes stay, and stages that have it
+    keep it until they get another version. It can't be taken back: pack a fixed version.
+    """
+    store = opener(key)
+    withdrawal = store.artifacts.withdraw(app, version, Actor.current(), why)
+    emit(withdrawal, as_json, f"withdrawn: no stage takes {app} {version} any more")
+    for entry in store.stages.last_entries(app) if store.can_list else ():
+        if entry.state.digest == withdrawal.digest:
+            stage = entry.state.stage
+            say(f"{stage} has it still: promote another version, or: fapstore rollback {app} {stage}")
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("versions", nargs=-1)
+@click.option("--to", "url", metavar="URL", required=True, help="The store to copy to.")
+@click.option("--stage", metavar="STAGE", help="Copy the version of this stage, and promote it there.")
+@why_option
+@override_option
+@key_option
+@json_option
+@click.pass_obj
+def copy(
+    opener: Opener,
+    app: str,
+    versions: tuple[str, ...],
+    url: str,
+    stage: str | None,
+    why: str,
+    override: str,
+    key: Path | None,
+    as_json: bool,
+) -> None:
+    """Copy versions to another store.
+
+    Copies these VERSIONS, or all, with SBOM, provenance, signatures and approvals; they stay valid, because
+    they name the bytes. What is there already is not copied again. Logs are not copied: an entry counts only
+    in its own store. With --stage, the other store gets an entry of its own for the stage.
+    """
+    from artifact_store.store.copy import copy as copy_version
+
+    source, target = opener(), opener.at(url, key)
+    if stage and versions:
+        raise UsageError("give versions or --stage, not both", hint="--stage names the version")
+    head = source.stages.head(app, stage) if stage else None
+    if stage and head is None:
+        raise NotFoundError(
+            f"{app} {stage} has no version yet", hint=Hint("{fapstore} stages {app}", app=app)
+        )
+    names = [head.version] if head else [*versions] or [one.version for one in source.artifacts.stored(app)]
+    if not names:
+        raise _empty(source, app)
+    done = []
+    for name in names:
+        done.append({"version": name, "copied": copy_version(source, target, app, name)})
+        say(f"{'copied' if done[-1]['copied'] else 'already there:'} {app} {name}")
+    if head:
+        reason = why or f"copied from {source.name}, entry {head.number}"
+        change = target.stages.promote(
+            app, head.version, head.stage, Actor.current(), why=reason, override=override
+        )
+        say(f"{head.stage} of {target.name}: {head.version}, entry {change.state.number}")
+    emit(done, as_json)
 
 
 @fapstore.command()
@@ -143,6 +246,13 @@ def url(opener: Opener, app: str, version: str, expires: timedelta, as_command: 
         say("add the stage and the role: … production web")
     facts = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
     emit({**facts, "faprelease": command}, as_json, command if as_command else link.url)
+
+
+def _target(output: str) -> Path:
+    """The file or folder to write to; missing folders are made."""
+    path = Path(output)
+    (path if output.endswith("/") else path.parent).mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _empty(store: Store, app: str) -> NotFoundError:

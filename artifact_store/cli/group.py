@@ -49,6 +49,24 @@ def lifetime(context: click.Context, parameter: click.Parameter, value: str | No
     return timedelta(0) if value == "never" else duration(context, parameter, value) if value else None
 
 
+TIMES = "2026-11-30, '2026-11-30 18:20' (UTC), or 7d (ago)."
+
+
+def time_option(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse an option's point in time: ISO 8601, in UTC if it names no zone, or a duration before now."""
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    try:
+        return now() - durations.parse(value)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(f"{value!r} is no time; give {TIMES}") from error
+
+
 expires_option = click.option(
     "--expires",
     "lifetime",
@@ -115,7 +133,11 @@ class Opener:
 
     def __call__(self, key: Path | None = None) -> Store:
         """Open the store; `key` signs what is written."""
-        return open_store(self.url, self.trust(key), unsafe=self.unsafe, existing=True)
+        return self.at(self.url, key)
+
+    def at(self, url: str, key: Path | None = None) -> Store:
+        """Open another store with the same rules."""
+        return open_store(url, self.trust(key), unsafe=self.unsafe, existing=True)
 
     def trust(self, key: Path | None = None) -> Trust:
         """Load the rules in force."""

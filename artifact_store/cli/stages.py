@@ -1,13 +1,14 @@
-"""Commands for stages: promote, rollback, freeze, unfreeze, renew, stages, history, diff, board."""
+"""Commands for stages: promote, rollback, freeze, unfreeze, renew, stages, history, releases, diff, board."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
 from artifact_store.cli.group import (
+    TIMES,
     Opener,
     emit,
     expires_option,
@@ -18,6 +19,7 @@ from artifact_store.cli.group import (
     override_option,
     repository_option,
     say,
+    time_option,
     why_option,
 )
 from artifact_store.core.actor import Actor
@@ -28,6 +30,8 @@ from artifact_store.store.promote import StageChange
 from artifact_store.store.store import Store
 from artifact_store.views import wording
 
+_ENTRIES = 50
+
 
 @fapstore.command()
 @click.argument("app")
@@ -35,6 +39,8 @@ from artifact_store.views import wording
 @click.argument("stage", required=False)
 @click.option("--from", "source", metavar="STAGE", help="Promote the version that this stage has.")
 @click.option("--to", "target", metavar="STAGE", help="The stage to promote it to.")
+@click.option("--dry-run", is_flag=True, help="Show what it would change, and whether the rules allow it.")
+@repository_option
 @click.option("--new-stage", is_flag=True, help="Begin a stage whose name is similar to another one's.")
 @expires_option
 @why_option
@@ -49,6 +55,8 @@ def promote(
     stage: str | None,
     source: str | None,
     target: str | None,
+    dry_run: bool,
+    repository: Path,
     new_stage: bool,
     lifetime: timedelta | None,
     why: str,
@@ -66,16 +74,14 @@ def promote(
     if not new_stage:
         store.stages.check_spelling(app, target or stage or "")
     if version and stage and not (source or target):
-        change = store.stages.promote(app, version, stage, by, why=why, override=override, lifetime=lifetime)
+        target = stage
     elif source and target and not version:
         head = store.stages.head(app, source)
         if head is None:
             raise NotFoundError(
                 f"{app} {source} has no version yet", hint=Hint("{fapstore} stages {app}", app=app)
             )
-        change = store.stages.promote(
-            app, head.version, target, by, why=why, source=source, override=override, lifetime=lifetime
-        )
+        version = head.version
     else:
         raise UsageError(
             "give a version and a stage, or two stages",
@@ -83,7 +89,21 @@ def promote(
                 "{fapstore} promote APP VERSION STAGE, or: {fapstore} promote APP --from STAGE --to STAGE"
             ),
         )
-    _report(change, as_json)
+    change = store.stages.promote(
+        app,
+        version,
+        target,
+        by,
+        why=why,
+        source=source or "",
+        override=override,
+        lifetime=lifetime,
+        dry_run=dry_run,
+    )
+    if dry_run:
+        _preview(store, change, repository, as_json)
+    else:
+        _report(change, as_json)
 
 
 @fapstore.command()
@@ -219,44 +239,148 @@ def stages(opener: Opener, app: str, as_json: bool) -> None:
 
 @fapstore.command()
 @click.argument("app")
-@click.argument("stage")
+@click.argument("stage", required=False)
+@click.option(
+    "-n",
+    "--last",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Show only the last N entries of a stage.  [default: 50, or all with --since or --json]",
+)
+@click.option("--all", "every", is_flag=True, help="Show all entries.")
+@click.option("--since", metavar="TIME", callback=time_option, help=f"Show entries since a time: {TIMES}")
+@click.option("--at", metavar="TIME", callback=time_option, help="Show what ran at a time.")
 @json_option
 @click.pass_obj
-def history(opener: Opener, app: str, stage: str, as_json: bool) -> None:
-    """Show the history of a stage, newest first."""
+def history(
+    opener: Opener,
+    app: str,
+    stage: str | None,
+    last: int | None,
+    every: bool,
+    since: datetime | None,
+    at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Show the history of stages, newest first.
+
+    Times are in UTC, by the clocks of those who wrote the entries. With --at, shows the entry of each stage
+    that was the last one at that time, and the last run of each role until then.
+    """
     store = opener()
-    entries = store.stages.history(app, stage)[::-1]
-    passed_over = store.stages.passed_over(app, stage)
+    names = (stage,) if stage else store.stages.names(app)
+    if at:
+        if last or every or since:
+            raise UsageError("--at shows one time", hint="leave out --last, --all and --since")
+        _show_at(opener, store, app, names, at, as_json)
+        return
+    limit = None if every or ((as_json or since) and last is None) else last or _ENTRIES
+    logs = [store.stages.recent(app, name, limit and limit + 1, since) for name in names]
+    more = any(limit and len(log) > limit for log in logs)
+    entries = [entry for log in logs for entry in log[:limit]]
+    entries.sort(key=lambda entry: entry.state.at, reverse=True)  # stable: numbers order one stage
+    passed_over = store.stages.passed_over(app, *names)
     if not entries and not passed_over:
+        where = f"{app} {stage}" if stage else app
+        when = f" since {wording.moment(since)}" if since else ""
         raise NotFoundError(
-            f"{store.name}: {app} {stage} has no history",
+            f"{store.name}: {where} has no history{when}",
             hint=Hint("{fapstore} stages {app}", app=app),
         )
     signed = list(zip(entries, _signatures(opener, store, entries), strict=True))
+    width = 0 if stage else max(map(len, names))
     emit(
         [_facts(*row) for row in signed],
         as_json,
-        *(f"{e.state.number:>4}  {wording.sentence(e.state, now(), _signed(e, by))}" for e, by in signed),
+        *(f"{_place(e, width)}{wording.line(e.state, now(), _signed(e, by))}" for e, by in signed),
     )
-    _check(store, entries[:1], passed_over)
+    if more:
+        say("older entries are not shown; --all shows them")
+    _check(store, [log[0] for log in logs if log], passed_over)
+
+
+def _place(entry: LogEntry, width: int) -> str:
+    """The stage of an entry in a column; empty for the history of one stage, whose width is 0."""
+    return f"{entry.state.stage:<{width}}" if width else ""
+
+
+def _show_at(
+    opener: Opener, store: Store, app: str, names: Sequence[str], at: datetime, as_json: bool
+) -> None:
+    """Show what stages had at a time, and the last run of each role until then."""
+    entries = [entry for name in names if (entry := store.stages.entry_at(app, name, at))]
+    runs = {
+        (run.stage, run.role): run
+        for name in (names if store.can_list else ())
+        for run in sorted(store.records.releases(app, name), key=lambda run: run.at)
+        if run.at <= at
+    }
+    if not entries and not runs:
+        raise NotFoundError(
+            f"{app}: no stage had a version at {wording.moment(at)}",
+            hint=Hint("{fapstore} history {app} --all", app=app),
+        )
+    signed = list(zip(entries, _signatures(opener, store, entries), strict=True))
+    emit(
+        {"at": at, "stages": [_facts(*row) for row in signed], "releases": list(runs.values())},
+        as_json,
+        *(f"{e.state.stage}: {wording.line(e.state, now(), _signed(e, by))}" for e, by in signed),
+        *(wording.release(run) for run in runs.values()),
+    )
 
 
 @fapstore.command()
 @click.argument("app")
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
+@click.argument("stage", required=False)
+@click.option("-n", "--last", metavar="N", type=click.IntRange(min=1), help="Show only the last N runs.")
+@json_option
+@click.pass_obj
+def releases(opener: Opener, app: str, stage: str | None, last: int | None, as_json: bool) -> None:
+    """Show the runs of faprelease, newest first.
+
+    Each run left one record for each role. Hosts that update themselves (`faprelease converge`) follow, each
+    with its last run.
+    """
+    store = opener()
+    names = (stage,) if stage else store.stages.names(app)
+    runs = sorted(
+        (run for name in names for run in store.records.releases(app, name)),
+        key=lambda run: run.at,
+        reverse=True,
+    )[:last]
+    hosts = [host for name in names for host in store.records.hosts(app, name)]
+    if not runs and not hosts:
+        where = f"{app} {stage}" if stage else app
+        raise NotFoundError(
+            f"{store.name} has no record of a release of {where}",
+            hint="faprelease writes them if deploy.yml names this store; `faprelease history` asks hosts",
+        )
+    emit(
+        {"releases": runs, "hosts": hosts},
+        as_json,
+        *(wording.release(run) for run in runs),
+        *(wording.host(host) for host in hosts),
+    )
+
+
+@fapstore.command()
+@click.argument("app")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
 @repository_option
 @json_option
 @click.pass_obj
-def diff(opener: Opener, app: str, source: str, target: str, repository: Path, as_json: bool) -> None:
-    """Compare two stages before a promotion.
+def diff(opener: Opener, app: str, first: str, second: str, repository: Path, as_json: bool) -> None:
+    """Compare two stages, or two versions.
 
-    Shows what promoting from stage FROM to stage TO would change: versions, commits, dependencies and sizes.
-    Example: `fapstore diff shop staging production`. Downloads only the manifests of the two artifacts.
+    Shows what promoting from stage A to stage B would change: versions, commits, dependencies and sizes.
+    Example: `fapstore diff shop staging production`. A may be a version: `fapstore diff shop 43 production`.
+    With two versions, A is the older one: `fapstore diff shop 42 43`. Downloads only the manifests of the two
+    artifacts.
     """
     from artifact_store.views import stage_diff
 
-    comparison = stage_diff.compare(opener(), app, source, target, repository)
+    comparison = stage_diff.compare(opener(), app, first, second, repository)
     emit(stage_diff.facts(comparison), as_json, *stage_diff.lines(comparison, now()))
 
 
@@ -315,6 +439,26 @@ def _check(store: Store, entries: Sequence[LogEntry], passed_over: Sequence[str]
         )
     for entry in entries:
         store.notary.check_entry(entry)
+
+
+def _preview(store: Store, change: StageChange, repository: Path, as_json: bool) -> None:
+    """Show what a promotion would change; it was decided, and not written."""
+    from artifact_store.views import stage_diff
+
+    state = change.state
+    if not change.changed:
+        emit(change, as_json, f"nothing to do: {state.stage} has {state.version} already")
+        return
+    comparison = stage_diff.promotion(store, state.app, state.version, state.stage, repository)
+    before = comparison.target.record.version if comparison else "no version"
+    overrode = f", overriding the rules: {', '.join(state.overrode)}" if state.overrode else ""
+    emit(
+        {"state": state, "diff": stage_diff.facts(comparison) if comparison else None},
+        as_json,
+        f"{state.stage} would go from {before} to {state.version} (entry {state.number}){overrode}",
+        *(stage_diff.changes(comparison, now()) if comparison else ()),
+    )
+    say("nothing was written")
 
 
 def _report(change: StageChange, as_json: bool) -> None:

@@ -5,6 +5,7 @@
 <app>/artifacts/<version>/artifact.json
 <app>/artifacts/<version>/signatures/<sha256 of the signature>.sig
 <app>/artifacts/<version>/removed/<operation>.json
+<app>/artifacts/<version>/withdrawn/<operation>.json
 <app>/stages/<stage>/00000042.json
 <app>/stages/<stage>/approvals/<digest>/<sha256 of the signature>.sig
 <app>/stages/<stage>/receipts/<number>-<operation>.json
@@ -69,6 +70,16 @@ def removals(artifact: ArtifactId) -> str:
 def removal(artifact: ArtifactId, operation: str) -> str:
     """The key of the mark that the run `operation` of gc writes."""
     return f"{removals(artifact)}{check_operation(operation)}.json"
+
+
+def withdrawals(artifact: ArtifactId) -> str:
+    """The prefix of the withdrawals of a version."""
+    return f"{artifacts(artifact.app)}{artifact.version}/withdrawn/"
+
+
+def withdrawal(artifact: ArtifactId, operation: str) -> str:
+    """The key of the withdrawal that the command `operation` writes."""
+    return f"{withdrawals(artifact)}{check_operation(operation)}.json"
 
 
 def recorded_version(key: str) -> str | None:

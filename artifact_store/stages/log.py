@@ -149,6 +149,11 @@ class StageLog:
             yield entry
 
     @property
+    def passed_over_numbers(self) -> frozenset[int]:
+        """The numbers of the entries that were passed over, also of those in `passed_over` no more."""
+        return frozenset(self._passed_over)
+
+    @property
     def passed_over(self) -> tuple[str, ...]:
         """What is wrong with the entries that `readable`, `all` or `tip` passed over; each names its key.
 

@@ -5,7 +5,7 @@ not know, and refuses a `format` that it does not know.
 """
 
 import hashlib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -30,6 +30,8 @@ STATEMENT_1 = "fapkit-stage/1"
 STATEMENT_2 = "fapkit-stage/2"
 FORMATS = (STATEMENT_1, STATEMENT_2)
 """The formats that can be read, the oldest first. Only the last one is written."""
+_MOST_BAD = 100
+"""The most versions that `StageState.bad` lists, so that entries stay small."""
 MOST_BEHIND = timedelta(hours=1)
 """How far the clock of a writer may be behind the time of the entry before its own."""
 
@@ -80,6 +82,9 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     """The allowed signers who approved it, if the rules require approvals."""
     signature: str = ""
     """The name (sha256) of a valid signature of the artifact, for readers that can't list the store."""
+    bad: tuple[str, ...] | None = None
+    """The sha256 of the versions that a rollback removed, and that nobody put on the stage again; the latest
+    is last. None in the entries of an older fapkit: there the log shows it."""
 
     def is_expired(self, now: datetime) -> bool:
         """Whether readers refuse it as the last entry of its log."""
@@ -180,13 +185,14 @@ def decide(
     last: LogEntry | None = None,
     over: int = 0,
     max_age: timedelta | None = None,
+    bad: tuple[str, ...] = (),
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
     `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
     number, but its statement is ignored. `over` is the number of an entry that can't be read, if that is the
     last one: the next entry goes on top of it, and names `last` as the one before. `max_age` is the lifetime
-    of entries by the rules.
+    of entries by the rules. `bad` are the `bad_versions` of the log.
 
     Raises StoreError if the stage is frozen or the writer's clock is far behind, NotFoundError if there is
     nothing to freeze or to renew, and UsageError if a renewed entry does not expire or an entry would live
@@ -241,7 +247,50 @@ def decide(
         after=last.state.number if last and over else 0,
         ci=request.by.ci,
         signature=same.signature if same else "",
+        bad=_bad_after(bad, state, request.action, digest, request.by.operation),
     )
+
+
+def bad_versions(newest_first: Iterable[StageState]) -> tuple[str, ...]:
+    """The sha256 of the versions that a rollback removed, and that nobody put on the stage again.
+
+    The latest is last. Reads no older states than needed: those of an older fapkit do not say it.
+    """
+    states: list[StageState] = []
+    for state in newest_first:
+        states.append(state)
+        if state.bad is not None:
+            break
+    bad: tuple[str, ...] = ()
+    before = None
+    for state in reversed(states):
+        bad = _bad_after(bad, before, state.action, state.digest, state.operation, state.bad)
+        before = state
+    return bad
+
+
+def _bad_after(
+    bad: tuple[str, ...],
+    before: StageState | None,
+    action: Action,
+    digest: str,
+    operation: str,
+    stated: tuple[str, ...] | None = None,
+) -> tuple[str, ...]:
+    """The bad versions after an entry that puts `digest` on a stage with the state `before`."""
+    if stated is not None:
+        return stated
+    if before is None or before.digest == digest:
+        return bad
+    rest = tuple(each for each in bad if each not in (digest, before.digest))
+    if action != "rollback" or not before.digest or operation == taken_back(before.operation):
+        return rest
+    return (*rest, before.digest)[-_MOST_BAD:]
+
+
+def taken_back(operation: str) -> str:
+    """The operation of the entry that undoes the entry of `operation`, because gc removed its version."""
+    return f"{operation}-back"
 
 
 def _expiry(
@@ -322,13 +371,15 @@ def problem_after(before: StageState, state: StageState) -> str:
     return ""
 
 
-def check_chain(entries: Iterable[LogEntry], passed_over: Container[int] = ()) -> None:
+def check_chain(entries: Sequence[LogEntry], passed_over: Container[int] = (), *, whole: bool = True) -> None:
     """Raise VerificationError if an entry does not name the sha256 of the previous entry.
+
+    If the entries are not the `whole` log, the one before the first is not known.
 
     `passed_over` are the numbers of entries that can't be read: the entry after them either names the last
     one before them, or one of them.
     """
-    previous = ""
+    previous = "" if whole or not entries else entries[0].state.previous
     for entry in entries:
         state = entry.state
         unknown = not state.after and state.number - 1 in passed_over

@@ -12,7 +12,7 @@ from artifact_store.core import duration
 from artifact_store.core.errors import UsageError
 from artifact_store.core.hints import Hint
 
-Rule = Literal["clean", "order", "released", "approvals", "signed"]
+Rule = Literal["clean", "order", "released", "approvals", "signed", "rolled-back", "withdrawn"]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +52,10 @@ class Candidate:
     """The signers of valid approvals for this stage."""
     signature: str = ""
     """The name (sha256) of a valid signature of the artifact; empty if it has none."""
+    is_bad: bool = False
+    """Whether a rollback removed it from this stage, and nobody put it there again."""
+    withdrawn: str = ""
+    """Who withdrew it, and why; empty if nobody did."""
     past_is_signed: bool = True
     """Whether an entry that put it on this stage has a valid signature; only a rollback needs this."""
 
@@ -110,6 +114,22 @@ def judge(policy: Policy, app: str, stage: str, action: str, candidate: Candidat
 def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Candidate) -> Iterator[Refusal]:
     version, protected, forward = candidate.version, stage in policy.protected, action == "promote"
     before = policy.before(stage)
+    if candidate.withdrawn:
+        yield Refusal(
+            "withdrawn",
+            f"{version} was withdrawn {candidate.withdrawn}",
+            Hint("take another version: {fapstore} list {app}", app=app),
+        )
+    if candidate.is_bad:
+        yield Refusal(
+            "rolled-back",
+            f"{version} was on {stage}, and a rollback removed it",
+            Hint(
+                "see why: {fapstore} history {app} {stage}; then promote a fixed version",
+                app=app,
+                stage=stage,
+            ),
+        )
     if protected and candidate.dirty:
         yield Refusal(
             "clean",

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import io
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +13,14 @@ from pathlib import Path
 from artifact_store.artifact import archive
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
-from artifact_store.blobs.protocol import Blobs, Link
+from artifact_store.blobs.protocol import Blobs, Link, keep
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import FapError, NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
 from artifact_store.records.removals import Removal
+from artifact_store.records.withdrawals import Withdrawal
 from artifact_store.store import publish
 from artifact_store.store.publish import Upload
 from artifact_store.trust.signatures import Notary, Signature, SignedStatement
@@ -207,6 +209,18 @@ class Artifacts:
                 f"its manifest names {manifest.app} {manifest.version}", hint="pack and push a new version"
             )
 
+    def evidence(self, record: ArtifactRecord, kind: str) -> bytes:
+        """The evidence of a version with this suffix; NotFoundError if it was pushed without."""
+        body = io.BytesIO()
+        try:
+            self._blobs.get_to(keys.evidence(artifacts.archive_key(record), kind), body)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{record.app} {record.version} was pushed without *{kind}",
+                hint="fapbuild pack writes it beside the tgz, and fapstore push takes it from there",
+            ) from error
+        return body.getvalue()
+
     def link(self, app: str, version: str, expires: timedelta = _EXPIRES) -> Link:
         """A URL from which anyone can download a version until it expires; for a folder, a file:// URL.
 
@@ -236,6 +250,37 @@ class Artifacts:
         return self._notary.attest(
             Signature(app=app, version=version, digest=record.digest, who=stamp.who, at=stamp.at)
         )
+
+    def withdraw(self, app: str, version: str, by: Actor, why: str) -> Withdrawal:
+        """Let no stage take a version any more. Stages that have it keep it. It can't be taken back.
+
+        Raises NotFoundError if there is no such version, VerificationError if readers would not accept the
+        key, and UsageError if a signature is required and there is no key.
+        """
+        record, stamp = self.get(app, version), self._stamp(by)
+        withdrawal = Withdrawal(
+            app=app,
+            version=version,
+            digest=record.digest,
+            who=stamp.who,
+            why=why,
+            at=stamp.at,
+            ci=stamp.ci,
+            operation=stamp.operation,
+        )
+        keep(
+            self._blobs,
+            keys.withdrawal(ArtifactId(app, version), stamp.operation),
+            self._notary.seal_withdrawal(withdrawal),
+        )
+        return withdrawal
+
+    def withdrawal(self, record: ArtifactRecord) -> Withdrawal | None:
+        """The withdrawal of a version, the first one by name; None if there is none.
+
+        Where signatures are required, only a signed one counts. None in a store that can't be listed.
+        """
+        return next(self._notary.withdrawals(record), None)
 
     def _no_version(self, app: str, version: str) -> NotFoundError:
         versions = self.versions(app) if self._blobs.can_list else ()

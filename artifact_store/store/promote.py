@@ -1,7 +1,8 @@
 """Change a stage: apply the rules, write the entry, and undo it if gc was removing its version meanwhile."""
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -17,7 +18,7 @@ from artifact_store.core.hints import Hint
 from artifact_store.records import removals
 from artifact_store.records.removals import Removal
 from artifact_store.stages import log_rules, policy
-from artifact_store.stages.log import StageLogs
+from artifact_store.stages.log import StageLog, StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageRequest, StageState
 from artifact_store.store.artifacts import Artifacts
 from artifact_store.store.policy_facts import PolicyFacts
@@ -67,9 +68,18 @@ class StageWriter:
         self._facts = facts
 
     def change(
-        self, app: str, stage: str, request: StageRequest, tip: Tip, override: str = ""
+        self,
+        app: str,
+        stage: str,
+        request: StageRequest,
+        tip: Tip,
+        override: str = "",
+        *,
+        dry_run: bool = False,
     ) -> StageChange:
         """Apply a request to a stage whose log ended with `tip`; `override` is a reason, or empty.
+
+        With `dry_run`, all is decided and nothing is written.
 
         A last entry that can't be read is passed over by a rollback and a freeze, by a promotion with a
         reason, and where signatures are required: there it counts as nothing. Raises as `Stages.promote`.
@@ -91,17 +101,31 @@ class StageWriter:
             readable = (entry for entry in log.readable() if not broken or entry.sha256 != broken.sha256)
             current = next(filter(self._notary.trusts, readable), None)
         max_age = self._trust.policy.lifetime(stage)
-        state = log_rules.decide(current, app, stage, request, last=last, over=over, max_age=max_age)
+        bad = log_rules.bad_versions(self._counting(log, current)) if current else ()
+        state = log_rules.decide(current, app, stage, request, last=last, over=over, max_age=max_age, bad=bad)
         if current and state is current.state:
             return StageChange(state, changed=False)
         if state.action in ("promote", "rollback"):
-            state = self._judged(state, override)
+            state = self._judged(state, override, bad)
+        if dry_run:
+            return StageChange(state, changed=True)
         state = self._append(state)
         if state.action == "new-origin":
             self._notary.begun_anew(state)
         if request.version:  # a freeze and a renewal do not change the version
             self._check_gc(current, state)
         return StageChange(state, changed=True)
+
+    def _counting(self, log: StageLog, current: LogEntry) -> Iterator[StageState]:
+        """The states of the entries that count, from `current` back; only rollbacks need a signature."""
+        yield current.state
+        for entry in log.readable():
+            if entry.state.number < current.state.number and (
+                self._notary.trusts(entry)
+                if entry.state.action == "rollback"
+                else self._notary.belongs(entry)
+            ):
+                yield entry.state
 
     def _check_gc(self, before: LogEntry | None, state: StageState) -> None:
         """Undo `state`, and raise StoreError, if gc removes its version; `before` is the entry to return to.
@@ -125,10 +149,18 @@ class StageWriter:
             self._take_back(before, state, removal)
             raise removals.refusal(removal, gone=False)
 
-    def _judged(self, state: StageState, override: str) -> StageState:
-        """The state with the rules' decision; PolicyViolationError if they refuse without `override`."""
+    def _judged(self, state: StageState, override: str, bad: tuple[str, ...]) -> StageState:
+        """The state with the rules' decision; PolicyViolationError if they refuse without `override`.
+
+        `bad` are the sha256 of versions that rollbacks removed from the stage.
+        """
         rules, record = self._trust.policy, self._artifacts.get(state.app, state.version)
-        candidate = self._facts.candidate(rules, record, state.stage, state.action)
+        withdrawal = self._artifacts.withdrawal(record)
+        candidate = replace(
+            self._facts.candidate(rules, record, state.stage, state.action),
+            is_bad=state.action == "promote" and record.digest in bad,
+            withdrawn=f"by {withdrawal.who}: {withdrawal.why}" if withdrawal else "",
+        )
         refusals = policy.judge(rules, state.app, state.stage, state.action, candidate)
         if refusals and not override:
             raise PolicyViolationError(
@@ -164,8 +196,10 @@ class StageWriter:
             version=before.version if before else "",
             digest=before.digest if before else "",
             why=f"gc by {removal.by.who} was removing {state.version} at the same time",
-            by=Stamp(who=state.who, at=state.at, ci=state.ci, operation=f"{state.operation}-back"),
+            by=Stamp(
+                who=state.who, at=state.at, ci=state.ci, operation=log_rules.taken_back(state.operation)
+            ),
         )
-        again = log_rules.decide(last, state.app, state.stage, request)
+        again = log_rules.decide(last, state.app, state.stage, request, bad=last.state.bad or ())
         with suppress(ConflictError):
             self._append(msgspec.structs.replace(again, signature=before.signature if before else ""))

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice, takewhile
 
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
@@ -152,6 +153,23 @@ class Stages:
         """The entries that the store accepted, and that are not in the log, of which `entries` were read."""
         return tuple(self._logs.overwritten(app, stage, entries))
 
+    def recent(
+        self, app: str, stage: str, last: int | None = None, since: datetime | None = None
+    ) -> tuple[LogEntry, ...]:
+        """The `last` entries of a stage that can be read, or those `since` a time, or both; newest first.
+
+        Their chain is checked, and signatures are not. What can't be read is in `passed_over` then.
+        """
+        log = self.log(app, stage)
+        young = takewhile(lambda entry: since is None or entry.state.at >= since, log.readable())
+        entries = list(islice(young, last))[::-1]
+        log_rules.check_chain(entries, log.passed_over_numbers, whole=last is None and since is None)
+        return tuple(entries[::-1])
+
+    def entry_at(self, app: str, stage: str, at: datetime) -> LogEntry | None:
+        """The entry of a stage that was the last one at a time; None if there was none yet."""
+        return next((entry for entry in self.log(app, stage).readable() if entry.state.at <= at), None)
+
     def approve(self, app: str, version: str, stage: str, by: Actor, why: str = "") -> SignedStatement:
         """Sign an approval of a version for a stage. Raises as `Artifacts.sign`."""
         policy.check_place(self._trust.policy, app, stage)
@@ -173,8 +191,11 @@ class Stages:
         source: str = "",
         override: str = "",
         lifetime: timedelta | None = None,
+        dry_run: bool = False,
     ) -> StageChange:
         """Put `version` on a stage; `source` is the stage it comes from, if any.
+
+        With `dry_run`, decide everything and write nothing.
 
         After `lifetime`, readers refuse the entry as the last one; see StageRequest. `override` is a reason
         for ignoring the app's rules, which is recorded. Raises NotFoundError if the version is not in the
@@ -191,7 +212,8 @@ class Stages:
             by=self._stamp(by),
             lifetime=lifetime,
         )
-        return self._writer.change(app, stage, request, self.log(app, stage).tip(), override)
+        tip = self.log(app, stage).tip()
+        return self._writer.change(app, stage, request, tip, override, dry_run=dry_run)
 
     def rollback(
         self,

@@ -31,6 +31,8 @@ from artifact_store.core.errors import ConflictError, NotFoundError, UsageError,
 from artifact_store.core.hints import Hint
 from artifact_store.records import envelope, keys
 from artifact_store.records.artifacts import ArtifactRecord
+from artifact_store.records.envelope import Envelope
+from artifact_store.records.withdrawals import Withdrawal
 from artifact_store.stages import log_rules, origins
 from artifact_store.stages.log import StageLogs
 from artifact_store.stages.log_rules import LogEntry, StageState
@@ -112,10 +114,36 @@ class Notary:
 
     def sign_entry(self, state: StageState) -> tuple[str, ...]:
         """The signature of a new entry, if there is a key or signatures are required. Raises as `attest`."""
+        return self._signature_of(log_rules.statement(state), state.at)
+
+    def _signature_of(self, text: bytes, at: datetime) -> tuple[str, ...]:
+        """The signature of a statement by those who may change stages; none without a key and a need."""
         if self._trust.key is None and not self._trust.policy.require_signatures:
             return ()
-        signature, _ = self._sign(log_rules.statement(state), ssh_keygen.STAGE, state.at)
+        signature, _ = self._sign(text, ssh_keygen.STAGE, at)
         return (signature,)
+
+    def seal_withdrawal(self, withdrawal: Withdrawal) -> bytes:
+        """A withdrawal as it is stored, signed as an entry is. Raises as `attest`."""
+        text = msgspec.json.encode(withdrawal)
+        return envelope.seal(text, self._signature_of(text, withdrawal.at))
+
+    def withdrawals(self, record: ArtifactRecord) -> Iterator[Withdrawal]:
+        """The withdrawals of a version that count: if signatures are required, those with a valid one."""
+        prefix = keys.withdrawals(ArtifactId(record.app, record.version))
+        for key in self._blobs.keys(prefix) if self._blobs.can_list else ():
+            try:
+                withdrawal, sealed = envelope.read(self._blobs.get(key), Withdrawal, key)
+            except (VerificationError, NotFoundError):
+                continue  # a stranger's object
+            if (withdrawal.app, withdrawal.version, withdrawal.digest) != (
+                record.app,
+                record.version,
+                record.digest,
+            ):
+                continue
+            if not self._trust.policy.require_signatures or self._signers_of(sealed, withdrawal.at):
+                yield withdrawal
 
     def signatures(self, record: ArtifactRecord, first: str = "") -> Iterator[CheckedSignature]:
         """The signatures of a version, valid or not; the one with the name `first` comes first.
@@ -238,9 +266,12 @@ class Notary:
         )
 
     def _signed_by(self, entry: LogEntry, at: datetime) -> tuple[str, ...]:
+        return self._signers_of(entry.sealed, at)
+
+    def _signers_of(self, sealed: Envelope, at: datetime) -> tuple[str, ...]:
         if not self._trust.signers:
             return ()
-        return ssh_keygen.signed_by(entry.sealed, ssh_keygen.STAGE, self._trust.signers, at)
+        return ssh_keygen.signed_by(sealed, ssh_keygen.STAGE, self._trust.signers, at)
 
     def _judge_log(self, entry: LogEntry) -> tuple[str, ...]:
         """Judge the log from its first entry up to `entry`, once; return the signers of `entry`."""

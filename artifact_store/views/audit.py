@@ -141,11 +141,12 @@ def stage(store: Store, trust: Trust, app: str, name: str, entries: Sequence[Log
         if late or (trust.policy.require_signatures and entries and not signed[-1]):
             problems.append(f"{_numbers(late or unsigned[-1:])} without a valid signature")
     problems += _of_the_future(counted, store.clock())
+    problems += _withdrawn(store, entries, records)
     overridden = {entry.state.digest for entry in entries if entry.state.overrode}
     if last and not last.is_empty and last.digest not in overridden:
         problems += _refused_by_rules(store, app, name, last.version)
     if trust.policy_digest:
-        problems += _claimed_rules(store, entries[:-1], trust.policy_digest)
+        problems += _claimed_rules(store, entries[:-1], records, trust.policy_digest)
     problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
     return Check(
         what,
@@ -209,6 +210,24 @@ def _gone(store: Store, app: str, version: str) -> Iterator[str]:
         return
     if removal:
         yield f"a gc is removing its version {version}, or was killed: fapstore gc {app} --take-back"
+
+
+def _withdrawn(
+    store: Store, entries: Sequence[LogEntry], records: Mapping[str, ArtifactRecord]
+) -> Iterator[str]:
+    """The withdrawal of the version that a stage has, unless it was put there in spite of it."""
+    last = entries[-1].state if entries else None
+    record = records.get(last.version) if last else None
+    if not last or not record:
+        return
+    overridden = any(
+        "withdrawn" in entry.state.overrode for entry in entries if entry.state.digest == last.digest
+    )
+    if not overridden and (withdrawal := store.artifacts.withdrawal(record)):
+        yield (
+            f"its version {last.version} was withdrawn by {withdrawal.who}: {withdrawal.why}; "
+            "promote another one"
+        )
 
 
 def _of_the_future(entries: Iterable[LogEntry], now: datetime) -> Iterator[str]:

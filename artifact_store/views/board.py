@@ -135,7 +135,7 @@ def page(board: Board, now: datetime) -> str:
     )
     environment.filters |= {
         "ago": lambda at: text.ago(at, now),
-        "sentence": lambda entry: wording.sentence(entry.state, now, entry.signed),
+        "sentence": lambda entry: wording.sentence(entry.state, entry.signed),
         "size": text.size,
         "pending": pending_text,
         "web": lambda url: url if url.startswith(("https://", "http://")) else "",

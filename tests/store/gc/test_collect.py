@@ -22,7 +22,7 @@ from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import FapError, NotFoundError, StoreError
+from artifact_store.core.errors import FapError, NotFoundError, PolicyViolationError, StoreError
 from artifact_store.gc.collect import GcPlan, GcResult
 from artifact_store.gc.references import Retention
 from artifact_store.records import artifacts, keys, removals
@@ -169,7 +169,7 @@ def test_after_gc_a_stage_can_go_back(log: list[str], keep: int) -> None:
                 store_on(blobs).stages.rollback("shop", "production", by=Actor("ann"))
             else:
                 promoted(blobs, step)
-        except NotFoundError:
+        except (NotFoundError, PolicyViolationError):  # a rollback removed it
             continue
     gc(blobs, Retention(keep=keep))
     state = store_on(blobs).stages.head("shop", "production")
@@ -473,10 +473,10 @@ def test_a_stage_that_was_taken_back_to_nothing_goes_on(tmp_path: Path) -> None:
     store = store_on(blobs)
     with pytest.raises(StoreError, match="was removed"):
         store.stages.promote("shop", "1", "production", by=Actor("ann"))
-    says = [wording.sentence(entry.state, LATER) for entry in store.stages.history("shop", "production")]
+    says = [wording.sentence(entry.state) for entry in store.stages.history("shop", "production")]
     assert says == [
-        "ann promoted 1 just now",
-        "ann rolled back to no version just now: gc by gc was removing 1 at the same time",
+        "ann promoted 1",
+        "ann rolled back to no version: gc by gc was removing 1 at the same time",
     ]
     assert wording.state(store.stages.last_entries("shop")[0].state, LATER).startswith("no version  ")
     with pytest.raises(NotFoundError, match="shop production has no version yet"):

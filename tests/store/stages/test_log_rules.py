@@ -60,6 +60,7 @@ def test_the_first_entry() -> None:
         origin="op",
         previous="",
         ci="https://ci/7",
+        bad=(),
     )
 
 
@@ -240,5 +241,5 @@ def test_history_reads_as_sentences() -> None:
     promoted, frozen = after(
         request("promote", "1", source="staging", why="the sale"), request("freeze", why="sale", who="bob")
     )
-    assert wording.sentence(promoted.state, AT) == "ann promoted 1 from staging just now: the sale"
-    assert wording.sentence(frozen.state, AT) == "bob froze it at 1 just now: sale"
+    assert wording.sentence(promoted.state) == "ann promoted 1 from staging: the sale"
+    assert wording.sentence(frozen.state) == "bob froze it at 1: sale"

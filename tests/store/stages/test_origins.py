@@ -175,5 +175,5 @@ def test_an_entry_of_the_future_is_shown_as_one(tmp_path: Path) -> None:
     state = store.stages.head("shop", "production")
     assert state is not None
     later = msgspec.structs.replace(state, at=state.at + timedelta(days=5000))
-    assert "UTC, in the future" in wording.sentence(later, state.at)
+    assert "UTC, in the future" in wording.line(later, state.at)
     assert "UTC, in the future" in wording.state(later, state.at)

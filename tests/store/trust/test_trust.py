@@ -743,7 +743,8 @@ def test_a_forged_entry_that_breaks_the_chain_keeps_nobody_from_going_back(
     )
     signed.blobs.create(keys.entry("shop", "staging", 3), log_rules.encode(forged))
     assert ann.stages.rollback("shop", "staging", to="1", by=Actor("ann")).state.number == 4
-    assert ann.stages.promote("shop", "2", "staging", by=Actor("ann")).state.number == 5
+    again = ann.stages.promote("shop", "2", "staging", by=Actor("ann"), override="it was not at fault")
+    assert again.state.number == 5
     assert ann.stages.head("shop", "staging") is not None
     with pytest.raises(VerificationError, match="the entry before entry 3 was changed"):
         ann.stages.history("shop", "staging")

@@ -1,0 +1,63 @@
+"""Copy versions from one store to another. Signatures of artifacts stay valid: they name the bytes.
+
+Entries of logs are not copied: an entry counts only in the log that it was written for. A stage of the other
+store gets the version by an entry of its own.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX
+from artifact_store.artifact.ids import ArtifactId
+from artifact_store.blobs.download import download
+from artifact_store.blobs.protocol import keep
+from artifact_store.core.errors import ConflictError, NotFoundError
+from artifact_store.records import artifacts, keys
+from artifact_store.records.artifacts import ArtifactRecord
+from artifact_store.store.store import Store
+
+
+def copy(source: Store, target: Store, app: str, version: str) -> bool:
+    """Copy a version with its evidence, signatures, approvals and withdrawals; return whether it was missing.
+
+    The record is written last, as by a push. A version that is there already gets what it lacks. Raises as
+    `Artifacts.fetch`, and ConflictError if the target has the version with other bytes.
+    """
+    record = source.artifacts.usable(app, version)
+    source.notary.check_artifact(record)
+    artifact = ArtifactId(app, version)
+    existing = artifacts.find(target.blobs, artifact)
+    if existing and existing.digest != record.digest:
+        raise ConflictError(
+            f"{target.name} has {app} {version} with other bytes: {existing.digest}, not {record.digest}",
+            hint="version numbers are never reused: pack the commit under another --version",
+        )
+    if not existing:
+        _copy_bytes(source, target, record)
+        keep(target.blobs, keys.record(artifact), artifacts.encode(record))
+    for key in _statements(source, record):
+        keep(target.blobs, key, source.blobs.get(key))
+    return existing is None
+
+
+def _copy_bytes(source: Store, target: Store, record: ArtifactRecord) -> None:
+    key = artifacts.archive_key(record)
+    with tempfile.TemporaryDirectory(prefix="fapstore-") as folder:
+        path = Path(folder, "artifact.tgz")
+        download(source.blobs, key, record.digest, path)
+        with path.open("rb") as file, suppress(ConflictError):
+            target.blobs.create(key, file, record.digest)
+    for kind in (SBOM_SUFFIX, PROVENANCE_SUFFIX):
+        with suppress(ConflictError, NotFoundError):
+            target.blobs.create(keys.evidence(key, kind), source.artifacts.evidence(record, kind))
+
+
+def _statements(source: Store, record: ArtifactRecord) -> Iterator[str]:
+    """The keys of the signatures, approvals and withdrawals of a version."""
+    artifact = ArtifactId(record.app, record.version)
+    yield from source.blobs.keys(keys.signatures(artifact))
+    yield from source.blobs.keys(keys.withdrawals(artifact))
+    for stage in source.stages.names(record.app):
+        yield from source.blobs.keys(keys.approvals(record.app, stage, record.digest))
