@@ -206,11 +206,9 @@ class FolderBlobs:
 
     def _odd(self, is_odd: Callable[[os.stat_result], bool]) -> Iterator[str]:
         """The folders near the top of the store that are odd, and those that can't be looked at."""
-        folders = [
-            self.root / _INCOMING,
-            *(self.root / name for name, is_folder in self._names("") if is_folder),
-        ]
-        for folder in filter(Path.is_dir, folders):
+        with os.scandir(self.root) as entries:
+            folders = sorted(self.root / entry.name for entry in entries if entry.is_dir())
+        for folder in folders:
             yield from self._odd_below(folder, is_odd, _DEEPEST)
 
     def _odd_below(self, folder: Path, is_odd: Callable[[os.stat_result], bool], deep: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Asset steps: each runs in its own folder with the files it names, and only its declared outputs are packed.
+"""Asset steps: each runs in its own folder with the files it names, and its outputs are packed.
 
 The outputs of a step are cached by everything that decides them, so a commit that changes none of its inputs
 compiles nothing.
@@ -45,7 +45,8 @@ def compile_all(
     """Run the steps one after the other in folders of the new folder `work`, and return their outputs.
 
     A step sees the committed files that it names as inputs (all, if it names none), and the outputs of the
-    steps before it. `venv` is called when the first step needs one.
+    steps before it. If it names no outputs, these are all files that it wrote. `venv` is called when the
+    first step needs one.
 
     Raises FapError if a command fails, a declared output is missing, or anything else was written.
     """
@@ -122,7 +123,11 @@ def _compile(
         answer = output_cache.add(cache, question, step.name, outputs, place)
     else:
         reporter.say(f"assets {step.name}: unchanged")
-    return output_cache.unpack(cache.path(answer.sha256), place / "outputs")
+    made = output_cache.unpack(cache.path(answer.sha256), place / "outputs")
+    if not step.outputs:
+        where = folder.shared_folder([output.path for output in made])
+        reporter.say(f"assets {step.name}: its {len(made)} files are packed, most of them in {where}")
+    return made
 
 
 def _run(
@@ -146,5 +151,7 @@ def _run(
                 else "it ran in a copy of the committed files, with an empty HOME and few variables; check "
                 "that everything it needs is committed, and listed in inputs and pass_env",
             ) from error
+    if not step.outputs:
+        return folder.collect_written(root, before, inputs, step)
     folder.check(root, before, inputs, step)
     return folder.collect(root, step)

@@ -21,6 +21,8 @@ SCRATCH = (
     *("node_modules/", ".npm/", ".yarn/", ".pnpm-store/", ".cache/", ".parcel-cache/", ".turbo/", ".vite/"),
     *("__pycache__/", "*.pyc", "*.tsbuildinfo", ".eslintcache", ".sass-cache/", "npm-debug.log*"),
 )
+_LOCKS = ("package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
+"""Written by an install that had no lock; nobody packs them, either."""
 _SHOWN = 5
 
 
@@ -78,20 +80,12 @@ def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Inpu
     ignored = matcher((*SCRATCH, *step.scratch))
     outputs = [_parts(name) for name in step.outputs]
 
-    def declared(path: str) -> bool:
+    def skipped(path: str) -> bool:
         parts = _parts(path)
-        return any(parts[: len(output)] == output for output in outputs)
+        return ignored(path) or any(parts[: len(output)] == output for output in outputs)
 
-    missing = set(before)
-    new, changed = [], []
-    for path in _walk(root, lambda path: declared(path) or ignored(path)):
-        if path in before:
-            missing.discard(path)
-            if _stamp(root / path) != before[path] and not _same(root / path, inputs[path]):
-                changed.append(path)
-        else:
-            new.append(path)
-    changed += [path for path in missing if not declared(path) and not ignored(path)]
+    new, changed, removed = _written(root, before, inputs, skipped)
+    changed += removed
     if changed:
         raise FapError(
             f"assets {step.name!r} changed committed files:{_listed(changed)}",
@@ -100,12 +94,53 @@ def check(root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, Inpu
     if new:
         raise FapError(
             f"assets {step.name!r} wrote files that are not in its outputs:{_listed(new)}",
-            hint=f'if hosts need them: outputs = [..., "{_offered(new)}"]; '
-            f'if not: scratch = ["/{_offered(new)}"]',
+            hint=f'if hosts need them: outputs = [..., "{shared_folder(new)}"]; '
+            f'if not: scratch = ["/{shared_folder(new)}"]',
         )
 
 
-def _offered(paths: list[str]) -> str:
+def collect_written(
+    root: Path, before: Mapping[str, FileStamp], inputs: Mapping[str, InputFile], step: Assets
+) -> tuple[OutputFile, ...]:
+    """Return every file that a step without declared outputs wrote, apart from leftovers of tools.
+
+    Raises FapError if there is none, or if an install changed its lock.
+    """
+    new, changed, _ = _written(root, before, inputs, matcher((*SCRATCH, *_LOCKS, *step.scratch)))
+    locks = [path for path in before if posixpath.basename(path) in _LOCKS]
+    if relocked := [path for path in locks if not _same(root / path, inputs[path])]:
+        raise FapError(
+            f"assets {step.name!r} changed committed files:{_listed(relocked)}",
+            hint="use commands that don't change them: npm ci, not npm install",
+        )
+    if not new and not changed:
+        raise FapError(
+            f"assets {step.name!r} wrote nothing in the project's folder",
+            hint="check its commands; what they write elsewhere can't be packed",
+        )
+    return tuple(output for path in sorted((*new, *changed)) for output in _collect(root, path, step.name))
+
+
+def _written(
+    root: Path,
+    before: Mapping[str, FileStamp],
+    inputs: Mapping[str, InputFile],
+    skipped: Callable[[str], bool],
+) -> tuple[list[str], list[str], list[str]]:
+    """The files that a step made, changed and removed."""
+    missing = set(before)
+    new, changed = [], []
+    for path in _walk(root, skipped):
+        if path in before:
+            missing.discard(path)
+            if _stamp(root / path) != before[path] and not _same(root / path, inputs[path]):
+                changed.append(path)
+        else:
+            new.append(path)
+    return new, changed, [path for path in missing if not skipped(path)]
+
+
+def shared_folder(paths: list[str]) -> str:
     """The file, or the folder that has all of them; if there is none, the folder that has the most."""
     if len(paths) == 1:
         return paths[0]

@@ -17,10 +17,12 @@ def init() -> None:
     added to pyproject.toml as [tool.fapbuild], or written to fapbuild.toml if there is no pyproject.toml.
     Existing settings are never changed.
     """
-    from fapbuild.onboarding.detection import detect
+    from fapbuild import locks
+    from fapbuild.cache import Cache, default_folder
+    from fapbuild.guards.secret_scan import suspicious
+    from fapbuild.onboarding.detection import OF_DEVELOPERS, detect
     from fapbuild.onboarding.init import summary, write
-    from fapbuild.project import git_tree
-    from fapbuild.project.config import workspace_lock
+    from fapbuild.project import config, git_tree, platforms
 
     root = Path.cwd()
 
@@ -30,10 +32,13 @@ def init() -> None:
         except (OSError, UnicodeDecodeError):
             return ""
 
-    lock = workspace_lock(root, git_tree.folders_above(root))
-    detection = detect(git_tree.listing(root), read, root.name, lock)
+    above = git_tree.folders_above(root)
+    lock, paths = config.workspace_lock(root, above), git_tree.listing(root)
+    secrets = suspicious(filter(OF_DEVELOPERS.search, paths), root, Cache(default_folder()))
+    detection = detect(paths, read, root.name, lock, secrets, platforms.target_of_system())
     path = write(root, detection)
-    for line in summary(detection, path.name):
+    stale = locks.problem(config.load(root, above), root) if detection.has_lock else ""
+    for line in summary(detection, path.name, stale):
         say(line)
     click.echo(path)
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from fapbuild.guards.secret_rules import FORMS, PLACEHOLDERS, TOKENS
+from fapbuild.guards.secret_rules import FORMS, PLACEHOLDERS, PUBLIC, TOKENS
 
 ALLOWED = "pragma: allowlist secret"
 """detect-secrets' own mark for a line that may stay."""
+DATA = re.compile(r"[0-9A-Za-z+/]{1000,}")
+"""A word in Base64 that is longer than any key: a font or a picture."""
 _LONG_WORD = re.compile(r"[0-9A-Za-z_.+/$-]{22,}")
 """Every token is such a word, or ends with one. To look for prefixes in these alone saves time."""
 _URL_LOGIN = re.compile(
@@ -63,11 +65,14 @@ def find(text: str, path: str) -> Iterator[tuple[int, str]]:
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:
     long_words = "\n".join(_LONG_WORD.findall(text))
+    data = [match.span() for match in DATA.finditer(text)]
     for kind, prefix, rest in TOKENS:
         if prefix in long_words:
             pattern = _compiled(f"{re.escape(prefix)}({rest})(?![0-9A-Za-z])")
             for match in pattern.finditer(text) if pattern.search(long_words) else ():
-                if not text[match.start() - 1 : match.start()].isalnum() and not is_placeholder(match[1]):
+                inside = text[match.start() - 1 : match.start()].isalnum()
+                inside |= any(start < match.start() < end for start, end in data)
+                if not inside and match[0] not in PUBLIC and not is_placeholder(match[1]):
                     yield match.start(), kind
     for kind, word, form in FORMS:
         if word in text:

@@ -168,6 +168,9 @@ FORMS = (
 )
 """A kind of secret, a word in its neighbourhood, and a pattern whose group is the secret."""
 
+PUBLIC = ("AIzaSyAO_FJ2SlqU8Q4STEHLGCilw_Y9_11qcW8",)  # of YouTube's web pages, the same for all visitors
+"""Keys that their owners publish, and that programs of others contain."""
+
 PLACEHOLDERS = (
     "password passw0rd p@ssword p@ssw0rd passphrase passwd passcode pass pwd pw p secrets secret key "
     "token username users user usr name login auth credentials credential value here your my the some "

@@ -15,10 +15,10 @@ import msgspec
 
 from fapbuild.cache import Cache
 from fapbuild.guards import secret_forms, secret_text
-from fapbuild.guards.secret_rules import FORMS, TOKENS
+from fapbuild.guards.secret_rules import FORMS, PUBLIC, TOKENS
 
 _BATCH = 32
-_KIND = "secrets-3"
+_KIND = "secrets-4"
 _WHOLE = 16
 """The fewest letters of a secret, rather than of a prefix."""
 _PATTERNS = "secret-patterns-1"
@@ -78,6 +78,17 @@ def scan(texts: Iterable[ScannedFile], cache: Cache) -> tuple[SecretFinding, ...
     return tuple(secrets)
 
 
+def suspicious(paths: Iterable[str], folder: Path, cache: Cache) -> tuple[str, ...]:
+    """Those of the files in a folder whose text looks like a secret."""
+    places = ((path, folder / path) for path in paths)
+    files = [
+        ScannedFile(path, place, hashlib.sha256(place.read_bytes()).hexdigest())
+        for path, place in places
+        if place.is_file()
+    ]
+    return tuple(dict.fromkeys(finding.path for finding in scan(files, cache)))
+
+
 def _batches(texts: Sequence[ScannedFile]) -> Iterator[list[ScannedFile]]:
     """Divide the files into runs, by a rule for each path alone, so that a change moves no other border."""
     batch: list[ScannedFile] = []
@@ -92,7 +103,7 @@ def _batches(texts: Sequence[ScannedFile]) -> Iterator[list[ScannedFile]]:
 
 @functools.cache
 def _scanner() -> str:
-    rules = hashlib.sha256(repr((TOKENS, FORMS)).encode("utf-8")).hexdigest()
+    rules = hashlib.sha256(repr((TOKENS, FORMS, PUBLIC)).encode("utf-8")).hexdigest()
     return f"detect-secrets {metadata.version('detect-secrets')} {' '.join(PLUGINS)} {rules}"
 
 
@@ -139,7 +150,7 @@ def _confirmed(suspects: Sequence[tuple[str, str]]) -> dict[tuple[str, int], str
             secrets |= {
                 (path, secret.line_number): secret.type
                 for secret in scan_file(str(copy))
-                if not _is_placeholder(secret.secret_value or "")
+                if not _is_placeholder(secret.secret_value or "") and not _in_data(secret.secret_value, text)
             }
     return secrets
 
@@ -147,6 +158,16 @@ def _confirmed(suspects: Sequence[tuple[str, str]]) -> dict[tuple[str, int], str
 def _is_placeholder(value: str) -> bool:
     """Whether a secret of detect-secrets stands for one; of some it gives only the prefix."""
     return len(value) >= _WHOLE and secret_forms.is_placeholder(value)
+
+
+def _in_data(value: str | None, text: str) -> bool:
+    """Whether a secret of detect-secrets is part of a long word in Base64, such as a font."""
+    if not value or len(value) < _WHOLE:
+        return False
+    words = (match[0] for match in secret_forms.DATA.finditer(text))
+    return any(value in word for word in words) and not re.search(
+        rf"(?<![0-9A-Za-z+/]){re.escape(value)}(?![0-9A-Za-z+/])", text
+    )
 
 
 def _only_our_plugins() -> AbstractContextManager[Any]:

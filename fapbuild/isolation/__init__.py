@@ -27,17 +27,24 @@ def contained(env: Mapping[str, str], *, network: bool = True) -> list[str]:
     return [*_CONTAIN, *_hide_keys(env), *([] if network else ["--no-network"]), "--"]
 
 
-def pip(environ: Mapping[str, str], passed: Collection[str] = ()) -> list[str]:
+def pip(
+    environ: Mapping[str, str], passed: Collection[str] = (), *, releases_from: str | None = None
+) -> list[str]:
     """The start of the command of a Python module that is, or uses, pip.
 
     Code of packages that it runs is contained, and gets few of the variables in `environ`, and those that
-    `passed` names. Raises UsageError if one of them is not set.
+    `passed` names. With `releases_from` it chooses packages for all releases of this Python's minor version
+    from that one on, or for all. Raises UsageError if one of them is not set.
     """
     variables = of_builds(environ, passed)
     contain = [*_CONTAIN, *_hide_keys(variables)]
     if sys.prefix != sys.base_prefix:
         contain += ["--read-only", sys.prefix]
-    options = {"contain": contain, "variables": sorted({*variables, *FIXED})}
+    options = {
+        "contain": contain,
+        "variables": sorted({*variables, *FIXED}),
+        "releases_from": releases_from,
+    }
     return [sys.executable, "-P", str(_PROGRAMS / "run_pip.py"), json.dumps(options)]
 
 

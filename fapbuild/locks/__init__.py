@@ -13,13 +13,13 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
-from artifact_store.core.errors import UsageError
+from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import exporters, indexes, requirements_file, unread
 from fapbuild.locks.compiler import compile_lock
 from fapbuild.locks.names import package_name
 from fapbuild.locks.pins import Origin, Pin, normalized
 from fapbuild.locks.requirements_file import Requirements, missing, parse_lock, stale
-from fapbuild.project import git_tree
+from fapbuild.project import git_tree, platforms
 from fapbuild.project.config import PYPROJECT, Project, is_pylock
 from fapbuild.project.git_tree import SourceTree, read_text
 from fapbuild.report import Say
@@ -68,6 +68,18 @@ def read(project: Project, folder: Path, environment: Mapping[str, str]) -> Comm
         lock = CommittedLock(pins, f"{name} is stale: {reason}" if reason else "")
     pins = tuple(_with_folders(pin, folder, name) for pin in lock.pins)
     return CommittedLock(_with_project(pins, project, folder), lock.problem)
+
+
+def problem(project: Project, folder: Path) -> str:
+    """Why the lock has to be made again, on one line; empty if it is fresh, or can't be read here."""
+    try:
+        return read(
+            project, folder, {key: str(value) for key, value in default_environment().items()}
+        ).problem
+    except exporters.StaleLockError as error:
+        return error.message.splitlines()[0]
+    except FapError:
+        return ""
 
 
 def resolve(
@@ -242,6 +254,7 @@ def _compiled(project: Project, folder: Path, work: Path, *, upgrade: bool) -> s
         work,
         upgrade=upgrade,
         pass_env=settings.pass_env,
+        release=platforms.parse(settings.target).least_python,
     )
 
 

@@ -29,12 +29,14 @@ def compile_lock(
     *,
     upgrade: bool = False,
     pass_env: Collection[str] = (),
+    release: str = "",
 ) -> str:
     """Lock the requirements file `source` of the project in `folder`, or these `lines` if it is empty.
 
     Versions in the file `lock` are kept where they still fit, unless `upgrade`. Git branches and tags become
     the commits they name now; folders are written relative to the project. `pass_env` names variables that
-    code of packages gets. Returns the text of the lock.
+    code of packages gets. `release` is the oldest Python of the hosts (`3.11.2`), if it is known. Returns the
+    text of the lock.
     Raises FapError if pip-compile or git fails, UsageError for a URL with a secret.
     """
     output, named = work / "lock.txt", source
@@ -48,18 +50,28 @@ def compile_lock(
     argv += ["--allow-unsafe", "--no-strip-extras", "--no-emit-index-url", "--no-emit-find-links"]
     argv += ["--no-emit-trusted-host", "--resolver=backtracking", "--newline=lf"]
     try:
-        command.run(
-            [*argv, f"--output-file={output}", source],
-            start=isolation.pip(os.environ, pass_env),
-            cwd=folder,
-            env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock", "PIP_NO_INPUT": "1"},
-            last_lines=10 * command.LAST_LINES,
-        )
+        try:
+            _run([*argv, f"--output-file={output}", source], folder, pass_env, release)
+        except command.ProgramError as error:
+            if release or "ResolutionImpossible" not in error.output:
+                raise
+            # Releases of one minor version of Python may need different versions of a package.
+            _run([*argv, f"--output-file={output}", source], folder, pass_env, None)
     except command.ProgramError as error:
         raise FapError(_plain(error.message), hint=_hint(error.output)) from error
     text = output.read_text(encoding="utf-8").replace(f"-r {work / 'pyproject.in'}", PYPROJECT)
     places = requirements_file.place_options(requirements_file.read(folder, named), lock) if named else []
     return "".join(f"{line}\n" for line in [*places, *_portable(text, lock, folder)])
+
+
+def _run(argv: Sequence[str], folder: Path, pass_env: Collection[str], release: str | None) -> None:
+    command.run(
+        argv,
+        start=isolation.pip(os.environ, pass_env, releases_from=release),
+        cwd=folder,
+        env={"CUSTOM_COMPILE_COMMAND": "fapbuild lock", "PIP_NO_INPUT": "1"},
+        last_lines=10 * command.LAST_LINES,
+    )
 
 
 def _plain(message: str) -> str:

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command, isolation
 from fapbuild.isolation.variables import of_lock_tools
 from fapbuild.locks.pins import Pin, indexes, normalized
+
+
+class StaleLockError(UsageError):
+    """The tool of a lock says that it is stale, or can't be read."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ TOOLS = {
         pylock=False,
         extra="--group",
         group="--group",
-        lock=("lock", "--quiet"),
+        lock=("lock", "--quiet", "--strategy=inherit_metadata"),
         upgrade=(),
         check=("lock", "--quiet", "--check"),
         no_groups=("--prod",),
@@ -120,19 +125,22 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
     if tool.check:
         hint = f"update the lock, and commit it: {' '.join((tool.name, *tool.lock[:1]))} && git add {lock}"
         try:
-            command.run([*start, *tool.check], cwd=folder, env=ENV)
+            with _without_leftovers(folder):
+                command.run([*start, *tool.check], cwd=folder, env=ENV)
         except FapError as error:
-            raise UsageError(f"{lock} is stale, or can't be read\n{error.message}", hint=hint) from error
+            raise StaleLockError(f"{lock} is stale, or can't be read\n{error.message}", hint=hint) from error
     argv = [*start, *tool.export, *([] if groups else tool.no_groups)]
     if lock == "Pipfile.lock" and groups:  # one option, which replaces the default packages
         groups = [" ".join(("packages", *groups))]
     argv += [f"{tool.extra}={extra}" for extra in extras] + [f"{tool.group}={group}" for group in groups]
-    out = command.run(
-        argv,
-        cwd=folder,
-        env=ENV,
-        hint=f"update {tool.name} ({tool.install}) and the lock ({tool.name} lock)",
-    )
+    hint = f"update {tool.name} ({tool.install}) and the lock ({tool.name} lock)"
+    try:
+        with _without_leftovers(folder):
+            out = command.run(argv, cwd=folder, env=ENV, hint=hint)
+    except command.ProgramError as error:
+        if "re-generate the lock" in error.output:  # PDM of a lock that an old version wrote
+            raise StaleLockError(f"{lock} is stale, or can't be read\n{error.message}", hint=hint) from error
+        raise
     return out.decode("utf-8", "replace")
 
 
@@ -144,7 +152,7 @@ def _check_hashed(path: Path, lock: str) -> None:
     except (OSError, ValueError, LookupError, TypeError):
         digest = ""
     if not digest:
-        raise UsageError(f"{lock} can't be read", hint=f"pipenv lock && git add {lock}")
+        raise StaleLockError(f"{lock} can't be read", hint=f"pipenv lock && git add {lock}")
 
 
 def with_indexes(pins: Sequence[Pin], lock: str, folder: Path) -> tuple[Pin, ...]:
@@ -200,7 +208,20 @@ def renew(lock: str, folder: Path, *, upgrade: bool) -> None:
     argv = [*_program(tool, lock), *tool.lock, *(tool.upgrade if upgrade else tool.keep)]
     env = {**of_lock_tools(os.environ), **ENV}
     hint = "fix the problem above, then run `fapbuild lock`"
-    command.run(argv, start=isolation.contained(env), cwd=folder, env=env, clean=True, hint=hint)
+    with _without_leftovers(folder):
+        command.run(argv, start=isolation.contained(env), cwd=folder, env=env, clean=True, hint=hint)
+
+
+@contextmanager
+def _without_leftovers(folder: Path) -> Iterator[None]:
+    """Remove the file in which PDM notes the Python that it ran with, unless it was there before."""
+    noted = folder / ".pdm-python"
+    before = noted.exists()
+    try:
+        yield
+    finally:
+        if not before:
+            noted.unlink(missing_ok=True)
 
 
 def _program(tool: Tool, lock: str) -> list[str]:

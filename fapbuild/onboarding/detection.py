@@ -5,16 +5,19 @@ import posixpath
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
-from fapbuild.onboarding import applications, workers
+from fapbuild.onboarding import applications, own_commands, workers
+from fapbuild.onboarding.django_variables import needed_variables
 from fapbuild.onboarding.packages import selected
+from fapbuild.onboarding.server_package import Addition, adding, choices
 from fapbuild.onboarding.servers import Web, choose
+from fapbuild.onboarding.start_lines import prefer_named
 from fapbuild.onboarding.workers import Workers
 from fapbuild.project.config import LOCKS, PYPROJECT, backend_knows, is_package, is_unhashed, subtable
 
@@ -38,6 +41,9 @@ _BUNDLERS = {"vite": "dist", "webpack": "dist", "parcel": "dist", "react-scripts
 _BUNDLER_CONFIG = re.compile(r"(rollup|vite|webpack|esbuild)[\w.-]*\.(c|m)?[jt]s")
 _OUTPUT_FLAG = re.compile(r"(?:\s-o|--(?:out-?[dD]ir|outfile|output|dist-dir))[=\s]+['\"]?([\w@./-]+)")
 _OUTPUT_KEY = re.compile(r"\b(?:file|dir|outDir|outdir|outfile)\s*:\s*['\"]([\w@./-]+)['\"]")
+_COMPUTED_OUTPUT = re.compile(r"\b(outDir|outdir|path)\s*:\s*[^'\"\s]")
+_FOLDER = re.compile(r"[\"']((?:[\w@.-]+/)+[\w@.-]*)[\"']")
+_BUILT = re.compile(r"\.min\.(js|css)$|\.(js|css)\.map$|[-.][\w-]{8}\.(js|css)$")
 _SOURCE_MAP = re.compile(r"\bsourcemap\s*:\s*true")
 _STATIC_ROOT = re.compile(
     r"""^STATIC_ROOT\s*=\s*(?:
@@ -48,6 +54,8 @@ _STATIC_ROOT = re.compile(
     )""",
     re.MULTILINE | re.VERBOSE,
 )
+_COMPUTED_ROOT = re.compile(r"^STATIC_ROOT\s*(:\s*[\w.]+\s*)?=.*(DIR|ROOT|PATH|__file__)\b", re.MULTILINE)
+_COMPRESSES = re.compile(r"^COMPRESS_OFFLINE\s*=\s*True", re.MULTILINE)
 _FILE = r"""['"][\w-]+\.\w+['"]"""
 _DATA_FILE = re.compile(
     rf"""os\.path\.join\(\s*\w+\s*,\s*((?:['"][\w-]+['"]\s*,\s*)+){_FILE}
@@ -55,7 +63,7 @@ _DATA_FILE = re.compile(
     """,
     re.VERBOSE,
 )
-_OF_DEVELOPERS = re.compile(
+OF_DEVELOPERS = re.compile(
     r"(^|/)(docs?|examples?|tests?|e2e|fixtures|cypress|docker|\.docker|\.devcontainer|\.github|ci|contrib)/"
 )
 _COMPOSE = re.compile(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$")
@@ -73,6 +81,8 @@ class Frontend:
     locked: bool
     name: str = field(default="", compare=False)
     """The last part of its own folder; empty for the top."""
+    committed: str = field(default="", compare=False)
+    """Where its output is committed, so that no step has to make it; else empty."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,17 @@ class Django:
     static_root: str
     data: tuple[str, ...] = ()
     """Folders where the settings expect files, and which are not committed; relative to `directory`."""
+    computes_root: bool = False
+    """Whether the settings compute STATIC_ROOT, so that only Django knows it."""
+    variables: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """Variables without which the settings don't load, with values for the build."""
+    compresses: bool = False
+    """Whether django-compressor expects templates that were compressed before (`COMPRESS_OFFLINE`)."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether collectstatic writes a folder."""
+        return bool(self.static_root) or self.computes_root
 
 
 @dataclass(frozen=True)
@@ -106,14 +127,17 @@ class Detection:
     package: bool
     """Whether the project must be installed to be imported."""
     python: str
+    target: str
     exclude: tuple[str, ...]
     left_out: tuple[str, ...]
-    """Modules that .dockerignore names (such as settings for developers), and made-up secrets of tests."""
+    """Files that hosts don't need: modules that .dockerignore names, made-up secrets of tests and docs."""
     has_procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
     web: Web | None
     """The command of the web process; None if it is not sure."""
+    addition: Addition | None
+    """How its server gets among its packages, if it is not."""
     workers: Workers
     candidates: tuple[str, ...]
     """Web applications (`shop.wsgi:application`) and commands of the project that may be it."""
@@ -121,8 +145,18 @@ class Detection:
     """The normalized names of the packages that it gets, as far as its lock or requirements say."""
 
 
-def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = "") -> Detection:
+def detect(
+    paths: Sequence[str],
+    read: Read,
+    folder_name: str,
+    workspace: str = "",
+    suspicious: Collection[str] = (),
+    target: str = "",
+) -> Detection:
     """Detect what a project with these files consists of; `workspace` is the lock of its workspace, if any.
+
+    `suspicious` are files of tests, documentation and the like whose text looks like secrets. `target` is the
+    platform to pack for, if not the default.
 
     Raises UsageError if its pyproject.toml can't be read.
     """
@@ -133,29 +167,53 @@ def detect(paths: Sequence[str], read: Read, folder_name: str, workspace: str = 
     requirements, lock, has_lock = _lock(files, read, workspace, pyproject)
     poetry_groups = subtable(subtable(tool, "poetry"), "group")
     package = is_package(files, lambda path: read(path) if path in files else "", pyproject)
-    packages = selected(lock, requirements, files, lambda path: read(path) if path in files else "")
-    found = applications.find(files, read)
+    known = files | {workspace}
+    packages = selected(lock, requirements, files, lambda path: read(path) if path in known else "")
+    found = prefer_named(applications.find(files, read), files, read)
     web = choose(found, packages, package) if found and applications.is_sure(found) else None
-    scripts = (*subtable(project, "scripts"), *subtable(subtable(tool, "poetry"), "scripts"))
+    scripts = own_commands.scripts(pyproject, files, read)
+    if (web is None or not web.selected) and (
+        command := own_commands.serving(scripts if package else {}, files, read, alone=not found)
+    ):
+        web = Web(command, "", selected=True)
+    source = next((name for name in (PYPROJECT, "setup.py", "setup.cfg") if name in files), PYPROJECT)
+    addition = None
+    if web and not web.selected:
+        for choice, names in choices(pyproject, _for_hosts).items() if not requirements else ():
+            if (other := choose(found, packages | names, package)).selected:
+                web, addition = other, choice
+                break
+        else:
+            groups = subtable(pyproject, "dependency-groups")
+            addition = adding(
+                web.package,
+                requirements=requirements,
+                lock=lock,
+                has_lock=has_lock,
+                source=source,
+                groups=groups,
+            )
     django = _django(files, read)
     manage = django.directory if django else None
     return Detection(
         app=_app_name(name or folder_name),
         has_name=bool(name),
         requirements=requirements,
-        source=next((name for name in (PYPROJECT, "setup.py", "setup.cfg") if name in files), PYPROJECT),
+        source=source,
         lock=lock,
         has_lock=has_lock,
         groups=_for_hosts({**subtable(pyproject, "dependency-groups"), **poetry_groups}),
         extras=_for_hosts(subtable(project, "optional-dependencies")),
         package=package,
         python=str(project.get("requires-python") or ""),
+        target=target,
         exclude=tuple(sorted({f"/{path.split('/')[0]}" for path in paths if path.split("/")[0] in RESERVED})),
-        left_out=_left_out(files, read),
+        left_out=_left_out(files, read, suspicious),
         has_procfile="Procfile" in files,
         frontends=tuple(_frontends(files, read)),
         django=django,
         web=web,
+        addition=addition,
         workers=workers.find(files, read, packages, manage, package),
         candidates=(*dict.fromkeys(one.reference for one in found), *scripts),
         packages=packages,
@@ -207,9 +265,34 @@ def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
             build = f"cd {shlex.quote(posixpath.relpath(folder, top or '.'))} && {build}"
         outputs = tuple(_outputs(scripts, folder, files, read))
         frontends.append(
-            Frontend(top or ".", (install, build), outputs, bool(lock), posixpath.basename(folder))
+            Frontend(
+                directory=top or ".",
+                run=(install, build),
+                outputs=outputs,
+                locked=bool(lock),
+                name=posixpath.basename(folder),
+                committed=_committed_output(folder, outputs, files, read),
+            )
         )
     return frontends
+
+
+def _committed_output(folder: str, outputs: Sequence[str], files: frozenset[str], read: Read) -> str:
+    """The output of a front end, or a folder that its bundler's configuration names, if it is committed."""
+    texts = [
+        read(path)
+        for path in sorted(files)
+        if posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path))
+    ]
+    named: list[str] = [match for text in texts for match in _FOLDER.findall(text)]
+    places = [*outputs, *named, *(posixpath.join(folder, name) for name in named)]
+    for place in [posixpath.normpath(one) for one in places]:
+        inside = f"{place}/"
+        if not f"{folder}/".startswith(inside) and any(
+            path.startswith(inside) and _BUILT.search(path) for path in files
+        ):
+            return place
+    return ""
 
 
 def _locked_in(folder: str, files: frozenset[str]) -> tuple[str, str]:
@@ -224,7 +307,10 @@ def _locked_in(folder: str, files: frozenset[str]) -> tuple[str, str]:
 
 
 def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: Read) -> list[str]:
-    """The outputs that the build script or the bundler's configuration names, else the bundler's default."""
+    """The outputs that the build script or the bundler's configuration names, else the bundler's default.
+
+    Empty if they can't be read there.
+    """
     lines, names = [], ["build"]
     while names:
         line = str(scripts.get(name := names.pop(), ""))
@@ -234,7 +320,7 @@ def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: 
                 other for other in re.findall(r"\b(?:run|run-s|run-p)\s+([\w:-]+)", line) if other != name
             ]
     script = "\n".join(lines)
-    outputs = list(_OUTPUT_FLAG.findall(script))
+    outputs, computed = list(_OUTPUT_FLAG.findall(script)), False
     for path in sorted(files):
         if posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path)):
             text = read(path)
@@ -243,10 +329,9 @@ def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: 
                 [f"{name}.map" for name in written if name.endswith("js")] if _SOURCE_MAP.search(text) else []
             )
             outputs += [*written, *maps]
-    if not outputs:
-        outputs = [output for tool, output in _BUNDLERS.items() if re.search(rf"\b{tool}\b", script)][:1] or [
-            "dist"
-        ]
+            computed |= _COMPUTED_OUTPUT.search(text) is not None
+    if not outputs and not computed:
+        outputs = [output for tool, output in _BUNDLERS.items() if re.search(rf"\b{tool}\b", script)][:1]
     places = [posixpath.normpath(posixpath.join(folder, output)) for output in outputs]
     return sorted({path for path in places if not path.startswith(("/", "..")) and path not in (".", folder)})
 
@@ -273,7 +358,15 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
             if (match := _STATIC_ROOT.search(text))
             and (base := _folder_of(_variable(match[0]), by_name, folder)) is not None
         ]
-        return Django(folder or ".", next(iter(roots), ""), _data_folders(texts, folder, files))
+        read_here = any(_STATIC_ROOT.search(text) for text in texts)
+        return Django(
+            directory=folder or ".",
+            static_root=next(iter(roots), ""),
+            data=_data_folders(texts, folder, files),
+            computes_root=not read_here and any(_COMPUTED_ROOT.search(text) for text in texts),
+            variables=tuple(needed_variables(texts)),
+            compresses=any(_COMPRESSES.search(text) for text in texts),
+        )
     return None
 
 
@@ -317,15 +410,15 @@ def _data_folders(texts: Sequence[str], folder: str, files: frozenset[str]) -> t
     return tuple(sorted(folders))
 
 
-def _left_out(files: frozenset[str], read: Read) -> tuple[str, ...]:
+def _left_out(files: frozenset[str], read: Read, suspicious: Collection[str]) -> tuple[str, ...]:
     # Only Python files that .dockerignore names one by one: its patterns are meant for images.
     lines = read(".dockerignore").splitlines() if ".dockerignore" in files else []
     names = (line.strip().removeprefix("/") for line in lines)
     modules = {path for path in names if path in files and path.endswith(".py")}
-    secrets = {path for path in files if _OF_DEVELOPERS.search(path) and is_secret_name(path)}
+    secrets = {path for path in files if OF_DEVELOPERS.search(path) and is_secret_name(path)}
     composed = {posixpath.dirname(path) for path in files if _COMPOSE.search(path)}
     secrets |= {path for path in files if posixpath.dirname(path) in composed and _ENV.search(path)}
-    return tuple(f"/{path}" for path in sorted(modules | secrets))
+    return tuple(f"/{path}" for path in sorted({*modules, *secrets, *suspicious}))
 
 
 def _for_hosts(names: Iterable[str]) -> tuple[str, ...]:

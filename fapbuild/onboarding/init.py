@@ -10,6 +10,7 @@ from pathlib import Path
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.onboarding.detection import Detection, Django, parsed
+from fapbuild.onboarding.server_package import with_group
 from fapbuild.project.config import OWN_FILE, PYPROJECT, subtable
 
 _WIDTH = 90
@@ -30,27 +31,43 @@ def render(project: Detection, prefix: str) -> str:
         comment = "" if project.has_lock else "  # written by: fapbuild lock"
         lines.append(f"lock = {_quoted(project.lock)}{comment}")
     if project.lock and not project.requirements:
-        lines += [
-            f"# {key} = {_list(names[:1])}  # available: {', '.join(names)}"
-            for key, names in (("extras", project.extras), ("groups", project.groups))
-            if names
-        ]
+        chosen = project.addition
+        for key, names, one in (
+            ("extras", project.extras, chosen.extra if chosen else ""),
+            ("groups", project.groups, chosen.group if chosen else ""),
+        ):
+            if one:
+                lines.append(f"{key} = {_list([one])}  # the web server")
+            elif names:
+                lines.append(f"# {key} = {_list(names[:1])}  # available: {', '.join(names)}")
     if project.package:
         lines.append("package = true  # the project itself is installed, with its commands and its version")
+    if project.target:
+        lines.append(
+            "# the oldest Python of the hosts: this machine's system has it, and fapbuild a newer one"
+        )
+        lines.append(f"target = {_quoted(project.target)}")
     if project.exclude or project.left_out:
         reasons = [*["names that are reserved in an artifact"] * bool(project.exclude)]
-        reasons += ["files that .dockerignore leaves out, and fake secrets of tests"] * bool(project.left_out)
+        reasons += [
+            "files that .dockerignore leaves out, and what looks like secrets in tests and docs"
+        ] * bool(project.left_out)
         lines.append(f"# {'; '.join(reasons)}")
         lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
     for frontend in project.frontends:
+        if frontend.committed:
+            continue
         lines += ["", table, f"name = {_quoted(frontend.name or 'frontend')}"]
         if frontend.directory != ".":
             lines.append(f"directory = {_quoted(frontend.directory)}")
         lines.append(f"run = {_list(frontend.run)}")
-        lines.append("# everything that the build writes; `fapbuild pack` shows what is missing here")
-        lines.append(f"outputs = {_list(frontend.outputs)}")
-    if project.django and project.django.static_root:
+        if frontend.outputs:
+            lines.append("# everything that the build writes; `fapbuild pack` shows what is missing here")
+            lines.append(f"outputs = {_list(frontend.outputs)}")
+        else:
+            lines.append("# outputs = [...]  # without it, all files that the build writes are packed")
+    if project.django and project.django.collects:
         lines += ["", table, *_collectstatic(project.django, project.left_out)]
     return "\n".join(lines) + "\n"
 
@@ -62,12 +79,23 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
     if modules := [path for path in left_out if path.endswith(".py")]:
         lines.append(f"inputs = {_list(['*', *(f'!{path}' for path in modules)])}")
     folders = [f"mkdir -p {shlex.join(django.data)}"] if django.data else []
-    lines.append(f"run = {_list([*folders, 'python manage.py collectstatic --noinput'])}")
-    lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need variables')
+    commands = ["python manage.py collectstatic --noinput"]
+    commands += ["python manage.py compress --force"] * django.compresses
+    lines.append(f"run = {_list([*folders, *commands])}")
+    if django.variables:
+        values = ", ".join(f"{name} = {_quoted(value)}" for name, value in django.variables)
+        lines.append(f"environment = {{{values}}}  # the settings need them to load")
+    else:
+        lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need variables')
     if django.data:
         places = [posixpath.normpath(f"{django.directory}/{path}") for path in django.data]
         lines.append("# the settings expect files there; on hosts, use linked_dirs of deploy.yml")
         lines.append(f"scratch = {_list([f'/{place}/' for place in places])}")
+    if not django.static_root:
+        return [
+            *lines,
+            "# outputs = [...]  # without it, all files that the step writes are packed",
+        ]
     return [*lines, f"outputs = {_list([django.static_root])}"]
 
 
@@ -89,6 +117,8 @@ def write(folder: Path, project: Detection) -> Path:
             f"{PYPROJECT} already has [tool.fapbuild]",
             hint="edit it; or delete it, then run `fapbuild init` again",
         )
+    if project.addition and project.addition.package:
+        before = with_group(before, project.addition.package)
     after = f"{before.rstrip()}\n\n{render(project, 'tool.fapbuild')}"
     try:
         toml_text.loads(after)
@@ -102,36 +132,47 @@ def write(folder: Path, project: Detection) -> Path:
     return pyproject
 
 
-def summary(project: Detection, file: str) -> list[str]:
-    """Lines for people: what was detected, and what to type next."""
+def summary(project: Detection, file: str, stale: str = "") -> list[str]:
+    """Lines for people: what was detected, and what to type next; `stale` says why its lock can't be used."""
     lines = [f"dependencies: {_dependencies(project)}"]
     for frontend in project.frontends:
         how = "" if frontend.locked else " (no lock file: builds may differ)"
+        if frontend.committed:
+            how = f" (no step: what it builds is committed in {frontend.committed})"
         lines.append(f"front end: {posixpath.normpath(f'{frontend.directory}/package.json')}{how}")
     if project.django:
         manage = posixpath.normpath(f"{project.django.directory}/manage.py")
         static = (
-            f"collectstatic to {project.django.static_root}"
-            if project.django.static_root
+            f"collectstatic to {project.django.static_root or 'the STATIC_ROOT of its settings'}"
+            if project.django.collects
             else "no STATIC_ROOT found; if it serves static files, add a step that runs collectstatic"
         )
         lines.append(f"Django: {manage}, {static}")
     lines.append(f"processes: {'Procfile' if project.has_procfile else 'none (no Procfile)'}")
     if project.python:
         lines.append(f"Python: {project.python}; pack with such a version, or set target")
-    steps = [] if project.has_lock or not project.lock else ["fapbuild lock"]
+    if project.target:
+        lines.append(f"target: {project.target}, as this machine's system has that Python")
+    added = project.addition if not project.has_procfile else None
+    steps = [*added.steps] if added else []
+    lines += [f"lock: {stale}"] if stale else []
+    if project.lock and (stale or not project.has_lock) and "fapbuild lock" not in steps:
+        steps.append("fapbuild lock")
+    locked = "fapbuild lock" in steps
     if not project.has_procfile:
         lines += _unsure(project)
         if project.web:
             processes = {"web": project.web.command, **project.workers.processes}
             lines_of_file = "".join(f"{name}: {command}\\n" for name, command in processes.items())
             steps.append(f"printf '{lines_of_file}' > Procfile")
-    added = [
+    files = [
         file,
-        *([project.lock] if "fapbuild lock" in steps else []),
+        *(added.files if added else []),
+        *([project.lock] if locked else []),
         *(["Procfile"] if project.web and not project.has_procfile else []),
     ]
-    steps += [f"git add {' '.join(added)} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
+    names = " ".join(dict.fromkeys(files))
+    steps += [f"git add {names} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
     return [*lines, "check the settings, then run:", *(f"  {step}" for step in steps)]
 
 
@@ -151,8 +192,12 @@ def _unsure_web(project: Detection) -> list[str]:
     if project.web and project.web.selected:
         return []
     if project.web:
-        where = project.requirements or (PYPROJECT if not project.lock or project.has_lock else project.lock)
-        return [f"web server: none among the packages; add {project.web.package} to {where}, and lock again"]
+        one, package = project.addition, project.web.package
+        if one and (one.extra or one.group):
+            kind, name = ("extra", one.extra) if one.extra else ("group", one.group)
+            return [f"web server: {package}, by the {kind} {name} that the settings select"]
+        how = "the first step adds" if one else "add"
+        return [f"web server: none among the packages; {how} {package}{'' if one else ', and lock again'}"]
     maybe = f" (it may be one of: {', '.join(project.candidates)})" if project.candidates else ""
     return [f"web process: not sure what it is{maybe}; write it to the Procfile as: web: COMMAND"]
 

@@ -18,7 +18,7 @@ def selected(
     lock: str, requirements: str, files: Collection[str], read: Callable[[str], str]
 ) -> frozenset[str]:
     """The normalized names of the packages without those of groups and extras that are not chosen."""
-    name, text = posixpath.basename(lock), read(lock) if lock in files else ""
+    name, text = posixpath.basename(lock), read(lock) if lock in files or lock.startswith("../") else ""
     try:
         match name:
             case "uv.lock":
@@ -37,7 +37,7 @@ def selected(
     except (ValueError, KeyError, TypeError, AttributeError):
         return frozenset()
     lines = text.splitlines() if text else [*_lines(requirements, files, read), *_of_pyproject(read)]
-    return frozenset(name for line in lines for name in _brought(line))
+    return frozenset(name for line in lines for name in brought(line))
 
 
 def _of_uv(lock: dict[str, Any], read: Callable[[str], str]) -> frozenset[str]:
@@ -82,7 +82,8 @@ def _of_pyproject(read: Callable[[str], str]) -> list[str]:
     return [*map(str, lines), *poetry]
 
 
-def _brought(line: str) -> list[str]:
+def brought(line: str) -> list[str]:
+    """The package that a line of requirements names, and the web server that its extra brings."""
     match = _NAME.match(line.partition("#")[0])
     if not match or line.lstrip().startswith("-"):
         return []

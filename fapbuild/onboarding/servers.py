@@ -25,9 +25,16 @@ SERVERS = (
     Server("daphne", ("asgi",), "daphne -b 0.0.0.0 -p $PORT"),
     Server("waitress", ("wsgi",), "waitress-serve --port=$PORT", "--call"),
     Server("uwsgi", ("wsgi",), "uwsgi --http-socket 0.0.0.0:$PORT --master --die-on-term --module"),
+    Server("gunicorn", ("paste",), "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} --paste"),
+    Server(
+        "gunicorn",
+        ("aiohttp",),
+        "gunicorn --worker-class aiohttp.GunicornWebWorker --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}",
+    ),
+    Server("sanic", ("sanic",), "sanic --host 0.0.0.0 --port $PORT", "--factory"),
     Server("pyuwsgi", ("wsgi",), "uwsgi --http-socket 0.0.0.0:$PORT --master --die-on-term --module"),
 )
-_DEFAULT: dict[Kind, Server] = {"wsgi": SERVERS[0], "asgi": SERVERS[1]}
+_DEFAULT: dict[Kind, Server] = {kind: server for server in SERVERS[::-1] for kind in server.speaks}
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Web:
 
     command: str
     package: str
+    """The package of its server; empty for a command of the project's own."""
     selected: bool
     """Whether the package is among those of the app; if not, it has to be added."""
 
@@ -62,7 +70,9 @@ def _command(server: Server, one: Application, installed: bool) -> str:
     words = [server.command]
     if server.package == "granian":
         words.append(f"--interface {one.kind}")
-    if one.factory and server.factory:
+    if one.kind == "paste":
+        reference = one.module
+    elif one.factory and server.factory:
         words.append(server.factory)
     elif one.factory:
         reference = f'"{reference}()"'

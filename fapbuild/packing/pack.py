@@ -175,7 +175,9 @@ def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
     least = completeness.check(pins, app, builder.platform, builder.cache, builder.say, wanted)
     if inputs.project.settings.installer == "fapkit":
         allow = inputs.project.settings.allow
-        layout.check(app, builder.platform, allow, builder.cache, builder.say)
+        processes = map(programs.started, inputs.manifest.processes.values())
+        started = {one.program for one in processes if one}
+        layout.check(app, builder.platform, allow, started, builder.cache, builder.say)
     return ArtifactWheels(app, wheels[len(pins) :], least)
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ class Assets(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     run: tuple[str, ...]
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    """All files that it writes, if empty."""
     directory: str = "."
     inputs: tuple[str, ...] = ()
     """Patterns of the files it gets; all if empty."""
@@ -235,7 +236,7 @@ def _is_package(folder: Path, pyproject: dict[str, Any]) -> bool:
     return is_package(names, lambda name: _text(folder / name), pyproject)
 
 
-def is_package(files: Collection[str], read: Callable[[str], str], pyproject: dict[str, Any]) -> bool:
+def is_package(files: Set[str], read: Callable[[str], str], pyproject: dict[str, Any]) -> bool:
     """Whether a project with these files is meant to be installed as a package.
 
     It is if it can be built, and has commands, a src layout, a list of its packages, or, for other backends
@@ -248,7 +249,10 @@ def is_package(files: Collection[str], read: Callable[[str], str], pyproject: di
     build = subtable(pyproject, "build-system")
     name = str(project.get("name") or poetry.get("name") or "")
     if not build or not name:
-        return "setup.py" in files and _PACKAGED.search(read("setup.py") + read("setup.cfg")) is not None
+        text = read("setup.py") if "setup.py" in files else ""
+        # One that imports its own package needs the dependencies, which no isolated build has.
+        imported = (f"{name}/__init__.py" for name in _IMPORTED.findall(text))
+        return _PACKAGED.search(text and text + read("setup.cfg")) is not None and not files & {*imported}
     setuptools, wheel = subtable(tool, "setuptools"), subtable(tool, "hatch")
     for key in ("build", "targets", "wheel"):
         wheel = subtable(wheel, key)
@@ -269,6 +273,7 @@ def is_package(files: Collection[str], read: Callable[[str], str], pyproject: di
 
 
 _SRC = re.compile(r"src/\w+/__init__\.py")
+_IMPORTED = re.compile(r"^(?:from|import)\s+(\w+)", re.MULTILINE)
 _PACKAGED = re.compile(r"\b(entry_points|scripts|packages|py_modules)\b")
 
 

@@ -6,6 +6,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 
 import msgspec
 from packaging.markers import default_environment
@@ -15,11 +16,13 @@ from packaging.utils import parse_wheel_filename
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, UsageError
+from fapbuild import command
 
 # PEP 600 gives the old names of these platforms their glibc.
 _LEGACY = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
 _MANYLINUX = re.compile(r"(manylinux\d*)(?:_(\d+)_(\d+))?_(.+)")
 _NAME = re.compile(r"cp3(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?:-(?P<platform>manylinux\w+))?")
+_SYSTEM_PYTHON = "/usr/bin/python3"
 _NEWEST = "99"
 """The patch level of a Python of which a target names only the minor version: newer than any."""
 _OLDEST_MINOR = {"x86_64": 5, "i686": 5}
@@ -72,6 +75,23 @@ def parse(text: str) -> Platform:
     abi = here.abi if python == here.python else python
     least = f"3.{match['minor']}.{match['patch']}" if match["patch"] else ""
     return Platform(python=python, abi=abi, platform=os_and_machine, glibc=glibc, least_python=least)
+
+
+def target_of_system() -> str:
+    """A target for hosts like this machine, if its own Python is an older release of the one that runs here.
+
+    `cp311.2-manylinux_2_36_x86_64`, or empty: then the default is good for them.
+    """
+    try:
+        said = command.run([_SYSTEM_PYTHON, "-V"], cwd=Path("/")).decode()
+    except FapError:
+        return ""
+    match = re.fullmatch(r"Python 3\.(\d+)\.(\d+)\s*", said)
+    here = this_machine()
+    if not match or int(match[1]) != sys.version_info.minor or int(match[2]) >= sys.version_info.micro:
+        return ""
+    machine = here.platform.removeprefix("linux_")
+    return f"{here.python}.{match[2]}-manylinux_{here.glibc.replace('.', '_')}_{machine}"
 
 
 def name(platform: Platform) -> str:

@@ -7,10 +7,11 @@ The folders are those of the binary distribution format (packaging.python.org); 
 import posixpath
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, UsageError
@@ -18,10 +19,10 @@ from fapbuild.cache import Cache
 from fapbuild.project.config import Allowed
 from fapbuild.project.patterns import matcher
 from fapbuild.report import Say
-from fapbuild.wheels.facts import BROKEN
+from fapbuild.wheels.facts import BROKEN, facts
 from fapbuild.wheels.vendor import VendoredWheel
 
-_KIND, _ALL = "wheel-layout-1", "wheel-conflicts-1"
+_KIND, _ALL = "wheel-layout-1", "wheel-conflicts-2"
 _SITE = "site-packages"
 _DATA = r"[^/]+\.data/(?P<scheme>purelib|platlib|scripts|headers|data)/(?P<path>.+)"
 _PLACES = {"purelib": _SITE, "platlib": _SITE, "scripts": "bin", "data": "", "headers": "include/site"}
@@ -47,17 +48,24 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 def check(
-    wheels: Sequence[VendoredWheel], platform: Platform, allow: Sequence[Allowed], cache: Cache, say: Say
+    wheels: Sequence[VendoredWheel],
+    platform: Platform,
+    allow: Sequence[Allowed],
+    started: Collection[str],
+    cache: Cache,
+    say: Say,
 ) -> None:
     """Raise an error for wheels that can't be installed, or not beside each other; warn where one wins.
 
-    Files of a path that `allow` names, as `venv/…`, may differ. The result is cached.
+    Files of a path that `allow` names, as `venv/…`, may differ, and so may commands that no process starts;
+    `started` are those that one does. The result is cached.
     """
     allowed = [one.path for one in allow]
-    question = repr(([(wheel.file, wheel.sha256) for wheel in wheels], platform.python, allowed))
+    files = [(wheel.file, wheel.sha256) for wheel in wheels]
+    question = repr((files, platform.python, allowed, sorted(started)))
     is_allowed = matcher(allowed)
     lines, _ = cache.remember(
-        _ALL, question, lambda: msgspec.json.encode(list(_warnings(wheels, is_allowed, cache)))
+        _ALL, question, lambda: msgspec.json.encode(list(_warnings(wheels, is_allowed, started, cache)))
     )
     for line in msgspec.json.decode(lines, type=list[str]):
         say(f"warning: {line}")
@@ -78,7 +86,10 @@ def contents(wheels: Sequence[VendoredWheel], cache: Cache) -> tuple[frozenset[s
 
 
 def _warnings(
-    wheels: Sequence[VendoredWheel], is_allowed: Callable[[str], bool], cache: Cache
+    wheels: Sequence[VendoredWheel],
+    is_allowed: Callable[[str], bool],
+    started: Collection[str],
+    cache: Cache,
 ) -> Iterator[str]:
     layouts = {wheel.file: layout(cache, wheel) for wheel in sorted(wheels, key=lambda wheel: wheel.file)}
     for file, one in layouts.items():
@@ -89,7 +100,17 @@ def _warnings(
             )
     _check_folders(layouts)
     differing = list(_differing(layouts))
-    refused = [one for one in differing if not re.match(_IDLE, one[0]) and not is_allowed(f"venv/{one[0]}")]
+    by_file = {wheel.file: wheel for wheel in wheels}
+    refused = [
+        (path, first, second)
+        for path, first, second in differing
+        if not re.match(_IDLE, path)
+        and not is_allowed(f"venv/{path}")
+        and not (
+            path.startswith("bin/")
+            and (path[4:] not in started or _related(by_file[first], by_file[second], cache))
+        )
+    ]
     if refused:
         path, first, second = refused[0]
         shown = "\n".join(f"  {path}: in {first} and {second}" for path, first, second in refused[:_SHOWN])
@@ -112,6 +133,22 @@ def _differing(layouts: Mapping[str, Layout]) -> Iterator[tuple[str, str, str]]:
             if before != value:
                 yield path, owner, file
             owners[path] = (file, value)
+
+
+def _related(one: VendoredWheel, other: VendoredWheel, cache: Cache) -> bool:
+    """Whether one of two wheels requires the other: then both are meant to have a command of one name."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    messages = [facts(cache, wheel.sha256, wheel.file, wheel.path).message() for wheel in (one, other)]
+    names = [canonicalize_name(str(message["Name"])) for message in messages]
+    for message, name in zip(messages, reversed(names), strict=True):
+        for line in message.get_all("Requires-Dist", []):
+            try:
+                if canonicalize_name(Requirement(line).name) == name:
+                    return True
+            except InvalidRequirement:
+                continue
+    return False
 
 
 def _check_folders(layouts: Mapping[str, Layout]) -> None:

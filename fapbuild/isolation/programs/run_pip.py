@@ -3,7 +3,8 @@
     python -P run_pip.py OPTIONS pip ARGUMENT...
 
 OPTIONS is a JSON object: `variables` names those that a build backend gets, besides those that pip sets for
-it, and `contain` is the start of the command by which it is started.
+it, and `contain` is the start of the command by which it is started. `releases_from` is null, or the oldest
+release of this minor version of Python for which pip chooses packages (`3.11.2`, or empty for any).
 
 pip itself has the whole environment, as it needs the logins of indexes and repositories. Its own children run
 by this program, too: they build packages in their turn. A build environment is read-only for the code in it,
@@ -15,6 +16,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 ASKED = "git", "hg", "svn", "bzr", "keyring", "rustc", "lsb_release"
@@ -59,7 +61,7 @@ def with_keyring(argv, env):
     return {**env, "PIP_KEYRING_PROVIDER": "subprocess", "PATH": path}
 
 
-def contained(argv, env, contain, variables):
+def contained(argv, env, contain, variables, **_):
     """The command and the environment of code that came with a package."""
     build_environment = Path(argv[0]).parent.parent
     if (build_environment / "pyvenv.cfg").is_file():
@@ -68,9 +70,32 @@ def contained(argv, env, contain, variables):
     return [*contain, "--", *argv], {name: env[name] for name in names if name in env}
 
 
+def for_releases_from(release):
+    """Have pip take what any release of this minor version of Python needs, from the given one on.
+
+    A marker like `python_full_version < "3.11.3"` is true on some hosts with the same minor version. If
+    `release` is empty, that is from the first one on. Otherwise packages also have to support it.
+    """
+    from pip._vendor.packaging.markers import Marker
+
+    first = {"python_full_version": release or "{}.{}.0".format(*sys.version_info)}
+    if release:
+        Version = namedtuple("Version", "major minor micro releaselevel serial")
+        sys.version_info = Version(*map(int, release.split(".")), "final", 0)
+    evaluate = Marker.evaluate
+
+    def anywhere(self, environment=None, *more, **options):
+        here = evaluate(self, environment, *more, **options)
+        return here or evaluate(self, {**(environment or {}), **first}, *more, **options)
+
+    Marker.evaluate = anywhere
+
+
 if __name__ == "__main__":
     sys.argv[:] = sys.argv[2:]
     subprocess.Popen = Process
+    if (release := json.loads(OPTIONS)["releases_from"]) is not None:
+        for_releases_from(release)
     if Path(sys.argv[0]).is_absolute():
         runpy.run_path(sys.argv[0], run_name="__main__")
     else:

@@ -288,3 +288,33 @@ def test_a_missing_package_manager_is_said_before_anything_is_downloaded(
     assert "assets 'front' starts pnpm, which is not installed here" in done.stderr
     assert "hint: install it: npm install --global pnpm" in done.stderr
     assert "downloading" not in done.stderr
+
+
+def undeclared(run: str) -> str:
+    return PYPROJECT + f'[[tool.fapbuild.assets]]\nname = "front"\ndirectory = "web"\nrun = {run}\n'
+
+
+def test_a_step_without_outputs_packs_what_it_writes(project: Project) -> None:
+    lines = '["mkdir -p node_modules out", "echo 1 > node_modules/x", "cp a.ts out/a.js", "echo 2 > b.ts"]'
+    project.commit({"pyproject.toml": undeclared(lines), "web/a.ts": "1\n", "web/b.ts": "1\n"})
+    for _ in range(2):
+        facts = project.pack()
+        with tarfile.open(facts["path"]) as tar:
+            names = tar.getnames()
+        assert {"web/out/a.js", "web/a.ts"} <= {*names}
+        assert not any("node_modules" in name for name in names)
+        assert content(facts["path"], "web/b.ts") == b"2\n"
+        assert "assets front: its 2 files are packed, most of them in web\n" in facts["talk"]
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ('["true"]', "assets 'front' wrote nothing in the project's folder"),
+        ('["echo 2 > package-lock.json; echo 1 > x"]', "changed committed files:\n  web/package-lock.json"),
+    ],
+)
+def test_a_step_without_outputs_that_is_refused(project: Project, run: str, message: str) -> None:
+    done = project.commit({"pyproject.toml": undeclared(run), "web/package-lock.json": "1"}).run("pack")
+    assert done.returncode == 1
+    assert message in done.stderr

@@ -15,7 +15,7 @@ import pytest
 from fapbuild.cache import Cache
 from fapbuild.guards import secret_forms, secret_scan
 from fapbuild.guards.files import is_secret_name
-from fapbuild.guards.secret_rules import FORMS, TOKENS
+from fapbuild.guards.secret_rules import FORMS, PUBLIC, TOKENS
 from fapbuild.guards.secret_scan import ScannedFile
 from tests.parts.from_pattern import text_for
 from tests.parts.made_up_secrets import SECRETS
@@ -195,3 +195,16 @@ def test_names_of_files_with_secrets() -> None:
         *("docker/config.json", "main.tf", "credentials.py", "kube/config.py", "venv.txt", "keyboard.py"),
     )
     assert [name for name in harmless if is_secret_name(name)] == []
+
+
+def test_letters_of_a_picture_are_no_key(tmp_path: Path) -> None:
+    key = text_for("AKIA[0-9A-Z]{16}", "one")
+    font = "ab" * 500 + key + "/EAA" + text_for("[0-9A-Za-z]{100}", "two") + "/" + "cd" * 500
+    assert scanned(tmp_path, "font.js", f"var font = '{font}';\n".encode()) == []
+    both = f"var font = '{font}';\nvar key = '{key}';\n"
+    assert [line for line, _ in scanned(tmp_path, "both.js", both.encode())]
+
+
+def test_a_key_that_its_owner_publishes() -> None:
+    assert not [kind for key in PUBLIC for kind in kinds(f"KEY = '{key}'")]
+    assert all(kinds(f"KEY = '{key[:-1]}'") for key in PUBLIC)

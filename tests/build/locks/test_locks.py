@@ -1,5 +1,8 @@
 """The project's lock: reading it, noticing that it is stale, writing it."""
 
+import re
+import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from artifact_store.core.errors import UsageError
 from fapbuild.locks import Pin, parse_lock, stale
 from fapbuild.locks.requirements_file import parse, with_extras
 from tests.parts.lock_texts import LOCK, ONE, TWO
-from tests.parts.project import Project
+from tests.parts.project import PYPROJECT, Project
 from tests.parts.wheelhouse import make_wheel, pin
 
 INDEX = "https://example.org/simple"
@@ -162,3 +165,37 @@ def test_a_project_without_dependencies_has_an_empty_lock(project: Project) -> N
     path = project.pack()["path"]
     assert "\nwheels     0\n" in project.run("inspect", path).stdout
     assert project.run("verify", path).returncode == 0
+
+
+def test_a_lock_has_what_any_release_of_the_python_needs(project: Project, tmp_path: Path) -> None:
+    minor = ".".join(map(str, sys.version_info[:2]))
+    for name in ("old", "new", "never"):
+        make_wheel(tmp_path / "house", name)
+    marks = {"old": f"< '{minor}.1'", "new": f">= '{minor}.1'", "never": f"< '{minor}.0'"}
+    requires = tuple(f"{name}; python_full_version {mark}" for name, mark in marks.items())
+    make_wheel(tmp_path / "house", "app", requires=requires)
+    project.commit({"requirements.in": "app\n"})
+    house = {"PIP_FIND_LINKS": str(tmp_path / "house"), "PIP_NO_INDEX": "1"}
+    assert project.run("lock", **house).returncode == 0
+    names = re.findall(r"^(\w+)==", (project.folder / "requirements.txt").read_text(), re.MULTILINE)
+    assert names == ["app", "new", "old"]
+
+
+def test_a_lock_for_the_oldest_release_of_the_hosts(project: Project, tmp_path: Path) -> None:
+    minor = ".".join(map(str, sys.version_info[:2]))
+    assert sys.version_info.micro > 1
+    for version, needed in (("1.0", ">=3"), ("2.0", f">={minor}.{sys.version_info.micro}")):
+        path = make_wheel(tmp_path / "house", "app", version)
+        with zipfile.ZipFile(path, "a") as archive:
+            name = f"app-{version}.dist-info/METADATA"
+            text = f"{archive.read(name).decode()}Requires-Python: {needed}\n"
+            archive.writestr(name, text)
+    files = {"requirements.in": "app\n", "pyproject.toml": f'{PYPROJECT}target = "{TARGET}"\n'}
+    house = {"PIP_FIND_LINKS": str(tmp_path / "house"), "PIP_NO_INDEX": "1"}
+    assert project.commit({"requirements.in": "app\n"}).run("lock", **house).returncode == 0
+    assert "app==2.0" in (project.folder / "requirements.txt").read_text()
+    assert project.commit(files).run("lock", "--upgrade", **house).returncode == 0
+    assert "app==1.0" in (project.folder / "requirements.txt").read_text()
+
+
+TARGET = f"cp3{sys.version_info.minor}.1-manylinux_2_17_x86_64"

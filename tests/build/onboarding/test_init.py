@@ -67,7 +67,7 @@ def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
         ("npm run css && npm run js", {}, ("web/a.css", "web/js")),
         ("esbuild app.js --bundle --outfile=static/app.js", {}, ("web/static/app.js",)),
         ("react-scripts build", {}, ("web/build",)),
-        ("make", {}, ("web/dist",)),
+        ("make", {}, ()),
         ("webpack -o ../../outside", {}, ()),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fapbuild.project import config
 from tests.parts.installer import install
 from tests.parts.project import Project
 
@@ -73,3 +74,11 @@ def test_a_package_is_installed_with_its_version(project: Project, tmp_path: Pat
 def test_other_projects_are_not(project: Project, files: dict[str, str]) -> None:
     (project.folder / "pyproject.toml").unlink()
     assert "building" not in project.commit(files).pack()["talk"]
+
+
+def test_a_setup_py_that_imports_its_own_package_is_not_built() -> None:
+    text = "from setuptools import setup\n{}setup(name='shop', packages=['shop'])\n"
+    files = frozenset(("setup.py", "shop/__init__.py", "versioneer.py"))
+    for line, packaged in (("", True), ("import versioneer\n", True), ("from shop import VERSION\n", False)):
+        read = {"setup.py": text.format(line), "setup.cfg": ""}.__getitem__
+        assert config.is_package(files, read, {}) == packaged

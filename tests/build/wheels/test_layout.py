@@ -89,6 +89,7 @@ def test_two_different_files_of_one_name(
     project: Project, tmp_path: Path, one: Wheel, two: Wheel, path: str
 ) -> None:
     env = {"PIP_FIND_LINKS": str(tmp_path / "house")}
+    project.write({"Procfile": "web: run\n"})
     done = locked(project, tmp_path / "house", aaa=one, zzz=two).run("pack", **env)
     assert done.returncode == 2
     assert f"  {path}: in aaa-1.0-py3-none-any.whl and zzz-1.0-py3-none-any.whl" in done.stderr
@@ -96,6 +97,25 @@ def test_two_different_files_of_one_name(
     assert line in done.stderr
     facts = project.commit({"pyproject.toml": f"{PYPROJECT}{line}\n"}).pack(**env)
     assert f"warning: {path} is in aaa-1.0-py3-none-any.whl and in zzz-" in facts["talk"]
+    assert_installs(facts["path"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("requires", "procfile"),
+    [((), "web: other\n"), (("aaa",), "web: run\n")],
+    ids=["no process starts it", "one requires the other"],
+)
+def test_a_command_of_two_packages_is_packed_with_a_warning(
+    project: Project, tmp_path: Path, requires: tuple[str, ...], procfile: str
+) -> None:
+    house = tmp_path / "house"
+    wheels = [
+        make_wheel(house, name, requires=more, also={f"{name}-1.0.dist-info/entry_points.txt": text})
+        for name, more, text in (("aaa", (), RUN.format("aaa")), ("zzz", requires, RUN.format("zzz")))
+    ]
+    files = {"requirements.in": "aaa\nzzz\n", "requirements.txt": "".join(map(pin, wheels))}
+    facts = project.commit({**files, "Procfile": procfile}).pack(PIP_FIND_LINKS=str(house))
+    assert "warning: bin/run is in aaa-1.0-py3-none-any.whl and in zzz-1.0-py3-none-any" in facts["talk"]
     assert_installs(facts["path"], tmp_path)
 
 

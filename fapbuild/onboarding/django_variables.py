@@ -1,0 +1,77 @@
+"""Finds the variables without which Django's settings don't load, and values that let collectstatic run."""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+
+_CASTS = {"bool": "false", "int": "1", "float": "1", "list": "", "tuple": "", "json": "{}", "dict": ""}
+_URLS = {
+    **dict.fromkeys(("db", "db_url", "dj_db_url"), "sqlite://:memory:"),
+    **dict.fromkeys(("cache", "cache_url", "dj_cache_url"), "locmemcache://"),
+    **dict.fromkeys(("email", "email_url", "dj_email_url"), "dummymail://"),
+    "url": "http://localhost",
+}
+"""By the method of django-environ or environs."""
+_READERS = re.compile(r"(\w*env|config|getenv)$")
+
+
+def needed_variables(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The names that the settings read and give no default for, each once."""
+    known: set[str] = set()
+    for text in texts:
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        for name, value in _read(tree, re.findall(r"[\"']?(\w+)[\"']?\s*[=:]\s*\(", text)):
+            if name not in known and re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+                known.add(name)
+                yield name, value
+
+
+def _read(tree: ast.Module, with_defaults: Sequence[str]) -> Iterator[tuple[str, str]]:
+    nodes = [*_unconditional(tree.body)]
+    casts = {
+        id(inside): node.func.id
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CASTS
+        for inside in node.args
+    }
+    for node in nodes:
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+            name = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            if isinstance(name, str) and isinstance(node.ctx, ast.Load):
+                yield name, _value(name, casts.get(id(node), ""))
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            name, reader, method = node.args[0].value, *_reader(node.func)
+            has_default = len(node.args) > 1 or any(one.arg == "default" for one in node.keywords)
+            if not isinstance(name, str) or not reader or has_default or name in with_defaults:
+                continue
+            if reader != "getenv" and not (reader == "environ" and method == "get"):
+                cast = next((ast.unparse(one.value) for one in node.keywords if one.arg == "cast"), method)
+                yield name, _value(name, cast)
+
+
+def _unconditional(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
+    """Everything that runs when the settings are imported, whatever they are."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef, ast.If, ast.Try)):
+            continue
+        yield from ast.walk(node)
+
+
+def _reader(function: ast.expr) -> tuple[str, str]:
+    """What reads a variable (`env`, `config`, `get_int_env`), and its method or type, if any."""
+    first, _, method = ast.unparse(function).partition(".")
+    typed = next((name for name in _CASTS if name in first.split("_")), "")
+    return (first, method or typed) if _READERS.match(first) else ("", "")
+
+
+def _value(name: str, cast: str) -> str:
+    if cast in _URLS:
+        return _URLS[cast]
+    if cast in _CASTS:
+        return _CASTS[cast]
+    if "DATABASE_URL" in name:
+        return "sqlite://:memory:"
+    return "redis://localhost" if "REDIS" in name else "only-for-the-build"
