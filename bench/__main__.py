@@ -10,7 +10,7 @@ import click
 
 from bench import delta as updating
 from bench import handover as handing
-from bench import hundred, machine, scale, start, trivial, webserver
+from bench import hundred, machine, onboarding, scale, start, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
 from bench import release as releasing
@@ -28,8 +28,9 @@ def main(context: click.Context) -> None:
     click.echo(machine.describe())
     if context.invoked_subcommand is None:
         for name, command in main.commands.items():
-            click.echo(f"\n## {name}\n")
-            context.invoke(command)
+            if command is not apps:  # which have to be brought
+                click.echo(f"\n## {name}\n")
+                context.invoke(command)
 
 
 @main.command()
@@ -204,6 +205,28 @@ def what_users_notice(
     )
     click.echo("|---|---|---|---|---|---|---|---|---|---|")
     click.echo("\n".join(refused))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("names", nargs=-1)
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep clones, artifacts and logs there.")
+def apps(folder: Path, names: tuple[str, ...], keep: Path | None) -> None:
+    """Take public apps from a folder of their repositories, and bring each to a page by init's steps."""
+    click.echo(f"{machine.versions('fapkit')}; installed and run by {onboarding.versions()}\n")
+    click.echo("| app | what | steps of init | packed | installed | answered | settings |")
+    click.echo("|---|---|---|---|---|---|---|")
+    with _scratch() as scratch:
+        for app in onboarding.listed(names):
+            if not (folder / app.name).is_dir():
+                click.echo(f"{app.name}: not in {folder}; git clone {app.url}", err=True)
+                continue
+            outcome = onboarding.measure(app, (folder / app.name).absolute(), (keep or scratch) / app.name)
+            stages = (outcome.stages.get(stage, "no") for stage in onboarding.STAGES)
+            cells = (f"{app.name} {app.commit}", app.what, *stages, ", ".join(app.environment))
+            click.echo(f"| {' | '.join(cells)} |")
+            if outcome.error:
+                click.echo(f"\n{app.name}: {outcome.error}\n", err=True)
 
 
 def _good_cells(row: handing.Row) -> str:
