@@ -100,7 +100,7 @@ def measure(app: App, source: Path, work: Path) -> Outcome:
 
 def _clone(app: App, source: Path, work: Path) -> Path:
     repository = work / app.name
-    _run(["git", "clone", "--quiet", "--no-hardlinks", source, repository], work)
+    _run(["git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", source, repository], work)
     _run(["git", "checkout", "--quiet", app.commit], repository)
     return repository / app.folder
 

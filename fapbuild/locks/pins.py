@@ -1,7 +1,7 @@
 """The pins of a lock, whatever its format."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
@@ -83,13 +83,17 @@ def check_secret(url: str, where: str) -> None:
 
 
 def sorted_pins(pins: list[Pin], name: str, hint: str) -> tuple[Pin, ...]:
-    """Sort the pins by name; raise UsageError if one package is pinned more than once."""
-    seen: set[str] = set()
+    """Sort the pins by name; raise UsageError if one package is pinned more than once.
+
+    The same files twice, with other extras, are one pin with all extras: Poetry exports them so.
+    """
+    by_name: dict[str, Pin] = {}
     for pin in pins:
-        if pin.name in seen:
+        first = by_name.setdefault(pin.name, pin)
+        if first is not pin and replace(first, extras=pin.extras) != pin:
             raise UsageError(f"{name} pins {pin.name} more than once", hint=hint)
-        seen.add(pin.name)
-    return tuple(sorted(pins, key=lambda pin: pin.name))
+        by_name[pin.name] = replace(first, extras=first.extras | pin.extras)
+    return tuple(sorted(by_name.values(), key=lambda pin: pin.name))
 
 
 def indexes(urls: list[str]) -> tuple[str, ...]:

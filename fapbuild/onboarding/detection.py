@@ -68,6 +68,10 @@ OF_DEVELOPERS = re.compile(
 )
 _COMPOSE = re.compile(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$")
 _ENV = re.compile(r"(^|/)\.env(\.[\w.-]+)?$")
+_ENV_OF_DEVELOPERS = re.compile(
+    r"(^|[/._-])(dev|develop|development|local|py)?(test\w*|dev|develop|development|local|ci|compose|docker)"
+    r"([._-][\w.-]*)?\.env$|(^|/)\.env\.(dev\w*|test\w*|local|ci|docker)$"
+)
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
 
@@ -233,7 +237,8 @@ def _lock(
         if name in files:
             stem, suffix = posixpath.splitext(name)
             if suffix == ".in":
-                return name, f"{stem}.txt", f"{stem}.txt" in files
+                locked = f"{stem}.txt"
+                return name, locked, locked in files and not is_unhashed(read(locked))
             if is_unhashed(read(name)):
                 return name, f"{stem}-lock.txt", f"{stem}-lock.txt" in files
             return "", name, True
@@ -418,6 +423,7 @@ def _left_out(files: frozenset[str], read: Read, suspicious: Collection[str]) ->
     secrets = {path for path in files if OF_DEVELOPERS.search(path) and is_secret_name(path)}
     composed = {posixpath.dirname(path) for path in files if _COMPOSE.search(path)}
     secrets |= {path for path in files if posixpath.dirname(path) in composed and _ENV.search(path)}
+    secrets |= {path for path in files if is_secret_name(path) and _ENV_OF_DEVELOPERS.search(path)}
     return tuple(f"/{path}" for path in sorted({*modules, *secrets, *suspicious}))
 
 

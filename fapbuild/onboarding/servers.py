@@ -19,10 +19,20 @@ class Server:
 
 SERVERS = (
     Server("gunicorn", ("wsgi",), "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}"),
-    Server("uvicorn", ("asgi",), "uvicorn --host 0.0.0.0 --port $PORT", "--factory"),
+    Server(
+        "uvicorn",
+        ("asgi",),
+        "exec env UVICORN_UDS=${FAP_BIND#unix:} UVICORN_PORT=${PORT##*/*} uvicorn --host 0.0.0.0",
+        "--factory",
+    ),
     Server("hypercorn", ("asgi",), "hypercorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}"),
-    Server("granian", ("asgi", "wsgi"), "granian --host 0.0.0.0 --port $PORT", "--factory"),
-    Server("daphne", ("asgi",), "daphne -b 0.0.0.0 -p $PORT"),
+    Server(
+        "granian",
+        ("asgi", "wsgi"),
+        "exec env GRANIAN_UDS=${FAP_BIND#unix:} GRANIAN_PORT=${PORT##*/*} granian --host 0.0.0.0",
+        "--factory",
+    ),
+    Server("daphne", ("asgi",), "daphne -e ${FAP_BIND:-tcp:port=${PORT:-8000}:interface=0.0.0.0}"),
     Server("waitress", ("wsgi",), "waitress-serve --port=$PORT", "--call"),
     Server("uwsgi", ("wsgi",), "uwsgi --http-socket 0.0.0.0:$PORT --master --die-on-term --module"),
     Server("gunicorn", ("paste",), "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} --paste"),
@@ -80,5 +90,5 @@ def _command(server: Server, one: Application, installed: bool) -> str:
         reference = one.module  # its default
     line = " ".join([*words, reference])
     if one.directory != "." and not (installed and one.directory == "src"):
-        return f"cd {one.directory} && exec {line}"
-    return f"exec {line}" if '"' in line else line
+        return f"cd {one.directory} && exec {line.removeprefix('exec ')}"
+    return f"exec {line}" if '"' in line and not line.startswith("exec ") else line

@@ -229,9 +229,7 @@ def _dependencies(
 
 
 def _is_package(folder: Path, pyproject: dict[str, Any]) -> bool:
-    places = [
-        path for pattern in ("*.py", "*/__init__.py", "src/*/__init__.py") for path in folder.glob(pattern)
-    ]
+    places = [path for pattern in ("*.py", "*/*", "src/*/__init__.py") for path in folder.glob(pattern)]
     names = frozenset(path.relative_to(folder).as_posix() for path in places)
     return is_package(names, lambda name: _text(folder / name), pyproject)
 
@@ -254,6 +252,10 @@ def is_package(files: Set[str], read: Callable[[str], str], pyproject: dict[str,
         imported = (f"{name}/__init__.py" for name in _IMPORTED.findall(text))
         return _PACKAGED.search(text and text + read("setup.cfg")) is not None and not files & {*imported}
     setuptools, wheel = subtable(tool, "setuptools"), subtable(tool, "hatch")
+    if "setuptools" in str(build.get("build-backend", "setuptools")) and not setuptools.keys() & _LISTS:
+        texts = [read(path) for path in ("setup.py", "setup.cfg") if path in files]
+        if not any(map(_PACKAGED.search, texts)) and _is_flat_with_several(files):
+            return False
     for key in ("build", "targets", "wheel"):
         wheel = subtable(wheel, key)
     if any(project.get(key) for key in ("scripts", "gui-scripts", "entry-points")) or any(
@@ -272,6 +274,22 @@ def is_package(files: Set[str], read: Callable[[str], str], pyproject: dict[str,
     return flat and "setuptools" not in str(build.get("build-backend", "setuptools"))
 
 
+def _is_flat_with_several(files: Set[str]) -> bool:
+    """Whether setuptools would find more than one package in the top folder, and refuse to guess."""
+    tops = {path.partition("/")[0] for path in files if "/" in path}
+    packages = [top for top in tops if top.isidentifier() and top not in _NO_PACKAGES]
+    return len(packages) > 1 and "src" not in tops
+
+
+_LISTS = {"packages", "py-modules", "package-dir"}
+_NO_PACKAGES = frozenset(
+    (
+        *("ci", "bin", "debian", "doc", "docs", "documentation", "manpages", "news", "newsfragments"),
+        *("changelog", "test", "tests", "unit_test", "unit_tests", "example", "examples", "scripts", "tools"),
+        *("util", "utils", "python", "build", "benchmark", "benchmarks", "exercise", "exercises", "htmlcov"),
+    )
+)
+"""Folders that setuptools does not take for packages (its FlatLayoutPackageFinder)."""
 _SRC = re.compile(r"src/\w+/__init__\.py")
 _IMPORTED = re.compile(r"^(?:from|import)\s+(\w+)", re.MULTILINE)
 _PACKAGED = re.compile(r"\b(entry_points|scripts|packages|py_modules)\b")

@@ -167,6 +167,11 @@ def test_a_project_without_dependencies_has_an_empty_lock(project: Project) -> N
     assert project.run("verify", path).returncode == 0
 
 
+def test_one_package_with_and_without_extras_is_one_pin() -> None:
+    text = f"a==1 --hash=sha256:{ONE}\na[b]==1 --hash=sha256:{ONE}\na[c]==1 --hash=sha256:{ONE}\n"
+    assert parse_lock(text, "lock") == (Pin("a", "1", frozenset({"b", "c"}), frozenset({ONE})),)
+
+
 def test_a_lock_has_what_any_release_of_the_python_needs(project: Project, tmp_path: Path) -> None:
     minor = ".".join(map(str, sys.version_info[:2]))
     for name in ("old", "new", "never"):

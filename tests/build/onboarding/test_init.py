@@ -15,6 +15,7 @@ from tests.parts.project import Project
 HASHED = "flask==3.0 --hash=sha256:" + "1" * 64
 SETTINGS = "import os\nfrom pathlib import Path\nBASE_DIR = Path(__file__).parent.parent\n"
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+UVICORN = "exec env UVICORN_UDS=${FAP_BIND#unix:} UVICORN_PORT=${PORT##*/*} uvicorn --host 0.0.0.0"
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
 WSGI = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
 ASGI = "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"
@@ -150,7 +151,7 @@ def test_the_folder_that_the_settings_start_from(base: str, static: str) -> None
         ({"app.py": FLASK}, "gunicorn --bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}} app:app"),
         (
             {"app.py": FASTAPI, "requirements.txt": "uvicorn[standard]==1\n"},
-            "uvicorn --host 0.0.0.0 --port $PORT app:app",
+            f"{UVICORN} app:app",
         ),
         (
             {"app.py": FLASK, "requirements.txt": "uvicorn-worker==1\n"},
@@ -165,7 +166,7 @@ def test_the_folder_that_the_settings_start_from(base: str, static: str) -> None
                 "pyproject.toml": '[project]\nname = "a"\ndependencies = [\n  "daphne>=4",\n]\n',
                 "asgi.py": ASGI,
             },
-            "daphne -b 0.0.0.0 -p $PORT asgi:application",
+            "daphne -e ${FAP_BIND:-tcp:port=${PORT:-8000}:interface=0.0.0.0} asgi:application",
         ),
         (
             {"site/manage.py": MANAGE, "site/shop/settings.py": SETTINGS, "site/shop/wsgi.py": WSGI},

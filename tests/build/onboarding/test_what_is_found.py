@@ -11,6 +11,7 @@ from fapbuild.onboarding.init import render, summary
 from tests.parts.project import Project
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+UVICORN = "exec env UVICORN_UDS=${FAP_BIND#unix:} UVICORN_PORT=${PORT##*/*} uvicorn --host 0.0.0.0"
 BIND = "--bind ${FAP_BIND:-0.0.0.0:${PORT:-8000}}"
 CLICK = "import click\n@click.group()\ndef cli(): ...\n"
 
@@ -40,7 +41,7 @@ def found(files: Mapping[str, str]) -> Detection:
         ),
         (
             {"a.py": "@asgineer.to_asgi\nasync def main(request): ...\n", "requirements.txt": "uvicorn"},
-            "uvicorn --host 0.0.0.0 --port $PORT a:main",
+            f"{UVICORN} a:main",
         ),
         (  # a manage.py that is not Django's
             {"shop/__init__.py": "", "shop/manage.py": "import click\n", "shop/wsgi.py": FLASK},
@@ -57,7 +58,7 @@ def found(files: Mapping[str, str]) -> Detection:
         (
             {"a/web.py": "app = made_somehow\n", "run.py": "uvicorn.run('a.web:app', port=1)\n",
              "requirements.txt": "uvicorn\n"},
-            "uvicorn --host 0.0.0.0 --port $PORT a.web:app",
+            f"{UVICORN} a.web:app",
         ),
         (
             {"conf/production.ini": "", "conf/development.ini": "",
@@ -148,7 +149,7 @@ def test_an_extra_or_a_group_that_has_the_web_server_is_selected() -> None:
     one = found({"pyproject.toml": PROJECT + extra, **lock})
     assert 'extras = ["web"]' in render(one, "tool.fapbuild")
     assert one.web
-    assert one.web.command.startswith("granian ")
+    assert one.web.command.endswith("granian --host 0.0.0.0 --interface wsgi app:app")
     group = '[dependency-groups]\ndev = ["gunicorn"]\ndocker = ["waitress"]\n'
     two = found({"pyproject.toml": PROJECT + group, **lock})
     assert 'groups = ["docker"]' in render(two, "tool.fapbuild")
@@ -224,6 +225,25 @@ def test_documentation_with_secrets_is_left_out(project: Project) -> None:
     assert project.commit(files).run("init").returncode == 0
     written = tomllib.loads((project.folder / "pyproject.toml").read_text())
     assert written["tool"]["fapbuild"]["exclude"] == ["/docs/api.rst"]
+
+
+def test_variables_of_developers_are_left_out() -> None:
+    names = [
+        "development.env",
+        "shop/.pytestrc.env",
+        "docker-compose.env",
+        ".env.test",
+        "docker-compose.dev.env",
+    ]
+    assert found(dict.fromkeys([*names, "shop.env", ".env"], "")).left_out == tuple(
+        f"/{name}" for name in sorted(names)
+    )
+
+
+def test_a_lock_without_hashes_is_made_again() -> None:
+    one = found({"requirements.in": "flask\n", "requirements.txt": "flask==3.0\n"})
+    assert (one.requirements, one.lock, one.has_lock) == ("requirements.in", "requirements.txt", False)
+    assert "  fapbuild lock" in summary(one, "")
 
 
 def test_a_stale_lock_is_locked_again(project: Project) -> None:

@@ -50,6 +50,8 @@ FRAMEWORKS = {
     "fastapi": (FASTAPI, ASGI),
     "starlette": (STARLETTE, ASGI),
 }
+AT_SOCKETS = ("gunicorn", "uvicorn", "hypercorn", "daphne", "granian")
+"""Servers whose line listens at FAP_BIND, if it is given."""
 LAYOUTS = ("module", "package", "src", "factory")
 TOOLS = ("requirements", "pyproject", "uv")
 SAMPLE = {
@@ -126,21 +128,37 @@ def test_init_and_its_lines_give_a_running_app(
     subprocess.run(["tar", "xzf", facts["path"]], cwd=host, check=True)
     assert install(host).returncode == 0
     assert answer(host) == 200
+    if make[1] in AT_SOCKETS:
+        assert answer(host, tmp_path / "web.sock") == 200
 
 
-def answer(host: Path) -> int:
-    """The status of `GET /` of the web process, which is started, and stopped by SIGTERM."""
+class AtSocket(http.client.HTTPConnection):
+    """A connection to a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=20)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(20)
+        self.sock.connect(str(self.path))
+
+
+def answer(host: Path, path: Path | None = None) -> int:
+    """The status of `GET /` of the web process at a port, or at a unix socket; it is stopped by SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     log = host.parent / "log"
+    given = {"PORT": str(path), "FAP_BIND": f"unix:{path}"} if path else {"PORT": str(port)}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            ["./.fap/run", "web"], cwd=host, env={**BARE, "PORT": str(port)}, stdout=out, stderr=out
+            ["./.fap/run", "web"], cwd=host, env={**BARE, **given}, stdout=out, stderr=out
         )
     try:
         until = time.monotonic() + 60
         while time.monotonic() < until and process.poll() is None:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection = AtSocket(path) if path else http.client.HTTPConnection("127.0.0.1", port, timeout=20)
             try:
                 connection.request("GET", "/")
                 return connection.getresponse().status
