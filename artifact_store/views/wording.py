@@ -46,7 +46,9 @@ def state(state: StageState, now: datetime) -> str:
     expired = "EXPIRED" if state.is_expired(now) else "expires"
     expiry = f", {expired} {moment(state.expires)}" if state.expires else ""
     if state.action == "retire":
-        return f"retired  entry {state.number}, {_when(state.at, now)}, by {state.who}: {shortened(state.why)}"
+        return (
+            f"retired  entry {state.number}, {_when(state.at, now)}, by {state.who}: {shortened(state.why)}"
+        )
     return (
         f"{state.version or 'no version'}  {state.digest[:12]}  "
         f"entry {state.number}, {_when(state.at, now)}, by {state.who}{frozen}{expiry}"
