@@ -58,14 +58,11 @@ def everything(
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     running: set[str] = set()
     for stage_name in stage_names:
-        try:
-            entries = store.stages.history(app, stage_name)
-        except UnreachableError:
-            raise
-        except FapError as error:
-            yield Check(f"{app} {stage_name}", "", (error.message,))
+        entries = _entries(store, app, stage_name)
+        if isinstance(entries, Check):
+            yield entries
             continue
-        yield stage(store, trust, app, stage_name, entries)
+        yield _log(store, trust, app, stage_name, entries)
         yield releases(store, app, stage_name, entries)
         running |= {entry.state.version for entry in entries[-1:]} - {""}
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -112,8 +109,23 @@ def _damage(store: Store, record: ArtifactRecord) -> Iterator[str]:
         yield error.message
 
 
-def stage(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogEntry]) -> Check:
-    """Check the entries of a stage's log: their signatures and digests; `entries` had their chain checked."""
+def stage(store: Store, trust: Trust, app: str, name: str) -> Check:
+    """Check the log of a stage: its chain, signatures and digests."""
+    entries = _entries(store, app, name)
+    return entries if isinstance(entries, Check) else _log(store, trust, app, name, entries)
+
+
+def _entries(store: Store, app: str, name: str) -> Sequence[LogEntry] | Check:
+    """The entries of a stage's log, whose chain is right; or else the check that failed."""
+    try:
+        return store.stages.history(app, name)
+    except UnreachableError:
+        raise
+    except FapError as error:
+        return Check(f"{app} {name}", "", (error.message,))
+
+
+def _log(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogEntry]) -> Check:
     what = f"{app} {name}"
     versions = {entry.state.version: None for entry in entries if not entry.state.is_empty}
     records = {record.version: record for record in store.artifacts.records(app, versions)}

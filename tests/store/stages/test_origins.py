@@ -135,7 +135,7 @@ def test_the_command_says_so(tmp_path: Path) -> None:
     filled(folder, NO_RULES, "12")
     cli = Cli(tmp_path, f"file://{folder}")
     assert cli.out("new-origin", "shop", "production", "--why", "restored").startswith("production 2  ")
-    assert "ann@desk began the log anew at 2 just now: restored" in cli.out("history", "shop", "production")
+    assert "ann@desk began the log anew at 2: restored" in cli.out("history", "shop", "production")
     assert cli("new-origin", "shop", "staging", "--why", "x").returncode == 1
     cli.out("verify", "shop")
 

@@ -85,7 +85,7 @@ def test_approvals_that_an_entry_claims_are_held_against_the_signed_ones(tmp_pat
         at=last.at + timedelta(days=400),
     )
     log.write_bytes(log_rules.encode(claimed, store.notary.sign_entry(claimed)))
-    check = audit.stage(store, trust, "shop", "production", store.stages.history("shop", "production"))
+    check = audit.stage(store, trust, "shop", "production")
     assert (
         "entry 3 names an approval of 1 by bob@example.com, and there is none with a valid signature"
         in check.problems
