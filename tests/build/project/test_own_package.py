@@ -79,7 +79,7 @@ def test_other_projects_are_not(project: Project, files: dict[str, str]) -> None
 def test_setuptools_finds_no_package_among_several() -> None:
     head = {"build-system": {"requires": ["setuptools"]}, "project": {"name": "shop"}}
     head["project"]["scripts"] = {"shop": "shop:main"}  # type: ignore[assignment]
-    for more, packaged in (("docs/x.md", True), ("library/x.db", False), ("src/shop/__init__.py", True)):
+    for more, packaged in (("docs/index.rst", True), ("library/x.db", False), ("src/shop/__init__.py", True)):
         assert config.is_package(frozenset(("shop/__init__.py", more)), lambda name: "", head) == packaged
     head["tool"] = {"setuptools": {"packages": ["shop"]}}  # type: ignore[dict-item]
     assert config.is_package(frozenset(("shop/__init__.py", "library/x.db")), lambda name: "", head)
