@@ -37,7 +37,7 @@ def snapshot(site: Site) -> dict[str, tuple[int, int]]:
     return {
         str(path): (stat.st_ino, stat.st_mtime_ns)
         for path, stat in found.items()
-        if path.name not in ("guard", "turn")
+        if path.name not in ("guard", "turn", "room")
     }
 
 
