@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from artifact_store.artifact.manifest import Manifest
 from artifact_store.core.hints import Hint
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import CORE
@@ -22,6 +23,7 @@ from faprelease.request import Request
 from faprelease.run import execute, store_head, store_record
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import Plan
+from faprelease.views import host_report, requirements
 
 __all__ = ["Request", "apply", "release", "restart", "rollback"]
 
@@ -172,21 +174,50 @@ def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource
 
     Raises VerificationError for an artifact of another app.
     """
-    artifact, size = _look_into(source.url) if source else (None, None)
+    manifest, size = _look_into(source.url) if source else (None, None)
     app = run.targets[0].settings.project_name
-    if artifact and artifact.app != app:
+    if manifest and manifest.app != app:
         raise VerificationError(
-            f"{source.name if source else ''} is an artifact of the app {artifact.app}, not of {app}",
+            f"{source.name if source else ''} is an artifact of the app {manifest.app}, not of {app}",
             hint="name another URL; if that is what the app is called there: project_name in deploy.yml",
         )
+    if manifest:
+        _refuse_unmet(manifest, connected)
+    artifact = (
+        Unpacked(digest="", app=manifest.app, version=manifest.version, commit=manifest.commit)
+        if manifest
+        else None
+    )
     shown = preview.preview(plan, connected.hosts, artifact=artifact, download=size)
     run.report.show_plan(shown, preview.scripts(plan) if run.request.scripts else ())
     return shown
 
 
-def _look_into(url: str) -> tuple[Unpacked | None, int | None]:
-    """Return what the manifest of a URL's artifact names, and its size in bytes, as far as this machine can
-    read it."""
+def _refuse_unmet(manifest: Manifest, connected: ConnectedHosts) -> None:
+    """Raise one FapError for all hosts on which the artifact could not be installed."""
+    hosts = {host.place: host for host in connected.hosts}
+    said = connected.connections.run(
+        "compare with the artifact", lambda target: host_report.step(target, manifest, (), "")
+    )
+    unmet: dict[tuple[str, str], list[str]] = {}
+    for place, text in said.items():
+        host, report = hosts[place], host_report.parse(text)
+        problems = list(requirements.dependencies(manifest, report))
+        # Without `environment`, the variables come from a linked file, which only a release shows.
+        if host.target.settings.environment or host.state.current:
+            known = frozenset[str]() if host.target.settings.environment else report.variables
+            problems += requirements.variables(manifest, host.target, known)
+        for problem in problems:
+            unmet.setdefault(problem, []).append(str(place))
+    if unmet:
+        raise FapError(
+            "\n".join(f"{', '.join(places)}: {says}" for (says, _), places in unmet.items()),
+            hint=Hint.lines(fix for _, fix in unmet),
+        )
+
+
+def _look_into(url: str) -> tuple[Manifest | None, int | None]:
+    """Return the manifest of a URL's artifact, and its size in bytes, as far as this machine can read it."""
     from artifact_store.artifact.peek import open_source, peek
 
     try:
@@ -195,9 +226,7 @@ def _look_into(url: str) -> tuple[Unpacked | None, int | None]:
                 found = peek(source)
             except FapError:
                 return None, source.size
-            named = found.manifest
-            what = Unpacked(digest="", app=named.app, version=named.version, commit=named.commit)
-            return what, found.size
+            return found.manifest, found.size
     except (FapError, OSError):
         return None, None
 

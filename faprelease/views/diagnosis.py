@@ -16,6 +16,7 @@ from faprelease.errors import FapError
 from faprelease.hosts import fitness
 from faprelease.hosts.state import HostState
 from faprelease.steps.place import Place
+from faprelease.views import requirements
 from faprelease.views.host_report import HostReport, python_of
 
 FEW_INODES = 20_000
@@ -141,27 +142,8 @@ def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
 def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
     if patient.wanted is None:
         return
-    name, platform, report = patient.wanted.version, patient.wanted.target, patient.report
-    python = python_of(patient.wanted)
-    pack = f"pack for this host: fapbuild pack --target {_target_of(report)}"
-    wrong = []
-    fitting = [version for version in report.pythons if version.startswith(f"{python}.")]
-    if not fitting:
-        have = ", ".join(report.pythons) or "none"
-        wrong.append(
-            (f"{name} needs Python {python}, but the host has {have}", f"install python{python}, or {pack}")
-        )
-    elif all(_numbers(version) < _numbers(platform.least_python) for version in fitting):
-        needs = f"{name} needs Python {platform.least_python} or newer, but the host has {', '.join(fitting)}"
-        wrong.append((needs, f"install a newer python{python}, or {pack}"))
-    if not platform.platform.endswith(report.machine):
-        wrong.append((f"{name} is for {platform.platform}, but the host is {report.machine}", pack))
-    if platform.glibc and _numbers(report.glibc) < _numbers(platform.glibc):
-        have = report.glibc or "another C library"
-        wrong.append((f"{name} needs glibc {platform.glibc}, but the host has {have}", pack))
-    if report.lacks:
-        fix = f"install them; find the package: apt-file search {report.lacks[0]}"
-        wrong.append((f"{name} needs libraries that are not installed: {', '.join(report.lacks)}", fix))
+    name, python = patient.wanted.version, python_of(patient.wanted)
+    wrong = list(requirements.dependencies(patient.wanted, patient.report))
     for says, fix in wrong:
         yield Finding("II dependencies", "wrong", says, fix)
     if not wrong:
@@ -184,12 +166,10 @@ def _config(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding(factor, "right", f"{_some(linked)}: present, and not every user can read them")
     if patient.wanted is None:
         return
-    given = target.settings.environment.keys() | report.variables
-    if missing := [name for name in patient.wanted.requires_env if name not in given]:
-        lines = ", ".join(f"{name}: {{env: {name}}}" for name in missing)
-        says = f"{patient.wanted.version} needs variables that are not set: {', '.join(missing)}"
-        yield Finding(factor, "wrong", says, f"in deploy.yml: environment: {{{lines}}}")
-    elif patient.wanted.requires_env:
+    wrong = list(requirements.variables(patient.wanted, target, report.variables))
+    for says, fix in wrong:
+        yield Finding(factor, "wrong", says, fix)
+    if patient.wanted.requires_env and not wrong:
         yield Finding(factor, "right", f"{', '.join(patient.wanted.requires_env)}: set")
 
 
@@ -360,16 +340,6 @@ RULES: tuple[Rule, ...] = (
 
 def _place(patient: Patient) -> str:
     return f"{patient.target.settings.stage} {patient.target.settings.role}"
-
-
-def _target_of(report: HostReport) -> str:
-    python = "".join((report.pythons or ("3.12",))[0].split(".")[:2])
-    glibc = report.glibc.replace(".", "_") or "2_28"
-    return f"cp{python}-manylinux_{glibc}_{report.machine or 'x86_64'}"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _some(names: Sequence[str]) -> str:
