@@ -30,7 +30,7 @@ lock: install  ## write requirements-ci.txt again: the newest versions that pypr
 audit: install  ## ask the vulnerability database of PyPI about every package of requirements-ci.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements-ci.txt
 
-HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy redis-server cron
+HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy redis-server cron mmdebstrap
 hosts:
 	@PATH="$$PATH:/usr/sbin"; \
 	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server cron; do command -v $$each || missing=1; done >/dev/null; \

@@ -61,6 +61,8 @@ def seen(target: Target, state: HostState) -> Iterator[FapError]:
     """The problems that plugins saw, with what to do about them."""
     for problem in state.problems:
         message, _, hint = problem.partition("\n")
+        if message.endswith(":"):  # the next line belongs to it
+            message, hint = problem, ""
         yield FapError(f"{target.place}: {message}", hint=hint)
 
 

@@ -17,7 +17,6 @@ from faprelease.config.plugin_names import ALWAYS, BUILT_IN, ENTRY_POINTS, named
 from faprelease.config.settings import Settings
 from faprelease.config.target import CORE, Target
 from faprelease.errors import ConfigError
-from faprelease.hosts.state import HostState
 from faprelease.plugins import beside, schedules
 from faprelease.plugins.hooks import Plugins
 
@@ -31,9 +30,9 @@ def load(names: Iterable[str], file: DeployFile, *, skip_unread: bool = False) -
     return Plugins({name: module for name, module in modules.items() if module is not None})
 
 
-def with_schedules(plugins: Plugins, target: Target, state: HostState) -> Plugins:
+def with_schedules(plugins: Plugins, target: Target, *, had_schedules: bool) -> Plugins:
     """The plugins of a host, with the one for its schedules if it has some, or had some once."""
-    if not target.schedules and not state.had_schedules:
+    if not target.schedules and not had_schedules:
         return plugins
     return plugins.and_also("faprelease.plugins.schedules", schedules)
 

@@ -205,7 +205,7 @@ class Run:
             return {}
         plugins, example = self.plugins(), next_release_id(datetime.now(UTC), [])
         return {
-            target.place: plugins[target.place].steps(
+            target.place: registry.with_schedules(plugins[target.place], target, had_schedules=False).steps(
                 "looking", Context(target, self.verb, target.layout.release(example), "")
             )
             for target in self.targets
@@ -303,7 +303,9 @@ class Run:
             Host(
                 target=target,
                 state=state,
-                plugins=registry.with_schedules(plugins[target.place], target, state),
+                plugins=registry.with_schedules(
+                    plugins[target.place], target, had_schedules=state.had_schedules
+                ),
             ).with_brought_files(self.verb)
             for target in self.targets
             if (state := states.get(target.place))

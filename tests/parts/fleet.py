@@ -103,16 +103,24 @@ class Host:
 
 @contextmanager
 def fleet(
-    directory: Path, count: int, users: Sequence[str] = ("deploy",), address: str = "", port: int = PORT
+    directory: Path,
+    count: int,
+    users: Sequence[str] = ("deploy",),
+    address: str = "",
+    port: int = PORT,
+    root: Path | None = None,
 ) -> Iterator[list[Host]]:
     """Start `count` hosts that keep their files in `directory`; stop them, and all they run, at the end.
     Each has an address of its own, unless one is given (`0.0.0.0` is all of this machine).
 
-    Every user may log in to every host with the same key. Raise FleetError if this machine can't do it.
+    Every user may log in to every host with the same key. With `root`, the folder of another system, they run
+    that. Raise FleetError if this machine can't do it.
     """
     _check_machine()
     for user in users:
         ensure_user(user)
+        if root:
+            _add_to(root, user)
     directory.mkdir(parents=True, exist_ok=True)
     key = make_key(directory / "client_key", "client")
     public = key.with_suffix(".pub").read_text()
@@ -121,7 +129,7 @@ def fleet(
         machines = []
         for number in range(1, count + 1):
             prepared = _prepare(directory / f"web{number}", users, public, address or _next_address(), port)
-            machine = Machine(prepared, users)
+            machine = Machine(prepared, users, root)
             stack.callback(machine.cut_power)
             machine.start()
             machines.append(machine)
@@ -260,8 +268,8 @@ class Machine:
     """What a host runs on. Its power can be cut, which kills all its processes at once, and come back; its
     disks stay."""
 
-    def __init__(self, prepared: _Prepared, users: Sequence[str]) -> None:
-        self.prepared, self.users = prepared, users
+    def __init__(self, prepared: _Prepared, users: Sequence[str], root: Path | None = None) -> None:
+        self.prepared, self.users, self.root = prepared, users, root
         self.pid = 0
         """The first process of its pid namespace, its sshd; 0 until that is ready."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -269,7 +277,7 @@ class Machine:
     def start(self) -> None:
         """Start its sshd; `wait_until_ready` waits for it. It ends with the thread that called this."""
         self.prepared.log.write_text("")
-        self._process = _start(self.prepared, self.users)
+        self._process = _start(self.prepared, self.users, self.root)
 
     def wait_until_ready(self) -> None:
         """Raise FleetError if its sshd ends, or does not listen in time."""
@@ -297,16 +305,53 @@ class Machine:
         return "Server listening on" in self.prepared.log.read_text()
 
 
-def _start(prepared: _Prepared, users: Sequence[str]) -> subprocess.Popen[bytes]:
+def _add_to(root: Path, user: str) -> None:
+    """Make the user in another system, with the id that it has here."""
+    known = (root / "etc/passwd").read_text()
+    if f"\n{user}:" not in known:
+        number = str(pwd.getpwnam(user).pw_uid)
+        words = (
+            "--no-create-home",
+            "--shell",
+            "/bin/sh",
+            "--password",
+            "*",
+            "--home-dir",
+            str(home_of(user)),
+        )
+        _output("chroot", str(root), "/usr/sbin/useradd", *words, "--uid", number, user)
+
+
+_OTHER_ROOT = """\
+root=$1 folder=$2
+shift 2
+if [ -n "$root" ]; then
+  mount --bind "$root" "$root" && mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc" || exit
+  mount -t tmpfs -o mode=1777 tmpfs "$root/tmp" && mount -t tmpfs tmpfs "$root/run" || exit
+  mkdir -p "$root/run/sshd" "$root/run/old" "$root$folder" && mount --bind "$folder" "$root$folder" || exit
+fi
+while [ "$1" != -- ]; do
+  mkdir -p "$root$2" && mount --bind "$1" "$root$2" || exit
+  shift 2
+done
+shift
+if [ -n "$root" ]; then
+  # No user namespace can be made in a chroot, so the root of this mount namespace changes.
+  cd "$root" && pivot_root . run/old && umount -l /run/old || exit
+fi
+exec "$@"
+"""
+
+
+def _start(prepared: _Prepared, users: Sequence[str], root: Path | None) -> subprocess.Popen[bytes]:
     mounts = [part for user in users for part in (str(prepared.home(user)), str(home_of(user)))]
-    script = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"'
     # A host ends with the thread that started it, also when that was killed (pdeathsig).
     with (prepared.folder / "start.log").open("wb") as output:
         return subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL"),
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-                *("sh", "-c", script, "sh", *mounts, "--"),
+                *("sh", "-c", _OTHER_ROOT, "sh", str(root or ""), str(prepared.folder), *mounts, "--"),
                 *(str(SSHD), "-D", "-f", str(prepared.config), "-E", str(prepared.log)),
             ],
             cwd="/",

@@ -129,7 +129,7 @@ def test_the_line_for_sudoers_says_what_it_gives_away(conf: str, warns: bool, tm
     code = f"{PROGRAM}\nos.geteuid = lambda: 65534\nmain(None, {{}}, *sys.argv[1:])"
     words = ["ask", "user=", "unit=shop.service", f"conf={conf}", "verb=restart", "release=", "before="]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "brings=shop.service", "owner="],
+        [sys.executable, "-c", code, *words, "brings=shop.service", "owner=", "path=/srv/shop"],
         capture_output=True,
         text=True,
         env={"PATH": str(tmp_path / "bin")},
