@@ -8,16 +8,37 @@ import msgspec
 
 from artifact_store.core.finding import Finding
 
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
+# "The meaning of public" in the Amazon S3 User Guide; DataAccessPointArn is left out
+_RESTRICTING = frozenset(
+    f"aws:{name}".lower()
+    for name in (
+        "SourceIp",
+        "SourceArn",
+        "SourceVpc",
+        "SourceVpce",
+        "SourceOwner",
+        "SourceAccount",
+        "userid",
+        "PrincipalArn",
+        "PrincipalAccount",
+        "PrincipalOrgID",
+        "PrincipalOrgPaths",
+    )
+)
+
 
 class StorageSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a storage, as in the S3 API. None means unknown, or not readable."""
 
     lifecycle: tuple[dict[str, Any], ...] | None = None
-    """The rules that expire objects (GetBucketLifecycleConfiguration)."""
+    """The rules that expire or archive objects (GetBucketLifecycleConfiguration)."""
     prefix: str = ""
     """The prefix of the store in the bucket; empty, or ends in `/`."""
     policy: str | None = None
     """The bucket's policy as JSON; empty if it has none."""
+    policy_is_public: bool | None = None
+    """What the server says of the policy (GetBucketPolicyStatus)."""
     grants: tuple[str, ...] | None = None
     """The groups that the bucket's ACL gives access to."""
     blocked: bool | None = None
@@ -92,7 +113,7 @@ def _lifecycle(rules: tuple[dict[str, Any], ...] | None, prefix: str) -> Iterato
             "lifecycle",
             "note",
             "the bucket's lifecycle rules can't be read",
-            "allow s3:GetLifecycleConfiguration, or check yourself that no rule expires objects by age",
+            "allow s3:GetLifecycleConfiguration, or check yourself that no rule expires or archives objects",
         )
         return
     expiring = [rule for rule in rules if _expires(rule) and _touches(rule, prefix)]
@@ -103,13 +124,28 @@ def _lifecycle(rules: tuple[dict[str, Any], ...] | None, prefix: str) -> Iterato
             f"rule {rule.get('ID', '')!r} removes objects by age, even if they are in use",
             "remove the rule; `fapstore gc` removes unused versions",
         )
-    if not expiring:
+    archiving = [rule for rule in rules if _archives(rule) and _touches(rule, prefix)]
+    for rule in archiving:
+        yield Finding(
+            "lifecycle",
+            "wrong",
+            f"rule {rule.get('ID', '')!r} archives objects by age: what is archived can't be released",
+            "remove the transition, or use a class that is read at once, such as GLACIER_IR",
+        )
+    if not expiring and not archiving:
         yield Finding("lifecycle", "right", "no rule removes objects by age")
 
 
 def _expires(rule: dict[str, Any]) -> bool:
     expiration = rule.get("Expiration", {})
     return rule.get("Status") == "Enabled" and ("Days" in expiration or "Date" in expiration)
+
+
+def _archives(rule: dict[str, Any]) -> bool:
+    """Whether a rule moves objects to a class that needs a restore before they can be read."""
+    transitions = [*rule.get("Transitions", ()), *filter(None, [rule.get("Transition")])]
+    classes = {transition.get("StorageClass") for transition in transitions}
+    return rule.get("Status") == "Enabled" and not classes.isdisjoint(_ARCHIVES)
 
 
 def _touches(rule: dict[str, Any], prefix: str) -> bool:
@@ -125,21 +161,52 @@ def _public(settings: StorageSettings) -> Finding:
         return Finding("public access", "right", "it is blocked")
     if any(grant.endswith(("/AllUsers", "/AuthenticatedUsers")) for grant in settings.grants or ()):
         return Finding("public access", "wrong", "the bucket's ACL gives everyone access", fix)
-    if settings.policy and _is_public(settings.policy):
+    is_public = _is_public(settings)
+    if is_public:
         return Finding("public access", "wrong", "the bucket's policy gives everyone access", fix)
-    if settings.policy is None or settings.grants is None:
+    if is_public is None or settings.grants is None:
         return Finding("public access", "note", "the bucket's policy or ACL can't be read", fix)
     return Finding("public access", "right", "neither policy nor ACL gives everyone access")
 
 
-def _is_public(policy: str) -> bool:
-    statements = json.loads(policy).get("Statement", [])
-    return any(
+def _is_public(settings: StorageSettings) -> bool | None:
+    """Whether the bucket's policy gives everyone access; None if that can't be read.
+
+    The server knows best. Other servers than Amazon's do not say; then the policy itself is looked at.
+    """
+    if settings.policy_is_public is not None:
+        return settings.policy_is_public
+    if not settings.policy:
+        return None if settings.policy is None else False
+    try:
+        statements = json.loads(settings.policy)["Statement"]
+        listed = [statements] if isinstance(statements, dict) else statements
+        return any(_lets_everyone_in(statement) for statement in listed)
+    except (ValueError, TypeError, KeyError, AttributeError):  # some servers answer with something else
+        return None
+
+
+def _lets_everyone_in(statement: dict[str, Any]) -> bool:
+    principal = statement.get("Principal")
+    named = principal.values() if isinstance(principal, dict) else [principal]
+    everyone = any("*" in (value if isinstance(value, list) else [value]) for value in named)
+    return (
         statement.get("Effect") == "Allow"
-        and statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
-        and not statement.get("Condition")
-        for statement in ([statements] if isinstance(statements, dict) else statements)
+        and (everyone or "NotPrincipal" in statement)
+        and not _restricts(statement.get("Condition") or {})
     )
+
+
+def _restricts(condition: dict[str, Any]) -> bool:
+    """Whether a statement with this condition lets in only some, by the rules of Amazon S3."""
+    for operator, keys in condition.items():
+        positive = "not" not in operator.lower() and "null" not in operator.lower()
+        for key, given in keys.items() if isinstance(keys, dict) else ():
+            values = given if isinstance(given, list) else [given]
+            open_ = any(str(value) in ("*", "") or str(value).endswith("/0") for value in values)
+            if positive and key.lower() in _RESTRICTING and not open_:
+                return True
+    return False
 
 
 def _versioning(on: bool) -> Finding:

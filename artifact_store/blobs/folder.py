@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.blobs.pieces import checked, pieces
+from artifact_store.blobs.pieces import checked, pieces, whole
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
 from artifact_store.core.folders import MODE
@@ -101,8 +101,8 @@ class FolderBlobs:
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
-        with self._reading(key):
-            return self._path(key).read_bytes()
+        with self._reading(key), self._path(key).open("rb") as file:
+            return whole(pieces(file), key)
 
     def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """See Blobs."""

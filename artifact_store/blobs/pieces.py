@@ -45,6 +45,25 @@ def pieces(body: bytes | BinaryIO, length: int = 1 << 20) -> Iterator[bytes]:
         yield piece
 
 
+LARGEST = 16 << 20
+"""The most bytes of an object that is read whole: entries, records and signatures have a few thousand."""
+
+
+def whole(source: Iterable[bytes], key: str) -> bytes:
+    """Join the pieces of a small object. Raises VerificationError as soon as they are more than LARGEST."""
+    read: list[bytes] = []
+    size = 0
+    for piece in source:
+        read.append(piece)
+        size += len(piece)
+        if size > LARGEST:
+            raise VerificationError(
+                f"{key} has more than {LARGEST >> 20} MiB: it is no entry, record or signature",
+                hint="was it written by fapstore? find out who can write to the store",
+            )
+    return b"".join(read)
+
+
 def checked(source: Iterable[bytes], sha256: str, key: str) -> Iterator[bytes]:
     """Pass pieces on, then raise VerificationError if their sha256 is not `sha256` (empty: not checked)."""
     digest = hashlib.sha256()

@@ -83,7 +83,10 @@ class Blobs(Protocol):
         """This storage, with small files uploaded as large ones are: in parts. Only `doctor` needs this."""
 
     def get(self, key: str) -> bytes:
-        """The bytes at `key`. Raises NotFoundError if there are none."""
+        """The bytes at `key`, at most 16 MiB.
+
+        Raises NotFoundError if there are none, and VerificationError if there are more.
+        """
 
     def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """The bytes at each key, in the order of `keys`; None for a key that does not exist.

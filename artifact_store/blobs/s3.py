@@ -46,7 +46,7 @@ from botocore.utils import parse_timestamp
 
 from artifact_store.blobs import known_servers, s3_errors
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.blobs.pieces import CutError, checked, pieces, resumed
+from artifact_store.blobs.pieces import CutError, checked, pieces, resumed, whole
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.blobs.s3_errors import AgainError, BehindEndError, NoUploadError, UnsupportedError
 from artifact_store.blobs.s3_quick import QuickReader
@@ -133,7 +133,7 @@ class S3Blobs:
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
-        return b"".join(resumed(partial(self._read, key)))
+        return whole(resumed(partial(self._read, key)), key)
 
     def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """See Blobs. Skips most of boto3, which takes longer for a small object than its server does."""
@@ -221,6 +221,7 @@ class S3Blobs:
             lifecycle = self._setting("get_bucket_lifecycle_configuration")
             acl = self._setting("get_bucket_acl")
             policy = self._setting("get_bucket_policy")
+            status = self._setting("get_bucket_policy_status")
             versioning = self._setting("get_bucket_versioning")
             block = self._setting("get_public_access_block")
             blocked = block and block.get("PublicAccessBlockConfiguration")
@@ -228,6 +229,7 @@ class S3Blobs:
                 lifecycle=None if lifecycle is None else tuple(lifecycle.get("Rules", ())),
                 prefix=self._prefix,
                 policy=None if policy is None else policy.get("Policy", ""),
+                policy_is_public=(status or {}).get("PolicyStatus", {}).get("IsPublic"),
                 grants=None
                 if acl is None
                 else tuple(g["Grantee"].get("URI", "") for g in acl.get("Grants", ())),

@@ -50,8 +50,10 @@ class QuickReader:
             body: bytes | None = None
             if response.status_code == 200 and int(response.headers.get("Content-Length", -1)) <= _LARGEST:
                 body = response.raw.read(_LARGEST)
-            else:
+            elif int(response.headers.get("Content-Length", 0)) <= _LARGEST:
                 response.raw.drain_conn()
+            else:
+                response.raw.close()  # draining reads it whole
             response.raw.release_conn()
         except (BotoCoreError, ClientError, OSError, ValueError):
             return None

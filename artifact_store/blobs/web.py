@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.blobs.pieces import CutError, resumed
+from artifact_store.blobs.pieces import CutError, resumed, whole
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
 
@@ -38,7 +38,7 @@ class WebBlobs:
 
     def get(self, key: str) -> bytes:
         """See Blobs."""
-        return b"".join(resumed(partial(self._read, key)))
+        return whole(resumed(partial(self._read, key)), key)
 
     def get_each(self, keys: Iterable[str]) -> Iterator[bytes | None]:
         """See Blobs."""

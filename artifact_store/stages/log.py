@@ -92,6 +92,8 @@ class StageLog:
         self._seen: LogEntry | None = None
         self._passed_over: dict[int, str] = {}
         self._settled: set[range] = set()
+        self._near: dict[int, LogEntry] = {}
+        self._linked: set[str] = set()
 
     def last(self) -> LogEntry | None:
         """The last entry, which states the stage's state; None if the log is empty."""
@@ -129,19 +131,27 @@ class StageLog:
         number = state.after or state.number - 1
         if not number:
             return not state.previous
+        if entry.sha256 not in self._linked and self._digest(number) in ("", state.previous):
+            self._linked.add(entry.sha256)
+        return entry.sha256 in self._linked
+
+    def _digest(self, number: int) -> str:
+        """The sha256 of the bytes of an entry; empty if it is missing."""
+        if number in self._near:
+            return self._near[number].sha256
         try:
-            before = self._blobs.get(keys.entry(self.app, self.stage, number))
+            return hashlib.sha256(self._blobs.get(keys.entry(self.app, self.stage, number))).hexdigest()
         except NotFoundError:
-            return True
-        return hashlib.sha256(before).hexdigest() == state.previous
+            return ""
 
     def oldest_first(self) -> Iterator[LogEntry]:
         """The entries from the first one on, each read when needed, up to one that can't be read."""
         ahead = _Ahead(self._blobs, self.app, self.stage)
         for number in count(1):
-            ahead.read(range(number, number + ahead.window))
+            if number not in self._near:
+                ahead.read(range(number, number + ahead.window))
             try:
-                entry = ahead.entries.get(number) or self._find(number)
+                entry = self._near.get(number) or ahead.entries.get(number) or self._find(number)
             except VerificationError:
                 return
             if entry is None:
@@ -284,17 +294,19 @@ class StageLog:
 
     def _bisected(self, seen: int) -> LogEntry | None:
         """Without a listing: read the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
-        last, low, step = self._seen, seen, 1
-        while further := self._find(low + step):
-            last, low, step = further, low + step, step * 2
-        high = low + step
+        self._near = {seen: self._seen} if self._seen else {}
+        low, high = seen, seen + 1
+        while further := self._find(high):
+            self._near[high] = further
+            low, high = high, seen + 2 * (high - seen)
         while high - low > 1:
             middle = (low + high) // 2
             if further := self._find(middle):
-                last, low = further, middle
+                self._near[middle] = further
+                low = middle
             else:
                 high = middle
-        return last
+        return self._near.get(low)
 
     def _numbers(self) -> list[int]:
         """The numbers of all entries of the log, readable or not, in no order."""

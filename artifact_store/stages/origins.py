@@ -40,7 +40,7 @@ def read(blobs: Blobs, log: StageLog, may_begin: Callable[[LogEntry], bool]) -> 
         if entry.state.format == log_rules.STATEMENT_1:
             break
         if may_begin(entry):
-            yield Origin(1, entry.state.origin)
+            yield Origin(entry.state.number, entry.state.origin)
             break
     for number in count(1):
         try:

@@ -1,6 +1,8 @@
 """Load the app's rules, from fapstore.toml or pyproject.toml and the command line."""
 
+import codecs
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +16,7 @@ from artifact_store.core import duration, toml_text
 from artifact_store.core.errors import UsageError
 from artifact_store.stages.policy import Policy
 
+_PUBLIC_KEY = re.compile(rb"\s(?:sk-)?(?:ssh|ecdsa)-[\w.@-]+\s+([A-Za-z0-9+/]+)")
 OWN_FILE = "fapstore.toml"
 SHARED_FILE = "pyproject.toml"
 
@@ -35,7 +38,11 @@ NO_RULES = Trust(policy=Policy())
 
 
 def signed_by(signers: Path) -> Trust:
-    """A Trust whose only rule is that everything must be signed by one of these allowed signers."""
+    """A Trust whose only rule is that everything must be signed by one of these allowed signers.
+
+    Raises UsageError as `check_signers`.
+    """
+    check_signers(signers)
     return Trust(policy=Policy(require_signatures=True), signers=signers)
 
 
@@ -57,10 +64,38 @@ def load(
         signers = path.parent / policy.signers
     elif signers:
         policy = msgspec.structs.replace(policy, require_signatures=True)
-    if signers and not signers.is_file():
-        raise UsageError(f"{signers} does not exist", hint="it lists the allowed signers: see ssh-keygen(1)")
+    if signers:
+        check_signers(signers)
     digest = _digest(policy, signers) if values is not None else ""
     return Trust(policy=policy, policy_digest=digest, signers=signers, key=key)
+
+
+def check_signers(signers: Path) -> None:
+    """Raise UsageError for a file of allowed signers that is missing, or that ssh-keygen would misread.
+
+    OpenSSH takes a byte order mark for a part of the first name. Of a key that is listed for two people, it
+    reports those of the first line alone. The format: ALLOWED SIGNERS in ssh-keygen(1).
+    """
+    if not signers.is_file():
+        raise UsageError(f"{signers} does not exist", hint="it lists the allowed signers: see ssh-keygen(1)")
+    content = signers.read_bytes()
+    if content.startswith(codecs.BOM_UTF8):
+        raise UsageError(
+            f"{signers} begins with a byte order mark, which would be a part of the first name",
+            hint=f"remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {signers}",
+        )
+    people: dict[bytes, tuple[int, bytes]] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        key = _PUBLIC_KEY.search(line)
+        if line.lstrip().startswith(b"#") or not key:
+            continue
+        before, names = people.setdefault(key[1], (number, line.split()[0]))
+        if line.split()[0] != names:
+            raise UsageError(
+                f"{signers}: lines {before} and {number} list one key for different people, and only the "
+                f"first would count",
+                hint="give each person a key of their own, or list their names in one line: ann@x,bob@x",
+            )
 
 
 def _file_of(folder: Path) -> tuple[Path | None, dict[str, Any] | None]:

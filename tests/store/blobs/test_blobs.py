@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -290,6 +291,7 @@ def test_a_killed_create_is_listed_and_aborted(
 
 FILL_A_DISK = """
 import sys
+import tracemalloc
 from artifact_store.blobs.open import open_blobs
 from artifact_store.core.errors import StoreError
 try:
@@ -342,3 +344,20 @@ def test_a_url_that_names_no_store(url: str, says: str) -> None:
 def test_the_names_of_a_folder() -> None:
     assert open_blobs("file:///srv/my%20store").name == "file:///srv/my%20store"
     assert open_blobs("/srv/store").name == "file:///srv/store"
+
+
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
+def test_an_object_that_is_read_whole_has_a_limit(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    blobs = open_blobs(request.getfixturevalue("s3_url") if kind == "s3" else f"file://{tmp_path}/store")
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(40 << 20)
+    with large.open("rb") as file:
+        blobs.create("shop/stages/production/00000001.json", file)
+    tracemalloc.start()
+    with pytest.raises(VerificationError, match="has more than 16 MiB: it is no entry, record or signature"):
+        blobs.get("shop/stages/production/00000001.json")
+    assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    tracemalloc.stop()

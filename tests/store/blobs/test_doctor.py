@@ -205,3 +205,65 @@ def test_nothing_is_promoted_in_a_store_that_overwrites(tmp_path: Path) -> None:
         Store(blobs).stages.promote("shop", "2", "production", by=Actor("bob"))
     Store(blobs, unsafe=True).stages.promote("shop", "2", "staging", by=Actor("bob"))
     assert [entry.state.version for entry in first.stages.history("shop", "staging")] == ["1", "2"]
+
+
+def statement(principal: object, condition: object = None, effect: str = "Allow") -> str:
+    one = {"Effect": effect, "Action": "s3:GetObject", "Resource": "*"}
+    one |= {"NotPrincipal": {"AWS": "arn:x"}} if principal == "not" else {"Principal": principal}
+    return json.dumps({"Statement": [one | ({"Condition": condition} if condition else {})]})
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        (statement({"AWS": ["*", "arn:aws:iam::1:root"]}), "wrong"),
+        (statement({"AWS": "*", "Service": "s3.amazonaws.com"}), "wrong"),
+        (statement("not"), "wrong"),
+        (statement("*", {"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}}), "wrong"),
+        (statement("*", {"StringLike": {"aws:Referer": "https://example.com/*"}}), "wrong"),
+        (statement("*", {"Bool": {"aws:SecureTransport": "true"}}), "wrong"),
+        (statement("*", {"NotIpAddress": {"aws:SourceIp": "10.0.0.0/8"}}), "wrong"),
+        (statement("*", {"IpAddress": {"aws:SourceIp": ["10.0.0.0/8"]}}), "right"),
+        (statement("*", {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}), "right"),
+        (statement("*", effect="Deny"), "right"),
+        (statement({"AWS": "arn:aws:iam::1:root"}), "right"),
+        ("<ListBucketResult/>", "note"),
+        ("[]", "note"),
+    ],
+)
+def test_policies_that_give_everyone_access(policy: str, verdict: str) -> None:
+    settings = StorageSettings(policy=policy, grants=())
+    assert {found.verdict for found in findings(settings) if found.check == "public access"} == {verdict}
+
+
+@pytest.mark.parametrize(("says", "verdict"), [(True, "wrong"), (False, "right")])
+def test_the_server_knows_best_whether_a_policy_is_public(says: bool, verdict: str) -> None:
+    for policy in (EVERYONE, statement({"AWS": "arn:x"}), ""):
+        settings = StorageSettings(policy=policy, policy_is_public=says, grants=())
+        assert {found.verdict for found in findings(settings) if found.check == "public access"} == {verdict}
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict"),
+    [
+        ({"Transitions": [{"Days": 30, "StorageClass": "GLACIER"}]}, "wrong"),
+        ({"Transition": {"Days": 30, "StorageClass": "DEEP_ARCHIVE"}, "Prefix": ""}, "wrong"),
+        ({"Transitions": [{"Days": 30, "StorageClass": "GLACIER_IR"}]}, "right"),
+        ({"Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}]}, "right"),
+        ({"Transitions": [{"Days": 30, "StorageClass": "GLACIER"}], "Filter": {"Prefix": "y/"}}, "right"),
+    ],
+)
+def test_rules_that_archive(rule: dict[str, Any], verdict: str) -> None:
+    settings = StorageSettings(lifecycle=({"ID": "cold", "Status": "Enabled", **rule},), prefix="x/")
+    found = [found for found in findings(settings) if found.check == "lifecycle"]
+    assert [each.verdict for each in found] == [verdict]
+    assert verdict == "right" or "'cold' archives objects by age" in found[0].says
+
+
+def test_a_bucket_policy_status_is_asked_for(moto_url: str) -> None:
+    """Moto does not know the operation: the policy itself is looked at then."""
+    bucket = moto_url.removeprefix("s3://").split("/")[0]
+    client = boto3.session.Session().client("s3")
+    assert verdicts(open_blobs(moto_url))["public access"] == "right"
+    client.put_bucket_policy(Bucket=bucket, Policy=statement({"AWS": ["*"]}))
+    assert verdicts(open_blobs(moto_url))["public access"] == "wrong"
