@@ -3,16 +3,25 @@
 Each row was reported by users of other S3 clients. A proxy before moto plays it.
 """
 
+import os
 import shlex
+import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
+from artifact_store.blobs.open import open_blobs
 from artifact_store.cli import main
+from artifact_store.core.actor import Actor
+from artifact_store.core.errors import VerificationError
+from artifact_store.gc.references import Retention
+from artifact_store.store.maintenance import plan_gc, run_gc
+from artifact_store.store.store import open_store
 from tests.parts.s3_proxy import Answer, Asked, Fault, Proxy, proxy, refusal
 from tests.parts.tgz import tgz
 
@@ -475,3 +484,245 @@ def test_gc_works_where_unfinished_uploads_can_not_be_listed(fapstore: Fapstore)
     ended = fapstore.done("gc shop --grace 0s --wait 0s")
     assert "this store can't list unfinished uploads, so they stay" in ended.err
     assert "removed" in ended.out
+
+
+def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a push of a small file be one in parts."""
+    monkeypatch.setattr("artifact_store.blobs.s3._PART", 100)
+    monkeypatch.setattr("moto.settings.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+
+
+def completes(asked: Asked) -> bool:
+    return asked.method == "POST" and "uploadId" in asked.query
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_completion_that_went_through_and_answers_500(
+    fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Row 8 (Hetzner): once, it is noticed; always, the next push finds the bytes."""
+    in_small_parts(monkeypatch)
+    answered = 0
+
+    def after(asked: Asked) -> Answer | None:
+        nonlocal answered
+        if not completes(asked) or answered == times:
+            return None
+        answered += 1
+        return refusal("InternalError", "This multipart completion is already in progress", 500)
+
+    fapstore.proxy.after = after
+    ended = fapstore("push shop-2.tgz")
+    assert ended.code == (0 if times == 1 else 1)
+    if ended.code:
+        assert "already in progress" in ended.err
+        assert fapstore("show shop 2").code == 1
+    fapstore.proxy.after = lambda asked: None
+    fapstore.done("push shop-2.tgz")
+    fapstore.done("verify shop 2")
+
+
+@pytest.mark.parametrize("times", [2, 100])
+def test_a_completion_that_answers_200_with_an_error(
+    fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Row 9: twice, it is tried again; always, there is no version."""
+    in_small_parts(monkeypatch)
+    answered = 0
+    error = b"<Error><Code>InternalError</Code><Message>We encountered an internal error</Message></Error>"
+
+    def before(asked: Asked) -> Answer | None:
+        nonlocal answered
+        if not completes(asked) or answered == times:
+            return None
+        answered += 1
+        return Answer(200, error)
+
+    fapstore.proxy.before = before
+    ended = fapstore("push shop-2.tgz")
+    assert ended.code == (0 if times == 2 else 1)
+    if ended.code:
+        assert "InternalError We encountered an internal error" in ended.err
+        assert "the server has trouble: run it again in a few minutes" in ended.err
+        assert fapstore("show shop 2").code == 1
+    else:
+        fapstore.done("verify shop 2")
+
+
+def test_parts_have_one_length(fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 11 (R2): all but the last."""
+    in_small_parts(monkeypatch)
+    fapstore.done("push shop-2.tgz")
+    lengths = {
+        int(asked.query.split("partNumber=")[1].split("&")[0]): int(asked.headers["content-length"])
+        for asked in fapstore.proxy.seen
+        if "partNumber=" in asked.query
+    }
+    *same, last = (length for _, length in sorted(lengths.items()))
+    assert len(same) > 3
+    assert set(same) == {100}
+    assert 0 < last <= 100
+
+
+def test_a_url_of_a_session_says_when_it_ends(fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 12."""
+    assert "session" not in fapstore.done("url shop 1 --expires 7d").err
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-session-token")
+    said = fapstore.done("url shop 1 --expires 7d").err
+    assert "; earlier if the session of the AWS credentials ends" in said
+
+
+def test_a_proxy_that_does_not_answer(fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 20: its password is not shown."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.com")
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:{SECRET}@127.0.0.1:1")
+    ended = fapstore("list shop")  # which checks that the secret is not in it
+    assert ended.code == 7
+    assert "check the network and AWS_ENDPOINT_URL_S3, then run it again" in ended.err
+
+
+def test_bytes_that_were_deleted_by_hand(fapstore: Fapstore, tmp_path: Path) -> None:
+    """Row 21: no URL leads to them, and a push puts them back."""
+    store = open_blobs(os.environ["FAP_STORE"])
+    (key,) = (key for key in store.keys("shop/artifacts/") if key.endswith(".tgz"))
+    store.delete(key)
+    for command in ("url shop 1", "fetch shop 1 -o got.tgz", "promote shop 1 staging"):
+        ended = fapstore(command)
+        assert ended.code == 1
+        assert "the bytes of shop 1 are missing" in ended.err
+        assert "hint: push the same file again" in ended.err
+    fapstore.done("push shop-1.tgz")
+    fapstore.done("fetch shop 1 -o got.tgz")
+    assert (tmp_path / "got.tgz").read_bytes() == (tmp_path / "shop-1.tgz").read_bytes()
+
+
+def test_a_gc_at_the_same_moment_as_a_push(fapstore: Fapstore) -> None:
+    """Row 22: the bytes of a push that has no record yet are young."""
+    other = open_store(os.environ["FAP_STORE"])
+    ran = []
+
+    def before(asked: Asked) -> Answer | None:
+        if asked.method == "PUT" and asked.path.endswith("/2/artifact.json") and not ran:
+            ran.append(plan_gc(other, "shop", Retention(keep=1)))
+            run_gc(other, ran[0], Actor("gc"), lambda: None)
+        return None
+
+    fapstore.proxy.before = before
+    fapstore.done("push shop-2.tgz")
+    assert [plan.leftovers for plan in ran] == [()]
+    fapstore.done("fetch shop 2 -o got.tgz")
+
+
+def test_a_push_after_gc_is_refused_plainly(fapstore: Fapstore) -> None:
+    """Row 23."""
+    fapstore.done("push shop-2.tgz")
+    fapstore.done("promote shop 2 production")
+    time.sleep(1.1)
+    fapstore.done("gc shop --grace 0s --wait 0s")
+    ended = fapstore("push shop-1.tgz")
+    assert ended.code == 1
+    assert "shop 1 was removed with `fapstore gc` by ann" in ended.err
+    assert "pack it with a new --version; version numbers are never reused" in ended.err
+
+
+def test_a_store_that_shows_an_old_state(fapstore: Fapstore) -> None:
+    """Row 24: an entry that expires is refused as the last one; see also test_store_head.py."""
+    fapstore.done("promote shop 1 production --expires 1s")
+    time.sleep(2.1)
+    assert "EXPIRED" in fapstore.done("stages shop").out
+    ended = fapstore("verify shop")
+    assert ended.code == 6
+    assert "entry 1 expired at" in ended.out
+    with pytest.raises(VerificationError, match="the store or mirror may show an old state"):
+        open_store(os.environ["FAP_STORE"]).stages.head_with_link("shop", "production")
+
+
+def test_a_number_that_was_fast_forwarded(fapstore: Fapstore) -> None:
+    """Row 25 (C1)."""
+    fapstore.done("push shop-2.tgz")
+    fapstore.done("promote shop 1 production")
+    fapstore.done("promote shop 2 production")
+    open_blobs(os.environ["FAP_STORE"]).create("shop/stages/production/99999999.json", b"{}")
+    ended = fapstore("promote shop 1 production")
+    assert ended.code == 6
+    assert "production/99999999.json is passed over" in ended.err
+    assert "production 1  " in fapstore.done("rollback shop production --to 1").out
+    assert "entry 100000000" in fapstore.done("stages shop").out
+
+
+def test_a_rolled_back_version_is_not_promoted_again_without_a_word(fapstore: Fapstore) -> None:
+    """Row 26 (kargo#3016)."""
+    fapstore.done("push shop-2.tgz")
+    for words in ("1 production", "2 staging", "2 production"):
+        fapstore.done(f"promote shop {words}")
+    fapstore.done("rollback shop production")
+    ended = fapstore("promote shop --from staging --to production")
+    assert ended.code == 1
+    assert "--override" in ended.err
+    fapstore.done("promote shop --from staging --to production --override fixed")
+
+
+def test_virtual_hosts_of_a_profile_are_used(
+    fapstore: Fapstore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Row 27."""
+    (tmp_path / "config").write_text("[default]\ns3 =\n    addressing_style = virtual\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    bucket = os.environ["FAP_STORE"].split("/")[2]
+    port = urlsplit(fapstore.proxy.url).port
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://s3.test:{port}")
+    lookup = socket.getaddrinfo
+    monkeypatch.setattr(
+        "socket.getaddrinfo",
+        lambda host, *rest, **more: lookup(
+            "127.0.0.1" if str(host).endswith("s3.test") else host, *rest, **more
+        ),
+    )
+    fapstore.proxy.before = always(Answer(200, EMPTY))
+    fapstore.proxy.seen.clear()
+    assert "contains no apps yet" in fapstore.done("list").err
+    (asked,) = fapstore.proxy.seen
+    assert asked.headers["host"] == f"{bucket}.s3.test:{port}"
+    assert asked.path == "/"
+
+
+def test_a_server_whose_check_and_write_are_two_steps(fapstore: Fapstore) -> None:
+    """Row 29 (Swift, several endpoints): doctor finds it, and no promotion is lost."""
+    upstream = fapstore.proxy.answer
+
+    def answer(asked: Asked, target: str, body: bytes, headers: list[tuple[str, str]]) -> Answer:
+        if asked.method == "PUT" and "if-none-match" in asked.headers:
+            plain = [pair for pair in headers if pair[0].lower() != "if-none-match"]
+            unsigned = replace(asked, method="HEAD")
+            if upstream(unsigned, target, b"", plain).status == 200:
+                return refusal("PreconditionFailed", "x", 412)
+            time.sleep(0.01)
+            return upstream(asked, target, body, plain)
+        return upstream(asked, target, body, headers)
+
+    fapstore.proxy.answer = answer  # type: ignore[method-assign]
+    ended = fapstore("doctor")
+    assert ended.code == 1
+    (line,) = (line for line in ended.out.splitlines() if "create-only, at once" in line)
+    assert line.startswith("wrong")
+    assert "of 20 rounds, not exactly one of 6 simultaneous writers succeeded -> don't promote here" in line
+
+
+def test_gc_goes_by_references_and_not_by_age(fapstore: Fapstore) -> None:
+    """Row 30 (nexus-public#413)."""
+    fapstore.done("promote shop 1 production")
+    fapstore.done("push shop-2.tgz")
+    time.sleep(1.1)
+    said = fapstore.done("gc shop --grace 0s --wait 0s")
+    assert "shop 2  " in said.err
+    assert "shop 1  " not in said.err
+    fapstore.done("fetch shop 1 -o got.tgz")
+
+
+def test_a_version_is_withdrawn_on_purpose(fapstore: Fapstore) -> None:
+    """Row 32 (artipie#1459)."""
+    fapstore.done("withdraw shop 1 --why 'it contains a key'")
+    ended = fapstore("promote shop 1 production")
+    assert ended.code == 1
+    assert "1 was withdrawn by ann: it contains a key" in ended.err
