@@ -58,7 +58,7 @@ def whole(source: Iterable[bytes], key: str) -> bytes:
         size += len(piece)
         if size > LARGEST:
             raise VerificationError(
-                f"{key} has more than {LARGEST >> 20} MiB: it is no entry, record or signature",
+                f"{key} has more than {LARGEST >> 20} MiB, so it is no entry, record or signature",
                 hint="was it written by fapstore? find out who can write to the store",
             )
     return b"".join(read)

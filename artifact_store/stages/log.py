@@ -202,7 +202,7 @@ class StageLog:
         Raises StoreError if the store allows overwriting: then two writers could both be first. Raises
         UncheckedError if whether the entry was written, or whether it stays, can't be found out.
         """
-        self._prove(state.number - 1)
+        self._prove(state.after or (state.number - 1 if state.previous else 0))
         data = log_rules.encode(state, signatures)
         lost_races.settle(self._blobs, state)
         self._write(state, data)
@@ -257,7 +257,7 @@ class StageLog:
             ) from error
 
     def _prove(self, number: int) -> None:
-        """Write an existing entry again, unchanged: that is harmless, and the store must refuse it.
+        """Write an entry that can be read again, unchanged: that is harmless, and the store must refuse it.
 
         Before the first entry, number 0 stands for it: an empty object that is no entry.
         """

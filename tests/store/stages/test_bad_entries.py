@@ -41,6 +41,7 @@ def valid(cli: Cli) -> bytes:
 
 BAD = {
     "an empty file": ("00000003.json", lambda good: b""),
+    "17 MiB": ("00000003.json", lambda good: bytes(17 << 20)),
     "no UTF-8": ("00000003.json", lambda good: b"\xff\xfe{}"),
     "a copy of another entry": ("00000003.json", lambda good: good),
     "a wrong type": ("00000003.json", lambda good: good.replace(b'"number":2', b'"number":"3"')),
