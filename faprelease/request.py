@@ -20,6 +20,8 @@ class Request:
     dry_run: bool = False
     rerun: bool = False
     """Run release_command again, although its last outcome is unknown."""
+    again: bool = False
+    """Release an artifact again that someone rolled back from."""
     lock_wait: float = 0
     """How many seconds to wait for a lock that another run holds."""
     scripts: bool = False

@@ -17,6 +17,7 @@ _output = click.option(
     metavar="FILE",
     help="save the plan for `faprelease apply`, change nothing",
 )
+_again = click.option("--again", is_flag=True, help="release what someone rolled back from")
 _rerun = click.option("--rerun", is_flag=True, help="run release_command even if its last outcome is unknown")
 
 
@@ -24,6 +25,7 @@ _rerun = click.option("--rerun", is_flag=True, help="run release_command even if
 @about_a_stage
 @_dry_run
 @_rerun
+@_again
 @lock_wait
 @allow_older
 @take_over
@@ -35,6 +37,7 @@ def release(
     role: str,
     dry_run: bool,
     rerun: bool,
+    again: bool,
     lock_wait: float,
 ) -> None:
     """Release to the hosts of STAGE and ROLE (default: all roles).
@@ -48,7 +51,7 @@ def release(
 
     with reporting() as report:
         asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
-        release.release(replace(asked, rerun=rerun), report)
+        release.release(replace(asked, rerun=rerun, again=again), report)
 
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
@@ -61,6 +64,7 @@ def release(
     help="the configuration of then (default), or the current one",
 )
 @click.option("--force", is_flag=True, help="allow --to RELEASE even if it is marked bad")
+@click.option("--with-store", is_flag=True, help="point the stage in the store back too")
 @_dry_run
 @_output
 @lock_wait
@@ -74,15 +78,18 @@ def rollback(
     to: str,
     config: str,
     force: bool,
+    with_store: bool,
     dry_run: bool,
     output: Path | None,
     lock_wait: float,
 ) -> None:
     """Roll back to the last good release.
 
-    Nothing is downloaded. The release you leave is marked bad and kept for a while for inspection. With
-    `--config current` the old artifact becomes a new release with the current configuration. With -o nothing
-    is changed, and the plan is saved for `faprelease apply FILE`.
+    Nothing is downloaded. The release you leave is marked bad and kept for a while for inspection; to release
+    its artifact again, `faprelease --again` is needed. The stage in the store keeps its version, unless you
+    agree when asked, or give --with-store. With `--config current` the old artifact becomes a new release
+    with the current configuration. With -o nothing is changed, and the plan is saved for `faprelease apply
+    FILE`.
     """
     from faprelease.verbs import release
 
@@ -90,16 +97,26 @@ def rollback(
         raise click.UsageError("--force needs --to RELEASE")
     with reporting() as report:
         asked = request(words, file, stage, role, dry_run=dry_run or output is not None, lock_wait=lock_wait)
-        release.rollback(replace(asked, output=output), report, to, force=force, renew=config == "current")
+        release.rollback(
+            replace(asked, output=output),
+            report,
+            to,
+            force=force,
+            renew=config == "current",
+            with_store=with_store,
+        )
 
 
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @_output
 @_rerun
+@_again
 @allow_older
 @output_flags
-def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool) -> None:
+def plan(
+    words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool, again: bool
+) -> None:
     """Show what a release would change on each host.
 
     It connects and inspects the hosts; nothing is changed and no lock is taken. With -v the scripts are
@@ -109,7 +126,7 @@ def plan(words: tuple[str, ...], file: Path, stage: str, role: str, output: Path
 
     with reporting() as report:
         asked = request(words, file, stage, role, dry_run=True)
-        release.release(replace(asked, rerun=rerun, output=output), report)
+        release.release(replace(asked, rerun=rerun, again=again, output=output), report)
 
 
 @cli.command(context_settings=FLAGS)

@@ -76,12 +76,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """When it entered this state (RFC 3339, UTC)."""
     config: str = ""
     """The digest of its configuration (`config_digest`); empty if an earlier version released it."""
+    left: bool = False
+    """Whether someone rolled back from it by hand; it is bad then."""
 
-    def changed(self, state: State, at: str) -> "Record":
+    def changed(self, state: State, at: str, *, left: bool = False) -> "Record":
         """Return the record with another state since `at`. Raises ValueError if it can't follow this one."""
         if state != self.state and state not in FOLLOWING[self.state]:
             raise ValueError(f"a release that is {self.state} can't become {state}")
-        return msgspec.structs.replace(self, state=state, at=at)
+        return msgspec.structs.replace(self, state=state, at=at, left=left)
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -270,7 +270,11 @@ class HostPlanner:
         retired = self.state.release(self.previous)
         records = {new: self._record_of(new, "live")}
         if retired and retired.is_good:
-            records[retired.id] = self._changed(retired, "bad" if self.rollout.copy_of else "retired")
+            records[retired.id] = (
+                self._changed(retired, "bad", left=True)
+                if self.rollout.copy_of
+                else self._changed(retired, "retired")
+            )
         event = "rolled back" if self.rollout.copy_of else "released"
         yield self._record(records, event, new, self.previous, "finished")
         outdated = outdated_releases(self.state, new, self.previous, self.settings.keep_releases)
@@ -287,7 +291,7 @@ class HostPlanner:
         if back:
             records[goal] = self._changed(back, "live")
         if leaving:
-            records[leaving.id] = self._changed(leaving, "bad")
+            records[leaving.id] = self._changed(leaving, "bad", left=True)
         yield self._record(records, "rolled back", goal, self.previous, "finished")
 
     def _discard(self) -> tuple[Phase, ...]:
@@ -359,9 +363,9 @@ class HostPlanner:
             state=state, previous=self.previous, by=self.info.who, at=self._now(), config=self.config
         )
 
-    def _changed(self, release: Release, state: State) -> Record:
+    def _changed(self, release: Release, state: State, *, left: bool = False) -> Record:
         try:
-            return release.record.changed(state, self._now())
+            return release.record.changed(state, self._now(), left=left)
         except ValueError as error:
             raise FapError(
                 f"{self.target.place}: the record of {release.id} is damaged: {error}",

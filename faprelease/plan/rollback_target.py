@@ -42,6 +42,12 @@ def goals(hosts: list[Host], to: str = "", *, force: bool = False) -> dict[Place
     return {place: release for place, release in releases.items() if place in moving}
 
 
+def goal_version(hosts: list[Host], to: str = "", *, force: bool = False) -> str:
+    """The version that `goals` names; empty if its artifact names none."""
+    releases = goals(hosts, to, force=force).values()
+    return next((release.artifact.version for release in releases if release.artifact), "")
+
+
 def describe(release: Release) -> str:
     """A release for people: `261122-185409 (version 1.4)`."""
     version = release.artifact.version if release.artifact else ""

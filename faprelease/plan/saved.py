@@ -69,6 +69,8 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     again: tuple[str, ...]
     """Flags to give again, since they may contain a secret."""
     rerun: bool
+    left: bool = False
+    """Whether it may release what someone rolled back from (--again)."""
     allow_older: bool
     digest: str
     """The sha256 of the artifact; empty for a rollback."""
@@ -159,6 +161,7 @@ def made(
         flags=flags,
         again=again,
         rerun=request.rerun,
+        left=request.again,
         allow_older=request.allow_older,
         digest=digest,
         back=back,
@@ -219,6 +222,7 @@ def request_of(planned: PlanFile, given: Mapping[str, Any], *, confirmed: bool) 
         role=planned.role,
         flags={**planned.flags, **{name: given[name] for name in planned.again}},
         rerun=planned.rerun,
+        again=planned.left,
         allow_older=planned.allow_older,
         confirmed=confirmed,
     )

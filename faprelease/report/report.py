@@ -182,5 +182,11 @@ class Report:
         if typed.strip() != stage:
             raise ConfigError(f"{typed!r} is not {stage!r}: nothing was done", hint="type the stage's name")
 
+    def agrees(self, action: str) -> bool:
+        """Ask the user for an action; without a terminal, the answer is no."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return click.confirm(action, default=False, err=True)
+
     def _seconds(self) -> float:
         return time.monotonic() - self._began

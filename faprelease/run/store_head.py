@@ -74,6 +74,18 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     )
 
 
+def open_to_write(target: Target, folder: Path, key: Path | None) -> "Store":
+    """Open the store to change a stage, with `key` to sign. The rules are those that deploy.yml names, or
+    else those beside it, as `fapstore` reads them."""
+    from artifact_store.store.store import open_store
+    from artifact_store.trust import rules
+
+    settings = target.settings
+    policy = folder / settings.store_policy if settings.store_policy else None
+    signers = folder / settings.store_signers if settings.store_signers else None
+    return open_store(store_of(target), rules.load(folder, policy, signers, key), existing=True)
+
+
 def _open(target: Target, folder: Path) -> "Store":
     from artifact_store.store.store import open_store
 
@@ -108,3 +120,15 @@ def releases(target: Target, role: str | None) -> tuple[ReleaseRecord, ...]:
     if not store.can_list:
         return ()
     return store.records.releases(target.settings.project_name, target.settings.stage, role)
+
+
+def since(target: Target, source: ArtifactSource) -> int:
+    """Return the number of the log entry that promoted the version; later ones may only have frozen it."""
+    from artifact_store.stages.log_rules import KEEPING
+    from artifact_store.store.store import open_store
+
+    settings, store = target.settings, open_store(store_of(target), existing=True)
+    for entry in store.stages.log(settings.project_name, settings.stage).readable():
+        if entry.state.number <= source.entry and entry.state.action not in KEEPING:
+            return entry.state.number
+    return source.entry

@@ -279,7 +279,7 @@ class _Convergence:
         if self._again or not went_back(pair, host.state, (last, recorded), self._memory.stopped):
             return
         tried = max(each.entry if each else 0 for each in (host.state.rollout, last, recorded))
-        if tried and converge_store.since(host.target, source) > tried:
+        if tried and store_head.since(host.target, source) > tried:
             return
         settings, store = host.target.settings, store_head.store_of(host.target)
         raise HeldBackError(

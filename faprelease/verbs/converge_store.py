@@ -8,7 +8,6 @@ import msgspec
 
 from artifact_store.records.hosts import HostRecord
 from faprelease.config import target as config
-from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.layers import Scope
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
@@ -105,15 +104,3 @@ def write(target: Target, record: HostRecord) -> None:
     store = open_store(store_of(target), existing=True)
     if store.can_write:
         store.records.add_host(record)
-
-
-def since(target: Target, source: ArtifactSource) -> int:
-    """Return the number of the log entry that promoted the version; later ones may only have frozen it."""
-    from artifact_store.stages.log_rules import KEEPING
-    from artifact_store.store.store import open_store
-
-    settings, store = target.settings, open_store(store_of(target), existing=True)
-    for entry in store.stages.log(settings.project_name, settings.stage).readable():
-        if entry.state.number <= source.entry and entry.state.action not in KEEPING:
-            return entry.state.number
-    return source.entry

@@ -11,16 +11,17 @@ from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.target import CORE
 from faprelease.errors import ConfigError, FapError, VerificationError
 from faprelease.hosts.state import Unpacked
-from faprelease.plan import preview, release_command, saved, seen
+from faprelease.plan import left, preview, release_command, saved, seen
 from faprelease.plan.fleet import plan_check, plan_release, plan_restart, plan_rollback
 from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
+from faprelease.plan.rollback_target import goal_version
 from faprelease.plan.saved import Back, PlanFile
 from faprelease.plugins import registry
 from faprelease.report.report import Report
 from faprelease.request import Request
-from faprelease.run import execute, store_head, store_record
+from faprelease.run import execute, store_head, store_record, store_rollback
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import Plan
 from faprelease.views import host_report, requirements
@@ -56,6 +57,7 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
         if check and _is_healthy(check, run, connected):
             _keep(run, connected, None, None, source=source)
             return
+        _refuse_left(run, connected, source)
         if planned:
             saved.refuse_other_plan(planned, plan_of, connected.hosts)
         plan = plan_of(connected.info)
@@ -63,6 +65,20 @@ def release(request: Request, report: Report, planned: PlanFile | None = None) -
             _keep(run, connected, plan_of, show(plan, run, connected, source), source=source)
             return
         execute_and_record(plan, run, connected, source)
+
+
+def _refuse_left(run: Run, connected: ConnectedHosts, source: ArtifactSource) -> None:
+    """Raise FapError if someone rolled back from this artifact, unless it is to be released `again`. A dry
+    run that saves no plan says it."""
+    if run.request.again:
+        return
+    problem = left.problem(
+        connected.hosts, connected.info, source, lambda: store_head.since(run.targets[0], source)
+    )
+    if problem and (not run.dry_run or run.request.output):
+        raise problem
+    if problem:
+        run.report.say(f"{problem.message}; so the release needs --again")
 
 
 def apply(planned: PlanFile, request: Request, report: Report) -> None:
@@ -84,14 +100,17 @@ def rollback(
     *,
     force: bool = False,
     renew: bool = False,
+    with_store: bool = False,
     planned: PlanFile | None = None,
 ) -> None:
     """Roll back to the last good release, or to the one that `to` names; nothing is downloaded. With
     `planned`, exactly that plan is executed, or nothing.
 
-    With `force` it may be a release marked bad; with `renew` its artifact gets the current configuration.
+    With `force` it may be a release marked bad; with `renew` its artifact gets the current configuration;
+    `with_store`, the stage in the store is pointed back too.
     """
     run = Run.of(request, "rollback", report)
+    version = ""
     if renew:
         run = run.with_environment()
     with run.connect(lock=not run.dry_run) as connected:
@@ -115,16 +134,11 @@ def rollback(
                 back = Back(to=to, force=force, renew=renew)
                 _keep(run, connected, plan_of, show(plan, run, connected), back=back)
                 return
+            version = goal_version(connected.hosts, to, force=force)
             execute_and_record(plan, run, connected)
     if any(target.settings.release_command for target in run.targets):
         report.say(f"  {release_command.CODE_ALONE}")
-    store = store_head.store_of(run.targets[0])
-    if store:
-        app = run.targets[0].settings.project_name
-        report.say(
-            f"{request.stage} in the store still points to the version you left, and the next release would\n"
-            f"release it again. To point it back too: fapstore --store {store} rollback {app} {request.stage}"
-        )
+    store_rollback.offer(run.targets[0], request.file.absolute().parent, version, report, wanted=with_store)
 
 
 def restart(request: Request, report: Report) -> None:
@@ -157,16 +171,16 @@ def refuse_older(run: Run, connected: ConnectedHosts, source: ArtifactSource) ->
 
 def shows_recovery(run: Run, connected: ConnectedHosts) -> bool:
     """Return True if an earlier run did not finish; a dry run then only shows how it would be ended."""
-    left = recovery(connected.hosts)
-    if left and run.request.output:
+    unfinished = recovery(connected.hosts)
+    if unfinished and run.request.output:
         raise FapError(
-            f"no plan: the {left.rollout.verb} that {left.rollout.by} started did not finish",
+            f"no plan: the {unfinished.rollout.verb} that {unfinished.rollout.by} started did not finish",
             hint=Hint("finish it first: faprelease {stage}, or faprelease rollback {stage}"),
         )
-    if left:
+    if unfinished:
         run.report.say("an earlier run did not finish; the next run first does this:")
-        show(run.plan_recovery(connected, left), run, connected)
-    return left is not None
+        show(run.plan_recovery(connected, unfinished), run, connected)
+    return unfinished is not None
 
 
 def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource | None = None) -> Preview:

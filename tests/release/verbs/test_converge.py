@@ -56,13 +56,13 @@ class Machine(Site):
     def store(self) -> Store:
         return open_store(f"file://{self.folder}/store")
 
-    def promote(self, version: str) -> None:
+    def promote(self, version: str, override: str = "") -> None:
         if version not in self.store.artifacts.versions("shop"):
             files = {"app.py": f"VERSION = {version!r}\n".encode(), "install.sh": INSTALL}
             self.store.artifacts.publish(
                 tgz(self.folder, version=version, files=files, wheels={}), by=Actor("ann")
             )
-        self.store.stages.promote("shop", version, "production", by=Actor("ann"))
+        self.store.stages.promote("shop", version, "production", by=Actor("ann"), override=override)
 
     def converge(self, *, again: bool = False, **more: Any) -> tuple[Converged, FapError | None]:
         asked = Request(file=self.deploy_yml, stage="production", role="web", flags={}, **more)
@@ -138,7 +138,7 @@ def test_what_went_back_is_tried_once_for_each_entry_and_configuration(machine: 
     machine.store.stages.unfreeze("shop", "production", by=Actor("ann"), why="go on")
     machine.store.stages.rollback("shop", "production", by=Actor("ann"))
     assert machine.outcome() == ("healthy", 0), "the same artifact, configured anew"
-    machine.promote(BAD)
+    machine.promote(BAD, override="once more")
     assert machine.outcome() == ("undone", 4), "someone promoted it once more"
     assert machine.version() == "1"
 
