@@ -29,6 +29,7 @@ from artifact_store.artifact.ids import (
 
 _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _ARCHIVE = re.compile(r"[^/]+/artifacts/([^/]+)/([0-9a-f]{64})/[^/]+/[^/]+\.tgz")
+_WITHDRAWAL = re.compile(r"[^/]+/artifacts/([^/]+)/withdrawn/[^/]+\.json")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
 _ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
 _RECEIPT = re.compile(r"[^/]+/stages/[^/]+/receipts/([0-9]{8,9})-([^/]+)\.json")
@@ -92,6 +93,12 @@ def stored_archive(key: str) -> tuple[str, str] | None:
     """The version and the sha256 of the bytes with this key, or None if it is not the key of an archive."""
     match = _ARCHIVE.fullmatch(key)
     return (match[1], match[2]) if match else None
+
+
+def withdrawn_version(key: str) -> str | None:
+    """The version that a withdrawal with this key is about, or None if it is not the key of one."""
+    match = _WITHDRAWAL.fullmatch(key)
+    return match[1] if match else None
 
 
 def stages(app: str) -> str:

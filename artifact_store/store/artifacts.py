@@ -39,6 +39,8 @@ class StoredVersion:
     """The sha256 of its bytes; empty if there are none."""
     size: int
     """The number of these bytes."""
+    withdrawn: bool
+    """Whether someone withdrew it; a signature of that is not checked here."""
 
 
 class Artifacts:
@@ -151,15 +153,18 @@ class Artifacts:
         """
         pushed: dict[str, datetime] = {}
         archives: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        withdrawn: set[str] = set()
         for blob in self._blobs.listing(keys.artifacts(app)):
             if version := keys.recorded_version(blob.key):
                 pushed[version] = blob.modified
             elif stored := keys.stored_archive(blob.key):
                 archives[stored[0]].append((stored[1], blob.size))
+            elif version := keys.withdrawn_version(blob.key):
+                withdrawn.add(version)
         for record in self.records(app, [name for name in pushed if len(archives[name]) > 1]):
             archives[record.version] = [(record.digest, record.size)]
         return tuple(
-            StoredVersion(version, at, *(archives[version] or [("", 0)])[0])
+            StoredVersion(version, at, *(archives[version] or [("", 0)])[0], version in withdrawn)
             for version, at in sorted(pushed.items(), key=lambda pair: (pair[1], pair[0]))
         )
 

@@ -1,5 +1,6 @@
 """The records of releases and hosts in a store."""
 
+from collections import defaultdict
 from collections.abc import Collection
 
 from artifact_store.blobs.protocol import Blobs, keep
@@ -39,6 +40,19 @@ class Records:
             if data is not None
         ]
         return tuple(sorted(records, key=lambda record: (record.entry, record.at, record.role)))
+
+    def last_releases(self, app: str, stage: str, each: int) -> tuple[ReleaseRecord, ...]:
+        """The last `each` records of every role of a stage, by the time in their keys; in no order."""
+        roles: dict[str, list[str]] = defaultdict(list)
+        for key in self._blobs.keys(keys.releases(app, stage)):
+            if keys.released_entry(key) is not None:
+                roles[key.rpartition("/")[0]].append(key)
+        wanted = [key for role in roles.values() for key in sorted(role)[-each:]]
+        return tuple(
+            releases.decode(data, key)
+            for key, data in zip(wanted, self._blobs.get_each(wanted), strict=True)
+            if data is not None
+        )
 
     def add_host(self, record: HostRecord) -> None:
         """Write the record of a run on a host that updates itself; as `add_release`."""

@@ -1,11 +1,13 @@
 """The stage board: an HTML page with each stage's version, pending versions and history."""
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice, takewhile
+from itertools import combinations, islice, takewhile
 from pathlib import Path
 
 from artifact_store.core import text
@@ -18,9 +20,12 @@ from artifact_store.stages.policy import Policy
 from artifact_store.store.store import Store
 from artifact_store.views import commits, wording
 from artifact_store.views.commits import Divergence
+from artifact_store.views.hosts import RunningHost, running
 
 _ENTRIES = 30
 """The number of entries shown of each stage's log."""
+_RUNS = 20
+"""The number of release records of each role that are read, to see what hosts run."""
 _VERSIONS = 40
 """The number of versions shown."""
 
@@ -56,7 +61,14 @@ class StageCard:
     record: ArtifactRecord | None
     releases: tuple[ReleaseRecord, ...]
     """The last run of `faprelease` with this artifact for each role."""
+    hosts: tuple[RunningHost, ...]
+    """What its hosts run, as their last records say."""
     pending: Pending
+
+    @property
+    def hosts_behind(self) -> tuple[RunningHost, ...]:
+        """The hosts that do not run its version, or may not."""
+        return tuple(host for host in self.hosts if not self.state or host.version != self.state.version)
 
     @property
     def state(self) -> StageState | None:
@@ -73,6 +85,8 @@ class Board:
     stages: tuple[StageCard, ...]
     versions: tuple[ArtifactRecord, ...]
     """The last versions, newest first."""
+    withdrawn: frozenset[str]
+    """The versions that someone withdrew; signatures of that are not checked here."""
     more: int
     """The number of older versions in the store."""
 
@@ -112,7 +126,12 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
         stages.append(_stage(store, policy, app, name, log, record, pending, check=check))
         before = record
     return Board(
-        app=app, store=store.name, stages=tuple(stages), versions=versions, more=len(stored) - len(newest)
+        app=app,
+        store=store.name,
+        stages=tuple(stages),
+        versions=versions,
+        withdrawn=frozenset(one.version for one in stored if one.withdrawn),
+        more=len(stored) - len(newest),
     )
 
 
@@ -134,14 +153,17 @@ def page(board: Board, now: datetime) -> str:
         finalize=printable,
     )
     environment.filters |= {
-        "ago": lambda at: text.ago(at, now),
         "sentence": lambda entry: wording.sentence(entry.state, entry.signed),
         "size": text.size,
         "pending": pending_text,
         "web": lambda url: url if url.startswith(("https://", "http://")) else "",
     }
     largest = max(record.size for record in board.versions)
-    return environment.get_template("board.html.j2").render(board=board, now=now, largest=largest)
+    script = environment.get_template("board.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("board.html.j2").render(
+        board=board, now=now, largest=largest, script_digest=digest
+    )
 
 
 def pending_text(stage: StageCard) -> str:
@@ -158,16 +180,40 @@ def pending_text(stage: StageCard) -> str:
 
 
 def _in_order(logs: dict[str, tuple[LogEntry, ...]], ruled: Sequence[str]) -> list[str]:
-    """The stages in the order of the rules; other stages in the order of their promotions."""
-    sources = {
-        name: {entry.state.source for entry in log if entry.state.source in logs}
-        for name, log in sorted(logs.items())
-    }
+    """The stages in the order of the rules; other stages in the order that promotions took."""
+    before = {name: set[str]() for name in sorted(logs)}
+    for one, other in combinations(before, 2):
+        ahead = _lead(logs, one, other)
+        if ahead > 0:
+            before[other].add(one)
+        elif ahead < 0:
+            before[one].add(other)
     try:
-        order = list(TopologicalSorter(sources).static_order())
+        order = list(TopologicalSorter(before).static_order())
     except CycleError:
         order = sorted(logs)
     return [*ruled, *(name for name in order if name not in ruled)]
+
+
+def _lead(logs: Mapping[str, tuple[LogEntry, ...]], one: str, other: str) -> int:
+    """How many promotions went from the stage `one` to `other`, less those the other way.
+
+    Promotions name the stage they come from, if it was given. Where none does, a version went from the stage
+    that it reached first.
+    """
+    to_other = sum(entry.state.source == one for entry in logs[other])
+    to_one = sum(entry.state.source == other for entry in logs[one])
+    if to_other or to_one:
+        return to_other - to_one
+    here, there = _arrivals(logs[one]), _arrivals(logs[other])
+    both = here.keys() & there.keys()
+    return sum((here[digest] < there[digest]) - (here[digest] > there[digest]) for digest in both)
+
+
+def _arrivals(log: Iterable[LogEntry]) -> dict[str, datetime]:
+    """When each artifact (by its sha256) first reached a stage, as far as these entries show."""
+    newest_first = (entry.state for entry in log if entry.state.action == "promote")
+    return {state.digest: state.at for state in newest_first}
 
 
 def _stage(
@@ -194,6 +240,7 @@ def _stage(
         arrival=stay[-1] if stay else None,
         record=record,
         releases=_last_runs(store, app, name, stay) if stay and stay[0].digest else (),
+        hosts=running(store.records.last_releases(app, name, _RUNS), store.records.hosts(app, name)),
         pending=pending,
     )
 

@@ -37,7 +37,8 @@ def _when(at: datetime, now: datetime) -> str:
 def stored(version: StoredVersion, now: datetime) -> str:
     """A version as one line of a listing."""
     bytes_ = f"{version.digest[:12]}  {text.size(version.size)}" if version.digest else "removed"
-    return f"{version.version}  {bytes_}  {text.ago(version.pushed, now)}"
+    withdrawn = ", withdrawn" if version.withdrawn else ""
+    return f"{version.version}  {bytes_}  {text.ago(version.pushed, now)}{withdrawn}"
 
 
 def state(state: StageState, now: datetime) -> str:
