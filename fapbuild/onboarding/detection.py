@@ -13,7 +13,7 @@ from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
 from fapbuild.onboarding import applications, own_commands, workers
-from fapbuild.onboarding.django_variables import needed_variables
+from fapbuild.onboarding.django_variables import needed_variables, settings_for_hosts
 from fapbuild.onboarding.packages import selected
 from fapbuild.onboarding.server_package import Addition, adding, choices
 from fapbuild.onboarding.servers import Web, choose
@@ -266,6 +266,8 @@ def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
         install, build = _PACKAGE_MANAGERS.get(lock, ("npm install", "npm run build"))
         if lock == "yarn.lock" and posixpath.join(top, ".yarnrc.yml") in files:
             install = "yarn install --immutable"  # from yarn 2 on
+        if lock == "yarn.lock" and _needs_corepack(top, read):
+            install, build = "corepack yarn install --immutable", "corepack yarn run build"
         if top != folder:  # a member of a workspace, whose packages are installed at its top
             build = f"cd {shlex.quote(posixpath.relpath(folder, top or '.'))} && {build}"
         outputs = tuple(_outputs(scripts, folder, files, read))
@@ -280,6 +282,12 @@ def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
             )
         )
     return frontends
+
+
+def _needs_corepack(top: str, read: Read) -> bool:
+    """Whether only corepack has the yarn that package.json names: from yarn 2 on, and not committed."""
+    named = re.search(r'"packageManager"\s*:\s*"yarn@([2-9]|\d\d)', read(posixpath.join(top, "package.json")))
+    return named is not None and "yarnPath" not in read(posixpath.join(top, ".yarnrc.yml"))
 
 
 def _committed_output(folder: str, outputs: Sequence[str], files: frozenset[str], read: Read) -> str:
@@ -352,7 +360,9 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
         module = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)", read(path))
         if not module:
             continue
-        start = posixpath.join(folder, module[1].replace(".", "/"))
+        settings = settings_for_hosts(module[1], folder, files, read)
+        chosen = [("DJANGO_SETTINGS_MODULE", settings)] if settings != module[1] else []
+        start = posixpath.join(folder, settings.replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start
         modules = [f"{start}.py", *(name for name in sorted(files) if posixpath.dirname(name) == package)]
         by_name = {name: read(name) for name in modules if name in files}
@@ -369,7 +379,7 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
             static_root=next(iter(roots), ""),
             data=_data_folders(texts, folder, files),
             computes_root=not read_here and any(_COMPUTED_ROOT.search(text) for text in texts),
-            variables=tuple(needed_variables(texts)),
+            variables=(*chosen, *needed_variables(texts)),
             compresses=any(_COMPRESSES.search(text) for text in texts),
         )
     return None

@@ -1,8 +1,9 @@
-"""Finds the variables without which Django's settings don't load, and values that let collectstatic run."""
+"""Finds Django's settings for hosts, and variables without which they don't load, with made-up values."""
 
 import ast
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 _CASTS = {"bool": "false", "int": "1", "float": "1", "list": "", "tuple": "", "json": "{}", "dict": ""}
 _URLS = {
@@ -12,7 +13,30 @@ _URLS = {
     "url": "http://localhost",
 }
 """By the method of django-environ or environs."""
+_OF_DEVELOPERS = re.compile(r"(^|[._])(local|dev|develop|development|tests?|testing|debug|ci)$")
+_NAMES_SETTINGS = re.compile(r"(^|/)([wa]sgi\.py|Dockerfile|Procfile)$")
 _READERS = re.compile(r"(\w*env|config|getenv)$")
+
+
+def settings_for_hosts(module: str, folder: str, files: Collection[str], read: Callable[[str], str]) -> str:
+    """The settings module that hosts use, where manage.py names one of developers, or an empty package.
+
+    It is the one of wsgi.py, asgi.py or the Dockerfile, or else `production` beside it.
+    """
+    start = posixpath.join(folder, module.replace(".", "/"))
+    package = f"{start}/__init__.py"
+    is_empty = package in files and not re.search(r"^\s*(from|import|INSTALLED_APPS)\b", read(package), re.M)
+    if not (is_empty or _OF_DEVELOPERS.search(module)):
+        return module
+    above = module if is_empty else module.rpartition(".")[0]
+    texts = [read(path) for path in sorted(files) if _NAMES_SETTINGS.search(path)]
+    named: list[str] = re.findall(rf"\b{re.escape(above)}\.\w+", "\n".join(texts))
+    usual = [f"{above}.{name}" for name in ("production", "prod", "base")]
+    for one in (*named, *usual):
+        path = posixpath.join(folder, one.replace(".", "/"))
+        if not _OF_DEVELOPERS.search(one) and {f"{path}.py", f"{path}/__init__.py"} & {*files}:
+            return one
+    return module
 
 
 def needed_variables(texts: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -180,6 +180,45 @@ def test_the_step_that_collects(line: str, lines: list[str]) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("named", "files", "chosen"),
+    [
+        ("shop.settings", {"shop/settings/__init__.py": "", "shop/settings/production.py": ""}, "production"),
+        (
+            "shop.settings",
+            {"shop/settings/__init__.py": "", "shop/settings/live.py": "",
+             "Dockerfile": "ENV DJANGO_SETTINGS_MODULE=shop.settings.live"},
+            "live",
+        ),
+        (
+            "shop.settings.local",
+            {"shop/settings/local.py": "", "shop/settings/live.py": "", "shop/wsgi.py": "shop.settings.live"},
+            "live",
+        ),
+        ("shop.settings", {"shop/settings/__init__.py": "from .base import *"}, ""),
+    ],
+)  # fmt: skip
+def test_the_settings_of_hosts(named: str, files: dict[str, str], chosen: str) -> None:
+    manage = MANAGE.replace("shop.settings", named)
+    django = found({"manage.py": manage, "requirements.txt": "", **files}).django
+    assert django
+    assert [value for _, value in django.variables] == [f"shop.settings.{chosen}"] * bool(chosen)
+
+
+def test_a_yarn_that_only_corepack_has() -> None:
+    package = '{"packageManager": "yarn@4.1.0", "scripts": {"build": "vite build"}}'
+    files = {
+        "package.json": package,
+        "yarn.lock": "",
+        "requirements.txt": "",
+        ".yarnrc.yml": "nodeLinker: pnp",
+    }
+    (one,) = found(files).frontends
+    assert one.run == ("corepack yarn install --immutable", "corepack yarn run build")
+    (two,) = found({**files, ".yarnrc.yml": "yarnPath: .yarn/releases/yarn-4.1.0.cjs"}).frontends
+    assert two.run == ("yarn install --immutable", "yarn run build")
+
+
 def test_a_front_end_whose_output_is_committed() -> None:
     files = {
         "web/package.json": '{"scripts": {"build": "vite build"}}',
