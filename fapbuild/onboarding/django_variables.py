@@ -61,6 +61,7 @@ def _read(tree: ast.Module, with_defaults: Sequence[str]) -> Iterator[tuple[str,
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CASTS
         for inside in node.args
     }
+    yield from ((name, _value(name, "")) for name in _secret_keys(tree.body))
     for node in nodes:
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
             name = node.slice.value if isinstance(node.slice, ast.Constant) else None
@@ -74,6 +75,19 @@ def _read(tree: ast.Module, with_defaults: Sequence[str]) -> Iterator[tuple[str,
             if reader != "getenv" and not (reader == "environ" and method == "get"):
                 cast = next((ast.unparse(one.value) for one in node.keywords if one.arg == "cast"), method)
                 yield name, _value(name, cast)
+
+
+def _secret_keys(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """The variable of SECRET_KEY, without which Django starts no command, if its default is empty."""
+    for node in body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SECRET_KEY":
+            for call in ast.walk(node.value):
+                values = (
+                    (*call.args, *(one.value for one in call.keywords)) if isinstance(call, ast.Call) else ()
+                )
+                constants = [one.value for one in values if isinstance(one, ast.Constant)]
+                if constants and len(constants) == len(values) and not any(constants[1:]):
+                    yield str(constants[0])
 
 
 def _unconditional(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:

@@ -148,10 +148,8 @@ def summary(project: Detection, file: str, stale: str = "") -> list[str]:
             else "no STATIC_ROOT found; if it serves static files, add a step that runs collectstatic"
         )
         lines.append(f"Django: {manage}, {static}")
-        settings = dict(project.django.variables).get("DJANGO_SETTINGS_MODULE")
-        lines += (
-            [f"Django's settings: {settings}; set DJANGO_SETTINGS_MODULE on hosts, too"] if settings else []
-        )
+        if settings := dict(project.django.variables).get("DJANGO_SETTINGS_MODULE"):
+            lines.append(f"Django's settings: {settings}; set DJANGO_SETTINGS_MODULE on hosts, too")
     lines.append(f"processes: {'Procfile' if project.has_procfile else 'none (no Procfile)'}")
     if project.python:
         lines.append(f"Python: {project.python}; pack with such a version, or set target")

@@ -258,6 +258,13 @@ J = env("J_KEY", "x")
     }
 
 
+@pytest.mark.parametrize("default", ["", ", None", ", ''", ", default=''"])
+def test_a_secret_key_without_a_default(default: str) -> None:
+    one = f"SECRET_KEY = os.environ.get('A_KEY'{default})\n"
+    assert dict(needed_variables([one])) == {"A_KEY": "only-for-the-build"}
+    assert dict(needed_variables(["SECRET_KEY = os.environ.get('A_KEY', 'x')\n"])) == {}
+
+
 def test_documentation_with_secrets_is_left_out(project: Project) -> None:
     text = "Authorization: Basic bWU6YTlCOGM3RDZlNUY0"
     files = {"docs/api.rst": text, "docs/more.rst": "text", "app.py": FLASK, "pyproject.toml": PROJECT}
