@@ -211,13 +211,16 @@ def what_users_notice(
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("names", nargs=-1)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep clones, artifacts and logs there.")
-def apps(folder: Path, names: tuple[str, ...], keep: Path | None) -> None:
+@click.option(
+    "--list", "file", default=onboarding.LIST, type=click.Path(path_type=Path), help="Of apps, as TOML."
+)
+def apps(folder: Path, names: tuple[str, ...], keep: Path | None, file: Path) -> None:
     """Take public apps from a folder of their repositories, and bring each to a page by init's steps."""
     click.echo(f"{machine.versions('fapkit')}; installed and run by {onboarding.versions()}\n")
     click.echo("| app | what | steps of init | packed | installed | answered | settings |")
     click.echo("|---|---|---|---|---|---|---|")
     with _scratch() as scratch:
-        for app in onboarding.listed(names):
+        for app in onboarding.listed(names, file):
             if not (folder / app.name).is_dir():
                 click.echo(f"{app.name}: not in {folder}; git clone {app.url}", err=True)
                 continue

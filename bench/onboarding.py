@@ -66,9 +66,9 @@ class StageError(Exception):
     """A stage failed; its message is what was printed last."""
 
 
-def listed(names: Sequence[str] = ()) -> list[App]:
-    """The apps of the list, or those with these names."""
-    apps = msgspec.convert(tomllib.loads(LIST.read_text(encoding="utf-8"))["app"], list[App])
+def listed(names: Sequence[str] = (), file: Path = LIST) -> list[App]:
+    """The apps of a list, or those with these names."""
+    apps = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8"))["app"], list[App])
     return [app for app in apps if not names or app.name in names]
 
 

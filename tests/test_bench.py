@@ -3,9 +3,11 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.parts.project import Project
 from tests.parts.repository import ROOT
 
 
@@ -37,3 +39,29 @@ def test_a_handover_under_load_loses_no_request() -> None:
     good, bad = (line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| beside"))
     assert (good[4][:5], good[5]) == ("0 of ", "0"), done.stdout
     assert (bad[5][:5], bad[6], bad[7]) == ("0 of ", "0", "4"), done.stdout
+
+
+@pytest.mark.index
+@pytest.mark.slow
+def test_an_app_that_was_brought_comes_to_its_page(tmp_path: Path) -> None:
+    app = "import os\nfrom flask import Flask\napp = Flask(__name__)\nKEY = os.environ['SHOP_KEY']\n"
+    project = tmp_path / "apps" / "shop"
+    project.mkdir(parents=True)
+    Project(project).commit({"requirements.txt": "flask\n", "app.py": app})
+    entry = '[[app]]\nname = "{}"\nurl = "https://example.org"\nwhat = "Flask"\ncommit = "main"\n'
+    text = entry.format("shop") + 'environment = {SHOP_KEY = "x"}\nbefore = ["test -f app.py"]\n'
+    (tmp_path / "list.toml").write_text(text + entry.format("other"))
+    argv = [
+        sys.executable,
+        "-m",
+        "bench",
+        "apps",
+        str(tmp_path / "apps"),
+        "--list",
+        str(tmp_path / "list.toml"),
+    ]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    row = re.sub(r"\d+ s", "N s", done.stdout.splitlines()[-1])
+    assert row == "| shop main | Flask | 5 | N s | N s | 404 | SHOP_KEY |", done.stderr
+    assert "other: not in " in done.stderr

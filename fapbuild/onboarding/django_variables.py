@@ -81,10 +81,9 @@ def _secret_keys(body: Sequence[ast.stmt]) -> Iterator[str]:
     """The variable of SECRET_KEY, without which Django starts no command, if its default is empty."""
     for node in body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SECRET_KEY":
-            for call in ast.walk(node.value):
-                values = (
-                    (*call.args, *(one.value for one in call.keywords)) if isinstance(call, ast.Call) else ()
-                )
+            calls = (call for call in ast.walk(node.value) if isinstance(call, ast.Call))
+            for call in calls:
+                values = [*call.args, *(one.value for one in call.keywords)]
                 constants = [one.value for one in values if isinstance(one, ast.Constant)]
                 if constants and len(constants) == len(values) and not any(constants[1:]):
                     yield str(constants[0])
