@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
+from artifact_store.core import toml_text
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import exporters, indexes, requirements_file, unread
 from fapbuild.locks.compiler import compile_lock
@@ -195,6 +196,11 @@ def _read_foreign(project: Project, folder: Path, environment: Mapping[str, str]
     if tool and not tool.pylock:
         text = requirements_file.with_relative_paths(text, folder)
         pins = parse_lock(text, name, environment, partial(package_name, folder))
+        if posixpath.basename(name) == "poetry.lock":
+            from fapbuild.locks import poetry_lock  # few locks need it
+
+            lock = toml_text.loads(read_text(folder, name, marked=True))
+            pins = poetry_lock.with_dropped(pins, lock, environment)
         return exporters.with_indexes(pins, name, folder)
     from fapbuild.locks import pylock  # loads slowly, and few locks need it
 

@@ -12,6 +12,7 @@ from packaging.markers import default_environment
 
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild.locks import Origin, Pin, exporters, pylock
+from fapbuild.locks.poetry_lock import with_dropped
 from fapbuild.project.platforms import marker_environment, parse
 from tests.parts.lock_texts import COMMIT, ONE, PYLOCK, TWO
 from tests.parts.project import Project
@@ -218,3 +219,35 @@ def test_a_pylock_is_not_written_by_us(project: Project) -> None:
     done = project.write({"pylock.toml": PYLOCK}).run("lock")
     assert done.returncode == 2
     assert "written by other tools" in done.stderr
+
+
+FILES = [{"hash": f"sha256:{ONE}"}]
+
+
+def test_what_poetry_does_not_export() -> None:
+    lock = {
+        "package": [
+            {
+                "name": "web",
+                "version": "1",
+                "dependencies": {
+                    "Loop": {"version": ">=1", "markers": '(sys_platform != "win32") and extra == "fast"'},
+                    "win": {"version": ">=1", "markers": 'sys_platform == "win32" and extra == "fast"'},
+                    "known": ">=1",
+                    "other": {"version": ">=1", "markers": 'extra == "slow"'},
+                },
+            },
+            {
+                "name": "loop",
+                "version": "2",
+                "files": [{"hash": f"sha256:{ONE}"}],
+                "dependencies": {"deep": "*"},
+            },
+            {"name": "deep", "version": "3", "source": {"type": "git"}},
+            {"name": "win", "version": "4"},
+            {"name": "other", "version": "5"},
+        ]
+    }
+    pins = [Pin("known", "1", frozenset(), frozenset()), Pin("web", "1", frozenset({"fast"}), frozenset())]
+    found = with_dropped(pins, lock, {"sys_platform": "linux"})
+    assert found == (pins[0], Pin("loop", "2", frozenset(), frozenset({ONE})), pins[1])
