@@ -65,14 +65,17 @@ def _reason(lock: dict[str, Any], folder: Path, top: Path, groups: Sequence[str]
 
 
 def _difference(lines: Iterable[str], recorded: Sequence[Mapping[str, Any]]) -> str:
-    """What the lock was not made from, or no longer is."""
+    """What the lock was not made from, or no longer is.
+
+    A package may have a fixed source on some platforms, and be taken from an index on others.
+    """
     fixed = {normalized(one["name"]) for one in recorded if _FIXED & one.keys()}
     wanted = {_asked(Requirement(line), fixed): line for line in lines}
     known = {
         (
             normalized(one["name"]),
             frozenset(map(normalized, one.get("extras", ()))),
-            None if _FIXED & one.keys() else SpecifierSet(one.get("specifier", "")),
+            None if normalized(one["name"]) in fixed else SpecifierSet(one.get("specifier", "")),
         )
         for one in recorded
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fapbuild.locks import uv_lock
 from tests.parts.project import Project
 from tests.parts.source_package import below, package
 from tests.parts.webserver import offer, serve
@@ -298,3 +299,13 @@ def test_a_computed_name_is_refused_with_a_way_out(project: Project) -> None:
     assert "hint: add to lib/setup.cfg:\n  [metadata]\n  name = NAME" in done.stderr
     project.write({"lib/setup.cfg": "[metadata]\nname = xy\n"})
     assert project.run("lock").returncode == 0
+
+
+def test_a_package_with_a_url_on_some_platforms_alone(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "shop"\ndependencies = ["fast==3"]\n')
+    (tmp_path / "uv.lock").write_text(
+        '[[package]]\nname = "shop"\nsource = {virtual = "."}\n[package.metadata]\nrequires-dist = [\n'
+        '{name = "fast", marker = "sys_platform == \'linux\'", url = "https://example.org/fast-3.whl"},\n'
+        '{name = "fast", marker = "sys_platform != \'linux\'", specifier = "==3"},\n]\n'
+    )
+    assert uv_lock.stale("uv.lock", tmp_path, ()) == ""
