@@ -13,7 +13,7 @@ from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
 from fapbuild.onboarding import applications, own_commands, workers
-from fapbuild.onboarding.django_variables import needed_variables, settings_for_hosts
+from fapbuild.onboarding.django_variables import made_up_modules, needed_variables, settings_for_hosts
 from fapbuild.onboarding.packages import selected
 from fapbuild.onboarding.server_package import Addition, adding, choices
 from fapbuild.onboarding.servers import Web, choose
@@ -379,7 +379,7 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
             static_root=next(iter(roots), ""),
             data=_data_folders(texts, folder, files),
             computes_root=not read_here and any(_COMPUTED_ROOT.search(text) for text in texts),
-            variables=(*chosen, *needed_variables(texts)),
+            variables=(*chosen, *needed_variables(texts), *made_up_modules(texts, folder, files)),
             compresses=any(_COMPRESSES.search(text) for text in texts),
         )
     return None

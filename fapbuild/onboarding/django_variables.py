@@ -15,6 +15,7 @@ _URLS = {
 """By the method of django-environ or environs."""
 _OF_DEVELOPERS = re.compile(r"(^|[._])(local|dev|develop|development|tests?|testing|debug|ci)$")
 _NAMES_SETTINGS = re.compile(r"(^|/)([wa]sgi\.py|Dockerfile|Procfile)$")
+_MODULE_OF_HOSTS = re.compile(r"""(?:getenv|environ\.get)\(\s*["'](\w+)["']\s*,\s*["']([\w.]+)["']""")
 _READERS = re.compile(r"(\w*env|config|getenv)$")
 
 
@@ -37,6 +38,17 @@ def settings_for_hosts(module: str, folder: str, files: Collection[str], read: C
         if not _OF_DEVELOPERS.search(one) and {f"{path}.py", f"{path}/__init__.py"} & {*files}:
             return one
     return module
+
+
+def made_up_modules(texts: Sequence[str], folder: str, files: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Variables that name a module of settings which only hosts have, each with one for tests beside it."""
+    for text in texts:
+        for name, module in _MODULE_OF_HOSTS.findall(text):
+            path = posixpath.join(folder, module.replace(".", "/"))
+            beside = [f"{module}{end}" for end in ("_testing", "_test", "_ci", "_example", "_sample")]
+            found = [one for one in beside if f"{path}{one.removeprefix(module)}.py" in files]
+            if f"{path}.py" not in files and found:
+                yield name, found[0]
 
 
 def needed_variables(texts: Sequence[str]) -> Iterator[tuple[str, str]]:

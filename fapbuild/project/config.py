@@ -244,6 +244,8 @@ def is_package(files: Set[str], read: Callable[[str], str], pyproject: dict[str,
     poetry, uv, pdm = (subtable(tool, name) for name in ("poetry", "uv", "pdm"))
     if poetry.get("package-mode") is False or uv.get("package") is False or pdm.get("distribution") is False:
         return False
+    if project.get("version") == "":  # no backend builds that
+        return False
     build = subtable(pyproject, "build-system")
     name = str(project.get("name") or poetry.get("name") or "")
     if not build or not name:

@@ -219,6 +219,14 @@ def test_a_yarn_that_only_corepack_has() -> None:
     assert two.run == ("yarn install --immutable", "yarn run build")
 
 
+def test_a_module_of_settings_that_only_hosts_have() -> None:
+    line = "place = os.getenv('SHOP_CONFIG', 'shop.configuration')\nother = os.getenv('X', 'shop.urls')\n"
+    files = {"manage.py": MANAGE, "shop/settings.py": line, "shop/urls.py": "", "requirements.txt": ""}
+    django = found({**files, "shop/configuration_testing.py": ""}).django
+    assert django
+    assert django.variables == (("SHOP_CONFIG", "shop.configuration_testing"),)
+
+
 def test_a_front_end_whose_output_is_committed() -> None:
     files = {
         "web/package.json": '{"scripts": {"build": "vite build"}}',

@@ -85,6 +85,11 @@ def test_setuptools_finds_no_package_among_several() -> None:
     assert config.is_package(frozenset(("shop/__init__.py", "library/x.db")), lambda name: "", head)
 
 
+def test_a_project_with_an_empty_version_is_not_built() -> None:
+    head = {"build-system": {"requires": ["pdm-backend"]}, "project": {"name": "shop", "version": ""}}
+    assert not config.is_package(frozenset(("src/shop/__init__.py",)), lambda name: "", head)
+
+
 def test_a_setup_py_that_imports_its_own_package_is_not_built() -> None:
     text = "from setuptools import setup\n{}setup(name='shop', packages=['shop'])\n"
     files = frozenset(("setup.py", "shop/__init__.py", "versioneer.py"))
