@@ -22,7 +22,7 @@ from fapbuild.report import Say
 from fapbuild.wheels.facts import BROKEN, facts
 from fapbuild.wheels.vendor import VendoredWheel
 
-_KIND, _ALL = "wheel-layout-1", "wheel-conflicts-2"
+_KIND, _ALL = "wheel-layout-2", "wheel-conflicts-3"
 _SITE = "site-packages"
 _DATA = r"[^/]+\.data/(?P<scheme>purelib|platlib|scripts|headers|data)/(?P<path>.+)"
 _PLACES = {"purelib": _SITE, "platlib": _SITE, "scripts": "bin", "data": "", "headers": "include/site"}
@@ -45,6 +45,8 @@ class Layout(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
     problem: str = ""
     """Why the wheel can't be installed; empty if it can."""
+    embeds: str = ""
+    """A program in it that was linked with the Python that built it, as uWSGI is; else empty."""
 
 
 def check(
@@ -99,6 +101,9 @@ def _warnings(
                 hint="require another version of it, or report it to its authors",
             )
     _check_folders(layouts)
+    for file, one in layouts.items():
+        if one.embeds:
+            yield f"{one.embeds} of {file} has the Python in it that built it: pack with that of your hosts"
     differing = list(_differing(layouts))
     by_file = {wheel.file: wheel for wheel in wheels}
     refused = [
@@ -180,6 +185,7 @@ def read(path: Path, file: str) -> Layout:
             files = dict(_files(archive))
             names = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
             scripts = _scripts(archive.read(min(names, key=len))) if names else {}
+            embeds = _embedding(archive) if "-linux_" in file else ""
     except _UnusableError as error:
         return Layout(problem=str(error))
     except BROKEN as error:
@@ -190,7 +196,18 @@ def read(path: Path, file: str) -> Layout:
             return Layout(
                 problem=f"it has a script called {posixpath.basename(name)}, which every venv needs"
             )
-    return Layout(files)
+    return Layout(files, embeds=embeds)
+
+
+def _embedding(archive: zipfile.ZipFile) -> str:
+    """A compiled script that starts Python itself (docs.python.org/3/extending/embedding.html)."""
+    for item in archive.infolist():
+        match = re.fullmatch(_DATA, item.filename)
+        if match and match["scheme"] == "scripts":
+            data = archive.read(item)
+            if data.startswith(b"\x7fELF") and b"Py_Initialize" in data:
+                return match["path"]
+    return ""
 
 
 class _UnusableError(Exception):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fapbuild.project import platforms
 from fapbuild.wheels import layout
 from tests.parts.installer import install
 from tests.parts.project import PYPROJECT, Project
@@ -157,3 +158,17 @@ def test_a_scan_is_kept(tmp_path: Path) -> None:
     assert found.problem == ""
     assert found.files["bin/odd"] == "entry point odd:main"
     assert set(found.files) >= {"site-packages/odd.py", "bin/odd-tool"}
+
+
+def test_a_program_with_a_python_in_it_is_a_warning(project: Project, tmp_path: Path) -> None:
+    machine = platforms.this_machine()
+    tag = f"{machine.python}-{machine.abi}-{machine.platform}"
+    script = {"odd-1.0.data/scripts/serve": "\x7fELF Py_Initialize"}
+    wheels = [
+        make_wheel(tmp_path / "house", "odd", tag=tag, also=script),
+        make_wheel(tmp_path / "house", "even", tag=tag, also={"even-1.0.data/scripts/serve2": "\x7fELF"}),
+    ]
+    files = {"requirements.in": "odd\neven\n", "requirements.txt": "".join(map(pin, wheels))}
+    facts = project.commit(files).pack(PIP_FIND_LINKS=str(tmp_path / "house"))
+    assert f"warning: serve of odd-1.0-{tag}.whl has the Python in it that built it: " in facts["talk"]
+    assert "serve2" not in facts["talk"]
