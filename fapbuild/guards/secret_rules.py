@@ -157,7 +157,7 @@ FORMS = (
     ("npm login", "_authToken", ":_authToken\\s*=\\s*[\"']?([^\\s\"'$]{8,})"),
     ("npm login", "_auth", f"(?<![0-9A-Za-z])_auth\\s*=\\s*[\"']?({_BASE64}{{8,}}=*)"),
     ("npm login", "_password", f":_password\\s*=\\s*[\"']?({_BASE64}{{8,}}=*)"),
-    ("Yarn login", "npmAuthToken", "npmAuthToken:\\s*[\"']?([^\\s\"'$]{8,})"),
+    ("Yarn login", "npmAuthToken", "npmAuthToken:\\s*[\"']?([^\\s\"'$(){}]{8,})"),
     ("Private key", "PRIVATE KEY", "-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)(?: BLOCK)?-----"),
     ("PuTTY private key", "PuTTY-User-Key-File-", "(PuTTY-User-Key-File-[0-9]+:)"),
     ("OpenVPN static key", "OpenVPN Static key", "-----BEGIN (OpenVPN Static key V1)-----"),

@@ -65,6 +65,7 @@ _DATA_FILE = re.compile(
 )
 OF_DEVELOPERS = re.compile(
     r"(^|/)(docs?|examples?|tests?|e2e|fixtures|cypress|docker|\.docker|\.devcontainer|\.github|ci|contrib)/"
+    r"|(^|/)(docker-)?compose[\w.-]*\.ya?ml$"
 )
 _COMPOSE = re.compile(r"(^|/)(docker-)?compose[\w.-]*\.ya?ml$")
 _ENV = re.compile(r"(^|/)\.env(\.[\w.-]+)?$")
@@ -72,6 +73,7 @@ _ENV_OF_DEVELOPERS = re.compile(
     r"(^|[/._-])(dev|develop|development|local|py)?(test\w*|dev|develop|development|local|ci|compose|docker)"
     r"([._-][\w.-]*)?\.env$|(^|/)\.env\.(dev\w*|test\w*|local|ci|docker)$"
 )
+_FOR_COMPOSE = re.compile(r"(\s*(#[^\n]*|COMPOSE_\w+=[^\n]*)(\n|$))+\s*")
 _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|tests?|e2e)/")
 
 
@@ -434,6 +436,7 @@ def _left_out(files: frozenset[str], read: Read, suspicious: Collection[str]) ->
     composed = {posixpath.dirname(path) for path in files if _COMPOSE.search(path)}
     secrets |= {path for path in files if posixpath.dirname(path) in composed and _ENV.search(path)}
     secrets |= {path for path in files if is_secret_name(path) and _ENV_OF_DEVELOPERS.search(path)}
+    secrets |= {path for path in files if _ENV.search(path) and _FOR_COMPOSE.fullmatch(read(path))}
     return tuple(f"/{path}" for path in sorted({*modules, *secrets, *suspicious}))
 
 

@@ -205,6 +205,10 @@ def test_letters_of_a_picture_are_no_key(tmp_path: Path) -> None:
     assert [line for line, _ in scanned(tmp_path, "both.js", both.encode())]
 
 
+def test_a_setting_of_a_program_is_no_login() -> None:
+    assert kinds('npmAuthToken:{description:"a token",type:"SECRET"}', ".yarn/releases/yarn.cjs") == []
+
+
 def test_a_key_that_its_owner_publishes() -> None:
     assert not [kind for key in PUBLIC for kind in kinds(f"KEY = '{key}'")]
     assert all(kinds(f"KEY = '{key[:-1]}'") for key in PUBLIC)

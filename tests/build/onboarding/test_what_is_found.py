@@ -273,12 +273,18 @@ def test_a_secret_key_without_a_default(default: str) -> None:
     assert dict(needed_variables(["SECRET_KEY = os.environ.get('A_KEY', 'x')\n"])) == {}
 
 
+def test_variables_of_compose_alone_are_left_out() -> None:
+    files = {".env": "# of compose\nCOMPOSE_PROJECT_NAME=shop\n", "a/.env": "COMPOSE_X=1\nKEY=1\n"}
+    assert found(files).left_out == ("/.env",)
+
+
 def test_documentation_with_secrets_is_left_out(project: Project) -> None:
     text = "Authorization: Basic bWU6YTlCOGM3RDZlNUY0"
     files = {"docs/api.rst": text, "docs/more.rst": "text", "app.py": FLASK, "pyproject.toml": PROJECT}
+    files["extras/docker-compose.yml"] = text
     assert project.commit(files).run("init").returncode == 0
     written = tomllib.loads((project.folder / "pyproject.toml").read_text())
-    assert written["tool"]["fapbuild"]["exclude"] == ["/docs/api.rst"]
+    assert written["tool"]["fapbuild"]["exclude"] == ["/docs/api.rst", "/extras/docker-compose.yml"]
 
 
 def test_variables_of_developers_are_left_out() -> None:
