@@ -1,6 +1,7 @@
 """Builds each wheel once: the first one counts, for this cache and for every machine that shares wheels."""
 
 import hashlib
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from fapbuild.project import platforms
 from fapbuild.report import Say
 from fapbuild.wheels.facts import facts
 from fapbuild.wheels.shared import WheelStore
+
+_PYTHON = hashlib.sha256(sys.version.encode()).hexdigest()[:16]
+"""The build of Python that runs here: programs like uWSGI's contain it."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ class WheelBuilder:
 
     @property
     def place(self) -> str:
-        """The platform, and the store of shared wheels if there is one, as part of a question."""
-        return " ".join([platforms.name(self.platform), *([self.shared.name] if self.shared else [])])
+        """The platform, this Python, and the store of shared wheels, if any, as part of a question."""
+        shared = [self.shared.name] if self.shared else []
+        return " ".join([platforms.name(self.platform), _PYTHON, *shared])
 
     def cached(self, pin: Pin) -> CachedFile | None:
         """The wheel that was chosen for this pin before."""
@@ -61,14 +66,14 @@ class WheelBuilder:
             source = hashlib.sha256(f"{source} {self.constraints_digest}".encode()).hexdigest()
         if self.shared and (shared := self.shared.take(name, source, hosts, work)):
             return CachedFile(shared.name, self.cache.add(shared), source)
-        wheel = self.cache.answer("built", f"{source} {hosts}")
+        wheel = self.cache.answer("built", f"{source} {hosts} {_PYTHON}")
         if wheel is None:
             isolation.warn(self.say)
             path = build(work / "build")
             wheel = CachedFile(path.name, self.cache.add(path), source)
             glibc = facts(self.cache, wheel.sha256, path.name, path).glibc
             platforms.check_fits(path.name, self.platform, glibc)
-            wheel = self.cache.record("built", f"{source} {hosts}", wheel)
+            wheel = self.cache.record("built", f"{source} {hosts} {_PYTHON}", wheel)
         return self._offered(self.shared, name, wheel, work) if self.shared else wheel
 
     def _offered(self, store: WheelStore, name: str, wheel: CachedFile, work: Path) -> CachedFile:

@@ -44,7 +44,7 @@ DJANGO = {
         for kind in ("wsgi", "asgi")
     },
 }
-WSGI, ASGI = ("gunicorn", "waitress", "granian"), ("uvicorn", "hypercorn", "daphne", "granian")
+WSGI, ASGI = ("gunicorn", "waitress", "granian", "uwsgi"), ("uvicorn", "hypercorn", "daphne", "granian")
 FRAMEWORKS = {
     "flask": (FLASK, WSGI),
     "fastapi": (FASTAPI, ASGI),
@@ -52,30 +52,49 @@ FRAMEWORKS = {
 }
 AT_SOCKETS = ("gunicorn", "uvicorn", "hypercorn", "daphne", "granian")
 """Servers whose line listens at FAP_BIND, if it is given."""
+LOCKS = {
+    "uv": ("uv", "lock", "--quiet"),
+    "poetry": ("poetry", "lock", "--quiet"),
+    "pdm": ("pdm", "lock", "--quiet"),
+    "pipenv": ("pipenv", "lock"),
+}
 LAYOUTS = ("module", "package", "src", "factory")
-TOOLS = ("requirements", "pyproject", "uv")
+TOOLS = ("requirements", "pyproject", "uv", "poetry", "pdm", "pipenv")
+BUILD = "const fs = require('fs')\nfs.mkdirSync('out')\nfs.writeFileSync('out/a.js', '1')\n"
+FRONTS = {
+    "none": {},
+    "named": {"web/package.json": '{"scripts": {"build": "mkdir out && cp a.js out/ # -o out"}}'},
+    "computed": {"web/package.json": '{"scripts": {"build": "node build.js"}}'},
+}
+"""Front ends: none, one whose output the build script names, and one that computes it."""
 SAMPLE = {
-    ("django", "gunicorn", "package", "requirements"),
-    ("django", "daphne", "package", "requirements"),
-    ("flask", "waitress", "factory", "uv"),
-    ("fastapi", "uvicorn", "package", "pyproject"),
-    ("starlette", "hypercorn", "src", "uv"),
-    ("fastapi", "granian", "module", "requirements"),
+    ("django", "gunicorn", "package", "requirements", "none"),
+    ("django", "daphne", "package", "requirements", "none"),
+    ("flask", "waitress", "factory", "uv", "named"),
+    ("fastapi", "uvicorn", "package", "pyproject", "none"),
+    ("starlette", "hypercorn", "src", "uv", "none"),
+    ("fastapi", "granian", "module", "requirements", "computed"),
+    ("flask", "uwsgi", "module", "poetry", "none"),
+    ("flask", "gunicorn", "package", "pdm", "none"),
+    ("flask", "gunicorn", "module", "pipenv", "none"),
 }
 
 
-def every() -> list[tuple[str, str, str, str]]:
+def every() -> list[tuple[str, str, str, str, str]]:
     made = [
-        (framework, server, layout, tool)
+        (framework, server, layout, tool, "none")
         for framework, (_, servers) in FRAMEWORKS.items()
         for server, layout, tool in itertools.product(servers, LAYOUTS, TOOLS)
         if not (layout == "factory" and (server == "daphne" or framework == "starlette"))
     ]
-    made += [("django", server, "package", tool) for server in {*WSGI, *ASGI} for tool in TOOLS]
+    made += [("django", server, "package", tool, "none") for server in {*WSGI, *ASGI} for tool in TOOLS]
+    made += [
+        ("flask", "gunicorn", "module", tool, front) for tool in TOOLS for front in FRONTS if front != "none"
+    ]
     return sorted(made) if os.environ.get("FAP_TEST_IN_FULL") else sorted(SAMPLE)
 
 
-def files_of(framework: str, server: str, layout: str, tool: str) -> Mapping[str, str]:
+def files_of(framework: str, server: str, layout: str, tool: str, front: str) -> Mapping[str, str]:
     packages = [framework, server]
     text, _ = FRAMEWORKS.get(framework, ("", ()))
     if layout == "factory":
@@ -94,10 +113,17 @@ def files_of(framework: str, server: str, layout: str, tool: str) -> Mapping[str
     needed = ", ".join(f'"{one}"' for one in packages)
     if tool == "requirements":
         files["requirements.in"] = "\n".join(packages)
+    elif tool == "pipenv":
+        files["Pipfile"] = "[packages]\n" + "".join(f'{one} = "*"\n' for one in packages)
     else:
         head = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
         files["pyproject.toml"] = f"{head}dependencies = [{needed}]\n"
-    if layout == "src" and tool != "requirements":
+    if front != "none":
+        files |= FRONTS[front]
+        files["web/a.js"] = "1"
+        files["web/build.js"] = BUILD
+        files["web/package-lock.json"] = '{"lockfileVersion": 3, "packages": {"": {}}}'
+    if layout == "src" and "pyproject.toml" in files:
         files["pyproject.toml"] += (
             '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
         )
@@ -106,12 +132,14 @@ def files_of(framework: str, server: str, layout: str, tool: str) -> Mapping[str
 
 @pytest.mark.parametrize("make", every(), ids="-".join)
 def test_init_and_its_lines_give_a_running_app(
-    tmp_path: Path, local_env: Mapping[str, str], make: tuple[str, str, str, str]
+    tmp_path: Path, local_env: Mapping[str, str], make: tuple[str, str, str, str, str]
 ) -> None:
     (tmp_path / "shop").mkdir()
     project = Project(tmp_path / "shop", local_env).commit(dict(files_of(*make)))
-    if make[3] == "uv":
-        subprocess.run([sys.executable, "-m", "uv", "lock", "--quiet"], cwd=project.folder, check=True)
+    if tool := LOCKS.get(make[3]):
+        environment = {**os.environ, "PDM_USE_VENV": "0", "POETRY_VIRTUALENVS_CREATE": "false"}
+        subprocess.run([sys.executable, "-m", *tool], cwd=project.folder, env=environment, check=True)
+        (project.folder / ".pdm-python").unlink(missing_ok=True)
         project.commit()
     done = project.run("init")
     assert done.returncode == 0, done.stderr
@@ -126,6 +154,8 @@ def test_init_and_its_lines_give_a_running_app(
     host = tmp_path / "host"
     host.mkdir()
     subprocess.run(["tar", "xzf", facts["path"]], cwd=host, check=True)
+    if make[4] != "none":
+        assert (host / "web/out/a.js").read_text() == "1"
     assert install(host).returncode == 0
     assert answer(host) == 200
     if make[1] in AT_SOCKETS:
