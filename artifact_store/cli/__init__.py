@@ -11,13 +11,17 @@ import click
 
 from artifact_store.cli import artifacts, maintenance, signatures, stages
 from artifact_store.cli.group import fapstore, say
+from artifact_store.core.commands import add_common, open_closed_streams
 from artifact_store.core.errors import FapError
 
 __all__ = ["artifacts", "fapstore", "main", "maintenance", "signatures", "stages"]
 
+add_common(fapstore)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `fapstore`; print an error with its hint, and exit with its code."""
+    open_closed_streams()
     try:
         sys.exit(fapstore.main(arguments, prog_name="fapstore", standalone_mode=False))
     except FapError as error:

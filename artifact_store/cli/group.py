@@ -9,6 +9,7 @@ import msgspec
 
 from artifact_store.core import duration as durations
 from artifact_store.core import text
+from artifact_store.core.commands import RenamedOption
 from artifact_store.store.store import Store, open_store
 from artifact_store.trust import rules
 from artifact_store.trust.rules import Trust
@@ -16,6 +17,8 @@ from artifact_store.trust.rules import Trust
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 override_option = click.option(
     "--override",
+    cls=RenamedOption,
+    old="--reason",
     metavar="REASON",
     default="",
     help="Override the app's rules. The reason is recorded in the history.",

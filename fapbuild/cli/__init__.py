@@ -12,15 +12,19 @@ from typing import NoReturn
 
 import click
 
+from artifact_store.core.commands import add_common, open_closed_streams
 from artifact_store.core.errors import FapError
 from fapbuild.cli import artifact, pack, project
 from fapbuild.cli.group import fapbuild
 
 __all__ = ["artifact", "fapbuild", "main", "pack", "project"]
 
+add_common(fapbuild)
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `fapbuild`: the one place of this package that prints errors and exits."""
+    open_closed_streams()
     signal.signal(signal.SIGTERM, _stop)
     try:
         sys.exit(fapbuild.main(arguments, prog_name="fapbuild", standalone_mode=False))

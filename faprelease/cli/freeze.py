@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from faprelease.cli.group import cli
+from faprelease.cli.group import add_renamed, cli
 from faprelease.cli.request import FLAGS, about_a_stage, request
 
 
@@ -40,3 +40,7 @@ def unfreeze(words: tuple[str, ...], file: Path, stage: str, role: str, force: b
     from faprelease.verbs import freeze
 
     freeze.unfreeze(Run.of(request(words, file, stage, role), "unfreeze", Report()), force=force)
+
+
+add_renamed("lock", freeze)
+add_renamed("unlock", unfreeze)

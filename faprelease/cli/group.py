@@ -1,6 +1,7 @@
 """The command `faprelease`; each other module here adds its verbs."""
 
 from collections.abc import Iterator
+from copy import copy
 
 import click
 from click.shell_completion import CompletionItem
@@ -91,7 +92,9 @@ def _without_values(args: list[str]) -> Iterator[str]:
             yield name
 
 
-@click.group(cls=_DefaultVerb, epilog=KEYS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "faprelease", cls=_DefaultVerb, epilog=KEYS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="fapkit")
 def cli() -> None:
     """Release artifacts to plain servers, and roll back.
@@ -105,3 +108,10 @@ def cli() -> None:
 
     `release` is the default command.
     """
+
+
+def add_renamed(old: str, verb: click.Command) -> None:
+    """Accept a verb by its old name too, which no help shows."""
+    renamed = copy(verb)
+    renamed.name, renamed.hidden = old, True
+    cli.add_command(renamed)

@@ -9,7 +9,7 @@ import click
 
 from faprelease.cli.group import cli
 from faprelease.cli.output import output_flags, reporting
-from faprelease.cli.request import FLAGS, about_a_stage, about_a_stage_without_f, lock_wait, request
+from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, request
 
 if TYPE_CHECKING:
     from faprelease.request import Request
@@ -132,8 +132,8 @@ def shell(words: tuple[str, ...], file: Path, stage: str, role: str, on: str, re
 
 
 @cli.command(context_settings=FLAGS)
-@about_a_stage_without_f
-@click.option("-f", "--follow", is_flag=True, help="keep printing as the log grows")
+@about_a_stage
+@click.option("--follow", is_flag=True, help="keep printing as the log grows")
 @_on
 @_everywhere
 def logs(
@@ -147,6 +147,8 @@ def logs(
     from faprelease.run.run import Run
     from faprelease.verbs import once
 
+    if not file.exists() and file.suffix not in (".yml", ".yaml"):
+        raise click.UsageError(f"{file} does not exist; -f names the deploy.yml, and --follow has no letter")
     if follow and everywhere:
         raise click.UsageError("--follow shows one host: name it with --on HOST")
     run = Run.of(_of_a_role(words, file, stage, role), "logs", Report())

@@ -26,15 +26,7 @@ def about_a_stage(function: F) -> F:
 
     With --all-stages it runs once for each stage that has the role, up to the first that fails.
     """
-    return _about(function, "-f", "-d")
 
-
-def about_a_stage_without_f(function: F) -> F:
-    """The same for a command where -f means something else."""
-    return _about(function, "-d")
-
-
-def _about(function: F, *file_flags: str) -> F:
     @wraps(function)
     def for_each_stage(*, all_stages: bool, **given: Any) -> None:
         stages = _stages_with(given) if all_stages else [given["stage"]]
@@ -53,7 +45,8 @@ def _about(function: F, *file_flags: str) -> F:
             shell_complete=complete_place,
         ),
         click.option(
-            *file_flags,
+            "-f",
+            "-d",
             "--deployfile",
             "file",
             type=Path,

@@ -45,6 +45,11 @@ VERBS = frozenset(
         "hosts",
         "parity",
         "trust",
+        "completion",
+        "help",
+        "version",
+        "lock",
+        "unlock",
     ]
 )
 """Names that a stage can't have, because of `faprelease VERB`."""

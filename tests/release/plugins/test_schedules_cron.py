@@ -117,7 +117,7 @@ def test_cron_runs_them_and_they_are_seen(site: FleetSite) -> None:
     shown = site.run("logs", "production", "web").stdout
     assert f"often of release {current}\n100 % hello\n{current}\n== " in shown
     assert rows(site)["often"]["release"] == current
-    following = site.start("logs", "-f", "production", "web")
+    following = site.start("logs", "--follow", "production", "web")
     try:
         assert following.stdout is not None
         site.hosts[0].run(["sh", "-c", "cd www/shop/current && sh .fap/schedules/run often log"], check=True)
