@@ -68,7 +68,7 @@ def parity(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
     help="lines: HOST:PORT, or HOST unix:SOCKET (default)",
 )
 def hosts(words: tuple[str, ...], file: Path, stage: str, role: str, form: str) -> None:
-    """Print the addresses of web processes, for nginx, Caddy or HAProxy.
+    """Print the addresses of web processes, for a web server.
 
     \b
       faprelease hosts production web --format nginx >shop_upstream.conf

@@ -169,7 +169,7 @@ def test_what_a_host_can_not_do_is_refused_before_anything_changes(site: FleetSi
     schedules(site, {"nightly": NIGHTLY})
     begun = f"{BEGIN}\n0 3 * * * true\n"
     host.run(["crontab", "-"], stdin=begun, check=True)
-    assert f"add it with crontab -e:\n      {END}\n" in release(site, "1", code=1)
+    assert f"add it with crontab -e:\n  {END}\n" in release(site, "1", code=1)
     assert crontab_of(host) == begun.splitlines()
     host.run(["crontab", "-r"], check=True)
     host.run(
