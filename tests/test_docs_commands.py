@@ -12,6 +12,7 @@ import pytest
 from artifact_store.cli import fapstore
 from fapbuild.cli import fapbuild
 from faprelease.cli import cli as faprelease
+from faprelease.cli.flags import WITHOUT
 from faprelease.config.settings import Settings
 from faprelease.plugins.registry import built_in_keys
 from faprelease.verbs.converge import Outcome
@@ -24,9 +25,9 @@ ALWAYS = {"--help", "-h", "--version"}
 
 @cache
 def flags() -> set[str]:
-    """The options of faprelease that are keys of deploy.yml."""
+    """The options of faprelease that are keys of deploy.yml, and --without."""
     names = [name.replace("_", "-") for name in (*Settings.__struct_fields__, *built_in_keys())]
-    return {f"--{prefix}{name}" for name in names for prefix in ("", "no-")}
+    return {f"--{WITHOUT}", *(f"--{prefix}{name}" for name in names for prefix in ("", "no-"))}
 
 
 def shown_calls(text: str) -> Iterator[list[str]]:
