@@ -44,7 +44,7 @@ DJANGO = {
         for kind in ("wsgi", "asgi")
     },
 }
-WSGI, ASGI = ("gunicorn", "waitress", "granian", "uwsgi"), ("uvicorn", "hypercorn", "daphne", "granian")
+WSGI, ASGI = ("gunicorn", "waitress", "granian", "pyuwsgi"), ("uvicorn", "hypercorn", "daphne", "granian")
 FRAMEWORKS = {
     "flask": (FLASK, WSGI),
     "fastapi": (FASTAPI, ASGI),
@@ -58,6 +58,8 @@ LOCKS = {
     "pdm": ("pdm", "lock", "--quiet"),
     "pipenv": ("pipenv", "lock"),
 }
+SIMPLE = '[[tool.poetry.source]]\nname = "simple"\nurl = "https://pypi.org/simple/"\n'
+"""A simple index, which mirrors have, rather than the JSON that Poetry asks PyPI for."""
 LAYOUTS = ("module", "package", "src", "factory")
 TOOLS = ("requirements", "pyproject", "uv", "poetry", "pdm", "pipenv")
 BUILD = "const fs = require('fs')\nfs.mkdirSync('out')\nfs.writeFileSync('out/a.js', '1')\n"
@@ -74,7 +76,7 @@ SAMPLE = {
     ("fastapi", "uvicorn", "package", "pyproject", "none"),
     ("starlette", "hypercorn", "src", "uv", "none"),
     ("fastapi", "granian", "module", "requirements", "computed"),
-    ("flask", "uwsgi", "module", "poetry", "none"),
+    ("flask", "pyuwsgi", "module", "poetry", "none"),
     ("flask", "gunicorn", "package", "pdm", "none"),
     ("flask", "gunicorn", "module", "pipenv", "none"),
 }
@@ -118,6 +120,8 @@ def files_of(framework: str, server: str, layout: str, tool: str, front: str) ->
     else:
         head = '[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.11"\n'
         files["pyproject.toml"] = f"{head}dependencies = [{needed}]\n"
+    if tool == "poetry":
+        files["pyproject.toml"] += SIMPLE
     if front != "none":
         files |= FRONTS[front]
         files["web/a.js"] = "1"
