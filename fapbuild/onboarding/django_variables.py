@@ -16,6 +16,19 @@ _URLS = {
 _OF_DEVELOPERS = re.compile(r"(^|[._])(local|dev|develop|development|tests?|testing|debug|ci)$")
 _NAMES_SETTINGS = re.compile(r"(^|/)([wa]sgi\.py|Dockerfile|Procfile)$")
 _MODULE_OF_HOSTS = re.compile(r"""(?:getenv|environ\.get)\(\s*["'](\w+)["']\s*,\s*["']([\w.]+)["']""")
+_CONDITIONAL = (
+    *(
+        ast.FunctionDef,
+        ast.ClassDef,
+        ast.AsyncFunctionDef,
+        ast.If,
+        ast.Try,
+        ast.IfExp,
+        ast.BoolOp,
+        ast.Lambda,
+    ),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
 _READERS = re.compile(r"(\w*env|config|getenv)$")
 
 
@@ -104,9 +117,12 @@ def _secret_keys(body: Sequence[ast.stmt]) -> Iterator[str]:
 def _unconditional(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
     """Everything that runs when the settings are imported, whatever they are."""
     for node in body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef, ast.If, ast.Try)):
-            continue
-        yield from ast.walk(node)
+        waiting: list[ast.AST] = [node]
+        while waiting:
+            one = waiting.pop()
+            if not isinstance(one, _CONDITIONAL):
+                yield one
+                waiting += ast.iter_child_nodes(one)
 
 
 def _reader(function: ast.expr) -> tuple[str, str]:

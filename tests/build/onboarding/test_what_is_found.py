@@ -255,6 +255,8 @@ H = env("DEBUG")
 if DEBUG:
     I = env("I_KEY")
 J = env("J_KEY", "x")
+M = os.environ["M_KEY"] if "M_KEY" in os.environ else None
+N = DEBUG or os.environ["N_KEY"]
 """
     assert dict(needed_variables([text])) == {
         "A_KEY": "only-for-the-build",
