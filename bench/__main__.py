@@ -10,11 +10,10 @@ import click
 
 from bench import delta as updating
 from bench import handover as handing
-from bench import hundred, machine, onboarding, scale, start, trivial, webserver
+from bench import hundred, machine, old_store, onboarding, scale, start, transfer, trivial, webserver
 from bench import install as installing
 from bench import pack as packing
 from bench import release as releasing
-from bench import store as storing
 from bench.processes import BenchError
 from tests.parts.fleet import FleetError
 
@@ -93,15 +92,38 @@ def install(runs: int, artifact: Path | None) -> None:
 
 
 @main.command()
+@click.option("--bucket", default="3000,2000", show_default=True, help="Versions and entries on SeaweedFS.")
+@click.option("--folder", default="10000,2000", show_default=True, help="Versions and entries in a folder.")
+@click.option("--runs", default=3, show_default=True, help="Runs of each command; the medians count.")
+def store(bucket: str, folder: str, runs: int) -> None:
+    """Run each command of fapstore in an old store: on a real S3 server and in a folder, signed and not."""
+    _head(f"medians of {runs} runs of each command", "fapkit", "boto3")
+    places = (("SeaweedFS", bucket, old_store.measure_bucket), ("a folder", folder, old_store.measure_folder))
+    for name, numbers, measure in places:
+        if not numbers:
+            continue
+        versions, entries = map(int, numbers.split(","))
+        for signed in (False, True):
+            kind = "signed" if signed else "unsigned"
+            click.echo(f"| {name}: {versions} versions, {entries} {kind} entries | seconds | CPU | memory |")
+            click.echo("|---|---|---|---|")
+            with _scratch() as scratch:
+                for row in measure(scratch, versions, entries, runs, signed=signed):
+                    cells = f"{row.seconds:.2f} s | {row.cpu:.2f} s | {row.memory / 1e6:.0f} MB"
+                    click.echo(f"| {row.command} | {cells} |")
+            click.echo()
+
+
+@main.command(name="transfer")
 @click.option("--megabytes", default=200, show_default=True, help="The size of the artifact.")
 @click.option("--runs", default=5, show_default=True, help="Transfers each way; the medians count.")
-def store(megabytes: int, runs: int) -> None:
+def transfer_(megabytes: int, runs: int) -> None:
     """Push to and fetch from a real S3 server with fapstore, boto3, the aws command, and curl."""
     _head(f"medians of {runs} transfers of {megabytes} MB", "fapkit", "boto3", "awscli")
     click.echo("| what | fapstore | peer | ratio | in single turns | CPU | memory |")
     click.echo("|---|---|---|---|---|---|---|")
     with _scratch() as folder:
-        for row in storing.measure(folder / "store", megabytes, runs):
+        for row in transfer.measure(folder / "store", megabytes, runs):
             click.echo(
                 f"| {row.what} | {row.ours:.2f} s | {row.peer} {row.theirs:.2f} s | {row.ratio:.2f} "
                 f"| {row.lowest:.2f} to {row.highest:.2f} "

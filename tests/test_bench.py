@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import old_store
 from tests.parts.project import Project
 from tests.parts.repository import ROOT
 
@@ -65,3 +66,13 @@ def test_an_app_that_was_brought_comes_to_its_page(tmp_path: Path) -> None:
     row = re.sub(r"\d+ s", "N s", done.stdout.splitlines()[-1])
     assert row == "| shop main | Flask | 5 | N s | N s | 404 | SHOP_KEY |", done.stderr
     assert "other: not in " in done.stderr
+
+
+def test_each_command_runs_in_an_old_store() -> None:
+    argv = [sys.executable, "-m", "bench", "store", "--bucket", "", "--folder", "30,12", "--runs", "1"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.endswith(" MB |")]
+    everything = [title for title, *_ in old_store.COMMANDS]
+    acting = [title for title in everything if title not in ("history --all", "verify")]
+    assert [row[0].strip("| ") for row in rows] == [*everything, *acting]
