@@ -14,7 +14,7 @@ from faprelease.config.keys import about
 from faprelease.config.settings import Settings
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError
-from faprelease.plugins.hooks import Context, Notification, hookimpl
+from faprelease.plugins.hooks import Context, LogLines, Notification, hookimpl
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Secret, Step, command
 from faprelease.steps.place import Place
@@ -25,6 +25,7 @@ __all__ = [
     "FapError",
     "Hint",
     "Layout",
+    "LogLines",
     "Notification",
     "Place",
     "Secret",

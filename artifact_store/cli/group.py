@@ -52,22 +52,12 @@ def lifetime(context: click.Context, parameter: click.Parameter, value: str | No
     return timedelta(0) if value == "never" else duration(context, parameter, value) if value else None
 
 
-TIMES = "2026-11-30, '2026-11-30 18:20' (UTC), or 7d (ago)."
-
-
 def time_option(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
     """Parse an option's point in time: ISO 8601, in UTC if it names no zone, or a duration before now."""
-    if value is None:
-        return None
     try:
-        at = datetime.fromisoformat(value)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    try:
-        return now() - durations.parse(value)
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{value!r} is no time; give {TIMES}") from error
+        return None if value is None else durations.moment(value, now())
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 expires_option = click.option(

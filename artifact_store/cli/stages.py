@@ -8,7 +8,6 @@ import click
 import msgspec
 
 from artifact_store.cli.group import (
-    TIMES,
     Opener,
     emit,
     expires_option,
@@ -22,6 +21,7 @@ from artifact_store.cli.group import (
     time_option,
     why_option,
 )
+from artifact_store.core import duration as durations
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
@@ -248,7 +248,9 @@ def stages(opener: Opener, app: str, as_json: bool) -> None:
     help="Show only the last N entries of a stage.  [default: 50, or all with --since or --json]",
 )
 @click.option("--all", "every", is_flag=True, help="Show all entries.")
-@click.option("--since", metavar="TIME", callback=time_option, help=f"Show entries since a time: {TIMES}")
+@click.option(
+    "--since", metavar="TIME", callback=time_option, help=f"Show entries since a time: {durations.TIMES}"
+)
 @click.option("--at", metavar="TIME", callback=time_option, help="Show what ran at a time.")
 @json_option
 @click.pass_obj

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from faprelease.cli.group import cli
+from artifact_store.core.duration import moment
+from faprelease.cli.group import cli, echo
 from faprelease.cli.output import output_flags, reporting
 from faprelease.cli.request import FLAGS, about_a_stage, lock_wait, request
 
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 _on = click.option("--on", default="", metavar="HOST", help="on this host (default: the first of the role)")
 _everywhere = click.option("--everywhere", is_flag=True, help="on all hosts, one after another")
 _release = click.option("--release", default="", metavar="ID", help="in this release (default: the live one)")
+
+
+def time_since(context: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Parse the option --since."""
+    try:
+        return moment(value, datetime.now(UTC)) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 class _WithCommand(click.Command):
@@ -134,25 +144,57 @@ def shell(words: tuple[str, ...], file: Path, stage: str, role: str, on: str, re
 @cli.command(context_settings=FLAGS)
 @about_a_stage
 @click.option("--follow", is_flag=True, help="keep printing as the log grows")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=1),
+    metavar="LINES",
+    help="the last lines of each log (default: 100; with --since: all)",
+)
+@click.option(
+    "--since", callback=time_since, metavar="TIME", help="lines since: 10m, 2h, 1d (ago) or 2026-11-30T18:20"
+)
+@click.option("--grep", default="", metavar="TEXT", help="only lines with this text")
 @_on
-@_everywhere
+@click.option("--everywhere", is_flag=True, help="of all hosts, each line after the name of its host")
 def logs(
-    words: tuple[str, ...], file: Path, stage: str, role: str, follow: bool, on: str, everywhere: bool
+    words: tuple[str, ...],
+    file: Path,
+    stage: str,
+    role: str,
+    follow: bool,
+    lines: int | None,
+    since: datetime | None,
+    grep: str,
+    on: str,
+    everywhere: bool,
 ) -> None:
     """Show the logs of the processes on STAGE ROLE.
 
-    They come from the process manager (the plugins supervisorctl and systemd).
+    \b
+      faprelease logs production web --since 10m --grep ERROR --everywhere
+
+    They come from the process manager (the plugins supervisorctl and systemd). For logs of supervisor and of
+    schedules, --since reads the time in each line; a line without one belongs to the line before it. With
+    --follow, systemd counts the LINES before --grep.
     """
+    from faprelease.plugins.hooks import LogLines
     from faprelease.report.report import Report
     from faprelease.run.run import Run
     from faprelease.verbs import once
 
     if not file.exists() and file.suffix not in (".yml", ".yaml"):
         raise click.UsageError(f"{file} does not exist; -f names the deploy.yml, and --follow has no letter")
-    if follow and everywhere:
-        raise click.UsageError("--follow shows one host: name it with --on HOST")
+    if on and everywhere:
+        raise click.UsageError("--on is for one host, and --everywhere for all")
+    wanted = LogLines(
+        lines=lines or (0 if since else LogLines().lines),
+        since=int(since.timestamp()) if since else 0,
+        grep=grep,
+        follow=follow,
+    )
     run = Run.of(_of_a_role(words, file, stage, role), "logs", Report())
-    sys.exit(once.logs(run, once.Where(host=on, everywhere=everywhere), follow=follow))
+    sys.exit(once.logs(run, once.Where(host=on, everywhere=everywhere), wanted, _beside))
 
 
 @cli.command(context_settings=FLAGS)
@@ -169,6 +211,10 @@ def restart(words: tuple[str, ...], file: Path, stage: str, role: str, lock_wait
 
     with reporting() as report:
         release.restart(request(words, file, stage, role, lock_wait=lock_wait), report)
+
+
+def _beside(host: str, line: str, err: bool) -> None:
+    echo(f"{host} | {line}", err=err)
 
 
 def _run(asked: "Request", argv: Sequence[str], where: "Where", title: str, event: str) -> NoReturn:

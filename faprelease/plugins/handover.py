@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from faprelease.plugins import handover_units, health_request, processes
-from faprelease.plugins.hooks import Context
+from faprelease.plugins.hooks import Context, LogLines
 from faprelease.steps.model import Secret, Step, host_program, words
 
-_PROGRAM = ("handover", "instances", "healthcheck", "watch", "processes", "lastlines", "detached")
+_PROGRAM = ("handover", "instances", "healthcheck", "watch", "processes", "lastlines", "loglines", "detached")
 _MANAGERS: Mapping[handover_units.Manager, tuple[str, ...]] = {
     "systemd": ("handover_systemd", "systemd"),
     "supervisorctl": ("handover_supervisor", "supervisor"),
@@ -137,11 +137,9 @@ def explain(context: Context, runner: Runner) -> Step:
     return _step(context, runner, "show the last log lines of the processes", "explain", limit=20)
 
 
-def logs(context: Context, runner: Runner, *, follow: bool) -> Step:
+def logs(context: Context, runner: Runner, wanted: LogLines) -> Step:
     """The step that prints the logs of what answers."""
-    return _step(
-        context, runner, "show the logs of the processes", "logs", limit=60, follow="yes" if follow else ""
-    )
+    return _step(context, runner, "show the logs of the processes", "logs", limit=60, wanted=wanted.as_json())
 
 
 def clear(context: Context, runner: Runner) -> Step:

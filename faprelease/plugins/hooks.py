@@ -57,6 +57,20 @@ class Context:
             raise ConfigError(f"deploy.yml: {error}", hint=f"see the {kind.__module__} keys") from error
 
 
+class LogLines(msgspec.Struct, frozen=True, kw_only=True):
+    """What `faprelease logs` prints of each log: the last `lines` (0: all) since a time, in seconds of the
+    epoch (0: any), that contain the text `grep`; and with `follow` new lines too."""
+
+    lines: int = 100
+    since: int = 0
+    grep: str = ""
+    follow: bool = False
+
+    def as_json(self) -> str:
+        """For `programs/loglines.py`, which prints them on the host."""
+        return msgspec.json.encode(self).decode()
+
+
 What = Literal["started", "finished", "failed", "rolled back", "partly done", "interrupted"]
 
 
@@ -144,9 +158,9 @@ class Signals:
         causes a warning."""
 
     @hookspec
-    def deploy_logs(self, context: Context, follow: bool) -> Iterable[Step]:  # type: ignore[empty-body]
-        """Yield the steps that print the log of the live release, and with `follow` new lines too; for
-        `faprelease logs`."""
+    def deploy_logs(self, context: Context, follow: bool, wanted: LogLines) -> Iterable[Step]:  # type: ignore[empty-body]
+        """Yield the steps that print the `wanted` lines of the log of the live release, and with `follow` new
+        lines too; for `faprelease logs`."""
 
     @hookspec
     def deploy_uptime(self, context: Context) -> Iterable[Step]:  # type: ignore[empty-body]
@@ -268,10 +282,15 @@ class Plugins:
         error names the plugin."""
         return list(getattr(self._pluggy.hook, hook).get_hookimpls())
 
-    def logs(self, context: Context, *, follow: bool) -> tuple[Step, ...]:
+    def logs(self, context: Context, wanted: LogLines) -> tuple[Step, ...]:
         """Return the steps of all plugins that print the logs of the live release."""
-        answers = self._pluggy.hook.deploy_logs(context=context, follow=follow)
+        answers = self._pluggy.hook.deploy_logs(context=context, follow=wanted.follow, wanted=wanted)
         return tuple(step for steps in reversed(answers) for step in steps)
+
+    def without_log_lines(self) -> list[str]:
+        """The names of plugins that print their whole logs, whatever lines are wanted."""
+        hooks = self._implementations("deploy_logs")
+        return [hook.plugin_name for hook in hooks if "wanted" not in hook.argnames]
 
 
 def _has_steps(module: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import Literal
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
 from faprelease.plugins import systemd
-from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.plugins.hooks import Context, LogLines, hookimpl
+from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_program, host_script, words
 
 FOLDER = ".fap/schedules"
@@ -81,14 +82,16 @@ def deploy_failed(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
-def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+def deploy_logs(context: Context, wanted: LogLines) -> Iterator[Step]:
     yield host_script(
         "show the logs of schedules",
         "schedules/logs",
         trusted=False,
         state=context.target.layout.state,
         release=context.release,
-        follow="yes" if follow else "",
+        follow="yes" if wanted.follow else "",
+        reader=read_host_file("programs/loglines.py"),
+        wanted=wanted.as_json(),
     )
 
 

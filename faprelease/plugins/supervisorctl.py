@@ -11,7 +11,7 @@ import msgspec
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import handover, processes
-from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.plugins.hooks import Context, LogLines, hookimpl
 from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_program, host_script, words
 
@@ -208,13 +208,17 @@ def deploy_uptime(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
-def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+def deploy_logs(context: Context, wanted: LogLines) -> Iterator[Step]:
     if handover.is_on(context):
-        yield handover.logs(context, _beside(context), follow=follow)
+        yield handover.logs(context, _beside(context), wanted)
         return
     program = _options(context).supervisor_program
     yield host_script(
-        f"show the log of {program}", "supervisor/logs", program=program, follow="yes" if follow else ""
+        f"show the log of {program}",
+        "supervisor/logs",
+        program=program,
+        reader=read_host_file("programs/loglines.py"),
+        wanted=wanted.as_json(),
     )
 
 

@@ -12,7 +12,8 @@ import msgspec
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import handover, processes, systemd_units
-from faprelease.plugins.hooks import Context, hookimpl
+from faprelease.plugins.hooks import Context, LogLines, hookimpl
+from faprelease.steps.host_files import read_host_file
 from faprelease.steps.model import Step, host_program, host_script, words
 
 
@@ -170,10 +171,10 @@ def deploy_uptime(context: Context) -> Iterator[Step]:
 
 
 @hookimpl
-def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
+def deploy_logs(context: Context, wanted: LogLines) -> Iterator[Step]:
     options = context.options(Options)
     if handover.is_on(context):
-        yield handover.logs(context, _beside(context), follow=follow)
+        yield handover.logs(context, _beside(context), wanted)
         return
     yield host_script(
         f"show the log of {_name(context)}",
@@ -183,7 +184,8 @@ def deploy_logs(context: Context, follow: bool) -> Iterator[Step]:
         conf=options.systemd_conf,
         user="yes" if options.systemd_user else "",
         release=context.release,
-        follow="yes" if follow else "",
+        reader=read_host_file("programs/loglines.py"),
+        wanted=wanted.as_json(),
     )
 
 

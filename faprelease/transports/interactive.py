@@ -8,15 +8,18 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from faprelease.errors import ConfigError
 from faprelease.transports import openssh
 
 SIGNAL_SECONDS = 30
+_PASSED_ON = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,73 @@ def run(login: Login, script: str, *, on_interrupt: str) -> int:
     try:
         process = subprocess.Popen(login.argv(script, tty=tty), start_new_session=not tty)
     except OSError as error:
-        raise ConfigError(
-            f"can't start the system's ssh: {error}",
-            hint="install OpenSSH's client: sudo apt-get install openssh-client",
-        ) from error
+        raise _no_ssh(error) from error
     with _passed_on(process, login, on_interrupt, tty=tty):
         code = process.wait()
     return code if code >= 0 else 128 - code
+
+
+def run_side_by_side(
+    scripts: Sequence[tuple[str, Login, str]], show: Callable[[str, str, bool], None]
+) -> int:
+    """Run a script on each of several hosts, at the same time, until all end; return the first exit code that
+    is not 0.
+
+    Each script comes with its name and login. `show` gets the name, each line that is printed, and whether
+    it is one of standard error; it is called by one thread at a time. Ctrl-C, TERM and HUP close the
+    connections; the exit code is 130 then, and also if `show` raises OSError. Raises ConfigError if ssh can't
+    be started.
+    """
+    guard, stopped = threading.Lock(), threading.Event()
+
+    def pass_lines(name: str, stream: IO[bytes], *, err: bool) -> None:
+        for line in stream:
+            try:
+                with guard:
+                    show(name, line.decode(errors="replace").rstrip("\r\n"), err)
+            except OSError:  # nobody reads them any more
+                stopped.set()
+                return
+
+    running = [_piped(login, script) for _, login, script in scripts]
+    threads = [
+        threading.Thread(target=pass_lines, args=(name, stream), kwargs={"err": err}, daemon=True)
+        for (name, _, _), process in zip(scripts, running, strict=True)
+        for stream, err in ((process.stdout, False), (process.stderr, True))
+    ]
+    old = {number: signal.signal(number, lambda *_: stopped.set()) for number in _PASSED_ON}
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads) and not stopped.wait(0.1):
+            pass
+    finally:
+        for process in running if stopped.is_set() else []:
+            process.terminate()
+        codes = [process.wait() for process in running]
+        for number, handler in old.items():
+            signal.signal(number, handler)
+    return 130 if stopped.is_set() else next((code for code in codes if code), 0)
+
+
+def _piped(login: Login, script: str) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            login.argv(script, tty=False),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _no_ssh(error) from error
+
+
+def _no_ssh(error: OSError) -> ConfigError:
+    return ConfigError(
+        f"can't start the system's ssh: {error}",
+        hint="install OpenSSH's client: sudo apt-get install openssh-client",
+    )
 
 
 @contextmanager
@@ -89,9 +152,7 @@ def _passed_on(
                 check=False,
             )
 
-    old = {
-        number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    old = {number: signal.signal(number, pass_on) for number in _PASSED_ON}
     try:
         yield
     finally:

@@ -2,7 +2,7 @@
 user; and the logs of what runs."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ import msgspec
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.plan.host import Host
-from faprelease.plugins.hooks import Context
+from faprelease.plugins.hooks import Context, LogLines
 from faprelease.plugins.schedules import RUN
 from faprelease.run.run import Run
 from faprelease.steps.host_files import read_host_file
@@ -59,8 +59,11 @@ def once(run: Run, argv: Sequence[str], where: Where, *, title: str, event: str 
     return 0
 
 
-def logs(run: Run, where: Where, *, follow: bool) -> int:
-    """Print the logs that the plugins know of; return the exit code.
+def logs(run: Run, where: Where, wanted: LogLines, show: Callable[[str, str, bool], None]) -> int:
+    """Print the wanted lines of the logs that the plugins know of; return the exit code.
+
+    Those of all hosts come side by side: `show` gets the name of a host, a line, and whether it is one of
+    standard error.
 
     Raises ConfigError if no plugin can show logs.
     """
@@ -69,20 +72,27 @@ def logs(run: Run, where: Where, *, follow: bool) -> int:
     settings = run.targets[0].settings
     if settings.schedules and settings.schedules_host not in {host.target.host for host in connected.hosts}:
         run.report.say(f"for the logs of schedules: --on {settings.schedules_host}")
+    if len(run.targets) > len(connected.hosts) and not where.host:
+        shown = connected.hosts[0].target.host
+        run.report.say(f"these are the logs of {shown}; of all {len(run.targets)} hosts: --everywhere")
+    scripts = []
     for host in connected.hosts:
         running = host.target.layout.release(host.state.current) if host.state.current else ""
-        steps = host.plugins.logs(Context(host.target, "logs", running, ""), follow=follow)
+        steps = host.plugins.logs(Context(host.target, "logs", running, ""), wanted)
         if not steps:
             raise ConfigError(
                 f"{host.place}: no plugin can show logs",
                 hint="supervisorctl and systemd can; your own plugin needs a hook deploy_logs",
             )
-        if where.everywhere:
-            run.report.say(f"{host.place}:")
-        code = interactive.run(login_of(host.target), _together(steps), on_interrupt="")
-        if code:
-            return code
-    return 0
+        scripts.append((host.target.host, login_of(host.target), _together(steps)))
+    if wanted != LogLines(follow=wanted.follow):
+        for plugin in connected.hosts[0].plugins.without_log_lines():
+            run.report.say(f"warning: the plugin {plugin} ignores -n, --since and --grep")
+    if not where.everywhere:
+        return interactive.run(*scripts[0][1:], on_interrupt="")
+    width = max(len(name) for name, _, _ in scripts)
+    padded = [(name.ljust(width), login, script) for name, login, script in scripts]
+    return interactive.run_side_by_side(padded, show)
 
 
 def title_of(words: Sequence[str]) -> str:

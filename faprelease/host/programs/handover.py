@@ -15,6 +15,7 @@ import time
 import detached
 import instances
 import lastlines
+import loglines
 import watch
 
 FILES = ".fap/handover"
@@ -276,11 +277,11 @@ class Handover:
             self.manager.end(each, each.others, wait=True)
             self._end(each, wait=False)
 
-    def logs(self, follow):
-        """Print the logs of what answers; ends in another program."""
+    def logs(self, wanted):
+        """Print the `wanted` lines of the logs of what answers."""
         live = self.run.live()
         if live:
-            self.manager.logs(live, follow)
+            self.manager.logs(live, loglines.Wanted(**json.loads(wanted)))
 
 
 class Proof:
@@ -396,6 +397,6 @@ PARTS = {
     "clear": (),
     "uptime": (),
     "explain": (),
-    "logs": ("follow",),
+    "logs": ("wanted",),
 }
 """The own options of each action."""

@@ -4,6 +4,7 @@ own, so that the others are not touched."""
 import os
 import re
 
+import loglines
 import supervisor
 import watch
 
@@ -120,13 +121,10 @@ class Manager:
         said = supervisor.ask("tail", f"-{supervisor.LOG_SIZE}", name_of(instance, process))
         return "" if "ERROR (no" in said else said
 
-    def logs(self, instance, follow):
-        """Print the logs."""
+    def logs(self, instance, wanted):
+        """Print the wanted lines of the logs."""
         names = [name_of(instance, each) for each in instance.processes]
-        if follow:
-            supervisor.ask_all([["tail", "-f", name] for name in names], shown=True)
-        for name in [] if follow else names:
-            print(f"==> {name}\n{supervisor.ask('tail', '-8000', name)}", end="")
+        loglines.show_all(loglines.of_supervisor(names), wanted)
 
     def has_own(self):
         """Whether a program runs the app that no handover started."""

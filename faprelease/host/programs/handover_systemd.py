@@ -3,6 +3,7 @@
 import os
 import re
 
+import loglines
 import systemd
 
 RUNS = "active", "activating", "deactivating", "reloading"
@@ -173,20 +174,12 @@ class Manager:
         """What a process logged last."""
         return systemd.text_of_log(self.systemd, *units_of(instance, [process]))
 
-    def logs(self, instance, follow):
-        """Print the logs, in the place of this program."""
-        words = [
-            "journalctl",
-            *self.systemd.scope,
-            "--no-pager",
-            "-q",
-            "-n",
-            "100",
-            *(["-f"] if follow else []),
-        ]
+    def logs(self, instance, wanted):
+        """Print the wanted lines of the logs."""
+        words = ["journalctl", *self.systemd.scope, "--no-pager", "-q"]
         for unit in units_of(instance, instance.processes):
             words += ["-u", unit]
-        os.execvp(words[0], words)  # noqa: S606
+        loglines.show_journal(words, wanted)
 
     def has_own(self):
         """Whether units run the app that no handover started."""

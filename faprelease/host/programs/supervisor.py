@@ -60,10 +60,10 @@ def ask(*words):
     return subprocess.run(command, **streams, encoding="utf-8", errors="replace").stdout
 
 
-def ask_all(commands, shown=False):
+def ask_all(commands):
     """Run supervisorctl for several commands at once, and wait for all."""
-    streams = {} if shown else {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = [subprocess.Popen([CTL, *words], **streams) for words in commands]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = [subprocess.Popen([CTL, *words], **silent) for words in commands]
     for each in running:
         each.wait()
 

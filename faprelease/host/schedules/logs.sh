@@ -1,5 +1,6 @@
 # Print the logs of a release's schedules.
-# Needs: state, release, follow (yes: go on as they grow; or empty).
+# Needs: state, release, follow (yes: go on as they grow; or empty), reader (the text of programs/loglines.py),
+#   wanted (what it is to print, as JSON).
 [ -f "$release/.fap/schedules/list" ] || exit 0
 set --
 while read -r name _; do
@@ -8,11 +9,4 @@ while read -r name _; do
   [ ! -f "$log" ] && [ -z "$follow" ] || set -- "$@" "$log"
 done <"$release/.fap/schedules/list"
 [ $# -gt 0 ] || exit 0
-if [ -n "$follow" ]; then
-  exec tail -n 100 -F "$@" 2>/dev/null
-fi
-for log; do
-  name=${log##*/}
-  echo "==> ${name%.log}"
-  tail -n 100 "$log"
-done
+exec python3 -I -S -c "$reader" "$wanted" files "$@"

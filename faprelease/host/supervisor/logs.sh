@@ -1,16 +1,8 @@
 # Print the logs of a program's processes, standard output and error.
-# Needs: lib/supervisor.sh, follow (yes or empty).
+# Needs: lib/supervisor.sh, reader (the text of programs/loglines.py), wanted (what it is to print, as JSON).
 program_status
-echo "$status" | {
-  while read -r name _; do
-    for stream in stdout stderr; do
-      if [ -n "$follow" ]; then
-        supervisorctl tail -f "$name" "$stream" </dev/null &
-      else
-        echo "==> $name, $stream"
-        supervisorctl tail -8000 "$name" "$stream"
-      fi
-    done
-  done
-  wait
-}
+names=$(printf '%s\n' "$status" | while read -r name _; do printf '%s\n' "$name"; done)
+set -f
+IFS='
+'
+exec python3 -I -S -c "$reader" "$wanted" supervisor $names

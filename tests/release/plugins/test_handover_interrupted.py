@@ -21,7 +21,7 @@ WORKER = {
     "quiet": "TSTP",
     "overlap": False,
 }
-PROGRAMS = ("handover", "instances", "watch", "processes", "lastlines")
+PROGRAMS = ("handover", "instances", "watch", "processes", "lastlines", "loglines")
 
 
 class Manager:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from faprelease.errors import ConfigError, FapError, ReleaseFailedError, RolledBackError, UsageError
+from faprelease.plugins.hooks import LogLines
 from faprelease.report.report import Report
 from faprelease.run.run import Run
 from faprelease.verbs import once
@@ -158,7 +159,7 @@ def test_the_logs_of_each_process_are_shown(
     folder = site.path / "releases" / release
     capfd.readouterr()
     run = Run.of(site.request(), "logs", Report())
-    assert once.logs(run, once.Where(), follow=False) == 0
+    assert once.logs(run, once.Where(), LogLines(), print) == 0
     shown = [line for line in capfd.readouterr().out.splitlines() if line]
     assert shown == [
         line
@@ -171,10 +172,10 @@ def test_the_logs_of_each_process_are_shown(
         )
     ]
     with pytest.raises(UsageError, match="web9 is not a host of this role"):
-        once.logs(run, once.Where(host="web9"), follow=False)
+        once.logs(run, once.Where(host="web9"), LogLines(), print)
     site.configure()
     with pytest.raises(ConfigError, match="no plugin can show logs"):
-        once.logs(Run.of(site.request(), "logs", Report()), once.Where(), follow=False)
+        once.logs(Run.of(site.request(), "logs", Report()), once.Where(), LogLines(), print)
 
 
 GRACEFUL = b"""\
