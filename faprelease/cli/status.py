@@ -1,5 +1,6 @@
 """The verbs that only read: status, releases and history."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from faprelease.steps.place import Place
 
 if TYPE_CHECKING:
     from faprelease.request import Request
-    from faprelease.views.status import HostStatus, ProcessStatus
+    from faprelease.views.status import Held, HostStatus, ProcessStatus
 
+WIDTH = 100
+"""How wide the lists of releases are at most, in columns."""
 _json = click.option("--json", "as_json", is_flag=True, help="print one JSON object per line")
 
 
@@ -75,33 +78,46 @@ def status(
 def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: bool) -> None:
     """List the releases on each host, and why each is kept.
 
-    The newest come first. The size is that of the release's own folder: installed packages are shared by all
-    releases with the same lock, and not counted.
+    The newest come first. Hosts with the same releases are shown once. The size is that of the release's own
+    folder: installed packages are shared by all releases with the same lock, and not counted.
     """
-    from faprelease.report.outputs import in_units
     from faprelease.verbs import status
+    from faprelease.views.status import alike
 
     found = status.releases(request(words, file, stage, role))
     if as_json:
         _show_json(found)
         return
-    head = ("role", "host", "release", "state", "version", "digest", "since", "by", "size", "why it is kept")
-    rows = [
-        (
-            r.role,
-            r.host,
-            r.release,
-            r.state,
-            r.version,
-            r.digest[:12],
-            r.since,
-            r.by,
-            "" if r.size is None else in_units(r.size),
-            r.kept,
-        )
-        for r in found
+    for number, (hosts, rows) in enumerate(alike(found)):
+        heading = f"{rows[0].role} on {', '.join(hosts)}"
+        for line in ["", *textwrap.wrap(heading, WIDTH, subsequent_indent="  ")][not number :]:
+            echo(line)
+        for line in releases_table(rows):
+            echo(line)
+
+
+def releases_table(rows: "Sequence[Held]") -> Iterable[str]:
+    """The lines of a table of releases. What does not fit is wrapped in the last column, and cut before."""
+    from faprelease.report.outputs import in_units
+
+    table: list[tuple[str, ...]] = [
+        ("release", "state", "version", "since (UTC)", "by", "size", "why it is kept")
     ]
-    _show_table(head, rows)
+    for row in rows:
+        since = row.since[:16].replace("T", " ")
+        size = "" if row.size is None else in_units(row.size)
+        words = (row.release, row.state, _cut(row.version, 14), since, _cut(row.by, 17), size, row.kept)
+        table.append(tuple(" ".join(word.split()) or "-" for word in words))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+    left = sum(widths) + 2 * len(widths)
+    for line in table:
+        first, *more = textwrap.wrap(line[-1], max(WIDTH - left, 12)) or [""]
+        yield "".join(f"{word:<{width}}  " for word, width in zip(line, widths, strict=False)) + first
+        yield from (" " * left + part for part in more)
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 @cli.command(context_settings=FLAGS)

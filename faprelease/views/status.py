@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -91,6 +91,21 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None = None
     """The size of its folder in bytes, without the targets of its links (shared/, packages); None if it was
     removed."""
+
+
+def alike(rows: Iterable[Held]) -> list[tuple[list[str], list[Held]]]:
+    """The releases of each role, once for all hosts that have the same ones; with the names of the hosts.
+
+    The times and sizes are those of the first host: they hardly differ.
+    """
+    by_host: dict[tuple[str, str], list[Held]] = {}
+    for row in rows:
+        by_host.setdefault((row.role, row.host), []).append(row)
+    groups: dict[tuple[Any, ...], tuple[list[str], list[Held]]] = {}
+    for (role, host), held in by_host.items():
+        key = (role, *((row.release, row.state, row.digest, row.by, row.kept) for row in held))
+        groups.setdefault(key, ([], held))[0].append(host)
+    return list(groups.values())
 
 
 def statuses(

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from faprelease.cli.status import duration
+from faprelease.cli.status import duration, releases_table
 from faprelease.hosts.state import CommandRun, Freeze, Rollout
 from faprelease.views import history
-from faprelease.views.status import held, parse_processes, parse_schedules, statuses
+from faprelease.views.status import alike, held, parse_processes, parse_schedules, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.host_states import A, B, C, D, host_state, release
 from tests.parts.host_states import hosts as planned_hosts
@@ -89,6 +89,24 @@ def test_every_release_says_why_it_is_there() -> None:
     ]
 
 
+def test_releases_of_equal_hosts_are_shown_once_and_fit_a_terminal() -> None:
+    odd = replace(release(B, "2026.11.30-ab12cd34ef", "live"), by="deploy@controller.example.com")
+    same = host_state(release(A, "1"), release(B, "2", "bad", A), release(C, "3", "live", A), current=C)
+    states = planned_hosts(same, same, host_state(odd, current=B), same)
+    groups = alike([row for host in states for row in held(host.target, host.state, {})])
+    assert [names for names, _ in groups] == [["web1", "web2", "web4"], ["web3"]]
+    for _, rows in groups:
+        lines = list(releases_table(rows))
+        assert max(map(len, lines)) <= 100
+        assert [line.split()[0] for line in lines if line[0] != " "] == [
+            "release",
+            *(row.release for row in rows),
+        ]
+    assert "kept for inspection, as the newest 2 bad ones" in " ".join(
+        " ".join(releases_table(groups[0][1])).split()
+    )
+
+
 def test_ledgers_of_hosts_become_one_list_and_damaged_lines_are_passed_over() -> None:
     line = (
         '{"at":"2026-01-02T00:00:00Z","event":"released","release":"r","from":"","who":"ada","artifact":null}'
@@ -121,7 +139,9 @@ def test_what_a_fleet_is_told(site: FleetSite) -> None:
     assert all(row["since"].startswith("20") for row in rows)
     held_now = [json.loads(line) for line in site.run("releases", "--json", "production").stdout.splitlines()]
     assert [row["kept"] for row in held_now] == ["live", "a rollback goes back to it"] * 3
-    assert site.run("releases", "production").stdout.count(" kB ") == 6
+    listed = site.run("releases", "production").stdout.splitlines()
+    assert listed[0] == "web on web1, web2, web3"
+    assert sum(" kB " in line for line in listed) == 2
     assert all(4096 <= row["size"] < 1 << 20 for row in held_now)
     site.hosts[1].run(["touch", "/home/deploy/ill"], check=True)
     done = site.run("status", "production")
