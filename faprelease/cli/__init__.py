@@ -77,13 +77,18 @@ def main() -> None:
 
 def _show_error(error: FapError) -> None:
     """What failed, and what to type next; on GitHub also where a run's page shows its errors."""
-    lines = [f"{click.style('error', fg='red')}: {text.plain(error.message)}"]
+    lines = [f"{click.style('error', fg='red')}: {_plain(error.message)}"]
     if error.hint:
-        lines.append(f"{click.style('hint', fg='cyan')}: {text.plain(error.hint)}")
+        lines.append(f"{click.style('hint', fg='cyan')}: {_plain(error.hint)}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         from faprelease.report.outputs import github_error
 
-        lines = [github_error(lines, text.plain(f"{error.message}\n{error.hint}").strip())]
+        lines = [github_error(lines, _plain(f"{error.message}\n{error.hint}").strip())]
     # The reader of the output may be gone; the exit code must still be right.
     with contextlib.suppress(OSError):
         click.echo("\n".join(lines), err=True)
+
+
+def _plain(said: str) -> str:
+    """Text without colours and control characters: it may quote what hosts print."""
+    return text.plain(click.unstyle(said))

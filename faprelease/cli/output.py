@@ -1,4 +1,4 @@
-"""The outputs of a run: chosen by -v, --json, --json-lines and by where it runs."""
+"""The outputs of a run: chosen by -q, -v, --json, --json-lines and by where it runs."""
 
 import os
 import sys
@@ -28,18 +28,20 @@ def kept_flag(name: str) -> bool:
     return bool(click.get_current_context().meta.get(name))
 
 
+quiet = _kept("quiet", "-q", "--quiet", help="show only warnings, errors and the result")
 verbose = _kept("verbose", "-v", "--verbose", help="show every step and its output")
 allow_older = _kept("allow_older", "--allow-older", help="release an older log entry than hosts have seen")
 take_over = _kept("take_over", "--take-over", help="release even if the other `manager` released last")
 
 
 def output_flags(function: F) -> F:
-    """Give a command that changes hosts -v, --yes, --json and --json-lines; see `reporting`."""
+    """Give a command that changes hosts -q, -v, --yes, --json and --json-lines; see `reporting`."""
     for option in (
         _kept("json_lines", "--json-lines", help="print every event as a JSON object on a line"),
         _kept("json", "--json", help="print the result as one JSON object"),
         _kept("yes", "-y", "--yes", help="don't ask for confirmation"),
         verbose,
+        quiet,
     ):
         function = option(function)
     return function
@@ -53,6 +55,8 @@ def reporting() -> Iterator["Report"]:
     from faprelease.report.runlog import RunLog
 
     verb = str(click.get_current_context().info_name)
+    if kept_flag("quiet") and kept_flag("verbose"):
+        raise click.UsageError("-q shows less and -v more: give one of them")
     log, plans = RunLog(verb), not (kept_flag("json") or kept_flag("json_lines"))
     shown: list[Output] = [log, _for_people(verbose=kept_flag("verbose"), plans=plans)]
     if kept_flag("json_lines"):
@@ -71,6 +75,8 @@ def reporting() -> Iterator["Report"]:
 def _for_people(*, verbose: bool, plans: bool) -> "Output":
     from faprelease.report import outputs
 
+    if kept_flag("quiet"):
+        return outputs.Quiet(plans=plans)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         return outputs.Groups(plans=plans)
     if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI"):

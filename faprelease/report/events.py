@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+import click
 import msgspec
 
 from artifact_store.core import text
@@ -122,13 +123,13 @@ class Ended(RunEvent, frozen=True, kw_only=True, tag="ended"):
 
 
 def plain(event: E) -> E:
-    """The event without control characters: what hosts print and record never moves a terminal."""
+    """The event without colours and control characters: what hosts print never moves a terminal."""
     return msgspec.convert(_plain(msgspec.to_builtins(event)), type(event))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return text.plain(value)
+        return text.plain(click.unstyle(value))
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -73,6 +73,14 @@ class Lines:
                 self.print(f"  {click.style('!', fg='yellow')} {event.place}: {line}")
 
 
+class Quiet(Lines):
+    """Lines without the progress of the run: warnings, the output that a step is to show, and the result."""
+
+    def show(self, event: RunEvent) -> None:
+        if not isinstance(event, Began | PhaseEnded):
+            super().show(event)
+
+
 class Groups(Lines):
     """GitHub Actions: the output of each step is a group.
 

@@ -77,5 +77,5 @@ def _lines(event: RunEvent) -> list[str]:
         case Said():
             return event.text.splitlines()
         case Ended():
-            return [f"exit {event.exit_code}", *event.error.splitlines(), *event.hint.splitlines()]
+            return [*event.error.splitlines(), *event.hint.splitlines(), f"exit {event.exit_code}"]
     return []

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -121,6 +122,52 @@ def test_the_log_holds_everything_and_is_its_owners_alone(site: Site, tmp_path: 
     assert "hunter2" not in text
     run(site, "--curl-url", "nothing", "production")
     assert logs(site) == [log], "what changes nothing needs no log"
+
+
+def test_a_log_has_no_colours_and_ends_with_the_exit_code(site: Site, tmp_path: Path) -> None:
+    red = b"printf '\\033[1;31mno space left\\033[0m\\n'; exit 3\n"
+    done = run(site, "--curl-url", artifact(tmp_path / "a", "1", {"install.sh": red}), "production")
+    assert done.returncode == 1
+    assert "no space left" in done.stderr
+    (log,) = logs(site)
+    text = log.read_text()
+    for said in (text, done.stderr):
+        assert "[1;31m" not in said
+    assert re.fullmatch(r"[\d:.]+ exit 1", text.splitlines()[-1])
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_release_needs_no_open_stream(closed: str, site: Site, tmp_path: Path) -> None:
+    line = shlex.join([*MAIN, "--curl-url", artifact(tmp_path, "1"), "production"])
+    done = subprocess.run(
+        ["sh", "-c", f"{line} {closed}"],
+        cwd=site.folder,
+        env=environment(site),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, site.version()) == (0, "1"), done.stderr
+    assert "Traceback" not in done.stderr
+    assert logs(site)[0].read_text().endswith(" exit 0\n")
+
+
+def test_quiet_shows_warnings_and_the_result(site: Site, tmp_path: Path) -> None:
+    warns = {"install.sh": INSTALL + b"echo warning: an old lock\n"}
+    done = run(site, "-q", "--curl-url", artifact(tmp_path / "a", "1", warns), "production")
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.splitlines()
+    assert [line for line in told if "warning: " not in line] == [
+        line for line in told if line.startswith(f"done: {site.current()} is live on all hosts")
+    ]
+    assert any("an old lock" in line for line in told)
+    url = artifact(tmp_path / "b", "2", {"install.sh": FAILS})
+    failed = run(site, "release", "--quiet", "--curl-url", url, "production")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("now running:\n")
+    assert "no space left" in failed.stderr
+    assert run(site, "-q", "-v", "--curl-url", url, "production").returncode == 2
+    assert "from " in run(site, "plan", "-q", "--curl-url", url, "production").stdout
 
 
 def test_old_logs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
