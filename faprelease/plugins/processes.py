@@ -23,6 +23,11 @@ def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
             yield name, count, settings.process_port + number * STRIDE
 
 
+def port_numbers(settings: Settings) -> str:
+    """The ports of all processes, as words."""
+    return " ".join(str(first + n) for _, count, first in ports(settings) for n in range(count))
+
+
 def claims(context: Context) -> Iterator[str]:
     """Yield the ports of the processes, which only one role may have on a host."""
     settings = context.target.settings
@@ -36,12 +41,11 @@ def look(context: Context) -> Iterator[Step]:
     of the live release have them."""
     settings, layout = context.target.settings, context.target.layout
     if settings.processes and settings.handover == "restart":
-        numbers = [str(first + n) for _, count, first in ports(settings) for n in range(count)]
         yield host_program(
             "check that the ports are free",
             "ports",
             "processes",
-            arguments=numbers,
+            arguments=port_numbers(settings).split(),
             limit=60,
             when=f"[ ! -L {shlex.quote(layout.current)} ]",
         )

@@ -184,7 +184,16 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
     yield host_program(
         f"show the last log lines of {program}",
         *PROGRAM,
-        arguments=["log", *words({"program": program})],
+        arguments=[
+            "log",
+            *words(
+                {
+                    "program": program,
+                    "ports": processes.port_numbers(context.target.settings),
+                    "release": context.release,
+                }
+            ),
+        ],
         state=context.target.layout.state,
         limit=20,
         trusted=False,

@@ -158,7 +158,12 @@ def deploy_explaining(context: Context) -> Iterator[Step]:
         yield handover.explain(context, _beside(context))
         return
     yield _step(
-        context, f"show the last log lines of {_name(context)}", "log", limit=20, release=context.release
+        context,
+        f"show the last log lines of {_name(context)}",
+        "log",
+        limit=20,
+        release=context.release,
+        ports=processes.port_numbers(context.target.settings),
     )
 
 

@@ -240,6 +240,40 @@ def listening(port, release):
     return HERE, f"port {port} is held by {', '.join(visible)}"
 
 
+IN_USE = "in use", "errno 98", "eaddrinuse"
+"""What a log says of a port that something else has, in lower case."""
+
+
+def holders(log, ports, release):
+    """Who has the ports that a log says are in use: those that its lines name, or else `ports`; or at least
+    which processes run in other releases than `release`."""
+    lines = [line for line in log.splitlines() if any(word in line.lower() for word in IN_USE)]
+    words = "".join(letter if letter.isdigit() else " " for line in lines for letter in f"{line} ").split()
+    named = [int(word) for word in words if 2 <= len(word) <= 5]
+    found = (
+        [(pid, port) for port in dict.fromkeys([*named, *ports]) for pid in listeners(port)] if lines else []
+    )
+    for pid, port in found or (left_behind(release) if lines else ()):
+        what = f"port {port} is held by process {pid}, which" if port else f"process {pid} still"
+        try:
+            place = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            continue
+        yield f"{what} runs in {place}; if it is left over: kill {pid}"
+
+
+def left_behind(release):
+    """(pid, 0) of the processes that run in other releases of the app."""
+    release = os.path.realpath(release)
+    for process in sorted(glob.glob("/proc/[0-9]*")):
+        try:
+            cwd = f"{os.readlink(process + '/cwd')}/"
+        except OSError:
+            continue
+        if cwd.startswith(f"{os.path.dirname(release)}/") and not cwd.startswith(f"{release}/"):
+            yield int(process[6:]), 0
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "listeners":
         verdict, text = listening(int(sys.argv[2]), sys.argv[3])

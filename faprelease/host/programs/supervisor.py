@@ -99,14 +99,18 @@ def uptime(release, program):
     watch.print_uptimes(looker(release, program, "")())
 
 
-def log(program):
-    """Print what the processes logged last."""
+def log(program, ports, release):
+    """Print what the processes logged last, and who has `ports` if they are in use."""
+    said = []
     for line in status(program)[:SHOWN]:
         name = line.split(None, 1)[0]
         for stream in ("stdout", "stderr"):
             text = lastlines.shown(ask("tail", f"-{LOG_SIZE}", name, stream))
             if text:
                 print(f"{name}, {stream}:\n{text}")
+            said.append(text)
+    for holder in processes.holders("\n".join(said), map(int, ports.split()), release):
+        print(holder)
 
 
 def main(load, parts, action, *words):

@@ -428,10 +428,15 @@ def processes_of(group):
             pass
 
 
-def log(manager, unit, conf, release):
-    """Print what a release's services logged last, or at least how they ended."""
+def log(manager, unit, conf, release, ports):
+    """Print what a release's services logged last, or at least how they ended; and who has `ports` if they
+    are in use."""
+    said = []
     for service in Units(release, unit, conf).services[:3]:
-        print(f"{service}:\n{lastlines.shown(text_of_log(manager, service))}")
+        said.append(lastlines.shown(text_of_log(manager, service)))
+        print(f"{service}:\n{said[-1]}")
+    for holder in processes.holders("\n".join(said), map(int, ports.split()), release):
+        print(holder)
 
 
 def text_of_log(manager, service):
