@@ -1,5 +1,6 @@
 """A plan finds what a release would fail on, from the artifact's manifest and the hosts."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,3 +77,15 @@ def test_variables_of_a_linked_file_are_known_after_the_first_release(
     plan(requires_env=("B",))
     with pytest.raises(FapError, match="needs variables that are not set: C"):
         plan(requires_env=("B", "C"))
+
+
+def test_a_host_with_another_libc_is_refused_in_words(
+    plan: Callable[..., None], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """musl's getconf knows no GNU_LIBC_VERSION."""
+    (site.folder / "bin").mkdir()
+    (site.folder / "bin/getconf").write_text("#!/bin/sh\necho unknown variable >&2\nexit 1\n")
+    (site.folder / "bin/getconf").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{site.folder}/bin:{os.environ['PATH']}")
+    with pytest.raises(FapError, match=r"1 needs glibc 2\.17, but the host has another C library"):
+        plan(target=Platform(python="cp311", abi="cp311", platform="linux_x86_64", glibc="2.17"))
