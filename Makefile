@@ -33,7 +33,7 @@ audit: install  ## ask the vulnerability database of PyPI about every package of
 HOSTS := openssh-server busybox sudo systemd nginx-light caddy haproxy redis-server cron mmdebstrap
 hosts:
 	@PATH="$$PATH:/usr/sbin"; \
-	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server cron; do command -v $$each || missing=1; done >/dev/null; \
+	for each in sshd busybox sudo systemctl nginx caddy haproxy redis-server cron mmdebstrap; do command -v $$each || missing=1; done >/dev/null; \
 	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	    && apt-get update -qq && apt-get install -y -qq --no-install-recommends $(HOSTS) >/dev/null; } \
 	  || { echo "make: the hosts of the tests are missing; as root: apt-get install $(HOSTS)" >&2; exit 1; }
