@@ -88,21 +88,26 @@ def how_to_own(target: Target) -> str:
 
 
 def _how_to_provide(target: Target, name: str) -> str:
-    """The commands that copy a linked file to the host, or create an empty one."""
+    """The commands that copy a linked file to the host, or create an empty one, for its owner alone."""
     file = shlex.quote(f"{target.layout.shared}/{name}")
     folder = shlex.quote(f"{target.layout.shared}/{name}".rpartition("/")[0])
     if target.settings.connection == "local":
-        make_folder = f"mkdir -p {folder}"
-        return f"{make_folder} && cp {shlex.quote(name)} {file}\n  or, empty: {make_folder} && touch {file}"
+        make_folder, close = f"mkdir -p {folder}", f"chmod 600 {file}"
+        copy = f"{make_folder} && cp {shlex.quote(name)} {file} && {close}"
+        return f"{copy}\n  or, empty: {make_folder} && touch {file} && {close}"
     settings = target.settings
     login = f"{settings.user}@{target.address}"
     ssh, scp = (f"ssh -p {settings.port}", f"scp -P {settings.port}") if settings.port else ("ssh", "scp")
+
+    def there(command: str) -> str:
+        return f"{ssh} {login} {shlex.quote(command)}"
+
     if settings.sudo_user != settings.user:  # the login user can't write there
         sudo = f"sudo -u {settings.sudo_user}"
-        make_folder = f"{ssh} {login} {shlex.quote(f'{sudo} mkdir -p {folder}')}"
-        copy = f"{ssh} {login} {shlex.quote(f'{sudo} tee {file} >/dev/null')} < {shlex.quote(name)}"
-        touch = f"{ssh} {login} {shlex.quote(f'{sudo} touch {file}')}"
-        return f"{make_folder} && {copy}\n  or, empty: {make_folder} && {touch}"
-    make_folder = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder}')}"
-    touch = f"{ssh} {login} {shlex.quote(f'mkdir -p {folder} && touch {file}')}"
-    return f"{make_folder} && {scp} {shlex.quote(name)} {login}:{file}\n  or, empty: {touch}"
+        make_folder, close = there(f"{sudo} mkdir -p {folder}"), there(f"{sudo} chmod 600 {file}")
+        copy = f"{there(f'{sudo} tee {file} >/dev/null')} < {shlex.quote(name)}"
+        touch = there(f"{sudo} touch {file}")
+        return f"{make_folder} && {copy} && {close}\n  or, empty: {make_folder} && {touch} && {close}"
+    make_folder, close = there(f"mkdir -p {folder}"), there(f"chmod 600 {file}")
+    copy = f"{make_folder} && {scp} {shlex.quote(name)} {login}:{file} && {close}"
+    return f"{copy}\n  or, empty: {there(f'mkdir -p {folder} && touch {file} && chmod 600 {file}')}"

@@ -73,4 +73,5 @@ def _refused(label: str, user: str, sudo_user: str, output: str) -> UnreachableE
 
 def _sudoers(user: str, sudo_user: str) -> str:
     line = f"{user} ALL=({sudo_user}) NOPASSWD: /bin/sh"
-    return f"echo '{line}' | sudo EDITOR='tee -a' visudo -f /etc/sudoers.d/fapkit"
+    allow = f"echo '{line}' | sudo EDITOR='tee -a' visudo -f /etc/sudoers.d/fapkit"
+    return f"{allow}\nor, if {user} is to own the releases, in deploy.yml: sudo_user: {user}"

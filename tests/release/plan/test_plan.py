@@ -131,7 +131,7 @@ def test_a_role_is_never_rolled_back_to_the_release_of_another() -> None:
         (
             {"missing": ("a b",)},
             "linked files are missing",
-            "scp 'a b' deploy@web1:'/srv/shop-web/shared/a b'",
+            "scp 'a b' deploy@web1:'/srv/shop-web/shared/a b' && ssh deploy@web1 'chmod 600 ",
         ),
         ({"tools": frozenset({"curl"})}, "python3 not found", "apt-get install python3"),
         ({"free": 1024}, "only 0 MiB free", "free at least 100 MiB"),
@@ -305,9 +305,10 @@ def test_a_missing_file_is_put_there_as_its_owner_by_the_port_of_the_host() -> N
     login, shared = "ssh -p 2222 ops@web1", "/srv/shop-web/shared"
     make = f"{login} 'sudo -u deploy mkdir -p {shared}'"
     file = f"'\"'\"'{shared}/a b'\"'\"'"
+    close = f"{login} 'sudo -u deploy chmod 600 {file}'"
     assert refused.value.hint.splitlines() == [
-        f"{make} && {login} 'sudo -u deploy tee {file} >/dev/null' < 'a b'",
-        f"  or, empty: {make} && {login} 'sudo -u deploy touch {file}'",
+        f"{make} && {login} 'sudo -u deploy tee {file} >/dev/null' < 'a b' && {close}",
+        f"  or, empty: {make} && {login} 'sudo -u deploy touch {file}' && {close}",
     ]
 
 

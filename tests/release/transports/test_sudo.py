@@ -139,6 +139,7 @@ def test_without_anybody_to_ask_the_ways_out_are_told(
         become()
     assert COMMAND in refused.value.hint
     assert f"{LOGIN} ALL=(deploy) NOPASSWD: /bin/sh" in refused.value.hint
+    assert refused.value.hint.endswith(f"in deploy.yml: sudo_user: {LOGIN}")
 
 
 @pytest.mark.parametrize(
@@ -162,3 +163,4 @@ def test_what_sudo_forbids_is_told_with_the_line_that_allows_it(
     ) as refused:
         become()
     assert hint in refused.value.hint
+    assert (f"in deploy.yml: sudo_user: {LOGIN}" in refused.value.hint) == ("NOPASSWD" in hint)

@@ -198,7 +198,13 @@ def test_shared_files_and_folders_are_linked(site: Site, tmp_path: Path) -> None
     (touch,) = [line for line in refused.value.hint.splitlines() if "touch" in line]
     subprocess.run(["sh", "-c", touch.removeprefix("  or, empty: ")], check=True)
     shared = site.path / "shared"
-    (shared / "configs/a b.toml").write_text("from shared")
+    assert stat.S_IMODE((shared / "configs/a b.toml").stat().st_mode) == 0o600
+    (shared / "configs/a b.toml").unlink()
+    (copy,) = [line for line in refused.value.hint.splitlines() if " && cp " in line]
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/a b.toml").write_text("from shared")
+    subprocess.run(["sh", "-c", f"umask 022; {copy}"], cwd=tmp_path, check=True)
+    assert stat.S_IMODE((shared / "configs/a b.toml").stat().st_mode) == 0o600
     site.release(url)
     current = site.path / "current"
     assert (current / "configs/a b.toml").read_text() == "from shared"
