@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from faprelease.cli.status import duration, releases_table
-from faprelease.hosts.state import CommandRun, Freeze, Rollout
+from faprelease.hosts.state import CommandRun, Freeze, Record, Rollout
 from faprelease.views import history
 from faprelease.views.status import alike, held, parse_processes, parse_schedules, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
@@ -90,7 +90,8 @@ def test_every_release_says_why_it_is_there() -> None:
 
 
 def test_releases_of_equal_hosts_are_shown_once_and_fit_a_terminal() -> None:
-    odd = replace(release(B, "2026.11.30-ab12cd34ef", "live"), by="deploy@controller.example.com")
+    record = Record(state="live", by="deploy@controller.example.com")
+    odd = replace(release(B, "2026.11.30-ab12cd34ef", "live"), record=record)
     same = host_state(release(A, "1"), release(B, "2", "bad", A), release(C, "3", "live", A), current=C)
     states = planned_hosts(same, same, host_state(odd, current=B), same)
     groups = alike([row for host in states for row in held(host.target, host.state, {})])
