@@ -3,6 +3,7 @@
 import os
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -108,7 +109,13 @@ class _Row:
 
 
 class Terminal(Lines):
-    """Fixed lines, and below them a live line for each host: its step, for how long, bytes."""
+    """Fixed lines, and below them a live line for each host: its step, for how long, bytes.
+
+    A thread draws the live lines again and again. It never draws while `show` prints: rich's own thread may,
+    and then counts the lines to draw over wrongly when there is one more.
+    """
+
+    REFRESH_SECONDS = 1 / 8
 
     def __init__(self, *, verbose: bool = False, plans: bool = True) -> None:
         super().__init__(verbose=verbose, plans=plans)
@@ -122,13 +129,27 @@ class Terminal(Lines):
         self._live = Live(
             console=self._console,
             get_renderable=self._table,
-            refresh_per_second=8,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
 
+        self._guard = threading.RLock()  # a signal handler may print while the same thread prints
+        self._ended = threading.Event()
+        self._drawer = threading.Thread(target=self._draw, daemon=True)
+
     def show(self, event: RunEvent) -> None:
+        with self._guard:
+            self._show(event)
+
+    def _draw(self) -> None:
+        while not self._ended.wait(self.REFRESH_SECONDS):
+            with self._guard, suppress(OSError):  # a closed terminal does not stop the run
+                if self._live.is_started:
+                    self._live.refresh()
+
+    def _show(self, event: RunEvent) -> None:
         match event:
             case Connecting():
                 # No live lines yet: sudo may ask for a password.
@@ -137,6 +158,8 @@ class Terminal(Lines):
                 self._rows = {}
                 super().show(event)
                 self._live.start()
+                if self._drawer.ident is None:
+                    self._drawer.start()
                 return
             case HostBegan():
                 row = self._row(event)
@@ -148,6 +171,7 @@ class Terminal(Lines):
                 row.bytes, row.coming = row.bytes + event.fetched, 0
                 row.doing, row.ended = f"{event.phase}: {event.next or event.step}", not event.next
             case Ended():
+                self._ended.set()
                 self._live.stop()
         super().show(event)
 
