@@ -1,6 +1,7 @@
 """Bad input ends in one clear error with a hint and its own exit code, and publishes nothing."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,3 +208,22 @@ def test_show_output_of_the_file_shows_the_steps(site: Site) -> None:
     site.deploy_yml.write_text("show_output: true\n" + site.deploy_yml.read_text())
     done = run(site, "--curl-url", "file:///nothing.tgz", "production", "web")
     assert "create the release folder" in done.stderr
+
+
+def test_lock_and_unlock_are_old_names_that_no_help_shows(site: Site) -> None:
+    frozen = run(site, "lock", "production", "--why", "noon")
+    assert frozen.returncode == 0, frozen.stderr
+    assert "production is frozen on localhost: noon" in frozen.stderr
+    assert "unfrozen" in run(site, "unlock", "production").stderr
+    assert not re.search(r"^  (un)?lock ", run(site, "--help").stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [("status", "production"), ("config", "production"), ("nothing",)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_verb_needs_no_open_stream(words: tuple[str, ...], closed: str, site: Site) -> None:
+    line = shlex.join([sys.executable, "-m", "faprelease", "-f", "deploy.yml", *words])
+    done = subprocess.run(
+        ["sh", "-c", f"{line} {closed}"], cwd=site.folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == (2 if words == ("nothing",) else 0), done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The live lines of a run, on the screen of a terminal: while hosts report from threads, none is left behind."""
+"""The live lines of a run, on the screen of a terminal: none is left behind while hosts report."""
 
 import io
 import re
