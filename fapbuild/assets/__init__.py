@@ -124,7 +124,11 @@ def _compile(
     else:
         reporter.say(f"assets {step.name}: unchanged")
     made = output_cache.unpack(cache.path(answer.sha256), place / "outputs")
-    if not step.outputs:
+    if not made:
+        reporter.say(
+            f"warning: assets {step.name}: it wrote nothing in the project's folder, so nothing is packed"
+        )
+    elif not step.outputs:
         where = folder.shared_folder([output.path for output in made])
         reporter.say(f"assets {step.name}: its {len(made)} files are packed, most of them in {where}")
     return made
