@@ -20,6 +20,7 @@ from fapbuild.project.patterns import matcher
 SCRATCH = (
     *("node_modules/", ".npm/", ".yarn/", ".pnpm-store/", ".cache/", ".parcel-cache/", ".turbo/", ".vite/"),
     *("__pycache__/", "*.pyc", "*.tsbuildinfo", ".eslintcache", ".sass-cache/", "npm-debug.log*"),
+    *(".angular/", ".next/cache/"),
 )
 _LOCKS = ("package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "bun.lockb")
 """Written by an install that had no lock; nobody packs them, either."""

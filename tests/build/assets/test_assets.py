@@ -295,14 +295,15 @@ def undeclared(run: str) -> str:
 
 
 def test_a_step_without_outputs_packs_what_it_writes(project: Project) -> None:
-    lines = '["mkdir -p node_modules out", "echo 1 > node_modules/x", "cp a.ts out/a.js", "echo 2 > b.ts"]'
+    leftovers = '"mkdir node_modules .angular", "echo 1 | tee node_modules/x > .angular/x"'
+    lines = f'[{leftovers}, "mkdir out", "cp a.ts out/a.js", "echo 2 > b.ts"]'
     project.commit({"pyproject.toml": undeclared(lines), "web/a.ts": "1\n", "web/b.ts": "1\n"})
     for _ in range(2):
         facts = project.pack()
         with tarfile.open(facts["path"]) as tar:
             names = tar.getnames()
         assert {"web/out/a.js", "web/a.ts"} <= {*names}
-        assert not any("node_modules" in name for name in names)
+        assert not any("node_modules" in name or ".angular" in name for name in names)
         assert content(facts["path"], "web/b.ts") == b"2\n"
         assert "assets front: its 2 files are packed, most of them in web\n" in facts["talk"]
 
