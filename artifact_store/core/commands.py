@@ -51,7 +51,7 @@ def open_closed_streams() -> None:
 
 def _completion(group: click.Group, program: str) -> click.Command:
     @click.command(
-        help=f"""Print the script that completes {program} in a shell.
+        help=f"""Print what completes {program} in a shell.
 
         \b
           bash, in ~/.bashrc:   eval "$({program} completion bash)"

@@ -240,6 +240,7 @@ def probe(target: Target) -> Step:
     return host_script(
         "inspect the host",
         "look/probe",
+        parsed=True,
         stdin="\n".join(target.settings.linked_files),
         path=layout.path,
         current=layout.current,

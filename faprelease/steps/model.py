@@ -69,6 +69,8 @@ class Step:
     """Its `digest` must be the same on all hosts; otherwise nothing is published."""
     shown: bool = False
     """Show its output without -v too."""
+    parsed: bool = False
+    """Its output is parsed and never shown, so nothing in it is redacted: a word of it may equal a secret."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -181,6 +183,7 @@ def host_script(
     trusted: bool = True,
     kind: Kind = "other",
     shown: bool = False,
+    parsed: bool = False,
     **variables: str,
 ) -> Step:
     """Return a step that runs the named scripts of `faprelease/host/`, in order, after setting `variables`.
@@ -195,7 +198,16 @@ def host_script(
         raise TypeError(f"{', '.join(names)}: missing {sorted(missing)}, unused {sorted(unused)}")
     lines = [f"{key}={shlex.quote(value)}" for key, value in variables.items()]
     script = "\n".join([*lines, *(script.text for script in scripts)])
-    return Step(title=title, script=script, stdin=stdin, limit=limit, trusted=trusted, kind=kind, shown=shown)
+    return Step(
+        title=title,
+        script=script,
+        stdin=stdin,
+        limit=limit,
+        trusted=trusted,
+        kind=kind,
+        shown=shown,
+        parsed=parsed,
+    )
 
 
 def host_program(

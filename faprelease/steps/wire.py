@@ -124,6 +124,8 @@ class Reader:
     mark: str
     secrets: tuple[str, ...]
     trusted: Sequence[bool]
+    parsed: Sequence[bool] = ()
+    """Whether the output of each step is only parsed; empty: of none."""
     done: bool = False
     fetched: int | None = None
     """How many bytes the running step has fetched; the reader's owner sets it to None."""
@@ -201,6 +203,8 @@ class Reader:
         if not self.trusted[self._number] and len(data) == OUTPUT_LIMIT:
             # Its head was cut off, and may have taken the head of a secret with it.
             text = text[max(map(len, self.secrets), default=0) :]
+        if self.parsed and self.parsed[self._number]:
+            return text.strip("\n")
         return redact(text.strip("\n"), self.secrets)
 
 

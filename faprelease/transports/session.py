@@ -89,7 +89,12 @@ class HostSession:
         self._preamble, self._lost = b"", "its shell was closed" if last else ""
         # A later phase may print secrets of an earlier one: a crashing program shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
-        reader = wire.Reader(self._mark, tuple(self._secrets), [step.trusted for step in phase.steps])
+        reader = wire.Reader(
+            self._mark,
+            tuple(self._secrets),
+            [step.trusted for step in phase.steps],
+            [step.parsed for step in phase.steps],
+        )
         results: list[Result] = []
         began = time.monotonic()
         while not reader.done:

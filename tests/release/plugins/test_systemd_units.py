@@ -74,6 +74,7 @@ def own(folder: Path, action: str, *names: str) -> subprocess.CompletedProcess[s
         (units / name).write_text("[Unit]\n")
     code = f"{PROGRAM}\nmain(None, {{}}, *sys.argv[1:])"
     words = [action, "user=yes", "unit=shop.service", "conf=x", f"release={folder}"]
+    words += ["ports="] if action == "log" else []
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
 
 

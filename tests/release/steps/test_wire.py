@@ -246,8 +246,9 @@ class SilentFirst:
         self.sent, self.begun = data, False
 
     def receive(self, seconds: float) -> bytes:
-        self.asked = seconds
-        return f"{MARK} begin\nfine\n{MARK} end 0 0\n".encode()
+        self.asked, begins = seconds, not self.begun
+        self.begun = True
+        return f"{MARK} begin\n".encode() if begins else f"fine\n{MARK} end 0 0\n".encode()
 
     def close(self) -> None:
         self.sent = b""
