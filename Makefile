@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/pytest -n 3 --dist loadgroup
 # What is measured and tested is what people run: with its bytecode, which some images switch off.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
