@@ -42,7 +42,7 @@ _DAY = 86400
 """The longest stop that is waited for, in seconds."""
 _PROGRAM = re.compile(r"\w[\w.+@:*-]{0,99}")
 _SIGNAL = re.compile(r"[A-Z0-9]*")
-PROGRAM = ("supervisor", "watch", "processes", "lastlines")
+PROGRAM = ("supervisor", "watch", "processes", "lastlines", "loglines")
 """The modules of the host program that looks at supervisord."""
 
 

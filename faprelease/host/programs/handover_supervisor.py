@@ -118,8 +118,7 @@ class Manager:
 
     def log(self, instance, process):
         """What a process logged last."""
-        said = supervisor.ask("tail", f"-{supervisor.LOG_SIZE}", name_of(instance, process))
-        return "" if "ERROR (no" in said else said
+        return supervisor.end_of_log(name_of(instance, process), "stdout")
 
     def logs(self, instance, wanted):
         """Print the wanted lines of the logs."""

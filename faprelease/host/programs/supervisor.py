@@ -99,13 +99,21 @@ def uptime(release, program):
     watch.print_uptimes(looker(release, program, "")())
 
 
+def end_of_log(name, stream):
+    """The end of a log that supervisord keeps; empty if it keeps none."""
+    import loglines
+
+    data = loglines.SupervisorLog(name, stream).read(LOG_SIZE)
+    return (data or b"").decode("utf-8", "replace")
+
+
 def log(program, ports, release):
     """Print what the processes logged last, and who has `ports` if they are in use."""
     said = []
     for line in status(program)[:SHOWN]:
         name = line.split(None, 1)[0]
         for stream in ("stdout", "stderr"):
-            text = lastlines.shown(ask("tail", f"-{LOG_SIZE}", name, stream))
+            text = lastlines.shown(end_of_log(name, stream))
             if text:
                 print(f"{name}, {stream}:\n{text}")
             said.append(text)

@@ -70,6 +70,12 @@ def test_the_holder_of_a_port_that_a_log_names_is_named(site: Site, supervisord:
             release(site, "2", f'echo "{said}" >&2; exit 1\n'.encode())
 
 
+def test_a_coloured_log_explains_a_failure_too(site: Site) -> None:
+    """supervisorctl's XML can't carry the colours."""
+    with pytest.raises(FapError, match="no such table: price"):
+        release(site, "1", b"printf '\\033[31mno such table: price\\033[0m\\n' >&2; exit 1\n")
+
+
 def test_a_process_that_was_left_behind_is_named(site: Site, supervisord: Supervisord) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
