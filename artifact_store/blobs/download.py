@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -33,13 +33,20 @@ class _Hashing:
         self.size += len(data)
 
 
-def download(blobs: Blobs, key: str, digest: str, target: Path) -> None:
+def download(
+    blobs: Blobs,
+    key: str,
+    digest: str,
+    target: Path,
+    begin: Callable[[BinaryIO], object] = lambda _: None,
+) -> None:
     """Download the bytes at `key`, whose sha256 must be `digest` (hexadecimal), to `target`.
 
     They are written to `.<name>.<digest>.part` beside it, which is renamed at the end. A later call continues
-    an interrupted download. Of two downloads at the same time, one waits for the other. An existing `target`
-    with these bytes is not changed. Raises UsageError if it has other bytes, VerificationError if the store
-    has other bytes, and FapError if the file can't be written.
+    an interrupted download; a new one may `begin` with bytes from elsewhere. Of two downloads at the same
+    time, one waits for the other. An existing `target` with these bytes is not changed. Raises UsageError if
+    it has other bytes, VerificationError if the store has other bytes, and FapError if the file can't be
+    written.
     """
     try:
         if target.exists():
@@ -51,6 +58,8 @@ def download(blobs: Blobs, key: str, digest: str, target: Path) -> None:
                 file.truncate(0)
                 _check_same(target, digest)
             else:
+                if not os.fstat(file.fileno()).st_size:
+                    _begin(file, begin)
                 _fill(file, blobs, key, digest)
                 part.rename(target)
     except OSError as error:
@@ -110,6 +119,15 @@ def _fill(file: BinaryIO, blobs: Blobs, key: str, digest: str) -> None:
         f"{blobs.name}: the bytes of {key} have the wrong sha256 {received.sha256.hexdigest()}",
         hint="download it again; if that does not help, pack and push a new version",
     )
+
+
+def _begin(file: BinaryIO, begin: Callable[[BinaryIO], object]) -> None:
+    """Begin with bytes from elsewhere; if that fails, everything is downloaded."""
+    try:
+        begin(file)
+        file.flush()
+    except FapError:
+        file.truncate(0)
 
 
 def _check_same(target: Path, digest: str) -> None:

@@ -134,7 +134,8 @@ def show(opener: Opener, app: str, version: str, kind: str | None, as_json: bool
 def fetch(opener: Opener, app: str, version: str, output: str, as_json: bool) -> None:
     """Download a version.
 
-    The file appears only after its sha256 was checked. Missing folders are made.
+    The file appears only after its sha256 was checked. Missing folders are made. What other versions of the
+    app in the folder have is not downloaded again.
     """
     path = opener().artifacts.fetch(app, version, _target(output))
     emit({"path": str(path)}, as_json, str(path))

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from artifact_store.artifact import archive
 from artifact_store.artifact.ids import ArtifactId
+from artifact_store.artifact.peek import open_source
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import Blobs, Link, keep
 from artifact_store.core.actor import Actor, Stamp
@@ -26,6 +28,8 @@ from artifact_store.store.publish import Upload
 from artifact_store.trust.signatures import Notary, Signature, SignedStatement
 
 _EXPIRES = timedelta(hours=1)
+_FETCH_TIME = timedelta(minutes=15)
+"""How long the URL works from which `fetch` reads the manifest and members."""
 
 
 @dataclass(frozen=True)
@@ -180,14 +184,27 @@ class Artifacts:
     def fetch(self, app: str, version: str, to: Path) -> Path:
         """Download a version to the file `to`, or into the folder `to`; return the file's path.
 
-        The file appears only after its sha256 was checked. An existing file with the same bytes is not
+        The file appears only after its sha256 was checked. What other versions in its folder have is not
+        downloaded again. An existing file with the same bytes is not
         changed. Raises UsageError if it has other bytes, and VerificationError if signatures are required and
         the version has no valid one.
         """
         record = self.present(app, version)
         self._notary.check_artifact(record)
         target = to / ArtifactId(app, version).file_name if to.is_dir() else to
-        download(self._blobs, artifacts.archive_key(record), record.digest, target)
+        key = artifacts.archive_key(record)
+
+        def begin(file: BinaryIO) -> None:
+            """Begin with the members that other versions beside the target have."""
+            url = self._blobs.link(key, _FETCH_TIME).url
+            others = [path for path in target.parent.glob(f"{app}-*.tgz") if path != target]
+            if others and not url.startswith("file:"):
+                from artifact_store.artifact.assemble import assemble
+
+                with open_source(url) as source:
+                    assemble(source, others, file)
+
+        download(self._blobs, key, record.digest, target, begin)
         return target
 
     def check(self, record: ArtifactRecord) -> None:
