@@ -113,6 +113,7 @@ def rollback(
 @_rerun
 @_again
 @allow_older
+@take_over
 @output_flags
 def plan(
     words: tuple[str, ...], file: Path, stage: str, role: str, output: Path | None, rerun: bool, again: bool

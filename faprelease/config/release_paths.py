@@ -38,6 +38,8 @@ def conflicts(values: Mapping[str, Any], environment_file: str) -> Iterator[tupl
                 "move it to another path, and have the app read it there",
             )
     for one, other in combinations(linked, 2):
+        if one.path == other.path and one.key == other.key:
+            continue
         if one.path == other.path:
             yield other.key, f"{one.path} is linked twice", "list it once"
         else:
@@ -68,10 +70,10 @@ def conflicts(values: Mapping[str, Any], environment_file: str) -> Iterator[tupl
             elif _is_below(outer.path, inner.path):
                 yield _nested(outer, inner, "set environment_file to another path")
         for folder in assets:
-            if _overlap(folder.path, outer.path):
+            if _is_below(folder.path, outer.path):
                 yield (
                     "assets_dirs",
-                    f"{folder.name} and {outer.name} ({outer.key}) lie in one another",
+                    f"{folder.name} (assets_dirs) lies in {outer.name} ({outer.key})",
                     f"remove {folder.name} from assets_dirs: all releases share what is linked",
                 )
 
@@ -83,7 +85,3 @@ def _nested(inner: _Entry, outer: _Entry, hint: str) -> tuple[str, str, str]:
 def _is_below(path: str, folder: str) -> bool:
     """Whether the path is that folder or lies in it; both are normal relative paths."""
     return path == folder or path.startswith(f"{folder}/")
-
-
-def _overlap(one: str, other: str) -> bool:
-    return _is_below(one, other) or _is_below(other, one)

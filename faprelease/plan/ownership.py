@@ -43,6 +43,15 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
         )
 
 
+_OWN = {
+    "supervisor_program": '"%(app_name)s_%(role)s"',
+    "supervisor_target": '"/etc/supervisor/conf.d/%(app_name)s_%(role)s.conf"',
+    "systemd_unit": '"%(app_name)s_%(role)s.service"',
+    "process_port": "8500",
+}
+"""Values that are different for each role."""
+
+
 def refuse_shared(claims: Iterable[tuple[Target, Iterable[str]]]) -> None:
     """Raise ConfigError if two roles on one host have the same program, unit, file or port."""
     owners: dict[tuple[str, str], str] = {}
@@ -52,7 +61,7 @@ def refuse_shared(claims: Iterable[tuple[Target, Iterable[str]]]) -> None:
             other = owners.setdefault((target.host, name), role)
             if other != role:
                 key = name.partition(":")[0]
-                own = "another number for one of them" if key == "process_port" else '"%(app_name)s_%(role)s"'
+                own = _OWN.get(key, "another value")
                 raise ConfigError(
                     f"the roles {other} and {role} on {target.host} have the same {name}",
                     hint=f"give each role its own, for example {key}: {own}",

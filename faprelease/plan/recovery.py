@@ -72,9 +72,7 @@ def recovery(hosts: Sequence[Host]) -> Recovery | None:
         if host.state.rollout and host.state.rollout.id == rollout.id
     }
     ends = {each.ended for each in took_part.values()}
-    all_passed = all(
-        place in took_part and took_part[place].passed for place in rollout.hosts if place in there
-    )
+    all_passed = all(place in took_part and took_part[place].passed for place in rollout.hosts)
     prepared = [
         there[place]
         for place in rollout.hosts

@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Iterator, Mapping
 
-from faprelease.config.settings import ProcessStop, Settings
+from faprelease.config.settings import WEB, ProcessStop, Settings
 from faprelease.plugins.hooks import Context
 from faprelease.steps.layout import Layout
 from faprelease.steps.model import Step, host_program, host_script
@@ -24,23 +24,23 @@ def ports(settings: Settings) -> Iterator[tuple[str, int, int]]:
 
 
 def port_numbers(settings: Settings) -> str:
-    """The ports of all processes, as words."""
-    return " ".join(str(first + n) for _, count, first in ports(settings) for n in range(count))
+    """The ports of the web processes, as words. Whether others listen on theirs is not known."""
+    found = (first + n for name, count, first in ports(settings) if name == WEB for n in range(count))
+    return " ".join(map(str, found))
 
 
 def claims(context: Context) -> Iterator[str]:
-    """Yield the ports of the processes, which only one role may have on a host."""
+    """Yield the ports of the web processes, which only one role may have on a host."""
     settings = context.target.settings
     if settings.handover == "restart":
-        for name, count, first in ports(settings):
-            yield from (f"process_port: {port} ({name})" for port in range(first, first + count))
+        yield from (f"process_port: {port}" for port in port_numbers(settings).split())
 
 
 def look(context: Context) -> Iterator[Step]:
     """Yield the step that looks whether the ports are free before a first release. Afterwards the processes
     of the live release have them."""
     settings, layout = context.target.settings, context.target.layout
-    if settings.processes and settings.handover == "restart":
+    if port_numbers(settings) and settings.handover == "restart":
         yield host_program(
             "check that the ports are free",
             "ports",
@@ -65,6 +65,12 @@ def seconds(context: Context) -> int:
     """How long the processes of a release must run before it counts as live. A health check that follows
     proves more, and watches them too."""
     return 0 if context.has_plugin("healthcheck") else context.target.settings.process_seconds
+
+
+def must_be_of_user(context: Context) -> str:
+    """`yes` if the processes must run as the owner of the releases: those that a release brings. What ran
+    before as another user may be gone back to."""
+    return "yes" if context.verb == "release" and not context.is_undo else ""
 
 
 def check_title(name: str, seconds: int) -> str:

@@ -86,7 +86,13 @@ def deploy_updated(context: Context) -> Iterator[Step]:
         yield processes.write(settings, context.release, {PROCESSES: text})
         return
     own = _own_conf(context)
-    conf = {"conf": posixpath.join(context.release, own), "program": options.supervisor_program, "shown": own}
+    conf = {
+        "conf": posixpath.join(context.release, own),
+        "program": options.supervisor_program,
+        "shown": own,
+        "rendered": posixpath.join(context.release, PROCESSES),
+        "path": context.target.layout.path,
+    }
     yield host_program(
         f"check {own} of the release",
         "supervisor_conf",
@@ -166,6 +172,7 @@ def watched(context: Context) -> dict[str, str]:
         "release": context.release,
         "program": options.supervisor_program,
         "children": "yes" if options.supervisor_signal else "",
+        "of_user": processes.must_be_of_user(context),
     }
 
 

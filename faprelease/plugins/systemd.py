@@ -45,7 +45,8 @@ PROGRAM = ("systemd", "watch", "processes", "lastlines", "detached")
 
 @hookimpl
 def deploy_looking(context: Context) -> Iterator[Step]:
-    yield _ask(context, before=context.target.layout.current)
+    if context.verb == "release":  # a rollback asks later, for the units of its own release
+        yield _ask(context, before=context.target.layout.current)
     if _rendered(context):
         yield from processes.look(context)
     if handover.is_on(context):
@@ -128,6 +129,7 @@ def deploy_checking(context: Context) -> Iterator[Step]:
             limit=2 * options.systemd_seconds + seconds + 60,
             release=arguments["release"],
             reload=arguments["reload"],
+            of_user=arguments["of_user"],
             seconds=str(options.systemd_seconds),
             watched=str(seconds),
         )
@@ -143,6 +145,7 @@ def watched(context: Context) -> dict[str, str]:
         **_unit_options(context),
         "release": context.release,
         "reload": "yes" if options.systemd_reload else "",
+        "of_user": processes.must_be_of_user(context) if options.systemd_conf else "",
     }
 
 

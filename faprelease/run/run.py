@@ -232,7 +232,12 @@ class Run:
                     execute.undo(plan, connected.connections, self.report, time.monotonic)
                 else:
                     execute.run(plan, connected.connections, self.report, time.monotonic, stop, more=True)
-            connected = replace(connected, hosts=self._hosts(connected.connections.probe_again()))
+            problems = {host.place: host.state.problems for host in connected.hosts}
+            states = {
+                place: replace(state, problems=problems.get(place, ()))
+                for place, state in connected.connections.probe_again().items()
+            }
+            connected = replace(connected, hosts=self._hosts(states))
         return connected, done
 
     def plan_recovery(self, connected: ConnectedHosts, left: Recovery) -> Plan:

@@ -66,7 +66,8 @@ def user_of(label: str, config_file: Path) -> str:
     as `look_up` does."""
     user = str(_read(address.parse(label).host, config_file).get("user") or "")
     # `ssh -G` prints the user of this machine if the file has none.
-    return "" if user == getpass.getuser() else user
+    is_of_ssh = _NOT_READ_HERE.search(config_file.read_text()) is not None
+    return "" if is_of_ssh and user == getpass.getuser() else user
 
 
 def _server(

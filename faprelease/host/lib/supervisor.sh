@@ -2,11 +2,11 @@
 # Needs: program.
 # Gives: program, status.
 program_status() {
-  status=$(supervisorctl status "$program" 2>&1)
+  status=$(timeout 60 supervisorctl status "$program" 2>&1)
   case $status in
     *'no such process'* | *'no such group'*)
       program="$program:*"
-      status=$(supervisorctl status "$program" 2>&1)
+      status=$(timeout 60 supervisorctl status "$program" 2>&1)
       ;;
   esac
 }

@@ -24,8 +24,9 @@ SHOWN = 3
 class Program:
     """The processes of a program, as `supervisorctl status` lists them."""
 
-    def __init__(self, program, release, children):
-        self.program, self.release, self.children = program, os.path.realpath(release), children
+    def __init__(self, program, release, children, of_user=""):
+        self.program, self.release = program, os.path.realpath(release)
+        self.children, self.of_user = children, bool(of_user)
         self._lines, self._pids = [], {}
 
     def look(self):
@@ -41,7 +42,7 @@ class Program:
         name, state, *_ = [*line.split(None, 2), ""]
         pid = pid_of(line)
         if pid:
-            return watch.service(name, self.release, pid, "", reload=self.children)
+            return watch.service(name, self.release, pid, "", reload=self.children, of_user=self.of_user)
         verdict = watch.WAIT if state == "STARTING" else watch.FAILED
         return watch.Service(name, verdict, " ".join(line.split()))
 
@@ -82,10 +83,10 @@ def pid_of(line):
     return words[3].rstrip(",") if is_running else ""
 
 
-def looker(release, program, children):
+def looker(release, program, children, of_user=""):
     """What `watch` looks with, also for other programs. `children`: it is enough that a child process runs
-    from the release."""
-    return Program(program, release, children).look
+    from the release. `of_user`: they must run as this user."""
+    return Program(program, release, children, of_user).look
 
 
 def check(seconds, children, **options):

@@ -29,6 +29,8 @@ def read(conf):
         raise RefusedError("is not in the release") from None
     except (OSError, ValueError, configparser.Error) as error:
         raise RefusedError(f"can't be read: {' '.join(str(error).split())}") from error
+    if parser.defaults():
+        raise RefusedError("has a section [DEFAULT], whose values all programs of supervisord would get")
     return {key_of(section): dict(parser.items(section)) for section in parser.sections()}
 
 
@@ -46,6 +48,9 @@ def refuse_programs(sections, program):
         there = ", ".join([*groups, *programs]) or "none"
         raise RefusedError(f"has no program or group {name}, only: {there}; name it: supervisor_program")
     own = groups.get(name, [name])
+    foreign = [each for members in groups.values() for each in members if each not in programs]
+    if foreign:
+        raise RefusedError(f"has {foreign[0]} in a group, and no such program")
     others = [each for each in programs if each not in own]
     if others:
         lines = f"[group:{name}]\nprograms={','.join(dict.fromkeys([*own, *others]))}"
@@ -54,8 +59,9 @@ def refuse_programs(sections, program):
         )
 
 
-def problem_of_root(sections, user, uid):
-    """What would make a supervisord of root do more than run programs as `user`; empty if nothing."""
+def problem_of_root(sections, user, uid, path):
+    """What would make a supervisord of root do more than run programs as `user`; empty if nothing. It opens
+    the log files as root: they may be in /var/log, and in the app's folder `path`."""
     for (kind, name), values in sections.items():
         if kind not in (*PROGRAMS, "group"):
             section = f"{kind}:{name}" if name else kind
@@ -63,6 +69,13 @@ def problem_of_root(sections, user, uid):
         if kind in PROGRAMS and values.get("user") not in (user, str(uid)):
             runs_as = values.get("user", "root")
             return f"would run {name} as {runs_as}; in [{kind}:{name}] it must say: user={user}"
+        for key in ("stdout_logfile", "stderr_logfile"):
+            log = values.get(key, "AUTO")
+            places = ("/var/log/", "/dev/", f"{path}/", "%(here)s")
+            if log.upper() not in ("AUTO", "NONE", "SYSLOG", "") and (
+                ".." in log or not log.startswith(places)
+            ):
+                return f"has {name} log to {log}, which root would open; leave out {key}, or use /var/log"
     return ""
 
 
@@ -89,9 +102,11 @@ def main(load, parts, *words):
     """Exit codes: 0; 1 if the file is refused, and the reason is printed."""
     options, uid = dict(word.split("=", 1) for word in words), os.geteuid()
     try:
+        if os.path.lexists(options["rendered"]):
+            raise RefusedError(f"is not used: the artifact brings {options['rendered']}; remove that from it")
         sections = read(options["conf"])
         refuse_programs(sections, options["program"])
-        problem = problem_of_root(sections, user_name(uid), uid)
+        problem = problem_of_root(sections, user_name(uid), uid, options["path"])
         if problem and uid and is_of_root():
             raise RefusedError(problem)
     except RefusedError as error:

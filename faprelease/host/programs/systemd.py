@@ -192,7 +192,7 @@ def ask(manager, unit, conf, verb, release, before, brings, owner, path):
 def refuse_neighbour(file, path):
     """Refuse a unit's file that runs the release of another deployment: one whose folder has our records."""
     text = os.fsdecode(processes.content_of(file))
-    found = re.findall(r"(?<![^\s=\"':-])(/[^\s\"';:]*)/(?:current|releases|run)(?=[/\s\"';:]|$)", text)
+    found = re.findall(r"(?<![^\s=\"':-])(/[^\s\"';:]*?)/(?:current|releases|run)(?=[/\s\"';:]|$)", text)
     others = [folder for folder in dict.fromkeys(found) if os.path.exists(f"{folder}/.fap")]
     if others and not any(os.path.samefile(folder, path) for folder in others if os.path.exists(path)):
         raise RefusedError(
@@ -369,10 +369,11 @@ def note_times(state, stop, start):
         file.write(f"{int(stop * 100)} {int(start * 100)}\n")
 
 
-def check(manager, unit, conf, release, seconds, reload, watched):
+def check(manager, unit, conf, release, seconds, reload, of_user, watched):
     """Check that all services are active and run from the release, for `watched` seconds. They may take
-    `seconds` to start. `reload`: the main process may be the old one, if another one is new."""
-    look = look_at(manager, unit, conf, release, reload)
+    `seconds` to start. `reload`: the main process may be the old one, if another one is new. `of_user`: they
+    must run as this user, which an administrator's unit need not."""
+    look = look_at(manager, unit, conf, release, reload, of_user)
     try:
         print("\n".join(watch.until_good(look, int(seconds), int(watched))))
     except watch.EndedError as error:
@@ -392,15 +393,15 @@ def looker(user, **options):
         raise watch.EndedError(error) from None
 
 
-def look_at(manager, unit, conf, release, reload):
+def look_at(manager, unit, conf, release, reload, of_user=""):
     """What `watch` looks with, again and again."""
     folder = os.path.realpath(release)
     services = Units(release, unit, conf).services
-    return lambda: [inspect(manager, service, folder, reload, of_user=bool(conf)) for service in services]
+    return lambda: [inspect(manager, service, folder, reload, of_user=bool(of_user)) for service in services]
 
 
-def inspect(manager, unit, folder, reload, of_user=True):
-    """The look of `watch` at a service. An administrator's unit may have another user."""
+def inspect(manager, unit, folder, reload, of_user=False):
+    """The look of `watch` at a service."""
     facts = manager.facts(unit, *SHOWN)
     state, sub, main = facts.get("ActiveState", ""), facts.get("SubState", ""), facts.get("MainPID") or "0"
     if state != "active":

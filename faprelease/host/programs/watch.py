@@ -35,7 +35,7 @@ class Service:
         self.identity = (main, processes.start_of(main) if main else "", restarts)
 
 
-def service(name, release, main, restarts, *, reload, more=(), of_user=True):
+def service(name, release, main, restarts, *, reload, more=(), of_user=False):
     """The look at a service that is active: `main` is its main process. With `reload`, it is enough that one
     of `more` or of its children runs from the release. With `of_user`, it must run as this user, unless this
     is root."""
@@ -43,7 +43,12 @@ def service(name, release, main, restarts, *, reload, more=(), of_user=True):
     if of_user and processes.is_of_other(main):
         # Its manager starts it as root, and then changes its user.
         verdict = WAIT if processes.age(main) < SETTLES else FAILED
-        text = f"runs as {processes.user_of(main)}, and the release belongs to {processes.user_of('self')}"
+        try:
+            text = (
+                f"runs as {processes.user_of(main)}, and the release belongs to {processes.user_of('self')}"
+            )
+        except OSError:
+            text = "has ended"
         return Service(name, verdict, f"{name} (process {main}) {text}", main, restarts)
     others = dict.fromkeys([*processes.children_of(main), *(pid for pid in more if pid != main)])
     for pid in others or more if reload else [main]:

@@ -3,7 +3,7 @@
 # Needs: state, work (the script).
 said=$state/detached.said
 exec 8>>"$said" || exit 1
-! command -v flock >/dev/null || flock -w 60 8 || { echo "the restart of an earlier run still goes on: try again"; exit 1; }
+! command -v flock >/dev/null || flock -w 900 8 || { echo "the restart of an earlier run still goes on: try again"; exit 1; }
 : >"$said"
 $(command -v setsid) sh -c "$work" >>"$said" 2>&1 </dev/null &
 wait $!

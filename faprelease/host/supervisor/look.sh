@@ -12,6 +12,16 @@ said=$(supervisorctl pid 2>&1) || {
   exit 1
 }
 folder=${target%/*}
+# The link of an earlier release: nothing is written there again. The same folder may be spelled in another way.
+real=$(cd -P "${current%/*}" 2>/dev/null && pwd)
+case $(readlink "$target") in
+  "$current"/*) exit 0 ;;
+  /*/current/*)
+    there=$(readlink "$target")
+    there=$(cd -P "${there%%/current/*}" 2>/dev/null && pwd)
+    [ -z "$real" ] || [ "$there" != "$real" ] || exit 0
+    ;;
+esac
 [ -w "$folder" ] || {
   echo "$folder: this user can't write to it"
   echo "sudo chgrp $(id -gn) $folder && sudo chmod g+w $folder"
@@ -25,18 +35,16 @@ foreign() {
   exit 1
 }
 if [ -L "$target" ]; then
-  case $(readlink "$target") in
-    "$current"/*) ;;
-    # A link to nothing is left from a deployment that was removed.
-    *) [ ! -e "$target" ] || foreign "$target belongs to another deployment: it links to $(readlink "$target")" "$target" ;;
-  esac
+  # A link to nothing is left from a deployment that was removed.
+  [ ! -e "$target" ] || foreign "$target belongs to another deployment: it links to $(readlink "$target")" "$target"
 elif [ -e "$target" ] && read -r line <"$target" && [ "${line#; Copied by fapkit}" = "$line" ]; then
   echo "$target is a file, and a release would replace it by a link"
-  echo "move it away: mv $target $target.old"
+  echo "move it out of the way: mv $target $target.old"
   exit 1
 fi
 name=${program%%:*}
-for conf in "$folder"/*; do
+# supervisord reads the files with this suffix.
+for conf in "$folder"/*".${target##*.}"; do
   [ -f "$conf" ] && [ "$conf" != "$target" ] || continue
   while read -r line; do
     case $line in
@@ -49,13 +57,14 @@ for conf in "$folder"/*; do
     foreign "the program $name of $conf belongs to another deployment" "$conf"
   done <"$conf"
 done 2>/dev/null
-[ -L "$target" ] || [ -e "$target" ] || {
+[ -L "$target" ] || [ -e "$target" ] || [ -f "$target.old" ] || {
   program_status
   case $status in
-    *'no such process'* | *'no such group'* | *'(no such'*) ;;
+    *'no such process'* | *'no such group'*) ;;
     *)
       echo "supervisord runs a program $name already, which is not from $target"
       echo "give this stage and role a name of their own in deploy.yml: supervisor_program: \"%(app_name)s_%(stage)s_%(role)s\""
+      echo "if this release takes its place: move its file to $target.old"
       echo "if it is left from what was removed: supervisorctl update $name"
       exit 1
       ;;

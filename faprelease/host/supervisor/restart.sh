@@ -14,7 +14,8 @@ if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
   rm -f "$target.new" && ln -s "$conf" "$target.new" && mv -f "$target.new" "$target" || exit 1
 fi
 # supervisord waits for a stop as long as the conf of the running program says (10 s by default).
-stop=$(sed -n 's/^ *stopwaitsecs *= *\([0-9]\{1,6\}\).*/\1/p' "$conf" "$before/$own" 2>/dev/null | sort -n | tail -n 1)
+stop=$(sed -n 's/^[[:blank:]]*stopwaitsecs[[:blank:]]*=[[:blank:]]*0*\([0-9]\{1,6\}\).*/\1/p' \
+  "$conf" "$before/$own" "$before/.fap/supervisor.conf" 2>/dev/null | sort -n | tail -n 1)
 [ "${stop:-10}" -le 60 ] || echo "stopping $program may take up to $stop s (stopwaitsecs)"
 # run WORD…: run supervisorctl, and measure the stop and the start by the lines that it prints.
 run() {
@@ -34,7 +35,7 @@ run() {
   }
 }
 [ -z "$refresh" ] || run stop "$program" "$program:*"
-changes=$(supervisorctl reread) || { echo "$changes"; exit 1; }
+changes=$(timeout 60 supervisorctl reread) || { echo "$changes"; exit 1; }
 echo "$changes"
 case $changes in
   *ERROR* | *rror:*) exit 1 ;;
@@ -53,7 +54,7 @@ if [ -n "$signal" ] && [ -z "$refresh" ]; then
     echo "warning: $program is restarted instead of getting $signal: $problem"
   else
     # A program that does not run can't get a signal.
-    ! supervisorctl signal "$signal" "$program" || exit 0
+    ! timeout 60 supervisorctl signal "$signal" "$program" || exit 0
   fi
 fi
 run restart "$program"

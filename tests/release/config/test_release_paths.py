@@ -17,6 +17,8 @@ ENVIRONMENT = {"environment": {"A": "1"}}
         ({"linked_files": [".env"]}, ".env"),
         ({"linked_dirs": ["config"]}, "config/.env"),
         ({"linked_dirs": ["media"], "assets_dirs": ["static"], **ENVIRONMENT}, "config/.env"),
+        ({"linked_dirs": ["log", "./log/"]}, ".env"),
+        ({"linked_dirs": ["static/uploads"], "assets_dirs": ["static"]}, ".env"),
         ({"linked_dirs": ["venvs", "wheelsX", "a/venv"]}, ".env"),
     ],
 )
@@ -51,7 +53,12 @@ def test_paths_beside_one_another_are_fine(values: dict[str, Any], file: str) ->
             "linked_dirs",
             "media/a/b/c (linked_dirs) lies in media/ (linked_dirs)",
         ),
-        ({"linked_dirs": ["media", "./media/"]}, ".env", "linked_dirs", "media is linked twice"),
+        (
+            {"linked_dirs": ["media"], "linked_files": ["./media/"]},
+            ".env",
+            "linked_dirs",
+            "media is linked twice",
+        ),
         (
             {"linked_files": ["conf", "conf/a.ini"]},
             ".env",
@@ -105,16 +112,10 @@ def test_paths_beside_one_another_are_fine(values: dict[str, Any], file: str) ->
             "install.sh belongs to the release itself",
         ),
         (
-            {"linked_dirs": ["static/uploads"], "assets_dirs": ["static"]},
-            ".env",
-            "assets_dirs",
-            "static and static/uploads (linked_dirs) lie in one another",
-        ),
-        (
             {"linked_dirs": ["static"], "assets_dirs": ["./static/js"]},
             ".env",
             "assets_dirs",
-            "lie in one another",
+            "./static/js (assets_dirs) lies in static (linked_dirs)",
         ),
     ],
 )

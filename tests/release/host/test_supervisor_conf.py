@@ -54,7 +54,16 @@ def check(
     conf = folder / "shop.conf"
     conf.write_text(text)
     conf.chmod(0o644)
-    options = words({"conf": str(conf), "program": program, "shown": "configs/shop.conf"})
+    rendered = folder / "rendered.conf"
+    options = words(
+        {
+            "conf": str(conf),
+            "program": program,
+            "shown": "configs/shop.conf",
+            "rendered": str(rendered),
+            "path": "/srv/shop",
+        }
+    )
     names = ("supervisor_conf", *supervisorctl.PROGRAM)
     return run(host_program("check", *names, arguments=options, limit=60), supervisord, user)
 
@@ -70,6 +79,7 @@ def folder(supervisord: Supervisord) -> Path:
         (ONE + "user=nobody\n", "shop"),
         (ONE + "user = 65534 ; its id\n", "shop"),
         (ONE + "user=nobody\n", "shop:*"),
+        (ONE + "user=nobody\nstdout_logfile=/srv/shop/shared/log/a.log\nstderr_logfile=NONE\n", "shop"),
         ("[group:shop]\nprograms=a, b\n[program:a]\nuser=nobody\n[program:b]\nuser=nobody\n", "shop"),
     ],
 )
@@ -92,6 +102,10 @@ def test_programs_of_the_own_user_are_fine(
         ("", "has no program or group shop, only: none"),
         (ONE + "[program:worker]\ncommand=x\n", "bring it into shop:\n[group:shop]\nprograms=shop,worker"),
         ("[group:shop]\nprograms=a\n[program:a]\n[program:b]\n", "[group:shop]\nprograms=a,b"),
+        (ONE + "user=nobody\n[DEFAULT]\nenvironment=LD_PRELOAD=/tmp/x\n", "has a section [DEFAULT]"),
+        (ONE + "user=nobody\nstdout_logfile=/etc/cron.d/x\n", "has shop log to /etc/cron.d/x"),
+        (ONE + "user=nobody\nstderr_logfile=/srv/shop/../x\n", "has shop log to /srv/shop/../x"),
+        ("[group:shop]\nprograms=a,ssh\n[program:a]\nuser=nobody\n", "has ssh in a group, and no such"),
         ("no ini", "can't be read: File contains no section headers."),
     ],
 )  # fmt: skip
@@ -102,6 +116,16 @@ def test_what_a_supervisord_of_root_would_obey_is_refused(
     assert code == 1
     assert said.startswith("configs/shop.conf ")
     assert message in said
+
+
+def test_an_artifact_brings_no_file_in_place_of_the_checked_one(
+    folder: Path, supervisord: Supervisord
+) -> None:
+    (folder / "rendered.conf").write_text("[program:shop]\nuser=root\n")
+    code, said = check(folder, supervisord, ONE + "user=nobody\n")
+    (folder / "rendered.conf").unlink()
+    assert code == 1
+    assert said.startswith("configs/shop.conf is not used: the artifact brings ")
 
 
 def test_root_may_release_programs_of_any_user(folder: Path, supervisord: Supervisord) -> None:
@@ -118,14 +142,17 @@ def test_a_program_that_runs_as_root_does_not_pass(supervisord: Supervisord) -> 
     supervisord.ctl("update")
     wait_until(lambda: supervisord.ctl("status").stdout.count("RUNNING") == 2, "both run", 20)
 
-    def gate(program: str) -> tuple[int, str]:
+    def gate(program: str, of_user: str = "yes") -> tuple[int, str]:
         options = {"release": "/usr/share", "program": program, "children": "", "seconds": "0"}
+        options["of_user"] = of_user
         step = host_program("check", *supervisorctl.PROGRAM, arguments=["check", *words(options)], limit=60)
         return run(step, supervisord, NOBODY)
 
     pid = supervisord.ctl("pid", "shop").stdout.strip()
     code, said = gate("shop")
     assert (code, said) == (1, f"shop (process {pid}) runs as root, and the release belongs to nobody\n")
+    code, said = gate("shop", of_user="")  # a rollback to what ran so before
+    assert (code, said.startswith("warning: shop (process ")) == (0, True)
     code, said = gate("shop2")
     assert code == 0
     assert said.startswith("shop2 (process ")

@@ -163,6 +163,15 @@ def test_the_undo_of_a_first_release_stops_only_what_it_started(
     assert runs_from(supervisord) == before
 
 
+def test_the_same_folder_may_be_spelled_in_another_way(first: Site, supervisord: Supervisord) -> None:
+    other = first.folder / "alias"
+    other.symlink_to(first.path)
+    first.deploy_yml.write_text(first.deploy_yml.read_text().replace(f"path: {first.path}", f"path: {other}"))
+    (supervisord.conf_d / "shop.conf.bak").write_text("[program:shop]\ncommand=/bin/true\n")
+    release_to(first)
+    assert runs_from(supervisord).startswith(f"{first.path}/releases/")
+
+
 def test_what_an_administrator_or_a_removed_deployment_left_is_told_apart(
     first: Site, second: Site, supervisord: Supervisord
 ) -> None:
@@ -172,6 +181,10 @@ def test_what_an_administrator_or_a_removed_deployment_left_is_told_apart(
     with pytest.raises(FapError, match="is a file, and a release would replace it") as refused:
         release_to(second, conf)
     assert f"mv {link} {link}.old" in refused.value.hint
+    link.rename(f"{link}.old")
+    release_to(second, conf)
+    assert runs_from(supervisord, "shop2").startswith(f"{second.path}/releases/")
+    supervisord.ctl("stop", "shop2")
     link.unlink()
     link.symlink_to("/srv/removed/current/configs/supervisor.conf")
     release_to(second, conf)
@@ -201,7 +214,7 @@ def test_a_port_that_something_else_has_is_seen_before_the_first_release(
                 "supervisor_target": "/a/%(role)s.conf",
                 "processes": {"web": 2},
             },
-            "process_port: 8000 (web)",
+            "process_port: 8000",
         ),
         ({"plugins": ["systemd"]}, "systemd_unit: shop.service"),
     ],
