@@ -13,6 +13,7 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 _LARGEST = 1 << 20  # in bytes; larger ones are left to boto3
 
@@ -47,17 +48,14 @@ class QuickReader:
             prepared = request.prepare()
             prepared.stream_output = True
             response = self._http.send(prepared)
-            body: bytes | None = None
-            if response.status_code == 200 and int(response.headers.get("Content-Length", -1)) <= _LARGEST:
-                body = response.raw.read(_LARGEST)
-            elif int(response.headers.get("Content-Length", 0)) <= _LARGEST:
-                response.raw.drain_conn()
-            else:
-                response.raw.close()  # draining reads it whole
+            length = int(response.headers.get("Content-Length", -1))
+            body = response.raw.read(_LARGEST) if 0 <= length <= _LARGEST else b""
+            if len(body) != length:
+                response.raw.close()  # its rest may be large, or never come
             response.raw.release_conn()
-        except (BotoCoreError, ClientError, OSError, ValueError):
+        except (BotoCoreError, ClientError, HTTPError, OSError, ValueError):
             return None
-        return body
+        return body if response.status_code == 200 and len(body) == length else None
 
     def _learn(self, request: Any, signature_version: str, region_name: str, **_: object) -> None:
         key = request.context.get("s3_redirect", {}).get("params", {}).get("Key", "")

@@ -144,9 +144,9 @@ def carry_out(blobs: Blobs, plan: GcPlan, run: Run, wait: Callable[[], None], tr
     """Remove what `plan` lists, except versions that something refers to by then.
 
     First all versions are marked. Then `wait` gives time to promotions that looked for marks just before, and
-    to slow listings. Then the logs are read again, and only then bytes are deleted. An error before that
-    removes the marks. A killed run leaves its marks, and the next run finishes its work. Raises StoreError,
-    with the rest of the marks taken back, if it takes longer than its marks last.
+    to slow listings. Then the logs are read again, and only then bytes are deleted. An error takes back the
+    marks of the versions whose bytes are not touched yet. A killed run leaves its marks, and the next run
+    finishes its work. Raises StoreError if it takes longer than its marks last.
     """
     by = run.by
     for blob in plan.marks:
@@ -155,31 +155,31 @@ def carry_out(blobs: Blobs, plan: GcPlan, run: Run, wait: Callable[[], None], tr
         unused.version: keys.removal(ArtifactId(plan.app, unused.version), by.operation)
         for unused in plan.unused
     }
-    spared = []
+    waiting, spared = dict(marks), []
     try:
         for version, key in marks.items():
             blobs.create(key, removals.encode(Removal(app=plan.app, version=version, by=by, until=run.until)))
         if marks:
             wait()
         wanted = references(blobs, plan.app, plan.retention, by.at, trusts) if marks else frozenset()
+        for number, unused in enumerate(plan.unused):
+            if run.clock() >= run.until:
+                raise StoreError(
+                    f"gc took longer than {run.lasts}, and stopped after {number} of {len(plan.unused)} "
+                    "versions",
+                    hint="run it again for the rest",
+                )
+            if unused.version in wanted or wanted.intersection(map(_digest, unused.keys)):
+                blobs.delete(waiting[unused.version])
+                spared.append(unused.version)
+                continue
+            del waiting[unused.version]
+            for key in unused.keys:
+                blobs.delete(key)
     except BaseException:
-        for key in marks.values():
+        for key in waiting.values():
             blobs.delete(key)
         raise
-    for number, unused in enumerate(plan.unused):
-        if run.clock() >= run.until:
-            for late in plan.unused[number:]:
-                blobs.delete(marks[late.version])
-            raise StoreError(
-                f"gc took longer than {run.lasts}, and stopped after {number} of {len(plan.unused)} versions",
-                hint="run it again for the rest",
-            )
-        if unused.version in wanted or wanted.intersection(map(_digest, unused.keys)):
-            blobs.delete(marks[unused.version])
-            spared.append(unused.version)
-            continue
-        for key in unused.keys:
-            blobs.delete(key)
     removed = tuple(unused.version for unused in plan.unused if unused.version not in spared)
     size = sum(unused.size for unused in plan.unused if unused.version not in spared)
     for blob in plan.leftovers:
@@ -202,16 +202,17 @@ def take_back(blobs: Blobs, app: str) -> int:
 
 def _ended(blobs: Blobs, marks: Iterable[Blob], retention: Retention, now: datetime) -> list[Blob]:
     """The marks of runs that have ended without removing the bytes."""
-    return [blob for blob in marks if _old([blob], retention, now) or not _may_run(blobs, blob, now)]
+    return [blob for blob in marks if not _may_run(blobs, blob, retention, now)]
 
 
-def _may_run(blobs: Blobs, mark: Blob, now: datetime) -> bool:
+def _may_run(blobs: Blobs, mark: Blob, retention: Retention, now: datetime) -> bool:
     try:
-        return removals.decode(blobs.get(mark.key), mark.key).may_run(now)
+        removal = removals.decode(blobs.get(mark.key), mark.key)
     except NotFoundError:
         return False
     except VerificationError:
-        return True
+        return not _old([mark], retention, now)
+    return removal.may_run(now) if removal.until else not _old([mark], retention, now)
 
 
 def _uploads(blobs: Blobs, app: str, retention: Retention, now: datetime) -> tuple[Unfinished, ...] | None:

@@ -766,3 +766,30 @@ def test_a_version_is_removed_when_its_bytes_are(tmp_path: Path) -> None:
         assert "the bytes of shop 1 are missing" in refused.stderr
     cli.out("push", tmp_path / "shop-1.tgz")
     cli.out("url", "shop", "1")
+
+
+def test_a_gc_leaves_the_mark_of_another_one_that_may_still_run() -> None:
+    """Also if the mark is older than the grace period."""
+    blobs = filled(2)
+    promoted(blobs, "1", "2")
+    marked(blobs, "1", LATER + timedelta(minutes=10))
+    plan = planned(blobs, grace=timedelta(minutes=5))
+    assert (plan.marks, plan.marked) == ((), ("1",))
+    assert planned(blobs, at=LATER + timedelta(hours=1)).marks
+
+
+def test_a_gc_that_is_ended_while_it_deletes_takes_back_the_marks_of_untouched_versions() -> None:
+    blobs = Hooked()
+    for version in "1234":
+        push(blobs, version)
+    promoted(blobs, "4")
+
+    def end() -> None:
+        raise SystemExit(143)
+
+    blobs.hooks[f"delete {archive_key('2')}"] = end
+    with pytest.raises(SystemExit):
+        gc(blobs)
+    marks = [key.split("/")[2] for key in blobs.keys("shop/") if "/removed/" in key]
+    assert (there(blobs), marks) == ({"2", "3", "4"}, ["1", "2"])
+    promoted(blobs, "3")
