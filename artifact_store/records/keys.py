@@ -31,7 +31,7 @@ _RECORD = re.compile(r"[^/]+/artifacts/([^/]+)/artifact\.json")
 _ARCHIVE = re.compile(r"[^/]+/artifacts/([^/]+)/([0-9a-f]{64})/[^/]+/[^/]+\.tgz")
 _WITHDRAWAL = re.compile(r"[^/]+/artifacts/([^/]+)/withdrawn/[^/]+\.json")
 _APPROVAL = re.compile(r"[^/]+/stages/[^/]+/approvals/([0-9a-f]{64})/[^/]+")
-_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8,9})\.json")
+_ENTRY = re.compile(r"[^/]+/stages/[^/]+/([0-9]{8})\.json")
 _RECEIPT = re.compile(r"[^/]+/stages/[^/]+/receipts/([0-9]{8,9})-([^/]+)\.json")
 _HOST = re.compile(r"([^/]+/hosts/[^/]+/[^/]+/[^/]+/)[0-9]{8}-[0-9]{8}T[0-9]{6}Z-[^/]+\.json")
 _RELEASE = re.compile(r"[^/]+/releases/[^/]+/[^/]+/[0-9]{8}T[0-9]{6}Z-([0-9]{8})-[^/]+\.json")
@@ -133,7 +133,10 @@ def approved_digest(key: str) -> str | None:
 
 
 def entry_number(key: str) -> int | None:
-    """The number of the log entry with this key, or None if it is not the key of an entry."""
+    """The number of the log entry with this key, or None if it is not the key of an entry.
+
+    Numbers of nine digits are left out: they count only above 99999999, without a gap.
+    """
     match = _ENTRY.fullmatch(key)
     return int(match[1]) if match else None
 

@@ -283,10 +283,7 @@ class StageLog:
 
     def _listed(self, seen: int) -> LogEntry | None:
         """List the log to its end, then read further numbers, because a listing may be outdated."""
-        prefix = keys.log(self.app, self.stage)
-        after = keys.entry(self.app, self.stage, seen) if seen else ""
-        numbers = (keys.entry_number(key) for key in self._blobs.keys(prefix, after))
-        highest = max((number for number in numbers if number), default=seen)
+        highest = max((seen, *self._numbers(seen)))
         last = self._seen if highest == seen else self._existing(highest)
         while further := self._find(highest + 1):
             highest, last = highest + 1, further
@@ -296,22 +293,35 @@ class StageLog:
         """Without a listing: read the numbers 1, 2, 4, 8 … further on, then bisect the last gap."""
         self._near = {seen: self._seen} if self._seen else {}
         low, high = seen, seen + 1
-        while further := self._find(high):
-            self._near[high] = further
+        while self._is_there(high):
             low, high = high, seen + 2 * (high - seen)
         while high - low > 1:
             middle = (low + high) // 2
-            if further := self._find(middle):
-                self._near[middle] = further
-                low = middle
-            else:
-                high = middle
-        return self._near.get(low)
+            low, high = (middle, high) if self._is_there(middle) else (low, middle)
+        return self._near.get(low) or (self._existing(low) if low else None)
 
-    def _numbers(self) -> list[int]:
-        """The numbers of all entries of the log, readable or not, in no order."""
-        below = self._blobs.keys(keys.log(self.app, self.stage))
-        return [number for number in map(keys.entry_number, below) if number]
+    def _is_there(self, number: int) -> bool:
+        """Whether there is an object with this number; a later entry may have passed it over."""
+        with suppress(VerificationError):
+            entry = self._find(number)
+            if entry:
+                self._near[number] = entry
+            return entry is not None
+        return True
+
+    def _numbers(self, after: int = 0) -> list[int]:
+        """The numbers of all entries of the log after that number, readable or not, in no order.
+
+        Numbers of nine digits are counted from 100000000 on without a gap: a stranger's 999999999 is none.
+        """
+        start = keys.entry(self.app, self.stage, after) if after else ""
+        below = set(self._blobs.keys(keys.log(self.app, self.stage), start))
+        numbers = [number for number in map(keys.entry_number, below) if number]
+        highest = max((after, *numbers))
+        while keys.entry(self.app, self.stage, highest + 1) in below:
+            highest += 1
+            numbers.append(highest)
+        return numbers
 
     def _readable(self, number: int) -> LogEntry | None:
         """The entry with this number; None, and noted in `passed_over`, if it can't be read or is missing."""

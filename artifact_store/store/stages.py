@@ -1,7 +1,7 @@
 """The stages in a store: read their state and history, and change them."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
@@ -227,17 +227,22 @@ class Stages:
     ) -> StageChange:
         """Put the previous version back on a stage, or the version `to`, which must have been on it before.
 
+        Where signatures are required, entries without one count only if no other shows a previous version.
         Raises NotFoundError if there is none; otherwise as `promote`. Needs no approvals.
         """
         log = self.log(app, stage)
         tip = log.tip()
-        version = to or log_rules.version_before(entry.state for entry in self._own(log))
+        version = (
+            to
+            or self._version_before(log, self._notary.trusts)
+            or self._version_before(log, self._notary.belongs)
+        )
         if version is None:
             raise NotFoundError(
                 f"{app} {stage} has no previous version",
                 hint=Hint("{fapstore} history {app} {stage}", app=app, stage=stage),
             )
-        if to and not any(entry.state.version == to for entry in self._own(log)):
+        if to and not any(e.state.version == to for e in log.readable() if self._notary.belongs(e)):
             raise NotFoundError(
                 f"{app} {version} was never on {stage}",
                 hint=Hint(
@@ -248,9 +253,8 @@ class Stages:
         request = StageRequest(action="rollback", version=version, digest=digest, why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, tip, override)
 
-    def _own(self, log: StageLog) -> Iterator[LogEntry]:
-        """The entries of a log that can be read and were written for it, newest first."""
-        return filter(self._notary.belongs, log.readable())
+    def _version_before(self, log: StageLog, counts: Callable[[LogEntry], bool]) -> str | None:
+        return log_rules.version_before(entry.state for entry in log.readable() if counts(entry))
 
     def freeze(self, app: str, stage: str, by: Actor, why: str) -> StageChange:
         """Refuse promotions and rollbacks of a stage until it is unfrozen."""

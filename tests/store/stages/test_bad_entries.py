@@ -167,3 +167,25 @@ def test_a_key_with_too_many_digits_is_no_entry(shop: Cli, capsys: pytest.Captur
         main(["--store", f"file://{shop.folder}/store", "stages", "shop"])
     assert not exited.value.code
     assert "production       2 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["000000099.json", "999999999.json"])
+def test_a_key_that_no_next_entry_has_is_no_entry(shop: Cli, name: str) -> None:
+    production(shop, name).write_bytes(b"x")
+    state = shop.json("rollback", "shop", "production")["state"]
+    assert (state["number"], state["version"]) == (3, "1")
+    assert shop.json("freeze", "shop", "production", "--why", "x")["state"]["number"] == 4
+    assert len(shop.json("history", "shop", "production")) == 4
+
+
+def test_a_reader_without_a_listing_finds_what_passed_over_a_bad_entry(
+    shop: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.out("promote", "shop", "1", "production")
+    production(shop, "00000004.json").write_bytes(b"x")  # a number that it tries first
+    shop.out("rollback", "shop", "production")
+    reader = open_store(f"file://{shop.folder}/store")
+    monkeypatch.setattr(reader.blobs, "can_list", False)
+    head = reader.stages.head("shop", "production")
+    assert head is not None
+    assert (head.number, head.version) == (5, "2")

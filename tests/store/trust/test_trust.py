@@ -484,6 +484,14 @@ def test_a_rollback_goes_to_nothing_that_only_eve_put_there(ruled: Place) -> Non
     ).state.overrode == ("signed",)
 
 
+def test_an_entry_without_a_key_cancels_no_rollback(signed: Place, tmp_path: Path) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    for version in "12":
+        ann.stages.promote("shop", version, "staging", by=Actor("ann"))
+    signed.without_rules().stages.promote("shop", "1", "staging", by=Actor("eve"), override="x")
+    assert ann.stages.rollback("shop", "staging", by=Actor("ann")).state.version == "1"
+
+
 def test_a_dirty_version_reaches_no_protected_stage(ruled: Place, tmp_path: Path) -> None:
     ann = ruled.store(ruled.signers.key("ann"))
     ann.artifacts.publish(tgz(tmp_path, version="3+dirty.1"), by=Actor("ann"))
