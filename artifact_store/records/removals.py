@@ -49,7 +49,7 @@ def encode(removal: Removal) -> bytes:
 def find(blobs: Blobs, record: ArtifactRecord, now: datetime) -> Removal | None:
     """A mark of a run that removed the bytes of a version, or may still do so; None if there is none.
 
-    Raises VerificationError if a mark can't be read. A store that can't be listed shows no marks.
+    What can't be read is a stranger's object, and no mark. A store that can't be listed shows no marks.
     """
     if not blobs.can_list:
         return None
@@ -62,7 +62,7 @@ def find(blobs: Blobs, record: ArtifactRecord, now: datetime) -> Removal | None:
 
 def _all(blobs: Blobs, artifact: ArtifactId) -> Iterator[Removal]:
     for key in blobs.keys(keys.removals(artifact)):
-        with suppress(NotFoundError):  # taken back meanwhile
+        with suppress(NotFoundError, VerificationError):  # taken back meanwhile, or a stranger's
             yield decode(blobs.get(key), f"{blobs.name}: {key}")
 
 

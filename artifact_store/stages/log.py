@@ -136,13 +136,15 @@ class StageLog:
         return entry.sha256 in self._linked
 
     def _digest(self, number: int) -> str:
-        """The sha256 of the bytes of an entry; empty if it is missing."""
+        """The sha256 of the bytes of an entry; empty if it is missing, "changed" if it is too large."""
         if number in self._near:
             return self._near[number].sha256
         try:
             return hashlib.sha256(self._blobs.get(keys.entry(self.app, self.stage, number))).hexdigest()
         except NotFoundError:
             return ""
+        except VerificationError:
+            return "changed"
 
     def oldest_first(self) -> Iterator[LogEntry]:
         """The entries from the first one on, each read when needed, up to one that can't be read."""

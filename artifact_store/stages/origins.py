@@ -47,7 +47,7 @@ def read(blobs: Blobs, log: StageLog, may_begin: Callable[[LogEntry], bool]) -> 
             mark = msgspec.json.decode(blobs.get(keys.origin(log.app, log.stage, number)), type=_Mark)
         except NotFoundError:
             return
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, VerificationError):
             continue  # a stranger's object begins nothing
         with suppress(VerificationError):
             begun = log.entry(mark.entry)

@@ -89,7 +89,7 @@ class StageWriter:
         log = self._logs.of(app, stage)
         over = number if number and last is None else 0
         broken = last if last and not log.follows(last) else None
-        leads_out = request.action in ("rollback", "freeze", "retire") or (
+        leads_out = request.action in ("rollback", "freeze", "unfreeze", "retire") or (
             request.action == "promote" and override
         )
         if (over or broken) and not leads_out and not self._trust.policy.require_signatures:

@@ -793,3 +793,11 @@ def test_a_gc_that_is_ended_while_it_deletes_takes_back_the_marks_of_untouched_v
     marks = [key.split("/")[2] for key in blobs.keys("shop/") if "/removed/" in key]
     assert (there(blobs), marks) == ({"2", "3", "4"}, ["1", "2"])
     promoted(blobs, "3")
+
+
+@pytest.mark.parametrize("name", ["", "x.json", "notes"])
+def test_a_stranger_s_object_among_the_marks_stops_nobody(name: str) -> None:
+    blobs = filled(2)
+    promoted(blobs, "1", "2")
+    blobs.create(f"{keys.removals(ArtifactId('shop', '1'))}{name}", b"")
+    assert store_on(blobs).stages.rollback("shop", "production", by=Actor("ann")).state.version == "1"

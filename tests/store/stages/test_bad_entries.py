@@ -189,3 +189,33 @@ def test_a_reader_without_a_listing_finds_what_passed_over_a_bad_entry(
     head = reader.stages.head("shop", "production")
     assert head is not None
     assert (head.number, head.version) == (5, "2")
+
+
+def test_a_frozen_stage_is_unfrozen_above_a_bad_entry(shop: Cli) -> None:
+    shop.out("freeze", "shop", "production", "--why", "x")
+    production(shop, "00000004.json").write_bytes(b"x")
+    assert "unfreeze shop production" in shop("rollback", "shop", "production").stderr
+    assert shop.json("unfreeze", "shop", "production", "--why", "x")["state"]["number"] == 5
+    assert shop.json("rollback", "shop", "production")["state"]["version"] == "1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [bytes(17 << 20), b'{"entry":' + b"[" * 100_000, b'{"entry":1,"\xff":"\xff"}'],
+    ids=["large", "nested", "no UTF-8"],
+)
+def test_an_object_among_the_origins_stops_nobody(shop: Cli, content: bytes) -> None:
+    (production(shop, "origins")).mkdir()
+    production(shop, "origins/00000001.json").write_bytes(content)
+    shop.out("rollback", "shop", "production", "--to", "1")
+    assert shop.out("stages", "shop").startswith("production       1 ")
+
+
+def test_a_large_object_in_place_of_an_entry_counts_as_a_changed_one(shop: Cli) -> None:
+    shop.out("promote", "shop", "1", "production")
+    changed = production(shop, "00000002.json")
+    changed.chmod(0o644)
+    changed.write_bytes(bytes(17 << 20))
+    with pytest.raises(VerificationError, match="the entry before entry 3 of shop production"):
+        open_store(f"file://{shop.folder}/store").stages.head("shop", "production")
+    shop.out("rollback", "shop", "production", "--to", "1")
