@@ -83,6 +83,7 @@ def _install(outside: Path, inside: Path, include: str, python: str, owner: str 
     folder = outside / "supervisor"
     for path in (outside / "bin", folder / "conf.d", folder / "logs"):
         path.mkdir(parents=True, exist_ok=True)
+    (folder / "socket").unlink(missing_ok=True)  # of one whose power was cut
     skip = shutil.ignore_patterns("__pycache__", "tests", "supervisor")
     package = folder / "lib" / "supervisor"
     shutil.copytree(Path(found.origin).parent, package, ignore=skip, dirs_exist_ok=True)

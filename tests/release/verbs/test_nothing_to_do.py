@@ -2,11 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from faprelease.errors import FapError
 from faprelease.report.report import Report
 from faprelease.verbs import release
 from tests.parts.site import Site, artifact
@@ -107,11 +109,16 @@ def test_what_is_live_but_not_well_is_released_anew(
     assert "unhealthy, so it is released again" in capfd.readouterr().err
 
 
-def test_after_a_rollback_the_version_that_was_left_is_released_again(site: Site, url: str) -> None:
+def test_after_a_rollback_the_version_that_was_left_is_released_only_again(site: Site, url: str) -> None:
     site.release(artifact(site.folder / "older", "0"))
     site.release(url, curl_sha256=digest(url))
     back = site.rollback()
-    assert site.release(url, curl_sha256=digest(url)) > back
+    with pytest.raises(FapError, match="someone rolled back from it"):
+        site.release(url, curl_sha256=digest(url))
+    assert site.current() == back
+    request = replace(site.request(curl_url=url, curl_sha256=digest(url)), again=True)
+    release.release(request, Report())
+    assert site.current() > back
 
 
 def test_a_dry_run_says_so_too(site: Site, url: str, capfd: pytest.CaptureFixture[str]) -> None:
