@@ -62,7 +62,7 @@ def at(origins: Sequence[Origin], number: int) -> str:
 
 
 def mark(blobs: Blobs, state: StageState) -> None:
-    """Mark an entry whose action is `new-origin`."""
+    """Mark an entry whose action is `new-origin`, before it is written: without it a mark begins nothing."""
     for number in count(1):
         with suppress(ConflictError):
             blobs.create(

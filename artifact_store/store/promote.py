@@ -109,9 +109,9 @@ class StageWriter:
             state = self._judged(state, override, bad)
         if dry_run:
             return StageChange(state, changed=True)
+        if state.action == "new-origin":  # its mark first: what is written after it has the new origin
+            self._notary.begin_anew(state)
         state = self._append(state)
-        if state.action == "new-origin":
-            self._notary.begun_anew(state)
         if request.version:  # a freeze and a renewal do not change the version
             self._check_gc(current, state)
         return StageChange(state, changed=True)

@@ -199,14 +199,14 @@ class Notary:
             self._origins[place] = list(origins.read(self._blobs, log, self._may_begin))
         return origins.at(self._origins[place], state.number) in ("", state.origin)
 
-    def begun_anew(self, state: StageState) -> None:
-        """Mark an entry in the log that gave it a new origin."""
+    def begin_anew(self, state: StageState) -> None:
+        """Mark an entry that is about to be written, and gives its log a new origin."""
         origins.mark(self._blobs, state)
         self._origins.pop((state.app, state.stage), None)
 
     def _may_begin(self, entry: LogEntry) -> bool:
         """Whether an entry may state the origin of its log: it is signed, or need not be."""
-        return not self._trust.policy.require_signatures or bool(self._signed_by(entry, entry.state.at))
+        return not self._trust.policy.require_signatures or bool(self.entry_signed_by(entry))
 
     def check_entry(self, entry: LogEntry) -> None:
         """Raise VerificationError for an entry that `trusts` does not accept."""
@@ -217,7 +217,9 @@ class Notary:
                 "another store: its log began elsewhere",
                 hint=Hint(
                     "find out who can write to the store; a promotion or a rollback goes on from the last "
-                    "entry of this log: {fapstore} rollback {app} {stage} --to VERSION",
+                    "entry of this log: {fapstore} rollback {app} {stage} --to VERSION\n"
+                    "if it began anew with an entry that should not count: "
+                    "{fapstore} new-origin {app} {stage} --why REASON",
                     app=state.app,
                     stage=state.stage,
                 ),

@@ -4,10 +4,12 @@ import hashlib
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import pytest
 
+from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import VerificationError
 from artifact_store.stages import log_rules
@@ -177,3 +179,20 @@ def test_an_entry_of_the_future_is_shown_as_one(tmp_path: Path) -> None:
     later = msgspec.structs.replace(state, at=state.at + timedelta(days=5000))
     assert "UTC, in the future" in wording.line(later, state.at)
     assert "UTC, in the future" in wording.state(later, state.at)
+
+
+class Marked(MemoryBlobs):
+    """Notes whether there was a mark when an entry was written."""
+
+    def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        if key.endswith("production/00000002.json"):
+            assert self.size("shop/stages/production/origins/00000001.json")
+        super().create(key, body, sha256)
+
+
+def test_a_new_origin_is_marked_before_its_entry_can_be_followed(tmp_path: Path) -> None:
+    store = Store(Marked())
+    store.artifacts.publish(tgz(tmp_path, version="1"), by=ANN)
+    store.stages.promote("shop", "1", "production", by=ANN)
+    assert store.stages.new_origin("shop", "production", by=ANN, why="restored").state.number == 2
+    assert store.blobs.size("shop/stages/production/00000002.json")

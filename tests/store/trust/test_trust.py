@@ -601,6 +601,33 @@ def test_a_retired_key_signs_nothing_new_whatever_time_it_names(signed: Place) -
     assert signed.store().stages.head("shop", "staging") == state
 
 
+def test_a_retired_key_begins_no_log_anew(signed: Place) -> None:
+    old = signed.signers.allow("old", 'valid-before="20260601"')
+    ann = signed.store(signed.signers.key("ann"))
+    for version in "12":
+        state = ann.stages.promote("shop", version, "staging", by=Actor("ann")).state
+    last = next(ann.stages.log("shop", "staging").readable())
+    forged = msgspec.structs.replace(
+        state,
+        number=3,
+        previous=last.sha256,
+        action="new-origin",
+        operation="e" * 32,
+        origin="e" * 32,
+        at=datetime(2026, 5, 1, tzinfo=UTC),
+    )
+    signature = Store(signed.blobs, trust=Trust(policy=Policy(), key=old)).notary.sign_entry(forged)
+    signed.blobs.create(keys.entry("shop", "staging", 3), log_rules.encode(forged, signature))
+    signed.blobs.create(keys.origin("shop", "staging", 1), b'{"entry":3}')
+    with pytest.raises(VerificationError, match="was copied from another store") as error:
+        signed.store().stages.head("shop", "staging")
+    assert "new-origin shop staging" in error.value.hint
+    again = signed.store(signed.signers.key("ann")).stages
+    state = again.rollback("shop", "staging", by=Actor("ann")).state
+    assert state.version == "1"
+    assert signed.store().stages.head("shop", "staging") == state
+
+
 def test_what_a_key_signed_before_it_was_retired_stays_good(signed: Place) -> None:
     signed.signers.path.write_text("")
     signed.signers.allow("ci", 'namespaces="fapkit-artifact"')
