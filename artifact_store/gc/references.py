@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import tee
 
+from artifact_store.artifact.ids import is_stage
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import VerificationError
 from artifact_store.core.hints import Hint
@@ -37,7 +38,7 @@ def references(
     Raises VerificationError if an entry can't be read, and no later one passed over it knowingly.
     """
     referred: set[str] = set()
-    for stage in blobs.folders(keys.stages(app)):
+    for stage in filter(is_stage, blobs.folders(keys.stages(app))):
         log = StageLog(blobs, app, stage)
         every, again = tee(log.readable())
         if not _is_retired(log, trusts):
@@ -56,8 +57,8 @@ def references(
         for blob in blobs.listing(keys.all_approvals(app, stage)):
             if now - blob.modified <= retention.grace and (digest := keys.approved_digest(blob.key)):
                 referred.add(digest)
-    for stage in blobs.folders(keys.all_releases(app)):
-        for role in blobs.folders(keys.releases(app, stage)):
+    for stage in filter(is_stage, blobs.folders(keys.all_releases(app))):
+        for role in filter(is_stage, blobs.folders(keys.releases(app, stage))):
             referred |= _released(blobs, keys.releases(app, stage, role), retention.keep)
     return frozenset(referred - {""})
 

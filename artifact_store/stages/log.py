@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 
+from artifact_store.artifact.ids import is_stage
 from artifact_store.blobs.protocol import Blobs, keep
 from artifact_store.core.errors import (
     ConflictError,
@@ -39,8 +40,8 @@ class StageLogs:
         return self._blobs.can_list
 
     def names(self, app: str) -> tuple[str, ...]:
-        """The stages of an app that have a log or an approval."""
-        return tuple(self._blobs.folders(keys.stages(app)))
+        """The stages of an app that have a log or an approval. A folder with another name is a stranger's."""
+        return tuple(filter(is_stage, self._blobs.folders(keys.stages(app))))
 
     def overwritten(self, app: str, stage: str, entries: Iterable[LogEntry]) -> Iterator[str]:
         """The entries that the store accepted, and that are not in the log, of which `entries` were read."""

@@ -56,6 +56,8 @@ class StageCard:
     protected: bool
     entries: tuple[SignedState, ...]
     """The last entries of its log, newest first; empty if the log is empty."""
+    state: StageState | None
+    """Its current state, by the last entry that counts; None if there is none."""
     arrival: StageState | None
     """The entry that put its version on the stage; a later freeze does not count."""
     record: ArtifactRecord | None
@@ -69,11 +71,6 @@ class StageCard:
     def hosts_behind(self) -> tuple[RunningHost, ...]:
         """The hosts that do not run its version, or may not."""
         return tuple(host for host in self.hosts if not self.state or host.version != self.state.version)
-
-    @property
-    def state(self) -> StageState | None:
-        """Its current state; None if its log is empty."""
-        return self.entries[0].state if self.entries else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +108,8 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     names = _in_order({name: log for name, log in logs.items() if log}, policy.stages)
     places = {one.version: place for place, one in enumerate(stored)}
     newest = [one.version for one in stored[: -_VERSIONS - 1 : -1]]
-    running = [log[0].state.version for log in logs.values() if log]
+    counting = {name: _counting(store, app, name, log) for name, log in logs.items()}
+    running = [log[0].state.version for log in counting.values() if log]
     wanted = dict.fromkeys([*newest, *(version for version in running if version in places)])
     known = {record.version: record for record in store.artifacts.records(app, wanted)}
     versions = tuple(known[version] for version in newest if version in known)
@@ -120,10 +118,10 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
     stages = []
     before: ArtifactRecord | None = versions[0]
     for name in names:
-        log = logs.get(name, ())
-        record = known.get(log[0].state.version) if log else None
+        log, counts = logs.get(name, ()), [entry.state for entry in counting.get(name, ())]
+        record = known.get(counts[0].version) if counts else None
         pending = _pending(places, before, record, repository)
-        stages.append(_stage(store, policy, app, name, log, record, pending, check=check))
+        stages.append(_stage(store, policy, app, name, log, counts, record, pending, check=check))
         before = record
     return Board(
         app=app,
@@ -133,6 +131,14 @@ def load(store: Store, policy: Policy, app: str, repository: Path, *, check: boo
         withdrawn=frozenset(one.version for one in stored if one.withdrawn),
         more=len(stored) - len(newest),
     )
+
+
+def _counting(store: Store, app: str, stage: str, log: tuple[LogEntry, ...]) -> tuple[LogEntry, ...]:
+    """The entries that count, as far as signatures are required the signed ones: at least one if there is."""
+    trusted = tuple(filter(store.notary.trusts, log))
+    if trusted or len(log) < _ENTRIES:
+        return trusted
+    return tuple(islice(filter(store.notary.trusts, store.stages.log(app, stage).readable()), 1))
 
 
 def page(board: Board, now: datetime) -> str:
@@ -222,6 +228,7 @@ def _stage(
     app: str,
     name: str,
     log: tuple[LogEntry, ...],
+    counts: list[StageState],
     record: ArtifactRecord | None,
     pending: Pending,
     *,
@@ -232,11 +239,12 @@ def _stage(
         SignedState(entry.state, wording.signature(by, len(entry.sealed.signatures)))
         for entry, by in zip(log, signers, strict=True)
     )
-    stay = [*takewhile(lambda state: state.digest == entries[0].state.digest, (e.state for e in entries))]
+    stay = [*takewhile(lambda state: state.digest == counts[0].digest, counts)]
     return StageCard(
         name=name,
         protected=name in policy.protected,
         entries=entries,
+        state=counts[0] if counts else None,
         arrival=stay[-1] if stay else None,
         record=record,
         releases=_last_runs(store, app, name, stay) if stay and stay[0].digest else (),
@@ -247,7 +255,7 @@ def _stage(
 
 def _last_runs(store: Store, app: str, stage: str, stay: list[StageState]) -> tuple[ReleaseRecord, ...]:
     """The last run for each role that released the artifact of this stay."""
-    runs = store.records.releases(app, stage, entries={0, *(state.number for state in stay)})
+    runs = store.records.releases(app, stage, entries={0, *(state.number for state in stay)}, pass_over=True)
     last = {run.role: run for run in sorted(runs, key=lambda run: run.at) if run.digest == stay[0].digest}
     return tuple(last[role] for role in sorted(last))
 

@@ -16,14 +16,18 @@ import pytest
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError
+from artifact_store.gc.references import Retention
 from artifact_store.records.releases import HostOutcome, Outcome, ReleaseRecord
 from artifact_store.stages.policy import Policy
+from artifact_store.store.maintenance import plan_gc
 from artifact_store.store.store import Store
+from artifact_store.trust.rules import Trust
 from artifact_store.views import board
 from artifact_store.views.board import Board, StageCard
 from tests.parts.fapstore_command import Cli
 from tests.parts.git_clone import clone, commit
 from tests.parts.records import HOST_RECORD
+from tests.parts.signers import Signers
 from tests.parts.tgz import tgz
 
 __all__ = ["clone"]
@@ -335,3 +339,29 @@ def test_the_command_writes_a_file_or_prints(tmp_path: Path) -> None:
     told = json.loads(cli.out("board", "shop", "--json"))
     assert told["stages"][0]["entries"][0]["state"]["version"] == "1"
     assert not list(tmp_path.glob(".board.html*"))
+
+
+def test_strangers_objects_end_no_board(shop: Shop) -> None:
+    shop.push("1")
+    shop.promote("1", "staging")
+    shop.store.blobs.create("shop/stages/Odd Name/x", b"junk")
+    assert plan_gc(shop.store, "shop", Retention()).kept == 1
+    shop.store.blobs.create("shop/releases/staging/web/20260101T000000Z-00000000-ab.json", b"junk")
+    (stage,) = shop.board().stages
+    assert (stage.name, stage.state and stage.state.version, stage.releases) == ("staging", "1", ())
+
+
+def test_an_unsigned_entry_is_not_shown_as_the_state(tmp_path: Path) -> None:
+    signers = Signers(tmp_path)
+    policy = Policy(require_signatures=True)
+    trust = Trust(policy=policy, signers=signers.path, key=signers.allow("ann"))
+    store = Store(MemoryBlobs(), trust=trust)
+    for version in "12":
+        store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ci"))
+        store.artifacts.sign("shop", version, by=Actor("ci"))
+    store.stages.promote("shop", "1", "staging", by=Actor("ann"))
+    Store(store.blobs).stages.promote("shop", "2", "staging", by=Actor("eve"))
+    (stage,) = board.load(Store(store.blobs, trust=trust), policy, "shop", tmp_path, check=True).stages
+    assert (stage.state and stage.state.version, stage.record and stage.record.version) == ("1", "1")
+    forged, real = stage.entries
+    assert (forged.state.version, forged.signed != real.signed) == ("2", True)
