@@ -7,7 +7,7 @@ not know, and refuses a `format` that it does not know.
 import hashlib
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -186,6 +186,7 @@ def decide(
     over: int = 0,
     max_age: timedelta | None = None,
     bad: tuple[str, ...] = (),
+    override: bool = False,
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
@@ -194,9 +195,9 @@ def decide(
     last one: the next entry goes on top of it, and names `last` as the one before. `max_age` is the lifetime
     of entries by the rules. `bad` are the `bad_versions` of the log.
 
-    Raises StoreError if the stage is frozen or the writer's clock is far behind, NotFoundError if there is
-    nothing to freeze or to renew, and UsageError if a renewed entry does not expire or an entry would live
-    longer than the rules allow.
+    Raises StoreError if the stage is frozen or, without `override`, the writer's clock is far behind,
+    NotFoundError if there is nothing to freeze or to renew, and UsageError if a renewed entry does not expire
+    or an entry would live longer than the rules allow.
     """
     state, last = current.state if current else None, last or current
     if state and current is last and not over and _is_as_requested(state, request):
@@ -224,7 +225,7 @@ def decide(
     same = state if state and state.digest == digest else None
     renewed = state if state and request.action in ("renew", "new-origin") else None
     begins = not state or not state.origin or request.action == "new-origin"
-    at = _time_after(state, request)
+    at = _time_after(state, request, override=override)
     return StageState(
         format=STATEMENT_2,
         app=app,
@@ -310,23 +311,26 @@ def _expiry(
             f"the last entry of {stage} does not expire, so there is nothing to renew",
             hint="name a time with --expires 14d, or set max_age in the rules",
         )
-    return at + lifetime if lifetime else None
+    try:
+        return at + lifetime if lifetime else None
+    except OverflowError:  # the clock of an entry before this one said the year 9999
+        return datetime.max.replace(tzinfo=UTC)
 
 
-def _time_after(state: StageState | None, request: StageRequest) -> datetime:
+def _time_after(state: StageState | None, request: StageRequest, *, override: bool) -> datetime:
     """The time of the entry after `state`: that of the writer's clock, or the same time if it is behind.
 
-    Raises StoreError for a promotion or a renewal whose clock is too far behind. A rollback or a freeze is
-    never refused for that: one wrong clock must not stop an emergency.
+    Raises StoreError for a promotion or a renewal whose clock is too far behind, without `override`. A
+    rollback or a freeze is never refused for that: one wrong clock must not stop an emergency.
     """
     clock = request.by.at
     if state is None or clock >= state.at:
         return clock
-    if request.action in ("promote", "renew") and state.at - clock > MOST_BEHIND:
+    if request.action in ("promote", "renew") and not override and state.at - clock > MOST_BEHIND:
         raise StoreError(
             f"entry {state.number} of {state.app} {state.stage} is of {state.at:%Y-%m-%d %H:%M} UTC, "
             f"and this machine's clock says {clock:%Y-%m-%d %H:%M} UTC: times in a log never run backwards",
-            hint=f"set this clock; if that of {state.who} was wrong, wait until that time",
+            hint=f"set this clock; if that of {state.who} was wrong: promote with --override REASON",
         )
     return state.at
 

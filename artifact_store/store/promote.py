@@ -102,7 +102,17 @@ class StageWriter:
             current = next(filter(self._notary.trusts, readable), None)
         max_age = self._trust.policy.lifetime(stage)
         bad = log_rules.bad_versions(self._counting(log, current)) if current else ()
-        state = log_rules.decide(current, app, stage, request, last=last, over=over, max_age=max_age, bad=bad)
+        state = log_rules.decide(
+            current,
+            app,
+            stage,
+            request,
+            last=last,
+            over=over,
+            max_age=max_age,
+            bad=bad,
+            override=bool(override),
+        )
         if current and state is current.state:
             return StageChange(state, changed=False)
         if state.action in ("promote", "rollback"):

@@ -139,7 +139,21 @@ def test_a_writer_whose_clock_is_behind_writes_the_time_before() -> None:
         appended(log, promoted("2", AT - MOST_BEHIND - timedelta(seconds=1)))
     assert "entry 1 of shop production is of 2026-11-22 18:54 UTC" in error.value.message
     assert "this machine's clock says 2026-11-22 17:54 UTC" in error.value.message
-    assert error.value.hint == "set this clock; if that of ann was wrong, wait until that time"
+    assert error.value.hint == "set this clock; if that of ann was wrong: promote with --override REASON"
+
+
+def test_a_reason_leads_past_a_clock_that_was_in_the_future() -> None:
+    log = appended([], promoted("1", AT + timedelta(days=400)))
+    state = log_rules.decide(log[-1], "shop", "production", promoted("2"), override=True)
+    assert (state.version, state.at) == ("2", log[-1].state.at)
+
+
+def test_an_entry_of_the_last_day_that_can_be_written_stops_no_rollback() -> None:
+    log = appended([], promoted("1", datetime(9999, 12, 31, tzinfo=UTC)))
+    back = replace(promoted("2"), action="rollback")
+    state = log_rules.decide(log[-1], "shop", "production", back, max_age=timedelta(days=14))
+    assert state.expires == datetime.max.replace(tzinfo=UTC)
+    assert again(state).state == state
 
 
 @pytest.mark.parametrize("action", ["rollback", "freeze"])
