@@ -7,6 +7,7 @@ from datetime import datetime
 
 import pytest
 
+from artifact_store.blobs.open import make_store
 from artifact_store.records.releases import ReleaseRecord
 from artifact_store.store.store import open_store
 from tests.parts.fleet import Host, wait_until
@@ -64,7 +65,7 @@ def test_a_batch_that_fails_takes_back_those_before_it(site: FleetSite, failing:
 
 def test_a_failed_batch_can_be_kept(site: FleetSite) -> None:
     assert site.release(site.add("1")).returncode == 0
-    (site.folder / "store").mkdir()
+    make_store(f"file://{site.folder}/store")
     configure(site, fail_at="checking", fail_on="web2", store=f"file://{site.folder}/store")
     done = site.release(site.add("2"), "--on-failure", "keep")
     assert recorded(site) == [("release", "partly", {"web1": "healthy", "web2": "unknown", "web3": "failed"})]
@@ -132,7 +133,7 @@ def test_a_kill_between_batches_is_taken_back_by_the_next_release(site: FleetSit
     held.unlink(missing_ok=True)
     kill_when(site, held, site.add("2"))
     assert site.versions() == ["2", "1", "1"]
-    (site.folder / "store").mkdir()
+    make_store(f"file://{site.folder}/store")
     configure(site, store=f"file://{site.folder}/store")
     done = site.release(site.add("3"))
     assert done.returncode == 0, done.stderr
