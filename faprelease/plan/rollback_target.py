@@ -48,6 +48,12 @@ def goal_version(hosts: list[Host], to: str = "", *, force: bool = False) -> str
     return next((release.artifact.version for release in releases if release.artifact), "")
 
 
+def live_versions(hosts: list[Host]) -> frozenset[str]:
+    """The versions that are live on these hosts, without releases whose artifact names none."""
+    live = (host.state.release(host.state.current) for host in hosts)
+    return frozenset(_version(release) for release in live if release) - {""}
+
+
 def describe(release: Release) -> str:
     """A release for people: `261122-185409 (version 1.4)`."""
     version = release.artifact.version if release.artifact else ""

@@ -58,6 +58,12 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     )
 
 
+def current(target: Target, folder: Path) -> str:
+    """Return the version on the target's stage, empty if it has none. Raises the errors of the store."""
+    state = _open(target, folder).stages.head(target.settings.project_name, target.settings.stage)
+    return state.version if state else ""
+
+
 def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     """Return a version of the same store, whatever was promoted last.
 

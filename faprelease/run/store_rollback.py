@@ -9,17 +9,28 @@ from faprelease.report.report import Report
 from faprelease.run import store_head
 
 
-def offer(target: Target, folder: Path, version: str, report: Report, *, wanted: bool) -> None:
+def offer(
+    target: Target, folder: Path, left: frozenset[str], version: str, report: Report, *, wanted: bool
+) -> None:
     """Point the stage in the store back to `version` (empty: the one before), if it is `wanted`, or if the
     user agrees on the terminal; otherwise print the command. `folder` is that of deploy.yml.
 
-    The hosts are rolled back already, so a problem is reported and not raised.
+    If the store has another version than those that the hosts `left` (empty: not known), it is not changed:
+    that would mark a version as bad that no host left. The hosts are rolled back already, so a problem is
+    reported and not raised.
     """
     settings, url = target.settings, store_head.store_of(target)
     if not url:
         return
     app, stage = settings.project_name, settings.stage
     to = f" --to {version}" if version else ""
+    if left and (head := _head(target, folder)) and head not in left:
+        report.say(
+            f"{stage} in the store has {head}, which is not the version you left "
+            f"({', '.join(sorted(left))}):\n"
+            f"it is not pointed back, and the next release would release {head}."
+        )
+        return
     report.say(
         f"{stage} in the store still points to the version you left, and the next release would\n"
         f"release it again."
@@ -40,6 +51,14 @@ def offer(target: Target, folder: Path, version: str, report: Report, *, wanted:
         report.say(f"the store was not changed: {error.message}\nwhen that is fixed: {command}")
         return
     report.say(f"{stage} in the store has {state} now")
+
+
+def _head(target: Target, folder: Path) -> str:
+    """The version on the stage in the store; empty if it has none or can't be read."""
+    try:
+        return store_head.current(target, folder)
+    except StoreProblem:
+        return ""
 
 
 def _roll_back(target: Target, folder: Path, version: str) -> str:

@@ -16,7 +16,7 @@ from faprelease.plan.fleet import plan_check, plan_release, plan_restart, plan_r
 from faprelease.plan.host import RunInfo
 from faprelease.plan.preview import Preview
 from faprelease.plan.recovery import recovery
-from faprelease.plan.rollback_target import goal_version
+from faprelease.plan.rollback_target import goal_version, live_versions
 from faprelease.plan.saved import Back, PlanFile
 from faprelease.plugins import registry
 from faprelease.report.report import Report
@@ -110,7 +110,7 @@ def rollback(
     `with_store`, the stage in the store is pointed back too.
     """
     run = Run.of(request, "rollback", report)
-    version = ""
+    version, left = "", frozenset[str]()
     if renew:
         run = run.with_environment()
     with run.connect(lock=not run.dry_run) as connected:
@@ -135,10 +135,12 @@ def rollback(
                 _keep(run, connected, plan_of, show(plan, run, connected), back=back)
                 return
             version = goal_version(connected.hosts, to, force=force)
+            left = live_versions(connected.hosts)
             execute_and_record(plan, run, connected)
     if any(target.settings.release_command for target in run.targets):
         report.say(f"  {release_command.CODE_ALONE}")
-    store_rollback.offer(run.targets[0], request.file.absolute().parent, version, report, wanted=with_store)
+    folder = request.file.absolute().parent
+    store_rollback.offer(run.targets[0], folder, left, version, report, wanted=with_store)
 
 
 def restart(request: Request, report: Report) -> None:

@@ -130,6 +130,19 @@ def test_a_store_that_refuses_is_reported(shop: Shop, capsys: pytest.CaptureFixt
     assert shop.site.version() == "1"
 
 
+def test_a_version_that_no_host_left_does_not_become_bad(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.push("3")  # promoted, and never released
+    capsys.readouterr()
+    release.rollback(shop.site.request(), Report(), with_store=True)
+    told = capsys.readouterr().err
+    assert "production in the store has 3, which is not the version you left (2)" in told
+    state = shop.store.stages.head("shop", "production")
+    assert state is not None
+    assert (state.version, state.bad) == ("3", ())
+
+
 def test_a_mirror_needs_the_store_behind_it(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     shop.site.configure("project_name: shop\nstore: https://artifacts.example.com")
     capsys.readouterr()
