@@ -1,7 +1,7 @@
 """Read and extend the logs of stages in a store."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 
@@ -43,9 +43,11 @@ class StageLogs:
         """The stages of an app that have a log or an approval. A folder with another name is a stranger's."""
         return tuple(filter(is_stage, self._blobs.folders(keys.stages(app))))
 
-    def overwritten(self, app: str, stage: str, entries: Iterable[LogEntry]) -> Iterator[str]:
-        """The entries that the store accepted, and that are not in the log, of which `entries` were read."""
-        return lost_races.overwritten(self._blobs, app, stage, entries)
+    def overwritten(
+        self, app: str, stage: str, entries: Iterable[LogEntry], counts: Callable[[LogEntry | None], bool]
+    ) -> Iterator[str]:
+        """The entries that the store accepted, and that are not in the log; see `lost_races`."""
+        return lost_races.overwritten(self._blobs, app, stage, entries, counts)
 
     def of(self, app: str, stage: str) -> "StageLog":
         """The log of a stage."""

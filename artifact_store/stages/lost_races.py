@@ -8,7 +8,7 @@ on from a young entry, which may be overwritten.
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 
@@ -84,8 +84,17 @@ def confirm(blobs: Blobs, state: StageState, data: bytes) -> None:
         )
 
 
-def overwritten(blobs: Blobs, app: str, stage: str, entries: Iterable[LogEntry]) -> Iterator[str]:
-    """The entries that the storage accepted, and that are not in the log, of which `entries` were read."""
+def overwritten(
+    blobs: Blobs,
+    app: str,
+    stage: str,
+    entries: Iterable[LogEntry],
+    counts: Callable[[LogEntry | None], bool],
+) -> Iterator[str]:
+    """The entries that the storage accepted, and that are not in the log, of which `entries` were read.
+
+    `counts` decides about the copy of such an entry, None if it can't be read.
+    """
     operations = {entry.state.number: entry.state.operation for entry in entries}
     for key in blobs.keys(keys.receipts(app, stage)):
         place = keys.receipt_place(key)
@@ -94,14 +103,21 @@ def overwritten(blobs: Blobs, app: str, stage: str, entries: Iterable[LogEntry])
             with suppress(NotFoundError):
                 if blobs.get(keys.entry(app, stage, number)) == data:  # it is younger than what was read
                     continue
+            if not counts(_decoded(data, app, stage, number)):
+                continue
             lost = _named(data, app, stage, number)
             yield f"entry {number} by {lost} was accepted by the store, and is not in the log ({key})"
 
 
 def _named(data: bytes, app: str, stage: str, number: int) -> str:
     """The author and the action of an entry, for people."""
-    try:
-        state = log_rules.decode(data, app, stage, number).state
-    except VerificationError:
+    entry = _decoded(data, app, stage, number)
+    if entry is None:
         return "someone whose entry can't be read"
-    return f"{state.who} ({state.action} {state.version})"
+    return f"{entry.state.who} ({entry.state.action} {entry.state.version})"
+
+
+def _decoded(data: bytes, app: str, stage: str, number: int) -> LogEntry | None:
+    with suppress(VerificationError):
+        return log_rules.decode(data, app, stage, number)
+    return None

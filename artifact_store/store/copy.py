@@ -14,7 +14,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import keep
 from artifact_store.core.errors import ConflictError, NotFoundError
-from artifact_store.records import artifacts, keys
+from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.store.store import Store
 
@@ -22,7 +22,8 @@ from artifact_store.store.store import Store
 def copy(source: Store, target: Store, app: str, version: str) -> bool:
     """Copy a version with its evidence, signatures, approvals and withdrawals; return whether it was missing.
 
-    The record is written last, as by a push. A version that is there already gets what it lacks. Raises as
+    The record is written last, as by a push. A version that is there already gets what it lacks, also its
+    bytes, unless gc removed them there. Raises as
     `Artifacts.fetch`, and ConflictError if the target has the version with other bytes.
     """
     record = source.artifacts.usable(app, version)
@@ -34,24 +35,33 @@ def copy(source: Store, target: Store, app: str, version: str) -> bool:
             f"{target.name} has {app} {version} with other bytes: {existing.digest}, not {record.digest}",
             hint="version numbers are never reused: pack the commit under another --version",
         )
-    if not existing:
-        _copy_bytes(source, target, record)
-        keep(target.blobs, keys.record(artifact), artifacts.encode(record))
+    is_lost = existing is not None and _is_lost(target, existing)
+    if existing is None or is_lost:
+        _copy_bytes(source, target, record, existing or record)
+        keep(target.blobs, keys.record(artifact), artifacts.encode(existing or record))
     for key in _statements(source, record):
         keep(target.blobs, key, source.blobs.get(key))
-    return existing is None
+    return existing is None or is_lost
 
 
-def _copy_bytes(source: Store, target: Store, record: ArtifactRecord) -> None:
-    key = artifacts.archive_key(record)
+def _is_lost(store: Store, record: ArtifactRecord) -> bool:
+    """Whether the bytes of a version are missing, and not because gc removed them."""
+    return not artifacts.has_bytes(store.blobs, record) and not removals.find(
+        store.blobs, record, store.clock()
+    )
+
+
+def _copy_bytes(source: Store, target: Store, record: ArtifactRecord, copied: ArtifactRecord) -> None:
+    """Copy the bytes and the evidence of `record` to where `copied`, its record in the target, names them."""
+    key, place = artifacts.archive_key(record), artifacts.archive_key(copied)
     with tempfile.TemporaryDirectory(prefix="fapstore-") as folder:
         path = Path(folder, "artifact.tgz")
         download(source.blobs, key, record.digest, path)
         with path.open("rb") as file, suppress(ConflictError):
-            target.blobs.create(key, file, record.digest)
+            target.blobs.create(place, file, record.digest)
     for kind in (SBOM_SUFFIX, PROVENANCE_SUFFIX):
         with suppress(ConflictError, NotFoundError):
-            target.blobs.create(keys.evidence(key, kind), source.artifacts.evidence(record, kind))
+            target.blobs.create(keys.evidence(place, kind), source.artifacts.evidence(record, kind))
 
 
 def _statements(source: Store, record: ArtifactRecord) -> Iterator[str]:

@@ -150,8 +150,16 @@ class Stages:
         return tuple(self.log(app, stage).all())
 
     def overwritten(self, app: str, stage: str, entries: Iterable[LogEntry]) -> tuple[str, ...]:
-        """The entries that the store accepted, and that are not in the log, of which `entries` were read."""
-        return tuple(self._logs.overwritten(app, stage, entries))
+        """The entries that the store accepted, and that are not in the log, of which `entries` were read.
+
+        If signatures are required, a copy of an entry without a valid one is a stranger's, and left out.
+        """
+        required = self._trust.policy.require_signatures
+
+        def counts(entry: LogEntry | None) -> bool:
+            return not required or (entry is not None and bool(self._notary.entry_signed_by(entry)))
+
+        return tuple(self._logs.overwritten(app, stage, entries, counts))
 
     def recent(
         self, app: str, stage: str, last: int | None = None, since: datetime | None = None

@@ -24,6 +24,7 @@ from artifact_store.core.errors import (
     VerificationError,
 )
 from artifact_store.records import artifacts, keys
+from artifact_store.store.copy import copy
 from artifact_store.store.store import Store, open_store
 from tests.parts.tgz import tgz
 
@@ -397,3 +398,15 @@ def test_names_that_could_lead_elsewhere(store: Store, name: str) -> None:
         store.stages.head("shop", name + "/")
     with pytest.raises(UsageError):
         store.artifacts.get("shop", name + "/")
+
+
+def test_copy_brings_back_bytes_that_are_gone(tmp_path: Path) -> None:
+    source, target = Store(MemoryBlobs()), Store(MemoryBlobs())
+    for store in (source, target):  # pushed to both: the keys of the bytes differ
+        store.artifacts.publish(tgz(tmp_path, version="1"), by=Actor("ann"))
+    record = target.artifacts.get("shop", "1")
+    assert not copy(source, target, "shop", "1")
+    target.blobs.delete(artifacts.archive_key(record))
+    assert copy(source, target, "shop", "1")
+    assert artifacts.has_bytes(target.blobs, record)
+    assert target.artifacts.get("shop", "1") == record

@@ -783,3 +783,16 @@ def test_a_forged_entry_that_breaks_the_chain_keeps_nobody_from_going_back(
     assert ann.stages.head("shop", "staging") is not None
     with pytest.raises(VerificationError, match="the entry before entry 3 was changed"):
         ann.stages.history("shop", "staging")
+
+
+def test_a_copy_of_an_entry_that_a_stranger_left_is_no_problem(signed: Place) -> None:
+    ann = signed.store(signed.signers.key("ann"))
+    state = ann.stages.promote("shop", "1", "staging", by=Actor("ann")).state
+    forged = msgspec.structs.replace(state, version="2", operation="e" * 32)
+    for operation, data in (("e" * 32, log_rules.encode(forged)), ("f" * 32, b"junk")):
+        signed.blobs.create(keys.receipt("shop", "staging", 1, operation), data)
+    assert next(audit.everything(signed.store(), trust_of(signed), "shop")).problems == ()
+    lost = log_rules.encode(forged, ann.notary.sign_entry(forged))
+    signed.replace(keys.receipt("shop", "staging", 1, "e" * 32), lost)
+    (problem,) = next(audit.everything(signed.store(), trust_of(signed), "shop")).problems
+    assert "accepted by the store, and is not in the log" in problem
