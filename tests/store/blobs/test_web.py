@@ -230,7 +230,8 @@ def test_a_download_goes_on_where_it_was_cut_by_a_url_asked_for_anew(shop: Site,
     shop.behind.artifacts.publish(artifact, by=Actor("ann"))
     expiring = type("E", (Expiring,), {"asked": [], "refused": {}, "cut": {}, "used": [], "ranges": []})
     shop.server.RequestHandlerClass = partial(expiring, directory=str(tmp_path))
-    fetched = shop.store.artifacts.fetch("shop", "3", tmp_path / "fetched.tgz")
+    (tmp_path / "alone").mkdir()
+    fetched = shop.store.artifacts.fetch("shop", "3", tmp_path / "alone/fetched.tgz")
     assert fetched.read_bytes() == artifact.read_bytes()
     assert expiring.ranges == [None, "bytes=100000-", "bytes=200000-"]
     assert len(expiring.used) == 3
