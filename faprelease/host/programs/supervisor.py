@@ -101,11 +101,12 @@ def uptime(release, program):
 
 
 def end_of_log(name, stream):
-    """The end of a log that supervisord keeps; empty if it keeps none."""
+    """The end of a log that supervisord keeps; empty if it keeps none, or not yet."""
     import loglines
 
     data = loglines.SupervisorLog(name, stream).read(LOG_SIZE)
-    return (data or b"").decode("utf-8", "replace")
+    text = (data or b"").decode("utf-8", "replace")
+    return "" if text.startswith(f"{name}: ERROR (no") else text
 
 
 def log(program, ports, release):
