@@ -38,11 +38,12 @@ write_lock() {
     && : >"$state/room" \
     && printf '%s\n' "$token" "$FAP_SESSION $process" "$owner" >"$state/lock" \
     && echo "$token" >"$state/turn"
-} 2>/dev/null
+}
 # On a full disk, the kept room is enough for a rollback.
-write_lock || { use_reserve "$state"; write_lock; } || {
+write_lock 2>/dev/null || { use_reserve "$state"; said=$(write_lock 2>&1); } || {
   rm -f "$state/lock"
   echo "the disk is full, or has no inodes left, at $state: free some space there (df -h; df -i)"
+  echo "$said"
   exit 1
 }
 # Our lost session may still be running. On HUP it ends after its current step; it may have ended already.
