@@ -35,4 +35,4 @@ class Request:
     allow_older: bool = False
     """Release an older entry of the stage's log than a host has seen, or the entry of another log."""
     take_over: bool = False
-    """Release even if the other manager released last."""
+    """Release even if another deployment, or the other manager, released there last."""

@@ -122,7 +122,7 @@ class StageRequest:
     why: str
     by: Stamp
     lifetime: timedelta | None = None
-    """How long readers accept the entry as the last one; zero for ever. None: as the rules say, or else as
+    """How long readers accept the entry as the last one; zero: always. None: as the rules say, or else as
     long as the entry before it."""
 
 

@@ -31,7 +31,7 @@ def kept_flag(name: str) -> bool:
 quiet = _kept("quiet", "-q", "--quiet", help="show only warnings, errors and the result")
 verbose = _kept("verbose", "-v", "--verbose", help="show every step and its output")
 allow_older = _kept("allow_older", "--allow-older", help="release an older log entry than hosts have seen")
-take_over = _kept("take_over", "--take-over", help="release even if the other `manager` released last")
+take_over = _kept("take_over", "--take-over", help="release where another deployment or manager did")
 
 
 def output_flags(function: F) -> F:
