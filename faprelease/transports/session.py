@@ -85,7 +85,7 @@ class HostSession:
     def _run(self, phase: Phase, on_result: OnResult, on_fetched: OnFetched, last: bool) -> list[Result]:
         text = wire.render(phase, self._mark, reveal=True, kept=self._kept).encode(errors="surrogateescape")
         sent = self._preamble + text
-        self._channel.send(sent + (wire.END if last else b""))
+        self._send(sent + (wire.END if last else b""))
         self._preamble, self._lost = b"", "its shell was closed" if last else ""
         # A later phase may print secrets of an earlier one: a crashing program shows its environment.
         self._secrets |= {secret for step in phase.steps for secret in step.secrets}
@@ -129,6 +129,15 @@ class HostSession:
         if results and results[-1].code:
             raise StepFailedError(results[-1])
         return results
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._channel.send(data)
+        except ChannelLostError as lost:
+            if self._has_answered:
+                raise
+            # A login that runs something else may end before it has read our script.
+            raise NoShellError(str(lost)) from None
 
     def close(self) -> None:
         """End the shell, which releases its locks."""

@@ -19,7 +19,7 @@ from faprelease.steps.model import Phase, Result, Secret, Step, command
 from faprelease.steps.redaction import redact
 from faprelease.steps.wire import ANSWER_LIMIT, OUTPUT_LIMIT, ProtocolError, Reader, Session, preamble, render
 from faprelease.transports import local
-from faprelease.transports.channel import ChannelLostError
+from faprelease.transports.channel import ChannelLostError, NoShellError
 from faprelease.transports.session import HostSession, StepFailedError
 from tests.parts.long_sleep import is_running, long_sleep
 
@@ -226,6 +226,20 @@ class Late:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def test_a_login_that_ends_before_it_reads_our_script_has_no_shell() -> None:
+    """sftp-server may end while we still write; a real one does so about once in six times."""
+    session = HostSession(Unread(), Session(MARK, "token", ()))
+    with pytest.raises(NoShellError, match="accepts no more input"):
+        results(session, Step(title="first", script="…", trusted=True))
+
+
+class Unread(Late):
+    """A channel whose host takes no input."""
+
+    def send(self, data: bytes) -> None:
+        raise ChannelLostError("the shell accepts no more input")
 
 
 def test_a_step_may_be_silent_until_its_limit() -> None:
