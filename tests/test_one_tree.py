@@ -1,7 +1,8 @@
 """One sha256, one tree: tar, fapbuild verify and hosts read the same from the same bytes, or refuse them.
 
 Artifacts are forged at random: entries twice, in another order, of other kinds and sizes; gzip members that
-are glued, cut anywhere, or empty; ranges in the manifest that are aimed at other places; bytes after the end.
+are glued, cut anywhere, or empty; ranges in the manifest that are aimed at other places, or hold more or fewer
+entries than it says; bytes after the end. Hosts with the root of an artifact read only some of its members.
 """
 
 import gzip
@@ -21,12 +22,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.artifact.manifest import MANIFEST_PATH, File, Member, encode
+from artifact_store.artifact.archive import read_manifest as decode_of
+from artifact_store.artifact.manifest import MANIFEST_PATH, OLD_FORMAT, File, Member, encode
 from artifact_store.core.errors import VerificationError
 from fapbuild.inspecting.verify import verify
 from tests.parts.artifacts import lock_of
-from tests.parts.host_reader import Tree, keep_packages, tree_of, unpack
-from tests.parts.tgz import entry, manifest_of, squeeze, symlink
+from tests.parts.host_reader import Tree, keep_packages, tree_of, unpack, unpack_members
+from tests.parts.tgz import entry, manifest_of, old_format, squeeze, symlink, to_old_format
 
 WHEELS = {
     "one-1-py3-none-any.whl": b"a wheel with an archive in it: " + gzip.compress(entry("evil", b"x"), 0),
@@ -75,6 +77,10 @@ class Forgery:
     """What the manifest lists; FILES if it is None."""
     plain: bool = False
     """Members are stored, not compressed."""
+    miscount: tuple[tuple[int, int], ...] = ()
+    """(number, entries) by which ranges have others than they hold."""
+    old: bool = False
+    """Its manifest has format fap/1."""
 
     def write(self, path: Path) -> None:
         """Write the artifact."""
@@ -86,6 +92,8 @@ class Forgery:
             at += len(data)
             ends.add(at)
         order = sorted(ends)
+        begin = {sum(map(len, entries[:number])) for number in range(len(entries))}
+        counts = [sum(one <= at < two for at in begin) for one, two in itertools.pairwise(order)]
         press = stored if self.plain else squeeze
         members = [press(tar[one:two]) for one, two in itertools.pairwise(order)]
         body = bytearray(b"".join(members))
@@ -97,10 +105,19 @@ class Forgery:
             edges[number % len(edges)] += by
         edges = sorted({edge for edge in edges if 0 < edge < len(body)} | {len(body)})
         body += EXTRAS[self.extra]
+        starts = itertools.accumulate(map(len, members), initial=0)
+        held = dict(zip(starts, counts, strict=False))
         ranges = [
-            Member(one, two - one, hashlib.sha256(body[one:two]).hexdigest())
+            Member(
+                two - one,
+                hashlib.sha256(body[one:two]).hexdigest(),
+                sum(count for at, count in held.items() if one <= at < two),
+            )
             for one, two in zip([0, *edges], edges, strict=False)
         ]
+        for number, by in self.miscount:
+            place = number % len(ranges)
+            ranges[place] = msgspec.structs.replace(ranges[place], entries=ranges[place].entries + by)
         manifest = manifest_of(FILES, WHEELS, app="shop", version="1", members=[])
         manifest = msgspec.structs.replace(
             manifest,
@@ -109,6 +126,8 @@ class Forgery:
             **({"files": self.files} if self.files is not None else {}),
         )
         path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(manifest))) + body)
+        if self.old:
+            to_old_format(path)
 
 
 def header(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = "", **pax: str) -> bytes:
@@ -173,6 +192,7 @@ FAULTS: dict[str, st.SearchStrategy[Any]] = {
     "flips": st.tuples(PLACES),
     "tail": st.sampled_from(sorted(TAILS)),
     "extra": st.sampled_from(sorted(EXTRAS)),
+    "miscount": st.tuples(st.tuples(NUMBERS, st.integers(-2, 2))),
 }
 
 
@@ -199,7 +219,7 @@ def forgeries(draw: st.DrawFn) -> Forgery:
     """Artifacts with up to two faults beside those of their entries."""
     faults = draw(st.lists(st.sampled_from(sorted(FAULTS)), max_size=2, unique=True))
     drawn = {fault: draw(FAULTS[fault]) for fault in faults}
-    return Forgery(draw(entries_with_faults()), plain=draw(st.booleans()), **drawn)
+    return Forgery(draw(entries_with_faults()), plain=draw(st.booleans()), old=draw(st.booleans()), **drawn)
 
 
 def tar_reads(path: Path, folder: Path) -> Tree | None:
@@ -209,10 +229,10 @@ def tar_reads(path: Path, folder: Path) -> Tree | None:
     return None if done.returncode or done.stderr else tree_of(folder)
 
 
-def without_wheels(tree: Tree | str) -> Tree | str:
+def without_wheels(tree: Tree | str, but: frozenset[str] = frozenset()) -> Tree | str:
     if isinstance(tree, str):
         return tree
-    return {name: value for name, value in tree.items() if not name.startswith("wheels/")}
+    return {name: value for name, value in tree.items() if not name.startswith("wheels/") or name[7:] in but}
 
 
 def check(path: Path, folder: Path) -> str:
@@ -231,6 +251,12 @@ def check(path: Path, folder: Path) -> str:
         assert without_wheels(warm) == without_wheels(fresh)
     elif not isinstance(warm, str) and tar is not None:
         assert without_wheels(warm) == without_wheels(tar)
+    for number, wheels in enumerate(({}, {"two-1-py3-none-any.whl"}, {*WHEELS})):
+        part = unpack_members(path, folder / f"part{number}", set(wheels))
+        if not refusal and decode_of(path).format != OLD_FORMAT:
+            assert part == without_wheels(fresh, frozenset(wheels))
+        elif not isinstance(part, str) and tar is not None:
+            assert part == without_wheels(tar, frozenset(wheels))
     return refusal
 
 
@@ -317,13 +343,15 @@ def aimed_into_a_wheel(wheel_ends: int = 0, skipped: int = 1 << 21) -> tuple[byt
         manifest_of(files, {name: wheel}, app="shop", version="1", members=[]),
         lock_digest=hashlib.sha256(lock).hexdigest(),
         members=tuple(
-            Member(one, two - one, hashlib.sha256(whole[one:two]).hexdigest())
-            for one, two in itertools.pairwise([0, place + 4, len(body), len(whole)])
+            Member(two - one, hashlib.sha256(whole[one:two]).hexdigest(), entries)
+            for (one, two), entries in zip(
+                itertools.pairwise([0, place + 4, len(body), len(whole)]), (4, 0, 0), strict=True
+            )
         ),
     )
     if not wheel_ends:
         return aimed_into_a_wheel(len(before_last), len(tar) - len(evil) - 512)
-    return squeeze(entry(MANIFEST_PATH, encode(manifest))) + whole, lock
+    return squeeze(entry(MANIFEST_PATH, old_format(manifest))) + whole, lock
 
 
 def test_ranges_that_are_aimed_into_a_wheel_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from artifact_store.artifact import reader
-from artifact_store.artifact.manifest import MANIFEST_PATH, Manifest, decode
+from artifact_store.artifact.manifest import MANIFEST_PATH, OLD_FORMAT, Manifest, decode
 from artifact_store.core.errors import UsageError, VerificationError
 
 _CHUNK = 1 << 20
@@ -32,6 +32,12 @@ _KINDS = (
 )
 
 
+def root_of(first: bytes, manifest: Manifest) -> str:
+    """The root of an artifact, which names all its bytes: the sha256 of its first gzip member, in
+    hexadecimal; empty for format `fap/1`, which hosts read whole."""
+    return "" if manifest.format == OLD_FORMAT else hashlib.sha256(first).hexdigest()
+
+
 class NoManifestError(VerificationError):
     """A tgz without a manifest: not an artifact of fapkit."""
 
@@ -43,6 +49,8 @@ class Scan:
     manifest: Manifest
     digest: str
     """The sha256 of the whole file, in hexadecimal."""
+    root: str
+    """As `root_of` returns it."""
     size: int
     """In bytes."""
     kept: bytes = b""
@@ -81,7 +89,9 @@ def scan(file: BinaryIO, name: str, keep: str = "") -> Scan:
         raise VerificationError(
             f"{name}: its {MANIFEST_PATH} is too large, or not alone in the first gzip member", hint=_REPACK
         )
-    return Scan(manifest, hashing.sha256.hexdigest(), size, contents[keep])
+    file.seek(0)
+    root = root_of(file.read(start), manifest)
+    return Scan(manifest, hashing.sha256.hexdigest(), root, size, contents[keep])
 
 
 def verify(path: Path) -> Manifest:

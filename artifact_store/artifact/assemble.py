@@ -37,16 +37,19 @@ def assemble(source: ByteSource, others: Iterable[Path], file: BinaryIO) -> bool
     if head is None:
         return False
     file.write(head)
+    at = outline.first
     for run in _runs(members, places):
-        first, last = run[0], run[-1]
-        if first.sha256 in places:
-            _copy(places[first.sha256], first, file)
+        length = sum(member.length for member in run)
+        if run[0].sha256 in places:
+            _copy(places[run[0].sha256], length, file)
+            at += length
             continue
-        data = source.piece(outline.first + first.offset, last.offset + last.length - first.offset)
+        data = source.piece(at, length)
         if data is None:
             file.truncate(0)
             return False
         file.write(data)
+        at += length
     return True
 
 
@@ -59,8 +62,8 @@ def _places(files: Iterable[Path]) -> dict[str, _Place]:
                 outline = peek(source)
         except FapError:
             continue
-        for member in outline.manifest.members:
-            places.setdefault(member.sha256, (path, outline.first + member.offset))
+        for member, offset in zip(outline.manifest.members, outline.manifest.offsets, strict=False):
+            places.setdefault(member.sha256, (path, outline.first + offset))
     return places
 
 
@@ -69,7 +72,7 @@ def _runs(members: Iterable[Member], places: dict[str, _Place]) -> Iterator[list
     run: list[Member] = []
     for member in members:
         is_known = member.sha256 in places
-        if run and (is_known or member.offset + member.length - run[0].offset > _PIECE):
+        if run and (is_known or sum(one.length for one in run) + member.length > _PIECE):
             yield run
             run = []
         if is_known:
@@ -80,12 +83,13 @@ def _runs(members: Iterable[Member], places: dict[str, _Place]) -> Iterator[list
         yield run
 
 
-def _copy(place: _Place, member: Member, file: BinaryIO) -> None:
-    """Copy a member; one that was damaged since is written as it is, and the sha256 of the whole shows it."""
+def _copy(place: _Place, length: int, file: BinaryIO) -> None:
+    """Copy a member of `length` bytes. One that was damaged since is copied so: the sha256 of the whole
+    shows it."""
     path, offset = place
     with path.open("rb") as other:
         other.seek(offset)
-        left = member.length
+        left = length
         while left and (data := other.read(min(left, _CHUNK))):
             file.write(data)
             left -= len(data)

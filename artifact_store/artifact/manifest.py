@@ -1,14 +1,18 @@
-"""The manifest of artifact format `fap/1`: what an artifact is and what it contains.
+"""The manifest of artifact format `fap/2`: what an artifact is and what it contains. `fap/1` is read, too.
 
 It is the file `.fap/manifest.json`, alone in the first gzip member. Every release downloads it again, so it
 stays small: files and members are arrays, and single files have no digests.
 """
 
+from itertools import accumulate
+
 import msgspec
 
 from artifact_store.core.errors import VerificationError
 
-FORMAT = "fap/1"
+FORMAT = "fap/2"
+"""The format that is written."""
+OLD_FORMAT = "fap/1"
 MANIFEST_PATH = ".fap/manifest.json"
 MTIME = 315532800
 """The mtime of every tar entry in seconds since 1970: 1980-01-01, the earliest time a zip file allows."""
@@ -45,7 +49,17 @@ class File(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """A gzip member after the first: `[offset, length, sha256]`; offset 0 is the end of the first."""
+    """A gzip member after the first: `[length, sha256, entries]`. Each begins where the one before ends."""
+
+    length: int
+    """In bytes."""
+    sha256: str
+    entries: int = 0
+    """The number of tar entries that begin in it. All are 0 in an artifact of format `fap/1`."""
+
+
+class _OldMember(msgspec.Struct, frozen=True, array_like=True):
+    """A gzip member in `fap/1`: `[offset, length, sha256]`; offset 0 is the end of the first one."""
 
     offset: int
     length: int
@@ -87,6 +101,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[File, ...]
     members: tuple[Member, ...]
 
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each member begins, in bytes from the end of the first one; then where the last one ends."""
+        return tuple(accumulate((member.length for member in self.members), initial=0))
+
+
+class _Format(msgspec.Struct, frozen=True):
+    format: str
+
+
+class _OldManifest(Manifest, frozen=True, kw_only=True):
+    members: tuple[_OldMember, ...]  # type: ignore[assignment]
+
 
 def encode(manifest: Manifest) -> bytes:
     """Encode a manifest as compact JSON, in the order of its fields, with a newline at the end."""
@@ -94,16 +121,40 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
-    """Decode a manifest. Raises VerificationError if the data is not a manifest of this format."""
+    """Decode a manifest of either format. Raises VerificationError if the data is not one."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        name = msgspec.json.decode(data, type=_Format).format
+        if name == FORMAT:
+            manifest = msgspec.json.decode(data, type=Manifest)
+        elif name == OLD_FORMAT:
+            manifest = _from_old(msgspec.json.decode(data, type=_OldManifest))
+        else:
+            raise VerificationError(
+                f"{MANIFEST_PATH}: format {name!r} is neither {FORMAT!r} nor {OLD_FORMAT!r}",
+                hint="use the fapkit that packed it",
+            )
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(
             f"{MANIFEST_PATH}: {error}", hint="was this file made by `fapbuild pack`?"
         ) from error
-    if manifest.format != FORMAT:
-        raise VerificationError(
-            f"{MANIFEST_PATH}: format {manifest.format!r} is not {FORMAT!r}",
-            hint="use the fapkit that packed it",
-        )
+    if any(member.length <= 0 for member in manifest.members):
+        raise _not_in_a_row()
     return manifest
+
+
+def _from_old(old: _OldManifest) -> Manifest:
+    end = 0
+    for member in old.members:
+        if member.offset != end:
+            raise _not_in_a_row()
+        end += member.length
+    fields = {name: getattr(old, name) for name in old.__struct_fields__}
+    fields["members"] = tuple(Member(member.length, member.sha256) for member in old.members)
+    return Manifest(**fields)
+
+
+def _not_in_a_row() -> VerificationError:
+    return VerificationError(
+        f"{MANIFEST_PATH}: the gzip members do not follow each other",
+        hint="fetch it again, or pack it again with `fapbuild pack`",
+    )

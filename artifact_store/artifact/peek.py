@@ -45,11 +45,13 @@ class Outline:
     manifest: Manifest
     first: int
     """The length of the first gzip member, which contains the manifest."""
+    root: str
+    """As `archive.root_of` returns it."""
 
     @property
     def size(self) -> int:
         """The size of the whole file."""
-        return self.first + sum(member.length for member in self.manifest.members)
+        return self.first + self.manifest.offsets[-1]
 
 
 @contextmanager
@@ -87,14 +89,8 @@ def peek(source: ByteSource) -> Outline:
     with tempfile.TemporaryDirectory(prefix="fapkit-") as folder:
         path = Path(folder) / (_UNSAFE.sub("_", source.file_name)[:80].lstrip(".") or "artifact")
         path.write_bytes(head)
-        outline = Outline(archive.read_manifest(path), len(head))
-    end = 0
-    for member in outline.manifest.members:
-        if member.offset != end or member.length <= 0:
-            raise VerificationError(
-                f"{source.name}: the gzip members in the manifest do not follow each other", hint=_REPACK
-            )
-        end += member.length
+        manifest = archive.read_manifest(path)
+    outline = Outline(manifest, len(head), archive.root_of(head, manifest))
     if source.size not in (None, outline.size):
         raise VerificationError(
             f"{source.name} has {source.size} bytes, but its manifest says {outline.size}",

@@ -4,13 +4,14 @@ faprelease sends this text to hosts, so it is Python 3.8 with its standard libra
 loads slowly. tarfile accepts too much, and takes longer than everything else on a host.
 
 Formats: RFC 1952 (a gzip file is any number of members), POSIX.1-2001 tar with pax headers and GNU's long
-names, and `fap/1` of docs/design.md. It refuses what readers of tar understand in different ways.
+names, and `fap/1` and `fap/2` of docs/design.md. It refuses what readers of tar understand in different ways.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
+from itertools import islice
 
 TYPE_CHECKING = False  # the module typing loads slowly
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
             """The descriptor of the file, to skip entries."""
 
 
+FORMAT, OLD_FORMAT = "fap/2", "fap/1"
 MANIFEST = ".fap/manifest.json"
 LARGEST_MANIFEST = 32 << 20
 IDENTITY_AT = 1024
@@ -75,7 +77,7 @@ class Entry:
 
     def __init__(self, name: str, kind: str, mode: int, size: int, link: str) -> None:
         self.name, self.kind, self.mode, self.size, self.link = name, kind, mode, size, link
-        self.is_wheel = kind == FILE and name.startswith(WHEELS + "/")
+        self.is_wheel = kind == FILE and is_wheel(name)
         self.contents: Iterable[bytes] = ()
 
 
@@ -84,17 +86,21 @@ class Archive:
 
     It is an artifact if a manifest is alone in its first gzip member. Then the ranges that the manifest calls
     `members` are the rest of the file, each of them is one gzip member with whole blocks of the tar, and the
-    entries are those that the manifest lists. Another tool may have packed it, or packed it again: then a
-    manifest only names it.
+    entries are those that the manifest lists; in `fap/2` in its order, each in the member that it says.
+    Another tool may have packed it, or packed it again: then a manifest only names it.
+
+    With `wheels`, only the members of these wheels are in the file, beside those of all other files.
     """
 
-    def __init__(self, file: Bytes, size: int, new_sha256: Callable[[], _Hash]) -> None:
+    def __init__(
+        self, file: Bytes, size: int, new_sha256: Callable[[], _Hash], wheels: set[str] | None = None
+    ) -> None:
         self.identity: tuple[str, str, str] | None = None
         """App, version and commit, after an entry that is a manifest."""
         self.manifest: Manifest | None = None
         """Of an artifact, after its first entry; None for an archive of another tool."""
         self._stream = _Stream(file, size, new_sha256)
-        self._new_sha256 = new_sha256
+        self._new_sha256, self._wheels = new_sha256, wheels
 
     def entries(self) -> Iterator[Entry]:
         """The entries in order, each of them checked. Raises RefusedError."""
@@ -108,11 +114,15 @@ class Archive:
             entry.contents = (text,)
             yield entry
             if self._stream.is_between_members():
-                self.manifest = Manifest(text, self.identity)
+                self.manifest = Manifest(text, self.identity, self._wheels)
                 self._stream.expect(self.manifest.members)
+            elif self._wheels is not None:
+                raise RefusedError("its manifest is not alone in the first gzip member")
             entry = self._next()
         while entry:
-            sha256 = self.manifest.take(entry) if self.manifest else ""
+            sha256 = ""
+            if self.manifest:
+                sha256 = self.manifest.take(entry, self._header_range, begins=self._begins_member)
             if self.manifest or _normalize(entry):
                 tree.add(entry.name, entry.kind, entry.link)
                 entry.contents = self._contents(entry, sha256)
@@ -157,9 +167,14 @@ class Archive:
     def _next(self) -> Entry | None:
         """The next entry; None at the end mark."""
         extra: dict[bytes, bytes] = {}
+        self._begins_member = bool(self.manifest) and self._stream.is_between_members()
+        self._header_range = 0
         while True:
             head = self._read(BLOCK)
+            self._header_range = self._header_range or self._stream.range
             if head == END:
+                if self.manifest and not self.manifest.ends_at(self._header_range, self._begins_member):
+                    raise RefusedError("the end mark of the tar is not at the place that the manifest says")
                 most = 0 if self.manifest else MOST_PADDING
                 if self._read(BLOCK) != END or not self._stream.ends_after_zeros(most):
                     raise RefusedError("there is data after its end mark")
@@ -201,20 +216,22 @@ class _Stream:
         self._members: Iterator[tuple[int, str]] | None = None
         self._left: int | None = None
         """How many bytes of the member's range are not used yet; None if no ranges are known."""
-        self._range, self._begins, self._length = 0, 0, 0
+        self.range = 0
+        """The number of the range at hand, from 1."""
+        self._begins, self._length = 0, 0
         self._sha256, self._digest = "", new_sha256()
         self._stored: tuple[int, int] | None = None
         self._most = KNOWN
         """How many bytes are read and inflated at once."""
 
-    def expect(self, members: list[tuple[int, str]]) -> None:
-        """The rest of the file has to be these gzip members: (length, sha256)."""
-        missing = self._used + sum(length for length, _ in members) - self._size
+    def expect(self, members: list[tuple[int, int, str]]) -> None:
+        """The rest of the file has to be these gzip members: (start, length, sha256)."""
+        missing = self._used + sum(length for _, length, _ in members) - self._size
         if missing > 0:
             raise RefusedError(f"it is cut short: {missing} bytes are missing")
         if missing < 0:
             raise RefusedError(f"it has {-missing} extra bytes after the last gzip member")
-        self._members, self._left = iter(members), 0
+        self._members, self._left = ((length, sha256) for _, length, sha256 in members), 0
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """The next `size` bytes."""
@@ -267,7 +284,7 @@ class _Stream:
         if self._members:
             self._length, self._sha256 = next(self._members, (0, ""))
             self._left = self._length
-            self._range += 1
+            self.range += 1
             self._begins, self._stored = self._used, None
             self._digest = self._new_sha256()
         else:
@@ -306,7 +323,7 @@ class _Stream:
             raise RefusedError(f"the sha256 of {self._where()} differs from the manifest")
 
     def _where(self) -> str:
-        return f"range {self._range} of its members"
+        return f"range {self.range} of its members"
 
     def _jump(self, size: int) -> int:
         """Pass over at most `size` bytes of the gzip member at hand, and return over how many.
@@ -385,41 +402,57 @@ class Tree:
 class Manifest:
     """What a manifest says of the archive that it is in. Raises RefusedError."""
 
-    def __init__(self, text: bytes, identity: tuple[str, str, str]) -> None:
-        self.members: list[tuple[int, str]] = []
-        """(length, sha256) of each gzip member after the first."""
+    def __init__(self, text: bytes, identity: tuple[str, str, str], wheels: set[str] | None = None) -> None:
+        self.members: list[tuple[int, int, str]] = []
+        """(start, length, sha256) of each gzip member after the first; it starts so many bytes behind that.
+        With `wheels`, only of those that hold these wheels or no wheel."""
         self.missing: dict[str, tuple[str, int, int, str]] = {}
         """Kind, mode, size and sha256 of each entry that did not come yet. Only wheels have a sha256; their
         mode does not matter."""
         self.wheels_size = self.files_size = 0
         """Of all wheels, and of all other files, in bytes."""
+        self.is_ordered = False
+        """Whether the entries are in the order of the manifest, and each wheel and the end mark begin a
+        member: they are in `fap/2`."""
+        self._places: dict[str, int] = {}
+        """The number of the range in which each entry begins, in `fap/2`."""
         try:
-            self._read(text, identity)
+            value = decoded(text)
+            if (value["app"], value["version"], value["commit"]) != identity:
+                raise ValueError("app, version or commit is in it twice")
+            self._read_entries(value)
+            self.is_ordered = value["format"] == FORMAT
+            if self.is_ordered:
+                self._read_members(value["members"], wheels)
+            elif wheels is None:
+                self._read_old_members(value["members"])
+            else:
+                raise ValueError(f"only one of format {FORMAT} can be read in part")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RefusedError(f"its {MANIFEST} can't be read: {error}") from None
 
-    def take(self, entry: Entry) -> str:
-        """Compare an entry with the manifest; return the sha256 of a wheel, and nothing for others."""
+    def take(self, entry: Entry, place: int, *, begins: bool) -> str:
+        """Compare an entry with the manifest; return the sha256 of a wheel, and nothing for others. It is in
+        the range with number `place`, which maybe `begins` with it."""
+        first = next(iter(self.missing), None)
         expected = self.missing.pop(entry.name, None)
         if expected is None:
             raise RefusedError(f"{entry.name!r} is not in the manifest, or is in the tar twice")
+        is_next = entry.name == first and self._places.get(entry.name) == place
+        if self.is_ordered and not (is_next and (begins or not entry.is_wheel)):
+            raise RefusedError(f"{entry.name!r} is not at the place that the manifest says")
         kind, mode, size, sha256 = expected
         mode_differs = kind == FILE and not sha256 and entry.mode != mode
         if kind != entry.kind or size != entry.size or mode_differs:
             raise RefusedError(f"{entry.name!r} differs from the manifest")
         return sha256
 
-    def _read(self, text: bytes, identity: tuple[str, str, str]) -> None:
-        value = _decoded(text)
-        if (value["app"], value["version"], value["commit"]) != identity:
-            raise ValueError("app, version or commit is in it twice")
-        end = 0
-        for offset, length, sha256 in value["members"]:
-            is_next = _is_size(offset) and offset == end
-            if not is_next or not _is_size(length) or not length or type(sha256) is not str:
-                raise ValueError("the gzip members do not follow each other")
-            self.members.append((length, sha256))
-            end += length
+    def ends_at(self, place: int, begins: bool) -> bool:
+        """Whether the end mark of the tar may be in the range with number `place`, which maybe `begins` with
+        it."""
+        return not self.is_ordered or (begins and place == len(self.members))
+
+    def _read_entries(self, value: Any) -> None:
         for path, mode, size in value["files"]:
             is_mode = type(mode) is int and mode in MODES
             if not is_mode or not _is_size(size) or path.split("/")[0] == WHEELS:
@@ -433,11 +466,48 @@ class Manifest:
             self._list(f"{WHEELS}/{file}", (FILE, 0, size, sha256))
             self.wheels_size += size
 
+    def _read_members(self, listed: Any, wheels: set[str] | None) -> None:
+        names, last, is_here, start = iter(list(self.missing)), "", True, 0
+        for length, sha256, entries in listed:
+            if not _is_size(length) or not length or type(sha256) is not str or not _is_size(entries):
+                raise ValueError(f"the gzip member {length!r}, {sha256!r}, {entries!r}")
+            begun = list(islice(names, entries))
+            last = begun[-1] if begun else last
+            if len(begun) != entries or (is_wheel(last) and entries > 1):
+                raise ValueError(f"the gzip member with {last!r} holds {entries} entries")
+            is_here = wheels is None or not is_wheel(last) or last[len(WHEELS) + 1 :] in wheels
+            if is_here:
+                self.members.append((start, length, sha256))
+            start += length
+            for name in begun:
+                if is_here:
+                    self._places[name] = len(self.members)
+                else:
+                    self.wheels_size -= self.missing.pop(name)[2]
+        if next(names, None) or entries:
+            raise ValueError("its last gzip member is not the end mark of the tar")
+        if not is_here:  # it follows a wheel that is not here
+            self.members.append((start - length, length, sha256))
+
+    def _read_old_members(self, listed: Any) -> None:
+        end = 0
+        for offset, length, sha256 in listed:
+            is_next = _is_size(offset) and offset == end
+            if not is_next or not _is_size(length) or not length or type(sha256) is not str:
+                raise ValueError("the gzip members do not follow each other")
+            self.members.append((offset, length, sha256))
+            end += length
+
     def _list(self, path: str, facts: tuple[str, int, int, str]) -> None:
         if path in self.missing:
             raise ValueError(f"{path!r} is in it twice")
         path.encode()  # JSON can have text that is no Unicode
         self.missing[path] = facts
+
+
+def is_wheel(name: str) -> bool:
+    """Whether this is the name of a wheel of the app."""
+    return name.startswith(WHEELS + "/")
 
 
 def check_name(name: str) -> None:
@@ -519,11 +589,11 @@ def pax(data: bytes) -> dict[bytes, bytes]:
 
 
 def identity(manifest: bytes) -> tuple[str, str, str]:
-    """(app, version, commit) of a manifest in format fap/1: in its only encoding they come first, and none of
-    the values can contain a quote. Raises RefusedError."""
+    """(app, version, commit) of a manifest: in its only encoding they come first, and none of the values can
+    contain a quote. Raises RefusedError."""
     words = manifest[:IDENTITY_AT].decode("utf-8", "replace").split('"')
-    if words[1:16:4] != ["format", "app", "version", "commit"] or words[3] != "fap/1":
-        raise RefusedError(f"its {MANIFEST} is not in format fap/1")
+    if words[1:16:4] != ["format", "app", "version", "commit"] or words[3] not in (FORMAT, OLD_FORMAT):
+        raise RefusedError(f"its {MANIFEST} is in neither format {FORMAT} nor {OLD_FORMAT}")
     values = words[7], words[11], words[15]
     if not all(value.isascii() and value.isprintable() and "\\" not in value for value in values):
         raise RefusedError(f"its {MANIFEST} has the values {values!r}")
@@ -548,7 +618,7 @@ class _Json:
         raise ValueError(f"it has {name}")
 
 
-def _decoded(text: bytes) -> Any:
+def decoded(text: bytes) -> Any:
     """Decode JSON. Raises ValueError and RecursionError."""
     from _json import make_scanner
 
@@ -603,5 +673,5 @@ def _normalize(entry: Entry) -> bool:
     if entry.kind == FOLDER and entry.name in (".", "./"):
         return False
     entry.name = name
-    entry.is_wheel = entry.kind == FILE and name.startswith(WHEELS + "/")
+    entry.is_wheel = entry.kind == FILE and is_wheel(name)
     return True

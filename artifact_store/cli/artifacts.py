@@ -240,12 +240,20 @@ def url(opener: Opener, app: str, version: str, expires: timedelta, as_command: 
     """
     store = opener()
     link = store.artifacts.link(app, version, expires)
-    digest = store.artifacts.get(app, version).digest
-    command = f"faprelease --curl-url {shlex.quote(link.url)} --curl-sha256 {digest}"
+    record = store.artifacts.get(app, version)
+    root = store.artifacts.root(record)
+    command = f"faprelease --curl-url {shlex.quote(link.url)} --curl-sha256 {record.digest}"
+    command += f" --curl-root {root}" if root else ""
     say(wording.until(link, now()))
     if as_command:
         say("add the stage and the role: … production web")
-    facts = {"url": link.url, "sha256": digest, "until": link.until, "session": link.session}
+    facts = {
+        "url": link.url,
+        "sha256": record.digest,
+        "root": root,
+        "until": link.until,
+        "session": link.session,
+    }
     emit({**facts, "faprelease": command}, as_json, command if as_command else link.url)
 
 

@@ -28,6 +28,8 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     """The random id of the push, which names the folder of its bytes. A pusher whose reply was lost
     recognises its own record by it."""
+    root: str = ""
+    """The root of the tgz (docs/design.md, `fap/2`), in hexadecimal; empty for an older format."""
     dirty: bool = False
     """Whether it was packed from a tree with uncommitted changes."""
 
@@ -77,7 +79,8 @@ def decode(data: bytes, artifact: ArtifactId) -> ArtifactRecord:
             f"the record of {artifact} can't be read: {error}", hint="was it written by fapstore?"
         ) from error
     try:
-        check_digest(record.digest)
+        for digest in (record.digest, *filter(None, [record.root])):
+            check_digest(digest)
         check_operation(record.operation)
     except UsageError as error:
         raise VerificationError(

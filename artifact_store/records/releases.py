@@ -43,6 +43,8 @@ class ReleaseRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The version of the artifact in `release`; empty for a tgz without a manifest."""
     digest: str
     """The sha256 of that artifact, in hexadecimal."""
+    root: str = ""
+    """The root by which its hosts checked it; empty if they read the whole."""
     config: str
     """The digest of the configuration, or empty."""
     entry: int

@@ -207,8 +207,13 @@ class Artifacts:
         download(self._blobs, key, record.digest, target, begin)
         return target
 
-    def check(self, record: ArtifactRecord) -> None:
-        """Download the bytes of a version to a temporary file, and check them as a host does.
+    def root(self, record: ArtifactRecord) -> str:
+        """The root of a version, by which hosts check what they use; empty if nobody vouches for one."""
+        return self._notary.root(record)
+
+    def check(self, record: ArtifactRecord) -> str:
+        """Download the bytes of a version to a temporary file, and check them as a host does; return their
+        root.
 
         Raises VerificationError if they are not the artifact that the record names, and NotFoundError if they
         are missing.
@@ -225,11 +230,17 @@ class Artifacts:
                     hint="pack and push a new version",
                 )
             file.seek(0)
-            manifest = archive.scan(file, artifact.file_name).manifest
+            scan = archive.scan(file, artifact.file_name)
+        manifest = scan.manifest
         if (manifest.app, manifest.version) != (record.app, record.version):
             raise VerificationError(
                 f"its manifest names {manifest.app} {manifest.version}", hint="pack and push a new version"
             )
+        if record.root not in ("", scan.root):
+            raise VerificationError(
+                f"its bytes have the root {scan.root}, not {record.root}", hint="pack and push a new version"
+            )
+        return scan.root
 
     def evidence(self, record: ArtifactRecord, kind: str) -> bytes:
         """The evidence of a version with this suffix; NotFoundError if it was pushed without."""
@@ -267,10 +278,9 @@ class Artifacts:
                 f"{app} {version} in {self._blobs.name} has the sha256 {record.digest}, not {digest}",
                 hint=Hint("see who pushed it: {fapstore} show {app} {version}", app=app, version=version),
             )
-        self.check(record)
-        stamp = self._stamp(by)
+        root, stamp = self.check(record), self._stamp(by)
         return self._notary.attest(
-            Signature(app=app, version=version, digest=record.digest, who=stamp.who, at=stamp.at)
+            Signature(app=app, version=version, digest=record.digest, root=root, who=stamp.who, at=stamp.at)
         )
 
     def withdraw(self, app: str, version: str, by: Actor, why: str) -> Withdrawal:

@@ -184,6 +184,7 @@ class StageWriter:
             reason=override if refusals else "",
             approved_by=policy.counted(rules, candidate),
             signature=candidate.signature,
+            root=self._notary.root(record, candidate.signature),
         )
 
     def _append(self, state: StageState) -> StageState:
@@ -212,4 +213,5 @@ class StageWriter:
         )
         again = log_rules.decide(last, state.app, state.stage, request, bad=last.state.bad or ())
         with suppress(ConflictError):
-            self._append(msgspec.structs.replace(again, signature=before.signature if before else ""))
+            kept = {"signature": before.signature, "root": before.root} if before else {}
+            self._append(msgspec.structs.replace(again, **kept))

@@ -47,6 +47,7 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
         app=scan.manifest.app,
         version=scan.manifest.version,
         digest=scan.digest,
+        root=scan.root,
         size=scan.size,
         commit=scan.manifest.commit,
         who=stamp.who,

@@ -44,11 +44,12 @@ _THREADS = 8
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement: the version of the app has this sha256."""
+    """A statement: the version of the app has this sha256, and this root, if it has one."""
 
     app: str
     version: str
     digest: str
+    root: str = ""
     who: str
     at: datetime
 
@@ -72,6 +73,8 @@ class CheckedSignature:
     key: str
     by: str
     problem: str = ""
+    root: str = ""
+    """The root that it states; empty if it states none."""
 
     @property
     def name(self) -> str:
@@ -162,6 +165,16 @@ class Notary:
     def signature(self, record: ArtifactRecord) -> str:
         """The name of a valid signature of a version; empty if there is none, or no signers are known."""
         return next((signature.name for signature in self.signatures(record) if signature.by), "")
+
+    def root(self, record: ArtifactRecord, first: str = "") -> str:
+        """The root of a version, or empty if nobody vouches for one.
+
+        The record is not signed, so where signatures are required, only a valid signature can state it. The
+        one with the name `first` is read first.
+        """
+        if not self._trust.policy.require_signatures:
+            return record.root
+        return next((one.root for one in self.signatures(record, first) if one.by and one.root), "")
 
     def approved_by(self, record: ArtifactRecord, stage: str) -> tuple[str, ...]:
         """The allowed signers who approved a version for a stage, each once."""
@@ -310,15 +323,17 @@ class Notary:
         before = [f"{prefix}{first}.sig"] if first else []
         for key in chain(before, self._blobs.keys(prefix) if self._blobs.can_list or not before else ()):
             try:
-                yield CheckedSignature(key, _checked(key, self._blobs.get(key), kind, wanted, signers))
+                statement, by = _checked(key, self._blobs.get(key), kind, wanted, signers)
+                root = statement.root if isinstance(statement, Signature) else ""
+                yield CheckedSignature(key, by, root=root)
             except (VerificationError, NotFoundError) as error:
                 yield CheckedSignature(key, "", error.message)
 
 
 def _checked(
     key: str, data: bytes, kind: type[Signature] | type[Approval], wanted: dict[str, str], signers: Path
-) -> str:
-    """The signer of the statement at `key`. Raises VerificationError unless it states what is `wanted`."""
+) -> tuple[Signature | Approval, str]:
+    """The statement at `key`, and its signer. Raises VerificationError unless it states what is `wanted`."""
     statement, sealed = envelope.read(data, kind, key)
     for name, value in wanted.items():
         if (stated := getattr(statement, name)) != value:
@@ -326,7 +341,7 @@ def _checked(
     if len(sealed.signatures) != 1:
         raise VerificationError(f"{key} has {len(sealed.signatures)} signatures instead of one")
     text, namespace = bytes(sealed.statement), _namespace(statement)
-    return ssh_keygen.signer(text, sealed.signatures[0], namespace, signers, statement.at)
+    return statement, ssh_keygen.signer(text, sealed.signatures[0], namespace, signers, statement.at)
 
 
 def _namespace(statement: Signature | Approval) -> str:

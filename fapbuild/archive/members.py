@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from artifact_store.artifact import reader
@@ -39,16 +40,21 @@ class MemberPlan:
     start: int = 0
     stop: int | None = None
 
+    @property
+    def begun(self) -> int:
+        """The number of entries that begin in it."""
+        return 0 if self.start else len(self.entries)
+
 
 def plan_members(entries: Iterable[TarEntry]) -> tuple[MemberPlan, ...]:
-    """Return the members after the first, over the sorted paths.
+    """Return the members between the first and the last, over the files in order, and then the wheels.
 
     Whether a member ends after a file depends on that file alone, so an edit or a new file moves no other
     cut. Wheels and large files are members of their own.
 
     Raises FapError for entries that hosts refuse (`artifact_store.artifact.reader`).
     """
-    ordered = sorted(entries, key=lambda entry: entry.path.encode("utf-8"))
+    ordered = sorted(entries, key=lambda entry: (is_wheel(entry.path), entry.path.encode("utf-8")))
     check_paths(ordered)
     members: list[MemberPlan] = []
     run: list[TarEntry] = []
@@ -70,24 +76,20 @@ def plan_members(entries: Iterable[TarEntry]) -> tuple[MemberPlan, ...]:
 
 
 def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """The indexes (from 0) of the members that hold each path, by the rule of `plan_members`.
-
-    Empty if the manifest's members do not follow the rule, because another packer made them.
-    """
-    sizes = {file.path: file.size for file in manifest.files}
-    sizes |= {f"{_WHEELS}{wheel.file}": wheel.size for wheel in manifest.wheels}
-    if sum(max(size, 0) // PIECE for size in sizes.values()) > len(manifest.members):
+    """The indexes (from 0) of the members that hold each path; empty if the manifest does not show them, as
+    one of `fap/1` does not."""
+    paths = [file.path for file in manifest.files]
+    paths += [f"{_WHEELS}{wheel.file}" for wheel in manifest.wheels]
+    counts = [member.entries for member in manifest.members]
+    if sum(counts) != len(paths) or min(counts, default=0) < 0:
         return {}
-    try:
-        planned = plan_members([TarEntry(path, 0, size, b"") for path, size in sizes.items()])
-    except FapError:
-        return {}
-    if len(planned) != len(manifest.members):
-        return {}
+    rest = iter(paths)
     numbers: dict[str, tuple[int, ...]] = {}
-    for number, member in enumerate(planned):
-        for entry in member.entries:
-            numbers[entry.path] = (*numbers.get(entry.path, ()), number)
+    held: list[str] = []
+    for number, count in enumerate(counts[:-1]):
+        held = list(islice(rest, count)) or held[-1:]
+        for path in held:
+            numbers[path] = (*numbers.get(path, ()), number)
     return numbers
 
 

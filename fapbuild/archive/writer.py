@@ -28,7 +28,7 @@ from fapbuild.cache import Cache
 LEVEL = 6
 STORED = 0
 """The level of wheels: they are compressed already, and of stored blocks a host can skip what it has."""
-_KIND = "members-2"
+_KIND = "members-3"
 _WORKERS = 4
 """Threads that compress. Each needs about 12 MiB of memory, however large the artifact is."""
 _BLOCK = 512
@@ -43,16 +43,19 @@ class Artifact:
     path: Path
     digest: str
     """The sha256 of the file, in hexadecimal."""
+    root: str
+    """The sha256 of its first gzip member, in hexadecimal."""
     size: int
     """In bytes."""
     manifest: Manifest
 
     def facts(self) -> dict[str, object]:
-        """The artifact in a few words, for programs: app, version, digest, size, path."""
+        """The artifact in a few words, for programs: app, version, digest, root, size, path."""
         return {
             "app": self.manifest.app,
             "version": self.manifest.version,
             "digest": self.digest,
+            "root": self.root,
             "size": self.size,
             "path": str(self.path),
         }
@@ -74,7 +77,8 @@ def write(
 
     There is no fsync: after a power cut one packs again, and a push checks every byte.
 
-    `complete` makes the manifest from the list of the members after its own. Members of entries whose
+    The last member is the end mark of the tar. `complete` makes the manifest from the list of the members
+    after its own. Members of entries whose
     sha256 is known come from the cache or go into it. Raises FapError if the size of a file has changed
     since it was planned, OSError if the disk is full.
     """
@@ -84,7 +88,7 @@ def write(
         sources: list[Path | None] = []
         end = 0
         for member in _compressed(members, cache):
-            index.append(Member(end, member.length, member.sha256))
+            index.append(Member(member.length, member.sha256, member.begun))
             sources.append(member.cached)
             end += member.length
             if member.cached is None:
@@ -95,7 +99,8 @@ def write(
         fresh.seek(0)
         body = (_Slice(member.length, cached) for member, cached in zip(index, sources, strict=True))
         digest = _publish(path, first, body, fresh)
-    return Artifact(path, digest, len(first) + end, manifest)
+    root = hashlib.sha256(first).hexdigest()
+    return Artifact(path, digest, root, len(first) + end, manifest)
 
 
 def compress(data: bytes, level: int = LEVEL) -> bytes:
@@ -151,6 +156,8 @@ class _CompressedMember:
 
     length: int
     sha256: str
+    begun: int
+    """The number of entries that begin in it."""
     data: bytes
     cached: Path | None
 
@@ -167,33 +174,35 @@ def _compressed(members: Sequence[MemberPlan], cache: Cache) -> Iterator[_Compre
     workers = min(os.cpu_count() or 1, _WORKERS)
     waiting: deque[Future[_CompressedMember]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for number, member in enumerate(members, 1):
-            waiting.append(pool.submit(_compress_member, member, number == len(members), cache))
+        for member in members:
+            waiting.append(pool.submit(_compress_member, member, cache))
             # A few members ahead of the disk keep the cores busy and the memory small.
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    yield _fresh(compress(_END), 0)
 
 
-def _compress_member(member: MemberPlan, last: bool, cache: Cache) -> _CompressedMember:
+def _compress_member(member: MemberPlan, cache: Cache) -> _CompressedMember:
     entry = member.entries[0]
     if len(member.entries) > 1 or not entry.sha256:
-        data = _member_bytes(member, last)
-        return _CompressedMember(len(data), hashlib.sha256(data).hexdigest(), data, None)
+        return _fresh(_member_bytes(member), member.begun)
     facts = (compressor(), LEVEL, entry.path, entry.mode, entry.size, entry.sha256, member.start, member.stop)
-    question = f"{facts} {last}"
-    data, digest = cache.remember(_KIND, question, lambda: _member_bytes(member, last))
-    return _CompressedMember(len(data), digest, b"", cache.result_path(_KIND, question))
+    question = f"{facts}"
+    data, digest = cache.remember(_KIND, question, lambda: _member_bytes(member))
+    return _CompressedMember(len(data), digest, member.begun, b"", cache.result_path(_KIND, question))
 
 
-def _member_bytes(member: MemberPlan, last: bool) -> bytes:
+def _fresh(data: bytes, begun: int) -> _CompressedMember:
+    return _CompressedMember(len(data), hashlib.sha256(data).hexdigest(), begun, data, None)
+
+
+def _member_bytes(member: MemberPlan) -> bytes:
     parts: list[bytes] = []
     for entry in member.entries:
         alone = len(member.entries) == 1
         parts += _tar_parts(entry, member.start, member.stop) if alone else _tar_parts(entry, 0, None)
-    if last:
-        parts.append(_END)
     data = b"".join(parts)
     parts.clear()
     return compress(data, STORED if is_wheel(member.entries[0].path) else LEVEL)

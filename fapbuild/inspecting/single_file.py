@@ -46,7 +46,8 @@ def content(source: ByteSource, outline: Outline, path: str) -> bytes | None:
     members = [outline.manifest.members[number] for number in numbers]
     if len(members) != 1 or members[0].length > _MEMBER_LIMIT:
         return None
-    data = source.piece(outline.first + members[0].offset, members[0].length)
+    offset = outline.manifest.offsets[numbers[0]]
+    data = source.piece(outline.first + offset, members[0].length)
     if data is None:
         return None
     if hashlib.sha256(data).hexdigest() != members[0].sha256:

@@ -28,7 +28,7 @@ def verify(path: Path) -> Artifact:
         raise VerificationError(f"{path.name} has no {REQUIREMENTS_LOCK}", hint=_HINT)
     if problem := next(_wheel_problems(scan.manifest, scan.kept), ""):
         raise VerificationError(f"{path.name}: {problem}", hint=_HINT)
-    return Artifact(path, scan.digest, scan.size, scan.manifest)
+    return Artifact(path, scan.digest, scan.root, scan.size, scan.manifest)
 
 
 def _wheel_problems(manifest: Manifest, lock: bytes) -> Iterator[str]:

@@ -46,6 +46,7 @@ def release(
       --curl-url URL     release this artifact, not the promoted one
                          (-: read it from standard input; or FAP_CURL_URL)
       --curl-sha256 HEX  the sha256 that it must have
+      --curl-root HEX    its root: hosts fetch and check only what they use
     """
     from faprelease.verbs import release
 

@@ -10,6 +10,9 @@ class ArtifactSource:
     url: str
     digest: str = ""
     """The sha256 that its bytes must have, in lower-case hexadecimal; empty if none was given."""
+    root: str = ""
+    """The root of the same artifact (docs/design.md, `fap/2`), by which a host checks only what it uses;
+    empty if it is not known."""
     name: str
     """Its name for people: `shop 7`, or the URL without secrets."""
     app: str = ""

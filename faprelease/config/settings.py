@@ -213,6 +213,7 @@ ONE_FOR_A_ROLE = frozenset(
         "dry_run",
         "curl_url",
         "curl_sha256",
+        "curl_root",
     ]
 )
 """Keys that must have the same value on all hosts of a role."""

@@ -14,6 +14,8 @@ ReleaseIdOrNone = Annotated[str, msgspec.Meta(pattern=rf"^({_ID}|)\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,64}\Z")]
 """A sha256 in lower-case hexadecimal, maybe shortened."""
 
+DigestOrNone = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{0,64}\Z")]
+"""The same, or empty."""
 EntryNumber = Annotated[int, msgspec.Meta(ge=0, le=99_999_999)]
 """The number of an entry in a stage's log, which has eight digits; 0 for none."""
 LinkTarget = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]*\Z", max_length=4096)]

@@ -9,7 +9,15 @@ import msgspec
 
 from faprelease.config.target import Target
 from faprelease.errors import FapError
-from faprelease.hosts.host_json import Digest, EntryNumber, LinkTarget, ReleaseId, ReleaseIdOrNone, decode
+from faprelease.hosts.host_json import (
+    Digest,
+    DigestOrNone,
+    EntryNumber,
+    LinkTarget,
+    ReleaseId,
+    ReleaseIdOrNone,
+    decode,
+)
 from faprelease.steps.layout import is_release_id
 from faprelease.steps.model import Step, host_script
 from faprelease.steps.place import Place
@@ -24,6 +32,8 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     archive that `fapbuild` did not make."""
 
     digest: Digest
+    root: DigestOrNone = ""
+    """The root that a host checked it by; empty if it read the whole."""
     app: str = ""
     version: str = ""
     commit: str = ""

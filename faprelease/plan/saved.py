@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from artifact_store.core.hints import Hint
+from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.keys import Key
 from faprelease.errors import ConfigError, FapError
 from faprelease.plan import preview
@@ -74,6 +75,8 @@ class PlanFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_older: bool
     digest: str
     """The sha256 of the artifact; empty for a rollback."""
+    root: str
+    """Its root, if that was known."""
     back: Back | None
     """The arguments of a rollback; None for a release."""
     release: str
@@ -139,7 +142,7 @@ def made(
     *,
     plan_of: Callable[[RunInfo], Plan] | None,
     info: RunInfo,
-    digest: str,
+    source: ArtifactSource | None,
     back: Back | None,
     salt: str,
     keys: Mapping[str, Key],
@@ -163,7 +166,8 @@ def made(
         rerun=request.rerun,
         left=request.again,
         allow_older=request.allow_older,
-        digest=digest,
+        digest=source.digest if source else "",
+        root=source.root if source else "",
         back=back,
         release=release,
         salt=salt,

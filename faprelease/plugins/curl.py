@@ -17,7 +17,9 @@ from faprelease.steps.model import Secret, Step, host_path, host_program
 FETCH_SECONDS = 3600
 """The time limit of one download, in seconds; it stops much earlier below 1024 bytes per second."""
 UNPACK_SECONDS = 1900
-WHERE_FROM = frozenset(["curl_url", "curl_sha256", "curl_user", "curl_options", "curl_postinstall_output"])
+WHERE_FROM = frozenset(
+    ["curl_url", "curl_sha256", "curl_root", "curl_user", "curl_options", "curl_postinstall_output"]
+)
 """Keys that do not change what is released; the digest of the artifact identifies that."""
 
 
@@ -35,6 +37,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         str, about("release this URL instead of the version promoted to the stage", shown="address")
     ] = ""
     curl_sha256: Annotated[str, about("sha256 that the artifact must have")] = ""
+    curl_root: Annotated[
+        str, about("root that it must have: a host then fetches and checks only what it uses")
+    ] = ""
     curl_user: Annotated[str, about("name:password for the URL", shown="no")] = ""
     curl_options: Annotated[str, about("more options for curl", shown="no")] = ""
     curl_output: Annotated[str, about("save the file under this name in the release")] = ""
@@ -56,7 +61,8 @@ def given_source(options: Options) -> ArtifactSource | None:
     if not options.curl_url:
         return None
     name = what_may_be_shown(options.curl_url)
-    return ArtifactSource(url=options.curl_url, digest=options.curl_sha256.lower(), name=name)
+    digest, root = options.curl_sha256.lower(), options.curl_root.lower()
+    return ArtifactSource(url=options.curl_url, digest=digest, root=root, name=name)
 
 
 def check(options: Options) -> None:
@@ -73,9 +79,13 @@ def check(options: Options) -> None:
             f"curl_output: {options.curl_output!r} is outside the release",
             hint="give a file inside the release",
         )
-    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+    for name, value in (("curl_sha256", sha256), ("curl_root", options.curl_root)):
+        if value and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise ConfigError(f"{name}: {value!r} is not a sha256", hint="a sha256 has 64 hexadecimal digits")
+    if options.curl_root and not sha256:
         raise ConfigError(
-            f"curl_sha256: {sha256!r} is not a sha256", hint="a sha256 has 64 hexadecimal digits"
+            "curl_root without curl_sha256",
+            hint="give both: `fapstore url APP VERSION --faprelease` prints them",
         )
 
 
@@ -97,7 +107,7 @@ def fetch(
     facts = f"{layout.records}/{release_id}.artifact.json"
     # The project's own command may need any file.
     state = "" if options.curl_postinstall_script else layout.state
-    words = (work, source.digest, release, facts, state, app)
+    words = (work, source.digest, source.root, release, facts, state, app)
     return (_program(f"fetch {shown} and unpack it", source, options, cache, layout.state, *words),)
 
 
@@ -107,10 +117,7 @@ def _program(
     words = [host_path(cache), *map(shlex.quote, arguments)]
     return host_program(
         title,
-        "fetch",
-        "delta",
-        "reader",
-        "unpack",
+        *("fetch", "delta", "members", "reader", "unpack"),
         arguments=words,
         state=state,
         stdin=_curl_config(source.url, options),

@@ -50,6 +50,7 @@ def find(target: Target, folder: Path) -> ArtifactSource:
     return ArtifactSource(
         url=link.url,
         digest=state.digest,
+        root=state.root,
         name=f"{app} {state.version}",
         app=app,
         version=state.version,
@@ -70,10 +71,12 @@ def version(target: Target, folder: Path, name: str) -> ArtifactSource:
     Raises NotFoundError, and VerificationError if `store_signers` or `store_policy` refuse it.
     """
     app, store = target.settings.project_name, _open(target, folder)
-    store.stages.check_rules(store.artifacts.get(app, name), target.settings.stage)
+    record = store.artifacts.get(app, name)
+    store.stages.check_rules(record, target.settings.stage)
     return ArtifactSource(
         url=store.artifacts.link(app, name).url,
-        digest=store.artifacts.get(app, name).digest,
+        digest=record.digest,
+        root=store.artifacts.root(record),
         name=f"{app} {name}",
         app=app,
         version=name,

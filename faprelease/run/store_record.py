@@ -93,6 +93,7 @@ def records(
                 previous=previous.pop() if len(previous) == 1 else "",
                 version=(source.version if source else "") or there.version,
                 digest=(source.digest if source else "") or there.digest,
+                root=source.root if source else there.root,
                 config=configs.pop() if len(configs) == 1 else "",
                 entry=named.entry if (named := rollout or source) else 0,
                 outcome=whole(outcomes.values()),

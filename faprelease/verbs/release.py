@@ -267,7 +267,7 @@ def _keep(
                 connected.hosts,
                 plan_of=plan_of,
                 info=connected.info,
-                digest=source.digest if source else "",
+                source=source,
                 back=back,
                 salt=salt,
                 keys={**CORE, **registry.options_of(run.file, run.request.flags)},

@@ -55,11 +55,11 @@ def sync(request: Request, report: Report) -> None:
 def what_the_hosts_run(hosts: list[Host]) -> Unpacked | None:
     """Return the only artifact that is live on any host; None for none, or for several. Pure."""
     live = {
-        release.artifact
+        release.artifact.digest if release.artifact else "": release.artifact
         for host in hosts
         if (release := host.state.release(host.state.current)) and release.record.state == "live"
     }
-    return next(iter(live)) if len(live) == 1 else None
+    return next(iter(live.values())) if len(live) == 1 else None
 
 
 def _source(run: Run, wanted: Unpacked | None) -> ArtifactSource:

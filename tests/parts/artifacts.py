@@ -36,7 +36,8 @@ def artifact(
     """Write an artifact of the app `shop` to `path`; the manifest has what is true, or is `said`."""
     lock = lock_of(wheels) if lock is None else lock
     held = {**files, **({"requirements.lock": lock} if lock else {})}
-    manifest = manifest_of(dict(sorted(held.items())), wheels, app="shop", version=version, members=[])
+    ordered = dict(sorted(wheels.items()))
+    manifest = manifest_of(dict(sorted(held.items())), ordered, app="shop", version=version, members=[])
     fields = {"lock_digest": hashlib.sha256(lock).hexdigest(), **(said or {})}
     contents = {**held, **{f"wheels/{file}": data for file, data in wheels.items()}}
     members = plan_members(TarEntry(name, 0o644, len(data), data) for name, data in contents.items())

@@ -1,6 +1,7 @@
 """The reader of hosts, in this process: fresh hosts, and hosts that have the packages of an artifact."""
 
 import sys
+import zlib
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -44,6 +45,31 @@ def unpack(archive: Path, folder: Path, state: Path | None = None) -> Tree | str
     try:
         program.write(str(archive), str(folder), packages, "")
     except (sys.modules["reader"].RefusedError, OSError) as error:
+        return f"refused: {error}"
+    return tree_of(folder)
+
+
+def unpack_members(archive: Path, folder: Path, wheels: set[str]) -> Tree | str:
+    """The tree that a host with the root makes of the members that it needs, with these wheels alone; or why
+    it refuses them, as `unpack`."""
+    program, reader = unpacker(), sys.modules["reader"]
+    folder.mkdir()
+    data, inflater = archive.read_bytes(), zlib.decompressobj(31)
+    text = inflater.decompress(data)
+    rest = inflater.unused_data
+    part = folder.with_suffix(".part")
+    try:
+        manifest = text[text.index(b"{") :].rstrip(b"\0")
+        members = reader.Manifest(manifest, reader.identity(manifest), wheels).members
+        for start, length, digest in members:
+            if sha256(rest[start : start + length]).hexdigest() != digest:
+                return "refused: a member has another sha256"
+        part.write_bytes(
+            data[: len(data) - len(rest)]
+            + b"".join(rest[start : start + length] for start, length, _ in members)
+        )
+        program.write(str(part), str(folder), program.InstalledPackages("", ""), "", wheels)
+    except (reader.RefusedError, OSError) as error:
         return f"refused: {error}"
     return tree_of(folder)
 

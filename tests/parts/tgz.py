@@ -1,18 +1,22 @@
-"""Make small artifacts of format fap/1, one gzip member per file."""
+"""Make small artifacts, one gzip member per file."""
 
 import gzip
 import hashlib
 import io
+import json
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from artifact_store.artifact.archive import read_manifest
 from artifact_store.artifact.manifest import (
     FORMAT,
     MANIFEST_PATH,
     MTIME,
+    OLD_FORMAT,
     Builder,
     File,
     Manifest,
@@ -40,8 +44,8 @@ def symlink(path: str, target: str) -> bytes:
 def manifest_of(
     files: Mapping[str, bytes], wheels: Mapping[str, bytes], *, app: str, version: str, members: list[bytes]
 ) -> Manifest:
-    """The manifest that lists these files (path to content), wheels (file name to content) and members."""
-    offsets = [sum(map(len, members[:number])) for number in range(len(members))]
+    """The manifest that lists these files (path to content), wheels (file name to content) and members, one
+    of each and the end mark."""
     return Manifest(
         format=FORMAT,
         app=app,
@@ -67,10 +71,26 @@ def manifest_of(
         ),
         files=tuple(File(path, 0o644, len(data)) for path, data in files.items()),
         members=tuple(
-            Member(offset, len(member), hashlib.sha256(member).hexdigest())
-            for offset, member in zip(offsets, members, strict=True)
+            Member(len(member), hashlib.sha256(member).hexdigest(), int(number < len(files) + len(wheels)))
+            for number, member in enumerate(members)
         ),
     )
+
+
+def old_format(manifest: Manifest) -> bytes:
+    """A manifest as format fap/1 has it."""
+    value = json.loads(encode(manifest)) | {"format": OLD_FORMAT}
+    starts = zip(manifest.offsets, manifest.members, strict=False)
+    value["members"] = [[start, member.length, member.sha256] for start, member in starts]
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def to_old_format(path: Path) -> Path:
+    """Write the manifest of an artifact as format fap/1 has it; return the path."""
+    data, inflater = path.read_bytes(), zlib.decompressobj(31)
+    inflater.decompress(data)
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, old_format(read_manifest(path)))) + inflater.unused_data)
+    return path
 
 
 def squeeze(data: bytes) -> bytes:
@@ -99,7 +119,9 @@ def tgz(
     wheels = {"click-8-py3-none-any.whl": b"not really a wheel"} if wheels is None else wheels
     contents = {**files, **{f"wheels/{file}": data for file, data in wheels.items()}, **(stored or {})}
     members = [squeeze(entry(path, data)) for path, data in contents.items()]
-    members.append(squeeze(extra + b"\0" * 1024))
+    if extra:
+        members.append(squeeze(extra))
+    members.append(squeeze(b"\0" * 1024))
     manifest = manifest_of(files, wheels, app=app, version=version, members=members)
     manifest = msgspec.structs.replace(manifest, commit=commit, dirty=dirty, requires_env=requires_env)
     out = io.BytesIO()

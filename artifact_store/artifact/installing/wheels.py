@@ -6,9 +6,10 @@ import os
 from refusal import RefusedError
 
 
-def check_wheels(root, listed):
+def check_wheels(root, listed, has_cache=False):
     """The wheels of an unpacked artifact as (name, sha256): those in its folder wheels/, or all that are
-    `listed` in its manifest if that folder is missing.
+    `listed` in its manifest if that folder is missing. A host that `has_cache` unpacked only those that it
+    lacked.
 
     Raises RefusedError unless they are exactly those of the manifest and of requirements.lock.
     """
@@ -17,11 +18,11 @@ def check_wheels(root, listed):
     if os.path.isdir(folder):
         names = sorted(os.listdir(folder))
         missing, foreign = set(wheels) - set(names), set(names) - set(wheels)
-        if missing:
+        if missing and not has_cache:
             raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
         if foreign:
             raise RefusedError(f"wheels/{min(foreign)} does not belong to this artifact: remove it", 6)
-        wheels = {name: sha256_of(os.path.join(folder, name)) for name in names}
+        wheels.update((name, sha256_of(os.path.join(folder, name))) for name in names)
     for name, digest in wheels.items():
         if "/" in name or len(digest) != 64 or digest.strip("0123456789abcdef"):
             raise RefusedError(f"the manifest lists a wheel that can't be one: {name!r}", 6)

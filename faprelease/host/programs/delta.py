@@ -1,13 +1,13 @@
 """Assemble an artifact from cached ones, and fetch only the gzip members that they lack.
 
-Format: docs/design.md, `fap/1`. The first gzip member (RFC 1952) holds the manifest alone; its `members` list
-offset, length and sha256 of all others, counted from the end of the first.
+Format: docs/design.md. The first gzip member (RFC 1952) holds the manifest alone, which lists all others.
 """
 
 import os
 import zlib
 
 import fetch
+import reader
 
 HEAD = 32 << 10
 """How many bytes the first request asks for: the manifests of most artifacts are shorter."""
@@ -32,28 +32,18 @@ def assemble(curl, paths, sha256, output):
     `sha256` every member is checked. Raises FetchError if the server refuses or can't be reached, and
     MismatchError.
     """
-    try:
-        import json  # noqa: F401 (python3-minimal has none)
-    except ImportError:
-        return ""
-    total, tag = _fetch_head(curl, output)
+    total, tag = fetch_head(curl, output)
     first, members = _index(output) if total else (0, [])
-    while members is None and fetch.size(output) < min(total, LONGEST_HEAD):
-        if not _extend_head(curl, output, total, tag):
-            return ""
-        first, members = _index(output)
     head = fetch.size(output)
     if total and head == total:
         return _checked(fetch.digest_of(output), sha256)
     if not members or first + sum(length for _, length, _ in members) != total:
         return ""
-    plan = _plan(first, members, head, _sources(paths))
-    wanted = _merged(
-        [_after_head(head, start, length) for start, length, _, source in plan if source is None]
-    )
+    plan = _plan(first, members, head, sources_in(paths))
+    wanted = merged([after_head(head, start, length) for start, length, _, source in plan if source is None])
     if sum(length for _, length in wanted) > WORTHWHILE * total:
         return ""
-    parts = _fetch(curl, wanted, tag)
+    parts = fetch_ranges(curl, wanted, tag)
     if parts is None:
         fetch.forget(output)
         return ""
@@ -66,11 +56,19 @@ def _checked(digest, sha256):
     return digest
 
 
-def _fetch_head(curl, output):
-    """Fetch the first bytes; (size of the artifact, its ETag), size 0 if the server sends no ranges.
+def fetch_head(curl, output):
+    """Fetch the first bytes, with the whole first gzip member; (size of the artifact, its ETag).
 
-    A server that does not know ranges sends everything.
+    The size is 0 if the server sends no ranges. A server that does not know ranges sends everything.
     """
+    total, tag = _fetch_first(curl, output)
+    while total and first_member(output) is None and fetch.size(output) < min(total, LONGEST_HEAD):
+        if not _extend_head(curl, output, total, tag):
+            return 0, ""
+    return total, tag
+
+
+def _fetch_first(curl, output):
     for failures in range(fetch.TRIES):
         (code,) = curl.run(curl.block(output, f'range = "0-{HEAD - 1}"'))
         status, headers = fetch.answer(output)
@@ -92,52 +90,51 @@ def _fetch_head(curl, output):
 def _extend_head(curl, output, total, tag):
     """Fetch as many bytes again; False if the server does not send them."""
     start = fetch.size(output)
-    parts = _fetch(curl, [(start, min(start, total - start))], tag)
+    parts = fetch_ranges(curl, [(start, min(start, total - start))], tag)
     if parts is None:
         fetch.forget(output)
         return False
     with open(output, "ab") as file:
         for _, length, path in parts:
-            for block in _blocks(path, 0, length):
+            for block in blocks(path, 0, length):
                 file.write(block)
     return True
 
 
-def _index(path):
-    """(length of the first gzip member, the other members) of an artifact's file, or of its beginning.
+def first_member(path):
+    """(length of the first gzip member, the manifest in it) of an artifact's file, or of its beginning.
 
-    The members are None if the first one is not complete, and empty if the file is not an artifact of
-    fapbuild.
+    None if the member is not complete; the manifest is empty if the file is not an artifact of fapbuild.
     """
-    import json
-
     inflater, text, read = zlib.decompressobj(31), b"", 0
     with open(path, "rb") as file:
         while not inflater.eof:
             data = file.read(1 << 16)
             if not data:
-                return 0, None
+                return None
             read += len(data)
             try:
                 text += inflater.decompress(data, 64 << 20)
             except zlib.error:
-                return 0, []
+                return 0, b""
             if len(text) > 64 << 20 or inflater.unconsumed_tail:
-                return 0, []
+                return 0, b""
+    return read - len(inflater.unused_data), text[text.find(b"{") :].rstrip(b"\0")
+
+
+def _index(path):
+    """(length of the first gzip member, the others as (start, length, sha256)) of an artifact's file, or of
+    one that holds only code (members.py). There are none if the file is not an artifact."""
+    first, text = first_member(path) or (0, b"")
+    wheels = set() if path.endswith(fetch.CODE) else None
     try:
-        index = json.loads(text[text.index(b"{") :].rstrip(b"\0"))["members"]
-        members = [(int(offset), int(length), str(sha256)) for offset, length, sha256 in index]
-    except (ValueError, KeyError, TypeError):
+        members = reader.Manifest(text, reader.identity(text), wheels).members
+    except reader.RefusedError:
         return 0, []
-    end = 0
-    for offset, length, _ in members:
-        if offset != end or length <= 0:
-            return 0, []
-        end += length
-    return read - len(inflater.unused_data), members
+    return first, members
 
 
-def _sources(paths):
+def sources_in(paths):
     """sha256 → (file, offset) of every member of the cached artifacts."""
     sources = {}
     for path in paths:
@@ -145,8 +142,10 @@ def _sources(paths):
             first, members = _index(path)
         except OSError:
             continue
-        for offset, _, sha256 in members or ():
-            sources.setdefault(sha256, (path, first + offset))
+        place = first
+        for _, length, sha256 in members:
+            sources.setdefault(sha256, (path, place))
+            place += length
     return sources
 
 
@@ -160,12 +159,12 @@ def _plan(first, members, head, sources):
     return plan
 
 
-def _after_head(head, start, length):
+def after_head(head, start, length):
     """The part of a range after the head."""
     return max(start, head), start + length - max(start, head)
 
 
-def _merged(ranges):
+def merged(ranges):
     """Join ranges that are near each other, and cut long ones into pieces."""
     merged = []
     for start, length in ranges:
@@ -178,7 +177,7 @@ def _merged(ranges):
     ]
 
 
-def _fetch(curl, ranges, tag):
+def fetch_ranges(curl, ranges, tag):
     """Fetch ranges; returns (start, length, file) for each part of them, or None: the whole is needed.
 
     The rest of an interrupted range is requested again.
@@ -218,7 +217,7 @@ def _job(curl, start, length, path, tag):
     return curl.block(path, *lines, *fetch.same(tag))
 
 
-def _blocks(path, offset, length):
+def blocks(path, offset, length):
     with open(path, "rb") as file:
         file.seek(offset)
         while length:
@@ -235,9 +234,9 @@ def _write(output, parts, plan, sha256, total):
     with open(new, "wb") as file:
         for start, length, expected, source in [(0, plan[0][0], "", None), *plan]:
             member = fetch.new_sha256(total)
-            pieces = [(*source, length)] if source else _from_parts(parts, start, length)
+            pieces = [(*source, length)] if source else from_parts(parts, start, length)
             for path, offset, count in pieces:
-                for block in _blocks(path, offset, count):
+                for block in blocks(path, offset, count):
                     file.write(block)
                     digest.update(block)
                     if not sha256:
@@ -248,7 +247,7 @@ def _write(output, parts, plan, sha256, total):
     return _checked(digest.hexdigest(), sha256)
 
 
-def _from_parts(parts, start, length):
+def from_parts(parts, start, length):
     """The pieces (file, offset, count) that hold these bytes."""
     for begin, count, path in parts:
         low, high = max(start, begin), min(start + length, begin + count)

@@ -10,8 +10,10 @@ import sys
 import time
 
 ARTIFACTS = "artifacts"
+WHOLE, CODE = ".tgz", ".code"
+"""The endings of cached artifacts: whole ones, and those without their wheels (members.py)."""
 SMALL = 1 << 20
-"""Artifacts of fewer bytes are not cached: fetching them again costs less than searching the cache."""
+"""Whole artifacts of fewer bytes are not cached: fetching them again costs less than searching the cache."""
 PER_APP, MOST_BYTES, UNUSED_SECONDS = 2, 4 << 30, 90 * 86400
 """The cache keeps at most PER_APP artifacts of each app, MOST_BYTES in total, and drops artifacts that were
 not used for UNUSED_SECONDS."""
@@ -46,6 +48,11 @@ class Curl:
 
     def __init__(self, config, work):
         self.config, self.work, self.moved = config, work, 0
+
+    def clear(self):
+        """Remove all that was fetched."""
+        for name in os.listdir(self.work):
+            os.unlink(os.path.join(self.work, name))
 
     def block(self, output, *lines):
         """The configuration of one transfer into the file `output`; the headers go to `output`.headers."""
@@ -222,18 +229,20 @@ def digest_of(path):
 
 
 class ArtifactCache:
-    """The last artifacts of each app, by their sha256: `<cache>/artifacts/<app>/<sha256>.tgz`. It keeps
-    nothing if `cache` is empty."""
+    """The last artifacts of each app: whole ones by their sha256, `<cache>/artifacts/<app>/<sha256>.tgz`, and
+    those without their wheels by their root, `<root>.code`. It keeps nothing if `cache` is empty."""
 
     def __init__(self, cache):
         self.root, self.folder = cache, os.path.join(cache, ARTIFACTS) if cache else ""
 
-    def paths(self):
-        """The newest first."""
+    def paths(self, app=""):
+        """Those of an app, or else of all apps; the newest first."""
         paths = []
-        for app in self._list(self.folder):
-            folder = os.path.join(self.folder, app)
-            paths += [os.path.join(folder, name) for name in self._list(folder) if name.endswith(".tgz")]
+        for name in [_folder_of(app)] if app else self._list(self.folder):
+            folder = os.path.join(self.folder, name)
+            paths += [
+                os.path.join(folder, file) for file in self._list(folder) if file.endswith((WHOLE, CODE))
+            ]
         return sorted(paths, key=self._age)
 
     def _age(self, path):
@@ -265,11 +274,11 @@ class ArtifactCache:
             forget(path)
         return len(paths)
 
-    def add(self, path, app, digest):
+    def add(self, path, app, name):
         """Keep a file that was checked. If that fails, the next release fetches it again."""
-        if not self.folder or size(path) < SMALL:
+        if not self.folder or (size(path) < SMALL and name.endswith(WHOLE)):
             return
-        target = os.path.join(self.folder, app.replace("/", "_").lstrip(".") or "_", digest + ".tgz")
+        target = os.path.join(self.folder, _folder_of(app), name)
         try:
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             os.chmod(os.path.dirname(self.folder), 0o700)
@@ -278,6 +287,10 @@ class ArtifactCache:
             self._sweep()
         except OSError as error:
             print(f"this artifact is not cached for the next release: {error}")
+
+
+def _folder_of(app):
+    return app.replace("/", "_").lstrip(".") or "_"
 
 
 def move(path, target):
@@ -311,7 +324,7 @@ def link(path, target):
 def fetch(load, curl, cache, sha256, output):
     """Bring the artifact to `output`; returns its digest, which is `sha256` unless that is empty."""
     paths = cache.paths()
-    same_bytes = [path for path in paths if sha256 and os.path.basename(path) == sha256 + ".tgz"]
+    same_bytes = [path for path in paths if sha256 and os.path.basename(path) == sha256 + WHOLE]
     for path in same_bytes:
         link(path, output)
         if digest_of(output) == sha256:
@@ -346,20 +359,24 @@ def fetch(load, curl, cache, sha256, output):
     return digest
 
 
-def run(load, curl, cache, sha256, folder, facts, state, app):
+def run(load, curl, cache, sha256, root, folder, facts, state, app):
     """Raises FetchError, and OSError, which has ENOSPC for a full disk."""
-    output = os.path.join(curl.work, "artifact")
-    digest = fetch(load, curl, cache, sha256, output)
-    print(f"downloaded {curl.moved} bytes of {size(output)}")
+    output, digest, wheels = os.path.join(curl.work, "artifact"), sha256, None
+    unpack = load("unpack") if folder else None
+    packages = unpack.InstalledPackages(state, cache.root) if folder else None
+    if root and folder:
+        wheels, total = load("members").bring(curl, cache, root, app, packages, output)
+    else:
+        digest = fetch(load, curl, cache, sha256, output)
+        total = size(output)
+    print(f"downloaded {curl.moved} bytes of {total}")
     sys.stdout.write(fact("fetched", curl.moved))
     if folder:
-        unpack = load("unpack")
-        packages = unpack.InstalledPackages(state, cache.root)
-        code, named = unpack.unpack(output, digest, folder, facts, packages, app)
-        if code:
-            raise FetchError(code)
-        if named:
-            cache.add(output, named, digest)
+        named = unpack.unpack(output, digest, root, folder, facts, packages, app, wheels)
+        if named and root:
+            load("members").keep(cache, output, named, root)
+        elif named:
+            cache.add(output, named, digest + WHOLE)
     sys.stdout.write(fact("digest", digest))
 
 
@@ -386,22 +403,24 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, cache, work, sha256, folder="", facts="", state="", app=""):
-    """Fetch to `work`/artifact; with `folder`, also unpack it there, and describe it in the file `facts`. The
-    folder `state` has packages that releases share; empty if the installer may not know of them. An artifact
-    of another app than `app` is refused, unless that is empty.
+def main(load, parts, cache, work, sha256, root="", folder="", facts="", state="", app=""):
+    """Fetch to `work`/artifact; with `folder`, also unpack it there, and describe it in the file `facts`.
+
+    With the `root` of the artifact, only its members are fetched that are needed. The folder `state` has
+    packages that releases share; empty if the installer may not know of them. An artifact of another app than
+    `app` is refused, unless that is empty.
 
     Exit codes: 0; curl's own; 1 if, for example, the disk is full; 65 if the bytes are not the expected ones.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
     curl, artifacts = Curl(parts["input"], work), ArtifactCache(cache)
-    code, full = attempt(load, curl, artifacts, sha256, folder, facts, state, app)
+    code, full = attempt(load, curl, artifacts, sha256, root, folder, facts, state, app)
     if full and artifacts.drop(artifacts.paths()):
         print("warning: the disk is full: dropping cached artifacts and starting again")
         clear(work)
         clear(folder)
-        code, full = attempt(load, curl, artifacts, sha256, folder, facts, state, app)
+        code, full = attempt(load, curl, artifacts, sha256, root, folder, facts, state, app)
     if code:
         clear(folder)
     if code or folder:

@@ -92,7 +92,7 @@ def _make(env, root, cache, listed):
     import wheelcache
     from wheels import check_wheels
 
-    wheels = [(f"{root}/wheels/{name}", digest) for name, digest in check_wheels(root, listed)]
+    wheels = [(f"{root}/wheels/{name}", digest) for name, digest in check_wheels(root, listed, bool(cache))]
     os.makedirs(os.path.dirname(env), exist_ok=True)
     wheel_folder = _usable(cache)
     new = linking.name_of_new(env)

@@ -15,6 +15,9 @@ CHECKED_AGAIN = 64 << 20
 SMALLEST_FILE = 4096
 
 
+INSTALLER = ".fap/installer"
+
+
 class OtherAppError(Exception):
     """The artifact is of another app."""
 
@@ -62,12 +65,32 @@ class InstalledPackages:
         self.known = bool(state and cache)
         self.envs, self.needed, self.cache = state + "/envs", state + "/wheels.needed", cache + "/wheels"
 
+    def lacking(self, manifest):
+        """The wheels of a decoded manifest that an installation needs and that are not unpacked in the cache,
+        by file name. Raises RefusedError."""
+        try:
+            target, files = manifest["target"]["python"], {path for path, _, _ in manifest["files"]}
+            wheels = {wheel["file"]: wheel["sha256"] for wheel in manifest["wheels"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
+        shares = any(path.startswith(INSTALLER + "/") for path in files)
+        if not self.known or not shares or INSTALLER + "/shared.py" in files or self._is_unusable():
+            return set(wheels)
+        try:
+            unpacked = {name.rpartition("-")[0] for name in os.listdir(self.cache)}
+        except OSError:
+            return set(wheels)
+        return {file for file, sha256 in wheels.items() if _entry(file, sha256, target) not in unpacked}
+
+    def _is_unusable(self):
+        return os.path.exists(self.needed) or not os.access(self.cache, os.W_OK)
+
     def have_all(self, root):
         """True if they include everything that the lock of the release in `root` names."""
-        if not self.known or os.path.exists(self.needed) or not os.access(self.cache, os.W_OK):
+        if not self.known or self._is_unusable():
             return False
         # The project's own installer may need the wheels, and so does an older one of fapkit.
-        installer = root + "/.fap/installer"
+        installer = root + "/" + INSTALLER
         if not os.path.isdir(installer) or os.path.exists(installer + "/shared.py"):
             return False
         try:
@@ -84,21 +107,29 @@ class InstalledPackages:
         return wanted <= cached and digest.hexdigest()[:32] in envs
 
 
-def write(path, root, packages, app):
+def _entry(file, sha256, python):
+    """The name of a wheel's entry in the cache (wheelcache.py), without its format."""
+    digest = fetch.new_sha256(0)
+    digest.update(os.fsencode(file))
+    return f"{sha256}-{digest.hexdigest()[:16]}-{python}"
+
+
+def write(path, root, packages, app, wheels=None):
     """Check and unpack all entries into the empty folder, but no wheels if the `packages` made of them are
-    there; returns (app, version, commit), or None if no manifest is there, and True for an artifact.
+    there; returns (app, version, commit), or None if no manifest is there, and True for an artifact. With
+    `wheels`, the file holds these wheels only (members.py).
 
     A manifest has to be of the app, unless `app` is empty. Raises OtherAppError and RefusedError.
     """
     size = fetch.size(path)
     disk, folders, needed, number = Disk(root), {""}, None, 0
     with open(path, "rb") as file:
-        archive = reader.Archive(file, size, lambda: fetch.new_sha256(size))
+        archive = reader.Archive(file, size, lambda: fetch.new_sha256(size), wheels)
         for entry in archive.entries():
             number += 1
             manifest = archive.manifest
             if entry.is_wheel and needed is None:
-                needed = not packages.have_all(root)
+                needed = wheels is not None or not packages.have_all(root)
                 if needed and manifest:
                     disk.check(manifest.wheels_size, 0)
             if entry.is_wheel and not needed:
@@ -141,31 +172,32 @@ def looks_like(path):
     return "" if head else "it is empty"
 
 
-def unpack(path, digest, folder, facts, packages, wanted):
-    """Unpack into the empty folder; (exit code, name of the app, which is empty if fapbuild did not make it).
+def unpack(path, digest, root, folder, facts, packages, wanted, wheels):
+    """Unpack into the empty folder; returns the name of the app, which is empty if fapbuild did not make it.
 
-    The file `facts` describes what was unpacked, in one line of JSON. Exit code 65: it is not a valid
-    artifact, or it is of another app than `wanted`, unless that is empty. Raises OSError, with ENOSPC if the
-    disk is too small. On failure the caller clears the folder.
+    The file `facts` describes what was unpacked, in one line of JSON. Raises FetchError, with exit code 65 if
+    it is not a valid artifact, or of another app than `wanted`, unless that is empty; and OSError, with
+    ENOSPC if the disk is too small. On failure the caller clears the folder.
     """
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    line, app, version = f'{{"digest":"{digest}"}}', "", ""
+    told = f'"digest":"{digest}"' + (f',"root":"{root}"' if root else "")
+    app = ""
     try:
-        identity, is_artifact = write(path, folder, packages, wanted)
+        identity, is_artifact = write(path, folder, packages, wanted, wheels)
     except OtherAppError as error:
         print(f"refused: it is an artifact of the app {error}, not of {wanted} (project_name in deploy.yml)")
-        return 65, ""
+        raise fetch.FetchError(fetch.REFUSED) from None
     except reader.RefusedError as error:
         print(f"not an artifact: {'; '.join(filter(None, (looks_like(path), str(error))))}")
-        return 65, ""
+        raise fetch.FetchError(fetch.REFUSED) from None
     except ImportError as error:
         print(f"this host's python3 is not complete: {error}; install the package python3, not its minimum")
-        return 1, ""
+        raise fetch.FetchError(1) from None
     if identity:
         app, version, commit = identity
-        line = f'{{"digest":"{digest}","app":"{app}","version":"{version}","commit":"{commit}"}}'
+        told += f',"app":"{app}","version":"{version}","commit":"{commit}"'
     with open(facts + ".new", "w") as file:
-        file.write(line + "\n")
+        file.write(f"{{{told}}}\n")
     os.replace(facts + ".new", facts)
     if app:
         print(f"{app} {version}")
@@ -173,4 +205,4 @@ def unpack(path, digest, folder, facts, packages, wanted):
         print("warning: no manifest: fapbuild did not make this archive; its contents are used as they are")
     if app and not is_artifact:
         print("warning: another tool packed it again, so it is not compared with its manifest")
-    return 0, app
+    return app

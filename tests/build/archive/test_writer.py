@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import itertools
 import shutil
 import subprocess
 import tarfile
@@ -121,10 +122,11 @@ def test_wheels_are_alone_and_large_files_are_cut_in_pieces() -> None:
         (["b"], PIECE),
         (["b"], 2 * PIECE),
         (["c"], 0),
+        (["z"], 0),
         (["wheels/one.whl"], 0),
         (["wheels/two.whl"], 0),
-        (["z"], 0),
     ]
+    assert [member.begun for member in planned] == [1, 1, 0, 0, 1, 1, 1, 1]
     assert all(len(stream(member)) <= PIECE + 2048 for member in planned)
 
 
@@ -159,11 +161,12 @@ def test_wheels_are_stored_and_hosts_accept_all_that_is_written(tmp_path: Path) 
     data = path.read_bytes()
     assert wheel[:60_000] in data
     assert len(data) < len(wheel) + 5000
-    first = len(data) - sum(member.length for member in archive.read_manifest(path).members)
+    offsets = archive.verify(path).offsets
+    first = len(data) - offsets[-1]
     with path.open("rb") as file:
         sizes = [
-            reader.stored(file.fileno(), first + member.offset, first + member.offset + member.length)
-            for member in archive.verify(path).members
+            reader.stored(file.fileno(), first + start, first + end)
+            for start, end in itertools.pairwise(offsets)
         ]
     assert [size for size, _ in sizes if size] == [512 + len(wheel) + -len(wheel) % 512]
     assert isinstance(unpack(path, tmp_path / "host"), dict)
@@ -189,16 +192,15 @@ def test_the_manifest_names_its_members_and_everything_else(packed: Path) -> Non
         assert file is not None
         manifest = decode(file.read())
     assert name == ".fap/manifest.json"
-    offset = 0
-    expected = []
-    for member in others:
-        expected.append(Member(offset, len(member), hashlib.sha256(member).hexdigest()))
-        offset += len(member)
-    assert list(manifest.members) == expected
+    expected = [(len(member), hashlib.sha256(member).hexdigest()) for member in others]
+    assert [(member.length, member.sha256) for member in manifest.members] == expected
+    assert gzip.decompress(others[-1]) == bytes(1024)
+    assert manifest.members[-1].entries == 0
     with tarfile.open(packed, "r:gz") as tar:
         paths = tar.getnames()
-    listed = [file.path for file in manifest.files] + [f"wheels/{wheel.file}" for wheel in manifest.wheels]
-    assert paths == [name, *sorted(listed)]
+    files, wheels = [file.path for file in manifest.files], [wheel.file for wheel in manifest.wheels]
+    assert paths == [name, *sorted(files), *(f"wheels/{file}" for file in sorted(wheels))]
+    assert sum(member.entries for member in manifest.members) == len(files) + len(wheels)
     assert archive.verify(packed) == manifest
 
 

@@ -14,7 +14,7 @@ from fapbuild.inspecting import single_file, summary
 from fapbuild.inspecting.summary import PartSize
 from tests.parts.artifacts import CLICK, artifact, project_file
 from tests.parts.project import Project
-from tests.parts.tgz import tgz
+from tests.parts.tgz import tgz, to_old_format
 
 FILES = {
     ".fap/run": b"#!/bin/sh\n",
@@ -62,9 +62,16 @@ def test_an_own_installer_is_code(tmp_path: Path) -> None:
     assert (found["fap"].files, found["assets"]) == (2, PartSize(0, 0))
 
 
-def test_members_of_another_packer_are_not_understood(tmp_path: Path) -> None:
-    """For example one member per file, which the rule of the cuts would not give."""
+def test_members_of_another_packer_are_understood(tmp_path: Path) -> None:
+    """For example one member per file, which the rule of our cuts would not give."""
     path = tgz(tmp_path, files={"pyproject.toml": project_file("static")})
+    assert parts(path)["code"].files == 1
+    assert "assets" in parts(path)
+
+
+def test_members_of_the_old_format_are_not_understood(tmp_path: Path) -> None:
+    """Its manifest does not say which member holds which file."""
+    path = to_old_format(tgz(tmp_path, files={"pyproject.toml": project_file("static")}))
     assert parts(path)["code"].files == 1
     assert "assets" not in parts(path)
 
@@ -76,7 +83,7 @@ def test_every_path_has_its_members(tmp_path: Path) -> None:
         held = members_of(found.manifest)
         assert len(held["video"]) == 3
         assert sorted({number for numbers in held.values() for number in numbers}) == list(
-            range(len(found.manifest.members))
+            range(len(found.manifest.members) - 1)
         )
         assert {name: single_file.content(source, found, name) for name in FILES} == FILES
         assert single_file.content(source, found, "video") is None

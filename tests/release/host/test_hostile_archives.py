@@ -246,10 +246,15 @@ def test_others_may_write_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_declared_size_is_refused_before_anything_is_written(tmp_path: Path) -> None:
 
-    member = squeeze(OK + END)
-    manifest = manifest_of({"ok": b"x"}, {}, app="shop", version="1", members=[member])
-    listed = msgspec.structs.replace(manifest, files=(*manifest.files, File("huge", 0o644, 1 << 60)))
+    members = [squeeze(OK), squeeze(END)]
+    manifest = manifest_of({"ok": b"x"}, {}, app="shop", version="1", members=members)
+    first, last = manifest.members
+    listed = msgspec.structs.replace(
+        manifest,
+        files=(*manifest.files, File("huge", 0o644, 1 << 60)),
+        members=(msgspec.structs.replace(first, entries=2), last),
+    )
     path = tmp_path / "shop.tgz"
-    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(listed))) + member)
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(listed))) + b"".join(members))
     assert "but may use only" in str(unpack(path, tmp_path / "there"))
     assert [found.name for found in (tmp_path / "there").rglob("*")] == [".fap", "manifest.json"]

@@ -78,7 +78,7 @@ def test_gzip_without_a_tar(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-@pytest.mark.parametrize("text", [b"{}", b"not json", b'{"format": "fap/1"}', b"\xff"])
+@pytest.mark.parametrize("text", [b"{}", b"not json", b'{"format": "fap/1"}', b'{"format":"fap/3"}', b"\xff"])
 def test_a_manifest_that_is_none(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "shop-1.tgz"
     path.write_bytes(squeeze(entry(MANIFEST_PATH, text)))
@@ -128,13 +128,16 @@ def with_link(folder: Path, mode: int, target: str) -> Path:
     """An artifact whose `web/x` is a link to `target`, listed with `mode`."""
     path = tgz(folder, files={"web/x": b""}, wheels={})
     manifest = read_manifest(path)
-    member = squeeze(symlink("web/x", target) + bytes(1024))
+    link, end = squeeze(symlink("web/x", target)), squeeze(bytes(1024))
     forged = msgspec.structs.replace(
         manifest,
         files=(File("web/x", mode, 0),),
-        members=(Member(0, len(member), hashlib.sha256(member).hexdigest()),),
+        members=tuple(
+            Member(len(member), hashlib.sha256(member).hexdigest(), entries)
+            for member, entries in ((link, 1), (end, 0))
+        ),
     )
-    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(forged))) + member)
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(forged))) + link + end)
     return path
 
 
