@@ -10,8 +10,8 @@ import click
 
 from bench import delta as updating
 from bench import handover as handing
-from bench import hundred, machine, old_store, onboarding, scale, start, transfer, trivial, webserver
 from bench import install as installing
+from bench import locked_app, machine, old_store, onboarding, scale, start, transfer, trivial, webserver
 from bench import pack as packing
 from bench import release as releasing
 from bench.processes import BenchError
@@ -83,8 +83,8 @@ def install(runs: int, artifact: Path | None) -> None:
     click.echo("| packages | install.sh | pip install --no-index | ratio | in single turns | CPU |")
     click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
-        made = artifact or hundred.pack(hundred.make(folder / "repository"), folder)
-        row = installing.measure(hundred.unpack(made, folder / "release"), runs)
+        made = artifact or locked_app.pack(locked_app.make(folder / "repository"), folder)
+        row = installing.measure(locked_app.unpack(made, folder / "release"), runs)
         click.echo(
             f"| {row.packages} | {row.ours:.1f} s | {row.pip:.1f} s | {row.ratio:.2f} "
             f"| {row.lowest:.2f} to {row.highest:.2f} | {row.our_cpu:.1f} s against {row.pip_cpu:.1f} s |"
@@ -164,16 +164,19 @@ def first_byte(runs: int) -> None:
 
 
 @main.command()
+@click.option("--app", default="hundred", show_default=True, help="A folder of bench/apps.")
 @click.option("--commits", default=10, show_default=True, help="Adjacent code-only commits; medians count.")
 @click.option("--runs", default=3, show_default=True, help="First releases and installs each way.")
-def delta(commits: int, runs: int) -> None:
-    """Release commit after commit of an app with a hundred wheels to a host that has the one before."""
+def delta(app: str, commits: int, runs: int) -> None:
+    """Release commit after commit of an app to a host that has the one before.
+
+    The apps: hundred (100 wheels, 64 MB) and large (69 wheels, 700 MB)."""
     _head(f"medians of {commits} commits and {runs} runs", "fapkit", "pip", "uv")
     click.echo("| what | fapkit | peer | ratio | in single turns | CPU |")
     click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
-        for row in updating.measure(folder / "delta", commits, runs):
-            unit = (1e3, "kB") if "bytes on" in row.what else (1, "s")
+        for row in updating.measure(folder / "delta", app, commits, runs):
+            unit = (1e3, "kB") if "bytes" in row.what else (1, "s")
             turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios[1:] else "one turn"
             cpu = f"{row.our_cpu:.2f} s against {row.their_cpu:.2f} s" if row.their_cpu else ""
             click.echo(

@@ -8,11 +8,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import hundred
+from bench import locked_app
 from bench.install import PYTHON
 from bench.link import Link, link
 from bench.processes import BIN, BenchError, output
@@ -21,8 +22,10 @@ from tests.parts.webserver import serve
 
 SLOW = 20_000_000 // 8
 PIP = "curl, tar, venv, pip"
+UV_ATOMIC = "git fetch, worktree, uv venv, uv pip sync, warm"
+UV_IN_PLACE = "the same in place"
 DEPLOY = """\
-app_name: hundred
+app_name: {app}
 connection: local
 path: {path}
 cache_path: {cache}
@@ -61,6 +64,8 @@ class Build:
     path: Path
     url: str
     digest: str
+    root: str
+    commit: str
 
 
 class Scene:
@@ -70,16 +75,17 @@ class Scene:
     minutes, and looks at each of them for every new file (10 to 30 s of CPU, for whoever comes next).
     """
 
-    def __init__(self, folder: Path, wire: Link, builds: list[Build]) -> None:
-        self.folder, self.wire, self.builds = folder, wire, builds
+    def __init__(self, folder: Path, app: str, wire: Link, builds: list[Build]) -> None:
+        self.folder, self.app, self.wire, self.builds = folder, app, wire, builds
         self._numbers = itertools.count()
 
     def release(self, build: Build, role: str = "web", cache: str = "cache") -> Cost:
         """Release as a whole process, until it is live, which is later than ready."""
         deploy = self.folder / f"{role}.yml"
         where = self.folder / cache if cache else '""'
-        deploy.write_text(DEPLOY.format(path=self.folder / role, cache=where))
+        deploy.write_text(DEPLOY.format(app=self.app, path=self.folder / role, cache=where))
         command = [BIN / "faprelease", "-f", deploy, "--curl-url", build.url, "--curl-sha256", build.digest]
+        command += ["--curl-root", build.root]
         return timed(lambda: output([*command, "production", "web"], self.folder, _environment()))
 
     def by_pip(self, build: Build) -> Cost:
@@ -93,6 +99,30 @@ class Scene:
         )
         return timed(lambda: output(["sh", "-ec", script], folder, _environment()))
 
+    def by_uv(self, build: Build, *, in_place: bool = False, cold: bool = False) -> Cost:
+        """git and uv, as a person types it; into a new folder, or where the app runs. `cold` compiles
+        bytecode too, and has no cache."""
+        site, origin = self.folder / "uv-site", self.folder / "origin.git"
+        output(
+            ["git", "push", "-q", "-f", origin, f"{build.commit}:refs/heads/main"], self.folder / "repository"
+        )
+        if not site.exists():
+            output(["git", "clone", "-q", "-b", "main", origin, site / "clone"], self.folder)
+        cache = self.fresh("uv-cold") if cold else self.folder / "uv-cache"
+        wheels = f"--no-index --find-links {self.folder / 'wheels'} --require-hashes requirements.txt"
+        sync = f"{BIN}/uv pip sync -q --python venv/bin/python {wheels}{' --compile-bytecode' * cold}"
+        venv = f"{BIN}/uv venv -q --python {PYTHON} venv"
+        if in_place:
+            script = f"cd clone; git pull -q --ff-only; [ -d venv ] || {venv}; {sync}"
+        else:
+            script = (
+                f"git -C clone fetch -q; git -C clone worktree add -q --detach $0 {build.commit}; cd $0; "
+                f"{venv}; {sync}; ln -s $0 ../current.new; mv -T ../current.new ../current"
+            )
+        environment = {**_environment(), "UV_CACHE_DIR": str(cache), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
+        argv = ["sh", "-ec", script, self.fresh("uv-release")]
+        return timed(lambda: output(argv, site, environment))
+
     def fresh(self, name: str) -> Path:
         """A path that is not there."""
         return self.folder / f"{name}-{next(self._numbers)}"
@@ -104,66 +134,80 @@ class Scene:
                 (self.folder / name).rename(self.fresh(f"old-{name}"))
 
 
-def measure(folder: Path, commits: int, runs: int) -> Iterator[Row]:
-    """Everything on builds of `commits` + 1 commits, each of which changes two modules.
+def measure(folder: Path, app: str, commits: int, runs: int) -> Iterator[Row]:
+    """Everything on builds of `commits` + 1 commits, each of which changes two modules; `app` is a folder of
+    bench/apps.
 
     Raises BenchError if a release fails or moves nothing.
     """
     folder.mkdir()
-    repository = hundred.make(folder / "repository")
+    repository = locked_app.make(folder / "repository", app)
+    output(["git", "init", "-q", "--bare", folder / "origin.git"], folder)
     with serve() as site, link(site.url) as wire:
         builds = []
         for number in range(commits + 1):
             for module in (number, 7 * number + 20):
                 with (repository / "shop" / f"part{module % 200}.py").open("a") as file:
                     file.write(f"\n\nCHANGE = {number}\n")
-            hundred.commit(repository)
-            made = hundred.pack(repository, folder / "artifacts")
+            commit = locked_app.commit(repository)
+            made = locked_app.pack(repository, folder / "artifacts")
             site.files[f"/{made.name}"] = made.read_bytes()
             digest = sha256(site.files[f"/{made.name}"]).hexdigest()
-            builds.append(Build(made, f"{wire.url}/{made.name}", digest))
-        scene = Scene(folder, wire, builds)
-        yield _first(scene, runs)
+            root = locked_app.root_of(made)
+            builds.append(Build(made, f"{wire.url}/{made.name}", digest, root, commit))
+        scene = Scene(folder, app, wire, builds)
+        unpacked = locked_app.unpack(builds[0].path, folder / "unpacked")
+        (unpacked / "wheels").rename(folder / "wheels")
+        yield from _first(scene, runs)
         yield from _code_only(scene)
         yield _install(scene, runs)
         yield _second_role(scene)
         yield _slow(scene, runs)
 
 
-def _first(scene: Scene, runs: int) -> Row:
-    ours, pip = list[Cost](), list[Cost]()
+def _first(scene: Scene, runs: int) -> list[Row]:
+    ours, pip, uv = list[Cost](), list[Cost](), list[Cost]()
     for turn in range(runs):
         scene.forget()
         ways: list[tuple[list[Cost], Callable[[Build], Cost]]]
-        ways = [(ours, scene.release), (pip, scene.by_pip)]
+        ways = [(ours, scene.release), (pip, scene.by_pip), (uv, partial(scene.by_uv, cold=True))]
         for found, way in ways if turn % 2 else ways[::-1]:
             os.sync()
             found.append(way(scene.builds[0]))
-    return _row("first release, bare host", ours, PIP, pip)
+    return [
+        _row("first release, bare host", ours, PIP, pip),
+        _row("first release, bare host", ours, "uv venv, uv pip sync --compile-bytecode, cold", uv),
+    ]
 
 
 def _code_only(scene: Scene) -> list[Row]:
-    moved, size, ours, pip = list[float](), list[float](), list[Cost](), list[Cost]()
-    for number, build in enumerate(scene.builds[1:]):
+    moved, size, ours = list[float](), list[float](), list[Cost]()
+    atomic, in_place = list[Cost](), list[Cost]()
+    scene.by_uv(scene.builds[0])
+    scene.by_uv(scene.builds[0], in_place=True)
+    for build in scene.builds[1:]:
         before = scene.wire.carried
         ours.append(scene.release(build))
         moved.append(float(scene.wire.carried - before))
         size.append(float(build.path.stat().st_size))
-        if number < 3:
-            pip.append(scene.by_pip(build))
+        atomic.append(scene.by_uv(build))
+        in_place.append(scene.by_uv(build, in_place=True))
     if not min(moved):
         raise BenchError("a release moved nothing")
     ratios = [one / other for one, other in zip(moved, size, strict=True)]
     bytes_moved, whole = statistics.median(moved), statistics.median(size)
+    kept = sum(path.stat().st_size for path in (scene.folder / "cache" / "artifacts").rglob("*.*"))
     return [
         Row("code only: bytes on the wire", bytes_moved, "the whole", whole, ratios),
-        _row("code only: until it is live", ours, PIP, pip),
+        Row("bytes of artifacts kept on the host", kept, "the whole", whole),
+        _row("code only: until it is live", ours, UV_ATOMIC, atomic),
+        _row("code only: until it is live", ours, UV_IN_PLACE, in_place),
     ]
 
 
 def _install(scene: Scene, runs: int) -> Row:
     """The host's program and install.sh alone, beside uv with a warm cache."""
-    release = hundred.unpack(scene.builds[-1].path, scene.folder / "web" / "releases" / "by-hand")
+    release = locked_app.unpack(scene.builds[-1].path, scene.folder / "web" / "releases" / "by-hand")
     cache = {"UV_CACHE_DIR": str(scene.folder / "uv"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
     kept = scene.folder / "wheels"
     uv = (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import hundred
+from bench import locked_app
 from bench.load import Answer, Load, load
 from bench.overlap import overlap
 from bench.processes import BIN, LINES, BenchError, output
@@ -187,12 +187,12 @@ def pack(folder: Path) -> tuple[Mapping[str, Path], int]:
     shutil.copytree(APP, repository)
     for name, text in RELOADED.items():
         (repository / name).write_text(text.replace("PORT", str(port)))
-    hundred.git(repository, "init", "--quiet", "--initial-branch=main")
+    locked_app.git(repository, "init", "--quiet", "--initial-branch=main")
     files = {}
     for version in (*GOOD, *BAD):
         (repository / "slow/version.py").write_text(f'VERSION = "{version}"\n')
-        hundred.commit(repository)
-        files[version] = hundred.pack(repository, folder)
+        locked_app.commit(repository)
+        files[version] = locked_app.pack(repository, folder)
     return files, port
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import hundred
+from bench import locked_app
 from bench.processes import BIN, BenchError, output
 
 LEAST = 60_000_000
@@ -68,7 +68,7 @@ def warm(folder: Path, runs: int, slow_runs: int) -> list[Row]:
         ways = Way("fapbuild", _ours), Way(name, peer)
         for turn in range(turns + 1):
             (scene.repository / "shop" / "part0.py").write_text(f"TURN = {len(rows)}, {turn}\n")
-            hundred.commit(scene.repository)
+            locked_app.commit(scene.repository)
             _take_turns(ways, scene, turn, counts=turn > 0)
         rows.append(_row(*ways))
     return rows
@@ -85,7 +85,7 @@ def cold(folder: Path, runs: int) -> Row:
 
 def _scene(folder: Path) -> Scene:
     folder.mkdir()
-    return Scene(hundred.make(folder / "repository"), folder / "turn", folder / "caches")
+    return Scene(locked_app.make(folder / "repository"), folder / "turn", folder / "caches")
 
 
 def _take_turns(ways: Sequence[Way], scene: Scene, turn: int, *, counts: bool, cold: bool = False) -> None:

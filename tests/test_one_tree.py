@@ -1,8 +1,8 @@
 """One sha256, one tree: tar, fapbuild verify and hosts read the same from the same bytes, or refuse them.
 
 Artifacts are forged at random: entries twice, in another order, of other kinds and sizes; gzip members that
-are glued, cut anywhere, or empty; ranges in the manifest that are aimed at other places, or hold more or fewer
-entries than it says; bytes after the end. Hosts with the root of an artifact read only some of its members.
+are glued, cut anywhere, or empty; ranges in the manifest that are aimed at other places, or hold others than
+it says; bytes after the end. With the root of an artifact, a host reads only some of its members.
 """
 
 import gzip

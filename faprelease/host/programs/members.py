@@ -1,9 +1,9 @@
 """Fetch the gzip members of an artifact that this host uses, and check each by the root of the artifact.
 
-Format: docs/design.md, `fap/2`. The root is the sha256 of the first gzip member, which holds the manifest, and
-that has the sha256 of every other one. What was fetched lies in one file, in its order: the first member,
-those of code, those of the wheels that this host lacks, and the last one, which is the end mark of the tar.
-Without the wheels, that file is kept for the next release, as `<cache>/artifacts/<app>/<root>.code`.
+Format: docs/design.md, `fap/2`. The root is the sha256 of the first gzip member. That holds the manifest, and
+so the sha256 of every other member. What was fetched lies in one file, in its order: the first member, those
+of code, those of the wheels that this host lacks, and the last one, which is the end mark of the tar. Without
+the wheels, that file is kept for the next release, as `<cache>/artifacts/<app>/<root>.code`.
 """
 
 import os
@@ -28,13 +28,13 @@ def bring(curl, cache, root, app, packages, output):
             curl.clear()
         except reader.RefusedError as error:
             print(f"not an artifact: {error}")
-            raise fetch.FetchError(fetch.REFUSED)
+            raise fetch.FetchError(fetch.REFUSED) from None
     try:
         fetch.fetch_whole(curl, output, root, in_one_piece=True)
         return _checked(output, root)
     except delta.MismatchError as error:
         print(error)
-        raise fetch.FetchError(fetch.REFUSED)
+        raise fetch.FetchError(fetch.REFUSED) from None
 
 
 def keep(cache, path, app, root):

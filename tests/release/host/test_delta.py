@@ -4,18 +4,21 @@ import hashlib
 import json
 import random
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.parts.place import Place
-from tests.parts.tgz import tgz
+from tests.parts.tgz import tgz, to_old_format
 from tests.parts.webserver import Site, serve
 
 pytestmark = pytest.mark.slow  # whole releases, one after another
 
 URL = "/shop.tgz"
+WAYS = ["root", "sha256", "bare URL"]
+"""What is known of the artifact."""
 FILES = {f"part{number:02}.bin": random.Random(number).randbytes(70_000) for number in range(40)}
 EDITED = {**FILES, "part07.bin": b"edited" * 1000, "part31.bin": random.Random("new").randbytes(90_000)}
 
@@ -45,10 +48,23 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def release(place: Place, site: Site, data: bytes, *, digest: str | None = None) -> str:
+def root_of(data: bytes) -> str:
+    """The root of an artifact: the sha256 of its first gzip member."""
+    inflater = zlib.decompressobj(31)
+    inflater.decompress(data)
+    return sha256(data[: len(data) - len(inflater.unused_data)])
+
+
+def fetch(place: Place, site: Site, data: bytes, way: str = "sha256") -> subprocess.CompletedProcess[str]:
+    """Fetch what the site has in one of WAYS; `data` is what is expected."""
+    digest, root = "" if way == "bare URL" else sha256(data), root_of(data) if way == "root" else ""
+    return place.fetch(f"{site.url}{URL}?secret", digest, of_root=root)
+
+
+def release(place: Place, site: Site, data: bytes, way: str = "sha256") -> str:
     """Release the bytes to a new folder; what the step said."""
     site.files[URL] = data
-    done = place.fetch(f"{site.url}{URL}?secret", sha256(data) if digest is None else digest)
+    done = fetch(place, site, data, way)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
@@ -74,12 +90,12 @@ def warm(place: Place, site: Site, artifacts: tuple[bytes, bytes]) -> Place:
     return another(place, "second")
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("way", WAYS)
 def test_what_changed_is_all_that_moves(
-    warm: Place, site: Site, artifacts: tuple[bytes, bytes], known: bool
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], way: str
 ) -> None:
     _, new = artifacts
-    said = release(warm, site, new, digest=None if known else "")
+    said = release(warm, site, new, way)
     assert holds(warm, EDITED)
     assert said.splitlines() == [
         f"downloaded {site.sent} bytes of {len(new)}",
@@ -89,10 +105,13 @@ def test_what_changed_is_all_that_moves(
     ]
     assert site.sent < 90_000 + 5_000 + (32 << 10)
     assert len(site.asked) == 3
-    assert json.loads(warm.facts.read_text())["digest"] == sha256(new)
+    facts = json.loads(warm.facts.read_text())
+    assert (facts["digest"], facts.get("root", "")) == (sha256(new), root_of(new) if way == "root" else "")
     kept = warm.cache / "artifacts" / "shop"
-    assert {path.name for path in kept.iterdir()} == {f"{sha256(data)}.tgz" for data in artifacts}
-    assert (kept / f"{sha256(new)}.tgz").read_bytes() == new
+    names = {f"{root_of(new)}.code"} if way == "root" else {f"{sha256(data)}.tgz" for data in artifacts}
+    assert {path.name for path in kept.iterdir()} == names
+    # It has no wheels, so its members of code are the whole.
+    assert (kept / (f"{root_of(new)}.code" if way == "root" else f"{sha256(new)}.tgz")).read_bytes() == new
     assert warm.cache.stat().st_mode & 0o077 == 0
     assert {path.name for path in warm.facts.parent.parent.iterdir()} == {"releases", "code"}
 
@@ -130,15 +149,15 @@ def tagged(site: Site) -> None:
     site.etags = True
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", [whole, cut, short, moved, weak, tagged], ids=lambda kind: kind.__name__)
 def test_any_server_will_do(
-    warm: Place, site: Site, artifacts: tuple[bytes, bytes], kind: Callable[[Site], None], known: bool
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], kind: Callable[[Site], None], way: str
 ) -> None:
     _, new = artifacts
     site.files[URL] = new
     kind(site)
-    done = warm.fetch(f"{site.url}{URL}?secret", sha256(new) if known else "")
+    done = fetch(warm, site, new, way)
     assert done.returncode == 0, done.stdout
     assert holds(warm, EDITED)
     assert done.stdout.splitlines()[-1] == f"digest {sha256(new)}"
@@ -148,24 +167,27 @@ def test_any_server_will_do(
 
 
 @pytest.mark.parametrize("etags", [True, False])
-@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("way", WAYS)
 def test_an_object_that_is_replaced_in_between(
-    warm: Place, site: Site, artifacts: tuple[bytes, bytes], known: bool, etags: bool, tmp_path: Path
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], way: str, etags: bool, tmp_path: Path
 ) -> None:
     """The manifest is of one artifact, the members of another one of the same size."""
     _, new = artifacts
     twisted = tgz(tmp_path, version="2", files={**EDITED, "part31.bin": FILES["part31.bin"] + bytes(20_000)})
     other = twisted.read_bytes()
     site.files[URL], site.then, site.etags = new, {URL: other}, etags
-    done = warm.fetch(f"{site.url}{URL}", sha256(new) if known else "")
-    if known:
-        assert done.returncode == 65, done
-        assert not warm.tree() & {"releases/new/part31.bin"}
-        assert f"expected {sha256(new)}" in done.stdout
-    else:
+    done = fetch(warm, site, new, way)
+    if way == "bare URL":
         assert done.returncode == 0, done
         assert done.stdout.splitlines()[-1] == f"digest {sha256(other)}"
-    assert "fetching all of it" in done.stdout
+    else:
+        assert done.returncode == 65, done
+        assert not warm.tree() & {"releases/new/part31.bin"}
+    if way == "root":
+        assert f"the root of this file is {root_of(other)}, not {root_of(new)}" in done.stdout
+    else:
+        assert "fetching all of it" in done.stdout
+    assert way != "sha256" or f"expected {sha256(new)}" in done.stdout
 
 
 def flipped(data: bytes, seed: int) -> bytes:
@@ -181,21 +203,59 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["sha256", "bare URL"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_damage_in_the_cache_costs_a_download(
-    warm: Place, site: Site, artifacts: tuple[bytes, bytes], damage: Callable[[bytes], bytes], known: bool
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes], damage: Callable[[bytes], bytes], way: str
 ) -> None:
     old, new = artifacts
     (kept,) = (warm.cache / "artifacts" / "shop").iterdir()
     kept.write_bytes(damage(old))
-    release(warm, site, new, digest=None if known else "")
+    release(warm, site, new, way)
     assert holds(warm, EDITED)
     again = another(warm, "third")
     kept.write_bytes(damage(old))
     release(again, site, old)
     assert holds(again, FILES)
     assert kept.read_bytes() == old
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_members_are_found_before_they_run(
+    place: Place, site: Site, artifacts: tuple[bytes, bytes], damage: Callable[[bytes], bytes]
+) -> None:
+    """For the same artifact again, nothing is fetched but what was damaged."""
+    old, _ = artifacts
+    release(place, site, old, "root")
+    kept = place.cache / "artifacts" / "shop" / f"{root_of(old)}.code"
+    second, third = another(place, "second"), another(place, "third")
+    site.asked.clear()
+    assert release(second, site, old, "root").startswith("downloaded 0 bytes of")
+    assert site.asked == []
+    kept.write_bytes(damage(old))
+    assert "fetching it again" in release(third, site, old, "root")
+    assert holds(third, FILES)
+    assert kept.read_bytes() == old
+
+
+def test_a_root_of_another_artifact_is_refused(
+    warm: Place, site: Site, artifacts: tuple[bytes, bytes]
+) -> None:
+    """And nothing of it is unpacked, whatever its sha256 is."""
+    old, new = artifacts
+    site.files[URL] = new
+    done = warm.fetch(f"{site.url}{URL}", sha256(new), of_root=root_of(old)[:-1] + "0")
+    assert done.returncode == 65, done
+    assert f"the root of this file is {root_of(new)}" in done.stdout
+    assert warm.tree() == {"releases", "releases/new"}
+
+
+def test_the_root_of_the_old_format_is_refused(place: Place, site: Site, tmp_path: Path) -> None:
+    site.files[URL] = data = to_old_format(tgz(tmp_path, files=FILES)).read_bytes()
+    done = fetch(place, site, data, "root")
+    assert done.returncode == 65, done
+    assert "only one of format fap/2 can be read in part" in done.stdout
+    assert release(another(place, "second"), site, data).startswith(f"downloaded {len(data)} bytes")
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -217,7 +277,7 @@ def test_a_full_disk_drops_what_was_kept_first(
     try:
         release(place, site, old)
         second = another(place, "second")
-        said = release(second, site, new, digest="")
+        said = release(second, site, new, "bare URL")
         assert "warning: the disk is full: dropping cached artifacts and starting again" in said
         assert holds(second, EDITED)
         third = another(place, "third")

@@ -1,4 +1,4 @@
-"""An app with the hundred public packages of bench/apps/hundred, generated and packed."""
+"""An app with the public packages that a folder of bench/apps locks, generated and packed."""
 
 import json
 import os
@@ -6,17 +6,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from artifact_store.artifact.peek import open_source, peek
 from bench.processes import BIN, output
 
-LOCKED = Path(__file__).parent / "apps" / "hundred"
-PYPROJECT = '[tool.fapbuild]\napp = "hundred"\n'
+LOCKED = Path(__file__).parent / "apps"
+PYPROJECT = '[tool.fapbuild]\napp = "{}"\n'
 MODULES = 200
 
 
-def make(repository: Path) -> Path:
-    """A new git repository with the lock and some code, committed."""
-    shutil.copytree(LOCKED, repository)
-    (repository / "pyproject.toml").write_text(PYPROJECT)
+def make(repository: Path, app: str = "hundred") -> Path:
+    """A new git repository with the lock of this folder and some code, committed."""
+    shutil.copytree(LOCKED / app, repository)
+    (repository / "pyproject.toml").write_text(PYPROJECT.format(app))
     (repository / "shop").mkdir()
     for number in range(MODULES):
         functions = "".join(
@@ -28,16 +29,23 @@ def make(repository: Path) -> Path:
     return repository
 
 
-def commit(repository: Path) -> None:
-    """Commit all that is there."""
+def commit(repository: Path) -> str:
+    """Commit all that is there; the commit's name."""
     git(repository, "add", "--all")
     git(repository, "commit", "--quiet", "--message", "A change")
+    return output(["git", "rev-parse", "HEAD"], repository).strip()
 
 
 def pack(repository: Path, into: Path) -> Path:
     """Pack the commit; the artifact's path."""
     said = output([BIN / "fapbuild", "pack", "--json", "-o", into], cwd=repository)
     return (repository / json.loads(said)["path"]).resolve()
+
+
+def root_of(artifact: Path) -> str:
+    """The root of an artifact."""
+    with open_source(str(artifact)) as source:
+        return peek(source).root
 
 
 def unpack(artifact: Path, folder: Path) -> Path:
