@@ -12,6 +12,8 @@ import reader
 HEAD = 32 << 10
 """How many bytes the first request asks for: the manifests of most artifacts are shorter."""
 LONGEST_HEAD = 16 << 20
+UNKNOWN = 1 << 62
+"""The size of an artifact that is not known: curl tells none of a file."""
 NEAR = 16 << 10
 """Gaps of fewer bytes are fetched too: that is cheaper than another request."""
 PIECE = 8 << 20
@@ -59,7 +61,7 @@ def _checked(digest, sha256):
 def fetch_head(curl, output):
     """Fetch the first bytes, with the whole first gzip member; (size of the artifact, its ETag).
 
-    The size is 0 if the server sends no ranges. A server that does not know ranges sends everything.
+    The size is 0 if the server sends no ranges, and UNKNOWN of a file. A server without them sends everything.
     """
     total, tag = _fetch_first(curl, output)
     while total and first_member(output) is None and fetch.size(output) < min(total, LONGEST_HEAD):
@@ -78,6 +80,8 @@ def _fetch_first(curl, output):
             raise fetch.FetchError(code)
         fetch.time.sleep(2**failures)
     curl.moved += fetch.size(output)
+    if curl.is_file and code == 0:
+        return UNKNOWN, ""
     total = headers.get("content-range", "").rpartition("/")[2]
     if status == 206 and total.isdigit():
         return int(total), fetch.tag_of(headers)
@@ -193,7 +197,8 @@ def fetch_ranges(curl, ranges, tag):
             received = fetch.size(path)
             curl.moved += received
             status, _ = fetch.answer(path)
-            if received > length or (received and status != 206) or (status in (200, 412, 416)):
+            is_part = status == 206 or curl.is_file
+            if received > length or (received and not is_part) or (status in (200, 412, 416)):
                 print("warning: the server no longer sends parts of this file: fetching all of it")
                 return None
             if received:

@@ -48,6 +48,7 @@ class Curl:
 
     def __init__(self, config, work):
         self.config, self.work, self.moved = config, work, 0
+        self.is_file = 'url = "file:' in config
 
     def clear(self):
         """Remove all that was fetched."""

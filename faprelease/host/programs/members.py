@@ -67,7 +67,7 @@ def _assemble(curl, paths, root, packages, output):
     manifest = reader.Manifest(text, identity)
     wheels = packages.lacking(reader.decoded(text))
     end = first + sum(length for _, length, _ in manifest.members)
-    if total not in (0, end):
+    if total not in (0, delta.UNKNOWN, end):
         raise delta.MismatchError(f"the file has {total} bytes, and its manifest says {end}")
     members = reader.Manifest(text, identity, wheels).members
     sources = delta.sources_in(paths)
