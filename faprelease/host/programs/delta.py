@@ -61,7 +61,7 @@ def _checked(digest, sha256):
 def fetch_head(curl, output):
     """Fetch the first bytes, with the whole first gzip member; (size of the artifact, its ETag).
 
-    The size is 0 if the server sends no ranges, and UNKNOWN of a file. A server without them sends everything.
+    The size is 0 if the server sends no ranges, and UNKNOWN of a file. A server without ranges sends all.
     """
     total, tag = _fetch_first(curl, output)
     while total and first_member(output) is None and fetch.size(output) < min(total, LONGEST_HEAD):
