@@ -1,8 +1,9 @@
 """The build cache: files by their sha256, answers to questions (which wheel?), and computed results.
 
 Any number of builds may share the folder. A file gets its name only when it is complete. An answer is
-written once, and a build that comes second uses the first answer. All bytes are checked by their sha256
-before use, so anything that a power cut or a bad disk damaged is made again.
+written once, and a build that comes second uses the first answer. Bytes are checked by their sha256 before
+use, so anything that a power cut or a bad disk damaged is made again. A file that was checked since this
+machine started, and has the same times, counts as checked: a push reads every byte of an artifact again.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from artifact_store.core.folders import make_folder
 
 _CHUNK = 1 << 20
 _HEX = 64
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def default_folder() -> Path:
@@ -58,8 +60,9 @@ class CachedFile:
 class Cache:
     """The files below `folder`:
 
-    `blobs/<2 hex>/<sha256>`, `answers/<kind>/<sha256 of the question>.json`, and
-    `results/<kind>/<sha256 of the question>`, whose first line is the sha256 of the rest.
+    `blobs/<2 hex>/<sha256>`, `answers/<kind>/<sha256 of the question>.json`,
+    `results/<kind>/<sha256 of the question>`, whose first line is the sha256 of the rest, and
+    `seen/<2 hex>/<sha256>`, which describes the blob when it was last checked.
 
     Methods raise FapError if the folder can't be used.
     """
@@ -70,7 +73,7 @@ class Cache:
         """The file with these bytes, or None. A damaged file is removed."""
         path = self.path(sha256)
         try:
-            if sha256_of(path) == sha256:
+            if self._is_seen(path) or self._is_intact(path):
                 return path
             path.unlink()
         except FileNotFoundError:
@@ -78,6 +81,25 @@ class Cache:
         except OSError as error:
             raise _trouble(path, error) from error
         return None
+
+    def _is_seen(self, path: Path) -> bool:
+        try:
+            return self._seen_path(path).read_text(encoding="ascii") == _description(path) != ""
+        except (FileNotFoundError, UnicodeDecodeError):
+            return False
+
+    def _is_intact(self, path: Path) -> bool:
+        before = _description(path)
+        if sha256_of(path) != path.name:
+            return False
+        seen = self._seen_path(path)
+        with contextlib.suppress(OSError):  # then it is checked again the next time
+            make_folder(seen.parent)
+            _write(seen, before.encode("ascii"))
+        return True
+
+    def _seen_path(self, path: Path) -> Path:
+        return self.folder / "seen" / path.name[:2] / path.name
 
     def add(self, source: Path, sha256: str = "") -> str:
         """Copy a file into the cache and return its sha256.
@@ -128,12 +150,29 @@ class Cache:
             raise _trouble(path, error) from error
         return answer
 
+    def keep(self, kind: str, question: str, compute: Callable[[], bytes]) -> CachedFile:
+        """The file in the cache with the result of `compute` for this question, or a new one.
+
+        As `remember`, for results that are large.
+        """
+        if found := self.answer(kind, question):
+            return found
+        data = compute()
+        kept = CachedFile("", hashlib.sha256(data).hexdigest())
+        path = self.path(kept.sha256)
+        try:
+            make_folder(path.parent)
+            _write(path, data)
+        except OSError as error:
+            raise _trouble(path, error) from error
+        return self.record(kind, question, kept)
+
     def remember(self, kind: str, question: str, compute: Callable[[], bytes]) -> tuple[bytes, str]:
         """The cached result of `compute` for this question, or a new one, with its sha256.
 
         `question` must name everything that the result depends on.
         """
-        path = self.result_path(kind, question)
+        path = self._result_path(kind, question)
         try:
             raw = path.read_bytes()
         except FileNotFoundError:
@@ -147,17 +186,12 @@ class Cache:
         digest = hashlib.sha256(result).hexdigest()
         try:
             make_folder(path.parent)
-            with _temporary(path) as out:
-                out.write(f"{digest}\n".encode("ascii"))
-                out.write(result)
-                out.flush()
-                Path(out.name).replace(path)
+            _write(path, f"{digest}\n".encode("ascii"), result)
         except OSError as error:
             raise _trouble(path, error) from error
         return result, digest
 
-    def result_path(self, kind: str, question: str) -> Path:
-        """The file that ends with the bytes that `remember` returned."""
+    def _result_path(self, kind: str, question: str) -> Path:
         return self.folder / "results" / kind / hashlib.sha256(question.encode("utf-8")).hexdigest()
 
     def path(self, sha256: str) -> Path:
@@ -177,6 +211,25 @@ def _linked(source: Path, target: Path) -> bool:
     except OSError:  # on another disk, or just made by another build
         return False
     return True
+
+
+def _write(path: Path, *parts: bytes) -> None:
+    """Write a file, completely or not at all."""
+    with _temporary(path) as out:
+        for part in parts:
+            out.write(part)
+        out.flush()
+        Path(out.name).replace(path)
+
+
+def _description(path: Path) -> str:
+    """The boot of this machine, and what changes with a file; empty for systems that name no boots."""
+    facts = path.stat()
+    try:
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    return f"{boot} {facts.st_ino} {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
 
 
 @contextlib.contextmanager

@@ -49,6 +49,8 @@ UNKNOWN, KNOWN, HEADERS = 1 << 16, 1 << 20, 1 << 14
 """How many bytes are read at once where the end of a gzip member is not known (what is read beyond it is
 copied), where it is known, and where hardly more than headers is needed."""
 NOT_STORED = (0, 0)
+HAS_EXTRA = 4
+"""The flag of a gzip member with an extra field."""
 BLOCK = 512
 END = bytes(BLOCK)
 FILE, FOLDER, LINK = "file", "folder", "link"
@@ -539,9 +541,12 @@ def check_link(name: str, target: str) -> None:
 def stored(file: int, start: int, end: int) -> tuple[int, int]:
     """The size of what a gzip member holds, and of its last block. NOT_STORED unless the range of the file is
     one gzip member, all its blocks are stored, and the last one ends where it does (RFC 1951, 3.2.4)."""
-    if os.pread(file, 4, start) != b"\x1f\x8b\x08\0":
+    head = os.pread(file, 12, start)
+    if head[:3] != b"\x1f\x8b\x08" or head[3] not in (0, HAS_EXTRA):
         return NOT_STORED
-    at, total, size, final = start + 10, 0, 1, 0
+    # An extra field is padding (RFC 1952, 2.3.1.1).
+    extra = 2 + int.from_bytes(head[10:12], "little") if head[3] else 0
+    at, total, size, final = start + 10 + extra, 0, 1, 0
     while size and not final:
         if at + 5 > end - 8:
             return NOT_STORED

@@ -3,37 +3,40 @@
 Formats: POSIX ustar/pax (each entry through `tarfile`), RFC 1952 (a gzip file is any number of members).
 """
 
-import contextlib
 import hashlib
 import os
+import struct
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from typing import IO
 
 import deflate
 
 from artifact_store.artifact.manifest import MANIFEST_PATH, MTIME, Manifest, Member, encode
 from artifact_store.core.errors import FapError
 from artifact_store.core.folders import make_folder
+from fapbuild.archive.joining import Part, join
 from fapbuild.archive.members import MemberPlan, TarEntry, is_wheel
 from fapbuild.cache import Cache
 
 LEVEL = 6
 STORED = 0
 """The level of wheels: they are compressed already, and of stored blocks a host can skip what it has."""
-_KIND = "members-3"
+_KIND = "member-3"
 _WORKERS = 4
 """Threads that compress. Each needs about 12 MiB of memory, however large the artifact is."""
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
-_CHUNK = 1 << 20
+_BLOCK_OF_DISK = 4096
+"""Wheels begin and end at multiples of this, so that file systems can share their blocks."""
+_HAS_EXTRA, _FIELD = b"\x04", b"FP"
+"""The flag of a gzip member with an extra field, and the name of a field that is only padding."""
 
 
 @dataclass(frozen=True)
@@ -78,34 +81,50 @@ def write(
     There is no fsync: after a power cut one packs again, and a push checks every byte.
 
     The last member is the end mark of the tar. `complete` makes the manifest from the list of the members
-    after its own. Members of entries whose
-    sha256 is known come from the cache or go into it. Raises FapError if the size of a file has changed
-    since it was planned, OSError if the disk is full.
+    after its own. Members of entries whose sha256 is known come from the cache or go into it. Raises FapError
+    if the size of a file has changed since it was planned, OSError if the disk is full.
     """
     make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent) as fresh:
         index: list[Member] = []
-        sources: list[Path | None] = []
-        end = 0
+        body: list[Part] = []
+        fresh_end = 0
         for member in _compressed(members, cache):
             index.append(Member(member.length, member.sha256, member.begun))
-            sources.append(member.cached)
-            end += member.length
             if member.cached is None:
                 fresh.write(member.data)
+                body.append(Part(fresh.fileno(), fresh_end, member.length))
+                fresh_end += member.length
+            else:
+                body.append(Part(member.cached, 0, member.length))
+        fresh.flush()
         manifest = complete(tuple(index))
         text = encode(manifest)
         first = compress(tar_bytes(TarEntry(MANIFEST_PATH, 0o644, len(text), text)))
-        fresh.seek(0)
-        body = (_Slice(member.length, cached) for member, cached in zip(index, sources, strict=True))
-        digest = _publish(path, first, body, fresh)
+        # So the wheels, which come next, begin at a block of the file system.
+        first = _padded(first, sum(_sizes_of_code(members, index)))
+        digest = join(path, first, body)
     root = hashlib.sha256(first).hexdigest()
-    return Artifact(path, digest, root, len(first) + end, manifest)
+    return Artifact(path, digest, root, len(first) + manifest.offsets[-1], manifest)
 
 
 def compress(data: bytes, level: int = LEVEL) -> bytes:
     """Return one gzip member without file name and time, operating system "unknown" (255)."""
     return bytes(deflate.gzip_compress(data, level))
+
+
+def _padded(member: bytes, before: int = 0) -> bytes:
+    """A gzip member with padding, so that it ends at a multiple of _BLOCK_OF_DISK if it follows `before`
+    bytes. The padding is an extra field (RFC 1952, 2.3.1.1), which readers pass over."""
+    extra = -(before + len(member) + len(_FIELD) + 4) % _BLOCK_OF_DISK
+    field = _FIELD + struct.pack("<H", extra) + bytes(extra)
+    return member[:3] + _HAS_EXTRA + member[4:10] + struct.pack("<H", len(field)) + field + member[10:]
+
+
+def _sizes_of_code(members: Sequence[MemberPlan], index: Sequence[Member]) -> Iterator[int]:
+    for plan, member in zip(members, index, strict=False):
+        if not is_wheel(plan.entries[0].path):
+            yield member.length
 
 
 def tar_bytes(entry: TarEntry, start: int = 0, stop: int | None = None) -> bytes:
@@ -152,21 +171,13 @@ def _content(entry: TarEntry, start: int, stop: int) -> bytes:
 
 @dataclass(frozen=True)
 class _CompressedMember:
-    """A compressed member. Its bytes are in `data`, or at the end of the file `cached`."""
+    """A compressed member. Its bytes are in `data`, or in the file `cached`."""
 
     length: int
     sha256: str
     begun: int
     """The number of entries that begin in it."""
     data: bytes
-    cached: Path | None
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """`length` bytes of the body: the last bytes of the file `cached`, or the next fresh ones."""
-
-    length: int
     cached: Path | None
 
 
@@ -189,9 +200,9 @@ def _compress_member(member: MemberPlan, cache: Cache) -> _CompressedMember:
     if len(member.entries) > 1 or not entry.sha256:
         return _fresh(_member_bytes(member), member.begun)
     facts = (compressor(), LEVEL, entry.path, entry.mode, entry.size, entry.sha256, member.start, member.stop)
-    question = f"{facts}"
-    data, digest = cache.remember(_KIND, question, lambda: _member_bytes(member))
-    return _CompressedMember(len(data), digest, member.begun, b"", cache.result_path(_KIND, question))
+    kept = cache.keep(_KIND, f"{facts}", lambda: _member_bytes(member))
+    path = cache.path(kept.sha256)
+    return _CompressedMember(path.stat().st_size, kept.sha256, member.begun, b"", path)
 
 
 def _fresh(data: bytes, begun: int) -> _CompressedMember:
@@ -205,35 +216,6 @@ def _member_bytes(member: MemberPlan) -> bytes:
         parts += _tar_parts(entry, member.start, member.stop) if alone else _tar_parts(entry, 0, None)
     data = b"".join(parts)
     parts.clear()
-    return compress(data, STORED if is_wheel(member.entries[0].path) else LEVEL)
-
-
-def _publish(path: Path, first: bytes, body: Iterable[_Slice], fresh: IO[bytes]) -> str:
-    digest = hashlib.sha256(first)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(first)
-            for part in body:
-                for chunk in _read(part, fresh):
-                    out.write(chunk)
-                    digest.update(chunk)
-            os.fchmod(out.fileno(), 0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest.hexdigest()
-
-
-def _read(part: _Slice, fresh: IO[bytes]) -> Iterator[bytes]:
-    with contextlib.nullcontext(fresh) if part.cached is None else part.cached.open("rb") as file:
-        if part.cached is not None:
-            file.seek(-part.length, os.SEEK_END)
-        remaining = part.length
-        while remaining:
-            chunk = file.read(min(remaining, _CHUNK))
-            if not chunk:
-                raise FapError("the build cache changed while it was being read", hint="run it again")
-            remaining -= len(chunk)
-            yield chunk
+    if is_wheel(member.entries[0].path):
+        return _padded(compress(data, STORED))
+    return compress(data)

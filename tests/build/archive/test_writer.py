@@ -1,9 +1,11 @@
 """The bytes of an artifact: where members are cut, which tools can read them, what an edit changes."""
 
+import errno
 import gzip
 import hashlib
 import io
 import itertools
+import os
 import shutil
 import subprocess
 import tarfile
@@ -17,7 +19,9 @@ from hypothesis import strategies as st
 from artifact_store.artifact import archive, reader
 from artifact_store.artifact.manifest import MTIME, Manifest, Member, decode
 from artifact_store.core.errors import FapError
+from fapbuild.archive.joining import Part, join
 from fapbuild.archive.members import PIECE, MemberPlan, TarEntry, cut_after, plan_members
+from fapbuild.archive.members import members_of as members_by_path
 from fapbuild.archive.writer import compress, tar_bytes, write
 from fapbuild.cache import Cache
 from tests.parts.artifacts import artifact
@@ -160,7 +164,7 @@ def test_wheels_are_stored_and_hosts_accept_all_that_is_written(tmp_path: Path) 
     )
     data = path.read_bytes()
     assert wheel[:60_000] in data
-    assert len(data) < len(wheel) + 5000
+    assert len(data) < len(wheel) + 5000 + 2 * 4096
     offsets = archive.verify(path).offsets
     first = len(data) - offsets[-1]
     with path.open("rb") as file:
@@ -216,3 +220,43 @@ def test_plain_tar_unpacks_it(packed: Path, tmp_path: Path, reader: list[str]) -
     assert found == {".fap/manifest.json", *(file.path for file in manifest.files), *wheels}
     for file in manifest.files:
         assert (tmp_path / file.path).stat().st_size == file.size
+
+
+def test_wheels_lie_at_blocks_of_the_disk(tmp_path: Path) -> None:
+    """So that file systems can share them between artifacts."""
+    wheels = {f"w{number}-1-py3-none-any.whl": os.urandom(1000 * number + 1) for number in range(1, 6)}
+    path = artifact(tmp_path / "a.tgz", {"app.py": b"x" * 70_000, "zoo": b"1"}, wheels)
+    manifest = archive.read_manifest(path)
+    first = path.stat().st_size - manifest.offsets[-1]
+    held = members_by_path(manifest)
+    for number in (held[f"wheels/{name}"][0] for name in wheels):
+        assert (first + manifest.offsets[number]) % 4096 == 0
+        assert manifest.members[number].length % 4096 == 0
+
+
+@pytest.mark.parametrize("problem", [None, errno.EXDEV, errno.EOPNOTSUPP])
+def test_parts_are_joined_with_and_without_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: int | None
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(problem, "refused")
+
+    if problem:
+        monkeypatch.setattr(os, "copy_file_range", refuse)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(3_000_000))
+    data = source.read_bytes()
+    with source.open("rb") as file:
+        parts = [Part(source, 5, 2_500_000), Part(file.fileno(), 0, 10), Part(source, 0, 0)]
+        digest = join(tmp_path / "joined", b"first", parts)
+    joined = (tmp_path / "joined").read_bytes()
+    assert joined == b"first" + data[5:2_500_005] + data[:10]
+    assert digest == hashlib.sha256(joined).hexdigest()
+
+
+def test_a_part_that_became_shorter_is_noticed(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"short")
+    with pytest.raises(FapError, match="changed while it was being read"):
+        join(tmp_path / "joined", b"", [Part(source, 0, 6)])
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
