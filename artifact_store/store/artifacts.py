@@ -263,8 +263,14 @@ class Artifacts:
 
     def link_to(self, record: ArtifactRecord, expires: timedelta = _EXPIRES, signature: str = "") -> Link:
         """As `link`; the signature with this name is checked first."""
-        self._notary.check_artifact(record, signature)
-        return self._blobs.link(artifacts.archive_key(record), expires)
+        return self.link_and_root(record, expires, signature)[0]
+
+    def link_and_root(
+        self, record: ArtifactRecord, expires: timedelta = _EXPIRES, signature: str = ""
+    ) -> tuple[Link, str]:
+        """As `link_to`, with the root that the signature states, or the record where none is required."""
+        root = self._notary.check_artifact(record, signature)
+        return self._blobs.link(artifacts.archive_key(record), expires), root
 
     def sign(self, app: str, version: str, by: Actor, digest: str = "") -> SignedStatement:
         """Check the bytes of a version, and sign their sha256, which must be `digest` if that is given.

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
+import msgspec
+
 from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
@@ -84,6 +86,7 @@ class Stages:
     def head_with_link(self, app: str, stage: str) -> tuple[StageState, Link] | None:
         """The state of a stage, and a link to its artifact; None if it has no version.
 
+        The state has no root if the artifact's signature, where one is required, does not state the same.
         Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
         valid one, if the entry has expired, or if the rules do not allow the version there, whoever promoted
         it, and NotFoundError if the version is not in the store.
@@ -106,7 +109,8 @@ class Stages:
             )
         self._artifacts.check_present(record)
         self.check_rules(record, stage)
-        return state, self._artifacts.link_to(record, signature=state.signature)
+        link, root = self._artifacts.link_and_root(record, signature=state.signature)
+        return msgspec.structs.replace(state, root=state.root if state.root == root else ""), link
 
     def refusals(self, record: ArtifactRecord, stage: str) -> tuple[Refusal, ...]:
         """The rules that do not allow a release of a version to a stage, whoever promoted it."""

@@ -261,18 +261,19 @@ class Notary:
                 ),
             )
 
-    def check_artifact(self, record: ArtifactRecord, first: str = "") -> None:
-        """Raise VerificationError if signatures are required and a version has no valid one.
+    def check_artifact(self, record: ArtifactRecord, first: str = "") -> str:
+        """Raise VerificationError if signatures are required and a version has no valid one; return the root
+        that this one states, or else the record.
 
         The signature with the name `first` is checked first. In a store that can't be listed it is the only
         one.
         """
         if not self._trust.policy.require_signatures:
-            return
+            return record.root
         problems: dict[str, None] = {}
         for signature in self.signatures(record, first):
             if signature.by:
-                return
+                return signature.root
             problems[signature.problem] = None
         raise VerificationError(
             f"{record.app} {record.version} in {self._blobs.name} has no valid signature"

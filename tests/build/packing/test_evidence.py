@@ -230,7 +230,7 @@ def test_provenance_names_packages_that_no_index_has(tmp_path: Path) -> None:
         VendoredWheel(name, "1", f"{name}.whl", name * 64, 1, tmp_path, source="0" * 64) for name in origins
     ]
     manifest = manifest_of({}, {}, app="shop", version="1", members=[])
-    artifact = Artifact(tmp_path / "shop-1.tgz", "d" * 64, 1, manifest)
+    artifact = Artifact(tmp_path / "shop-1.tgz", "d" * 64, "e" * 64, 1, manifest)
     tree = SourceTree(
         commit="e" * 40,
         committed=0,

@@ -122,8 +122,8 @@ def test_a_host_is_sent_a_program_once(site: Site, tmp_path: Path, monkeypatch: 
                 shutil.chown(file, "daemon")
         site.release(artifact(tmp_path / version, version))
     first, second, third = ("".join(recorder.sent) for recorder in recorders)
-    assert first.count("\n#### ") == second.count("\n#### ") + 4 + len(MODULES), (
-        "fetch, delta, unpack, reader"
+    assert first.count("\n#### ") == second.count("\n#### ") + 5 + len(MODULES), (
+        "fetch, delta, members, unpack, reader"
     )
     assert len(second) < len(first) / 2
     assert third.count("\n#### ") == first.count("\n#### "), "what is not its own is not used"

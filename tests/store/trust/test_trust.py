@@ -230,7 +230,7 @@ def test_a_swapped_artifact_is_neither_fetched_nor_promoted(signed: Place, tmp_p
     digest = hashlib.sha256(evil.read_bytes()).hexdigest()
     artifact = ArtifactId("shop", "1")
     record = msgspec.structs.replace(
-        signed.store().artifacts.get("shop", "1"), digest=digest, size=evil.stat().st_size
+        signed.store().artifacts.get("shop", "1"), digest=digest, root="", size=evil.stat().st_size
     )
     signed.blobs.create(archive_key(record), evil.read_bytes())
     signed.replace(keys.record(artifact), msgspec.json.encode(record))
