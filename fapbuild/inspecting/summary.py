@@ -53,10 +53,11 @@ def biggest(manifest: Manifest) -> list[tuple[str, int]]:
 
 
 def facts(outline: Outline, settings: BuildSettings | None) -> dict[str, object]:
-    """The fields of the manifest, and `size`, `manifest_size`, `parts` and `biggest`, in bytes."""
+    """The fields of the manifest, `root`, and `size`, `manifest_size`, `parts` and `biggest`, in bytes."""
     fields: dict[str, object] = msgspec.to_builtins(outline.manifest)
     return {
         **fields,
+        "root": outline.root,
         "size": outline.size,
         "manifest_size": outline.first,
         "parts": {name: asdict(part) for name, part in parts(outline.manifest, settings).items()},
@@ -83,6 +84,7 @@ def lines(outline: Outline, settings: BuildSettings | None) -> list[str]:
         f"files      {len(manifest.files)}",
         f"wheels     {len(manifest.wheels)}",
         *(f"  {wheel.name} {wheel.version}" for wheel in manifest.wheels),
+        f"root       {outline.root or 'none (format fap/1)'}",
         f"size       {text.size(outline.size)}, including the manifest of {text.size(outline.first)}",
         f"unpacked   {text.size(unpacked)}",
         *(
