@@ -1,7 +1,7 @@
 """Public apps, brought by hand: are the steps that `fapbuild init` prints enough to run them on a host?
 
-For each one: `init` in a clone, the printed steps, and `pack`; the artifact is installed without a network by
-the system's Python, started by `.fap/run`, and asked for a page.
+For each one: `init` in a clone, the printed steps, and `pack`; the artifact is installed without a network
+by the system's Python, started by `.fap/run`, and asked for a page. One without a port has to go on running.
 """
 
 import json
@@ -28,6 +28,7 @@ LIST = Path(__file__).parent / "public_apps.toml"
 STAGES = ("steps", "packed", "installed", "answered")
 _SYSTEM = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
 _STARTS_WITHIN = 60.0  # in seconds
+_RUNS = 10.0  # in seconds, by a process that serves no port
 _STEPS = "then run:"
 
 
@@ -49,6 +50,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     before: tuple[str, ...] = ()
     """Commands in the release before its processes start, such as migrations."""
     path: str = "/"
+    """What is asked for; empty for a process that serves no port, which has to run for some time instead."""
     process: str = "web"
 
 
@@ -133,7 +135,17 @@ def _answer(app: App, release: Path, work: Path) -> str:
             _run([".fap/run", "--", "sh", "-ec", command.format_map(values)], release, environment)
         log = work / "log"
         with log.open("wb") as out, _started([".fap/run", app.process], release, environment, out) as process:
+            if not app.path:
+                return _goes_on(process, log)
             return _status(f"http://127.0.0.1:{port}{app.path}", process, log)
+
+
+def _goes_on(process: subprocess.Popen[bytes], log: Path) -> str:
+    try:
+        process.wait(_RUNS)
+    except subprocess.TimeoutExpired:
+        return "runs"
+    raise StageError(f"ended with exit {process.returncode}\n{_tail(log)}")
 
 
 def _status(url: str, process: subprocess.Popen[bytes], log: Path) -> str:

@@ -64,6 +64,11 @@ class FileStamp:
     number: int
 
 
+def leftovers(step: Assets) -> tuple[str, ...]:
+    """The patterns of files that a step without declared outputs may write, and that are not packed."""
+    return (*SCRATCH, *_LOCKS, *step.scratch)
+
+
 def fill(root: Path, inputs: Mapping[str, InputFile]) -> dict[str, FileStamp]:
     """Copy the inputs into the new folder `root`; return the stamp of each copy."""
     root.mkdir()
@@ -107,7 +112,7 @@ def collect_written(
 
     Raises FapError if an install changed its lock.
     """
-    new, changed, _ = _written(root, before, inputs, matcher((*SCRATCH, *_LOCKS, *step.scratch)))
+    new, changed, _ = _written(root, before, inputs, matcher(leftovers(step)))
     locks = [path for path in before if posixpath.basename(path) in _LOCKS]
     if relocked := [path for path in locks if not _same(root / path, inputs[path])]:
         raise FapError(

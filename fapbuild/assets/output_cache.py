@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from artifact_store.artifact.manifest import MTIME
-from fapbuild.assets.folder import InputFile, OutputFile
+from fapbuild.assets.folder import InputFile, OutputFile, leftovers
 from fapbuild.cache import Cache, CachedFile
 from fapbuild.project.config import Assets
 from fapbuild.project.git_tree import LINK, mode_of
@@ -23,7 +23,7 @@ def question(step: Assets, inputs: Mapping[str, InputFile], tools: Sequence[str]
     facts = [
         _FORMAT,
         list(step.run),
-        list(step.outputs),
+        list(step.outputs or leftovers(step)),
         step.directory,
         sorted(step.environment.items()),
         list(step.pass_env),

@@ -12,8 +12,13 @@ from typing import Any
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
 from fapbuild.guards.files import RESERVED, is_secret_name
-from fapbuild.onboarding import applications, own_commands, workers
-from fapbuild.onboarding.django_variables import made_up_modules, needed_variables, settings_for_hosts
+from fapbuild.onboarding import applications, build_scripts, daemons, own_commands, workers
+from fapbuild.onboarding.django_variables import (
+    made_up_modules,
+    needed_variables,
+    settings_for_hosts,
+    settings_of_manage,
+)
 from fapbuild.onboarding.packages import selected
 from fapbuild.onboarding.server_package import Addition, adding, choices
 from fapbuild.onboarding.servers import Web, choose
@@ -28,14 +33,14 @@ _REQUIREMENTS = (
     *("requirements.in", "requirements/production.in", "requirements/prod.in", "requirements/base.in"),
     *("requirements.txt", "requirements/production.txt", "requirements/prod.txt", "requirements/base.txt"),
 )
-# By lock file, in the order of preference: the commands that install exactly its versions, and build.
+# By lock file, in the order of preference: the commands that install exactly its versions, and run a script.
 _PACKAGE_MANAGERS = {
-    "package-lock.json": ("npm ci", "npm run build"),
-    "npm-shrinkwrap.json": ("npm ci", "npm run build"),
-    "pnpm-lock.yaml": ("pnpm install --frozen-lockfile", "pnpm run build"),
-    "yarn.lock": ("yarn install --frozen-lockfile", "yarn run build"),
-    "bun.lock": ("bun install --frozen-lockfile", "bun run build"),
-    "bun.lockb": ("bun install --frozen-lockfile", "bun run build"),
+    "package-lock.json": ("npm ci", "npm run"),
+    "npm-shrinkwrap.json": ("npm ci", "npm run"),
+    "pnpm-lock.yaml": ("pnpm install --frozen-lockfile", "pnpm run"),
+    "yarn.lock": ("yarn install --frozen-lockfile", "yarn run"),
+    "bun.lock": ("bun install --frozen-lockfile", "bun run"),
+    "bun.lockb": ("bun install --frozen-lockfile", "bun run"),
 }
 _BUNDLERS = {"vite": "dist", "webpack": "dist", "parcel": "dist", "react-scripts": "build", "next": ".next"}
 _BUNDLER_CONFIG = re.compile(r"(rollup|vite|webpack|esbuild)[\w.-]*\.(c|m)?[jt]s")
@@ -79,7 +84,7 @@ _NOT_OURS = re.compile(r"(^|/)(node_modules|vendor|third_party|docs?|examples?|t
 
 @dataclass(frozen=True)
 class Frontend:
-    """A folder with a package.json that has a build script."""
+    """A folder with a package.json that builds something."""
 
     directory: str
     run: tuple[str, ...]
@@ -89,6 +94,8 @@ class Frontend:
     """The last part of its own folder; empty for the top."""
     committed: str = field(default="", compare=False)
     """Where its output is committed, so that no step has to make it; else empty."""
+    no_step: str = field(default="", compare=False)
+    """Why it has no step, if how it is built was not found; else empty."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,10 @@ class Detection:
     addition: Addition | None
     """How its server gets among its packages, if it is not."""
     workers: Workers
-    candidates: tuple[str, ...]
-    """Web applications (`shop.wsgi:application`) and commands of the project that may be it."""
+    applications: tuple[str, ...]
+    """Web applications (`shop.wsgi:application`) that may be it."""
+    commands: tuple[str, ...]
+    """Commands of the project that may be it."""
     packages: frozenset[str]
     """The normalized names of the packages that it gets, as far as its lock or requirements say."""
 
@@ -201,6 +210,9 @@ def detect(
             )
     django = _django(files, read)
     manage = django.directory if django else None
+    processes = workers.find(files, read, packages, manage, package)
+    if not (found or web or django or processes.processes):
+        processes = processes.with_worker(daemons.find(files, read, packages, scripts if package else {}))
     return Detection(
         app=_app_name(name or folder_name),
         has_name=bool(name),
@@ -220,8 +232,9 @@ def detect(
         django=django,
         web=web,
         addition=addition,
-        workers=workers.find(files, read, packages, manage, package),
-        candidates=(*dict.fromkeys(one.reference for one in found), *scripts),
+        workers=processes,
+        applications=tuple(dict.fromkeys(one.reference for one in found)),
+        commands=tuple(scripts),
         packages=packages,
     )
 
@@ -261,26 +274,34 @@ def _frontends(files: frozenset[str], read: Read) -> list[Frontend]:
             package = json.loads(read(path))
         except ValueError:
             continue
-        scripts = subtable(package if isinstance(package, dict) else {}, "scripts")
-        if not isinstance(scripts.get("build"), str):
-            continue
+        package = package if isinstance(package, dict) else {}
+        scripts = subtable(package, "scripts")
         top, lock = _locked_in(folder, files)
-        install, build = _PACKAGE_MANAGERS.get(lock, ("npm install", "npm run build"))
+        install, run = _PACKAGE_MANAGERS.get(lock, ("npm install", "npm run"))
         if lock == "yarn.lock" and posixpath.join(top, ".yarnrc.yml") in files:
             install = "yarn install --immutable"  # from yarn 2 on
         if lock == "yarn.lock" and _needs_corepack(top, read):
-            install, build = "corepack yarn install --immutable", "corepack yarn run build"
+            install, run = "corepack yarn install --immutable", "corepack yarn run"
+        build = build_scripts.commands(scripts, folder, run, files, read)
+        no_step = "" if build else build_scripts.not_found(package)
+        if not (build or no_step):
+            continue
         if top != folder:  # a member of a workspace, whose packages are installed at its top
-            build = f"cd {shlex.quote(posixpath.relpath(folder, top or '.'))} && {build}"
-        outputs = tuple(_outputs(scripts, folder, files, read))
+            where = shlex.quote(posixpath.relpath(folder, top or "."))
+            build = tuple(f"cd {where} && {line}" for line in build)
+        names = [line.rpartition(" ")[2] for line in build]
+        outputs = (
+            () if names and names[0] not in scripts else tuple(_outputs(scripts, names, folder, files, read))
+        )
         frontends.append(
             Frontend(
                 directory=top or ".",
-                run=(install, build),
+                run=(install, *build),
                 outputs=outputs,
                 locked=bool(lock),
                 name=posixpath.basename(folder),
                 committed=_committed_output(folder, outputs, files, read),
+                no_step=no_step,
             )
         )
     return frontends
@@ -321,12 +342,14 @@ def _locked_in(folder: str, files: frozenset[str]) -> tuple[str, str]:
         place = posixpath.dirname(place)
 
 
-def _outputs(scripts: dict[str, Any], folder: str, files: frozenset[str], read: Read) -> list[str]:
-    """The outputs that the build script or the bundler's configuration names, else the bundler's default.
+def _outputs(
+    scripts: dict[str, Any], building: Sequence[str], folder: str, files: frozenset[str], read: Read
+) -> list[str]:
+    """The outputs that the building scripts or the bundler's configuration name, else the bundler's default.
 
     Empty if they can't be read there.
     """
-    lines, names = [], ["build"]
+    lines, names = [], [*building]
     while names:
         line = str(scripts.get(name := names.pop(), ""))
         if line not in lines:
@@ -359,11 +382,11 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
     ]
     for path in managers:
         folder = posixpath.dirname(path)
-        module = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)", read(path))
+        module = settings_of_manage(read(path), folder, files)
         if not module:
             continue
-        settings = settings_for_hosts(module[1], folder, files, read)
-        chosen = [("DJANGO_SETTINGS_MODULE", settings)] if settings != module[1] else []
+        settings = settings_for_hosts(module, folder, files, read)
+        chosen = [("DJANGO_SETTINGS_MODULE", settings)] if settings != module else []
         start = posixpath.join(folder, settings.replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start
         modules = [f"{start}.py", *(name for name in sorted(files) if posixpath.dirname(name) == package)]

@@ -5,6 +5,8 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+from fapbuild.onboarding.applications import assigned
+
 _CASTS = {"bool": "false", "int": "1", "float": "1", "list": "", "tuple": "", "json": "{}", "dict": ""}
 _URLS = {
     **dict.fromkeys(("db", "db_url", "dj_db_url"), "sqlite://:memory:"),
@@ -29,7 +31,21 @@ _CONDITIONAL = (
     ),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_GETTERS = ("os.environ.get", "os.getenv", "environ.get", "getenv")
 _READERS = re.compile(r"(\w*env|config|getenv)$")
+
+
+def settings_of_manage(text: str, folder: str, files: Collection[str]) -> str:
+    """The settings module that a manage.py names, at once or by a variable; empty if it names none."""
+    if "DJANGO_SETTINGS_MODULE" not in text:
+        return ""
+    if direct := re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)", text):
+        return direct[1]
+    for name in re.findall(r"[\"']((?:\w+\.)+\w+)[\"']", text):
+        path = posixpath.join(folder, name.replace(".", "/"))
+        if {f"{path}.py", f"{path}/__init__.py"} & {*files}:
+            return str(name)
+    return ""
 
 
 def settings_for_hosts(module: str, folder: str, files: Collection[str], read: Callable[[str], str]) -> str:
@@ -72,13 +88,18 @@ def needed_variables(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        for name, value in _read(tree, re.findall(r"[\"']?(\w+)[\"']?\s*[=:]\s*\(", text)):
+        with_defaults = re.findall(r"[\"']?(\w+)[\"']?\s*[=:]\s*\(", text)
+        optional = [name for name, value in assigned(tree.body) if ast.unparse(value) in _GETTERS]
+        for name, value in _read(tree, with_defaults, optional):
             if name not in known and re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
                 known.add(name)
                 yield name, value
 
 
-def _read(tree: ast.Module, with_defaults: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _read(
+    tree: ast.Module, with_defaults: Sequence[str], optional: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """The variables that a module needs; functions that `optional` names give None for those not set."""
     nodes = [*_unconditional(tree.body)]
     casts = {
         id(inside): node.func.id
@@ -95,7 +116,9 @@ def _read(tree: ast.Module, with_defaults: Sequence[str]) -> Iterator[tuple[str,
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name, reader, method = node.args[0].value, *_reader(node.func)
             has_default = len(node.args) > 1 or any(one.arg == "default" for one in node.keywords)
-            if not isinstance(name, str) or not reader or has_default or name in with_defaults:
+            if not isinstance(name, str) or reader in ("", *optional):
+                continue
+            if has_default or name in with_defaults:
                 continue
             if reader != "getenv" and not (reader == "environ" and method == "get"):
                 cast = next((ast.unparse(one.value) for one in node.keywords if one.arg == "cast"), method)

@@ -56,7 +56,7 @@ def render(project: Detection, prefix: str) -> str:
         lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")
     table = f"[[{prefix}.assets]]" if prefix else "[[assets]]"
     for frontend in project.frontends:
-        if frontend.committed:
+        if frontend.committed or frontend.no_step:
             continue
         lines += ["", table, f"name = {_quoted(frontend.name or 'frontend')}"]
         if frontend.directory != ".":
@@ -139,6 +139,8 @@ def summary(project: Detection, file: str, stale: str = "") -> list[str]:
         how = "" if frontend.locked else " (no lock file: builds may differ)"
         if frontend.committed:
             how = f" (no step: what it builds is committed in {frontend.committed})"
+        elif frontend.no_step:
+            how = f" (no step: {frontend.no_step})"
         lines.append(f"front end: {posixpath.normpath(f'{frontend.directory}/package.json')}{how}")
     if project.django:
         manage = posixpath.normpath(f"{project.django.directory}/manage.py")
@@ -163,19 +165,25 @@ def summary(project: Detection, file: str, stale: str = "") -> list[str]:
     locked = "fapbuild lock" in steps
     if not project.has_procfile:
         lines += _unsure(project)
-        if project.web:
-            processes = {"web": project.web.command, **project.workers.processes}
+        if processes := _processes(project):
             lines_of_file = "".join(f"{name}: {command}\\n" for name, command in processes.items())
             steps.append(f"printf '{lines_of_file}' > Procfile")
     files = [
         file,
         *(added.files if added else []),
         *([project.lock] if locked else []),
-        *(["Procfile"] if project.web and not project.has_procfile else []),
+        *(["Procfile"] if _processes(project) and not project.has_procfile else []),
     ]
     names = " ".join(dict.fromkeys(files))
     steps += [f"git add {names} && git commit -m 'Pack with fapbuild'", "fapbuild pack"]
     return [*lines, "check the settings, then run:", *(f"  {step}" for step in steps)]
+
+
+def _processes(project: Detection) -> dict[str, str]:
+    """The commands for a new Procfile; none while a web application is there whose command is not sure."""
+    if project.web:
+        return {"web": project.web.command, **project.workers.processes}
+    return {} if project.applications else project.workers.processes
 
 
 def _unsure(project: Detection) -> list[str]:
@@ -200,8 +208,12 @@ def _unsure_web(project: Detection) -> list[str]:
             return [f"web server: {package}, by the {kind} {name} that the settings select"]
         how = "the first step adds" if one else "add"
         return [f"web server: none among the packages; {how} {package}{'' if one else ', and lock again'}"]
-    maybe = f" (it may be one of: {', '.join(project.candidates)})" if project.candidates else ""
-    return [f"web process: not sure what it is{maybe}; write it to the Procfile as: web: COMMAND"]
+    if _processes(project):
+        return ["web process: none found; if there is one, write it to the Procfile as: web: COMMAND"]
+    candidates = (*project.applications, *project.commands)
+    maybe = f" (it may be one of: {', '.join(candidates)})" if candidates else ""
+    other = "" if project.applications else "; or, if it serves no port, as: worker: COMMAND"
+    return [f"web process: not sure what it is{maybe}; write it to the Procfile as: web: COMMAND{other}"]
 
 
 def _dependencies(project: Detection) -> str:

@@ -24,6 +24,10 @@ class Workers:
     processes: dict[str, str]
     unsure: tuple[str, ...]
 
+    def with_worker(self, command: str) -> "Workers":
+        """These workers, and one more process, unless its command is empty."""
+        return Workers({**self.processes, "worker": command}, self.unsure) if command else self
+
 
 def find(
     files: Collection[str],

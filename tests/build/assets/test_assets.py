@@ -125,6 +125,20 @@ def test_leftovers_of_tools_are_ignored(project: Project) -> None:
         assert not {"node_modules/a/b", ".cache/c", "log/d"} & set(tar.getnames())
 
 
+def test_what_is_left_out_decides_what_a_step_gives(project: Project, tmp_path: Path) -> None:
+    text = (
+        PYPROJECT
+        + '[[tool.fapbuild.assets]]\nname = "front"\nrun = ["touch out notes"]\ninputs = ["/app.py"]\n'
+    )
+    env = {"FAP_CACHE": str(tmp_path / "cache")}
+    with tarfile.open(project.commit({"pyproject.toml": text}).pack(**env)["path"]) as tar:
+        assert {"out", "notes"} <= set(tar.getnames())
+    text += 'scratch = ["/notes"]\n'
+    with tarfile.open(project.commit({"pyproject.toml": text}).pack(**env)["path"]) as tar:
+        assert "out" in tar.getnames()
+        assert "notes" not in tar.getnames()
+
+
 def test_a_step_sees_its_inputs_only(project: Project) -> None:
     files = {"front/a.ts": "", "front/b.ts": "", "shared/c.ts": "", "static/old": ""}
     text = PYPROJECT + step(

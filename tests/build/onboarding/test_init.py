@@ -85,6 +85,67 @@ def test_what_a_front_end_writes(script: str, more: dict[str, str], outputs: tup
     assert frontend == Frontend("web", ("npm ci", "npm run build"), outputs, locked=True)
 
 
+SASS = '"devDependencies": {"sass": "1"}'
+
+
+@pytest.mark.parametrize(
+    ("package", "more", "run"),
+    [
+        (  # what an image is made with comes before a script called build
+            '{"scripts": {"build": "nuxt build", "generate": "nuxt generate"}}',
+            {"docker/Dockerfile": "FROM node\nRUN yarn generate\n"},
+            ("npm run generate",),
+        ),
+        (
+            '{"scripts": {"build:css:sass": "sass a.scss a.css", "test": "jest"}}',
+            {"Dockerfile": "RUN npm ci \\\n  && npm run build:css:sass && npm run test\n"},
+            ("npm run build:css:sass",),
+        ),
+        (
+            '{"scripts": {"build-dev": "webpack", "build-prod": "webpack", "build-demo": "webpack"}}',
+            {"Makefile": "js:\n\tnpm run build-prod\ndev:\n\tnpm run build-dev\n"},
+            ("npm run build-prod",),
+        ),
+        ('{"scripts": {"compile": "tsc", "compile:watch": "tsc -w"}}', {}, ("npm run compile",)),
+        (
+            f"{{{SASS}}}",
+            {"Makefile": "css: a.scss\n\tnpx sass a\njs:\n\tnpx terser a\nhelp:\n\techo\n",
+             "Dockerfile": "RUN make css\nRUN make js && make help\n"},
+            ("make css", "make js"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_front_end_is_built_by_the_lines_of_the_project(
+    package: str, more: dict[str, str], run: tuple[str, ...]
+) -> None:
+    files = {"package.json": package, "package-lock.json": "{}", **more}
+    project = detect(sorted(files), lambda name: files[name], "shop")
+    (frontend,) = project.frontends
+    assert frontend.run == ("npm ci", *run)
+
+
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [
+        (f"{{{SASS}}}", "which command builds it with sass was not found"),
+        (
+            '{"scripts": {"build-a": "a", "build-b": "b"}}',
+            "which of its scripts hosts need was not found: build-a, build-b",
+        ),
+    ],
+)
+def test_a_front_end_that_nobody_knows_how_to_build_is_named(package: str, reason: str) -> None:
+    files = {"package.json": package, "package-lock.json": "{}"}
+    project = detect(sorted(files), lambda name: files[name], "shop")
+    assert f"front end: package.json (no step: {reason})" in summary(project, "fapbuild.toml")
+    assert "assets" not in render(project, "")
+
+
+def test_a_package_json_that_builds_nothing_is_no_front_end() -> None:
+    files = {"package.json": '{"scripts": {"lint": "eslint"}, "devDependencies": {"eslint": "9"}}'}
+    assert detect(sorted(files), lambda name: files[name], "shop").frontends == ()
+
+
 @pytest.mark.parametrize(
     ("lock", "more", "run"),
     [

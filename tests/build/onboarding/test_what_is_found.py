@@ -96,6 +96,72 @@ def test_the_web_process(files: dict[str, str], command: str) -> None:
     assert (web.command, web.selected) == (command, True)
 
 
+MAIN = "if __name__ == '__main__':\n    run()\n"
+SCRIPT = {"setup.py": "setup(entry_points={'console_scripts': ['shopd=shop:run']})\n", "shop/__init__.py": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        (
+            {"bot/__main__.py": MAIN, "Dockerfile": 'ENTRYPOINT ["python", "-m"]\nCMD ["bot"]\n'},
+            "python -m bot",
+        ),
+        (
+            {"bot.py": MAIN, "Dockerfile": "CMD exec python3 ./bot.py --verbose\n"},
+            "python ./bot.py --verbose",
+        ),
+        ({**SCRIPT, "Dockerfile": "CMD echo\nCMD shopd --quiet\n"}, "shopd --quiet"),
+        ({"bot.py": MAIN, "setup.py": MAIN, "requirements.txt": "aiogram\n"}, "python bot.py"),
+        ({"bot/__main__.py": MAIN, "make.py": MAIN, "requirements.txt": "discord.py\n"}, "python -m bot"),
+        ({**SCRIPT, "requirements.txt": "slack_bolt\n"}, "shopd"),
+    ],
+)
+def test_the_process_of_a_project_that_serves_no_port(files: dict[str, str], command: str) -> None:
+    project = found({"requirements.txt": "requests\n", **files})
+    assert (project.web, project.workers.processes) == (None, {"worker": command})
+    lines = summary(project, "fapbuild.toml")
+    assert f"  printf 'worker: {command}\\n' > Procfile" in lines
+    assert "web process: none found; if there is one, write it to the Procfile as: web: COMMAND" in lines
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"bot.py": MAIN},
+        {"a.py": MAIN, "b.py": MAIN, "requirements.txt": "aiogram\n"},
+        {"bot.py": MAIN, "Dockerfile": "CMD nginx\n"},
+        {"bot.py": MAIN, "Dockerfile": "CMD python bot.py && rm -rf $HOME\n"},
+        {"bot.py": MAIN, "Dockerfile": 'CMD ["python", "bot.py", "it\'s"]\n'},
+        {"bot.py": MAIN, "Dockerfile": "CMD [python, bot.py\n"},
+        {"bot.py": MAIN, "a/Dockerfile": "CMD python bot.py\n", "b/Dockerfile": "CMD python bot.py -v\n"},
+    ],
+)
+def test_a_process_that_is_not_sure_is_not_written(files: dict[str, str]) -> None:
+    project = found({"requirements.txt": "requests\n", **files})
+    assert project.workers.processes == {}
+    assert not any("printf" in line for line in summary(project, "fapbuild.toml"))
+    assert any("or, if it serves no port, as: worker: COMMAND" in line for line in summary(project, "x"))
+
+
+def test_workers_alone_are_processes() -> None:
+    celery = {"requirements.txt": "celery\n", "jobs.py": "from celery import Celery\napp = Celery('jobs')\n"}
+    assert "  printf 'worker: celery -A jobs worker\\n' > Procfile" in summary(found(celery), "fapbuild.toml")
+
+
+def test_a_reader_that_gives_none_needs_no_variable() -> None:
+    assert [*needed_variables(["env = os.environ.get\nDEBUG = env('DEBUG') == 'True'\n"])] == []
+    assert [*needed_variables(["env = environ.Env()\nDEBUG = env('DEBUG')\n"])] != []
+
+
+def test_settings_that_manage_py_chooses_by_a_variable() -> None:
+    manage = "settings = 'shop.settings.base'\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', settings)\n"
+    files = {"manage.py": manage, "shop/settings/base.py": "STATIC_ROOT = BASE_DIR / 'static'\n"}
+    django = found(files).django
+    assert django is not None
+    assert django.static_root == "static"
+
+
 def test_a_project_that_names_two_applications() -> None:
     lines = "gunicorn a.app:app\ngunicorn b.app:app\n"
     assert found({"a/app.py": FLASK, "b/app.py": FLASK, "Dockerfile": lines}).web is None
