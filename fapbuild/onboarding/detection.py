@@ -16,6 +16,7 @@ from fapbuild.onboarding import applications, build_scripts, daemons, own_comman
 from fapbuild.onboarding.django_variables import (
     made_up_modules,
     needed_variables,
+    servers_lack_settings,
     settings_for_hosts,
     settings_of_manage,
 )
@@ -386,7 +387,8 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
         if not module:
             continue
         settings = settings_for_hosts(module, folder, files, read)
-        chosen = [("DJANGO_SETTINGS_MODULE", settings)] if settings != module else []
+        differs = settings != module or servers_lack_settings(folder, files, read)
+        chosen = [("DJANGO_SETTINGS_MODULE", settings)] if differs else []
         start = posixpath.join(folder, settings.replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start
         modules = [f"{start}.py", *(name for name in sorted(files) if posixpath.dirname(name) == package)]

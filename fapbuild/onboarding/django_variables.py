@@ -31,6 +31,7 @@ _CONDITIONAL = (
     ),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_NAMED = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)")
 _GETTERS = ("os.environ.get", "os.getenv", "environ.get", "getenv")
 _READERS = re.compile(r"(\w*env|config|getenv)$")
 
@@ -39,13 +40,17 @@ def settings_of_manage(text: str, folder: str, files: Collection[str]) -> str:
     """The settings module that a manage.py names, at once or by a variable; empty if it names none."""
     if "DJANGO_SETTINGS_MODULE" not in text:
         return ""
-    if direct := re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)", text):
+    if direct := _NAMED.search(text):
         return direct[1]
-    for name in re.findall(r"[\"']((?:\w+\.)+\w+)[\"']", text):
-        path = posixpath.join(folder, name.replace(".", "/"))
-        if {f"{path}.py", f"{path}/__init__.py"} & {*files}:
-            return str(name)
-    return ""
+    names: list[str] = re.findall(r"[\"']((?:\w+\.)+\w+)[\"']", text)
+    return next((name for name in names if _is_module(name, folder, files)), "")
+
+
+def servers_lack_settings(folder: str, files: Collection[str], read: Callable[[str], str]) -> bool:
+    """Whether wsgi.py or asgi.py names a settings module that is not committed, such as a local one."""
+    servers = (path for path in files if re.search(r"(^|/)[wa]sgi\.py$", path))
+    named = (match for path in servers for match in _NAMED.finditer(read(path)))
+    return any(not _is_module(match[1], folder, files) for match in named)
 
 
 def settings_for_hosts(module: str, folder: str, files: Collection[str], read: Callable[[str], str]) -> str:
@@ -63,10 +68,14 @@ def settings_for_hosts(module: str, folder: str, files: Collection[str], read: C
     named: list[str] = re.findall(rf"\b{re.escape(above)}\.\w+", "\n".join(texts))
     usual = [f"{above}.{name}" for name in ("production", "prod", "base")]
     for one in (*named, *usual):
-        path = posixpath.join(folder, one.replace(".", "/"))
-        if not _OF_DEVELOPERS.search(one) and {f"{path}.py", f"{path}/__init__.py"} & {*files}:
+        if not _OF_DEVELOPERS.search(one) and _is_module(one, folder, files):
             return one
     return module
+
+
+def _is_module(name: str, folder: str, files: Collection[str]) -> bool:
+    path = posixpath.join(folder, name.replace(".", "/"))
+    return f"{path}.py" in files or f"{path}/__init__.py" in files
 
 
 def made_up_modules(texts: Sequence[str], folder: str, files: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ _EXAMPLE = (
 def this_machine() -> Platform:
     """The platform of this interpreter, with the glibc version of this machine (`2.36`).
 
-    Raises FapError if it is not CPython.
+    Raises FapError if it is not CPython, or a build of it with an ABI of its own.
     """
     if interpreter_name() != "cp":
         raise FapError(
@@ -44,8 +44,14 @@ def this_machine() -> Platform:
             hint="install fapkit with the same Python as your hosts, and pack with that",
         )
     first = next(iter(sys_tags()))
+    python = interpreter_name() + interpreter_version()
+    if first.abi != python:
+        raise FapError(
+            f"this Python is a free-threaded or debug build ({first.abi}), whose wheels no other can load",
+            hint=f"install fapkit with the usual build of this Python ({python}), and pack with that",
+        )
     return Platform(
-        python=interpreter_name() + interpreter_version(),
+        python=python,
         abi=first.abi,
         platform=re.sub(r"[-.]", "_", sysconfig.get_platform()),
         glibc=_glibc(),
@@ -190,11 +196,17 @@ def check_fits(file: str, platform: Platform, glibc: str = "") -> None:
 
     `glibc` is the version that a wheel with a plain `linux_…` tag needs, if it is known.
     """
-    if parse_wheel_filename(file)[3].isdisjoint(tags(platform)):
+    of_wheel = parse_wheel_filename(file)[3]
+    if of_wheel.isdisjoint(tags(platform)):
         raise FapError(
             f"{file} does not run on {platform.python} {platform.platform} "
             f"(glibc {platform.glibc or 'unknown'})",
             hint="run `fapbuild lock`",
+        )
+    if all(tag.platform.startswith("musllinux") for tag in of_wheel):
+        raise FapError(
+            f"{file} is for hosts with musl (Alpine), but hosts of compiled packages need glibc",
+            hint="pack on a machine with glibc; or name the hosts: --target cp312-manylinux_2_28_x86_64",
         )
     if platform.glibc and _number(glibc) > _number(platform.glibc):
         raise FapError(

@@ -18,7 +18,7 @@ from fapbuild.locks import Origin, Pin
 from fapbuild.project import git_tree
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.project.git_versions import VARIABLES, asks_git
-from fapbuild.wheels import sdist
+from fapbuild.wheels import local_urls, sdist
 from fapbuild.wheels.builder import WheelBuilder
 
 
@@ -99,4 +99,6 @@ def _build(
         parse_wheel_filename(wheels[0].name)
     except InvalidWheelFilename as error:
         raise FapError(f"building {origin} gave {wheels[0].name}: {error}") from error
+    if origin.path:
+        local_urls.remove(wheels[0])
     return wheels[0]

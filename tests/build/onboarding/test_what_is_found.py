@@ -159,7 +159,19 @@ def test_settings_that_manage_py_chooses_by_a_variable() -> None:
     files = {"manage.py": manage, "shop/settings/base.py": "STATIC_ROOT = BASE_DIR / 'static'\n"}
     django = found(files).django
     assert django is not None
-    assert django.static_root == "static"
+    assert (django.static_root, django.variables) == ("static", ())
+
+
+def test_settings_of_a_server_that_are_not_committed() -> None:
+    line = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings.{}')\n"
+    files = {
+        "manage.py": line.format("base"),
+        "shop/wsgi.py": line.format("local"),
+        "shop/settings/base.py": "",
+    }
+    assert "Django's settings: shop.settings.base; set DJANGO_SETTINGS_MODULE on hosts, too" in summary(
+        found(files), "fapbuild.toml"
+    )
 
 
 def test_a_project_that_names_two_applications() -> None:

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 from packaging.markers import Marker
+from packaging.tags import Tag
 
 from artifact_store.artifact.manifest import Platform
 from artifact_store.core.errors import FapError, UsageError
@@ -11,6 +12,22 @@ from fapbuild.project.platforms import check_fits, highest, least_glibc, this_ma
 
 HERE = this_machine()
 OTHER = platforms.parse("cp399-manylinux_2_28_aarch64")
+
+
+@pytest.mark.parametrize("abi", ["cp313t", "cp313d"])
+def test_a_python_with_an_abi_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch, abi: str) -> None:
+    monkeypatch.setattr(platforms, "sys_tags", lambda: iter([Tag("cp313", abi, "linux_x86_64")]))
+    with pytest.raises(FapError, match=rf"a free-threaded or debug build \({abi}\)"):
+        this_machine.__wrapped__()
+
+
+def test_a_wheel_for_musl_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = msgspec.structs.replace(this_machine(), glibc="")
+    monkeypatch.setattr(
+        platforms, "tags", lambda _: (Tag(here.python, here.python, "musllinux_1_2_x86_64"),)
+    )  # what packaging gives there
+    with pytest.raises(FapError, match=r"for hosts with musl \(Alpine\)"):
+        check_fits(f"x-1-{here.python}-{here.python}-musllinux_1_2_x86_64.whl", here)
 
 
 def test_no_name_is_this_machine() -> None:

@@ -1,11 +1,15 @@
 """Packages that no index has: git commits, URLs, folders of the same repository; and monorepos."""
 
+import base64
+import hashlib
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from fapbuild.wheels import local_urls
 from tests.parts.project import PYPROJECT, Project
 from tests.parts.source_package import below, package
 from tests.parts.webserver import serve
@@ -139,6 +143,32 @@ def test_a_path_that_is_not_in_the_repository(mono: tuple[Project, Project], pat
     done = web.run("pack")
     assert done.returncode == 2
     assert "is required, but it is not committed" in done.stderr
+
+
+def test_a_wheel_does_not_name_the_folder_of_its_build(tmp_path: Path) -> None:
+    """Poetry writes a path dependency with its place on the builder."""
+    metadata = "Name: one\nRequires-Dist: two[x] (>=1) @ file:///tmp/1/two ; python_version < '4'\n"
+    metadata += "Requires-Dist: three @ https://x/three.whl\n\nRequires-Dist: a @ file:///b\n"
+    wheel = make_wheel(tmp_path, "one")
+    with zipfile.ZipFile(wheel) as old:
+        entries = {name: old.read(name) for name in old.namelist()}
+    info = next(name for name in entries if name.endswith("/METADATA"))
+    with zipfile.ZipFile(wheel, "w") as new:
+        for name, data in entries.items():
+            new.writestr(name, metadata if name == info else data)
+    local_urls.remove(wheel)
+    with zipfile.ZipFile(wheel) as made:
+        assert {
+            name: made.read(name) for name in made.namelist() if not name.endswith(("/METADATA", "/RECORD"))
+        } == {name: data for name, data in entries.items() if not name.endswith(("/METADATA", "/RECORD"))}
+        text = made.read(info)
+        assert text.decode() == metadata.replace(" @ file:///tmp/1/two", "", 1)
+        record = made.read(info.replace("METADATA", "RECORD")).decode()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).decode().rstrip("=")
+    assert f"{info},sha256={digest},{len(text)}\n" in record
+    before = wheel.read_bytes()
+    local_urls.remove(wheel)
+    assert wheel.read_bytes() == before
 
 
 def test_a_uv_workspace(mono: tuple[Project, Project]) -> None:
