@@ -86,16 +86,21 @@ def check_names(paths: Iterable[str], *, own_installer: bool) -> None:
         parts = path.split("/")
         for depth in range(1, len(parts) + 1):
             name = "/".join(parts[:depth])
-            other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            other = seen.setdefault(without_case(name), name)
             if other != name:
                 raise UsageError(
                     f"{other} and {name} are the same name on file systems that ignore case or Unicode form",
-                    hint="rename one: git mv",
+                    hint=f'rename one (git mv), or exclude one: exclude = ["/{name}"]',
                 )
     if own_installer and "install.sh" not in seen:
         raise UsageError(
             'installer = "own", but no install.sh is committed', hint="commit one, or remove the key"
         )
+
+
+def without_case(name: str) -> str:
+    """The name as file systems compare it that ignore case and Unicode form."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def check_files(

@@ -5,13 +5,14 @@ import posixpath
 import re
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from artifact_store.core import toml_text
 from artifact_store.core.errors import UsageError
-from fapbuild.guards.files import RESERVED, is_secret_name
+from fapbuild.guards.files import RESERVED, is_secret_name, without_case
 from fapbuild.onboarding import applications, build_scripts, daemons, own_commands, workers
 from fapbuild.onboarding.django_variables import (
     made_up_modules,
@@ -144,7 +145,8 @@ class Detection:
     target: str
     exclude: tuple[str, ...]
     left_out: tuple[str, ...]
-    """Files that hosts don't need: modules that .dockerignore names, made-up secrets of tests and docs."""
+    """Files that hosts don't need: modules that .dockerignore names; of tests and docs, made-up secrets and
+    files that differ only in case."""
     has_procfile: bool
     frontends: tuple[Frontend, ...]
     django: Django | None
@@ -462,7 +464,9 @@ def _left_out(files: frozenset[str], read: Read, suspicious: Collection[str]) ->
     secrets |= {path for path in files if posixpath.dirname(path) in composed and _ENV.search(path)}
     secrets |= {path for path in files if is_secret_name(path) and _ENV_OF_DEVELOPERS.search(path)}
     secrets |= {path for path in files if _ENV.search(path) and _FOR_COMPOSE.fullmatch(read(path))}
-    return tuple(f"/{path}" for path in sorted({*modules, *secrets, *suspicious}))
+    counts = Counter(map(without_case, files))
+    twins = {path for path in files if counts[without_case(path)] > 1 and OF_DEVELOPERS.search(path)}
+    return tuple(f"/{path}" for path in sorted({*modules, *secrets, *suspicious, *twins}))
 
 
 def _for_hosts(names: Iterable[str]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def render(project: Detection, prefix: str) -> str:
     if project.exclude or project.left_out:
         reasons = [*["names that are reserved in an artifact"] * bool(project.exclude)]
         reasons += [
-            "files that .dockerignore leaves out, and what looks like secrets in tests and docs"
+            "files that .dockerignore leaves out; in tests and docs, what looks like secrets, and same names"
         ] * bool(project.left_out)
         lines.append(f"# {'; '.join(reasons)}")
         lines.append(f"exclude = {_list((*project.exclude, *project.left_out))}")

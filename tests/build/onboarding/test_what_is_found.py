@@ -358,6 +358,11 @@ def test_variables_of_compose_alone_are_left_out() -> None:
     assert found(files).left_out == ("/.env",)
 
 
+def test_names_that_differ_only_in_case_are_left_out_of_documentation() -> None:
+    names = ["examples/READ", "examples/read", "examples/index", "shop/A.py", "shop/a.py"]
+    assert found(dict.fromkeys(names, "")).left_out == ("/examples/READ", "/examples/read")
+
+
 def test_documentation_with_secrets_is_left_out(project: Project) -> None:
     text = "Authorization: Basic bWU6YTlCOGM3RDZlNUY0"
     files = {"docs/api.rst": text, "docs/more.rst": "text", "app.py": FLASK, "pyproject.toml": PROJECT}
