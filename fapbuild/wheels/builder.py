@@ -14,6 +14,7 @@ from fapbuild.cache import Cache, CachedFile, sha256_of
 from fapbuild.locks import Pin
 from fapbuild.project import platforms
 from fapbuild.report import Say
+from fapbuild.wheels import embedding
 from fapbuild.wheels.facts import facts
 from fapbuild.wheels.shared import WheelStore
 
@@ -64,7 +65,7 @@ class WheelBuilder:
         hosts = platforms.name(self.platform)
         if self.constraints:
             source = hashlib.sha256(f"{source} {self.constraints_digest}".encode()).hexdigest()
-        if self.shared and (shared := self.shared.take(name, source, hosts, work)):
+        if self.shared and (shared := _taken(self.shared, name, source, hosts, work)):
             return CachedFile(shared.name, self.cache.add(shared), source)
         wheel = self.cache.answer("built", f"{source} {hosts} {_PYTHON}")
         if wheel is None:
@@ -81,7 +82,8 @@ class WheelBuilder:
         mine.parent.mkdir()
         mine.symlink_to(self.cache.path(wheel.sha256))
         try:
-            path = store.offer(name, wheel.source, platforms.name(self.platform), mine, work)
+            source = _of_this_python(wheel.source) if embedding.program(mine) else wheel.source
+            path = store.offer(name, source, platforms.name(self.platform), mine, work)
         except StoreError as error:
             self.say(f"warning: can't share the wheel of {name} that was built here: {error.message}")
             return wheel
@@ -89,3 +91,15 @@ class WheelBuilder:
 
     def _question(self, pin: Pin) -> str:
         return " ".join([pin.name, pin.version, *sorted(pin.sha256s), self.place])
+
+
+def _taken(store: WheelStore, name: str, source: str, hosts: str, work: Path) -> Path | None:
+    """The shared wheel, unless it has another build of Python in it: such wheels are shared by that, too."""
+    wheel = store.take(name, source, hosts, work)
+    if wheel and not embedding.program(wheel):
+        return wheel
+    return store.take(name, _of_this_python(source), hosts, work)
+
+
+def _of_this_python(source: str) -> str:
+    return hashlib.sha256(f"{source} {_PYTHON}".encode()).hexdigest()

@@ -19,6 +19,7 @@ from fapbuild.cache import Cache
 from fapbuild.project.config import Allowed
 from fapbuild.project.patterns import matcher
 from fapbuild.report import Say
+from fapbuild.wheels import embedding
 from fapbuild.wheels.facts import BROKEN, facts
 from fapbuild.wheels.vendor import VendoredWheel
 
@@ -185,7 +186,7 @@ def read(path: Path, file: str) -> Layout:
             files = dict(_files(archive))
             names = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
             scripts = _scripts(archive.read(min(names, key=len))) if names else {}
-            embeds = _embedding(archive) if "-linux_" in file else ""
+            embeds = embedding.in_archive(archive) if "-linux_" in file else ""
     except _UnusableError as error:
         return Layout(problem=str(error))
     except BROKEN as error:
@@ -197,17 +198,6 @@ def read(path: Path, file: str) -> Layout:
                 problem=f"it has a script called {posixpath.basename(name)}, which every venv needs"
             )
     return Layout(files, embeds=embeds)
-
-
-def _embedding(archive: zipfile.ZipFile) -> str:
-    """A compiled script that starts Python itself (docs.python.org/3/extending/embedding.html)."""
-    for item in archive.infolist():
-        match = re.fullmatch(_DATA, item.filename)
-        if match and match["scheme"] == "scripts":
-            data = archive.read(item)
-            if data.startswith(b"\x7fELF") and b"Py_Initialize" in data:
-                return match["path"]
-    return ""
 
 
 class _UnusableError(Exception):

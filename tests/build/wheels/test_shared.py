@@ -17,6 +17,7 @@ from artifact_store.store.store import open_store
 from fapbuild.cache import Cache
 from fapbuild.locks import Pin, parse_lock
 from fapbuild.project.platforms import name, this_machine
+from fapbuild.wheels import builder
 from fapbuild.wheels.builder import WheelBuilder
 from fapbuild.wheels.shared import WheelStore
 from fapbuild.wheels.vendor import VendoredWheel, vendor
@@ -188,3 +189,30 @@ def test_pack_shares_what_it_builds(
     built = log.read_text()
     assert first == second == packed("three")
     assert log.read_text() == built != ""
+
+
+def test_a_program_with_a_python_in_it_is_shared_by_the_build_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = WheelStore(open_blobs(f"file://{tmp_path}/store"))
+    tag = f"{HERE.python}-{HERE.abi}-{HERE.platform}"
+    built: list[str] = []
+
+    def build_on(machine: str, python: str, package: str, scripts: str) -> str:
+        def build(folder: Path) -> Path:
+            built.append(f"{package} by {python}")
+            more = {f"{package}-1.0.data/scripts/serve": f"{scripts} {python}"}
+            return make_wheel(folder, package, tag=tag, also=more)
+
+        monkeypatch.setattr(builder, "_PYTHON", python)
+        work = tmp_path / machine / package
+        work.mkdir(parents=True)
+        one = WheelBuilder(HERE, Cache(tmp_path / machine / "cache"), work, lambda line: None, shared)
+        return one.build_once(package, SOURCE if package == "odd" else "6" * 64, build).sha256
+
+    for package, scripts in (("odd", "\x7fELF Py_Initialize"), ("even", "\x7fELF")):
+        first = build_on("one", "3.11.7", package, scripts)
+        other = build_on("two", "3.11.2", package, scripts)
+        assert build_on("three", "3.11.2", package, scripts) == other
+        assert (first == other) == (package == "even")
+    assert built == ["odd by 3.11.7", "odd by 3.11.2", "even by 3.11.7"]
