@@ -36,7 +36,8 @@ class App(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A public app: where it comes from, and what its documentation says that it needs to run.
 
     In `environment` and `before`, `{data}` is a new folder, `{postgres}` an empty database (a URL),
-    `{postgres_port}` its port (user postgres, database app), and `{redis_port}` that of a Redis.
+    `{postgres_port}` its port (user postgres, database app), `{redis_port}` and `{mqtt_port}` those of
+    Redis and Mosquitto.
     """
 
     name: str
@@ -169,18 +170,34 @@ def _status(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
 
 @contextmanager
 def _services(app: App, work: Path) -> Iterator[dict[str, str]]:
-    """What the app's settings name: a folder, and those of PostgreSQL and Redis that they do."""
+    """What the app's settings name: a folder, and those of PostgreSQL, Redis and Mosquitto that they do."""
     settings = " ".join((*app.environment.values(), *app.before))
     data = work / "data"
     data.mkdir()
     values = {"data": str(data)}
     if "{redis_port}" in settings:
         values["redis_port"] = str(_free_port())
+    if "{mqtt_port}" in settings:
+        values["mqtt_port"] = str(_free_port())
     if "{postgres" in settings:
         port = values["postgres_port"] = str(_free_port())
         values["postgres"] = f"postgresql://postgres@127.0.0.1:{port}/app"
-    with _redis(values.get("redis_port"), work), _postgres(values.get("postgres_port"), work):
+    with (
+        _redis(values.get("redis_port"), work),
+        _mosquitto(values.get("mqtt_port"), work),
+        _postgres(values.get("postgres_port"), work),
+    ):
         yield values
+
+
+@contextmanager
+def _mosquitto(port: str | None, work: Path) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    with (work / "mosquitto.log").open("wb") as out, _started(["mosquitto", "-p", port], work, _SYSTEM, out):
+        _wait_for(int(port))
+        yield
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from fapbuild import locks
 from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache, default_folder
 from fapbuild.guards.files import (
-    certificates_apart,
     check_clean,
     check_names,
     check_pushed,
     check_secret_names,
     check_secret_texts,
     check_sizes,
+    harmless_apart,
     unallowed,
 )
 from fapbuild.packing import contents
@@ -138,7 +138,7 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
 def _config(files: tuple[TarEntry, ...], tree: SourceTree, settings: BuildSettings) -> Iterator[Finding]:
     checked = unallowed(files, settings)
     oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
-    paths = [*certificates_apart(checked)]
+    paths = [*harmless_apart(checked)]
     yield _guarded(CONFIG, "no file name looks like a secret", lambda: check_secret_names(paths))
     yield _guarded(
         CONFIG,

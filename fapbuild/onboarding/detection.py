@@ -47,6 +47,7 @@ _PACKAGE_MANAGERS = {
 _BUNDLERS = {"vite": "dist", "webpack": "dist", "parcel": "dist", "react-scripts": "build", "next": ".next"}
 _BUNDLER_CONFIG = re.compile(r"(rollup|vite|webpack|esbuild)[\w.-]*\.(c|m)?[jt]s")
 _OUTPUT_FLAG = re.compile(r"(?:\s-o|--(?:out-?[dD]ir|outfile|output|dist-dir))[=\s]+['\"]?([\w@./-]+)")
+_CONFIG_FLAG = re.compile(r"\s(?:--config|-c)[=\s]+['\"]?([\w@./-]+)")
 _OUTPUT_KEY = re.compile(r"\b(?:file|dir|outDir|outdir|outfile)\s*:\s*['\"]([\w@./-]+)['\"]")
 _COMPUTED_OUTPUT = re.compile(r"\b(outDir|outdir|path)\s*:\s*[^'\"\s]")
 _FOLDER = re.compile(r"[\"']((?:[\w@.-]+/)+[\w@.-]*)[\"']")
@@ -362,8 +363,10 @@ def _outputs(
             ]
     script = "\n".join(lines)
     outputs, computed = list(_OUTPUT_FLAG.findall(script)), False
+    named = {posixpath.normpath(posixpath.join(folder, path)) for path in _CONFIG_FLAG.findall(script)}
     for path in sorted(files):
-        if posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path)):
+        beside = posixpath.dirname(path) == folder and _BUNDLER_CONFIG.fullmatch(posixpath.basename(path))
+        if beside or path in named:
             text = read(path)
             written = _OUTPUT_KEY.findall(text)
             maps = (

@@ -105,6 +105,20 @@ def needed_variables(texts: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield name, value
 
 
+def _demanded(body: Sequence[ast.stmt]) -> Iterator[str]:
+    """The variables of which a module raises an error if they are not set: `if KEY is None: raise …`."""
+    read = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+            first = node.value.args[0]
+            if ast.unparse(node.value.func) in _GETTERS and isinstance(first, ast.Constant):
+                read[ast.unparse(node.targets[0])] = str(first.value)
+        elif isinstance(node, ast.If) and any(isinstance(one, ast.Raise) for one in node.body):
+            tested = ast.unparse(node.test).removeprefix("not ").removesuffix(" is None")
+            if tested in read:
+                yield read[tested]
+
+
 def _read(
     tree: ast.Module, with_defaults: Sequence[str], optional: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
@@ -116,7 +130,7 @@ def _read(
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CASTS
         for inside in node.args
     }
-    yield from ((name, _value(name, "")) for name in _secret_keys(tree.body))
+    yield from ((name, _value(name, "")) for name in (*_secret_keys(tree.body), *_demanded(tree.body)))
     for node in nodes:
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
             name = node.slice.value if isinstance(node.slice, ast.Constant) else None

@@ -65,6 +65,11 @@ def test_the_lock_of_a_workspace_above(tmp_path: Path) -> None:
             {"web/rollup.config.mjs": "output: { sourcemap: true, file: 'a.js' }"},
             ("web/a.js", "web/a.js.map"),
         ),
+        (
+            "webpack --config conf/webpack.js --mode production",
+            {"web/conf/webpack.js": "output: { path: path.resolve(__dirname, '..') }"},
+            (),
+        ),
         ("npm run css && npm run js", {}, ("web/a.css", "web/js")),
         ("esbuild app.js --bundle --outfile=static/app.js", {}, ("web/static/app.js",)),
         ("react-scripts build", {}, ("web/build",)),

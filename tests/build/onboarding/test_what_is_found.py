@@ -154,6 +154,13 @@ def test_a_reader_that_gives_none_needs_no_variable() -> None:
     assert [*needed_variables(["env = environ.Env()\nDEBUG = env('DEBUG')\n"])] != []
 
 
+def test_a_variable_without_which_settings_raise_an_error() -> None:
+    text = "KEY = os.environ.get('APP_KEY', None)\nif {}:\n    raise ImproperlyConfigured('APP_KEY')\n"
+    for test in ("KEY is None", "not KEY"):
+        assert [*needed_variables([text.format(test)])] == [("APP_KEY", "only-for-the-build")]
+    assert [*needed_variables([text.format("KEY == 'x'")])] == []
+
+
 def test_settings_that_manage_py_chooses_by_a_variable() -> None:
     manage = "settings = 'shop.settings.base'\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', settings)\n"
     files = {"manage.py": manage, "shop/settings/base.py": "STATIC_ROOT = BASE_DIR / 'static'\n"}
