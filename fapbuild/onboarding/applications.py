@@ -104,9 +104,14 @@ def _rank(path: str, one: Application) -> tuple[object, ...]:
     return (one.factory, one.guessed, place, path.count("/"), name, path)
 
 
+def is_ours(path: str) -> bool:
+    """Whether a file is a module of the app itself, not of its tests, documentation or tools."""
+    return path.endswith(".py") and not _NOT_OURS.search(path)
+
+
 def parsed(path: str, read: Callable[[str], str], worth: re.Pattern[str] | None = None) -> ast.Module | None:
     """The syntax tree of a module of the app; None for another file, or if nothing of `worth` is in it."""
-    if not path.endswith(".py") or _NOT_OURS.search(path):
+    if not is_ours(path):
         return None
     text = read(path)
     if not (worth.search(text) if worth else _WORTH.search(text) or _FACTORY.search(text)):

@@ -12,9 +12,9 @@ Read = Callable[[str], str]
 _DOCKERFILE = re.compile(r"(^|/)([Dd]ockerfile[\w.-]*|[\w.-]*\.[Dd]ockerfile)$")
 _LINES_OF_BUILDS = re.compile(r"(^|/)(Makefile|Justfile|[\w.-]*\.sh)$|^\.github/workflows/[\w.-]+\.ya?ml$")
 _DEVELOPERS = re.compile(
-    r"(^|[/_.:-])(dev|develop|development|tests?|e2e|ci|lint|format|watch|start|serve|docs?)([/_.:-]|$)"
+    r"(^|[/_.:-])(dev|develop|development|tests?|e2e|ci|lint|format|watch|start|serve|docs?|storybook)([/_.:-]|$)"
 )
-_BUILDS = re.compile(r"(^|[_:-])(build|compile|bundle|generate|dist|prod|production)([_:-]|$)")
+_BUILDS = re.compile(r"(^|[_:-])(build|compile|bundle|generate|dist|prod|production|postbuild)([_:-]|$)")
 _RUNS = re.compile(r"\b(?:npm|pnpm|yarn|bun)(?:\s+run)?(?:\s+-[\w-]+)*\s+(?P<name>[\w:.-]+)")
 _MAKE = re.compile(r"\bmake\s+(?P<name>[\w.-]+)")
 _NODE = re.compile(r"\b(npx|npm|pnpm|yarn|bunx?)\b")
@@ -35,7 +35,8 @@ def commands(
     """
     known = [name for name, line in scripts.items() if isinstance(line, str) and not _DEVELOPERS.search(name)]
     images = [path for path in sorted(files) if _DOCKERFILE.search(path) and not _DEVELOPERS.search(path)]
-    if names := [name for name in _named(_RUNS, images, read) if name in known]:
+    names = [name for name in _named(_RUNS, images, read) if name in known]
+    if any(map(_BUILDS.search, names)) or (names and "build" not in known):
         return tuple(f"{run} {shlex.quote(name)}" for name in names)
     if "build" in known:
         return (f"{run} build",)

@@ -29,6 +29,8 @@ _NOT_OURS = re.compile(
 )
 _MAIN = re.compile(r"^if __name__ == [\"']__main__[\"']", re.MULTILINE)
 _WRAPPERS = {"exec", "tini", "dumb-init", "/sbin/tini", "--", "-g", "poetry", "uv", "pipenv", "pdm", "run"}
+_ENDS = {"--help", "-h", "--version"}
+"""With these, a program only prints something."""
 _SHELL = re.compile(r"[|&;<>$`()%\\'\"\s]")
 """What makes a word more than a plain one."""
 
@@ -56,9 +58,10 @@ def _started(text: str, files: Collection[str], scripts: Collection[str]) -> str
         for word, value in re.findall(r"^(ENTRYPOINT|CMD)\s+(.+)$", re.sub(r"\\\n", " ", text), re.M | re.I)
     }
     words = [part for word in ("ENTRYPOINT", "CMD") if word in last for part in _words(last[word])]
-    while words and words[0] in _WRAPPERS:
+    whole = len(words)
+    while words and (words[0] in _WRAPPERS or (words[0].startswith("-") and len(words) < whole)):
         words.pop(0)
-    if not words or any(map(_SHELL.search, words)):
+    if not words or any(map(_SHELL.search, words)) or not _ENDS.isdisjoint(words):
         return ""
     line = shlex.join(words)
     match words:

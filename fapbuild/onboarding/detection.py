@@ -392,7 +392,7 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
         if not module:
             continue
         settings = settings_for_hosts(module, folder, files, read)
-        differs = settings != module or servers_lack_settings(folder, files, read)
+        differs = settings not in read(path) or servers_lack_settings(folder, files, read)
         chosen = [("DJANGO_SETTINGS_MODULE", settings)] if differs else []
         start = posixpath.join(folder, settings.replace(".", "/"))
         package = posixpath.dirname(f"{start}.py") if f"{start}.py" in files else start

@@ -31,6 +31,7 @@ _CONDITIONAL = (
     ),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_USUAL = ("production", "prod", "base")
 _NAMED = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)")
 _GETTERS = ("os.environ.get", "os.getenv", "environ.get", "getenv")
 _READERS = re.compile(r"(\w*env|config|getenv)$")
@@ -43,6 +44,8 @@ def settings_of_manage(text: str, folder: str, files: Collection[str]) -> str:
     if direct := _NAMED.search(text):
         return direct[1]
     names: list[str] = re.findall(r"[\"']((?:\w+\.)+\w+)[\"']", text)
+    started = re.findall(r"[\"']((?:\w+\.)+)(?:\{|[\"']\s*[+%])", text)  # f"shop.settings.{name}"
+    names += [f"{start}{usual}" for start in started for usual in _USUAL]
     return next((name for name in names if _is_module(name, folder, files)), "")
 
 
@@ -66,7 +69,7 @@ def settings_for_hosts(module: str, folder: str, files: Collection[str], read: C
     above = module if is_empty else module.rpartition(".")[0]
     texts = [read(path) for path in sorted(files) if _NAMES_SETTINGS.search(path)]
     named: list[str] = re.findall(rf"\b{re.escape(above)}\.\w+", "\n".join(texts))
-    usual = [f"{above}.{name}" for name in ("production", "prod", "base")]
+    usual = [f"{above}.{name}" for name in _USUAL]
     for one in (*named, *usual):
         if not _OF_DEVELOPERS.search(one) and _is_module(one, folder, files):
             return one

@@ -195,6 +195,10 @@ def _unsure(project: Detection) -> list[str]:
             "the Procfile as: worker: COMMAND"
             for queue in project.workers.unsure
         ),
+        *(
+            f"periodic tasks: a worker does not start them; on one host, run: {command}"
+            for command in filter(None, [project.workers.beat])
+        ),
     ]
 
 

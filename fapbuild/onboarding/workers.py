@@ -3,9 +3,9 @@
 import ast
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fapbuild.onboarding.applications import assigned, import_name, parsed
+from fapbuild.onboarding.applications import assigned, import_name, is_ours, parsed
 
 _OF_DJANGO = {
     "django-rq": ("rqworker", "django_rq"),
@@ -14,6 +14,9 @@ _OF_DJANGO = {
     "django-q2": ("qcluster", "django_q"),
 }
 """By package: the command of manage.py, and the app in INSTALLED_APPS that brings it."""
+_PERIODIC = re.compile(
+    r"\bbeat_schedule\b|\bCELERY_?BEAT_SCHEDULE\b|\badd_periodic_task\(|[\"']django_celery_beat[\"']"
+)
 _QUEUES = ("celery", "rq", "huey", "dramatiq", "arq", "taskiq")
 
 
@@ -23,10 +26,12 @@ class Workers:
 
     processes: dict[str, str]
     unsure: tuple[str, ...]
+    beat: str = ""
+    """The command that starts periodic tasks of Celery, if there are any; on one host alone."""
 
     def with_worker(self, command: str) -> "Workers":
         """These workers, and one more process, unless its command is empty."""
-        return Workers({**self.processes, "worker": command}, self.unsure) if command else self
+        return replace(self, processes={**self.processes, "worker": command}) if command else self
 
 
 def find(
@@ -40,6 +45,7 @@ def find(
     settings = "".join(read(path) for path in files if re.search(r"(^|/)settings\b.*\.py$", path))
     processes: dict[str, str] = {}
     known: set[str] = set()
+    beat = ""
     for package, (command, app) in _OF_DJANGO.items():
         if package in packages and manage is not None and app in settings:
             processes["worker"] = _in(manage, f"python manage.py {command}")
@@ -49,7 +55,10 @@ def find(
         where = "." if installed and directory == "src" else directory
         processes["worker"] = _in(where, f"celery -A {module} worker")
         known.add("celery")
-    return Workers(processes, tuple(queue for queue in _QUEUES if queue in packages and queue not in known))
+        periodic = any(_PERIODIC.search(read(path)) for path in files if is_ours(path))
+        beat = _in(where, f"celery -A {module} beat") if periodic else ""
+    unsure = tuple(queue for queue in _QUEUES if queue in packages and queue not in known)
+    return Workers(processes, unsure, beat)
 
 
 def _in(directory: str, command: str) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
@@ -99,6 +100,6 @@ def _build(
         parse_wheel_filename(wheels[0].name)
     except InvalidWheelFilename as error:
         raise FapError(f"building {origin} gave {wheels[0].name}: {error}") from error
-    if origin.path:
+    if not urlsplit(origin.reference).path.endswith(".whl"):
         local_urls.remove(wheels[0])
     return wheels[0]

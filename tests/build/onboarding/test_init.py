@@ -112,6 +112,12 @@ SASS = '"devDependencies": {"sass": "1"}'
             ("npm run build-prod",),
         ),
         ('{"scripts": {"compile": "tsc", "compile:watch": "tsc -w"}}', {}, ("npm run compile",)),
+        ('{"scripts": {"heroku-postbuild": "webpack", "start": "x"}}', {}, ("npm run heroku-postbuild",)),
+        (
+            '{"scripts": {"build": "vite build", "clean": "rm", "build-storybook": "sb"}}',
+            {"Dockerfile": "RUN npm run clean && npm run build-storybook\n"},
+            ("npm run build",),
+        ),
         (
             f"{{{SASS}}}",
             {"Makefile": "css: a.scss\n\tnpx sass a\njs:\n\tnpx terser a\nhelp:\n\techo\n",

@@ -112,6 +112,7 @@ SCRIPT = {"setup.py": "setup(entry_points={'console_scripts': ['shopd=shop:run']
             "python ./bot.py --verbose",
         ),
         ({**SCRIPT, "Dockerfile": "CMD echo\nCMD shopd --quiet\n"}, "shopd --quiet"),
+        ({**SCRIPT, "Dockerfile": 'CMD ["uv", "run", "--no-dev", "shopd", "-v"]\n'}, "shopd -v"),
         ({"bot.py": MAIN, "setup.py": MAIN, "requirements.txt": "aiogram\n"}, "python bot.py"),
         ({"bot/__main__.py": MAIN, "make.py": MAIN, "requirements.txt": "discord.py\n"}, "python -m bot"),
         ({**SCRIPT, "requirements.txt": "slack_bolt\n"}, "shopd"),
@@ -134,6 +135,7 @@ def test_the_process_of_a_project_that_serves_no_port(files: dict[str, str], com
         {"bot.py": MAIN, "Dockerfile": "CMD python bot.py && rm -rf $HOME\n"},
         {"bot.py": MAIN, "Dockerfile": 'CMD ["python", "bot.py", "it\'s"]\n'},
         {"bot.py": MAIN, "Dockerfile": "CMD [python, bot.py\n"},
+        {**SCRIPT, "Dockerfile": 'ENTRYPOINT ["shopd"]\nCMD ["--help"]\n'},
         {"bot.py": MAIN, "a/Dockerfile": "CMD python bot.py\n", "b/Dockerfile": "CMD python bot.py -v\n"},
     ],
 )
@@ -152,6 +154,24 @@ def test_workers_alone_are_processes() -> None:
 def test_a_reader_that_gives_none_needs_no_variable() -> None:
     assert [*needed_variables(["env = os.environ.get\nDEBUG = env('DEBUG') == 'True'\n"])] == []
     assert [*needed_variables(["env = environ.Env()\nDEBUG = env('DEBUG')\n"])] != []
+
+
+def test_settings_that_manage_py_chooses_by_the_environment() -> None:
+    manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', f'shop.settings.{os.environ[\"E\"]}')\n"
+    files = {"manage.py": manage, "shop/settings/production.py": "STATIC_ROOT = BASE_DIR / 'static'\n"}
+    django = found(files).django
+    assert django is not None
+    assert django.static_root == "static"
+    assert ("DJANGO_SETTINGS_MODULE", "shop.settings.production") in django.variables
+
+
+def test_periodic_tasks_are_named() -> None:
+    text = "from celery import Celery\napp = Celery('jobs')\n"
+    files = {"requirements.txt": "celery\n", "jobs.py": text}
+    line = "periodic tasks: a worker does not start them; on one host, run: celery -A jobs beat"
+    assert line not in summary(found(files), "fapbuild.toml")
+    files["settings.py"] = "CELERY_BEAT_SCHEDULE = {}\n"
+    assert line in summary(found(files), "fapbuild.toml")
 
 
 def test_a_variable_without_which_settings_raise_an_error() -> None:
