@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -149,14 +150,23 @@ def _goes_on(process: subprocess.Popen[bytes], log: Path) -> str:
     raise StageError(f"ended with exit {process.returncode}\n{_tail(log)}")
 
 
+class _NotToTls(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect to https for an answer: a web server in front has that."""
+
+    def redirect_request(self, *arguments: Any, **more: Any) -> urllib.request.Request | None:
+        request = super().redirect_request(*arguments, **more)
+        return None if request and request.full_url.startswith("https:") else request
+
+
 def _status(url: str, process: subprocess.Popen[bytes], log: Path) -> str:
     """The status of the first answer below 500."""
+    opener = urllib.request.build_opener(_NotToTls)
     until, last = time.monotonic() + _STARTS_WITHIN, "no answer"
     while time.monotonic() < until:
         if process.poll() is not None:
             raise StageError(f"ended with exit {process.returncode}\n{_tail(log)}")
         try:
-            with urllib.request.urlopen(url, timeout=20) as answer:
+            with opener.open(url, timeout=20) as answer:
                 return str(answer.status)
         except urllib.error.HTTPError as error:
             if error.code < 500:
