@@ -49,8 +49,8 @@ def lock(upgrade: bool) -> None:
     """Lock every dependency to a version and its hashes.
 
     pip-compile writes requirements.txt; uv, Poetry, PDM and Pipenv update their own locks. Commit the
-    result. Versions that are locked already are kept where they still fit. If pip searches several
-    indexes, the packages are listed by the indexes that have them.
+    result. Versions that are locked already are kept where they still fit, but not by Pipenv. If pip searches
+    several indexes, the packages are listed by the indexes that have them.
     """
     from fapbuild import locks
     from fapbuild.project import config, git_tree
@@ -62,6 +62,8 @@ def lock(upgrade: bool) -> None:
         path = locks.write(project, root, upgrade=upgrade)
         for line in locks.index_warnings(project, root, credentials.indexes()):
             say(line)
+    if not upgrade and not locks.keeps(project.settings.lock):
+        say(f"warning: Pipenv took the newest version of every package; look at them: git diff {path.name}")
     say(f"locked; now commit it: git add {os.path.relpath(path, root)}")
     click.echo(path)
 

@@ -116,6 +116,12 @@ def bring_paths(project: Project, tree: SourceTree) -> None:
         git_tree.bring(tree, path)
 
 
+def keeps(lock: str) -> bool:
+    """Whether `write` can keep the versions of a lock of this name where they still fit."""
+    tool = exporters.tool_of(lock)
+    return tool is None or tool.keeps
+
+
 def write(project: Project, folder: Path, *, upgrade: bool = False) -> Path:
     """Write the project's lock, and return its path.
 

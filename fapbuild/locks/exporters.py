@@ -15,6 +15,7 @@ from artifact_store.core import toml_text
 from artifact_store.core.errors import FapError, UsageError
 from fapbuild import command, isolation
 from fapbuild.isolation.variables import of_lock_tools
+from fapbuild.locks import pipfile
 from fapbuild.locks.pins import Pin, indexes, normalized
 
 
@@ -41,6 +42,8 @@ class Tool:
     """Options of `export` if no group is chosen."""
     keep: tuple[str, ...] = ()
     """Options of `lock` that keep versions which still fit."""
+    keeps: bool = True
+    """Whether `lock` can keep them."""
 
 
 TOOLS = {
@@ -91,6 +94,7 @@ TOOLS = {
         lock=("lock",),
         upgrade=(),
         check=("verify",),
+        keeps=False,
     ),
 }
 ENV = {
@@ -120,9 +124,8 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
     if extras and not tool.extra:
         raise UsageError(f"{lock} has no extras", hint=f"write them as groups: groups = [{_quoted(extras)}]")
     start = _program(tool, lock)
-    if tool.name == "pipenv":
-        _check_hashed(folder / lock, lock)
-    if tool.check:
+    fits = tool.name == "pipenv" and _names_its_pipfile(folder / lock)
+    if tool.check and not fits:
         hint = f"update the lock, and commit it: {' '.join((tool.name, *tool.lock[:1]))} && git add {lock}"
         try:
             with _without_leftovers(folder):
@@ -144,15 +147,19 @@ def export(lock: str, folder: Path, extras: Sequence[str], groups: Sequence[str]
     return out.decode("utf-8", "replace")
 
 
-def _check_hashed(path: Path, lock: str) -> None:
-    """Raise UsageError unless the lock names the Pipfile it was made from: `pipenv verify` accepts one that
-    names none."""
+def _names_its_pipfile(path: Path) -> bool:
+    """Whether a Pipfile.lock has the hash of its Pipfile in the form of older versions of Pipenv.
+
+    Raises StaleLockError if it has none: `pipenv verify` accepts that.
+    """
     try:
         digest = json.loads(path.read_text(encoding="utf-8"))["_meta"]["hash"]["sha256"]
     except (OSError, ValueError, LookupError, TypeError):
         digest = ""
     if not digest:
-        raise StaleLockError(f"{lock} can't be read", hint=f"pipenv lock && git add {lock}")
+        raise StaleLockError(f"{path.name} can't be read", hint=f"pipenv lock && git add {path.name}")
+    source = path.with_name("Pipfile")
+    return source.is_file() and pipfile.digest(source.read_text(encoding="utf-8")) == digest
 
 
 def with_indexes(pins: Sequence[Pin], lock: str, folder: Path) -> tuple[Pin, ...]:

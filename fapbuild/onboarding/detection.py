@@ -71,6 +71,12 @@ _DATA_FILE = re.compile(
     """,
     re.VERBOSE,
 )
+_TOP_FILE = re.compile(
+    r"""os\.path\.join\(\s*\w+\s*,\s*['"]([\w-]+\.\w+)['"]\s*\)|\w+\s*/\s*['"]([\w-]+\.\w+)['"]"""
+)
+"""A file beside manage.py that settings name: `BASE_DIR / "secret.txt"`."""
+_DATABASE = re.compile(r"\.(sqlite3?|db)$")
+"""Files that Django makes when the database is first asked, not when its settings are loaded."""
 OF_DEVELOPERS = re.compile(
     r"(^|/)(docs?|examples?|tests?|e2e|fixtures|cypress|docker|\.docker|\.devcontainer|\.github|ci|contrib)/"
     r"|(^|/)(docker-)?compose[\w.-]*\.ya?ml$"
@@ -112,6 +118,8 @@ class Django:
     static_root: str
     data: tuple[str, ...] = ()
     """Folders where the settings expect files, and which are not committed; relative to `directory`."""
+    files: tuple[str, ...] = field(default=(), compare=False)
+    """Files that the settings name, and may write, and which are not committed; relative to `directory`."""
     computes_root: bool = False
     """Whether the settings compute STATIC_ROOT, so that only Django knows it."""
     variables: tuple[tuple[str, str], ...] = field(default=(), compare=False)
@@ -410,6 +418,7 @@ def _django(files: frozenset[str], read: Read) -> Django | None:
             directory=folder or ".",
             static_root=next(iter(roots), ""),
             data=_data_folders(texts, folder, files),
+            files=_data_files(texts, folder, files),
             computes_root=not read_here and any(_COMPUTED_ROOT.search(text) for text in texts),
             variables=(*chosen, *needed_variables(texts), *made_up_modules(texts, folder, files)),
             compresses=any(_COMPRESSES.search(text) for text in texts),
@@ -455,6 +464,15 @@ def _data_folders(texts: Sequence[str], folder: str, files: frozenset[str]) -> t
         if not any(path.startswith(f"{posixpath.join(folder, place)}/") for path in files):
             folders.add(place)
     return tuple(sorted(folders))
+
+
+def _data_files(texts: Sequence[str], folder: str, files: frozenset[str]) -> tuple[str, ...]:
+    names = {match[1] or match[2] for text in texts for match in _TOP_FILE.finditer(text)}
+    return tuple(
+        sorted(
+            name for name in names if posixpath.join(folder, name) not in files and not _DATABASE.search(name)
+        )
+    )
 
 
 def _left_out(files: frozenset[str], read: Read, suspicious: Collection[str]) -> tuple[str, ...]:

@@ -87,10 +87,10 @@ def _collectstatic(django: Django, left_out: Sequence[str]) -> list[str]:
         lines.append(f"environment = {{{values}}}  # the settings need them to load")
     else:
         lines.append('# environment = {SECRET_KEY = "only-for-the-build"}  # if the settings need variables')
-    if django.data:
-        places = [posixpath.normpath(f"{django.directory}/{path}") for path in django.data]
+    if scratch := [*(f"{path}/" for path in django.data), *django.files]:
+        above = "" if django.directory == "." else f"{django.directory}/"
         lines.append("# the settings expect files there; on hosts, use linked_dirs of deploy.yml")
-        lines.append(f"scratch = {_list([f'/{place}/' for place in places])}")
+        lines.append(f"scratch = {_list([f'/{above}{path}' for path in scratch])}")
     if not django.static_root:
         return [
             *lines,

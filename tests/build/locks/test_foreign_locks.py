@@ -1,5 +1,6 @@
 """Locks of other tools: PEP 751, uv, Poetry."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from packaging.markers import default_environment
 
 from artifact_store.core.errors import FapError, UsageError
-from fapbuild.locks import Origin, Pin, exporters, pylock
+from fapbuild.locks import Origin, Pin, exporters, pipfile, pylock
 from fapbuild.locks.poetry_lock import with_dropped
 from fapbuild.project.platforms import marker_environment, parse
 from tests.parts.lock_texts import COMMIT, ONE, PYLOCK, TWO
@@ -184,12 +185,36 @@ def test_a_lock_of_another_tool_is_packed_and_renewed(
         assert locked.returncode == 0, locked.stderr
     done = project.run("lock", "--upgrade")
     assert (done.returncode, done.stdout) == (0, f"{project.folder / lock}\n"), done.stderr
+    assert "newest version of every package" not in done.stderr
+    if lock == "Pipfile.lock":
+        assert (
+            f"the newest version of every package; look at them: git diff {lock}"
+            in project.run("lock").stderr
+        )
     path = project.commit().pack(PIP_FIND_LINKS="")["path"]
     assert "  greet 1.0\n  left-pad 1.0\n" in project.run("inspect", path).stdout
     assert project.run("verify", path).returncode == 0
     facts = project.commit({"pyproject.toml": text + settings + choice}).pack(PIP_FIND_LINKS="")
     assert "  extra 1.0\n  greet 1.0\n  left-pad 1.0\n" in project.run("inspect", facts["path"]).stdout
     assert project.git("status", "--porcelain") == ""
+
+
+def test_a_lock_of_an_older_pipenv_is_not_stale(project: Project, index: str) -> None:
+    """It has the hash of the names as they are written: `Greet`."""
+    text = PIPFILE.format(index=index).replace("greet", "Greet")
+    project.write(
+        {"Pipfile": text, "pyproject.toml": '[tool.fapbuild]\napp = "shop"\nlock = "Pipfile.lock"\n'}
+    )
+    assert project.run("lock").returncode == 0
+    lock = project.folder / "Pipfile.lock"
+    facts = json.loads(lock.read_text())
+    older = {**facts, "_meta": {**facts["_meta"], "hash": {"sha256": pipfile.digest(text)}}}
+    assert older != facts
+    path = project.commit({"Pipfile.lock": json.dumps(older)}).pack(PIP_FIND_LINKS="")["path"]
+    assert "  greet 1.0\n  left-pad 1.0\n" in project.run("inspect", path).stdout
+    done = project.commit({"Pipfile": text.replace('"*"', '">=1"', 1)}).run("pack")
+    assert done.returncode == 2
+    assert "Pipfile.lock is stale" in done.stderr
 
 
 def test_folders_in_a_poetry_lock_are_the_project_s_own(project: Project, index: str) -> None:

@@ -165,6 +165,16 @@ def test_settings_that_manage_py_chooses_by_the_environment() -> None:
     assert ("DJANGO_SETTINGS_MODULE", "shop.settings.production") in django.variables
 
 
+def test_files_that_settings_write_are_not_packed() -> None:
+    settings = "STATIC_ROOT = BASE_DIR / 'static'\nSECRET = os.path.join(BASE_DIR, 'secret.txt')\n"
+    settings += (
+        "DB = BASE_DIR / 'db.sqlite3'\nTEXT = BASE_DIR / 'about.txt'\nLOG = BASE_DIR / 'log' / 'a.log'\n"
+    )
+    manage = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
+    files = {"web/manage.py": manage, "web/shop/settings.py": settings, "web/about.txt": ""}
+    assert 'scratch = ["/web/log/", "/web/secret.txt"]' in render(found(files), "")
+
+
 def test_periodic_tasks_are_named() -> None:
     text = "from celery import Celery\napp = Celery('jobs')\n"
     files = {"requirements.txt": "celery\n", "jobs.py": text}
