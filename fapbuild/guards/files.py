@@ -114,7 +114,7 @@ def check_files(
     checked = unallowed(entries, settings)
     errors = []
     checks: tuple[Callable[[], None], ...] = (
-        lambda: check_secret_names(harmless_apart(checked)),
+        lambda: check_secret_names(certificates_apart(checked)),
         lambda: check_sizes(checked, settings.file_limit),
         lambda: check_secret_texts(checked, digests, cache),
     )
@@ -130,11 +130,10 @@ def check_files(
         raise UsageError("\n".join(error.message for error in errors), hint="\n".join(hints))
 
 
-def harmless_apart(entries: Iterable[TarEntry]) -> Iterator[str]:
-    """The paths of the entries, without files of certificates and public keys, or of placeholders alone."""
+def certificates_apart(entries: Iterable[TarEntry]) -> Iterator[str]:
+    """The paths of the entries, without files that hold only certificates and public keys."""
     for entry in entries:
-        name = entry.path.rsplit("/", 1)[-1].lower()
-        if not ((name.endswith(".pem") and _is_public(entry)) or (name == ".env" and _stands_for(entry))):
+        if not (entry.path.lower().endswith(".pem") and _is_public(entry)):
             yield entry.path
 
 
@@ -145,14 +144,6 @@ def _is_public(entry: TarEntry) -> bool:
     return bool(kinds) and all(
         re.search(rb"CERTIFICATE|PUBLIC KEY|DH PARAMETERS|CRL", kind) for kind in kinds
     )
-
-
-def _stands_for(entry: TarEntry) -> bool:
-    from fapbuild.guards.secret_forms import only_placeholders
-
-    if not isinstance(entry.content, Path) or entry.size > _LARGEST_BUNDLE:
-        return False
-    return only_placeholders(entry.content.read_text(encoding="utf-8", errors="replace"))
 
 
 def unallowed(entries: Sequence[TarEntry], settings: BuildSettings) -> list[TarEntry]:

@@ -29,7 +29,6 @@ _EXAMPLE = re.compile(
 _WORDS = "|".join(sorted(PLACEHOLDERS.split(), key=len, reverse=True))
 _STANDS_FOR = re.compile(rf"(?:(?>{_WORDS})[-_.!@ ]?)*+[0-9]{{0,4}}!?", re.IGNORECASE)
 """Words that stand for a password, maybe with a number. Atomic, so that no password takes long."""
-_SWITCH = re.compile(r"[0-9]{0,5}|true|false|yes|no|on|off", re.IGNORECASE)
 _CONSTANT = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
 _NEARBY = re.compile(
     r"localhost|127\.|0\.0\.0\.0|\[?::1|host$|hostname$|(?:.*\.)?(?:example|test|invalid)(?:\.|$)"
@@ -50,7 +49,6 @@ _TELLING_NAMES = re.compile(
     r"(?:test_.*|.*_tests?|conftest)\.py|.*\.(?:md|rst|txt|test\.[jt]sx?|spec\.[jt]sx?)|README.*"
 )
 _FEW = 3
-_SHORT = 4
 _LONG = 8
 
 
@@ -131,15 +129,6 @@ def _is_password(password: str, user: str, host: str, *, lenient: bool) -> bool:
 def is_placeholder(secret: str) -> bool:
     """Whether a text only stands for a secret: of very few letters, or one that calls itself an example."""
     return len({*secret}) <= _FEW or _EXAMPLE.search(secret) is not None
-
-
-def only_placeholders(text: str) -> bool:
-    """Whether a .env file has words that stand for a secret, and else only numbers, switches and nothing."""
-    lines = [line.strip() for line in text.splitlines()]
-    variables = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    values = [value.strip().strip("'\"") if equals else "?" for _, equals, value in variables]
-    others = [value for value in values if not _SWITCH.fullmatch(value)]
-    return bool(others) and all(len(one) >= _SHORT and _STANDS_FOR.fullmatch(one) for one in others)
 
 
 def _is_strong(password: str) -> bool:

@@ -174,7 +174,7 @@ PUBLIC = ("AIzaSyAO_FJ2SlqU8Q4STEHLGCilw_Y9_11qcW8",)  # of YouTube's web pages,
 PLACEHOLDERS = (
     "password passw0rd p@ssword p@ssw0rd passphrase passwd passcode pass pwd pw p secrets secret key "
     "token username users user usr name login auth credentials credential value here your my the some "
-    "super top private http https url uri proxy database db testing test fake dummy demo dev foobar foo bar "
+    "super private http https url uri proxy database db testing test fake dummy demo dev foobar foo bar "
     "baz qux spam eggs abc postgresql postgres mysql mariadb redis rabbitmq mongodb mongo minioadmin "
     "django admin root guest none null x y a b"
 )

@@ -36,12 +36,6 @@ def test_examples_are_no_secrets() -> None:
     check_secret_names([".env.example", "conf/.env.sample", "environment.py", "monkey.py"])
 
 
-def test_an_env_file_of_placeholders_is_packed(project: Project) -> None:
-    project.commit({"shop/.env": "# for developers\nSECRET_KEY='top-secret'\nDEBUG=0\n"})
-    with tarfile.open(project.pack()["path"]) as tar:
-        assert "shop/.env" in tar.getnames()
-
-
 def test_a_committed_secret_stops_the_build(project: Project) -> None:
     project.commit({"config/.env": "PASSWORD=x"})
     done = project.run("pack")

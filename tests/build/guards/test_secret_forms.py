@@ -197,24 +197,6 @@ def test_names_of_files_with_secrets() -> None:
     assert [name for name in harmless if is_secret_name(name)] == []
 
 
-@pytest.mark.parametrize(
-    ("text", "harmless"),
-    [
-        ("# for developers\nSECRET_KEY='top-secret'\nDEBUG=0\nMAIL=\"\"\n\nLEVEL=2\n", True),
-        ("SECRET_KEY=changed-by-hand\n", False),
-        ("PASSWORD=secret\nTOKEN=abcd8f\n", False),
-        ("PASSWORD=x\n", False),
-        ("PIN=123456\n", False),
-        ("SECRET_KEY\n", False),
-        ("PASSWORD=secret#1$\n", False),
-        ("DEBUG=1\n", False),
-        ("", False),
-    ],
-)
-def test_an_env_file_of_placeholders(text: str, harmless: bool) -> None:
-    assert secret_forms.only_placeholders(text) == harmless
-
-
 def test_letters_of_a_picture_are_no_key(tmp_path: Path) -> None:
     key = text_for("AKIA[0-9A-Z]{16}", "one")
     font = "ab" * 500 + key + "/EAA" + text_for("[0-9A-Za-z]{100}", "two") + "/" + "cd" * 500
