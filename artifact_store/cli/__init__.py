@@ -11,7 +11,7 @@ import click
 
 from artifact_store.cli import artifacts, maintenance, signatures, stages
 from artifact_store.cli.group import fapstore, say
-from artifact_store.core.commands import add_common, open_closed_streams
+from artifact_store.core.commands import add_common, reason, show_usage_error, standard_streams
 from artifact_store.core.errors import FapError
 
 __all__ = ["artifacts", "fapstore", "main", "maintenance", "signatures", "stages"]
@@ -21,25 +21,25 @@ add_common(fapstore)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `fapstore`; print an error with its hint, and exit with its code."""
-    open_closed_streams()
-    try:
-        sys.exit(fapstore.main(arguments, prog_name="fapstore", standalone_mode=False))
-    except FapError as error:
-        say(f"fapstore: {error.message}")
-        if error.hint:
-            command = _command(sys.argv[1:] if arguments is None else arguments)
-            for line in f"hint: {error.hint.filled(fapstore=command)}".split("\n"):
-                say(line)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except OSError as error:
-        say(f"fapstore: {error}")
-        sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        say("fapstore: interrupted")
-        sys.exit(130)
+    with standard_streams():
+        try:
+            sys.exit(fapstore.main(arguments, prog_name="fapstore", standalone_mode=False))
+        except FapError as error:
+            say(f"fapstore: {error.message}")
+            if error.hint:
+                command = _command(sys.argv[1:] if arguments is None else arguments)
+                for line in f"hint: {error.hint.filled(fapstore=command)}".split("\n"):
+                    say(line)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            show_usage_error(error)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            say(f"fapstore: {reason(error)}")
+            sys.exit(1)
+        except (click.Abort, KeyboardInterrupt):
+            say("fapstore: interrupted")
+            sys.exit(130)
 
 
 def _command(arguments: Sequence[str]) -> str:

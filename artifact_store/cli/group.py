@@ -1,5 +1,6 @@
 """The command group of fapstore: its global options, how the store is opened, and how results are printed."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,8 +144,9 @@ def now() -> datetime:
 
 
 def say(message: str) -> None:
-    """Print a message for people to stderr."""
-    click.echo(text.printable(message), err=True)
+    """Print a message for people to stderr. A closed one does not stop the command."""
+    with suppress(OSError):
+        click.echo(text.printable(message), err=True)
 
 
 def emit(value: object, as_json: bool, *lines: str) -> None:

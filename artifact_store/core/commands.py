@@ -6,6 +6,8 @@ Completion is click's: https://click.palletsprojects.com/shell-completion.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from typing import Any
 
@@ -32,7 +34,33 @@ def add_common(group: click.Group) -> None:
         group.add_command(command)
 
 
-def open_closed_streams() -> None:
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Open the standard streams that are closed, and at the end drop what could not be written, for example
+    to a full disk: Python would try again when it ends, and exit with code 120."""
+    _open_closed_streams()
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    """Print what is wrong with the command line. If nobody can read it, the exit code still says so."""
+    with suppress(OSError):
+        error.show()
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error, and the file's name, for people."""
+    return ": ".join(str(part) for part in (error.strerror or error, error.filename) if part)
+
+
+def _open_closed_streams() -> None:
     """Open the standard streams that are closed (`>&-`), so that printing to them is no error.
 
     Python has None for such a stream, and the next file that is opened would get its number.

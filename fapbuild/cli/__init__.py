@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from artifact_store.core.commands import add_common, open_closed_streams
+from artifact_store.core.commands import add_common, reason, show_usage_error, standard_streams
 from artifact_store.core.errors import FapError
 from fapbuild.cli import artifact, pack, project
 from fapbuild.cli.group import fapbuild
@@ -24,20 +24,19 @@ add_common(fapbuild)
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run `fapbuild`: the one place of this package that prints errors and exits."""
-    open_closed_streams()
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        sys.exit(fapbuild.main(arguments, prog_name="fapbuild", standalone_mode=False))
-    except FapError as error:
-        _fail(error.message, error.hint, error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; no incomplete artifact is left", "run it again", 130)
-    except OSError as error:
-        message = ": ".join(map(str, filter(None, (error.strerror or str(error), error.filename))))
-        _fail(message, "fix this, then run it again", 1)
+    with standard_streams():
+        signal.signal(signal.SIGTERM, _stop)
+        try:
+            sys.exit(fapbuild.main(arguments, prog_name="fapbuild", standalone_mode=False))
+        except FapError as error:
+            _fail(error.message, error.hint, error.exit_code)
+        except click.ClickException as error:
+            show_usage_error(error)
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            _fail("interrupted; no incomplete artifact is left", "run it again", 130)
+        except OSError as error:
+            _fail(reason(error), "fix this, then run it again", 1)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from artifact_store.core import text
-from artifact_store.core.commands import add_common, open_closed_streams
+from artifact_store.core.commands import add_common, reason, show_usage_error, standard_streams
 from artifact_store.core.errors import FapError
 from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status, trust
 from faprelease.cli.group import cli
@@ -58,21 +58,21 @@ def command() -> NoReturn:
 
 def main() -> None:
     """The only place that prints errors and chooses the exit code."""
-    open_closed_streams()
-    try:
-        cli(prog_name="faprelease", standalone_mode=False)
-    except FapError as error:
-        _show_error(error)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except OSError as error:
-        _show_error(FapError(": ".join(map(str, filter(None, (error.strerror or error, error.filename))))))
-        sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; see what each host runs: faprelease status STAGE", err=True)
-        sys.exit(130)
+    with standard_streams():
+        try:
+            cli(prog_name="faprelease", standalone_mode=False)
+        except FapError as error:
+            _show_error(error)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            show_usage_error(error)
+            sys.exit(error.exit_code)
+        except OSError as error:
+            _show_error(FapError(reason(error)))
+            sys.exit(1)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted; see what each host runs: faprelease status STAGE", err=True)
+            sys.exit(130)
 
 
 def _show_error(error: FapError) -> None:

@@ -75,11 +75,21 @@ def test_a_closed_stream_is_no_error(program: str, closed: str, words: str, tmp_
         assert done.stderr == expected.stderr
 
 
-def test_a_full_disk_behind_the_output_is_one_line(tmp_path: Path) -> None:
-    done = in_a_shell("sh", "faprelease version >/dev/full", tmp_path)
+@every_program
+@pytest.mark.parametrize("words", ["version", "help", "completion bash"])
+def test_a_full_disk_behind_the_output_is_one_line(program: str, words: str, tmp_path: Path) -> None:
+    done = in_a_shell("sh", f"unset PYTHONUNBUFFERED; {program} {words} >/dev/full", tmp_path)
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
+    assert "Exception ignored" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@every_program
+def test_a_full_disk_behind_the_errors_keeps_the_exit_code(program: str, tmp_path: Path) -> None:
+    done = in_a_shell("sh", f"unset PYTHONUNBUFFERED; {program} nonsense --oh 2>/dev/full", tmp_path)
+    expected = in_a_shell("sh", f"{program} nonsense --oh", tmp_path)
+    assert done.returncode == expected.returncode == 2
 
 
 def test_reason_is_still_an_override(tmp_path: Path) -> None:
