@@ -120,7 +120,7 @@ def once(
     from faprelease.verbs.trial import once_elsewhere
 
     words = (*words, "--curl-url", curl_url, *(("--curl-sha256", curl_sha256) if curl_sha256 else ()))
-    run = Run.of(_of_a_role(words, file, stage, role), "once", Report())
+    run = Run.of(_of_a_role(words, file, stage, role), "once", Report(), use="release")
     sys.exit(once_elsewhere(run, argv, on, keep=keep, title=title))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from faprelease.config import environment, settings
 from faprelease.config.deployfile import DeployFile, KeyPath, expand, unknown
 from faprelease.config.keys import Key, WrongValueError
+from faprelease.config.needs import Mistake, SettingError
 from faprelease.errors import ConfigError
 from faprelease.transports import address
 
@@ -55,7 +56,13 @@ class InForce:
 
     values: dict[str, Any]
     origins: dict[str, str]
-    problems: list[ConfigError] = field(default_factory=list)
+    problems: list[SettingError] = field(default_factory=list)
+
+    @property
+    def usable(self) -> dict[str, Any]:
+        """The values without wrong ones: those keys have their defaults."""
+        wrong = {problem.key for problem in self.problems if not problem.usable}
+        return {key: value for key, value in self.values.items() if key not in wrong}
 
 
 def top(file: DeployFile) -> Layer:
@@ -115,32 +122,41 @@ def own_keys(file: DeployFile, keys: Keys) -> Iterator[str]:
             yield from (str(name) for name in values if not str(name).startswith("x-"))
 
 
-def misplaced(file: DeployFile, keys: Keys) -> Iterator[ConfigError]:
-    """Errors for everything in the file that is not a key, a stage or a role."""
-    yield from _unknown(file, top(file), {*keys, STAGES})
+def misplaced(file: DeployFile, keys: Keys) -> Iterator[Mistake]:
+    """Everything in the file that is not a key, a stage or a role."""
     all_stages = file.values.get(STAGES)
     if not isinstance(all_stages or {}, dict):
-        yield ConfigError(
-            f"{file.where(STAGES)}: {STAGES} is not a mapping",
-            hint=f"{STAGES}: {{production: {{web: {{hosts: [web1]}}}}}}",
+        yield Mistake(
+            ConfigError(
+                f"{file.where(STAGES)}: {STAGES} is not a mapping",
+                hint=f"{STAGES}: {{production: {{web: {{hosts: [web1]}}}}}}",
+            )
         )
     for name, entries in _mapping(all_stages).items():
         if not isinstance(entries or {}, dict) and not str(name).startswith("x-"):
-            yield ConfigError(
+            error = ConfigError(
                 f"{file.where(STAGES, str(name))}: stage {name} has no roles",
                 hint="add a role: web: {hosts: […]}",
             )
-    for name, stage in stages(file, keys).items():
-        for key, value in stage.layer.values.items():
-            if key not in keys and not key.startswith("x-"):
-                error = unknown(key, keys, file.where(*stage.layer.place, key))
-                hint = f"{error.hint} A role of {name} is written as `{key}: {{hosts: […]}}`"
-                problem = f"{key} has no settings" if isinstance(value, str) else f"unknown key {key!r}"
-                yield ConfigError(f"{file.where(*stage.layer.place, key)}: {problem}", hint=hint)
-        for role in stage.roles.values():
-            yield from _unknown(file, role, keys)
+            yield Mistake(error, str(name))
     for layer in _all_layers(file, keys):
-        yield from _misplaced_hosts(file, layer, keys)
+        stage, role = (*layer.place[1:], "", "")[:2]
+        unknown_keys = (
+            _unknown_in_stage(file, stage, layer, keys)
+            if stage and not role
+            else _unknown(file, layer, keys if stage else {*keys, STAGES})
+        )
+        for error in (*unknown_keys, *_misplaced_hosts(file, layer, keys)):
+            yield Mistake(error, stage, role)
+
+
+def _unknown_in_stage(file: DeployFile, stage: str, layer: Layer, keys: Keys) -> Iterator[ConfigError]:
+    for key, value in layer.values.items():
+        if key not in keys and not key.startswith("x-"):
+            error = unknown(key, keys, file.where(*layer.place, key))
+            hint = f"{error.hint} A role of {stage} is written as `{key}: {{hosts: […]}}`"
+            problem = f"{key} has no settings" if isinstance(value, str) else f"unknown key {key!r}"
+            yield ConfigError(f"{file.where(*layer.place, key)}: {problem}", hint=hint)
 
 
 def _all_layers(file: DeployFile, keys: Keys) -> Iterator[Layer]:
@@ -275,7 +291,8 @@ def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
             result.origins[name] = file.where(*place)
         _read(file, keys[name], expanded[name], place, result)
     for name, message, hint in settings.conflicts(result.values):
-        result.problems.append(ConfigError(f"{result.origins[name]}: {message}", hint=hint))
+        problem = f"{result.origins[name]}: {message}"
+        result.problems.append(SettingError(problem, hint=hint, key=name, usable=True))
     # A default is only wrong because of a value that it refers to, and that one is reported already.
     problems = [error for error in result.problems if not error.message.startswith("default: ")]
     return replace(result, problems=problems or result.problems)
@@ -288,17 +305,17 @@ def _read(file: DeployFile, key: Key, value: Any, place: KeyPath, result: InForc
         typed = result.values[key.name] = key.read(value)
     except WrongValueError as error:
         where = file.where(*place, *error.at) if place else origin
-        result.problems.append(ConfigError(f"{where}: {error.message}", hint=error.hint))
+        result.problems.append(SettingError(f"{where}: {error.message}", hint=error.hint, key=key.name))
         return
     for message, hint in settings.problems(key.name, typed):
-        result.problems.append(ConfigError(f"{origin}: {key.name}: {message}", hint=hint))
+        result.problems.append(SettingError(f"{origin}: {key.name}: {message}", hint=hint, key=key.name))
     if key.is_mapping and place:
         for item in typed:
             result.origins[f"{key.name}.{item}"] = file.where(*place, item)
     if key.name == "environment":
         for item, message, hint in environment.problems(typed, _written(file, place)):
             where = result.origins.get(f"environment.{item}", origin)
-            result.problems.append(ConfigError(f"{where}: environment: {message}", hint=hint))
+            result.problems.append(SettingError(f"{where}: environment: {message}", hint=hint, key=key.name))
 
 
 def _written(file: DeployFile, place: KeyPath) -> dict[str, str]:

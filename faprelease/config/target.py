@@ -15,6 +15,7 @@ from faprelease.config import checkout, environment, keys, layers
 from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
 from faprelease.config.keys import Key
 from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
+from faprelease.config.needs import EVERYTHING, Mistake, Needs
 from faprelease.config.schedule import Schedule
 from faprelease.config.settings import FROM_COMMAND_LINE, NAME, NAME_HINT, Settings
 from faprelease.errors import ConfigError, together
@@ -63,6 +64,9 @@ NO_FLAGS = frozenset(name for name, key in CORE.items() if key.is_mapping)
 """Keys that are not flags: mappings. (And `environment` would be visible in `ps`.)"""
 
 
+_DEFAULTS = {name: key.default for name, key in CORE.items()}
+
+
 @dataclass(frozen=True)
 class Target:
     """One role of one stage on one host: its address, its folders, and its effective settings."""
@@ -98,52 +102,63 @@ def check(file: DeployFile, plugin_keys: Mapping[str, Key], flags: Mapping[str, 
     Raises one ConfigError for all problems: unknown keys (with line and most similar known one), values of
     the wrong kind in any stage, role or host, a stage with the name of a command.
     """
-    known = {**CORE, **plugin_keys}
-    problems = [*_wrong_flags(flags, known), *layers.misplaced(file, known)]
-    for stage in layers.stages(file, known):
-        if stage in VERBS:
-            message = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
-            problems.append(ConfigError(message, hint="give the stage another name"))
-    problems += _wrong_names(file, known)
-    problems += _wrong_values(file, known)
+    problems = [*wrong_flags(flags, plugin_keys), *(each.error for each in mistakes(file, plugin_keys))]
     if problems:
         raise together(problems)
 
 
-def _wrong_names(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
+def mistakes(file: DeployFile, plugin_keys: Mapping[str, Key]) -> Iterator[Mistake]:
+    """Everything that is wrong in the file."""
+    known = {**CORE, **plugin_keys}
+    yield from layers.misplaced(file, known)
+    for stage in layers.stages(file, known):
+        if stage in VERBS:
+            message = f"{file.where(STAGES, stage)}: {stage!r} is a command, so a stage can't have this name"
+            yield Mistake(ConfigError(message, hint="give the stage another name"), stage)
+    yield from _wrong_names(file, known)
+    yield from _wrong_values(file, known)
+
+
+def _wrong_names(file: DeployFile, known: Mapping[str, Key]) -> Iterator[Mistake]:
     """Stages and roles whose names can't be part of a path, as in `%(role)s`."""
     for name, stage in layers.stages(file, known).items():
         for place in ((name,), *((name, role) for role in stage.roles)):
             if not NAME.fullmatch(place[-1]):
-                yield ConfigError(
+                error = ConfigError(
                     f"{file.where(STAGES, *place)}: {place[-1]!r} is not a valid name for a stage or role",
                     hint=NAME_HINT,
                 )
+                yield Mistake(error, *place)
 
 
-def _wrong_flags(flags: Mapping[str, Any], known: Mapping[str, Key]) -> Iterator[ConfigError]:
+def wrong_flags(flags: Mapping[str, Any], plugin_keys: Mapping[str, Key]) -> Iterator[ConfigError]:
+    """An error for each flag that is not a key."""
+    known = {**CORE, **plugin_keys}
     dashed = [key.replace("_", "-") for key in known if key not in NO_FLAGS]
     for name in flags:
         if name in NO_FLAGS or name not in known:
             yield unknown(name.replace("_", "-"), dashed, "command line", "flag")
 
 
-def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[ConfigError]:
+def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[Mistake]:
     """Problems of the effective values of each role and host; and of the values at the top, even if no role
     uses them, before `%(name)s` is replaced."""
     plain = {key: value for key, value in file.values.items() if not any(names_in(value))}
-    yield from (
-        Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {}).in_force().problems
-    )
+    top = Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {})
+    yield from map(Mistake, top.in_force().problems)
     for name, stage in layers.stages(file, known).items():
         for role in stage.roles:
-            scope = Scope(file, known, name, role, {})
-            yield from scope.in_force().problems
-            try:
-                for entry in scope.hosts():
-                    yield from scope.in_force(entry).problems if entry.layer.values else ()
-            except ConfigError as error:
-                yield error
+            for error in _wrong_in(Scope(file, known, name, role, {})):
+                yield Mistake(error, name, role)
+
+
+def _wrong_in(scope: Scope) -> Iterator[ConfigError]:
+    try:
+        yield from scope.in_force().problems
+        for entry in scope.hosts():
+            yield from scope.in_force(entry).problems if entry.layer.values else ()
+    except ConfigError as error:
+        yield error
 
 
 def unknown_names(file: DeployFile, plugin_keys: Mapping[str, Key]) -> list[str]:
@@ -195,13 +210,14 @@ def targets(
     role: str | None,
     flags: Mapping[str, Any],
     plugin_keys: Mapping[str, Key],
+    needs: Needs = EVERYTHING,
 ) -> list[Target]:
     """Return a target for each host of each role, from the layers flag > host > role > stage > file >
     default.
 
     The flag `hosts` chooses hosts of the file, by name or pattern (`web*`); `!web2` leaves hosts out. If it
     names only hosts that are not in the file, they replace those of the role, which must be named. Raises
-    ConfigError for values of the wrong kind, missing hosts, and two roles in one folder.
+    ConfigError for missing hosts, and for what the command `needs`: valid values, and a folder for each role.
     """
     known = {**CORE, **plugin_keys}
     scopes = {
@@ -213,9 +229,10 @@ def targets(
     result = [
         target
         for name, entries in hosts.items()
-        for target in _targets_of(scopes[name], entries, all_hosts[name])
+        for target in _targets_of(scopes[name], entries, all_hosts[name], needs)
     ]
-    _refuse_shared_folders(file, result)
+    if needs.is_acting:
+        _refuse_shared_folders(file, result)
     return result
 
 
@@ -265,12 +282,13 @@ def _is_pattern(word: str) -> bool:
     return any(letter in word for letter in "*?[") and not word.startswith("[")
 
 
-def _targets_of(scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry]) -> list[Target]:
+def _targets_of(
+    scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry], needs: Needs
+) -> list[Target]:
     """The targets of a role on `hosts`, which were chosen from `all_hosts`."""
     in_role = scope.in_force()
-    if in_role.problems:
-        raise together(in_role.problems)
-    values, stage, role = in_role.values, scope.stage, scope.role
+    _refuse_wrong(in_role, needs)
+    values, stage, role = {**_DEFAULTS, **in_role.usable}, scope.stage, scope.role
     if not values["app_name"]:
         raise ConfigError(f"{scope.file.name} has no app_name", hint="add a line `app_name: NAME`")
     where = "--hosts" if "hosts" in scope.flags else scope.hosts_place()
@@ -287,7 +305,13 @@ def _targets_of(scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry]
             hint="add `hosts: [web1.example.com]`, or `connection: local` to release on this machine",
         )
     names = [entry.name for entry in hosts]
-    runs_schedules = _schedules_host(values["schedules_host"], all_hosts or hosts, in_role)
+    has_schedules = needs.is_acting and bool(values["schedules"])
+    runs_schedules = _schedules_host(
+        values["schedules_host"],
+        all_hosts or hosts,
+        in_role.origins["schedules_host"],
+        must_be=needs.use == "release" or has_schedules,
+    )
     if values["connection"] == "local" and len(names) > 1:
         raise ConfigError(
             f"{where}: {' and '.join(names)} would all be this machine (connection: local)",
@@ -296,32 +320,38 @@ def _targets_of(scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry]
     result = []
     for entry in hosts:
         in_host = scope.in_force(entry) if entry.layer.values else in_role
-        if in_host.problems:
-            raise together(in_host.problems)
+        _refuse_wrong(in_host, needs)
         result.append(_target(entry, in_host, names, where, runs_schedules))
     return result
 
 
-def _schedules_host(wanted: str, hosts: list[HostEntry], in_role: InForce) -> str:
-    """The host of a role that runs its schedules, whichever hosts a flag chose. Raises ConfigError for one
-    that the role does not have."""
+def _refuse_wrong(in_force: InForce, needs: Needs) -> None:
+    wrong = [problem for problem in in_force.problems if needs.are_broken_by_key(problem.key)]
+    if wrong:
+        raise together(wrong)
+
+
+def _schedules_host(wanted: str, hosts: list[HostEntry], origin: str, *, must_be: bool) -> str:
+    """The host of a role that runs its schedules, whichever hosts a flag chose. If it `must_be` one of the
+    role, raises ConfigError for another."""
     names = [entry.name for entry in hosts if not wanted or wanted in entry.words]
-    if not names:
+    if not names and must_be:
         raise ConfigError(
-            f"{in_role.origins['schedules_host']}: schedules_host: {wanted!r} is not a host of this role",
+            f"{origin}: schedules_host: {wanted!r} is not a host of this role",
             hint=f"one of: {', '.join(entry.name for entry in hosts)}",
         )
-    return names[0]
+    return names[0] if names else hosts[0].name
 
 
 def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str, runs_schedules: str) -> Target:
-    core = {name: value for name, value in in_host.values.items() if name in Settings.__struct_fields__}
+    values = in_host.usable
+    core = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
     settings = Settings(**{**core, "schedules_host": runs_schedules}, hosts=names)
     return Target(
         host=entry.name,
         settings=settings,
         layout=Layout(settings.path, settings.current_path, settings.releases_path, settings.shared_path),
-        plugin_values={name: value for name, value in in_host.values.items() if name not in core},
+        plugin_values={name: value for name, value in values.items() if name not in core},
         address=entry.address,
         origins={**in_host.origins, "hosts": where},
     )
@@ -353,5 +383,6 @@ def _refuse_shared_folders(file: DeployFile, targets: list[Target]) -> None:
         if other != target.settings.role:
             raise ConfigError(
                 f"{file.name}: roles {other} and {target.settings.role} share {place[1]} on {place[0]}",
-                hint="give each role a folder: path: /home/%(sudo_user)s/www/%(app_name)s-%(role)s",
+                hint="give each role a folder: path: /home/%(sudo_user)s/www/%(app_name)s-%(role)s\n"
+                f"or name one role: {target.settings.stage} {other}",
             )

@@ -21,11 +21,12 @@ from faprelease.plugins import beside, schedules
 from faprelease.plugins.hooks import Plugins
 
 
-def load(names: Iterable[str], file: DeployFile, *, skip_unread: bool = False) -> Plugins:
+def load(names: Iterable[str], file: DeployFile, *, skip: bool = False) -> Plugins:
     """Import the plugins of a role. Raises ConfigError if one is missing or broken, and UntrustedError for
-    one beside deploy.yml in a checkout that is not trusted, unless it is to be skipped."""
+    one beside deploy.yml in a checkout that is not trusted, unless those are to be skipped."""
     names = list(names)
-    skipped = _unread(names, file) if skip_unread else ()
+    unread = _unread(names, file) if skip else ()
+    skipped = {*unread, *(broken([name for name in names if name not in unread], file) if skip else ())}
     modules = {name: _import(name, file) for name in names if name not in skipped}
     return Plugins({name: module for name, module in modules.items() if module is not None})
 
@@ -35,6 +36,17 @@ def with_schedules(plugins: Plugins, target: Target, *, had_schedules: bool) -> 
     if not target.schedules and not had_schedules:
         return plugins
     return plugins.and_also("faprelease.plugins.schedules", schedules)
+
+
+def broken(names: Iterable[str], file: DeployFile) -> dict[str, ConfigError]:
+    """The plugins that can't be imported, each with the reason."""
+    found = {}
+    for name in names:
+        try:
+            _import(name, file)
+        except ConfigError as error:
+            found[name] = error
+    return found
 
 
 def built_in_keys() -> dict[str, Key]:
@@ -56,11 +68,20 @@ def unread_warning(file: DeployFile, flags: Mapping[str, Any] | None = None) -> 
     )
 
 
-def options_of(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, Key]:
-    """Return every key that a plugin adds. If a plugin is unread, every unknown key may be its own, and can
-    have any value. Raises ConfigError as `load` does, and if two plugins add the same key."""
+def broken_in(file: DeployFile, flags: Mapping[str, Any] | None = None) -> dict[str, ConfigError]:
+    """The plugins of the file that were read and can't be imported, each with the reason."""
     names = _named(file, flags)
-    skipped = _unread(names, file)
+    unread = _unread(names, file)
+    return broken([name for name in names if name not in unread], file)
+
+
+def options_of(
+    file: DeployFile, flags: Mapping[str, Any] | None = None, *, skipped: Iterable[str] = ()
+) -> dict[str, Key]:
+    """Return every key that a plugin adds. If a plugin is unread, or `skipped`, every unknown key may be its
+    own, and can have any value. Raises ConfigError as `load` does, and if two plugins add the same key."""
+    names = _named(file, flags)
+    skipped = (*_unread(names, file), *skipped)
     always = [(name, import_module(f"faprelease.plugins.{name}")) for name in ALWAYS]
     loaded = {name: _import(name, file) for name in names if name not in skipped}
     plugins = {id(module): (name, module) for name, module in loaded.items() if module is not None}

@@ -30,8 +30,16 @@ from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.build_steps import refuse_build_steps
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
+from faprelease.config.needs import EVERYTHING, Needs, Use, use_of
 from faprelease.config.target import Target
-from faprelease.errors import ConfigError, FapError, InterruptedRunError, PartlyDoneError, UnreachableError
+from faprelease.errors import (
+    ConfigError,
+    FapError,
+    InterruptedRunError,
+    PartlyDoneError,
+    UnreachableError,
+    together,
+)
 from faprelease.hosts.state import HostState, Rollout
 from faprelease.plan import ownership
 from faprelease.plan.fleet import plan_recovery
@@ -51,6 +59,8 @@ from faprelease.steps.place import Place
 
 ACTING = frozenset(["release", "rollback", "restart"])
 """The verbs that need all plugins. Others leave out those that an untrusted checkout does not load."""
+MOST_SHOWN = 3
+"""How many mistakes in deploy.yml are shown that don't stop a command."""
 Executor = Callable[[Plan, Connections, Report, Callable[[], float], threading.Event], None]
 
 
@@ -74,18 +84,21 @@ class Run:
     report: Report
 
     @classmethod
-    def of(cls, request: Request, verb: str, report: Report) -> "Run":
-        """Read deploy.yml for a request; raises ConfigError as `load` and `config.targets` do."""
-        file, options = load(request.file, request.flags)
-        for warning in [registry.unread_warning(file, request.flags), *config.unknown_names(file, options)]:
+    def of(cls, request: Request, verb: str, report: Report, *, use: Use | None = None) -> "Run":
+        """Read deploy.yml for a request; raises ConfigError for what is wrong there and is needed for the
+        verb, or for another `use`."""
+        needs = Needs(use or use_of(verb), request.stage, request.role or "")
+        file, options, mistakes = read(request.file, request.flags, needs)
+        warnings = [*mistakes, registry.unread_warning(file, request.flags)]
+        for warning in [*warnings, *config.unknown_names(file, options)]:
             if warning:
                 report.say(f"warning: {warning}")
-        targets = config.targets(file, request.stage, request.role, request.flags, options)
+        targets = config.targets(file, request.stage, request.role, request.flags, options, needs)
         targets = [_with_user_of_ssh(target) for target in targets]
         if verb in ownership.VERBS:
             ownership.refuse_other(targets, verb, request.manager, store_head.store_of(targets[0]))
         for target in {target.settings.role: target for target in targets}.values():
-            plugins = registry.load(target.settings.plugins_of(verb), file, skip_unread=verb not in ACTING)
+            plugins = registry.load(target.settings.plugins_of(verb), file, skip=verb not in ACTING)
             plugins.check_options(Context(target, verb, "", ""))
         run = cls(request=request, file=file, targets=targets, verb=verb, report=report)
         if verb in ownership.VERBS:
@@ -297,9 +310,7 @@ class Run:
         """The plugins that each place has for this verb; raises as `registry.load` does."""
         skip = self.verb not in ACTING
         names = {target.place: tuple(target.settings.plugins_of(self.verb)) for target in self.targets}
-        loaded = {
-            each: registry.load(each, self.file, skip_unread=skip) for each in dict.fromkeys(names.values())
-        }
+        loaded = {each: registry.load(each, self.file, skip=skip) for each in dict.fromkeys(names.values())}
         return {place: loaded[each] for place, each in names.items()}
 
     def _hosts(self, states: Mapping[Place, HostState]) -> list[Host]:
@@ -328,7 +339,8 @@ class Run:
         without = [word for word in self.request.flags.get("hosts", ()) if word.startswith("!")]
         flags |= {"hosts": without} if without and "hosts" in own else {}
         stage = self.request.stage
-        known = config.targets(self.file, stage, None, flags, registry.options_of(self.file))
+        options = registry.options_of(self.file, skipped=registry.broken_in(self.file))
+        known = config.targets(self.file, stage, None, flags, options, Needs("reach", stage))
         named = {target.place for target in known}
         missing = [str(place) for place in left.absent if place in named]
         if missing:
@@ -346,11 +358,34 @@ def load(path: Path, flags: Mapping[str, Any]) -> tuple[DeployFile, dict[str, Ke
     Raises ConfigError if it can't be read, if it builds on hosts, for wrong keys, plugins and values, and for
     flags that are not keys.
     """
-    file = deployfile.read(path)
-    refuse_build_steps(file)
-    options = registry.options_of(file, flags)
-    config.check(file, options, flags)
+    file, options, _ = read(path, flags, EVERYTHING)
     return file, options
+
+
+def read(
+    path: Path, flags: Mapping[str, Any], needs: Needs
+) -> tuple[DeployFile, dict[str, Key], tuple[str, ...]]:
+    """Return deploy.yml, the keys of its plugins, and a line for each mistake in it that does not matter for
+    what a command `needs`. Raises ConfigError as `load` does, for the others."""
+    file = deployfile.read(path)
+    if needs.is_acting:
+        refuse_build_steps(file)
+    broken = {} if needs.use == "release" else registry.broken_in(file, flags)
+    options = registry.options_of(file, flags, skipped=broken)
+    mistakes = list(config.mistakes(file, options))
+    stopping = [each.error for each in mistakes if needs.are_broken_by(each)]
+    if stopping := [*config.wrong_flags(flags, options), *stopping]:
+        raise together(stopping)
+    errors = [*broken.values(), *(each.error for each in mistakes)]
+    return file, options, _passed_over(list(dict.fromkeys(error.message for error in errors)))
+
+
+def _passed_over(mistakes: list[str]) -> tuple[str, ...]:
+    """A line for each of the first mistakes, and one for the rest."""
+    first = [f"{message} (a release is refused until this is fixed)" for message in mistakes[:MOST_SHOWN]]
+    more = len(mistakes) - MOST_SHOWN
+    rest = [f"deploy.yml has {more} more mistakes; to list them: faprelease config STAGE"]
+    return (*first, *(rest if more > 0 else ()))
 
 
 def _with_user_of_ssh(target: Target) -> Target:

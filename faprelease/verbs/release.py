@@ -109,7 +109,7 @@ def rollback(
     With `force` it may be a release marked bad; with `renew` its artifact gets the current configuration;
     `with_store`, the stage in the store is pointed back too.
     """
-    run = Run.of(request, "rollback", report)
+    run = Run.of(request, "rollback", report, use="release" if renew else None)
     version, left = "", frozenset[str]()
     if renew:
         run = run.with_environment()
