@@ -8,11 +8,15 @@ The key `manager` in deploy.yml chooses. A host that converges, or was taken ove
 a copy of deploy.yml with another manager is refused before it changes anything.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable
 
+from faprelease.config import own_names
 from faprelease.config.target import Target
 from faprelease.errors import ConfigError
+from faprelease.hosts.state import Owner
 from faprelease.plan.host import Host, owner_of
+from faprelease.plugins.hooks import Context
 from faprelease.request import Manager, Request
 from faprelease.steps.model import Step, host_script
 
@@ -43,40 +47,38 @@ def refuse_other(targets: Iterable[Target], verb: str, asked_by: Manager, store:
         )
 
 
-_OWN = {
-    "supervisor_program": '"%(app_name)s_%(role)s"',
-    "supervisor_target": '"/etc/supervisor/conf.d/%(app_name)s_%(role)s.conf"',
-    "systemd_unit": '"%(app_name)s_%(role)s.service"',
-    "process_port": "8500",
-}
-"""Values that are different for each role."""
-
-
 def refuse_shared(claims: Iterable[tuple[Target, Iterable[str]]]) -> None:
     """Raise ConfigError if two roles on one host have the same program, unit, file or port."""
-    owners: dict[tuple[str, str], str] = {}
+    owners = defaultdict[str, dict[str, str]](dict)
     for target, names in claims:
-        role = target.settings.role
-        for name in names:
-            other = owners.setdefault((target.host, name), role)
-            if other != role:
-                key = name.partition(":")[0]
-                own = _OWN.get(key, "another value")
-                raise ConfigError(
-                    f"the roles {other} and {role} on {target.host} have the same {name}",
-                    hint=f"give each role its own, for example {key}: {own}",
-                )
-
-
-def refuse_taken(hosts: Iterable[Host], request: Request) -> None:
-    """Raise ConfigError if a folder belongs to another deployment, or if the other manager released to a host
-    last, unless the request takes it over."""
-    for host in hosts:
-        owner, path = host.state.owner, host.target.layout.path
-        if owner and owner != owner_of(host.target) and not request.take_over:
+        others, own = owners[target.host], dict.fromkeys(names, target.settings.role)
+        both = own_names.taken(target, own, others)
+        if both:
             raise ConfigError(
-                f"{host.place}: {path} belongs to {owner}, not to {owner_of(host.target)}",
-                hint="give each stage and role its own folder: path: /srv/%(app_name)s-%(stage)s-%(role)s\n"
+                f"the roles {others[both[0]]} and {target.settings.role} on {target.host} have the same"
+                f" {both[0]}",
+                hint=own_names.hint(target, both),
+            )
+        others.update(own)
+
+
+def refuse_taken(
+    hosts: Iterable[Host], request: Request, names_of: Callable[[Host, Owner], Container[str] | None]
+) -> None:
+    """Raise ConfigError if a folder belongs to another deployment, or if the other manager released to a host
+    last, unless the request takes it over.
+
+    `names_of` returns the names that another deployment claims on a host; None if deploy.yml does not have
+    it.
+    """
+    for host in hosts:
+        target, owner, path = host.target, host.state.owner, host.target.layout.path
+        if owner and owner != owner_of(target) and not request.take_over:
+            claims = host.plugins.claims(Context(target, "release", "", ""))
+            both = [f"path: {path}", *own_names.taken(target, claims, names_of(host, owner))]
+            raise ConfigError(
+                f"{host.place}: {path} belongs to {owner}, not to {owner_of(target)}",
+                hint=f"{own_names.hint(target, both)}\n"
                 "if this deployment takes the place of that one, pass --take-over once",
             )
         recorded = host.state.manager

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from faprelease.config import own_names
 from faprelease.config.keys import about
 from faprelease.errors import ConfigError
 from faprelease.plugins import handover, processes
@@ -61,6 +62,7 @@ def deploy_looking(context: Context) -> Iterator[Step]:
         program=options.supervisor_program,
         target=options.supervisor_target,
         current=context.target.layout.current,
+        own=own_names.hint(context.target, [f"supervisor_program: {options.supervisor_program}"]),
     )
     yield from processes.look(context)
     if handover.is_on(context):

@@ -14,7 +14,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ from faprelease.errors import (
     UnreachableError,
     together,
 )
-from faprelease.hosts.state import HostState, Rollout
+from faprelease.hosts.state import HostState, Owner, Rollout
 from faprelease.plan import ownership
 from faprelease.plan.fleet import plan_recovery
 from faprelease.plan.host import Host, RunInfo
@@ -225,10 +225,29 @@ class Run:
         }
 
     def _note_manager(self, hosts: list[Host], connections: Connections, *, lock: bool) -> None:
-        ownership.refuse_taken(hosts, self.request)
+        ownership.refuse_taken(hosts, self.request, self._names_of)
         manager = self.request.manager
         if lock and ownership.needs_note(hosts, manager):
             connections.run("note who manages", lambda target: ownership.note(target, manager))
+
+    def _names_of(self, host: Host, owner: Owner) -> Container[str] | None:
+        """The names that another deployment of deploy.yml claims on a host; None if the file has no such one,
+        or something is wrong there."""
+        options, needs = registry.options_of(self.file), Needs("act", owner.stage, owner.role)
+        if owner.app != host.target.settings.app_name:
+            return None
+        try:
+            others = config.targets(self.file, owner.stage, owner.role, {}, options, needs)
+            return {
+                claim
+                for target in others
+                if target.host == host.target.host
+                for claim in registry.load(target.settings.plugins_of("release"), self.file).claims(
+                    Context(target, "release", "", "")
+                )
+            }
+        except ConfigError:
+            return None
 
     def recover(self, connected: ConnectedHosts) -> tuple[ConnectedHosts, Literal["", "finish", "undo"]]:
         """Finish or undo rollouts that did not finish; return the hosts after it, and what the last one

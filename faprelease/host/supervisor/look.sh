@@ -1,6 +1,6 @@
 # Check that a release can have supervisord run a program. The first line of what it prints says why not, the others what to
 # do about it.
-# Needs: lib/supervisor.sh, program (may end in `:*`), target, current.
+# Needs: lib/supervisor.sh, program (may end in `:*`), target, current, own (how to give it a name of its own).
 command -v supervisorctl >/dev/null || {
   echo "supervisorctl is not on this user's PATH ($PATH)"
   echo "sudo apt-get install supervisor"
@@ -30,7 +30,7 @@ esac
 # foreign WHAT: the reason, and what to do.
 foreign() {
   echo "$1"
-  echo "give this stage and role names of their own in deploy.yml: supervisor_program: \"%(app_name)s_%(stage)s_%(role)s\""
+  echo "$own"
   echo "if this deployment takes the place of that one: rm $2"
   exit 1
 }
@@ -63,7 +63,7 @@ done 2>/dev/null
     *'no such process'* | *'no such group'*) ;;
     *)
       echo "supervisord runs a program $name already, which is not from $target"
-      echo "give this stage and role a name of their own in deploy.yml: supervisor_program: \"%(app_name)s_%(stage)s_%(role)s\""
+      echo "$own"
       echo "if this release takes its place: move its file to $target.old"
       echo "if it is left from what was removed: supervisorctl update $name"
       exit 1

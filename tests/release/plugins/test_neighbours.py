@@ -16,6 +16,7 @@ from faprelease.report.report import Report
 from faprelease.run.run import Run
 from faprelease.steps.model import host_script
 from faprelease.verbs import release
+from tests.parts.repository import ROOT
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
 
@@ -27,6 +28,14 @@ command=/bin/sh -c "exec sleep 1000"
 directory={path}/current
 startsecs=0
 """
+
+
+RUN = (ROOT / "fapbuild/installer/run").read_bytes()
+FILES = {
+    ".fap/run": RUN,
+    "install.sh": b"#!/bin/sh\nmkdir venv\nchmod +x .fap/run\n",
+    "Procfile": b'web: exec python3 -m http.server "$PORT"\n',
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +101,64 @@ def test_another_stage_in_the_same_folder_is_refused(first: Site, supervisord: S
         assert refused.value.message == (
             f"localhost (web): {first.path} belongs to shop production web, not to shop staging web"
         )
-        assert "path: /srv/%(app_name)s-%(stage)s-%(role)s" in refused.value.hint
+        assert f'path: "{first.path}-%(stage)s-%(role)s"' in refused.value.hint
         assert "--take-over" in refused.value.hint
     assert (runs_from(supervisord), first.version()) == (before, "1")
     with pytest.raises(FapError, match="is not in the release"):
         release.release(replace(staging, take_over=True), Report())
+
+
+def free_ports() -> tuple[int, int]:
+    """Two free ports, the second one 1000 higher."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = int(server.getsockname()[1])
+        try:
+            with socket.create_server(("127.0.0.1", port + 1000)):
+                return port, port + 1000
+        except (OSError, OverflowError):
+            continue
+
+
+@pytest.mark.parametrize("per_stage", ["", "/%(stage)s"], ids=["all defaults", "a path for each stage"])
+def test_the_printed_lines_are_enough_for_a_second_stage(
+    first: Site, second: Site, supervisord: Supervisord, per_stage: str
+) -> None:
+    """Staging and production of one app, in one deploy.yml, on one host."""
+    port, next_port = free_ports()
+    more = {"supervisor_program": "two", "processes": "{web: 1}", "process_port": port}
+    configure(second, supervisord, "two", **more)
+    text = second.deploy_yml.read_text().replace(f"path: {second.path}", f"path: {second.path}{per_stage}")
+    head = text[: text.index("stage_role_configs")]
+    web: dict[str, str] = {}
+
+    def write() -> None:
+        stages = {"production": {"web": {}}, "staging": {"web": web}}
+        second.deploy_yml.write_text(f"{head}stage_role_configs: {json.dumps(stages)}\n")
+
+    write()
+    url = artifact(second.folder / "1", "1", FILES)
+    production = second.request(curl_url=url)
+    staging = replace(production, stage="staging")
+    release.release(production, Report())
+    with pytest.raises(FapError) as refused:
+        release.release(staging, Report())
+    before, _, lines = refused.value.hint.partition("stage_role_configs:\n  staging:\n    web:\n")
+    assert before == "give this stage and role names of their own in deploy.yml:\n"
+    web |= {
+        key.strip(): value.strip('"')
+        for key, colon, value in (line.partition(": ") for line in lines.split("\n"))
+        if key.startswith("      ")
+    }
+    if per_stage:  # only the program was taken; the port would be the next to be refused
+        web |= {"process_port": str(next_port)}
+    write()
+    release.release(staging, Report())
+    ours = f"{second.path}/staging" if per_stage else f"{second.path}-staging-web"
+    name = f"shop_staging_web:shop_staging_web-web-{next_port}"
+    assert runs_from(supervisord, name).startswith(f"{ours}/releases/")
+    theirs = f"{second.path}{per_stage.replace('%(stage)s', 'production')}"
+    assert runs_from(supervisord, f"two:two-web-{port}").startswith(f"{theirs}/releases/")
 
 
 def test_another_role_in_the_same_folder_is_refused(first: Site) -> None:
@@ -113,6 +175,7 @@ def test_a_second_deployment_does_not_take_the_program_file_of_the_first(
     configure(second, supervisord, "shop")
     with pytest.raises(FapError) as refused:
         release_to(second, dry_run=dry)
+    assert f'supervisor_target: "{supervisord.conf_d}/%(supervisor_program)s.conf"' in refused.value.hint
     assert f"{link} belongs to another deployment: it links to {first.path}/current/" in refused.value.message
     assert 'supervisor_program: "%(app_name)s_%(stage)s_%(role)s"' in refused.value.hint
     assert f"rm {link}" in refused.value.hint
