@@ -120,12 +120,23 @@ def deploy_published(context: Context) -> Iterator[Step]:
     yield handover.leave(context, _beside(context))
     # What failed may be starting again and again, so a signal may not reach it.
     signal = "" if context.is_undo else options.supervisor_signal
+    conf, rendered = _in_current(context, _own_conf(context)), _in_current(context, PROCESSES)
+    yield host_script(
+        f"read how long a stop of {options.supervisor_program} may take",
+        "supervisor/stop",
+        conf=conf,
+        rendered=rendered,
+        before=context.previous,
+        own=_own_conf(context),
+    )
     restart = host_script(
         "",
         "supervisor/restart",
+        conf=conf,
+        rendered=rendered,
+        before=context.previous,
+        own=_own_conf(context),
         program=options.supervisor_program,
-        conf=_in_current(context, _own_conf(context)),
-        rendered=_in_current(context, PROCESSES),
         target=options.supervisor_target,
         state=context.target.layout.state,
         signal=signal,
@@ -133,8 +144,6 @@ def deploy_published(context: Context) -> Iterator[Step]:
         refresh="yes" if options.supervisor_refresh else "",
         processes=read_host_file("programs/processes.py") if signal else "",
         release=context.release,
-        before=context.previous,
-        own=_own_conf(context),
         environment=context.target.settings.environment_name,
     )
     yield host_script(

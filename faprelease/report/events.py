@@ -8,6 +8,7 @@ import msgspec
 from artifact_store.core import text
 from artifact_store.records.releases import Outcome
 from faprelease.plan.preview import Preview
+from faprelease.report.waiting import LongStep
 from faprelease.steps.place import Place
 
 E = TypeVar("E", bound="RunEvent")
@@ -88,6 +89,12 @@ class StepEnded(HostEvent, frozen=True, kw_only=True, tag="step"):
     next: str = ""
     fetched: int = 0
     """The number of bytes that it fetched."""
+
+
+class Waiting(RunEvent, frozen=True, kw_only=True, tag="waiting"):
+    """Some hosts have been at one step for long; it is repeated every half minute."""
+
+    steps: tuple[LongStep, ...]
 
 
 class HostEnded(HostEvent, frozen=True, kw_only=True, tag="host_ended"):

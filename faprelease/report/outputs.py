@@ -27,6 +27,7 @@ from faprelease.report.events import (
     RunEvent,
     Said,
     StepEnded,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Lines:
                 self.print(f"  {mark} {event.phase:<12}{event.seconds:6.2f} s")
             case StepEnded():
                 self._show_step(event)
+            case Waiting():
+                self.print(click.style(f"  waiting: {'; '.join(map(str, event.steps))}", dim=True))
             case Planned() if self._plans:
                 click.echo("\n".join([*preview.lines(event.plan), *event.scripts]))
             case Said():
@@ -78,7 +81,7 @@ class Quiet(Lines):
     """Lines without the progress of the run: warnings, the output that a step is to show, and the result."""
 
     def show(self, event: RunEvent) -> None:
-        if not isinstance(event, Began | PhaseEnded):
+        if not isinstance(event, Began | PhaseEnded | Waiting):
             super().show(event)
 
 
@@ -105,6 +108,8 @@ class _Row:
     """The bytes that the finished steps have fetched."""
     coming: int = 0
     """The bytes that the running step has fetched."""
+    at_most: int = 0
+    """How long the step may take, in seconds; 0 if that is not known."""
     ended: bool = False
 
 
@@ -164,12 +169,19 @@ class Terminal(Lines):
             case HostBegan():
                 row = self._row(event)
                 row.doing, row.began, row.ended = f"{event.phase}: {event.step}", time.monotonic(), False
+                row.at_most = 0
+            case Waiting():
+                for step in event.steps:
+                    for host in step.hosts:
+                        self._rows.setdefault(host, _Row(host)).at_most = step.at_most
+                return
             case Fetched():
                 self._row(event).coming = event.bytes
             case StepEnded():
                 row = self._row(event)
                 row.bytes, row.coming = row.bytes + event.fetched, 0
                 row.doing, row.ended = f"{event.phase}: {event.next or event.step}", not event.next
+                row.at_most = 0
             case Ended():
                 self._ended.set()
                 self._live.stop()
@@ -191,7 +203,8 @@ class Terminal(Lines):
         now = time.monotonic()
         for row in sorted(self._rows.values(), key=lambda row: row.label):
             mark = Text("✓" if _can_print("✓") else "ok", "green") if row.ended else self._turning
-            seconds = "" if row.ended else f"{now - row.began:.0f} s"
+            limit = f" of at most {row.at_most} s" if row.at_most else ""
+            seconds = "" if row.ended else f"{now - row.began:.0f} s{limit}"
             doing = Text(row.doing, no_wrap=True, overflow="ellipsis", style="dim" if row.ended else "")
             size = in_units(row.bytes + row.coming) if row.bytes + row.coming else ""
             table.add_row(Text("  "), mark, Text(row.label), doing, Text(seconds), Text(size))

@@ -27,10 +27,12 @@ from faprelease.report.events import (
     RunEvent,
     Said,
     StepEnded,
+    Waiting,
     plain,
 )
 from faprelease.report.outputs import Lines
 from faprelease.report.runlog import RunLog
+from faprelease.report.waiting import Waiting as Underway
 from faprelease.steps.model import HostPlan, Phase, Plan, Result, restarts
 from faprelease.steps.place import Place
 
@@ -44,6 +46,9 @@ class Output(Protocol):
 class Report:
     """Dispatches events to outputs; the default is plain lines on standard error. Safe in any thread."""
 
+    WAIT_SECONDS = 30
+    """How long a step runs before a line says so, and how often."""
+
     def __init__(self, *outputs: Output, verbose: bool = False, log: RunLog | None = None) -> None:
         self._outputs: list[Output] = list(outputs) or [Lines(verbose=verbose)]
         self._log = log
@@ -53,6 +58,9 @@ class Report:
         self._title = ""
         self._planned: Preview | None = None
         self._now: dict[Place, HostBegan] = {}
+        self._underway = Underway()
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
         self.ended: dict[Place, HostEnded] = {}
         """The outcome of each host of the last plan."""
 
@@ -80,6 +88,8 @@ class Report:
     def begin(self, plan: Plan) -> None:
         self._title, self._now, self.ended = plan.title, {}, {}
         self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts))))
+        if self._watcher.ident is None:
+            self._watcher.start()
         if self._log and self._log.refused:
             self.say(f"warning: this run has no log file: {self._log.refused}")
             self._log.refused = ""
@@ -95,6 +105,8 @@ class Report:
             host=plan.place.host, role=plan.place.role, phase=phase.name, step=phase.steps[0].title
         )
         self._now[plan.place] = event
+        with self._guard:
+            self._underway.begin(plan.place, phase, time.monotonic())
         self.tell(event)
 
     def fetched(self, plan: HostPlan, count: int) -> None:
@@ -103,6 +115,8 @@ class Report:
 
     def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None:
         fetched = result.facts.get("fetched", "")
+        with self._guard:
+            self._underway.end_step(plan.place, result, time.monotonic())
         self.tell(
             StepEnded(
                 host=plan.place.host,
@@ -142,6 +156,7 @@ class Report:
 
     def finish(self, verb: str, error: BaseException | None) -> None:
         """Report the end of the run. Adds the path of the log to the hint of an error."""
+        self._ended.set()
         log = str(self._log.path) if self._log and self._log.path else ""
         interrupted = isinstance(error, KeyboardInterrupt | click.Abort)
         exit_code = int(getattr(error, "exit_code", 1)) if error else 0
@@ -187,6 +202,14 @@ class Report:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         return click.confirm(action, default=False, err=True)
+
+    def _watch(self) -> None:
+        """Report the steps that take long, again and again, until the run ends."""
+        while not self._ended.wait(self.WAIT_SECONDS):
+            with self._guard:
+                steps = self._underway.longer_than(self.WAIT_SECONDS, time.monotonic())
+            if steps:
+                self.tell(Waiting(steps=steps))
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

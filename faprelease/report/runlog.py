@@ -15,6 +15,7 @@ from faprelease.report.events import (
     RunEvent,
     Said,
     StepEnded,
+    Waiting,
 )
 
 KEPT = 50
@@ -70,6 +71,8 @@ def _lines(event: RunEvent) -> list[str]:
         case StepEnded():
             head = f"{event.place}: {event.phase}: {event.step}: exit {event.code}, {event.seconds:.2f} s"
             return [head, *(f"  {line}" for line in event.output.splitlines())]
+        case Waiting():
+            return [f"waiting: {step}" for step in event.steps]
         case PhaseEnded():
             return [f"{event.phase}: done on all hosts, {event.seconds:.2f} s"]
         case HostEnded():

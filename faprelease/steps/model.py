@@ -166,7 +166,8 @@ class Result:
     output: str
     seconds: float
     facts: Mapping[str, str] = field(default_factory=dict)
-    """Values that a trusted step reported beside its output: `fetched` (bytes), `digest` (sha256)."""
+    """Values that a trusted step reported beside its output: `fetched` (bytes), `digest` (sha256),
+    `stop` (how long the stop of a program may take, in seconds)."""
 
 
 def command(title: str, *argv: str, cwd: str = "", limit: int = 60) -> Step:

@@ -34,8 +34,9 @@ IDLE_SECONDS = 60
 """After so many seconds without a script or a beat, an idle shell ends and releases its locks."""
 END = b"exit\n"
 """A script that ends the shell."""
-FACT = re.compile(rb"\r(fetched \d{1,15}|digest [0-9a-f]{64})")
-"""A line with which a program reports a value (host/programs/fetch.py); it is not part of the output."""
+FACT = re.compile(rb"\r(fetched \d{1,15}|digest [0-9a-f]{64}|stop \d{1,6})")
+"""A line with which a step reports a value (host/programs/fetch.py, host/supervisor/stop.sh); it is not part
+of the output."""
 BEAT = b":\n"
 """A script that does nothing. It shows that the controller is alive."""
 

@@ -1,7 +1,7 @@
 # Make supervisord run a program from the release that `current` names.
-# Needs: lib/stopwatch.sh, lib/supervisor.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
+# Needs: lib/stopwatch.sh, lib/supervisor.sh, lib/stop_seconds.sh, program, conf, rendered (what `processes` became), target, restart, refresh,
 #   signal (to send instead of a restart, may be empty), processes (processes.py; empty without a signal), release,
-#   before (the release that runs now, may be empty), own (path of the conf in a release), environment (name of the environment file in a release).
+#   before (the release that runs now, may be empty), environment (name of the environment file in a release).
 # `restart` alone does not read a changed conf, and before the first release there is no program to restart: so the conf is
 # linked and reread first, and `update` starts or restarts the program if its conf is new or changed.
 # A release that was made with `processes` keeps them, whatever deploy.yml says now.
@@ -13,14 +13,11 @@ fi
 if [ "$(readlink "$target" 2>/dev/null)" != "$conf" ]; then
   rm -f "$target.new" && ln -s "$conf" "$target.new" && mv -f "$target.new" "$target" || exit 1
 fi
-# supervisord waits for a stop as long as the conf of the running program says (10 s by default).
-stop=$(sed -n 's/^[[:blank:]]*stopwaitsecs[[:blank:]]*=[[:blank:]]*0*\([0-9]\{1,6\}\).*/\1/p' \
-  "$conf" "$before/$own" "$before/.fap/supervisor.conf" 2>/dev/null | sort -n | tail -n 1)
-[ "${stop:-10}" -le 60 ] || echo "stopping $program may take up to $stop s (stopwaitsecs)"
+[ "$stop" -le 60 ] || echo "stopping $program may take up to $stop s (stopwaitsecs)"
 # run WORD…: run supervisorctl, and measure the stop and the start by the lines that it prints.
 run() {
   now; began=$now stopped=$now done=
-  { PYTHONUNBUFFERED=1 timeout $((120 + ${stop:-10})) supervisorctl "$@"; echo "exit $?"; } | {
+  { PYTHONUNBUFFERED=1 timeout $((120 + stop)) supervisorctl "$@"; echo "exit $?"; } | {
     while IFS= read -r line; do
       case $line in
         'exit '*) code=${line#exit } ;;

@@ -1,6 +1,7 @@
 """Programs that stop slowly, or leave a process behind that has their port."""
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faprelease.errors import FapError
+from faprelease.report.report import Report
 from tests.parts.fleet import wait_until
 from tests.parts.site import Site, artifact
 from tests.parts.supervisord import Supervisord, supervisord_in
@@ -63,6 +65,22 @@ def test_a_stop_takes_as_long_as_stopwaitsecs_says(
     pid = supervisord.ctl("pid", "shop").stdout.strip()
     assert Path(f"/proc/{pid}/cwd").readlink().name == second
     assert site.states()[second] == "live"
+
+
+def test_who_waits_for_a_slow_stop_sees_it(
+    site: Site, supervisord: Supervisord, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line comes again and again, and says how long the stop may take."""
+    monkeypatch.setattr(Report, "WAIT_SECONDS", 2)
+    conf = f"{CONF}stopwaitsecs=600\n"
+    release(site, "1", b"trap 'sleep 7; exit 0' TERM; sleep 1000 & wait\n", conf)
+    capfd.readouterr()
+    release(site, "2", b"exec sleep 1000\n")
+    seen = re.findall(
+        r"waiting: localhost \(web\): restart shop, (\d) s of at most 600 s\n", capfd.readouterr().err
+    )
+    assert 2 <= len(seen) <= 4
+    assert [int(each) for each in seen] == sorted({int(each) for each in seen})
 
 
 def test_the_holder_of_a_port_that_a_log_names_is_named(site: Site, supervisord: Supervisord) -> None:
