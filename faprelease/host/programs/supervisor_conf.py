@@ -8,11 +8,13 @@ root, and reads more than programs from it.
 import configparser
 import os
 import pwd
+import re
 import sys
 
 import supervisor
 
 PROGRAMS = "program", "fcgi-program"
+PATH = re.compile(r"(?<![\w.)/-])/[^\s'\";|&<>()]+")
 
 
 class RefusedError(Exception):
@@ -57,6 +59,38 @@ def refuse_programs(sections, program):
         raise RefusedError(
             f"has the program {others[0]}, which a release would not restart; bring it into {name}:\n{lines}"
         )
+
+
+def refuse_other_releases(sections, path):
+    """Refuse a command that would stay on one release of the folder `path`, or starts what another deployment
+    has. Others may lie anywhere (/usr/bin/env, /opt/node/bin/node): they run as the program's own user."""
+    for (kind, name), values in sections.items():
+        for place in map(
+            os.path.normpath, PATH.findall(values.get("command", "")) if kind in PROGRAMS else ()
+        ):
+            if place.startswith(f"{path}/releases/"):
+                raise RefusedError(
+                    f"has {name} start {place}, which stays on that release; name it through {path}/current"
+                )
+            other = deployment_of(place)
+            if other and os.access(place, os.X_OK) and not os.path.isdir(place) and not is_same(other, path):
+                raise RefusedError(
+                    f"has {name} start {place}, which another deployment has, in {other};"
+                    f" name one in {path}/current"
+                )
+
+
+def deployment_of(place):
+    """The folder of the deployment that has a file; empty if none has."""
+    while place not in ("/", ""):
+        place = os.path.dirname(place)
+        if os.path.isfile(f"{place}/.fap/owner"):
+            return place
+    return ""
+
+
+def is_same(one, other):
+    return os.path.exists(other) and os.path.samefile(one, other)
 
 
 def problem_of_root(sections, user, uid, path):
@@ -106,6 +140,7 @@ def main(load, parts, *words):
             raise RefusedError(f"is not used: the artifact brings {options['rendered']}; remove that from it")
         sections = read(options["conf"])
         refuse_programs(sections, options["program"])
+        refuse_other_releases(sections, options["path"])
         problem = problem_of_root(sections, user_name(uid), uid, options["path"])
         if problem and uid and is_of_root():
             raise RefusedError(problem)

@@ -1,6 +1,7 @@
 """The configuration that an artifact brings for supervisord, and the user of what it runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,47 @@ def test_what_a_supervisord_of_root_would_obey_is_refused(
     assert code == 1
     assert said.startswith("configs/shop.conf ")
     assert message in said
+
+
+@pytest.fixture
+def neighbour(folder: Path) -> Iterator[Path]:
+    """Another deployment on the host, with a program."""
+    place = folder / "blog"
+    (place / "current/bin").mkdir(parents=True)
+    (place / ".fap").mkdir()
+    (place / ".fap/owner").write_text("{}\n")
+    (place / "current/bin/serve").write_text("#!/bin/sh\n")
+    (place / "current/bin/serve").chmod(0o755)
+    (place / "current/data").write_text("")
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("user", [NOBODY, []], ids=["as nobody", "as root"])
+@pytest.mark.parametrize("start", ["", "/usr/bin/env A=1 ", "/bin/sh -c 'cd / && exec "])
+def test_a_command_follows_the_releases_of_its_own_deployment(
+    folder: Path, supervisord: Supervisord, neighbour: Path, start: str, user: list[str]
+) -> None:
+    end = "'" if "'" in start else ""
+
+    def of(command: str) -> tuple[int, str]:
+        conf = f"[program:shop]\nuser=nobody\ncommand={start}{command}{end}\n"
+        return check(folder, supervisord, conf, user=user)
+
+    code, said = of("/srv/shop/releases/261130-101010/venv/bin/gunicorn wsgi")
+    assert code == 1
+    assert "which stays on that release; name it through /srv/shop/current" in said
+    code, said = of(f"{neighbour}/current/bin/serve")
+    assert code == 1
+    assert f"which another deployment has, in {neighbour}" in said
+    for command in (
+        "/srv/shop/current/venv/bin/gunicorn wsgi",
+        "venv/bin/gunicorn -b unix:/srv/shop/run/a.sock",
+        "/usr/bin/node /srv/shop/current/server.js",
+        "%%(here)s/run",
+        f"venv/bin/proxy --to {neighbour}/current/data",
+    ):
+        assert of(command.replace("%%", "%")) == (0, "")
 
 
 def test_an_artifact_brings_no_file_in_place_of_the_checked_one(
