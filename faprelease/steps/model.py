@@ -230,11 +230,9 @@ def host_program(
     bytecode, in the folder `state`, unless that is empty. With `when`, a condition in sh, it runs only if
     that is true. It is trusted unless it runs code of others.
     """
-    start = shlex.quote(read_host_file("programs/start.py"))
     text = "".join(f"\n#### {name}\n{read_program(name)}" for name in modules)
     folder, digest = f"{state}/code" if state else "", hashlib.sha256(text.encode()).hexdigest()
-    words = (host_path(folder), digest, modules[0], *arguments)
-    script = f"exec python3 -I -S -c {start} {' '.join(words)}"
+    script = _start(folder, digest, modules[0], arguments)
     return Step(
         title=title,
         script=f"{when} || exit 0\n{script}" if when else script,
@@ -245,6 +243,24 @@ def host_program(
         binding=binding,
         shown=shown,
     )
+
+
+def keep_program(step: Step) -> Step:
+    """Return a step that has the host keep the program of another step, which then runs without its text.
+    Raises ValueError if no program of that one is kept."""
+    folder, _, file = (step.program.place if step.program else "").rpartition("/")
+    name, digest, _ = file.split(".")
+    script = _start(folder, digest, name, ["--keep"])
+    return Step(title="keep the program", script=script, program=step.program, limit=60)
+
+
+def _start(folder: str, digest: str, name: str, arguments: Sequence[str]) -> str:
+    start = shlex.quote(read_host_file("programs/start.py"))
+    return f"exec python3 -I -S -c {start} {' '.join((host_path(folder), digest, name, *arguments))}"
+
+
+NOTHING = Step(title="nothing", script=":", trusted=True)
+"""A step that does nothing."""
 
 
 def words(options: Mapping[str, str]) -> list[str]:

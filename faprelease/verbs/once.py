@@ -2,9 +2,10 @@
 user; and the logs of what runs."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,9 +15,10 @@ from faprelease.errors import ConfigError, FapError, UsageError
 from faprelease.plan.host import Host
 from faprelease.plugins.hooks import Context, LogLines
 from faprelease.plugins.schedules import RUN
-from faprelease.run.run import Run
+from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.host_files import read_host_file
-from faprelease.steps.model import Step, host_script
+from faprelease.steps.model import NOTHING, Step, host_script, keep_program
+from faprelease.steps.place import Place
 from faprelease.transports import interactive
 
 SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}"')
@@ -68,23 +70,17 @@ def logs(run: Run, where: Where, wanted: LogLines, show: Callable[[str, str, boo
     Raises ConfigError if no plugin can show logs.
     """
     with on_chosen_hosts(run, where).connect(lock=False) as connected:
-        pass
+        steps = {host.place: _log_steps(host, wanted) for host in connected.hosts}
+        _keep_programs(connected, steps)
     settings = run.targets[0].settings
     if settings.schedules and settings.schedules_host not in {host.target.host for host in connected.hosts}:
         run.report.say(f"for the logs of schedules: --on {settings.schedules_host}")
     if len(run.targets) > len(connected.hosts) and not where.host:
         shown = connected.hosts[0].target.host
         run.report.say(f"these are the logs of {shown}; of all {len(run.targets)} hosts: --everywhere")
-    scripts = []
-    for host in connected.hosts:
-        running = host.target.layout.release(host.state.current) if host.state.current else ""
-        steps = host.plugins.logs(Context(host.target, "logs", running, ""), wanted)
-        if not steps:
-            raise ConfigError(
-                f"{host.place}: no plugin can show logs",
-                hint="supervisorctl and systemd can; your own plugin needs a hook deploy_logs",
-            )
-        scripts.append((host.target.host, login_of(host.target), _together(steps)))
+    scripts = [
+        (host.target.host, login_of(host.target), _together(steps[host.place])) for host in connected.hosts
+    ]
     if wanted != LogLines(follow=wanted.follow):
         for plugin in connected.hosts[0].plugins.without_log_lines():
             run.report.say(f"warning: the plugin {plugin} ignores -n, --since and --grep")
@@ -93,6 +89,30 @@ def logs(run: Run, where: Where, wanted: LogLines, show: Callable[[str, str, boo
     width = max(len(name) for name, _, _ in scripts)
     padded = [(name.ljust(width), login, script) for name, login, script in scripts]
     return interactive.run_side_by_side(padded, show)
+
+
+def _log_steps(host: Host, wanted: LogLines) -> tuple[Step, ...]:
+    running = host.target.layout.release(host.state.current) if host.state.current else ""
+    steps = host.plugins.logs(Context(host.target, "logs", running, ""), wanted)
+    if not steps:
+        raise ConfigError(
+            f"{host.place}: no plugin can show logs",
+            hint="supervisorctl and systemd can; your own plugin needs a hook deploy_logs",
+        )
+    return steps
+
+
+def _keep_programs(connected: ConnectedHosts, steps: Mapping[Place, Sequence[Step]]) -> None:
+    """Have hosts keep the programs of some steps, which will run outside of a session: an older fapkit may
+    have released there."""
+    programs = {place: [keep_program(step) for step in own if step.program] for place, own in steps.items()}
+    for number in range(max(map(len, programs.values()))):
+        now = {place: own[number] for place, own in programs.items() if number < len(own)}
+        connected.connections.run("keep the programs", partial(_step_of, now))
+
+
+def _step_of(steps: Mapping[Place, Step], target: Target) -> Step:
+    return steps.get(target.place, NOTHING)
 
 
 def title_of(words: Sequence[str]) -> str:

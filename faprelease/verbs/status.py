@@ -15,7 +15,7 @@ from faprelease.report.report import Report
 from faprelease.request import Request
 from faprelease.run import execute, store_head
 from faprelease.run.run import ConnectedHosts, Run
-from faprelease.steps.model import HostPlan, Phase, Result, Step
+from faprelease.steps.model import NOTHING, HostPlan, Phase, Result, Step
 from faprelease.steps.place import Place
 from faprelease.views import history, host_report
 from faprelease.views.history import HistoryRow
@@ -106,8 +106,7 @@ def _ask(connected: ConnectedHosts, name: str, steps: Mapping[Place, Step]) -> d
     if not steps:
         return {}
     steps = {place: replace(step, script=f"({step.script}\n) || :") for place, step in steps.items()}
-    nothing = Step(title="nothing", script=":", trusted=True)
-    said = connected.connections.run(name, lambda target: steps.get(target.place, nothing))
+    said = connected.connections.run(name, lambda target: steps.get(target.place, NOTHING))
     return {place: said[place] for place in steps}
 
 

@@ -3,7 +3,8 @@
 # long as starting Python, and sending them takes longer than the rest of a release. So their text, and the
 # code that this version of Python has compiled, stay in FOLDER (empty: nowhere), under the program's name
 # and the sha256 of the text; from then on only "input" is sent. Files that someone else could have written
-# are not used, nor damaged ones: the code has a checksum, and the text its sha256.
+# are not used, nor damaged ones: the code has a checksum, and the text its sha256. With the only argument
+# --keep the program is kept, and does not run.
 import marshal
 import os
 import sys
@@ -89,6 +90,8 @@ def keep(text, code):
 sent, _, program_input = sys.stdin.read().partition("\n#### input\n")
 parts = {"input": program_input}
 modules = compiled(sent)
+if arguments == ["--keep"]:
+    sys.exit(0)
 
 
 class Loader:
