@@ -52,8 +52,8 @@ class FleetSite:
             text=True,
         )
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*words)
+    def run(self, *words: str, main: str = "faprelease.cli") -> subprocess.CompletedProcess[str]:
+        process = self.start(*words, main=main)
         out, err = process.communicate(timeout=60)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 

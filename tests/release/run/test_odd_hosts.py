@@ -47,7 +47,7 @@ SHELLS = {
 def test_a_login_that_runs_no_commands_is_explained(site: FleetSite, command: str, printed: str) -> None:
     url = site.add("1")
     with shell(site.hosts[1], command):
-        done = site.release(url)
+        done = site.run("release", "--curl-url", url, "production", main="tests.parts.impatient")
     assert done.returncode == 7, done.stderr
     assert "web2: the login runs no commands: " in done.stderr
     assert printed in done.stderr
