@@ -93,7 +93,7 @@ SLOW_STOP = b"trap 'sleep 7; exit 0' TERM; sleep 1000 & wait\n"
 def test_a_killed_controller_leaves_no_stopped_program(site: Site, supervisord: Supervisord) -> None:
     conf = CONF.replace("killasgroup", "stopwaitsecs=20\nkillasgroup").replace("stopasgroup=true\n", "")
     site.release(build(site, "1", SLOW_STOP, conf))
-    with controller(site.request(curl_url=build(site, "2", SLOW_STOP, conf))) as process:
+    with controller(site.request(curl_url=build(site, "2", conf=conf))) as process:
         wait_until(lambda: "STOPPING" in supervisord.ctl("status").stdout, "the old one stops", 20)
         process.kill()
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
