@@ -137,6 +137,8 @@ class Report:
         or unknown)."""
         event = HostEnded(host=plan.place.host, role=plan.place.role, outcome=outcome, release=release)
         self.ended[plan.place] = event
+        with self._guard:
+            self._underway.end(plan.place)
         self.tell(event)
 
     def end(self, plan: Plan, where: str) -> None:

@@ -7,6 +7,8 @@ import msgspec
 from faprelease.steps.model import Phase, Result, Step
 from faprelease.steps.place import Place
 
+LOST_SECONDS = 60
+"""How long after its time limit a step is no longer waited for, in seconds: its host was lost."""
 UNLIMITED = 86400
 """A time limit from which on a step has none that people would wait for, in seconds."""
 
@@ -50,13 +52,17 @@ class Waiting:
             stop = int(result.facts.get("stop", 0))
             self._running[place] = _Running(running.steps[1:], now, stop)
 
+    def end(self, place: Place) -> None:
+        """A host does nothing more in this run."""
+        self._running.pop(place, None)
+
     def longer_than(self, seconds: float, now: float) -> tuple[LongStep, ...]:
         """The steps that have run for so long; hosts that are at the same step share one."""
         groups: dict[tuple[str, int], list[tuple[str, float]]] = {}
         for place, running in self._running.items():
             step = running.steps[0]
             at_most = running.stop or (step.limit if step.limit < UNLIMITED else 0)
-            if now - running.began >= seconds:
+            if seconds <= now - running.began <= step.limit + LOST_SECONDS:
                 groups.setdefault((step.title, at_most), []).append((str(place), running.began))
         return tuple(
             LongStep(

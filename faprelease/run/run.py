@@ -233,10 +233,11 @@ class Run:
     def _names_of(self, host: Host, owner: Owner) -> Container[str] | None:
         """The names that another deployment of deploy.yml claims on a host; None if the file has no such one,
         or something is wrong there."""
-        options, needs = registry.options_of(self.file), Needs("act", owner.stage, owner.role)
         if owner.app != host.target.settings.app_name:
             return None
+        needs = Needs("act", owner.stage, owner.role)
         try:
+            options = registry.options_of(self.file)
             others = config.targets(self.file, owner.stage, owner.role, {}, options, needs)
             return {
                 claim

@@ -45,5 +45,15 @@ def test_nobody_waits_for_what_ended_or_failed() -> None:
     waiting.begin(WEB2, PHASE, 0)
     waiting.end_step(WEB1, Result(CHECK, 0, "", 1), 1)
     waiting.end_step(WEB2, Result(READ, 1, "", 1), 1)
-    waiting.end_step(WEB2, Result(READ, 1, "", 1), 1)
-    assert waiting.longer_than(0, 1000) == ()
+    assert waiting.longer_than(0, 30) == ()
+    waiting.begin(WEB1, PHASE, 0)
+    waiting.end(WEB1)
+    assert waiting.longer_than(0, 30) == ()
+
+
+def test_a_host_that_was_lost_is_not_waited_for() -> None:
+    """It ends no step, and answers nothing within the limit of the one that it was at."""
+    waiting = Waiting()
+    waiting.begin(WEB1, PHASE, 0)
+    assert waiting.longer_than(30, 110) != ()
+    assert waiting.longer_than(30, 200) == ()
