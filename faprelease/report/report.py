@@ -47,7 +47,7 @@ class Report:
     """Dispatches events to outputs; the default is plain lines on standard error. Safe in any thread."""
 
     WAIT_SECONDS = 30
-    """How long a step runs before a line says so, and how often."""
+    """How often a line says which steps take long: those that have run for half of this time."""
 
     def __init__(self, *outputs: Output, verbose: bool = False, log: RunLog | None = None) -> None:
         self._outputs: list[Output] = list(outputs) or [Lines(verbose=verbose)]
@@ -209,7 +209,7 @@ class Report:
         """Report the steps that take long, again and again, until the run ends."""
         while not self._ended.wait(self.WAIT_SECONDS):
             with self._guard:
-                steps = self._underway.longer_than(self.WAIT_SECONDS, time.monotonic())
+                steps = self._underway.longer_than(self.WAIT_SECONDS / 2, time.monotonic())
             if steps:
                 self.tell(Waiting(steps=steps))
 
