@@ -36,7 +36,7 @@ def config(words: tuple[str, ...], file: Path, stage: str, role: str, as_json: b
         read, keys = run.load(asked.file, asked.flags)
         _warn([registry.unread_warning(read, asked.flags), *config.unknown_names(read, keys)])
         targets = config.targets(read, asked.stage, asked.role, asked.flags, keys)
-        rows = [explain.in_force(target, keys, ALWAYS) for target in targets]
+        rows = [explain.effective(target, keys, ALWAYS) for target in targets]
         lines = explain.as_text(rows)
     for line in map(json.dumps, rows) if as_json else lines:
         echo(line)

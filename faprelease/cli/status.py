@@ -13,7 +13,7 @@ from faprelease.steps.place import Place
 
 if TYPE_CHECKING:
     from faprelease.request import Request
-    from faprelease.views.status import Held, HostStatus, ProcessStatus
+    from faprelease.views.status import HostStatus, KeptRelease, ProcessStatus
 
 WIDTH = 100
 """How wide the lists of releases are at most, in columns."""
@@ -96,7 +96,7 @@ def releases(words: tuple[str, ...], file: Path, stage: str, role: str, as_json:
             echo(line)
 
 
-def releases_table(rows: "Sequence[Held]") -> Iterable[str]:
+def releases_table(rows: "Sequence[KeptRelease]") -> Iterable[str]:
     """The lines of a table of releases. What does not fit is wrapped in the last column, and cut before."""
     from faprelease.report.outputs import in_units
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from faprelease.config.deployfile import DeployFile
-from faprelease.config.layers import everything_said
+from faprelease.config.layers import every_key
 from faprelease.config.plugin_names import named_plugins
 from faprelease.errors import ConfigError
 
@@ -49,7 +49,7 @@ _INDEX = re.compile(r"\b(pip3?|uv|npm|yarn)\s+(pip\s+)?(install|ci|sync)\b")
 def refuse_build_steps(file: DeployFile) -> None:
     """Raise one ConfigError for all plugins, keys and install commands that build on a host."""
     problems: dict[str, str] = {}
-    for place, value in everything_said(file):
+    for place, value in every_key(file):
         for kind, what in _build_steps(place[-1], value):
             problems.setdefault(kind, f"{file.where(*place)}: {what} {_KINDS[kind][1]}")
     if problems:

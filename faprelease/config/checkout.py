@@ -20,7 +20,7 @@ import msgspec
 
 from artifact_store.core.checkouts import all_are_trusted
 from faprelease.config.deployfile import DeployFile
-from faprelease.config.layers import everything_said
+from faprelease.config.layers import every_key
 from faprelease.config.plugin_names import beside, is_beside, named_plugins
 from faprelease.errors import ConfigError
 
@@ -116,7 +116,7 @@ def revoke(file: DeployFile) -> int:
 def code_of(file: DeployFile) -> Code:
     """Return the code in the checkout of a deploy.yml. Nothing runs. Raises ConfigError as `trust` does."""
     path = Path(file.name).resolve()
-    said = [name for place, value in everything_said(file) for name in named_plugins(place[-1], value)]
+    said = [name for place, value in every_key(file) for name in named_plugins(place[-1], value)]
     plugins = beside(dict.fromkeys(said), path.parent)
     commands = tuple(dict.fromkeys(_commands(file.values)))
     names = [*_modules(plugins.values(), path.parent), *_files_named(commands, path.parent)]

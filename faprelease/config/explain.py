@@ -27,7 +27,7 @@ def all_keys(plugin_keys: Mapping[str, Key]) -> list[Row]:
     ]
 
 
-def in_force(target: Target, plugin_keys: Mapping[str, Key], always: Collection[str]) -> Row:
+def effective(target: Target, plugin_keys: Mapping[str, Key], always: Collection[str]) -> Row:
     """The effective settings of one host of one role: `{"values": {key: {"value": …, "from": …}}}`.
 
     Values of the environment and secrets in URLs are redacted. Keys of plugins that the role does not use are

@@ -51,7 +51,7 @@ class HostEntry:
 
 
 @dataclass(frozen=True)
-class InForce:
+class Effective:
     """The effective values of all keys for one role or host, converted, and where each was set."""
 
     values: dict[str, Any]
@@ -104,7 +104,7 @@ def _mapping(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def everything_said(file: DeployFile) -> Iterator[tuple[KeyPath, Any]]:
+def every_key(file: DeployFile) -> Iterator[tuple[KeyPath, Any]]:
     """Every key of the top, the stages and the roles, as its path, with its value, unchecked."""
     yield from (((str(key),), value) for key, value in file.values.items() if key != STAGES)
     for stage, entries in _mapping(file.values.get(STAGES)).items():
@@ -244,7 +244,7 @@ class Scope:
     def hosts(self) -> list[HostEntry]:
         """The hosts of the innermost layer that has any. Raises ConfigError for an invalid host."""
         layers = [layer for layer in self.layers if layer.values.get("hosts") is not None]
-        names = self.in_force().values
+        names = self.effective().values
         entries: dict[str, HostEntry] = {}
         for place, name, values in _host_items(layers[-1]) if layers else ():
             text = expand({**names, "hosts": name}, names, self.file)["hosts"]
@@ -261,17 +261,17 @@ class Scope:
             else self.file.where(STAGES, self.stage, self.role)
         )
 
-    def in_force(self, host: HostEntry | None = None) -> InForce:
+    def effective(self, host: HostEntry | None = None) -> Effective:
         """The effective values of all keys but `hosts`, for the role or one of its hosts, with all
         problems."""
         return _in_force(self, [*self.layers, host.layer]) if host else self._in_role
 
     @cached_property
-    def _in_role(self) -> InForce:
+    def _in_role(self) -> Effective:
         return _in_force(self, self.layers)
 
 
-def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
+def _in_force(scope: Scope, layers: list[Layer]) -> Effective:
     file, keys = scope.file, scope.keys
     merged = {name: key.default for name, key in keys.items() if name != "hosts"}
     places: dict[str, KeyPath] = {}
@@ -283,7 +283,7 @@ def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
     flags = {name: value for name, value in scope.flags.items() if name in merged}
     named = {**merged, **flags, "stage": scope.stage, "role": scope.role}
     expanded = expand(named, flags, file)
-    result = InForce({"stage": scope.stage, "role": scope.role}, {})
+    result = Effective({"stage": scope.stage, "role": scope.role}, {})
     for name in merged:
         place = () if name in flags else places.get(name, ())
         result.origins[name] = f"--{name.replace('_', '-')}" if name in flags else "default"
@@ -298,7 +298,7 @@ def _in_force(scope: Scope, layers: list[Layer]) -> InForce:
     return replace(result, problems=problems or result.problems)
 
 
-def _read(file: DeployFile, key: Key, value: Any, place: KeyPath, result: InForce) -> None:
+def _read(file: DeployFile, key: Key, value: Any, place: KeyPath, result: Effective) -> None:
     """Convert one value into `result`, with its problems."""
     origin = result.origins[key.name]
     try:

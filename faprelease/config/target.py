@@ -14,7 +14,7 @@ import msgspec
 from faprelease.config import checkout, environment, keys, layers
 from faprelease.config.deployfile import DeployFile, names_in, refuse_unknown, unknown
 from faprelease.config.keys import Key
-from faprelease.config.layers import STAGES, HostEntry, InForce, Scope, Stage
+from faprelease.config.layers import STAGES, Effective, HostEntry, Scope, Stage
 from faprelease.config.needs import EVERYTHING, Mistake, Needs
 from faprelease.config.schedule import Schedule
 from faprelease.config.settings import FROM_COMMAND_LINE, NAME, NAME_HINT, Settings
@@ -145,7 +145,7 @@ def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[Mistak
     uses them, before `%(name)s` is replaced."""
     plain = {key: value for key, value in file.values.items() if not any(names_in(value))}
     top = Scope(DeployFile(file.name, plain, file.lines, file.written), known, "", "", {})
-    yield from map(Mistake, top.in_force().problems)
+    yield from map(Mistake, top.effective().problems)
     for name, stage in layers.stages(file, known).items():
         for role in stage.roles:
             for error in _wrong_in(Scope(file, known, name, role, {})):
@@ -154,9 +154,9 @@ def _wrong_values(file: DeployFile, known: Mapping[str, Key]) -> Iterator[Mistak
 
 def _wrong_in(scope: Scope) -> Iterator[ConfigError]:
     try:
-        yield from scope.in_force().problems
+        yield from scope.effective().problems
         for entry in scope.hosts():
-            yield from scope.in_force(entry).problems if entry.layer.values else ()
+            yield from scope.effective(entry).problems if entry.layer.values else ()
     except ConfigError as error:
         yield error
 
@@ -286,7 +286,7 @@ def _targets_of(
     scope: Scope, hosts: list[HostEntry], all_hosts: list[HostEntry], needs: Needs
 ) -> list[Target]:
     """The targets of a role on `hosts`, which were chosen from `all_hosts`."""
-    in_role = scope.in_force()
+    in_role = scope.effective()
     _refuse_wrong(in_role, needs)
     values, stage, role = {**_DEFAULTS, **in_role.usable}, scope.stage, scope.role
     if not values["app_name"]:
@@ -319,14 +319,14 @@ def _targets_of(
         )
     result = []
     for entry in hosts:
-        in_host = scope.in_force(entry) if entry.layer.values else in_role
+        in_host = scope.effective(entry) if entry.layer.values else in_role
         _refuse_wrong(in_host, needs)
         result.append(_target(entry, in_host, names, where, runs_schedules))
     return result
 
 
-def _refuse_wrong(in_force: InForce, needs: Needs) -> None:
-    wrong = [problem for problem in in_force.problems if needs.are_broken_by_key(problem.key)]
+def _refuse_wrong(effective: Effective, needs: Needs) -> None:
+    wrong = [problem for problem in effective.problems if needs.are_broken_by_key(problem.key)]
     if wrong:
         raise together(wrong)
 
@@ -343,7 +343,9 @@ def _schedules_host(wanted: str, hosts: list[HostEntry], origin: str, *, must_be
     return names[0] if names else hosts[0].name
 
 
-def _target(entry: HostEntry, in_host: InForce, names: list[str], where: str, runs_schedules: str) -> Target:
+def _target(
+    entry: HostEntry, in_host: Effective, names: list[str], where: str, runs_schedules: str
+) -> Target:
     values = in_host.usable
     core = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
     settings = Settings(**{**core, "schedules_host": runs_schedules}, hosts=names)

@@ -12,7 +12,7 @@ from typing import Any
 from faprelease.config import checkout, keys, plugin_names
 from faprelease.config.deployfile import DeployFile
 from faprelease.config.keys import Key
-from faprelease.config.layers import everything_said, own_keys
+from faprelease.config.layers import every_key, own_keys
 from faprelease.config.plugin_names import ALWAYS, BUILT_IN, ENTRY_POINTS, named_plugins
 from faprelease.config.settings import Settings
 from faprelease.config.target import CORE, Target
@@ -104,7 +104,7 @@ def options_of(
 
 def _named(file: DeployFile, flags: Mapping[str, Any] | None) -> list[str]:
     """The built-in plugins, and those that the file or the flags name."""
-    settings = [*everything_said(file), *(((key,), value) for key, value in (flags or {}).items())]
+    settings = [*every_key(file), *(((key,), value) for key, value in (flags or {}).items())]
     own = [name for place, value in settings for name in named_plugins(place[-1], value)]
     return list(dict.fromkeys([*BUILT_IN, *own]))
 

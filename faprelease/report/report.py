@@ -64,7 +64,7 @@ class Report:
         self.ended: dict[Place, HostEnded] = {}
         """The outcome of each host of the last plan."""
 
-    def tell(self, event: RunEvent) -> None:
+    def emit(self, event: RunEvent) -> None:
         """Show an event on every output; a closed output does not stop the run."""
         event = plain(event)
         with self._guard:
@@ -74,7 +74,7 @@ class Report:
                     output.show(event)
 
     def say(self, line: str) -> None:
-        self.tell(Said(text=line))
+        self.emit(Said(text=line))
 
     def show_steps(self) -> None:
         """Show every step with its output from now on."""
@@ -83,11 +83,11 @@ class Report:
                 output.verbose = True
 
     def connecting(self, targets: Iterable[Target]) -> None:
-        self.tell(Connecting(hosts=tuple(str(target.place) for target in targets)))
+        self.emit(Connecting(hosts=tuple(str(target.place) for target in targets)))
 
     def begin(self, plan: Plan) -> None:
         self._title, self._now, self.ended = plan.title, {}, {}
-        self.tell(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts))))
+        self.emit(Began(title=plan.title, hosts=tuple(dict.fromkeys(host.place.host for host in plan.hosts))))
         if self._watcher.ident is None:
             self._watcher.start()
         if self._log and self._log.refused:
@@ -95,10 +95,10 @@ class Report:
             self._log.refused = ""
 
     def begin_phase(self, name: str) -> None:
-        self.tell(PhaseBegan(phase=name))
+        self.emit(PhaseBegan(phase=name))
 
     def end_phase(self, name: str, seconds: float) -> None:
-        self.tell(PhaseEnded(phase=name, seconds=seconds))
+        self.emit(PhaseEnded(phase=name, seconds=seconds))
 
     def begin_host(self, plan: HostPlan, phase: Phase) -> None:
         event = HostBegan(
@@ -107,17 +107,17 @@ class Report:
         self._now[plan.place] = event
         with self._guard:
             self._underway.begin(plan.place, phase, time.monotonic())
-        self.tell(event)
+        self.emit(event)
 
     def fetched(self, plan: HostPlan, count: int) -> None:
         """Report the bytes that a host has fetched so far."""
-        self.tell(Fetched(host=plan.place.host, role=plan.place.role, bytes=count))
+        self.emit(Fetched(host=plan.place.host, role=plan.place.role, bytes=count))
 
     def result(self, plan: HostPlan, phase: Phase, result: Result, *, next_step: str = "") -> None:
         fetched = result.facts.get("fetched", "")
         with self._guard:
             self._underway.end_step(plan.place, result, time.monotonic())
-        self.tell(
+        self.emit(
             StepEnded(
                 host=plan.place.host,
                 role=plan.place.role,
@@ -139,12 +139,12 @@ class Report:
         self.ended[plan.place] = event
         with self._guard:
             self._underway.end(plan.place)
-        self.tell(event)
+        self.emit(event)
 
     def end(self, plan: Plan, where: str) -> None:
         """Report that a plan was executed; `where` names its hosts."""
         releases = ", ".join(dict.fromkeys(host.release for host in plan.hosts))
-        self.tell(Said(text=f"done: {releases} is live on {where}, {self._seconds():.1f} s", good=True))
+        self.emit(Said(text=f"done: {releases} is live on {where}, {self._seconds():.1f} s", good=True))
         roles = [host.place.role for host in plan.hosts if host.publish and not restarts(host)]
         if roles:
             self.say(
@@ -162,7 +162,7 @@ class Report:
         log = str(self._log.path) if self._log and self._log.path else ""
         interrupted = isinstance(error, KeyboardInterrupt | click.Abort)
         exit_code = int(getattr(error, "exit_code", 1)) if error else 0
-        self.tell(
+        self.emit(
             Ended(
                 verb=verb,
                 title=self._title,
@@ -181,7 +181,7 @@ class Report:
     def show_plan(self, shown: Preview, scripts: Iterable[str] = ()) -> None:
         """Show a plan, and its exact scripts, with secrets redacted."""
         self._title, self._planned = shown.title, shown
-        self.tell(Planned(plan=shown, scripts=tuple(scripts)))
+        self.emit(Planned(plan=shown, scripts=tuple(scripts)))
 
     def confirm(self, stage: str) -> None:
         """Ask the user to type the name of a protected stage.
@@ -211,7 +211,7 @@ class Report:
             with self._guard:
                 steps = self._underway.longer_than(self.WAIT_SECONDS / 2, time.monotonic())
             if steps:
-                self.tell(Waiting(steps=steps))
+                self.emit(Waiting(steps=steps))
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

@@ -51,7 +51,7 @@ def read(request: Request) -> list[Recorded]:
     known, found = {**config.CORE, **options}, []
     for role in config.roles_of(file, request.stage, request.role, options):
         scope = Scope(file, known, request.stage, role, request.flags)
-        values = scope.in_force().values
+        values = scope.effective().values
         where = os.environ.get("FAP_STORE") or values["store"]
         if not where:
             raise ConfigError(

@@ -18,7 +18,7 @@ from faprelease.steps.model import Step
 from faprelease.steps.place import Place
 from faprelease.verbs import status
 from faprelease.views import host_report, parity
-from faprelease.views.diagnosis import Case, OnHosts, Patient, findings
+from faprelease.views.diagnosis import Case, InspectedHost, OnHosts, findings
 from faprelease.views.endpoints import ports_of
 
 
@@ -70,8 +70,8 @@ def _examine(request: Request, verb: str) -> Examined:
         said = connected.connections.run("look for a diagnosis", step)
         clock = (began, time.time())
         health = status.health(connected) if verb == "doctor" else {}
-    patients = tuple(
-        Patient(
+    hosts = tuple(
+        InspectedHost(
             target=host.target,
             state=host.state,
             report=host_report.parse(said[host.place]),
@@ -81,7 +81,7 @@ def _examine(request: Request, verb: str) -> Examined:
         )
         for host in connected.hosts
     )
-    return Examined(case=Case(patients=patients), lost=lost, store=store)
+    return Examined(case=Case(hosts=hosts), lost=lost, store=store)
 
 
 def _promoted(targets: list[Target], folder: Path) -> tuple[tuple[Finding, ...], dict[str, Manifest]]:

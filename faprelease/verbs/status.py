@@ -20,9 +20,9 @@ from faprelease.steps.place import Place
 from faprelease.views import history, host_report
 from faprelease.views.history import HistoryRow
 from faprelease.views.status import (
-    Held,
     HostStatus,
-    held,
+    KeptRelease,
+    kept_releases,
     measure,
     parse_processes,
     parse_schedules,
@@ -50,14 +50,14 @@ def status(request: Request, *, verify: bool = False) -> list[HostStatus]:
     return statuses(found, healths, changed, _named(run, lost), processes, schedules_by_place)
 
 
-def releases(request: Request) -> list[Held]:
+def releases(request: Request) -> list[KeptRelease]:
     """Return every release on every host. Raises FapError, UnreachableError."""
     with Run.of(request, "releases", Report()).connect(lock=False) as connected:
         said = connected.connections.run("measure", measure)
         return [
             each
             for host in connected.hosts
-            for each in held(host.target, host.state, parse_sizes(said[host.place]))
+            for each in kept_releases(host.target, host.state, parse_sizes(said[host.place]))
         ]
 
 

@@ -35,7 +35,7 @@ class OnHosts(Finding, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patient:
+class InspectedHost:
     """One role on one host, and everything that is known about it."""
 
     target: Target
@@ -59,15 +59,15 @@ class Patient:
 class Case:
     """All inspected hosts."""
 
-    patients: tuple[Patient, ...]
+    hosts: tuple[InspectedHost, ...]
 
-    def others(self, patient: Patient) -> list[Patient]:
+    def others(self, inspected: InspectedHost) -> list[InspectedHost]:
         """All hosts of the same role, including this one."""
-        role = patient.target.settings.role
-        return [each for each in self.patients if each.target.settings.role == role]
+        role = inspected.target.settings.role
+        return [each for each in self.hosts if each.target.settings.role == role]
 
 
-Rule = Callable[[Patient, Case], Iterator[Finding]]
+Rule = Callable[[InspectedHost, Case], Iterator[Finding]]
 
 
 def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
@@ -76,7 +76,7 @@ def findings(case: Case, lost: Mapping[Place, str]) -> list[OnHosts]:
     hint = "check that you can log in: ssh USER@HOST; see docs/how-to/hosts.md"
     result = [(place, Finding("access", "wrong", why, hint)) for place, why in lost.items()]
     for rule in RULES:
-        result += [(p.target.place, finding) for p in case.patients for finding in rule(p, case)]
+        result += [(p.target.place, finding) for p in case.hosts for finding in rule(p, case)]
     return together(result)
 
 
@@ -90,8 +90,8 @@ def together(findings: Iterable[tuple[Place, Finding]]) -> list[OnHosts]:
     ]
 
 
-def _access(patient: Patient, case: Case) -> Iterator[Finding]:
-    settings = patient.target.settings
+def _access(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    settings = inspected.target.settings
     sudo = f", {settings.sudo_user} by sudo" if settings.sudo_user != settings.user else ""
     if settings.connection == "local":
         yield Finding("access", "right", "is this machine")
@@ -99,9 +99,9 @@ def _access(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("access", "right", f"reachable over {settings.connection}, as {settings.user}{sudo}")
 
 
-def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
-    before, after = patient.clock
-    skew = max(before - patient.report.time - 1, patient.report.time - after, 0)
+def _clock(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    before, after = inspected.clock
+    skew = max(before - inspected.report.time - 1, inspected.report.time - after, 0)
     if skew > SKEW:
         says = f"its clock and this machine's differ by {round(skew)} s"
         yield Finding("clock", "wrong", says, "on the host: sudo timedatectl set-ntp true")
@@ -109,10 +109,10 @@ def _clock(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("clock", "right", "agrees with this machine's clock")
 
 
-def _host(patient: Patient, case: Case) -> Iterator[Finding]:
-    inodes, lacking = patient.report.inodes, list(fitness.problems(patient.target, patient.state))
+def _host(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    inodes, lacking = inspected.report.inodes, list(fitness.problems(inspected.target, inspected.state))
     for problem in lacking:
-        yield _wrong("host", patient, problem)
+        yield _wrong("host", inspected, problem)
     if inodes is not None and inodes < FEW_INODES:
         fix = "keep fewer releases (keep_releases), see: df -i"
         yield Finding("host", "wrong", f"only {inodes} inodes are free", fix)
@@ -120,38 +120,38 @@ def _host(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("host", "right", "curl, python3, disk space and a writable folder")
 
 
-def _wrong(check: str, patient: Patient, problem: FapError) -> Finding:
-    says = problem.message.removeprefix(f"{patient.target.place}: ")
+def _wrong(check: str, inspected: InspectedHost, problem: FapError) -> Finding:
+    says = problem.message.removeprefix(f"{inspected.target.place}: ")
     return Finding(check, "wrong", says, "; ".join(map(str.strip, problem.hint.splitlines())))
 
 
-def _codebase(patient: Patient, case: Case) -> Iterator[Finding]:
-    versions = {each.version for each in case.others(patient)}
+def _codebase(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    versions = {each.version for each in case.others(inspected)}
     if len(versions) > 1:
-        fix = f"faprelease {patient.target.settings.stage}"
+        fix = f"faprelease {inspected.target.settings.stage}"
         yield Finding(
             "I codebase",
             "wrong",
-            f"{patient.version or 'nothing'} is live, but not on all hosts of its role",
+            f"{inspected.version or 'nothing'} is live, but not on all hosts of its role",
             fix,
         )
-    elif patient.version:
-        yield Finding("I codebase", "right", f"{patient.version} is live")
+    elif inspected.version:
+        yield Finding("I codebase", "right", f"{inspected.version} is live")
 
 
-def _dependencies(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.wanted is None:
+def _dependencies(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    if inspected.wanted is None:
         return
-    name, python = patient.wanted.version, python_of(patient.wanted)
-    wrong = list(requirements.dependencies(patient.wanted, patient.report))
+    name, python = inspected.wanted.version, python_of(inspected.wanted)
+    wrong = list(requirements.dependencies(inspected.wanted, inspected.report))
     for says, fix in wrong:
         yield Finding("II dependencies", "wrong", says, fix)
     if not wrong:
         yield Finding("II dependencies", "right", f"has everything that {name} needs, with Python {python}")
 
 
-def _config(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, target, report = "III config", patient.target, patient.report
+def _config(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    factor, target, report = "III config", inspected.target, inspected.report
     linked = target.settings.linked_files
     if report.readable_environment:
         fix = f"chmod 600 {report.readable_environment}"
@@ -160,21 +160,21 @@ def _config(patient: Patient, case: Case) -> Iterator[Finding]:
         places = " ".join(f"{target.layout.shared}/{name}" for name in report.readable)
         says = f"every user can read {_some(report.readable)}"
         yield Finding(factor, "note", says, f"if they contain secrets: chmod o= {places}")
-    if problem := next(fitness.missing_files(target, patient.state), None):
-        yield _wrong(factor, patient, problem)
+    if problem := next(fitness.missing_files(target, inspected.state), None):
+        yield _wrong(factor, inspected, problem)
     elif linked and not report.readable:
         yield Finding(factor, "right", f"{_some(linked)}: present, and not every user can read them")
-    if patient.wanted is None:
+    if inspected.wanted is None:
         return
-    wrong = list(requirements.variables(patient.wanted, target, report.variables))
+    wrong = list(requirements.variables(inspected.wanted, target, report.variables))
     for says, fix in wrong:
         yield Finding(factor, "wrong", says, fix)
-    if patient.wanted.requires_env and not wrong:
-        yield Finding(factor, "right", f"{', '.join(patient.wanted.requires_env)}: set")
+    if inspected.wanted.requires_env and not wrong:
+        yield Finding(factor, "right", f"{', '.join(inspected.wanted.requires_env)}: set")
 
 
-def _backing(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.target.settings.preflight:
+def _backing(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    if inspected.target.settings.preflight:
         says = "preflight checks the backing services before a release is published"
         yield Finding("IV backing services", "right", says)
     else:
@@ -182,17 +182,17 @@ def _backing(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("IV backing services", "note", "nothing checks them before a release is published", fix)
 
 
-def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, report = "V separation", patient.report
-    if not patient.version:
+def _separation(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    factor, report = "V separation", inspected.report
+    if not inspected.version:
         return
-    again = f"a new release fixes this: faprelease {patient.target.settings.stage}"
+    again = f"a new release fixes this: faprelease {inspected.target.settings.stage}"
     fix = "sysctl user.max_user_namespaces=10000, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0"
     if report.contained is None:
         yield Finding(factor, "note", "there is no record of how the live release was installed", again)
     elif report.contained.open:
         says = f"the last install was not contained: {report.contained.open}"
-        protected = patient.target.settings.protected
+        protected = inspected.target.settings.protected
         yield Finding(factor, "wrong" if protected else "note", says, fix)
     else:
         yield Finding(factor, "right", "the last install was contained: " + report.contained.contained)
@@ -200,15 +200,15 @@ def _separation(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding(factor, "note", "the live release is writable", again)
 
 
-def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
-    factor, report, stage = "VI processes", patient.report, patient.target.settings.stage
+def _processes(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    factor, report, stage = "VI processes", inspected.report, inspected.target.settings.stage
     if report.changed:
         says = f"{len(report.changed)} files of the live release changed: {_some(report.changed)}"
         fix = f"list them: faprelease status {stage} --verify; release again: faprelease {stage}"
         yield Finding(factor, "wrong", says, fix)
-    elif patient.version and report.sealed:
+    elif inspected.version and report.sealed:
         yield Finding(factor, "right", "no file of the live release changed since its install")
-    elif patient.version:
+    elif inspected.version:
         yield Finding(
             factor,
             "note",
@@ -220,52 +220,52 @@ def _processes(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding(factor, "note", f"process {pid} still runs from release {name}, which is not live", fix)
 
 
-def _port(patient: Patient, case: Case) -> Iterator[Finding]:
+def _port(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
     factor = "VII port binding"
-    settings = patient.target.settings
-    for folder in patient.report.closed:
+    settings = inspected.target.settings
+    for folder in inspected.report.closed:
         says = f"a web server of another user can't reach the sockets: {folder} is closed to it"
         yield Finding(factor, "note", says, f"on the host: chmod o+x {folder}")
     if settings.handover == "beside" and any(name.endswith("healthcheck") for name in settings.plugins):
         return  # it answers at sockets, and its health is another check
-    if patient.report.port is None:
+    if inspected.report.port is None:
         fix = "in deploy.yml: plugins: [curl, supervisorctl, healthcheck], and healthcheck_port: 8000"
         says = "no port is configured, so it is not checked that a release answers"
         if settings.is_web:
             says = "no healthcheck: a version that runs and answers nothing would count as live"
         yield Finding(factor, "note", says, fix)
         return
-    code, message = patient.report.port
+    code, message = inspected.report.port
     if code == 0:
         yield Finding(factor, "right", f"{message.partition(' by ')[0]} by the live release")
-    elif code == 3 and not patient.version:
+    elif code == 3 and not inspected.version:
         yield Finding(factor, "right", f"{message}, so it is free for the first release")
     elif code in (1, 3):
         yield Finding(
             factor,
             "wrong",
             message,
-            f"faprelease logs {_place(patient)}; faprelease restart {_place(patient)}",
+            f"faprelease logs {_place(inspected)}; faprelease restart {_place(inspected)}",
         )
     else:
         yield Finding(factor, "note", message, "on the host, as root: ss -ltnp")
 
 
-def _concurrency(patient: Patient, case: Case) -> Iterator[Finding]:
+def _concurrency(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
     factor = "VIII concurrency"
-    if not patient.version:
-        fix = f"faprelease {patient.target.settings.stage}, or remove it from deploy.yml"
+    if not inspected.version:
+        fix = f"faprelease {inspected.target.settings.stage}, or remove it from deploy.yml"
         yield Finding(factor, "wrong", "is in deploy.yml, but runs no release", fix)
-    elif patient.health not in ("", "healthy"):
-        line = (patient.health.strip().splitlines() or [""])[-1]
-        yield Finding(factor, "wrong", f"is unhealthy: {line}", f"faprelease logs {_place(patient)}")
-    elif patient.health:
+    elif inspected.health not in ("", "healthy"):
+        line = (inspected.health.strip().splitlines() or [""])[-1]
+        yield Finding(factor, "wrong", f"is unhealthy: {line}", f"faprelease logs {_place(inspected)}")
+    elif inspected.health:
         yield Finding(factor, "right", "is healthy: the checks of its plugins pass")
 
 
-def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
-    yield from _restarts(patient)
-    conf = patient.report.conf
+def _disposability(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    yield from _restarts(inspected)
+    conf = inspected.report.conf
     if conf is None:
         return
     lacking = [key for key in ("stopasgroup", "killasgroup") if f"{key}=true" not in conf]
@@ -276,11 +276,11 @@ def _disposability(patient: Patient, case: Case) -> Iterator[Finding]:
         yield Finding("IX disposability", "right", "supervisor stops it with all its child processes")
 
 
-def _restarts(patient: Patient) -> Iterator[Finding]:
+def _restarts(inspected: InspectedHost) -> Iterator[Finding]:
     """The times of the last stop and start, in whole seconds, so that equal findings are merged."""
-    if patient.report.restarted is None:
+    if inspected.report.restarted is None:
         return
-    stop, start = map(math.ceil, patient.report.restarted)
+    stop, start = map(math.ceil, inspected.report.restarted)
     if stop > SLOW_STOP:
         fix = "make it exit on SIGTERM, and begin its Procfile line with exec; see: fapbuild check"
         says = f"took {stop} s to stop at its last restart: it may ignore SIGTERM"
@@ -290,32 +290,32 @@ def _restarts(patient: Patient) -> Iterator[Finding]:
         yield Finding("IX disposability", "right", says)
 
 
-def _parity(patient: Patient, case: Case) -> Iterator[Finding]:
-    def kind(each: Patient) -> str:
+def _parity(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    def kind(each: InspectedHost) -> str:
         return f"Python {(each.report.pythons or ('none',))[0]}, glibc {each.report.glibc or 'none'}"
 
-    kinds = {kind(each) for each in case.others(patient)}
+    kinds = {kind(each) for each in case.others(inspected)}
     if len(kinds) > 1:
         fix = "make all hosts of a role the same"
-        yield Finding("X parity", "note", f"{kind(patient)}, but other hosts of its role differ", fix)
+        yield Finding("X parity", "note", f"{kind(inspected)}, but other hosts of its role differ", fix)
     else:
-        yield Finding("X parity", "right", f"{kind(patient)}, like all hosts of its role")
+        yield Finding("X parity", "right", f"{kind(inspected)}, like all hosts of its role")
 
 
-def _logs(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.report.logs:
-        says = f"log files are in the release: {_some(patient.report.logs)}"
+def _logs(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    if inspected.report.logs:
+        says = f"log files are in the release: {_some(inspected.report.logs)}"
         fix = "log to stdout, which supervisor and journald keep; or to shared/ (linked_dirs)"
         yield Finding("XI logs", "note", says, fix)
-    elif patient.version:
+    elif inspected.version:
         yield Finding("XI logs", "right", "no log files are in the release")
 
 
-def _admin(patient: Patient, case: Case) -> Iterator[Finding]:
-    if patient.report.run:
-        says = f"one-off commands run in the release: faprelease once {_place(patient)} -- COMMAND"
+def _admin(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    if inspected.report.run:
+        says = f"one-off commands run in the release: faprelease once {_place(inspected)} -- COMMAND"
         yield Finding("XII admin processes", "right", says)
-    elif patient.version:
+    elif inspected.version:
         yield Finding("XII admin processes", "note", "the release has no .fap/run", "pack it with fapbuild")
 
 
@@ -338,8 +338,8 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _place(patient: Patient) -> str:
-    return f"{patient.target.settings.stage} {patient.target.settings.role}"
+def _place(inspected: InspectedHost) -> str:
+    return f"{inspected.target.settings.stage} {inspected.target.settings.role}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -6,21 +6,21 @@ from typing import TypeAlias
 from artifact_store.core.finding import Finding
 from faprelease.errors import UnreachableError
 from faprelease.steps.place import Place
-from faprelease.views.diagnosis import Case, Patient
+from faprelease.views.diagnosis import Case, InspectedHost
 
 Profile: TypeAlias = Mapping[str, frozenset[str]]
 """The properties of the hosts of a role: the values on its hosts, by property."""
 
 VERSION = "version"
-_PROPERTIES: Mapping[str, Callable[[Patient], Iterable[str]]] = {
-    "Python": lambda patient: patient.report.pythons[:1],
-    "glibc": lambda patient: [patient.report.glibc or "none"],
-    "machine": lambda patient: [patient.report.machine],
-    "variables": lambda patient: patient.target.settings.environment.keys() | patient.report.variables,
-    "linked files": lambda patient: map(_of_any_stage(patient), patient.target.settings.linked_files),
-    "linked folders": lambda patient: map(_of_any_stage(patient), patient.target.settings.linked_dirs),
-    "plugins": lambda patient: [name.rpartition(".")[2] for name in patient.target.settings.plugins],
-    VERSION: lambda patient: [patient.version or "nothing"],
+_PROPERTIES: Mapping[str, Callable[[InspectedHost], Iterable[str]]] = {
+    "Python": lambda inspected: inspected.report.pythons[:1],
+    "glibc": lambda inspected: [inspected.report.glibc or "none"],
+    "machine": lambda inspected: [inspected.report.machine],
+    "variables": lambda inspected: inspected.target.settings.environment.keys() | inspected.report.variables,
+    "linked files": lambda inspected: map(_of_any_stage(inspected), inspected.target.settings.linked_files),
+    "linked folders": lambda inspected: map(_of_any_stage(inspected), inspected.target.settings.linked_dirs),
+    "plugins": lambda inspected: [name.rpartition(".")[2] for name in inspected.target.settings.plugins],
+    VERSION: lambda inspected: [inspected.version or "nothing"],
 }
 
 
@@ -28,15 +28,15 @@ def profiles(case: Case, lost: Mapping[Place, str]) -> dict[str, Profile]:
     """The profile of each role of a stage. Raises UnreachableError if a host of it was not reached."""
     if lost:
         raise UnreachableError("\n".join(lost.values()), hint="compare again when all hosts can be reached")
-    roles: dict[str, list[Patient]] = {}
-    for patient in case.patients:
-        roles.setdefault(patient.target.settings.role, []).append(patient)
+    roles: dict[str, list[InspectedHost]] = {}
+    for inspected in case.hosts:
+        roles.setdefault(inspected.target.settings.role, []).append(inspected)
     return {
         role: {
-            name: frozenset(value for patient in patients for value in values_of(patient))
+            name: frozenset(value for inspected in hosts for value in values_of(inspected))
             for name, values_of in _PROPERTIES.items()
         }
-        for role, patients in roles.items()
+        for role, hosts in roles.items()
     }
 
 
@@ -66,9 +66,9 @@ def findings(
     return result
 
 
-def _of_any_stage(patient: Patient) -> Callable[[str], str]:
+def _of_any_stage(inspected: InspectedHost) -> Callable[[str], str]:
     """Replace the stage in a name: `configs/production.py` and `configs/staging.py` are the same file."""
-    return lambda name: name.replace(patient.target.settings.stage, "STAGE")
+    return lambda name: name.replace(inspected.target.settings.stage, "STAGE")
 
 
 def _words(values: Iterable[str]) -> str:

@@ -74,7 +74,7 @@ class HostStatus(msgspec.Struct, frozen=True, kw_only=True):
     unreachable: str = ""
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class KeptRelease(msgspec.Struct, frozen=True, kw_only=True):
     """One release on one host, as `faprelease releases --json` prints it."""
 
     stage: str
@@ -93,15 +93,15 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     removed."""
 
 
-def alike(rows: Iterable[Held]) -> list[tuple[list[str], list[Held]]]:
+def alike(rows: Iterable[KeptRelease]) -> list[tuple[list[str], list[KeptRelease]]]:
     """The releases of each role, once for all hosts that have the same ones; with the names of the hosts.
 
     The times and sizes are those of the first host: they hardly differ.
     """
-    by_host: dict[tuple[str, str], list[Held]] = {}
+    by_host: dict[tuple[str, str], list[KeptRelease]] = {}
     for row in rows:
         by_host.setdefault((row.role, row.host), []).append(row)
-    groups: dict[tuple[Any, ...], tuple[list[str], list[Held]]] = {}
+    groups: dict[tuple[Any, ...], tuple[list[str], list[KeptRelease]]] = {}
     for (role, host), held in by_host.items():
         key = (role, *((row.release, row.state, row.digest, row.by, row.kept) for row in held))
         groups.setdefault(key, ([], held))[0].append(host)
@@ -249,11 +249,11 @@ def parse_sizes(output: str) -> dict[str, int]:
     return {name: int(kib) * 1024 for kib, name in re.findall(r"^(\d{1,15}) (.+)$", output, re.M | re.A)}
 
 
-def held(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[Held]:
+def kept_releases(target: Target, state: HostState, sizes: Mapping[str, int]) -> list[KeptRelease]:
     """The releases of a host, the newest first."""
     goal = state.last_good()
     return [
-        Held(
+        KeptRelease(
             stage=target.settings.stage,
             role=target.settings.role,
             host=target.host,

@@ -22,7 +22,7 @@ from faprelease.run.run import Run
 from faprelease.steps.place import Place
 from faprelease.verbs.doctor import compare, doctor
 from faprelease.views import endpoints, host_report
-from faprelease.views.diagnosis import Case, Patient, findings
+from faprelease.views.diagnosis import Case, InspectedHost, findings
 from faprelease.views.endpoints import Upstream
 from tests.parts.site import Site, artifact
 
@@ -116,7 +116,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         'contained {"contained":"network","open":"files"}\nconf startsecs=1\nrestarted 3004 7\n'
         "readable_environment /x/.env\n"
     )
-    patient = Patient(
+    inspected = InspectedHost(
         target=target,
         state=state,
         report=host_report.parse(answer),
@@ -124,7 +124,7 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
         wanted=msgspec.structs.replace(wanted, target=needs),
         health="no answer\nconnection refused",
     )
-    found = findings(Case(patients=(patient,)), {Place("web2", "web"): "no route"})
+    found = findings(Case(hosts=(inspected,)), {Place("web2", "web"): "no route"})
     assert [one.says for one in found if one.verdict == "wrong"] == [
         "no route",
         "its clock and this machine's differ by 999 s",
@@ -139,11 +139,11 @@ def test_a_host_that_is_unfit_is_told_all_at_once(site: Site) -> None:
     ]
     newer = msgspec.structs.replace(needs, least_python="3.11.3")
     older = replace(
-        patient,
+        inspected,
         report=host_report.parse(answer.replace("3.9.2", "3.11.2")),
         wanted=msgspec.structs.replace(wanted, target=newer),
     )
-    says = [one.says for one in findings(Case(patients=(older,)), {})]
+    says = [one.says for one in findings(Case(hosts=(older,)), {})]
     assert "7 needs Python 3.11.3 or newer, but the host has 3.11.2" in says
     assert "fapbuild pack --target cp39-manylinux_2_17_aarch64" in " ".join(one.fix for one in found)
     assert [one.says for one in found if one.check == "IX disposability"] == [
