@@ -39,7 +39,8 @@ def site(tmp_path: Path, supervisord: Supervisord, monkeypatch: pytest.MonkeyPat
 
 def configure(site: Site, supervisord: Supervisord, processes: str) -> None:
     site.configure(
-        f"plugins: [supervisorctl]\nsupervisor_target: {supervisord.conf_d}/shop.conf\nprocesses: {processes}"
+        f"plugins: [supervisorctl]\nprocess_seconds: 1\nprocesses: {processes}\n"
+        f"supervisor_target: {supervisord.conf_d}/shop.conf"
     )
 
 

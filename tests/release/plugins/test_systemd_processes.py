@@ -290,7 +290,7 @@ def test_wherever_it_stops_the_next_run_ends_it(
     procfile = PROCFILE + "clock: exec sleep 4$PORT\n"
     stop = "kill -KILL 0" if how == "is killed" else "echo Failed to do that >&2; exit 1"
     for number in calls_of:
-        configure(site, processes=TWO_AND_ONE)
+        configure(site, processes=TWO_AND_ONE, process_seconds=0)
         release(site, build(site, f"a{number}{how[0]}"))
         assert running(systemd) == THREE
         shim = f"""#!/bin/sh
@@ -302,7 +302,7 @@ exec /usr/bin/systemctl "$@"
 """
         script = "rm -f systemctl.calls; cat >bin/systemctl; chmod +x bin/systemctl"
         host.run(["sh", "-c", f"mkdir -p bin; {script}"], stdin=shim, check=True)
-        configure(site, processes={"web": 1, "clock": 1})
+        configure(site, processes={"web": 1, "clock": 1}, process_seconds=0)
         url = build(site, f"b{number}{how[0]}", procfile)
         first = site.release(url)
         calls = len(host.run(["cat", "systemctl.calls"]).stdout.splitlines())

@@ -102,7 +102,7 @@ def test_what_dies_while_it_imports_never_counts_as_live(
     site: Site, supervisord: Supervisord, port: int
 ) -> None:
     """Case crash-after-2s-is-done: supervisor takes it for RUNNING after a second."""
-    first = site.release(build(site, port, "1"))
+    first = site.release(build(site, port, "1"), process_seconds="1")
     with pytest.raises(RolledBackError, match=r"shop \(process \d+\) ended within \d s of its start"):
         site.release(build(site, port, "2", app=DIES))
     assert site.current() == first
@@ -113,7 +113,7 @@ def test_workers_that_are_replaced_again_and_again_are_seen(
     site: Site, supervisord: Supervisord, port: int
 ) -> None:
     keeps = f"/usr/bin/env KEEP=1 {site.path}/current/venv/bin/serve {port}"
-    first = site.release(build(site, port, "1", command=keeps))
+    first = site.release(build(site, port, "1", command=keeps), process_seconds="1")
     with pytest.raises(RolledBackError, match=r"its workers \d+, \d+ ended"):
         site.release(build(site, port, "2", app="import time; time.sleep(1); 1 / 0", command=keeps))
     assert site.current() == first
