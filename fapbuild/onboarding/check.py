@@ -21,7 +21,7 @@ from fapbuild.guards.files import (
     check_secret_names,
     check_secret_texts,
     check_sizes,
-    harmless_apart,
+    certificates_apart,
     unallowed,
 )
 from fapbuild.packing import contents
@@ -138,7 +138,7 @@ def _dependencies(project: Project, tree: SourceTree) -> Iterator[Finding]:
 def _config(files: tuple[TarEntry, ...], tree: SourceTree, settings: BuildSettings) -> Iterator[Finding]:
     checked = unallowed(files, settings)
     oids, cache = {file.path: file.oid for file in tree.files}, Cache(default_folder())
-    paths = [*harmless_apart(checked)]
+    paths = [*certificates_apart(checked)]
     yield _guarded(CONFIG, "no file name looks like a secret", lambda: check_secret_names(paths))
     yield _guarded(
         CONFIG,
