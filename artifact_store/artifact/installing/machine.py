@@ -11,6 +11,9 @@ def check(platform, libraries):
     here = "cp{}{}".format(*sys.version_info[:2])
     if sys.implementation.name != "cpython" or here != platform["python"]:
         raise RefusedError(f"this Python is {here}, but the artifact needs {platform['python']}")
+    if ("t" in sys.abiflags) != platform["abi"].endswith("t"):
+        kind = "free-threaded" if "t" in sys.abiflags else "not free-threaded"
+        raise RefusedError(f"this Python is {kind}, but the artifact needs {platform['abi']}")
     machine = os.uname().machine
     if not platform["platform"].endswith(machine):
         raise RefusedError(f"this machine is {machine}, but the artifact needs {platform['platform']}")

@@ -128,6 +128,17 @@ def test_an_artifact_for_another_machine_is_refused(unpack: Unpack) -> None:
     assert not (folder / "venv").exists()
 
 
+def test_an_artifact_for_a_free_threaded_python_is_refused(unpack: Unpack) -> None:
+    folder = unpack()
+    manifest = folder / ".fap" / "manifest.json"
+    here = "cp{}{}".format(*sys.version_info[:2])
+    manifest.write_text(manifest.read_text().replace(f'"abi":"{here}"', f'"abi":"{here}t"'))
+    done = install(folder)
+    assert done.returncode == 1
+    assert f"this Python is not free-threaded, but the artifact needs {here}t" in done.stderr
+    assert not (folder / "venv").exists()
+
+
 def test_a_missing_file_is_named(unpack: Unpack) -> None:
     folder = unpack()
     (folder / "show.py").unlink()
