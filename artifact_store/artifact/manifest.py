@@ -97,6 +97,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Shared libraries (`libpq.so.5`) that the host must have for wheels built from sdists, sorted."""
     post_install: tuple[str, ...] = ()
     """The app's own commands that run at the end of an install, each with `sh -e -c`."""
+    installer: tuple[str, ...] = ()
+    """The sha256 of the wheels in `.fap/` with which fapkit's installer installs; empty if install.sh is the
+    project's own, or there is nothing to install. Unknown, and empty, in `fap/1`."""
     wheels: tuple[Wheel, ...]
     files: tuple[File, ...]
     members: tuple[Member, ...]

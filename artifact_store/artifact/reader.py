@@ -49,8 +49,8 @@ UNKNOWN, KNOWN, HEADERS = 1 << 16, 1 << 20, 1 << 14
 """How many bytes are read at once where the end of a gzip member is not known (what is read beyond it is
 copied), where it is known, and where hardly more than headers is needed."""
 NOT_STORED = (0, 0)
-HAS_EXTRA = 4
-"""The flag of a gzip member with an extra field."""
+HAS_COMMENT, LONGEST_COMMENT = 16, 4096
+"""The flag of a gzip member with a comment, and how long that may be where wheels are skipped."""
 BLOCK = 512
 END = bytes(BLOCK)
 FILE, FOLDER, LINK = "file", "folder", "link"
@@ -417,13 +417,16 @@ class Manifest:
         """Whether the entries are in the order of the manifest, and each wheel and the end mark begin a
         member: they are in `fap/2`."""
         self._places: dict[str, int] = {}
-        """The number of the range in which each entry begins, in `fap/2`."""
+        """The number of the range in which each entry begins, in their order, in `fap/2`."""
+        self.has_own_installer = False
+        """Whether another program than fapkit's installer installs it, as far as it says."""
         try:
             value = decoded(text)
             if (value["app"], value["version"], value["commit"]) != identity:
                 raise ValueError("app, version or commit is in it twice")
             self._read_entries(value)
             self.is_ordered = value["format"] == FORMAT
+            self.has_own_installer = self.is_ordered and not value["installer"]
             if self.is_ordered:
                 self._read_members(value["members"], wheels)
             elif wheels is None:
@@ -432,16 +435,16 @@ class Manifest:
                 raise ValueError(f"only one of format {FORMAT} can be read in part")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RefusedError(f"its {MANIFEST} can't be read: {error}") from None
+        self._order = iter(self._places.items())
 
     def take(self, entry: Entry, place: int, *, begins: bool) -> str:
         """Compare an entry with the manifest; return the sha256 of a wheel, and nothing for others. It is in
         the range with number `place`, which maybe `begins` with it."""
-        first = next(iter(self.missing), None)
         expected = self.missing.pop(entry.name, None)
         if expected is None:
             raise RefusedError(f"{entry.name!r} is not in the manifest, or is in the tar twice")
-        is_next = entry.name == first and self._places.get(entry.name) == place
-        if self.is_ordered and not (is_next and (begins or not entry.is_wheel)):
+        is_there = not self.is_ordered or next(self._order, None) == (entry.name, place)
+        if not is_there or (self.is_ordered and entry.is_wheel and not begins):
             raise RefusedError(f"{entry.name!r} is not at the place that the manifest says")
         kind, mode, size, sha256 = expected
         mode_differs = kind == FILE and not sha256 and entry.mode != mode
@@ -469,7 +472,7 @@ class Manifest:
             self.wheels_size += size
 
     def _read_members(self, listed: Any, wheels: set[str] | None) -> None:
-        names, last, is_here, start = iter(list(self.missing)), "", True, 0
+        names, last, is_here, start, entries = iter(list(self.missing)), "", True, 0, -1
         for length, sha256, entries in listed:
             if not _is_size(length) or not length or type(sha256) is not str or not _is_size(entries):
                 raise ValueError(f"the gzip member {length!r}, {sha256!r}, {entries!r}")
@@ -541,12 +544,11 @@ def check_link(name: str, target: str) -> None:
 def stored(file: int, start: int, end: int) -> tuple[int, int]:
     """The size of what a gzip member holds, and of its last block. NOT_STORED unless the range of the file is
     one gzip member, all its blocks are stored, and the last one ends where it does (RFC 1951, 3.2.4)."""
-    head = os.pread(file, 12, start)
-    if head[:3] != b"\x1f\x8b\x08" or head[3] not in (0, HAS_EXTRA):
+    head = os.pread(file, 10 + LONGEST_COMMENT, start)
+    comment = head.find(b"\0", 10) - 9 if head[3:4] == bytes([HAS_COMMENT]) else 0
+    if head[:3] != b"\x1f\x8b\x08" or head[3:4] not in (b"\0", bytes([HAS_COMMENT])) or comment < 0:
         return NOT_STORED
-    # An extra field is padding (RFC 1952, 2.3.1.1).
-    extra = 2 + int.from_bytes(head[10:12], "little") if head[3] else 0
-    at, total, size, final = start + 10 + extra, 0, 1, 0
+    at, total, size, final = start + 10 + comment, 0, 1, 0
     while size and not final:
         if at + 5 > end - 8:
             return NOT_STORED
@@ -643,6 +645,11 @@ def _is_size(value: object) -> bool:
 
 def _text(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
+def name_of(head: bytes) -> str:
+    """The name in a header without a prefix."""
+    return _text(head[:100])
 
 
 def _entry(head: bytes, extra: dict[bytes, bytes]) -> Entry:

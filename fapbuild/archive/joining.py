@@ -17,8 +17,8 @@ from pathlib import Path
 from artifact_store.core.errors import FapError
 
 _CHUNK = 1 << 20
-_NOT_IN_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM}
-"""The errors of copy_file_range for files that it can't copy."""
+_NOT_IN_KERNEL = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EIO}
+"""The errors of copy_file_range for files that it can't copy; some network file systems say EIO."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def _copy_all(parts: Sequence[Part], target: int) -> None:
 def _copy(source: int, target: int, length: int, offset: int) -> int:
     """Copy at most `length` bytes to the place of the target; return how many."""
     try:
-        return os.copy_file_range(source, target, length, offset)
+        # Some kernels copy nothing, and report no error.
+        if count := os.copy_file_range(source, target, length, offset):
+            return count
     except AttributeError:  # not Linux
         pass
     except OSError as error:

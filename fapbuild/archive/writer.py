@@ -5,7 +5,6 @@ Formats: POSIX ustar/pax (each entry through `tarfile`), RFC 1952 (a gzip file i
 
 import hashlib
 import os
-import struct
 import tarfile
 import tempfile
 from collections import deque
@@ -23,20 +22,20 @@ from artifact_store.core.errors import FapError
 from artifact_store.core.folders import make_folder
 from fapbuild.archive.joining import Part, join
 from fapbuild.archive.members import MemberPlan, TarEntry, is_wheel
-from fapbuild.cache import Cache
+from fapbuild.cache import Cache, sha256_of
 
 LEVEL = 6
 STORED = 0
 """The level of wheels: they are compressed already, and of stored blocks a host can skip what it has."""
-_KIND = "member-3"
+_KIND = "member-4"
 _WORKERS = 4
 """Threads that compress. Each needs about 12 MiB of memory, however large the artifact is."""
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _BLOCK_OF_DISK = 4096
 """Wheels begin and end at multiples of this, so that file systems can share their blocks."""
-_HAS_EXTRA, _FIELD = b"\x04", b"FP"
-"""The flag of a gzip member with an extra field, and the name of a field that is only padding."""
+_HAS_COMMENT = b"\x10"
+"""The flag of a gzip member with a comment."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,10 @@ def compress(data: bytes, level: int = LEVEL) -> bytes:
 
 def _padded(member: bytes, before: int = 0) -> bytes:
     """A gzip member with padding, so that it ends at a multiple of _BLOCK_OF_DISK if it follows `before`
-    bytes. The padding is an extra field (RFC 1952, 2.3.1.1), which readers pass over."""
-    extra = -(before + len(member) + len(_FIELD) + 4) % _BLOCK_OF_DISK
-    field = _FIELD + struct.pack("<H", extra) + bytes(extra)
-    return member[:3] + _HAS_EXTRA + member[4:10] + struct.pack("<H", len(field)) + field + member[10:]
+    bytes. The padding is a comment of spaces (RFC 1952), which readers pass over; tarfile can't read an extra
+    field."""
+    spaces = -(before + len(member) + 1) % _BLOCK_OF_DISK
+    return member[:3] + _HAS_COMMENT + member[4:10] + b" " * spaces + b"\0" + member[10:]
 
 
 def _sizes_of_code(members: Sequence[MemberPlan], index: Sequence[Member]) -> Iterator[int]:
@@ -200,9 +199,21 @@ def _compress_member(member: MemberPlan, cache: Cache) -> _CompressedMember:
     if len(member.entries) > 1 or not entry.sha256:
         return _fresh(_member_bytes(member), member.begun)
     facts = (compressor(), LEVEL, entry.path, entry.mode, entry.size, entry.sha256, member.start, member.stop)
-    kept = cache.keep(_KIND, f"{facts}", lambda: _member_bytes(member))
+    kept = cache.keep(_KIND, f"{facts}", lambda: _checked_bytes(member, entry))
     path = cache.path(kept.sha256)
     return _CompressedMember(path.stat().st_size, kept.sha256, member.begun, b"", path)
+
+
+def _checked_bytes(member: MemberPlan, entry: TarEntry) -> bytes:
+    if isinstance(entry.content, Path) and not _is_intact(entry.content, entry.sha256):
+        entry.content.unlink(missing_ok=True)
+        raise FapError(f"the cached copy of {entry.path} was damaged, and is removed", hint="run it again")
+    return _member_bytes(member)
+
+
+@lru_cache
+def _is_intact(path: Path, sha256: str) -> bool:
+    return sha256_of(path) == sha256
 
 
 def _fresh(data: bytes, begun: int) -> _CompressedMember:

@@ -15,13 +15,13 @@ from fapbuild import locks
 from fapbuild.archive.members import TarEntry
 from fapbuild.cache import Cache, default_folder
 from fapbuild.guards.files import (
+    certificates_apart,
     check_clean,
     check_names,
     check_pushed,
     check_secret_names,
     check_secret_texts,
     check_sizes,
-    certificates_apart,
     unallowed,
 )
 from fapbuild.packing import contents

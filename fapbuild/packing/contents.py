@@ -82,7 +82,11 @@ def wheel_entries(wheels: Sequence[VendoredWheel]) -> tuple[TarEntry, ...]:
 
 
 def describe(
-    manifest: Manifest, files: Sequence[TarEntry], wheels: Sequence[VendoredWheel], least_python: str
+    manifest: Manifest,
+    files: Sequence[TarEntry],
+    wheels: Sequence[VendoredWheel],
+    least_python: str,
+    installer: Sequence[VendoredWheel] = (),
 ) -> Manifest:
     """Return the manifest with the contents of the artifact filled in, all except its members."""
     platform = manifest.target
@@ -91,6 +95,7 @@ def describe(
         manifest,
         target=msgspec.structs.replace(platform, glibc=glibc, least_python=least_python),
         libraries=tuple(sorted({name for wheel in wheels for name in wheel.facts.libraries})),
+        installer=tuple(sorted(wheel.sha256 for wheel in installer)),
         lock_digest=hashlib.sha256(requirements_lock(wheels)).hexdigest(),
         wheels=tuple(
             Wheel(

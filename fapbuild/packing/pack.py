@@ -111,7 +111,8 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
         # A project without packages that installs itself does not need our installer.
         installer = wheels.installer if wheels.app or settings.installer == "fapkit" else ()
         files = contents.collect(inputs.id, settings, inputs.files, outputs, wheels.app, installer, cache)
-        manifest = contents.describe(inputs.manifest, files, wheels.app, wheels.least_python)
+        ours = installer if settings.installer == "fapkit" else ()
+        manifest = contents.describe(inputs.manifest, files, wheels.app, wheels.least_python, ours)
         members = plan_members([*files, *contents.wheel_entries(wheels.app)])
         _make_output(request.root, request.output)
         what = f"{inputs.id.file_name}: {len(files)} files, {len(wheels.app)} wheels"

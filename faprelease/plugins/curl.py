@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from artifact_store.artifact import installing
 from artifact_store.core.urls import redact_url
 from faprelease.config.artifact_source import ArtifactSource
 from faprelease.config.keys import about
@@ -107,7 +108,8 @@ def fetch(
     facts = f"{layout.records}/{release_id}.artifact.json"
     # The project's own command may need any file.
     state = "" if options.curl_postinstall_script else layout.state
-    words = (work, source.digest, source.root, release, facts, state, app)
+    libraries = ",".join(installing.known_wheels())
+    words = (work, source.digest, source.root, release, facts, state, app, libraries)
     return (_program(f"fetch {shown} and unpack it", source, options, cache, layout.state, *words),)
 
 

@@ -12,8 +12,6 @@ import reader
 HEAD = 32 << 10
 """How many bytes the first request asks for: the manifests of most artifacts are shorter."""
 LONGEST_HEAD = 16 << 20
-UNKNOWN = 1 << 62
-"""The size of an artifact that is not known: curl tells none of a file."""
 NEAR = 16 << 10
 """Gaps of fewer bytes are fetched too: that is cheaper than another request."""
 PIECE = 8 << 20
@@ -61,7 +59,7 @@ def _checked(digest, sha256):
 def fetch_head(curl, output):
     """Fetch the first bytes, with the whole first gzip member; (size of the artifact, its ETag).
 
-    The size is 0 if the server sends no ranges, and UNKNOWN of a file. A server without ranges sends all.
+    The size is 0 if the server sends no ranges. A server that does not know ranges sends everything.
     """
     total, tag = _fetch_first(curl, output)
     while total and first_member(output) is None and fetch.size(output) < min(total, LONGEST_HEAD):
@@ -80,8 +78,8 @@ def _fetch_first(curl, output):
             raise fetch.FetchError(code)
         fetch.time.sleep(2**failures)
     curl.moved += fetch.size(output)
-    if curl.is_file and code == 0:
-        return UNKNOWN, ""
+    if curl.file and code == 0:  # of which curl tells no size
+        return fetch.size(curl.file), ""
     total = headers.get("content-range", "").rpartition("/")[2]
     if status == 206 and total.isdigit():
         return int(total), fetch.tag_of(headers)
@@ -123,15 +121,18 @@ def first_member(path):
                 return 0, b""
             if len(text) > 64 << 20 or inflater.unconsumed_tail:
                 return 0, b""
-    return read - len(inflater.unused_data), text[text.find(b"{") :].rstrip(b"\0")
+    if reader.name_of(text[: reader.BLOCK]) != reader.MANIFEST:
+        return 0, b""
+    size = reader.number(text[124:136])
+    return read - len(inflater.unused_data), text[reader.BLOCK : reader.BLOCK + size]
 
 
 def _index(path):
     """(length of the first gzip member, the others as (start, length, sha256)) of an artifact's file, or of
     one that holds only code (members.py). There are none if the file is not an artifact."""
-    first, text = first_member(path) or (0, b"")
-    wheels = set() if path.endswith(fetch.CODE) else None
     try:
+        first, text = first_member(path) or (0, b"")
+        wheels = set() if path.endswith(fetch.CODE) else None
         members = reader.Manifest(text, reader.identity(text), wheels).members
     except reader.RefusedError:
         return 0, []
@@ -197,7 +198,7 @@ def fetch_ranges(curl, ranges, tag):
             received = fetch.size(path)
             curl.moved += received
             status, _ = fetch.answer(path)
-            is_part = status == 206 or curl.is_file
+            is_part = status == 206 or curl.file
             if received > length or (received and not is_part) or (status in (200, 412, 416)):
                 print("warning: the server no longer sends parts of this file: fetching all of it")
                 return None

@@ -48,7 +48,8 @@ class Curl:
 
     def __init__(self, config, work):
         self.config, self.work, self.moved = config, work, 0
-        self.is_file = 'url = "file:' in config
+        self.file = file_of(config)
+        """The path of the artifact, if its URL is that of a file; else empty."""
 
     def clear(self):
         """Remove all that was fetched."""
@@ -98,6 +99,17 @@ class Curl:
     def may_try_again(self, code, output):
         """True if the same request may succeed soon."""
         return code in AGAIN or (code == 22 and answer(output)[0] in BUSY)
+
+
+def file_of(config):
+    """The path in a configuration of curl whose URL is that of a file; empty if it is not."""
+    _, begins, rest = config.partition('url = "file://')
+    path, ends, _ = rest.partition('"')
+    if not begins or not ends or "\\" in path:
+        return ""
+    from urllib.parse import unquote
+
+    return unquote(path)
 
 
 def fact(name, value):
@@ -238,6 +250,8 @@ class ArtifactCache:
 
     def paths(self, app=""):
         """Those of an app, or else of all apps; the newest first."""
+        if not self.folder:
+            return []
         paths = []
         for name in [_folder_of(app)] if app else self._list(self.folder):
             folder = os.path.join(self.folder, name)
@@ -340,7 +354,7 @@ def fetch(load, curl, cache, sha256, output):
             digest = delta.assemble(curl, paths, sha256, output)
             if digest:
                 return digest
-        except delta.MismatchError as error:
+        except (delta.MismatchError, FileNotFoundError) as error:  # another run may have dropped one
             print(f"warning: assembling it from cached artifacts failed ({error}): fetching all of it")
             cache.drop(paths)
             forget(output)
@@ -360,13 +374,13 @@ def fetch(load, curl, cache, sha256, output):
     return digest
 
 
-def run(load, curl, cache, sha256, root, folder, facts, state, app):
+def run(load, curl, cache, sha256, root, folder, facts, state, app, libraries):
     """Raises FetchError, and OSError, which has ENOSPC for a full disk."""
     output, digest, wheels = os.path.join(curl.work, "artifact"), sha256, None
     unpack = load("unpack") if folder else None
-    packages = unpack.InstalledPackages(state, cache.root) if folder else None
+    packages = unpack.InstalledPackages(state, cache.root, libraries) if folder else None
     if root and folder:
-        wheels, total = load("members").bring(curl, cache, root, app, packages, output)
+        wheels, total = load("members").bring(curl, cache, (root, sha256), app, packages, output)
     else:
         digest = fetch(load, curl, cache, sha256, output)
         total = size(output)
@@ -375,7 +389,7 @@ def run(load, curl, cache, sha256, root, folder, facts, state, app):
     if folder:
         named = unpack.unpack(output, digest, root, folder, facts, packages, app, wheels)
         if named and root:
-            load("members").keep(cache, output, named, root)
+            load("members").keep(cache, output, named, (root, sha256), packages)
         elif named:
             cache.add(output, named, digest + WHOLE)
     sys.stdout.write(fact("digest", digest))
@@ -404,24 +418,26 @@ def clear(folder):
             os.unlink(path)
 
 
-def main(load, parts, cache, work, sha256, root="", folder="", facts="", state="", app=""):
+def main(load, parts, cache, work, sha256, root="", folder="", facts="", state="", app="", libraries=""):
     """Fetch to `work`/artifact; with `folder`, also unpack it there, and describe it in the file `facts`.
 
     With the `root` of the artifact, only its members are fetched that are needed. The folder `state` has
     packages that releases share; empty if the installer may not know of them. An artifact of another app than
-    `app` is refused, unless that is empty.
+    `app` is refused, unless that is empty. `libraries`: the sha256 of the wheels of fapkit's installer, with
+    commas between them.
 
     Exit codes: 0; curl's own; 1 if, for example, the disk is full; 65 if the bytes are not the expected ones.
     """
     sys.stdout.reconfigure(line_buffering=True)  # curl writes to the same place
     os.mkdir(work, 0o700)
     curl, artifacts = Curl(parts["input"], work), ArtifactCache(cache)
-    code, full = attempt(load, curl, artifacts, sha256, root, folder, facts, state, app)
+    arguments = (load, curl, artifacts, sha256, root, folder, facts, state, app, libraries.split(","))
+    code, full = attempt(*arguments)
     if full and artifacts.drop(artifacts.paths()):
         print("warning: the disk is full: dropping cached artifacts and starting again")
         clear(work)
         clear(folder)
-        code, full = attempt(load, curl, artifacts, sha256, root, folder, facts, state, app)
+        code, full = attempt(*arguments)
     if code:
         clear(folder)
     if code or folder:

@@ -11,6 +11,8 @@ import sys
 
 CHOSEN = "FAP_INSTALL_PYTHON"
 """Set when this program was started again with the Python that it chose."""
+WHEELS_REFUSED = 6
+"""The exit code for wheels that are missing or wrong, also of artifacts' own installers."""
 PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
 
 
@@ -168,8 +170,8 @@ def remove_foreign():
 
 
 def note_wheels(note, code):
-    """Note that an install failed without wheels: they are unpacked (unpack.py) until one succeeds."""
+    """Note that an install lacked wheels: all are unpacked (unpack.py) until one succeeds."""
     if code == 0 and os.path.exists(note):
         os.unlink(note)
-    elif code and os.path.isdir(".fap/installer") and not os.path.isdir("wheels"):
+    elif code == WHEELS_REFUSED and os.path.isdir(".fap/installer"):
         open(note, "w").close()

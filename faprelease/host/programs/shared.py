@@ -110,7 +110,9 @@ def _make(env, root, cache, listed):
             print("warning: the disk is full; emptying the cache")
             import shutil
 
-            shutil.rmtree(cache, onerror=_make_writable)
+            # The only copies of wheels that were left out are in the cache.
+            has_all = all(os.path.exists(path) for path, _ in wheels)
+            shutil.rmtree(cache if has_all else cache + "/artifacts", onerror=_make_writable)
         return _build(new, env, unpacked, wheels)
     finally:
         _remove(new)

@@ -16,6 +16,8 @@ SMALLEST_FILE = 4096
 
 
 INSTALLER = ".fap/installer"
+WHEEL_FORMAT = 2
+"""The format of entries of the cache of wheels (wheelcache.py)."""
 
 
 class OtherAppError(Exception):
@@ -61,33 +63,45 @@ class InstalledPackages:
     wheels (install.py).
     """
 
-    def __init__(self, state, cache):
-        self.known = bool(state and cache)
+    def __init__(self, state, cache, libraries=()):
+        """`libraries`: the sha256 of the wheels of fapkit's installer that this releaser knows."""
+        self.known, self.libraries = bool(state and cache), set(libraries)
         self.envs, self.needed, self.cache = state + "/envs", state + "/wheels.needed", cache + "/wheels"
 
-    def lacking(self, manifest):
-        """The wheels of a decoded manifest that an installation needs and that are not unpacked in the cache,
-        by file name. Raises RefusedError."""
+    def are_shared(self, manifest):
+        """Whether the packages of a decoded manifest of `fap/2` are made here, from the cache: by fapkit's
+        installer, with libraries that this releaser knows. Raises RefusedError."""
         try:
-            target, files = manifest["target"]["python"], {path for path, _, _ in manifest["files"]}
-            wheels = {wheel["file"]: wheel["sha256"] for wheel in manifest["wheels"]}
-        except (KeyError, TypeError, ValueError) as error:
+            libraries = set(manifest["installer"])
+        except (KeyError, TypeError) as error:
             raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
-        shares = any(path.startswith(INSTALLER + "/") for path in files)
-        if not self.known or not shares or INSTALLER + "/shared.py" in files or self._is_unusable():
-            return set(wheels)
+        return bool(self.known and libraries and libraries <= self.libraries)
+
+    def lacking(self, manifest):
+        """The wheels of a decoded manifest of `fap/2` that an installation needs and that are not unpacked in
+        the cache, by file name. Raises RefusedError."""
         try:
-            unpacked = {name.rpartition("-")[0] for name in os.listdir(self.cache)}
-        except OSError:
+            python = manifest["target"]["python"]
+            wheels = {wheel["file"]: wheel["sha256"] for wheel in manifest["wheels"]}
+        except (KeyError, TypeError) as error:
+            raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
+        if not self.are_shared(manifest) or self._is_unusable():
             return set(wheels)
-        return {file for file, sha256 in wheels.items() if _entry(file, sha256, target) not in unpacked}
+        return {file for file, sha256 in wheels.items() if not self._is_unpacked(file, sha256, python)}
+
+    def _is_unpacked(self, file, sha256, python):
+        """Whether the cache has an entry of a wheel for this Python (wheelcache.py)."""
+        digest = fetch.new_sha256(0)
+        digest.update(os.fsencode(file))
+        entry = f"{sha256}-{digest.hexdigest()[:16]}-{python}-{WHEEL_FORMAT}"
+        return os.path.exists(os.path.join(self.cache, entry, "digest"))
 
     def _is_unusable(self):
         return os.path.exists(self.needed) or not os.access(self.cache, os.W_OK)
 
-    def have_all(self, root):
+    def have_all(self, root, has_own_installer):
         """True if they include everything that the lock of the release in `root` names."""
-        if not self.known or self._is_unusable():
+        if not self.known or has_own_installer or self._is_unusable():
             return False
         # The project's own installer may need the wheels, and so does an older one of fapkit.
         installer = root + "/" + INSTALLER
@@ -107,13 +121,6 @@ class InstalledPackages:
         return wanted <= cached and digest.hexdigest()[:32] in envs
 
 
-def _entry(file, sha256, python):
-    """The name of a wheel's entry in the cache (wheelcache.py), without its format."""
-    digest = fetch.new_sha256(0)
-    digest.update(os.fsencode(file))
-    return f"{sha256}-{digest.hexdigest()[:16]}-{python}"
-
-
 def write(path, root, packages, app, wheels=None):
     """Check and unpack all entries into the empty folder, but no wheels if the `packages` made of them are
     there; returns (app, version, commit), or None if no manifest is there, and True for an artifact. With
@@ -129,7 +136,8 @@ def write(path, root, packages, app, wheels=None):
             number += 1
             manifest = archive.manifest
             if entry.is_wheel and needed is None:
-                needed = wheels is not None or not packages.have_all(root)
+                own = bool(manifest and manifest.has_own_installer)
+                needed = wheels is not None or not packages.have_all(root, own)
                 if needed and manifest:
                     disk.check(manifest.wheels_size, 0)
             if entry.is_wheel and not needed:

@@ -65,18 +65,18 @@ class WheelCache:
             for (path, _), entry in zip(wheels, entries)
             if digests[entry] is None
         ]
-        for path, _, _ in missing:
-            if not os.path.exists(path):
-                name = os.path.basename(path)
-                raise RefusedError(
-                    f"wheels/{name} is missing, and the cache has none: release the artifact again", 6
-                )
         for _, entry, _ in missing:
             if entry in before and os.path.lexists(entry):
                 print("warning: %s was damaged, and is made again" % entry)
                 aside = linking.name_of_new(entry)
                 os.rename(entry, aside)
                 linking.remove(aside)
+        for path, _, _ in missing:
+            if not os.path.exists(path):
+                name = os.path.basename(path)
+                raise RefusedError(
+                    f"wheels/{name} is missing, and the cache has none: release the artifact again", 6
+                )
         try:
             missing.sort(key=lambda job: -os.path.getsize(job[0]))
             spread(missing, _unpack)
