@@ -8,12 +8,14 @@ ALLOWED SIGNERS in ssh-keygen(1).
 import os
 import subprocess
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from artifact_store.core.errors import FapError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records.envelope import Envelope
+from artifact_store.trust.allowed_signers import AllowedSigners, Verdict
 
 ARTIFACT = "fapkit-artifact"
 STAGE = "fapkit-stage"
@@ -78,20 +80,14 @@ def signer(statement: bytes, signature: str, namespace: str, signers: Path, at: 
     if len(signature) > _LONGEST_SIGNATURE:
         raise VerificationError("the signature is too long to be valid", hint=Hint("{fapstore} verify APP"))
     try:
-        moment = f"-Overify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"
+        utc = at.astimezone(UTC)
     except OverflowError as error:
         raise VerificationError(f"not a valid signature: {at} is no time") from error
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "signature")
-        file.write_text(signature)
-        options = ["-f", str(signers), "-s", str(file), moment]
-        result = _verify(["find-principals", *options], b"")
-        name = result.stdout.decode(errors="replace").partition("\n")[0]
-        if result.returncode == 0 and name:
-            result = _verify(["verify", *options, "-I", name, "-n", namespace], statement)
-            if result.returncode == 0:
-                return name
-    raise VerificationError(_problem(result.stderr.decode(errors="replace"), signers))
+    allowed = _allowed_signers(signers.read_bytes())
+    verdict = allowed.judge(statement, signature, namespace, f"{utc.year:04}{utc:%m%d%H%M%S}")
+    if verdict.problem:
+        raise VerificationError(_problem(verdict.problem, signers))
+    return verdict.name
 
 
 def signed_by(envelope: Envelope, namespace: str, signers: Path, at: datetime) -> tuple[str, ...]:
@@ -117,6 +113,28 @@ def _check_key(key: Path) -> None:
             f"the key {key} does not exist",
             hint="give a private key, or the .pub of a key in ssh-agent, with --key or FAP_SIGNING_KEY",
         )
+
+
+@lru_cache(maxsize=4)
+def _allowed_signers(content: bytes) -> AllowedSigners:
+    """The allowed signers of a file with this content; what is known of its keys is kept."""
+    return AllowedSigners(content, partial(_ask, content))
+
+
+def _ask(content: bytes, statement: bytes, signature: str, namespace: str, moment: str) -> Verdict:
+    """Let ssh-keygen judge a signature by allowed signers."""
+    with TemporaryDirectory() as folder:
+        signers, made = Path(folder, "signers"), Path(folder, "signature")
+        signers.write_bytes(content)
+        made.write_text(signature)
+        options = ["-f", str(signers), "-s", str(made), f"-Overify-time={moment}"]
+        result = _verify(["find-principals", *options], b"")
+        name = result.stdout.decode(errors="replace").partition("\n")[0]
+        if result.returncode == 0 and name:
+            result = _verify(["verify", *options, "-I", name, "-n", namespace], statement)
+            if result.returncode == 0:
+                return Verdict(name)
+    return Verdict(problem=result.stderr.decode(errors="replace") or "no reason")
 
 
 def _verify(arguments: list[str], statement: bytes) -> "subprocess.CompletedProcess[bytes]":
