@@ -62,8 +62,11 @@ class MemoryBlobs:
 
     def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
         """See Blobs."""
-        for key in self.keys(prefix, after):
-            yield Blob(key, len(self._blobs[key]), self._modified[key])
+        with self._lock:
+            found = [
+                Blob(key, len(self._blobs[key]), self._modified[key]) for key in self.keys(prefix, after)
+            ]
+        yield from found
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""

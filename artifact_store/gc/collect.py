@@ -15,7 +15,7 @@ from artifact_store.blobs.protocol import Blob, Blobs, Unfinished
 from artifact_store.blobs.s3_errors import UnsupportedError
 from artifact_store.core import text
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
+from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.gc.references import IsTrusted, Retention, references
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.removals import Removal
@@ -146,9 +146,15 @@ def carry_out(blobs: Blobs, plan: GcPlan, run: Run, wait: Callable[[], None], tr
     First all versions are marked. Then `wait` gives time to promotions that looked for marks just before, and
     to slow listings. Then the logs are read again, and only then bytes are deleted. An error takes back the
     marks of the versions whose bytes are not touched yet. A killed run leaves its marks, and the next run
-    finishes its work. Raises StoreError if it takes longer than its marks last.
+    finishes its work. Raises StoreError if it takes longer than its marks last, and UsageError, with nothing
+    done, if they would last too long.
     """
     by = run.by
+    if run.lasts > removals.LONGEST:
+        raise UsageError(
+            f"this gc may take {run.lasts}, and its marks count for {removals.LONGEST} at most",
+            hint="use a shorter --wait",
+        )
     for blob in plan.marks:
         blobs.delete(blob.key)
     marks = {
@@ -207,12 +213,11 @@ def _ended(blobs: Blobs, marks: Iterable[Blob], retention: Retention, now: datet
 
 def _may_run(blobs: Blobs, mark: Blob, retention: Retention, now: datetime) -> bool:
     try:
-        removal = removals.decode(blobs.get(mark.key), mark.key)
+        return removals.read(blobs, mark).may_run(now)
     except NotFoundError:
         return False
     except VerificationError:
         return not _old([mark], retention, now)
-    return removal.may_run(now) if removal.until else not _old([mark], retention, now)
 
 
 def _uploads(blobs: Blobs, app: str, retention: Retention, now: datetime) -> tuple[Unfinished, ...] | None:

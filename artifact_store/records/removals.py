@@ -5,23 +5,27 @@ A promotion looks for marks after it wrote its entry, and gc reads the logs afte
 least one of the two sees the other.
 
 A mark says when its run has ended at the latest: a run deletes nothing later than that. So the marks of a
-killed run count for nothing in time. Only a version whose bytes are gone is removed.
+killed run count for nothing in time, and each one after a day, whatever it says. Only a version whose bytes
+are gone is removed.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
 from artifact_store.artifact.ids import ArtifactId
-from artifact_store.blobs.protocol import Blobs
+from artifact_store.blobs.protocol import Blob, Blobs
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys
 from artifact_store.records.artifacts import ArtifactRecord
 
+LONGEST = timedelta(days=1)
+"""How long a run of gc lasts at most, and so how long after it was written a mark may count."""
 _SKEW = timedelta(minutes=30)
 """The most by which two clocks differ that S3 accepts."""
 
@@ -33,7 +37,7 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     by: Stamp
     """The run of gc; its time is when it started."""
-    until: datetime | None = None
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """When that run has ended at the latest, in UTC. None in marks of an older fapkit, which say nothing."""
 
     def may_run(self, now: datetime) -> bool:
@@ -61,19 +65,25 @@ def find(blobs: Blobs, record: ArtifactRecord, now: datetime) -> Removal | None:
 
 
 def _all(blobs: Blobs, artifact: ArtifactId) -> Iterator[Removal]:
-    for key in blobs.keys(keys.removals(artifact)):
+    for blob in blobs.listing(keys.removals(artifact)):
         with suppress(NotFoundError, VerificationError):  # taken back meanwhile, or a stranger's
-            yield decode(blobs.get(key), f"{blobs.name}: {key}")
+            yield read(blobs, blob)
 
 
-def decode(data: bytes, place: str) -> Removal:
-    """Decode a mark. Raises VerificationError if it is none; `place` names it then."""
+def read(blobs: Blobs, mark: Blob) -> Removal:
+    """Read a mark, whose run has ended a day after the mark was written at the latest.
+
+    Raises NotFoundError if it was taken back meanwhile, and VerificationError if it is none.
+    """
+    data = blobs.get(mark.key)
     try:
-        return msgspec.json.decode(data, type=Removal)
+        removal = msgspec.json.decode(data, type=Removal)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise VerificationError(
-            f"{place} can't be read: {error}", hint="was it written by fapstore?"
+            f"{blobs.name}: {mark.key} can't be read: {error}", hint="was it written by fapstore?"
         ) from error
+    latest = mark.modified + LONGEST
+    return msgspec.structs.replace(removal, until=min(removal.until or latest, latest))
 
 
 def refusal(removal: Removal, *, gone: bool) -> StoreError:

@@ -12,7 +12,7 @@ from artifact_store.core import duration
 from artifact_store.core.errors import UsageError
 from artifact_store.core.hints import Hint
 
-Rule = Literal["clean", "order", "released", "approvals", "signed", "rolled-back", "withdrawn"]
+Rule = Literal["clean", "order", "released", "approvals", "signed", "rolled-back", "withdrawn", "gc"]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +56,8 @@ class Candidate:
     """Whether a rollback removed it from this stage, and nobody put it there again."""
     withdrawn: str = ""
     """Who withdrew it, and why; empty if nobody did."""
+    marked: str = ""
+    """Who may be removing its bytes with gc; empty if nobody is, and for a promotion, which gc refuses."""
     past_is_signed: bool = True
     """Whether an entry that put it on this stage has a valid signature; only a rollback needs this."""
 
@@ -119,6 +121,12 @@ def _refusals(policy: Policy, app: str, stage: str, action: str, candidate: Cand
             "withdrawn",
             f"{version} was withdrawn {candidate.withdrawn}",
             Hint("take another version: {fapstore} list {app}", app=app),
+        )
+    if candidate.marked:
+        yield Refusal(
+            "gc",
+            f"{version} is being removed by a gc {candidate.marked}",
+            Hint("if it was killed, and no other one runs: {fapstore} gc {app} --take-back", app=app),
         )
     if candidate.is_bad:
         yield Refusal(

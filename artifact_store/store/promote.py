@@ -122,7 +122,8 @@ class StageWriter:
         if state.action == "new-origin":  # its mark first: what is written after it has the new origin
             self._notary.begin_anew(state)
         state = self._append(state)
-        if request.version:  # a freeze and a renewal do not change the version
+        # a freeze and a renewal do not change the version; who overrode a gc saw it
+        if request.version and "gc" not in state.overrode:
             self._check_gc(current, state)
         return StageChange(state, changed=True)
 
@@ -166,8 +167,10 @@ class StageWriter:
         """
         rules, record = self._trust.policy, self._artifacts.get(state.app, state.version)
         withdrawal = self._artifacts.withdrawal(record)
+        removal = self._artifacts.removal(state.app, state.version) if state.action == "rollback" else None
         candidate = replace(
             self._facts.candidate(rules, record, state.stage, state.action),
+            marked=f"that {removal.by.who} began at {removal.by.at:%Y-%m-%d %H:%M} UTC" if removal else "",
             is_bad=state.action == "promote" and record.digest in bad,
             withdrawn=f"by {withdrawal.who}: {withdrawal.why}" if withdrawal else "",
         )

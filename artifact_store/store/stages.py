@@ -261,7 +261,7 @@ class Stages:
                     "{fapstore} promote {app} {version} {stage}", app=app, version=version, stage=stage
                 ),
             )
-        digest = self._artifacts.usable(app, version).digest
+        digest = self._artifacts.present(app, version).digest
         request = StageRequest(action="rollback", version=version, digest=digest, why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, tip, override)
 

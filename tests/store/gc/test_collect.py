@@ -22,7 +22,7 @@ from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.actor import Actor, Stamp
-from artifact_store.core.errors import FapError, NotFoundError, PolicyViolationError, StoreError
+from artifact_store.core.errors import FapError, NotFoundError, PolicyViolationError, StoreError, UsageError
 from artifact_store.gc.collect import GcPlan, GcResult
 from artifact_store.gc.references import Retention
 from artifact_store.records import artifacts, keys, removals
@@ -770,8 +770,11 @@ def test_a_version_is_removed_when_its_bytes_are(tmp_path: Path) -> None:
 
 def test_a_gc_leaves_the_mark_of_another_one_that_may_still_run() -> None:
     """Also if the mark is older than the grace period."""
-    blobs = filled(2)
+    blobs = Hooked()
+    for version in "12":
+        push(blobs, version)
     promoted(blobs, "1", "2")
+    blobs.written_at = LATER
     marked(blobs, "1", LATER + timedelta(minutes=10))
     plan = planned(blobs, grace=timedelta(minutes=5))
     assert (plan.marks, plan.marked) == ((), ("1",))
@@ -801,3 +804,56 @@ def test_a_stranger_s_object_among_the_marks_stops_nobody(name: str) -> None:
     promoted(blobs, "1", "2")
     blobs.create(f"{keys.removals(ArtifactId('shop', '1'))}{name}", b"")
     assert store_on(blobs).stages.rollback("shop", "production", by=Actor("ann")).state.version == "1"
+
+
+@pytest.mark.parametrize("until", ["", ',"until":"9999-12-31T23:59:59Z"'])
+def test_a_mark_counts_for_a_day_whatever_it_says(until: str) -> None:
+    """An older fapkit wrote no time into its marks, and a stranger may write any."""
+    blobs = Hooked()
+    for version in "12":
+        push(blobs, version)
+    promoted(blobs, "1", "2")
+    by = '{"who":"eve","at":"2026-01-01T00:00:00Z","ci":"","operation":"1"}'
+    mark = keys.removal(ArtifactId("shop", "1"), "f" * 32)
+    blobs.written_at = NOW
+    blobs.create(mark, f'{{"app":"shop","version":"1","by":{by}{until}}}'.encode())
+    with pytest.raises(StoreError, match="is being removed"):
+        store_on(blobs, NOW).stages.promote("shop", "1", "production", by=Actor("ann"))
+    later = store_on(blobs, NOW + timedelta(days=1, hours=1))
+    assert [blob.key for blob in plan_gc(later, "shop", Retention()).marks] == [mark]
+    assert later.stages.rollback("shop", "production", by=Actor("ann")).state.version == "1"
+
+
+def test_a_mark_with_a_time_without_zone_is_a_stranger_s() -> None:
+    blobs = filled(2)
+    promoted(blobs, "1", "2")
+    by = '{"who":"eve","at":"2026-01-01T00:00:00Z","ci":"","operation":"1"}'
+    text = f'{{"app":"shop","version":"1","by":{by},"until":"9999-12-31T23:59:59"}}'
+    blobs.create(keys.removal(ArtifactId("shop", "1"), "f" * 32), text.encode())
+    assert store_on(blobs).stages.rollback("shop", "production", by=Actor("ann")).state.version == "1"
+
+
+def test_a_gc_whose_marks_would_not_count_to_its_end_does_nothing() -> None:
+    blobs = filled(2)
+    promoted(blobs, "1")
+    store = store_on(blobs)
+    plan = plan_gc(store, "shop", Retention(grace=timedelta(0)))
+    with pytest.raises(UsageError, match="marks count for 1 day"):
+        run_gc(store, plan, Actor("gc"), lambda: None, timedelta(days=2))
+    assert there(blobs) == {"1", "2"}
+
+
+def test_a_rollback_goes_past_the_mark_of_a_gc_with_a_reason() -> None:
+    blobs = filled(2)
+    promoted(blobs, "1", "2")
+    marked(blobs, "1", NOW + timedelta(hours=1))
+    store = store_on(blobs, NOW)
+    with pytest.raises(PolicyViolationError, match=r"1 is being removed by a gc that gc began at ") as error:
+        store.stages.rollback("shop", "production", by=Actor("ann"))
+    assert "fapstore gc shop --take-back" in error.value.hint
+    assert "--override 'REASON'" in error.value.hint
+    state = store.stages.rollback("shop", "production", by=Actor("ann"), override="2 is down").state
+    assert (state.version, state.overrode, state.reason) == ("1", ("gc",), "2 is down")
+    last = store.stages.head("shop", "production")
+    assert last
+    assert last.number == state.number
