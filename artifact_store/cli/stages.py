@@ -167,18 +167,30 @@ def unfreeze(opener: Opener, app: str, stage: str, why: str, key: Path | None, a
 @click.argument("app")
 @click.argument("stage")
 @expires_option
+@click.option(
+    "--override",
+    metavar="REASON",
+    default="",
+    help="Renew although the last entry is of a clock in the future. The reason is recorded in the history.",
+)
 @key_option
 @json_option
 @click.pass_obj
 def renew(
-    opener: Opener, app: str, stage: str, lifetime: timedelta | None, key: Path | None, as_json: bool
+    opener: Opener,
+    app: str,
+    stage: str,
+    lifetime: timedelta | None,
+    override: str,
+    key: Path | None,
+    as_json: bool,
 ) -> None:
     """Renew the expiry of a stage's last entry.
 
     Writes a new entry that changes nothing else. Run it by a schedule, more often than entries expire: then a
     store or mirror that shows an old state is refused soon.
     """
-    _report(opener(key).stages.renew(app, stage, Actor.current(), lifetime), as_json)
+    _report(opener(key).stages.renew(app, stage, Actor.current(), lifetime, override), as_json)
 
 
 @fapstore.command(short_help="Leave a stage without a version.")

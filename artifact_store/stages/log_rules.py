@@ -75,7 +75,8 @@ class StageState(msgspec.Struct, frozen=True, kw_only=True):
     policy: str = ""
     """The sha256 of the rules at that time; empty if there were none."""
     overrode: tuple[str, ...] = ()
-    """The rules that refused it and were overridden."""
+    """What refused it and was overridden: rules, `gc` for a mark on its version, `clock` for the time of the
+    entry before, `unreadable` for a last entry that can't be read."""
     reason: str = ""
     """The reason for overriding them."""
     approved_by: tuple[str, ...] = ()
@@ -330,7 +331,7 @@ def _time_after(state: StageState | None, request: StageRequest, *, override: bo
         raise StoreError(
             f"entry {state.number} of {state.app} {state.stage} is of {state.at:%Y-%m-%d %H:%M} UTC, "
             f"and this machine's clock says {clock:%Y-%m-%d %H:%M} UTC: times in a log never run backwards",
-            hint=f"set this clock; if that of {state.who} was wrong: promote with --override REASON",
+            hint=f"set this clock; if that of {state.who} was wrong: {request.action} with --override REASON",
         )
     return state.at
 

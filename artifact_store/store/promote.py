@@ -90,7 +90,7 @@ class StageWriter:
         over = number if number and last is None else 0
         broken = last if last and not log.follows(last) else None
         leads_out = request.action in ("rollback", "freeze", "unfreeze", "retire") or (
-            request.action == "promote" and override
+            request.action in ("promote", "renew") and override
         )
         if (over or broken) and not leads_out and not self._trust.policy.require_signatures:
             raise _unreadable(app, stage, log.passed_over if over else (_BROKEN,))
@@ -115,6 +115,10 @@ class StageWriter:
         )
         if current and state is current.state:
             return StageChange(state, changed=False)
+        if override and state.action in ("promote", "renew"):
+            behind = state.at - request.by.at > log_rules.MOST_BEHIND
+            passed = ("unreadable",) * bool(over or broken) + ("clock",) * behind
+            state = msgspec.structs.replace(state, overrode=passed, reason=override if passed else "")
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override, bad)
         if dry_run:
@@ -181,10 +185,11 @@ class StageWriter:
                 + "; ".join(refusal.message for refusal in refusals),
                 hint=Hint.lines([*(refusal.hint for refusal in refusals), _OVERRIDE]),
             )
+        overrode = (*state.overrode, *(refusal.rule for refusal in refusals))
         return msgspec.structs.replace(
             state,
-            overrode=tuple(refusal.rule for refusal in refusals),
-            reason=override if refusals else "",
+            overrode=overrode,
+            reason=override if overrode else "",
             approved_by=policy.counted(rules, candidate),
             signature=candidate.signature,
             root=self._notary.root(record, candidate.signature),

@@ -11,6 +11,7 @@ from artifact_store.blobs.protocol import Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
+from artifact_store.records import keys
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules, policy
 from artifact_store.stages.log import StageLog, StageLogs
@@ -45,6 +46,7 @@ class Stages:
         self._writer = writer
         self._stamp = stamp
         self._clock = clock
+        self._uncounted: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def names(self, app: str) -> tuple[str, ...]:
         """The stages of an app that have a log or an approval."""
@@ -135,16 +137,33 @@ class Stages:
             )
 
     def last_entries(self, app: str) -> tuple[LogEntry, ...]:
-        """The last entry of each stage of an app that can be read, sorted by stage.
+        """The last entry of each stage of an app that counts, sorted by stage.
 
-        Signatures are not checked. What can't be read is in `passed_over` then.
+        If none counts, it is the last one that can be read. The entries above it are in `passed_over` then.
         """
-        entries = (next(self.log(app, name).readable(), None) for name in self.names(app))
+        entries = (self._last_that_counts(app, name) for name in self.names(app))
         return tuple(entry for entry in entries if entry)
+
+    def _last_that_counts(self, app: str, stage: str) -> LogEntry | None:
+        above: list[LogEntry] = []
+        for entry in self.log(app, stage).readable():
+            if self._notary.trusts(entry):
+                self._uncounted[app, stage] = tuple(
+                    f"{keys.entry(app, stage, each.state.number)} is passed over: it was written for another "
+                    "log, or has no valid signature"
+                    for each in above
+                )
+                return entry
+            above.append(entry)
+        return above[0] if above else None
 
     def passed_over(self, app: str, *stages: str) -> tuple[str, ...]:
         """What is wrong with the entries of these stages that were passed over, each with its key."""
-        return tuple(problem for name in stages for problem in self.log(app, name).passed_over)
+        return tuple(
+            problem
+            for name in stages
+            for problem in (*self.log(app, name).passed_over, *self._uncounted.get((app, name), ()))
+        )
 
     def history(self, app: str, stage: str) -> tuple[LogEntry, ...]:
         """All entries of a stage that can be read, oldest first. The chain is checked, signatures are not.
@@ -288,10 +307,13 @@ class Stages:
         request = StageRequest(action="new-origin", why=why, by=self._stamp(by))
         return self._writer.change(app, stage, request, self.log(app, stage).tip())
 
-    def renew(self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None) -> StageChange:
+    def renew(
+        self, app: str, stage: str, by: Actor, lifetime: timedelta | None = None, override: str = ""
+    ) -> StageChange:
         """State again what the last entry of a stage states, with a new expiry.
 
-        Raises UsageError if the entry does not expire and `lifetime` is not given.
+        With the reason `override` also above an entry of the future. Raises UsageError if the entry does not
+        expire and `lifetime` is not given.
         """
         request = StageRequest(action="renew", why="", by=self._stamp(by), lifetime=lifetime)
-        return self._writer.change(app, stage, request, self.log(app, stage).tip())
+        return self._writer.change(app, stage, request, self.log(app, stage).tip(), override)

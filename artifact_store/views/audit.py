@@ -4,7 +4,7 @@ Everything is read again and nothing is written. A problem can't be caused by fa
 worth knowing for an auditor.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -154,9 +154,9 @@ def _log(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogE
             problems.append(f"{_numbers(late or unsigned[-1:])} without a valid signature")
     problems += _of_the_future(counted, store.clock())
     problems += _withdrawn(store, entries, records)
-    overridden = {entry.state.digest for entry in entries if entry.state.overrode}
-    if last and not last.is_empty and last.digest not in overridden:
-        problems += _refused_by_rules(store, app, name, last.version)
+    if last and not last.is_empty and (record := records.get(last.version)):
+        overrode = {rule for one in entries if one.state.digest == last.digest for rule in one.state.overrode}
+        problems += _refused_by_rules(store, record, name, overrode)
     if trust.policy_digest:
         problems += _claimed_rules(store, entries[:-1], records, trust.policy_digest)
     problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
@@ -266,14 +266,17 @@ def _claimed_approvals(
             )
 
 
-def _refused_by_rules(store: Store, app: str, name: str, version: str) -> Iterator[str]:
-    """What the rules miss for a version that nobody put on the stage by an override."""
-    try:
-        store.stages.check_rules(store.artifacts.get(app, version), name)
-    except VerificationError as error:
-        yield error.message
-    except (StoreError, UsageError):  # a record that is missing, or a stage that the rules do not name
-        return
+def _refused_by_rules(
+    store: Store, record: ArtifactRecord, name: str, overrode: Container[str]
+) -> Iterator[str]:
+    """What the rules miss for a version, and nobody overrode to put it on the stage."""
+    with suppress(UsageError):  # a stage that the rules do not name
+        refusals = [each for each in store.stages.refusals(record, name) if each.rule not in overrode]
+        if refusals:
+            yield (
+                f"the rules do not allow {record.app} {record.version} on {name}: "
+                + "; ".join(each.message for each in refusals)
+            )
 
 
 def _claimed_rules(

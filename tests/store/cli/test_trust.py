@@ -103,6 +103,25 @@ def test_an_entry_that_nobody_signed_is_shown_and_refused(shop: Cli, tmp_path: P
     assert "      problem: entry 1 without a valid signature" in bad.stdout
 
 
+def test_an_unsigned_entry_above_a_signed_one_is_passed_over(
+    shop: Cli, signers: Signers, tmp_path: Path
+) -> None:
+    shop.env["FAP_SIGNING_KEY"] = str(signers.key("ann"))
+    shop.out("sign", "shop", "1")
+    shop.out("promote", "shop", "1", "staging")
+    elsewhere = Cli(tmp_path / "else", shop.env["FAP_STORE"])
+    elsewhere.folder.mkdir()
+    elsewhere.env.pop("FAP_SIGNING_KEY", None)
+    elsewhere.out("promote", "shop", "2", "staging")
+    shown = shop("stages", "shop")
+    assert shown.returncode == 6
+    assert shown.stdout.startswith("staging          1 ")
+    assert "shop/stages/staging/00000002.json is passed over" in shown.stderr
+    assert elsewhere.out("stages", "shop").startswith("staging          2 ")
+    shop.out("rollback", "shop", "staging", "--to", "1")
+    assert shop.out("stages", "shop").startswith("staging          1 ")
+
+
 def test_signers_of_the_command_line(shop: Cli, signers: Signers, tmp_path: Path) -> None:
     elsewhere = Cli(tmp_path / "else", shop.env["FAP_STORE"])
     elsewhere.folder.mkdir()

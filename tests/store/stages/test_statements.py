@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from artifact_store.core.actor import Stamp
+from artifact_store.blobs.memory import MemoryBlobs
+from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.records.envelope import seal
 from artifact_store.stages import log_rules
@@ -26,6 +28,8 @@ from artifact_store.stages.log_rules import (
     StageState,
     problem_after,
 )
+from artifact_store.store.store import Store
+from tests.parts.tgz import tgz
 
 AT = datetime(2026, 11, 22, 18, 54, 9, tzinfo=UTC)
 WRITTEN_BY_0_1_0: dict[str, Any] = {
@@ -300,3 +304,20 @@ def test_an_entry_of_an_earlier_time_is_seen(steps: list[int], seconds: int) -> 
 
 def again(state: StageState) -> LogEntry:
     return log_rules.decode(log_rules.encode(state), "shop", "production", state.number)
+
+
+def test_a_renewal_goes_past_a_clock_of_the_future_with_a_reason(tmp_path: Path) -> None:
+    blobs, now = MemoryBlobs(), AT
+    store = Store(blobs, clock=lambda: now)
+    for version in "12":
+        store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ann"))
+    now = AT + timedelta(days=400)
+    store.stages.promote("shop", "1", "production", Actor("bob"), lifetime=timedelta(days=1))
+    now = AT
+    with pytest.raises(StoreError, match="never run backwards") as error:
+        store.stages.renew("shop", "production", Actor("ann"))
+    assert error.value.hint.endswith("if that of bob was wrong: renew with --override REASON")
+    renewed = store.stages.renew("shop", "production", Actor("ann"), override="bob's clock").state
+    assert (renewed.number, renewed.overrode, renewed.reason) == (2, ("clock",), "bob's clock")
+    promoted = store.stages.promote("shop", "2", "production", Actor("ann"), override="again").state
+    assert (promoted.overrode, promoted.reason) == (("clock",), "again")
