@@ -22,7 +22,7 @@ from artifact_store.cli.group import (
     why_option,
 )
 from artifact_store.core.actor import Actor
-from artifact_store.core.errors import NotFoundError, UsageError
+from artifact_store.core.errors import NotFoundError, RemovedError, UsageError
 from artifact_store.core.hints import Hint
 from artifact_store.store.publish import open_upload
 from artifact_store.store.store import Store
@@ -186,9 +186,10 @@ def copy(
 ) -> None:
     """Copy versions to another store.
 
-    Copies these VERSIONS, or all, with SBOM, provenance, signatures and approvals; they stay valid, because
-    they name the bytes. What is there already is not copied again. Logs are not copied: an entry counts only
-    in its own store. With --stage, the other store gets an entry of its own for the stage.
+    Copies these VERSIONS, or all that gc did not remove from either store, with SBOM, provenance, signatures
+    and approvals; they stay valid, because they name the bytes. What is there already is not copied again.
+    Logs are not copied: an entry counts only in its own store. With --stage, the other store gets an entry of
+    its own for the stage.
     """
     from artifact_store.store.copy import copy as copy_version
 
@@ -205,7 +206,13 @@ def copy(
         raise _empty(source, app)
     done = []
     for name in names:
-        done.append({"version": name, "copied": copy_version(source, target, app, name)})
+        try:
+            done.append({"version": name, "copied": copy_version(source, target, app, name)})
+        except RemovedError as error:
+            if head or versions:
+                raise
+            say(f"not copied: {error.message}")
+            continue
         say(f"{'copied' if done[-1]['copied'] else 'already there:'} {app} {name}")
     if head:
         reason = why or f"copied from {source.name}, entry {head.number}"

@@ -43,6 +43,10 @@ class NotFoundError(StoreError):
     """The store does not contain the object."""
 
 
+class RemovedError(StoreError):
+    """`fapstore gc` removed the bytes of the version."""
+
+
 class ConflictError(StoreError):
     """Someone else was first: a version exists with other bytes, or the next entry of a stage log exists."""
 

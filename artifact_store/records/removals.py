@@ -19,7 +19,7 @@ import msgspec
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blob, Blobs
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import NotFoundError, StoreError, VerificationError
+from artifact_store.core.errors import NotFoundError, RemovedError, StoreError, VerificationError
 from artifact_store.core.hints import Hint
 from artifact_store.records import artifacts, keys
 from artifact_store.records.artifacts import ArtifactRecord
@@ -86,12 +86,15 @@ def read(blobs: Blobs, mark: Blob) -> Removal:
     return msgspec.structs.replace(removal, until=min(removal.until or latest, latest))
 
 
-def refusal(removal: Removal, *, gone: bool) -> StoreError:
-    """The error for using a version that was removed, or may be soon if its bytes are not `gone` yet."""
+def refusal(removal: Removal, *, gone: bool, place: str = "") -> StoreError:
+    """The error for using a version that was removed, or may be soon if its bytes are not `gone` yet.
+
+    `place` is the store, if there are two.
+    """
     by = f"with `fapstore gc` by {removal.by.who} at {removal.by.at:%Y-%m-%d %H:%M} UTC"
     if gone:
-        return StoreError(
-            f"{removal.app} {removal.version} was removed {by}",
+        return RemovedError(
+            f"{removal.app} {removal.version} was removed {f'from {place} ' * bool(place)}{by}",
             hint="check out its commit and pack it with a new --version; version numbers are never reused",
         )
     ends = f" by {removal.until + _SKEW:%H:%M} UTC" if removal.until else ""

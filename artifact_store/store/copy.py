@@ -23,8 +23,8 @@ def copy(source: Store, target: Store, app: str, version: str) -> bool:
     """Copy a version with its evidence, signatures, approvals and withdrawals; return whether it was missing.
 
     The record is written last, as by a push. A version that is there already gets what it lacks, also its
-    bytes, unless gc removed them there. Raises as
-    `Artifacts.fetch`, and ConflictError if the target has the version with other bytes.
+    bytes. Raises as `Artifacts.fetch`, RemovedError if gc removed the version from the target, and
+    ConflictError if the target has it with other bytes.
     """
     record = source.artifacts.usable(app, version)
     source.notary.check_artifact(record)
@@ -35,20 +35,15 @@ def copy(source: Store, target: Store, app: str, version: str) -> bool:
             f"{target.name} has {app} {version} with other bytes: {existing.digest}, not {record.digest}",
             hint="version numbers are never reused: pack the commit under another --version",
         )
-    is_lost = existing is not None and _is_lost(target, existing)
+    is_lost = existing is not None and not artifacts.has_bytes(target.blobs, existing)
+    if existing and is_lost and (removal := removals.find(target.blobs, existing, target.clock())):
+        raise removals.refusal(removal, gone=True, place=target.name)
     if existing is None or is_lost:
         _copy_bytes(source, target, record, existing or record)
         keep(target.blobs, keys.record(artifact), artifacts.encode(existing or record))
     for key in _statements(source, record):
         keep(target.blobs, key, source.blobs.get(key))
     return existing is None or is_lost
-
-
-def _is_lost(store: Store, record: ArtifactRecord) -> bool:
-    """Whether the bytes of a version are missing, and not because gc removed them."""
-    return not artifacts.has_bytes(store.blobs, record) and not removals.find(
-        store.blobs, record, store.clock()
-    )
 
 
 def _copy_bytes(source: Store, target: Store, record: ArtifactRecord, copied: ArtifactRecord) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,17 +15,21 @@ from artifact_store.artifact import evidence
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.protocol import Link
+from artifact_store.cli import main
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import (
     ConflictError,
     FapError,
     NotFoundError,
+    RemovedError,
     StoreError,
     UsageError,
     VerificationError,
 )
+from artifact_store.gc.references import Retention
 from artifact_store.records import artifacts, keys
 from artifact_store.store.copy import copy
+from artifact_store.store.maintenance import plan_gc, run_gc
 from artifact_store.store.store import Store, open_store
 from tests.parts.tgz import tgz
 
@@ -410,3 +415,29 @@ def test_copy_brings_back_bytes_that_are_gone(tmp_path: Path) -> None:
     assert copy(source, target, "shop", "1")
     assert artifacts.has_bytes(target.blobs, record)
     assert target.artifacts.get("shop", "1") == record
+
+
+def test_copy_brings_back_nothing_that_gc_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Named, it is refused; a copy of all versions passes over it, in either store."""
+    urls = [f"file://{tmp_path}/{name}" for name in ("source", "target")]
+    stores = [open_store(url) for url in urls]
+    for store in stores:
+        for version in "123":
+            store.artifacts.publish(tgz(tmp_path, version=version), by=Actor("ann"))
+        store.stages.promote("shop", "3", "production", by=Actor("ann"))
+    time.sleep(1.1)
+    for store, keep in zip(stores, ("1", "2"), strict=True):
+        store.stages.promote("shop", keep, "staging", by=Actor("ann"))
+        plan = plan_gc(store, "shop", Retention(grace=timedelta(0)))
+        run_gc(store, plan, Actor("ann"), lambda: None)
+    with pytest.raises(RemovedError, match=f"shop 1 was removed from {urls[1]} with `fapstore gc` by ann at"):
+        copy(*stores, "shop", "1")
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", urls[0], "copy", "shop", "--to", urls[1]])
+    printed = capsys.readouterr().err.splitlines()
+    assert not ended.value.code
+    assert [line.split(" with")[0] for line in printed] == [
+        f"not copied: shop 1 was removed from {urls[1]}",
+        "not copied: shop 2 was removed",
+        "already there: shop 3",
+    ]
