@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Annotated, Literal
 
 import msgspec
@@ -348,6 +349,15 @@ def last_stay(newest_first: Iterable[LogEntry], digest: str) -> tuple[LogEntry, 
         elif stay:
             break
     return tuple(stay)
+
+
+def last_stays(newest_first: Iterable[LogEntry]) -> dict[str, tuple[LogEntry, ...]]:
+    """The `last_stay` of each artifact, by its sha256."""
+    stays: dict[str, tuple[LogEntry, ...]] = {}
+    for digest, entries in groupby(newest_first, key=lambda entry: entry.state.digest):
+        stay = tuple(entries)
+        stays.setdefault(digest, stay)
+    return stays
 
 
 def _is_as_requested(state: StageState, request: StageRequest) -> bool:

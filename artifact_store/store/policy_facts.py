@@ -1,5 +1,7 @@
 """Read the facts that the rules need about a version, and no others."""
 
+from collections.abc import Iterator
+
 from artifact_store.records import releases
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.stages import log_rules
@@ -17,6 +19,10 @@ class PolicyFacts:
         self._logs = logs
         self._notary = notary
         self._records = records
+
+    def for_readers(self) -> "PolicyFacts":
+        """Facts for rules that a reader checks, about many versions; reads each log once, no signature."""
+        return _ReadersFacts(self._logs, self._notary, self._records)
 
     def candidate(self, rules: Policy, record: ArtifactRecord, stage: str, action: str) -> Candidate:
         """A version for a stage, with the facts that these rules need."""
@@ -40,7 +46,7 @@ class PolicyFacts:
             was_before=bool(stay),
             not_released=not_released,
             approved_by=self._notary.approved_by(record, stage) if needs_approvals else (),
-            signature=self._notary.signature(record),
+            signature=self._signature(record),
             past_is_signed=forward
             or not rules.require_signatures
             or any(
@@ -52,6 +58,29 @@ class PolicyFacts:
 
     def _signed_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
         """The entries of a version's last stay on a stage; empty if signatures are required and missing."""
-        entries = filter(self._notary.belongs, self._logs.of(app, stage).readable())
-        stay = log_rules.last_stay(entries, digest)
+        stay = self._last_stay(app, stage, digest)
         return stay if any(self._notary.trusts(entry) for entry in stay) else ()
+
+    def _last_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
+        return log_rules.last_stay(self._of_this_log(app, stage), digest)
+
+    def _of_this_log(self, app: str, stage: str) -> Iterator[LogEntry]:
+        """The entries that were written for the log of a stage, newest first."""
+        return filter(self._notary.belongs, self._logs.of(app, stage).readable())
+
+    def _signature(self, record: ArtifactRecord) -> str:
+        return self._notary.signature(record)
+
+
+class _ReadersFacts(PolicyFacts):
+    def __init__(self, logs: StageLogs, notary: Notary, records: Records) -> None:
+        super().__init__(logs, notary, records)
+        self._stays: dict[tuple[str, str], dict[str, tuple[LogEntry, ...]]] = {}
+
+    def _last_stay(self, app: str, stage: str, digest: str) -> tuple[LogEntry, ...]:
+        if (app, stage) not in self._stays:
+            self._stays[app, stage] = log_rules.last_stays(self._of_this_log(app, stage))
+        return self._stays[app, stage].get(digest, ())
+
+    def _signature(self, record: ArtifactRecord) -> str:
+        return ""

@@ -1,7 +1,7 @@
 """The stages in a store: read their state and history, and change them."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
@@ -114,21 +114,26 @@ class Stages:
         link, root = self._artifacts.link_and_root(record, signature=state.signature)
         return msgspec.structs.replace(state, root=state.root if state.root == root else ""), link
 
-    def refusals(self, record: ArtifactRecord, stage: str) -> tuple[Refusal, ...]:
-        """The rules that do not allow a release of a version to a stage, whoever promoted it."""
-        rules = policy.for_readers(self._trust.policy)
-        policy.check_place(rules, record.app, stage)
-        if not rules.stages and not rules.protected:
-            return ()
-        candidate = self._facts.candidate(rules, record, stage, "promote")
-        return policy.judge(rules, record.app, stage, "promote", candidate)
+    def refusals(self, records: Iterable[ArtifactRecord], stage: str) -> Iterator[tuple[Refusal, ...]]:
+        """The rules that do not allow a release of each version to a stage, whoever promoted it.
+
+        Raises UsageError if the rules belong to another app or do not list the stage.
+        """
+        rules, facts = policy.for_readers(self._trust.policy), self._facts.for_readers()
+        for record in records:
+            policy.check_place(rules, record.app, stage)
+            if rules.stages or rules.protected:
+                candidate = facts.candidate(rules, record, stage, "promote")
+                yield policy.judge(rules, record.app, stage, "promote", candidate)
+            else:
+                yield ()
 
     def check_rules(self, record: ArtifactRecord, stage: str) -> None:
         """Raise VerificationError if the app's rules do not allow a release of a version to a stage.
 
         An override by whoever promoted it does not count.
         """
-        refusals = self.refusals(record, stage)
+        (refusals,) = self.refusals([record], stage)
         if refusals:
             raise VerificationError(
                 f"the rules do not allow {record.app} {record.version} on {stage}: "

@@ -158,7 +158,7 @@ def _log(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogE
         overrode = {rule for one in entries if one.state.digest == last.digest for rule in one.state.overrode}
         problems += _refused_by_rules(store, record, name, overrode)
     if trust.policy_digest:
-        problems += _claimed_rules(store, entries[:-1], records, trust.policy_digest)
+        problems += _claimed_rules(store, name, entries[:-1], records, trust.policy_digest)
     problems += filter(None, (problem_after(one.state, next_.state) for one, next_ in pairwise(counted)))
     return Check(
         what,
@@ -271,7 +271,8 @@ def _refused_by_rules(
 ) -> Iterator[str]:
     """What the rules miss for a version, and nobody overrode to put it on the stage."""
     with suppress(UsageError):  # a stage that the rules do not name
-        refusals = [each for each in store.stages.refusals(record, name) if each.rule not in overrode]
+        (all_refusals,) = store.stages.refusals([record], name)
+        refusals = [each for each in all_refusals if each.rule not in overrode]
         if refusals:
             yield (
                 f"the rules do not allow {record.app} {record.version} on {name}: "
@@ -280,17 +281,20 @@ def _refused_by_rules(
 
 
 def _claimed_rules(
-    store: Store, entries: Iterable[LogEntry], records: Mapping[str, ArtifactRecord], digest: str
+    store: Store, name: str, entries: Iterable[LogEntry], records: Mapping[str, ArtifactRecord], digest: str
 ) -> Iterator[str]:
     """Promotions by the rules in force that these do not allow, and that state no override of them."""
+    states = [
+        entry.state
+        for entry in entries
+        if entry.state.action == "promote" and entry.state.policy == digest and entry.state.version in records
+    ]
+    versions = list(dict.fromkeys(state.version for state in states))
     refusals: dict[str, tuple[Refusal, ...]] = {}
-    for state in (entry.state for entry in entries):
-        record = records.get(state.version)
-        if state.action != "promote" or state.policy != digest or record is None:
-            continue
-        with suppress(StoreError, UsageError):  # a stage that the rules do not name
-            if state.version not in refusals:
-                refusals[state.version] = store.stages.refusals(record, state.stage)
+    with suppress(UsageError):  # a stage that the rules do not name
+        judged = store.stages.refusals((records[version] for version in versions), name)
+        refusals = dict(zip(versions, judged, strict=True))
+    for state in states:
         hidden = [each for each in refusals.get(state.version, ()) if each.rule not in state.overrode]
         if hidden:
             yield (
