@@ -67,11 +67,11 @@ def race_promoters(url: str, folder: Path, processes: int, rounds: int) -> None:
     assert sorted(acknowledged) == [(state.number, state.operation) for state in history]
 
 
-def race_pushers(url: str, folder: Path, processes: int) -> None:
+def race_pushers(url: str, folder: Path, processes: int, filling: bytes = b"") -> None:
     artifacts = []
     for number in range(processes):
         (folder / str(number)).mkdir()
-        artifacts.append(tgz(folder / str(number), files={"app.py": b"%d" % number}))
+        artifacts.append(tgz(folder / str(number), files={"app.py": b"%d" % number + filling}))
     running = [start(FAPSTORE, "--store", url, "push", artifact) for artifact in artifacts]
     results = [(*process.communicate(timeout=300), process.returncode) for process in running]
     (won,) = (number for number, (_, _, code) in enumerate(results) if code == 0)
@@ -106,6 +106,26 @@ def test_promoters_of_one_stage_on_s3(s3_url: str, tmp_path: Path) -> None:
 @pytest.mark.s3
 def test_pushers_of_one_version_on_s3(s3_url: str, tmp_path: Path) -> None:
     race_pushers(s3_url, tmp_path, processes=3)
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("server", ["s3_url", "moto_url"])
+def test_large_pushes_of_one_version_on_s3(
+    server: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Several uploads in parts to one key may succeed there; a version is one of them all the same."""
+    url = request.getfixturevalue(server)
+    race_pushers(url, tmp_path, processes=3, filling=random.Random(1).randbytes(6 << 20))
+    store = open_store(url)
+    store.artifacts.check(store.artifacts.get("shop", "1"))
+    assert list(store.blobs.unfinished("shop/")) == []
+
+
+def test_large_pushes_of_one_version_in_a_folder(tmp_path: Path) -> None:
+    make_store(f"file://{tmp_path}/store")
+    race_pushers(
+        f"file://{tmp_path}/store", tmp_path, processes=3, filling=random.Random(1).randbytes(6 << 20)
+    )
 
 
 def kill_pushes(url: str, folder: Path, kills: int) -> None:
