@@ -82,6 +82,12 @@ def doctor(opener: Opener, as_json: bool) -> None:
 )
 @click.option("--no-stages", is_flag=True, help="Remove versions although no stage of the app can be seen.")
 @click.option(
+    "--lost-entries",
+    is_flag=True,
+    help="Remove although entries of a stage's log are missing or can't be read: what only they name is "
+    "unused.",
+)
+@click.option(
     "--take-back",
     is_flag=True,
     help="Only take back the marks of runs that were killed. No other gc of the app may run now.",
@@ -96,6 +102,7 @@ def gc(
     grace: timedelta,
     wait: timedelta,
     no_stages: bool,
+    lost_entries: bool,
     take_back: bool,
     dry_run: bool,
     as_json: bool,
@@ -115,7 +122,7 @@ def gc(
     if take_back:
         say(f"marks taken back: {maintenance.take_back(store, app)}")
         return
-    plan = maintenance.plan_gc(store, app, Retention(keep=keep, grace=grace))
+    plan = maintenance.plan_gc(store, app, Retention(keep=keep, grace=grace, lost_entries=lost_entries))
     if plan.is_empty and not plan.kept:
         raise NotFoundError(f"{store.name} contains no version of {app}", hint=Hint("{fapstore} list"))
     if plan.unused and not no_stages and not store.stages.names(app):

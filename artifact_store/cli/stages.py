@@ -478,4 +478,10 @@ def _preview(store: Store, change: StageChange, repository: Path, as_json: bool)
 def _report(change: StageChange, as_json: bool) -> None:
     overrode = f"; overrode the rules: {', '.join(change.state.overrode)}" if change.state.overrode else ""
     say(f"done{overrode}" if change.changed else "nothing to do: already at that state")
+    if change.gap:
+        state = change.state
+        say(
+            f"warning: entry {change.gap} of {state.app} {state.stage} is missing, so readers over https see "
+            f"no entry above it, also not this one (entry {state.number}); over s3:// and file:// it is seen"
+        )
     emit(change, as_json, f"{change.state.stage} {wording.state(change.state, now())}")

@@ -26,6 +26,8 @@ class Retention:
     """The number of recent versions to keep, per stage and per role of its releases."""
     grace: timedelta = timedelta(days=30)
     """Anything younger than this is kept, even if nothing refers to it."""
+    lost_entries: bool = False
+    """Whether what only missing or unreadable entries of a log name counts as unused."""
 
 
 def references(
@@ -35,7 +37,8 @@ def references(
 
     Of a stage's log, the last entries count, and the last entries that `trusts` accepts. Otherwise someone
     without a signing key could write so many entries that the stage's real version is not among the last.
-    Raises VerificationError if an entry can't be read, and no later one passed over it knowingly.
+    Raises VerificationError if an entry can't be read, no later one passed over it knowingly, and
+    `lost_entries` is not allowed.
     """
     referred: set[str] = set()
     for stage in filter(is_stage, blobs.folders(keys.stages(app))):
@@ -44,12 +47,13 @@ def references(
         if not _is_retired(log, trusts):
             for entries in (every, filter(trusts, again)):
                 referred |= _last_versions((entry.state for entry in entries), retention.keep)
-        if log.passed_over:
+        if log.passed_over and not retention.lost_entries:
             raise VerificationError(
                 f"what {app} {stage} refers to can't be seen: {'; '.join(log.passed_over)}",
                 hint=Hint(
                     "nothing is removed; go on from the last entry that can be read: "
-                    "{fapstore} freeze {app} {stage} --why REASON, then unfreeze",
+                    "{fapstore} freeze {app} {stage} --why REASON, then unfreeze\n"
+                    "if entries below it are lost for good: {fapstore} gc {app} --lost-entries",
                     app=app,
                     stage=stage,
                 ),

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, pairwise
 
 from artifact_store.artifact.ids import is_stage
 from artifact_store.blobs.protocol import Blobs, keep
@@ -200,6 +200,21 @@ class StageLog:
     def all_before(self, number: int) -> list[LogEntry]:
         """The readable entries before this number, oldest first. The chain is not checked."""
         return [entry for entry in self.readable() if entry.state.number < number][::-1]
+
+    def gap_below(self, number: int, counted: int) -> int:
+        """The first number without an object between the entries `counted` and `number`; 0 if there is none.
+
+        A reader that can't list sees no entry above it.
+        """
+        return next(filter(self._is_missing, range(counted + 1, number)), 0)
+
+    def gaps(self) -> list[int]:
+        """The first number of each gap, if anything was passed over."""
+        numbers = [0, *sorted(self._numbers())] if self._passed_over else []
+        return [one + 1 for one, other in pairwise(numbers) if other > one + 1]
+
+    def _is_missing(self, number: int) -> bool:
+        return self._blobs.size(keys.entry(self.app, self.stage, number)) is None
 
     def append(self, state: StageState, signatures: tuple[str, ...] = ()) -> None:
         """Write the next entry. Raises ConflictError, naming the winner, if someone else was first.

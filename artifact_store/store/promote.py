@@ -53,6 +53,8 @@ class StageChange:
     state: StageState
     changed: bool
     """False if the stage already had this state, and nothing was written."""
+    gap: int = 0
+    """The number of a missing entry below it, above which a reader over https sees none; 0 without a gap."""
 
 
 class StageWriter:
@@ -129,7 +131,14 @@ class StageWriter:
         # a freeze and a renewal do not change the version; who overrode a gc saw it
         if request.version and "gc" not in state.overrode:
             self._check_gc(current, state)
-        return StageChange(state, changed=True)
+        return StageChange(state, changed=True, gap=self._gap(log, current, state))
+
+    def _gap(self, log: StageLog, counted: LogEntry | None, state: StageState) -> int:
+        """The gap below an entry that passed others over; 0 also if it can't be seen, as the entry is in the
+        log."""
+        with suppress(FapError):
+            return log.gap_below(state.number, counted.state.number if counted else 0)
+        return 0
 
     def _counting(self, log: StageLog, current: LogEntry) -> Iterator[StageState]:
         """The states of the entries that count, from `current` back; only rollbacks need a signature."""

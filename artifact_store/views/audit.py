@@ -136,6 +136,10 @@ def _log(store: Store, trust: Trust, app: str, name: str, entries: Sequence[LogE
     if last and last.is_expired(store.clock()):
         problems.append(f"entry {last.number} expired at {last.expires:%Y-%m-%d %H:%M} UTC")
     notes = list(_rules(entries, trust.policy_digest))
+    notes += [
+        f"entry {number} is missing, so readers over https see no entry above it"
+        for number in store.stages.log(app, name).gaps()
+    ]
     problems += store.stages.passed_over(app, name)
     problems += store.stages.overwritten(app, name, entries)
     counted = list(entries)

@@ -219,3 +219,27 @@ def test_a_large_object_in_place_of_an_entry_counts_as_a_changed_one(shop: Cli) 
     with pytest.raises(VerificationError, match="the entry before entry 3 of shop production"):
         open_store(f"file://{shop.folder}/store").stages.head("shop", "production")
     shop.out("rollback", "shop", "production", "--to", "1")
+
+
+def test_an_entry_above_a_gap_says_that_readers_over_https_do_not_see_it(shop: Cli) -> None:
+    production(shop, "00000003.json").write_bytes(b"x")
+    assert "https" not in shop("rollback", "shop", "production").stderr  # entry 4, without a gap
+    production(shop, "00000009.json").write_bytes(b"x")
+    done = shop("rollback", "shop", "production", "--to", "2")
+    assert done.returncode == 0
+    assert (
+        "warning: entry 5 of shop production is missing, so readers over https see no entry above it, also "
+        "not this one (entry 10)" in done.stderr
+    )
+    assert "note: entry 5 is missing, so readers over https see no entry" in shop("verify", "shop").stdout
+
+
+def test_gc_goes_on_without_an_entry_that_is_lost_for_good(shop: Cli) -> None:
+    for version in "12121":
+        shop.out("promote", "shop", version, "production")
+    production(shop, "00000004.json").unlink()
+    refused = shop("gc", "shop", "--dry-run")
+    assert refused.returncode == 6
+    assert "00000004.json is passed over: it is missing" in refused.stderr
+    assert "gc shop --lost-entries" in refused.stderr
+    assert "versions kept: 2" in shop("gc", "shop", "--dry-run", "--lost-entries").stderr
