@@ -152,7 +152,8 @@ def withdraw(opener: Opener, app: str, version: str, why: str, key: Path | None,
     """Let no stage take a version any more.
 
     Promotions and rollbacks to it are refused (--override overrides). Its bytes stay, and stages that have it
-    keep it until they get another version. It can't be taken back: pack a fixed version.
+    keep it, but they are not released until they get another version or an override. It can't be taken back:
+    pack a fixed version.
     """
     store = opener(key)
     withdrawal = store.artifacts.withdraw(app, version, Actor.current(), why)

@@ -78,9 +78,9 @@ def withdrawals(artifact: ArtifactId) -> str:
     return f"{artifacts(artifact.app)}{artifact.version}/withdrawn/"
 
 
-def withdrawal(artifact: ArtifactId, operation: str) -> str:
-    """The key of the withdrawal that the command `operation` writes."""
-    return f"{withdrawals(artifact)}{check_operation(operation)}.json"
+def withdrawal(artifact: ArtifactId, number: int) -> str:
+    """The key of withdrawal `number` (from 1) of a version."""
+    return f"{withdrawals(artifact)}{number:08d}.json"
 
 
 def recorded_version(key: str) -> str | None:

@@ -192,6 +192,8 @@ def decide(
 ) -> StageState:
     """The next state of a stage; the current state object itself if it is as requested already.
 
+    A promotion with `override` states again what the stage has: it may be refused by now.
+
     `last` is the log's last entry if it isn't `current`: an entry without a required signature uses up a
     number, but its statement is ignored. `over` is the number of an entry that can't be read, if that is the
     last one: the next entry goes on top of it, and names `last` as the one before. `max_age` is the lifetime
@@ -202,7 +204,8 @@ def decide(
     or an entry would live longer than the rules allow.
     """
     state, last = current.state if current else None, last or current
-    if state and current is last and not over and _is_as_requested(state, request):
+    again = override and request.action == "promote"
+    if state and current is last and not over and not again and is_as_requested(state, request):
         return state
     if request.action in KEEPING:
         if not state or state.is_empty:
@@ -360,7 +363,8 @@ def last_stays(newest_first: Iterable[LogEntry]) -> dict[str, tuple[LogEntry, ..
     return stays
 
 
-def _is_as_requested(state: StageState, request: StageRequest) -> bool:
+def is_as_requested(state: StageState, request: StageRequest) -> bool:
+    """Whether a stage with this state needs no change."""
     if request.action in ("renew", "new-origin") or request.lifetime is not None:
         return False
     if request.action in KEEPING:

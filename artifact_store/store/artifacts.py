@@ -15,11 +15,11 @@ from artifact_store.artifact import archive
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.artifact.peek import open_source
 from artifact_store.blobs.download import download
-from artifact_store.blobs.protocol import Blobs, Link, keep
+from artifact_store.blobs.protocol import Blobs, Link
 from artifact_store.core.actor import Actor, Stamp
 from artifact_store.core.errors import FapError, NotFoundError, StoreError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
-from artifact_store.records import artifacts, keys, removals
+from artifact_store.records import artifacts, keys, removals, withdrawals
 from artifact_store.records.artifacts import ArtifactRecord, Published
 from artifact_store.records.removals import Removal
 from artifact_store.records.withdrawals import Withdrawal
@@ -306,17 +306,14 @@ class Artifacts:
             ci=stamp.ci,
             operation=stamp.operation,
         )
-        keep(
-            self._blobs,
-            keys.withdrawal(ArtifactId(app, version), stamp.operation),
-            self._notary.seal_withdrawal(withdrawal),
-        )
+        sealed = self._notary.seal_withdrawal(withdrawal)
+        withdrawals.write(self._blobs, ArtifactId(app, version), sealed)
         return withdrawal
 
     def withdrawal(self, record: ArtifactRecord) -> Withdrawal | None:
         """The withdrawal of a version, the first one by name; None if there is none.
 
-        Where signatures are required, only a signed one counts. None in a store that can't be listed.
+        Where signatures are required, only a signed one counts.
         """
         return next(self._notary.withdrawals(record), None)
 

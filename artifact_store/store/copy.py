@@ -14,7 +14,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import keep
 from artifact_store.core.errors import ConflictError, NotFoundError
-from artifact_store.records import artifacts, keys, removals
+from artifact_store.records import artifacts, keys, removals, withdrawals
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.store.store import Store
 
@@ -43,6 +43,8 @@ def copy(source: Store, target: Store, app: str, version: str) -> bool:
         keep(target.blobs, keys.record(artifact), artifacts.encode(existing or record))
     for key in _statements(source, record):
         keep(target.blobs, key, source.blobs.get(key))
+    for _, sealed in withdrawals.read(source.blobs, artifact):
+        withdrawals.write(target.blobs, artifact, sealed)
     return existing is None or is_lost
 
 
@@ -60,9 +62,8 @@ def _copy_bytes(source: Store, target: Store, record: ArtifactRecord, copied: Ar
 
 
 def _statements(source: Store, record: ArtifactRecord) -> Iterator[str]:
-    """The keys of the signatures, approvals and withdrawals of a version."""
+    """The keys of the signatures and approvals of a version."""
     artifact = ArtifactId(record.app, record.version)
     yield from source.blobs.keys(keys.signatures(artifact))
-    yield from source.blobs.keys(keys.withdrawals(artifact))
     for stage in source.stages.names(record.app):
         yield from source.blobs.keys(keys.approvals(record.app, stage, record.digest))

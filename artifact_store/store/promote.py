@@ -123,6 +123,11 @@ class StageWriter:
             state = msgspec.structs.replace(state, overrode=passed, reason=override if passed else "")
         if state.action in ("promote", "rollback"):
             state = self._judged(state, override, bad)
+        is_same = (
+            current and current is last and not over and log_rules.is_as_requested(current.state, request)
+        )
+        if current and is_same and not state.overrode:
+            return StageChange(current.state, changed=False)
         if dry_run:
             return StageChange(state, changed=True)
         if state.action == "new-origin":  # its mark first: what is written after it has the new origin

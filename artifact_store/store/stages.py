@@ -90,8 +90,9 @@ class Stages:
 
         The state has no root if the artifact's signature, where one is required, does not state the same.
         Raises VerificationError if signatures are required, and the stage's entry or the artifact has no
-        valid one, if the entry has expired, or if the rules do not allow the version there, whoever promoted
-        it, and NotFoundError if the version is not in the store.
+        valid one, if the entry has expired, if the version was withdrawn and no override put it there, or if
+        the rules do not allow the version there, whoever promoted it, and NotFoundError if the version is not
+        in the store.
         """
         state = self.head(app, stage)
         if state is None:
@@ -111,8 +112,29 @@ class Stages:
             )
         self._artifacts.check_present(record)
         self.check_rules(record, stage)
+        self._check_withdrawal(record, stage)
         link, root = self._artifacts.link_and_root(record, signature=state.signature)
         return msgspec.structs.replace(state, root=state.root if state.root == root else ""), link
+
+    def _check_withdrawal(self, record: ArtifactRecord, stage: str) -> None:
+        """Raise VerificationError for a withdrawn version, unless it came to the stage in spite of that."""
+        withdrawal = self._artifacts.withdrawal(record)
+        if withdrawal is None:
+            return
+        counting = filter(self._notary.trusts, self.log(record.app, stage).readable())
+        stay = log_rules.last_stay(counting, record.digest)
+        if not any("withdrawn" in entry.state.overrode for entry in stay):
+            raise VerificationError(
+                f"{record.app} {record.version} was withdrawn by {withdrawal.who}: {withdrawal.why}",
+                hint=Hint(
+                    "put another version on the stage: {fapstore} rollback {app} {stage}\n"
+                    "if it has to be released all the same: "
+                    "{fapstore} promote {app} {version} {stage} --override REASON",
+                    app=record.app,
+                    version=record.version,
+                    stage=stage,
+                ),
+            )
 
     def refusals(self, records: Iterable[ArtifactRecord], stage: str) -> Iterator[tuple[Refusal, ...]]:
         """The rules that do not allow a release of each version to a stage, whoever promoted it.

@@ -29,7 +29,7 @@ from artifact_store.artifact.ids import ArtifactId
 from artifact_store.blobs.protocol import Blobs
 from artifact_store.core.errors import ConflictError, NotFoundError, UsageError, VerificationError
 from artifact_store.core.hints import Hint
-from artifact_store.records import envelope, keys
+from artifact_store.records import envelope, keys, withdrawals
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.records.envelope import Envelope
 from artifact_store.records.withdrawals import Withdrawal
@@ -133,11 +133,10 @@ class Notary:
 
     def withdrawals(self, record: ArtifactRecord) -> Iterator[Withdrawal]:
         """The withdrawals of a version that count: if signatures are required, those with a valid one."""
-        prefix = keys.withdrawals(ArtifactId(record.app, record.version))
-        for key in self._blobs.keys(prefix) if self._blobs.can_list else ():
+        for key, data in withdrawals.read(self._blobs, ArtifactId(record.app, record.version)):
             try:
-                withdrawal, sealed = envelope.read(self._blobs.get(key), Withdrawal, key)
-            except (VerificationError, NotFoundError):
+                withdrawal, sealed = envelope.read(data, Withdrawal, key)
+            except VerificationError:
                 continue  # a stranger's object
             if (withdrawal.app, withdrawal.version, withdrawal.digest) != (
                 record.app,

@@ -14,7 +14,7 @@ import pytest
 from artifact_store.blobs.open import open_blobs
 from artifact_store.blobs.protocol import Link, Unfinished
 from artifact_store.core.actor import Actor
-from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
+from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError, VerificationError
 from artifact_store.store.store import Store, open_store
 from tests.parts.tgz import tgz
 
@@ -161,6 +161,21 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
     ):
         with pytest.raises(StoreError, match="can't be listed"):
             call()
+
+
+def test_a_withdrawal_is_seen_without_a_listing(shop: Site) -> None:
+    shop.behind.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    assert shop.store.stages.head_with_link("shop", "staging")
+    shop.behind.artifacts.withdraw("shop", "2", Actor("ann"), "CVE")
+    shop.behind.artifacts.withdraw("shop", "2", Actor("bob"), "CVE, too")
+    with pytest.raises(VerificationError, match="shop 2 was withdrawn by ann: CVE"):
+        shop.store.stages.head_with_link("shop", "staging")
+    shop.handler.asked.clear()
+    record = shop.store.artifacts.get("shop", "2")
+    assert [each.who for each in shop.store.notary.withdrawals(record)] == ["ann", "bob"]
+    assert [path.rsplit("/", 1)[1] for path in shop.handler.asked[1:]] == [
+        f"{number:08d}.json" for number in (1, 2, 3)
+    ]
 
 
 @pytest.mark.slow

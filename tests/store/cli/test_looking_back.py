@@ -9,6 +9,7 @@ import pytest
 
 from artifact_store.blobs.open import make_store
 from artifact_store.core.actor import Actor
+from artifact_store.core.errors import VerificationError
 from artifact_store.store.store import open_store
 from tests.parts.fapstore_command import Cli
 from tests.parts.records import HOST_RECORD, RELEASE_RECORD
@@ -81,6 +82,43 @@ def test_a_withdrawn_version_goes_to_no_stage(shop: Cli) -> None:
     assert "its version 2 was withdrawn by ann@desk: CVE" in shop("verify", "shop").stdout
     shop.out("rollback", "shop", "staging", "--override", "worse without it")
     assert "withdrawn for" in shop("verify", "shop").stdout
+
+
+def test_a_release_takes_no_withdrawn_version_unless_an_override_put_it_there(shop: Cli) -> None:
+    shop.out("promote", "shop", "1", "production")
+    shop.out("promote", "shop", "2", "production")
+    shop.out("withdraw", "shop", "2", "--why", "CVE")
+    store = open_store(shop.env["FAP_STORE"])
+    with pytest.raises(VerificationError, match=r"shop 2 was withdrawn by ann@desk: CVE") as error:
+        store.stages.head_with_link("shop", "production")
+    assert "fapstore rollback shop production" in error.value.hint
+    assert "fapstore promote shop 2 production --override REASON" in error.value.hint
+    assert shop("promote", "shop", "2", "production").stderr == "nothing to do: already at that state\n"
+    assert shop("promote", "shop", "1", "production", "--override", "x").returncode == 0
+    assert "already" in shop("promote", "shop", "1", "production", "--override", "x").stderr
+    again = shop("promote", "shop", "2", "production", "--override", "nothing else runs")
+    assert again.stderr == "done; overrode the rules: withdrawn\n"
+    shop.out("freeze", "shop", "production", "--why", "sale")
+    found = store.stages.head_with_link("shop", "production")
+    assert found
+    assert found[0].version == "2"
+
+
+def test_a_version_that_the_stage_has_is_promoted_again_if_it_was_withdrawn(shop: Cli) -> None:
+    shop.out("promote", "shop", "2", "production")
+    shop.out("withdraw", "shop", "2", "--why", "CVE")
+    state = shop.json("promote", "shop", "2", "production", "--override", "nothing else runs")["state"]
+    assert (state["number"], state["overrode"]) == (2, ["withdrawn"])
+    assert open_store(shop.env["FAP_STORE"]).stages.head_with_link("shop", "production")
+
+
+def test_a_stranger_s_object_under_the_number_of_a_withdrawal_hides_none(shop: Cli) -> None:
+    folder = shop.folder / "store/shop/artifacts/1/withdrawn"
+    folder.mkdir(parents=True)
+    (folder / "00000001.json").write_bytes(b"x")
+    shop.out("withdraw", "shop", "1", "--why", "CVE")
+    assert sorted(path.name for path in folder.iterdir()) == ["00000001.json", "00000002.json"]
+    assert "was withdrawn" in shop("promote", "shop", "1", "production").stderr
 
 
 def test_only_signed_withdrawals_count_where_signatures_are_required(shop: Cli, signers: Signers) -> None:
