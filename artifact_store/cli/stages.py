@@ -1,5 +1,6 @@
 """Commands for stages: promote, rollback, freeze, unfreeze, renew, stages, history, releases, diff, board."""
 
+import heapq
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -291,8 +292,10 @@ def history(
     limit = None if every or ((as_json or since) and last is None) else last or _ENTRIES
     logs = [store.stages.recent(app, name, limit and limit + 1, since) for name in names]
     more = any(limit and len(log) > limit for log in logs)
-    entries = [entry for log in logs for entry in log[:limit]]
-    entries.sort(key=lambda entry: entry.state.at, reverse=True)  # stable: numbers order one stage
+    shown = [log[:limit] for log in logs]
+    entries = list(
+        heapq.merge(*shown, key=lambda entry: entry.state.at, reverse=True)
+    )  # numbers order a stage
     passed_over = store.stages.passed_over(app, *names)
     if not entries and not passed_over:
         where = f"{app} {stage}" if stage else app

@@ -216,17 +216,22 @@ class Stages:
     ) -> tuple[LogEntry, ...]:
         """The `last` entries of a stage that can be read, or those `since` a time, or both; newest first.
 
-        Their chain is checked, and signatures are not. What can't be read is in `passed_over` then.
+        Their chain is checked, and signatures are not, but an entry that does not count ends nothing by its
+        time. What can't be read is in `passed_over` then.
         """
         log = self.log(app, stage)
-        young = takewhile(lambda entry: since is None or entry.state.at >= since, log.readable())
-        entries = list(islice(young, last))[::-1]
+
+        def is_young(entry: LogEntry) -> bool:
+            return since is None or entry.state.at >= since or not self._notary.trusts(entry)
+
+        entries = list(islice(takewhile(is_young, log.readable()), last))[::-1]
         log_rules.check_chain(entries, log.passed_over_numbers, whole=last is None and since is None)
         return tuple(entries[::-1])
 
     def entry_at(self, app: str, stage: str, at: datetime) -> LogEntry | None:
-        """The entry of a stage that was the last one at a time; None if there was none yet."""
-        return next((entry for entry in self.log(app, stage).readable() if entry.state.at <= at), None)
+        """The entry of a stage that was the last one that counts at a time; None if there was none yet."""
+        counting = filter(self._notary.trusts, self.log(app, stage).readable())
+        return next((entry for entry in counting if entry.state.at <= at), None)
 
     def approve(self, app: str, version: str, stage: str, by: Actor, why: str = "") -> SignedStatement:
         """Sign an approval of a version for a stage. Raises as `Artifacts.sign`."""

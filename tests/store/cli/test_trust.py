@@ -1,5 +1,7 @@
 """`fapstore` under rules, with real keys: sign, approve, promote, override, verify."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -120,6 +122,24 @@ def test_an_unsigned_entry_above_a_signed_one_is_passed_over(
     assert elsewhere.out("stages", "shop").startswith("staging          2 ")
     shop.out("rollback", "shop", "staging", "--to", "1")
     assert shop.out("stages", "shop").startswith("staging          1 ")
+
+
+def test_a_backdated_entry_without_a_signature_hides_nothing_of_the_history(
+    shop: Cli, signers: Signers
+) -> None:
+    shop.env["FAP_SIGNING_KEY"] = str(signers.key("ann"))
+    shop.out("sign", "shop", "1")
+    shop.out("promote", "shop", "1", "staging")
+    log = shop.folder / "store/shop/stages/staging"
+    first = (log / "00000001.json").read_bytes()
+    forged = {**json.loads(first)["statement"], "number": 2, "at": "2026-01-01T00:00:00Z"}
+    forged["previous"] = hashlib.sha256(first).hexdigest()
+    (log / "00000002.json").write_text(json.dumps({"statement": forged, "signatures": []}))
+    shown = shop("history", "shop").stdout.splitlines()
+    assert [line.split()[1] for line in shown] == ["2", "1"]  # by numbers, whatever their times are
+    assert len(shop("history", "shop", "staging", "--since", "1d").stdout.splitlines()) == 2
+    assert "promoted 1" in shop("history", "shop", "staging", "--since", "1d").stdout
+    assert shop("history", "shop", "--at", "2026-02-01").stdout == ""
 
 
 def test_signers_of_the_command_line(shop: Cli, signers: Signers, tmp_path: Path) -> None:
