@@ -21,7 +21,7 @@ class PolicyFacts:
         self._records = records
 
     def for_readers(self) -> "PolicyFacts":
-        """Facts for rules that a reader checks, about many versions; reads each log once, no signature."""
+        """Facts for rules that a reader checks, about many versions; reads whole logs, once."""
         return _ReadersFacts(self._logs, self._notary, self._records)
 
     def candidate(self, rules: Policy, record: ArtifactRecord, stage: str, action: str) -> Candidate:

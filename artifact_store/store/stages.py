@@ -139,23 +139,26 @@ class Stages:
     def refusals(self, records: Iterable[ArtifactRecord], stage: str) -> Iterator[tuple[Refusal, ...]]:
         """The rules that do not allow a release of each version to a stage, whoever promoted it.
 
-        Raises UsageError if the rules belong to another app or do not list the stage.
+        Reads whole logs, each once. Raises UsageError if the rules belong to another app or do not list the
+        stage.
         """
-        rules, facts = policy.for_readers(self._trust.policy), self._facts.for_readers()
-        for record in records:
-            policy.check_place(rules, record.app, stage)
-            if rules.stages or rules.protected:
-                candidate = facts.candidate(rules, record, stage, "promote")
-                yield policy.judge(rules, record.app, stage, "promote", candidate)
-            else:
-                yield ()
+        facts = self._facts.for_readers()
+        return (self._refused(record, stage, facts) for record in records)
+
+    def _refused(self, record: ArtifactRecord, stage: str, facts: PolicyFacts) -> tuple[Refusal, ...]:
+        rules = policy.for_readers(self._trust.policy)
+        policy.check_place(rules, record.app, stage)
+        if not rules.stages and not rules.protected:
+            return ()
+        candidate = facts.candidate(rules, record, stage, "promote")
+        return policy.judge(rules, record.app, stage, "promote", candidate)
 
     def check_rules(self, record: ArtifactRecord, stage: str) -> None:
         """Raise VerificationError if the app's rules do not allow a release of a version to a stage.
 
         An override by whoever promoted it does not count.
         """
-        (refusals,) = self.refusals([record], stage)
+        refusals = self._refused(record, stage, self._facts)
         if refusals:
             raise VerificationError(
                 f"the rules do not allow {record.app} {record.version} on {stage}: "

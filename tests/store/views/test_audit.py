@@ -29,14 +29,30 @@ class Counting(MemoryBlobs):
         return super().get(key)
 
 
-def test_ordered_stages_are_audited_without_reading_their_logs_for_each_version(tmp_path: Path) -> None:
-    blobs, now = Counting(), BEGIN
+def filled(blobs: Counting, folder: Path) -> datetime:
+    """Promote each version to both stages; return the time after that."""
+    now = BEGIN
     store = Store(blobs, trust=RULES, clock=lambda: now)
     for number in range(1, VERSIONS + 1):
-        store.artifacts.publish(tgz(tmp_path, version=f"{number}"), Actor("ann"))
+        store.artifacts.publish(tgz(folder, version=f"{number}"), Actor("ann"))
         for stage in ("staging", "production"):
             now += timedelta(minutes=1)
             store.stages.promote("shop", f"{number}", stage, Actor("ann"))
+    blobs.reads.clear()
+    return now
+
+
+def test_a_release_reads_no_more_of_a_log_than_it_needs(tmp_path: Path) -> None:
+    blobs = Counting()
+    now = filled(blobs, tmp_path)
+    assert Store(blobs, trust=RULES, clock=lambda: now).stages.head_with_link("shop", "production")
+    assert len([key for key in blobs.reads if "/stages/" in key]) < VERSIONS
+
+
+def test_ordered_stages_are_audited_without_reading_their_logs_for_each_version(tmp_path: Path) -> None:
+    blobs = Counting()
+    now = filled(blobs, tmp_path)
+    store = Store(blobs, trust=RULES, clock=lambda: now)
     skipped = VERSIONS + 1
     store.artifacts.publish(tgz(tmp_path, version=f"{skipped}"), Actor("ann"))
     unruled = Store(blobs, clock=lambda: now)
