@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.core.errors import ConflictError, NotFoundError
+from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
 
 
 @dataclass(frozen=True)
@@ -155,3 +155,11 @@ def keep(blobs: Blobs, key: str, body: bytes) -> None:
     except ConflictError:
         if blobs.get(key) != body:
             raise
+
+
+def has_all_keys(blobs: Blobs) -> StoreError:
+    """The error for a storage that seems to have every key it is asked for."""
+    return StoreError(
+        f"{blobs.name} answers 200 for files that do not exist",
+        hint="let the web server answer 404 for them: a front page for all paths is no store",
+    )

@@ -83,6 +83,10 @@ def withdrawal(artifact: ArtifactId, number: int) -> str:
     return f"{withdrawals(artifact)}{number:08d}.json"
 
 
+HIGHEST_ENTRY = 999_999_999
+"""No log has an entry with a higher number."""
+
+
 def recorded_version(key: str) -> str | None:
     """The version whose record has this key, or None if it is not the key of a record."""
     match = _RECORD.fullmatch(key)

@@ -14,9 +14,12 @@ from typing import Literal
 import msgspec
 
 from artifact_store.artifact.ids import ArtifactId
-from artifact_store.blobs.protocol import Blobs, keep
+from artifact_store.blobs.protocol import Blobs, has_all_keys, keep
 from artifact_store.core.errors import ConflictError, NotFoundError, VerificationError
 from artifact_store.records import keys
+
+_MOST = 1000
+"""The most objects that are read in a store that can't be listed."""
 
 
 class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +51,11 @@ def write(blobs: Blobs, artifact: ArtifactId, sealed: bytes) -> None:
 
 
 def read(blobs: Blobs, artifact: ArtifactId) -> Iterator[tuple[str, bytes]]:
-    """The key and the bytes of each object that may be a withdrawal of a version."""
-    numbered = (keys.withdrawal(artifact, number) for number in count(1))
+    """The key and the bytes of each object that may be a withdrawal of a version.
+
+    Raises StoreError if a store that can't be listed seems to have all keys.
+    """
+    numbered = (keys.withdrawal(artifact, number) for number in range(1, _MOST + 1))
     for key in blobs.keys(keys.withdrawals(artifact)) if blobs.can_list else numbered:
         try:
             yield key, blobs.get(key)
@@ -58,3 +64,5 @@ def read(blobs: Blobs, artifact: ArtifactId) -> Iterator[tuple[str, bytes]]:
         except NotFoundError:
             if not blobs.can_list:
                 return
+    if not blobs.can_list:
+        raise has_all_keys(blobs)

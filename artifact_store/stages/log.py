@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import count, pairwise
 
 from artifact_store.artifact.ids import is_stage
-from artifact_store.blobs.protocol import Blobs, keep
+from artifact_store.blobs.protocol import Blobs, has_all_keys, keep
 from artifact_store.core.errors import (
     ConflictError,
     FapError,
@@ -314,6 +314,8 @@ class StageLog:
         self._near = {seen: self._seen} if self._seen else {}
         low, high = seen, seen + 1
         while self._is_there(high):
+            if high > keys.HIGHEST_ENTRY:
+                raise has_all_keys(self._blobs)
             low, high = high, seen + 2 * (high - seen)
         while high - low > 1:
             middle = (low + high) // 2

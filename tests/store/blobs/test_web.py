@@ -163,6 +163,34 @@ def test_it_is_read_only_and_lists_nothing(shop: Site, one: Path) -> None:
             call()
 
 
+class Anything(Handler):
+    """Answers 200 with a page to whatever it has no file for, as servers of single-page apps do."""
+
+    def do_GET(self) -> None:
+        if Path(self.translate_path(self.path)).is_file():
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"<html>")
+
+
+@pytest.mark.timeout(60)
+def test_a_server_that_has_every_file_is_no_store(shop: Site) -> None:
+    shop.behind.stages.promote("shop", "2", "staging", by=Actor("ann"))
+    record = shop.behind.artifacts.get("shop", "2")
+    shop.server.RequestHandlerClass = partial(
+        type("A", (Anything,), {"asked": [], "refused": {}, "cut": {}}),
+        directory=shop.server.RequestHandlerClass.keywords["directory"],
+    )
+    with pytest.raises(StoreError, match="answers 200 for files that do not exist") as error:
+        shop.store.stages.head("shop", "staging")
+    assert "404" in error.value.hint
+    with pytest.raises(StoreError, match="answers 200 for files that do not exist"):
+        shop.store.artifacts.withdrawal(record)
+
+
 def test_a_withdrawal_is_seen_without_a_listing(shop: Site) -> None:
     shop.behind.stages.promote("shop", "2", "staging", by=Actor("ann"))
     assert shop.store.stages.head_with_link("shop", "staging")
