@@ -256,11 +256,12 @@ def check(path: Path, folder: Path) -> str:
         if not refusal and decode_of(path).format != OLD_FORMAT:
             assert part == without_wheels(fresh, frozenset(wheels))
         elif not isinstance(part, str) and tar is not None:
-            assert part == without_wheels(tar, frozenset(wheels))
+            # Nobody states the root of what push refuses. Its wheels have the sha256 of the manifest.
+            assert without_wheels(part) == without_wheels(tar)
     return refusal
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2500, deadline=None)
 @given(forgeries())
 def test_the_same_bytes_are_the_same_tree_or_are_refused(forgery: Forgery) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:

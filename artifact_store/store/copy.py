@@ -11,9 +11,10 @@ from pathlib import Path
 
 from artifact_store.artifact.evidence import PROVENANCE_SUFFIX, SBOM_SUFFIX
 from artifact_store.artifact.ids import ArtifactId
+from artifact_store.artifact.peek import open_source, peek
 from artifact_store.blobs.download import download
 from artifact_store.blobs.protocol import keep
-from artifact_store.core.errors import ConflictError, NotFoundError
+from artifact_store.core.errors import ConflictError, NotFoundError, VerificationError
 from artifact_store.records import artifacts, keys, removals, withdrawals
 from artifact_store.records.artifacts import ArtifactRecord
 from artifact_store.store.store import Store
@@ -54,11 +55,25 @@ def _copy_bytes(source: Store, target: Store, record: ArtifactRecord, copied: Ar
     with tempfile.TemporaryDirectory(prefix="fapstore-") as folder:
         path = Path(folder, "artifact.tgz")
         download(source.blobs, key, record.digest, path)
+        _check_root(path, record)
         with path.open("rb") as file, suppress(ConflictError):
             target.blobs.create(place, file, record.digest)
     for kind in (SBOM_SUFFIX, PROVENANCE_SUFFIX):
         with suppress(ConflictError, NotFoundError):
             target.blobs.create(keys.evidence(place, kind), source.artifacts.evidence(record, kind))
+
+
+def _check_root(path: Path, record: ArtifactRecord) -> None:
+    """Raise VerificationError if a record names another root than that of its bytes: it is not signed."""
+    if record.root:
+        with open_source(str(path)) as source:
+            root = peek(source).root
+        if root != record.root:
+            raise VerificationError(
+                f"the record of {record.app} {record.version} has the root {record.root}, and its bytes "
+                f"have {root or 'none'}",
+                hint="find out who can write to the store; pack and push a new version",
+            )
 
 
 def _statements(source: Store, record: ArtifactRecord) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from artifact_store.artifact import installing
 from fapbuild.archive.members import TarEntry, plan_members
 from fapbuild.archive.writer import write
 from fapbuild.cache import Cache
@@ -38,7 +39,8 @@ def artifact(
     held = {**files, **({"requirements.lock": lock} if lock else {})}
     ordered = dict(sorted(wheels.items()))
     manifest = manifest_of(dict(sorted(held.items())), ordered, app="shop", version=version, members=[])
-    fields = {"lock_digest": hashlib.sha256(lock).hexdigest(), **(said or {})}
+    ours = installing.known_wheels()[:1] if ".fap/installer/__main__.py" in files else ()
+    fields = {"lock_digest": hashlib.sha256(lock).hexdigest(), "installer": ours, **(said or {})}
     contents = {**held, **{f"wheels/{file}": data for file, data in wheels.items()}}
     members = plan_members(TarEntry(name, 0o644, len(data), data) for name, data in contents.items())
     complete = lambda index: msgspec.structs.replace(manifest, **fields, members=index)  # noqa: E731

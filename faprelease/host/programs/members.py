@@ -56,7 +56,8 @@ def keep(cache, path, app, names, packages):
     root, sha256 = names
     try:
         first, text = delta.first_member(path)
-        if packages.are_shared(reader.decoded(text)):
+        manifest = reader.decoded(text)
+        if packages.are_shared(manifest) or not manifest["wheels"]:
             cache.add(_without_wheels(path, first, text), app, f"{root}-{sha256}{fetch.CODE}")
             cache.drop([old for old in cache.paths(app) if old.endswith(fetch.WHOLE)])
         else:
@@ -81,8 +82,8 @@ def _without_wheels(path, first, text):
 def _assemble(curl, paths, names, packages, output):
     """As `bring`. Raises DamagedError for a cached file, and MismatchError if what the server sent is not the
     artifact."""
-    root, name = names[0], "-".join(names) + fetch.CODE
-    total, tag, head = 0, "", next((path for path in paths if os.path.basename(path) == name), "")
+    root, same = names[0], ("-".join(names) + fetch.CODE, names[1] + fetch.WHOLE)
+    total, tag, head = 0, "", next((path for path in paths if os.path.basename(path) in same), "")
     if head:
         first, text = _cached(head, root)
         size = first

@@ -27,11 +27,24 @@ def root_of(data: bytes) -> str:
     return sha256(data[: len(data) - len(inflater.unused_data)]).hexdigest()
 
 
+def entry_of(place: Place, file: str, python: str = "cp311") -> Path:
+    """The entry of a wheel in the cache of a host."""
+    digest, name = sha256(WHEELS[file]).hexdigest(), sha256(file.encode()).hexdigest()[:16]
+    return place.cache / "wheels" / f"{digest}-{name}-{python}-2"
+
+
 def keep(place: Place, *files: str, python: str = "cp311") -> None:
     """Leave in the cache what a host makes of wheels."""
     for file in files:
-        name = f"{sha256(WHEELS[file]).hexdigest()}-{sha256(file.encode()).hexdigest()[:16]}-{python}-2"
-        (place.cache / "wheels" / name).mkdir(parents=True)
+        entry_of(place, file, python).mkdir(parents=True)
+        (entry_of(place, file, python) / "digest").touch()
+
+
+def lose(place: Place, change: Callable[[Path], object]) -> None:
+    """Keep all wheels, and change their entries."""
+    keep(place, *WHEELS)
+    for file in WHEELS:
+        change(entry_of(place, file))
 
 
 def fetched(place: Place, made: Path) -> tuple[set[str], int]:
@@ -63,7 +76,8 @@ def place(tmp_path: Path) -> Place:
 def test_a_bare_host_gets_everything(place: Place, made: Path) -> None:
     assert fetched(place, made) == (set(WHEELS), made.stat().st_size)
     (kept,) = (place.cache / "artifacts/shop").iterdir()
-    assert kept.name == f"{root_of(made.read_bytes())}.code"
+    data = made.read_bytes()
+    assert kept.name == f"{root_of(data)}-{sha256(data).hexdigest()}.code"
     assert kept.stat().st_size < 20_000
 
 
@@ -82,6 +96,8 @@ def test_the_next_version_moves_the_wheel_that_changed(place: Place, made: Path)
 
 LACKING: dict[str, Callable[[Place], object]] = {
     "another Python": lambda place: keep(place, *WHEELS, python="cp39"),
+    "unfinished entries": lambda place: lose(place, lambda entry: entry.rename(f"{entry}.0123.new")),
+    "entries without a digest": lambda place: lose(place, lambda entry: (entry / "digest").unlink()),
     "the installer could not use them": lambda place: (
         keep(place, *WHEELS),
         (place.root / ".fap").mkdir(parents=True),
@@ -107,6 +123,29 @@ def test_an_installer_of_the_projects_own_gets_its_wheels(place: Place, tmp_path
     assert {path.name for path in place.release.glob("wheels/*")} == set(WHEELS)
 
 
+def test_an_installer_that_this_releaser_does_not_know_gets_its_wheels(place: Place, tmp_path: Path) -> None:
+    keep(place, *WHEELS)
+    made = artifact(tmp_path / "shop.tgz", FILES, WHEELS, said={"installer": ("f" * 64,)})
+    assert fetched(place, made)[0] == set(WHEELS)
+    assert [path.suffix for path in (place.cache / "artifacts/shop").iterdir()] == [".tgz"]
+    again = Place(tmp_path / "again")
+    assert fetched(again, made) == (set(WHEELS), 0)
+
+
+def test_without_a_cache_nothing_else_is_touched(place: Place, made: Path, tmp_path: Path) -> None:
+    """An empty path must not become the folder in which the session began."""
+    (tmp_path / "login/shop").mkdir(parents=True)
+    mine = tmp_path / "login/shop/backup.tgz"
+    mine.touch()
+    data = made.read_bytes()
+    place.root.mkdir(exist_ok=True)
+    words = ("env", "-C", str(tmp_path / "login"))
+    done = place.fetch(made.as_uri(), sha256(data).hexdigest(), *words, cache="", of_root=root_of(data))
+    assert done.returncode == 0, done.stdout
+    assert mine.exists()
+    assert [path.name for path in mine.parent.iterdir()] == ["backup.tgz"]
+
+
 def test_of_a_file_only_parts_are_read(place: Place, made: Path) -> None:
     """A store in a folder has file: URLs, of which curl tells no size."""
     keep(place, *WHEELS)
@@ -123,6 +162,7 @@ def test_whole_artifacts_of_the_app_make_room(place: Place, made: Path, tmp_path
     assert before.fetch(made.as_uri(), sha256(data).hexdigest()).returncode == 0
     folder = place.cache / "artifacts/shop"
     assert [path.suffix for path in folder.iterdir()] == [".tgz"]
+    keep(place, *WHEELS)
     next_one = artifact(tmp_path / "next.tgz", {**FILES, "app.py": b"print(3)\n"}, WHEELS)
     again = next_one.read_bytes()
     done = place.fetch(next_one.as_uri(), sha256(again).hexdigest(), of_root=root_of(again))
