@@ -261,7 +261,7 @@ def check(path: Path, folder: Path) -> str:
     return refusal
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(forgeries())
 def test_the_same_bytes_are_the_same_tree_or_are_refused(forgery: Forgery) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
