@@ -1,9 +1,12 @@
 """Only what a host lacks of an artifact is fetched; whatever goes wrong, it has the right bytes or none."""
 
+import gzip
 import hashlib
+import io
 import json
 import random
 import subprocess
+import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -236,6 +239,29 @@ def test_damaged_members_are_found_before_they_run(
     assert "is damaged, and what it had is fetched again" in release(third, site, old, "root")
     assert holds(third, FILES)
     assert kept.read_bytes() == old
+
+
+@pytest.mark.parametrize("size", [0, 1, 150_000])
+def test_a_file_of_another_tool_comes_whole_beside_what_is_cached(
+    warm: Place, tmp_path: Path, size: int
+) -> None:
+    """curl tells no size of a file, and must not be asked for more than it has."""
+    path = tmp_path / "other.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("data")
+        info.size = size
+        tar.addfile(info, io.BytesIO(random.Random(size).randbytes(size)))
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    done = warm.fetch(path.as_uri(), sha256(path.read_bytes()))
+    assert done.returncode == 0, done.stdout
+    assert (warm.release / "data").stat().st_size == size
+
+
+def test_an_empty_file_is_refused(warm: Place, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    done = warm.fetch((tmp_path / "empty").as_uri(), sha256(b""))
+    assert done.returncode == 65, done
+    assert "it is empty" in done.stdout
 
 
 def test_a_root_of_another_artifact_is_refused(

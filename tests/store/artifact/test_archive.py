@@ -141,6 +141,14 @@ def with_link(folder: Path, mode: int, target: str) -> Path:
     return path
 
 
+def test_a_manifest_that_lists_nothing_at_all(tmp_path: Path) -> None:
+    path = tgz(tmp_path)
+    manifest = msgspec.structs.replace(read_manifest(path), files=(), wheels=(), members=())
+    path.write_bytes(squeeze(entry(MANIFEST_PATH, encode(manifest))))
+    with pytest.raises(VerificationError, match="is not the end mark of the tar"):
+        verify(path)
+
+
 def test_links_inside_are_fine(tmp_path: Path) -> None:
     assert verify(with_link(tmp_path, 0o120777, "../app.py")).files[0].path == "web/x"
 
