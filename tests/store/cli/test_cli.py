@@ -75,7 +75,7 @@ def test_from_push_to_rollback_on_s3(s3_url: str, tmp_path: Path, one: Path, two
     assert "secret URL, valid until" in told.stderr
     assert "(3 h 00 min)" in told.stderr
     command, *arguments = shlex.split(told.stdout)
-    assert (command, arguments[::2]) == ("faprelease", ["--curl-url", "--curl-sha256"])
+    assert (command, arguments[::2]) == ("faprelease", ["--curl-url", "--curl-sha256", "--curl-root"])
     assert "&X-Amz-Expires=10800&" in arguments[1]
     assert arguments[3] == hashlib.sha256(two.read_bytes()).hexdigest()
 
