@@ -4,6 +4,7 @@ The create-only guarantee is tested, not assumed: keys are created twice, and by
 Uploads in parts are created twice, and not at once: no two jobs ever write the same large object.
 """
 
+import hashlib
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from threading import Barrier
 from typing import BinaryIO, Literal
 
 from artifact_store.blobs import bucket_rules
-from artifact_store.blobs.protocol import Blobs
+from artifact_store.blobs.parts import Range
+from artifact_store.blobs.protocol import Blobs, CopyError
 from artifact_store.blobs.s3_errors import OverwritingError
 from artifact_store.core import text
 from artifact_store.core.errors import ConflictError, FapError, StoreError
@@ -74,6 +76,7 @@ def _probes(blobs: Blobs, prefix: str, now: Callable[[], datetime]) -> Iterator[
         yield _create_only("create-only, large", "uploads in parts", large, "wrong", _OVERWRITES)
     else:
         yield _create_only("create-only, large", "uploads in parts", large, "note", _ONLY_LARGE)
+    yield _copies(blobs, f"{prefix}source", f"{prefix}copy")
     yield _known(blobs)
     times = {blob.key: blob.modified for blob in blobs.listing(prefix)}
     if key not in times:
@@ -128,6 +131,26 @@ def _race(blobs: Blobs, prefix: str) -> Finding:
         return Finding(check, "wrong", says, _OVERWRITES)
     says = f"in {_ROUNDS} of {_ROUNDS} rounds, one of {_WRITERS} simultaneous writers succeeded"
     return Finding(check, "right", says)
+
+
+def _copies(blobs: Blobs, source: str, target: str) -> Finding:
+    """Copy an object, as a push copies ranges of other versions."""
+    content = b"source"
+    blobs.create(source, content)
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            digest = hashlib.sha256(content).hexdigest()
+            blobs.create_with(target, file, digest, [Range(0, len(content), source, 0)])
+    except CopyError as error:
+        return Finding(
+            "copies",
+            "note",
+            f"each push uploads the whole artifact ({error.message})",
+            "nothing, if that is fast enough; otherwise use a store that has UploadPartCopy",
+        )
+    return Finding("copies", "right", "a push copies inside the store what the last versions have")
 
 
 def _known(blobs: Blobs) -> Finding:

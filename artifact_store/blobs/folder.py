@@ -7,15 +7,18 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from io import BufferedRandom
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
 from artifact_store.blobs.bucket_rules import StorageSettings
+from artifact_store.blobs.folder_ranges import fill
+from artifact_store.blobs.parts import Range
 from artifact_store.blobs.pieces import checked, pieces, whole
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
@@ -118,6 +121,15 @@ class FolderBlobs:
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs."""
+        self._create(key, lambda file: file.writelines(checked(pieces(body), sha256, key)))
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
+        """See Blobs. The kernel copies the ranges; a file system with reflinks may share them."""
+        sources = {one.key: self._path(one.key) for one in ranges}
+        self._create(key, lambda target: fill(target, file, sha256, ranges, sources))
+        return file.seek(0, os.SEEK_END) - sum(one.length for one in ranges)
+
+    def _create(self, key: str, fill_file: Callable[[BufferedRandom], None]) -> None:
         path = self._path(key)
         incoming = self.root / _INCOMING / key.split("/")[0] / secrets.token_hex(16)
         taken = ConflictError(f"{key} already exists in {self.name}")
@@ -127,7 +139,7 @@ class FolderBlobs:
             for folder in (incoming.parent, path.parent):
                 _make_folder(folder, shared=self._is_shared)
             try:
-                _write(incoming, checked(pieces(body), sha256, key), shared=self._is_shared)
+                _write(incoming, fill_file, shared=self._is_shared)
                 _link(incoming, path, taken)
             finally:
                 incoming.unlink(missing_ok=True)
@@ -274,11 +286,11 @@ class FolderBlobs:
             ) from error
 
 
-def _write(path: Path, content: Iterator[bytes], *, shared: bool) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444), "wb") as file:
+def _write(path: Path, fill_file: Callable[[BufferedRandom], None], *, shared: bool) -> None:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o444), "w+b") as file:
         if shared:
             os.fchmod(file.fileno(), 0o444)  # whatever the umask
-        file.writelines(content)
+        fill_file(file)
         file.flush()
         os.fsync(file.fileno())
 

@@ -1,13 +1,15 @@
 """Blobs in memory, for tests of everything that uses blobs."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import BinaryIO
 
 from artifact_store.blobs.bucket_rules import StorageSettings
+from artifact_store.blobs.parts import Range
 from artifact_store.blobs.pieces import checked, pieces
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
+from artifact_store.blobs.protocol import Blob, CopyError, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import ConflictError, NotFoundError
 
 
@@ -51,6 +53,17 @@ class MemoryBlobs:
                 raise ConflictError(f"{key} already exists in {self.name}")
             self._blobs[key] = content
             self._modified[key] = datetime.now(UTC)
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
+        """See Blobs."""
+        file.seek(0)
+        content = bytearray(file.read())
+        for one in ranges:
+            content[one.start : one.end] = self._blobs.get(one.key, b"")[one.offset :][: one.length]
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise CopyError("the copied ranges have other bytes")
+        self.create(key, bytes(content))
+        return len(content) - sum(one.length for one in ranges)
 
     def size(self, key: str) -> int | None:
         """See Blobs."""

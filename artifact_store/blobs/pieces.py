@@ -72,7 +72,12 @@ def checked(source: Iterable[bytes], sha256: str, key: str) -> Iterator[bytes]:
             digest.update(piece)
         yield piece
     if sha256 and digest.hexdigest() != sha256:
-        raise VerificationError(
-            f"{key}: the file changed while it was stored",
-            hint="make sure nothing writes to the file, then run it again",
-        )
+        raise changed(key)
+
+
+def changed(key: str) -> VerificationError:
+    """The error for a file whose bytes are others than before."""
+    return VerificationError(
+        f"{key}: the file changed while it was stored",
+        hint="make sure nothing writes to the file, then run it again",
+    )

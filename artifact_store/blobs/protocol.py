@@ -5,13 +5,18 @@ number of `create` calls on one key, at the same time or not, exactly one succee
 within a folder: Amazon S3 sorts whole keys, SeaweedFS 4.48 sorts folder by folder (`a/1` before `a-b/1`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol
 
 from artifact_store.blobs.bucket_rules import StorageSettings
-from artifact_store.core.errors import ConflictError, NotFoundError, StoreError
+from artifact_store.blobs.parts import Range
+from artifact_store.core.errors import ConflictError, FapError, NotFoundError, StoreError
+
+
+class CopyError(FapError):
+    """Ranges of other objects could not be copied, or not with the right bytes."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,16 @@ class Blobs(Protocol):
         Raises ConflictError if the key exists, maybe from an earlier attempt of the same call whose reply was
         lost; read the key to find out. Raises VerificationError, and stores nothing, if `sha256`
         (hexadecimal) is given and does not match the bytes.
+        """
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
+        """As `create`, but copy the bytes of `ranges` from other objects, inside the storage where it can.
+
+        `key` must be one that no other call writes. `ranges` are in order, and none lies over another; short
+        ones are sent as the rest is. Return the number of bytes that were sent.
+
+        Raises CopyError if they can't be copied, or if that gave other bytes; wrong bytes may be at `key`
+        then, so create the whole under another key.
         """
 
     def size(self, key: str) -> int | None:

@@ -5,18 +5,14 @@ Create-only is `If-None-Match: *` on PutObject and CompleteMultipartUpload (Amaz
 conditional write is running and this one must be repeated.
 """
 
-import base64
 import copy
 import hashlib
-import math
 import os
 import re
 import secrets
 import time
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -46,9 +42,11 @@ from botocore.utils import parse_timestamp
 
 from artifact_store.blobs import known_servers, s3_errors
 from artifact_store.blobs.bucket_rules import StorageSettings
+from artifact_store.blobs.parts import LEAST, Part, Range, divide, sent
 from artifact_store.blobs.pieces import CutError, checked, pieces, resumed, whole
-from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
+from artifact_store.blobs.protocol import Blob, CopyError, Link, Sink, Unfinished, get_or_none
 from artifact_store.blobs.s3_errors import AgainError, BehindEndError, NoUploadError, UnsupportedError
+from artifact_store.blobs.s3_parts import PartsUpload, encoded, md5
 from artifact_store.blobs.s3_quick import QuickReader
 from artifact_store.core.errors import (
     ConflictError,
@@ -60,10 +58,7 @@ from artifact_store.core.errors import (
 )
 
 _CHUNK = 1 << 18
-_PART = 5 << 20  # the minimum of S3; a few parts are in memory at a time
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_PARTS_LIMIT = 10_000
-_THREADS = 4
 _READERS = 8
 _CREATE_TRIES = 9  # over five seconds or less
 _LONGEST_URL = timedelta(days=7)
@@ -106,7 +101,7 @@ class S3Blobs:
         self._unsafe = unsafe
         self._conditional = True
         self._checksums = True
-        self._whole = _PART
+        self._whole = LEAST
         self._server = ""
         self._encryption = {
             field: os.environ[name] for name, field in _ENCRYPTION.items() if os.environ.get(name)
@@ -151,17 +146,35 @@ class S3Blobs:
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
         """See Blobs. Large files are uploaded in parts, four at a time."""
-        size = len(body) if isinstance(body, bytes) else os.fstat(body.fileno()).st_size
-        length = max(_PART, math.ceil(size / _PARTS_LIMIT))
 
         def attempt() -> None:
-            parts = checked(pieces(body, length), sha256, key)
-            if isinstance(body, bytes) or size <= self._whole:
-                self._put(key, b"".join(parts))
+            if isinstance(body, bytes) or _size(body) <= self._whole:
+                self._put(key, b"".join(checked(pieces(body), sha256, key)))
             else:
-                self._put_in_parts(key, parts)
+                self._put_in_parts(key, body, sha256, divide(_size(body)))
 
         self._create(key, attempt)
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
+        """See Blobs. Where the server returns no checksums of copied parts, the bytes at their edges are read
+        back."""
+        parts = divide(_size(file), ranges)
+        proved = False
+
+        def attempt() -> None:
+            nonlocal proved
+            proved = self._put_in_parts(key, file, sha256, parts)
+
+        with suppress(ConflictError):  # the reply to an earlier attempt of this call was lost
+            self._create(key, attempt)
+        if not proved:
+            try:
+                self._upload(key, file, parts).check_joints()
+            except CopyError:
+                with suppress(FapError):
+                    self.delete(key)
+                raise
+        return sent(parts)
 
     def size(self, key: str) -> int | None:
         """See Blobs."""
@@ -249,7 +262,7 @@ class S3Blobs:
     def _checks_bytes(self) -> bool | None:
         """Whether an upload with a wrong checksum is refused; tried with a test object."""
         at = self._at(f"_doctor/checksum-{secrets.token_hex(8)}")
-        wrong = {"ChecksumSHA256": _base64(bytes(32))} if self._checksums else _md5(b"other")
+        wrong = {"ChecksumSHA256": encoded(bytes(32))} if self._checksums else md5(b"other")
         try:
             self._client.put_object(**at, **self._condition(), **self._encryption, Body=b"x", **wrong)
         except ClientError as error:
@@ -347,39 +360,28 @@ class S3Blobs:
 
     def _put(self, key: str, body: bytes) -> None:
         digest = hashlib.sha256(body).digest()
-        checksum = {"ChecksumSHA256": _base64(digest)} if self._checksums else _md5(body)
+        checksum = {"ChecksumSHA256": encoded(digest)} if self._checksums else md5(body)
         stored = self._client.put_object(
             **self._at(key), **self._condition(), **self._encryption, **checksum, Body=body
         )
         if "ETag" not in stored:
             raise s3_errors.not_s3(f"{self.name}/{key}")
 
-    def _put_in_parts(self, key: str, parts: Iterator[bytes]) -> None:
-        algorithm = {"ChecksumAlgorithm": "CRC32"} if self._checksums else {}
-        upload = self._client.create_multipart_upload(**self._at(key), **self._encryption, **algorithm)
-        if "UploadId" not in upload:
-            raise s3_errors.not_s3(f"{self.name}/{key}")
-        at = {**self._at(key), "UploadId": upload["UploadId"]}
-
-        def put(number: int, body: bytes) -> dict[str, Any]:
-            crc = _base64(zlib.crc32(body).to_bytes(4))
-            checksum = {"ChecksumCRC32": crc} if self._checksums else _md5(body)
-            part = self._client.upload_part(**at, **checksum, PartNumber=number, Body=body)
-            result = {"PartNumber": number, "ETag": part["ETag"]}
-            # a server without checksums returns none, and expects none
-            return result | ({"ChecksumCRC32": part["ChecksumCRC32"]} if "ChecksumCRC32" in part else {})
-
+    def _put_in_parts(self, key: str, file: BinaryIO, sha256: str, parts: Sequence[Part]) -> bool:
+        """As `PartsUpload.run`."""
         try:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                done = _in_turn(pool, put, enumerate(parts, 1))
-            self._client.complete_multipart_upload(**at, **self._condition(), MultipartUpload={"Parts": done})
-        except BaseException as error:
-            with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(**at)
-            if _code(error) == "NoSuchUpload" and self.size(key) is not None:
+            return self._upload(key, file, parts).run(sha256, self._encryption, self._condition())
+        except NoUploadError as error:
+            if self.size(key) is not None:
                 # an earlier attempt completed it, and its reply was lost
                 raise ConflictError(f"{key} already exists in {self.name}") from error
             raise
+
+    def _upload(self, key: str, file: BinaryIO, parts: Sequence[Part]) -> PartsUpload:
+        has_copies = any(part.copied for part in parts)
+        is_slow = has_copies and known_servers.has_slow_checksums(self._server)
+        checksums = self._checksums and not is_slow
+        return PartsUpload(self._client, self._at, self._errors, key, file, parts, checksums)
 
     @contextmanager
     def _errors(self, key: str = "") -> Iterator[None]:
@@ -439,27 +441,9 @@ class S3Blobs:
         return known
 
 
-def _base64(checksum: bytes) -> str:
-    """A checksum as the value of an S3 header."""
-    return base64.b64encode(checksum).decode()
-
-
-def _md5(body: bytes) -> dict[str, str]:
-    """The older header against damage, for servers that do not know the newer ones."""
-    return {"ContentMD5": _base64(hashlib.md5(body, usedforsecurity=False).digest())}
-
-
-def _in_turn(
-    pool: ThreadPoolExecutor, work: Callable[..., dict[str, Any]], arguments: Iterable[tuple[Any, ...]]
-) -> list[dict[str, Any]]:
-    """The results of `work` in order. Arguments are taken when a thread is free, so few are in memory."""
-    running: deque[Future[dict[str, Any]]] = deque()
-    done = []
-    for argument in arguments:
-        if len(running) == _THREADS:
-            done.append(running.popleft().result())
-        running.append(pool.submit(work, *argument))
-    return done + [future.result() for future in running]
+def _size(file: BinaryIO) -> int:
+    """The size of a file in bytes."""
+    return os.fstat(file.fileno()).st_size
 
 
 def _session() -> boto3.session.Session:

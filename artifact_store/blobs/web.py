@@ -1,6 +1,6 @@
 """Blobs on a web server, read-only: a folder or bucket behind an HTTP server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from artifact_store.blobs.bucket_rules import StorageSettings
+from artifact_store.blobs.parts import Range
 from artifact_store.blobs.pieces import CutError, resumed, whole
 from artifact_store.blobs.protocol import Blob, Link, Sink, Unfinished, get_or_none
 from artifact_store.core.errors import NotFoundError, StoreError, UnreachableError
@@ -51,6 +52,10 @@ class WebBlobs:
             file.write(piece)
 
     def create(self, key: str, body: bytes | BinaryIO, sha256: str = "") -> None:
+        """A web server is read-only: raises StoreError."""
+        raise self._no_write()
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
         """A web server is read-only: raises StoreError."""
         raise self._no_write()
 

@@ -24,7 +24,7 @@ from artifact_store.cli.group import (
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import NotFoundError, RemovedError, UsageError
 from artifact_store.core.hints import Hint
-from artifact_store.store.publish import open_upload
+from artifact_store.store.publish import moved, open_upload
 from artifact_store.store.store import Store
 from artifact_store.views import wording
 
@@ -36,11 +36,14 @@ from artifact_store.views import wording
 def push(opener: Opener, artifact: Path, as_json: bool) -> None:
     """Store an artifact.
 
-    The app and version are those in its manifest. Pushing the same bytes again changes nothing.
+    The app and version are those in its manifest. Pushing the same bytes again changes nothing. What the
+    newest versions of the app have is copied inside the store, and not sent.
     """
     with open_upload(artifact) as upload:  # the file is read while the store is opened
         record = opener().artifacts.publish(upload, Actor.current())
     say(f"{'pushed' if record.created else 'already there:'} {record.app} {record.version}")
+    if sent := moved(record):
+        say(sent)
     emit(record, as_json, f"{record.app} {record.version} {record.digest}")
 
 

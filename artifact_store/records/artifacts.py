@@ -39,11 +39,17 @@ class Published(ArtifactRecord, frozen=True, kw_only=True):
 
     created: bool
     """Whether this push created it; if not, the same bytes were in the store before."""
+    uploaded: int = 0
+    """How many bytes of the artifact were sent."""
+    copied_from: tuple[str, ...] = ()
+    """The versions from which the store copied the other bytes."""
+    not_copied: str = ""
+    """Why nothing was copied from them, although it was tried; or empty."""
 
 
-def published(record: ArtifactRecord, *, created: bool) -> Published:
+def published(record: ArtifactRecord, *, created: bool, uploaded: int = 0) -> Published:
     """The result of a push, from its record."""
-    return Published(**msgspec.structs.asdict(record), created=created)
+    return Published(**msgspec.structs.asdict(record), created=created, uploaded=uploaded)
 
 
 def find(blobs: Blobs, artifact: ArtifactId) -> ArtifactRecord | None:

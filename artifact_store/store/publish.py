@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec.structs import replace
+
 from artifact_store.artifact import archive, evidence
 from artifact_store.artifact.archive import Scan
 from artifact_store.artifact.ids import ArtifactId
-from artifact_store.blobs.protocol import Blobs
+from artifact_store.artifact.manifest import Manifest
+from artifact_store.blobs.protocol import Blobs, CopyError
+from artifact_store.core import text
 from artifact_store.core.actor import Stamp
 from artifact_store.core.errors import ConflictError
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
+from artifact_store.store import reuse
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,13 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
         if removal := removals.find(blobs, stored, stamp.at):
             raise removals.refusal(removal, gone=not has_bytes)
         result = _same_bytes(stored, record)
-        if not has_bytes:  # someone removed them by hand
-            _put(blobs, stored, upload.file)
-        return result
+        if has_bytes:
+            return result
+        _put(blobs, stored, upload.file)  # someone removed them by hand
+        return replace(result, uploaded=stored.size)
     evidence_files = evidence.read(upload.path, scan.digest)
-    _put(blobs, record, upload.file)
+    pushed = _put_what_is_new(blobs, record, upload.file, scan.manifest)
+    record = replace(record, operation=pushed.operation)
     for kind, content in evidence_files.items():
         with suppress(ConflictError):
             blobs.create(keys.evidence(artifacts.archive_key(record), kind), content)
@@ -74,8 +81,48 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
         blobs.create(keys.record(artifact), artifacts.encode(record))
     except ConflictError:
         stored = artifacts.decode(blobs.get(keys.record(artifact)), artifact)
-        return _same_bytes(stored, record)
-    return artifacts.published(record, created=True)
+        return replace(
+            _same_bytes(stored, record),
+            uploaded=pushed.uploaded,
+            copied_from=pushed.copied_from,
+            not_copied=pushed.not_copied,
+        )
+    return pushed
+
+
+def moved(pushed: Published) -> str:
+    """How many bytes a push sent, for people; empty if all, and nothing else was tried."""
+    if pushed.not_copied:
+        return f"sent all {text.size(pushed.size)}: {pushed.not_copied}"
+    if not pushed.copied_from:
+        return ""
+    versions = " and ".join(pushed.copied_from)
+    sent = f"sent {text.size(pushed.uploaded)} of {text.size(pushed.size)}"
+    return f"{sent}; the rest was copied from {versions} in the store"
+
+
+def _put_what_is_new(blobs: Blobs, record: ArtifactRecord, file: BinaryIO, manifest: Manifest) -> Published:
+    """Write the bytes of `file` to the key of the record, with copies of what the newest versions have.
+
+    If they can't be copied, write the whole to the key of another record, which is in the result.
+    """
+    whole = artifacts.published(record, created=True, uploaded=record.size)
+    if record.size < reuse.LARGE:
+        _put(blobs, whole, file)
+        return whole
+    known = reuse.find(blobs, manifest, record.size - manifest.offsets[-1])
+    problem = known.problem
+    if known.ranges:
+        try:
+            sent = blobs.create_with(artifacts.archive_key(record), file, record.digest, known.ranges)
+        except CopyError as error:
+            problem = error.message
+            whole = replace(whole, operation=f"{record.operation}-whole")
+        else:
+            copied_from = known.versions if sent < record.size else ()
+            return replace(whole, uploaded=sent, copied_from=copied_from)
+    _put(blobs, whole, file)
+    return replace(whole, not_copied=problem)
 
 
 def _put(blobs: Blobs, record: ArtifactRecord, file: BinaryIO) -> None:

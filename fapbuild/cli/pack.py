@@ -73,6 +73,7 @@ def pack(
     """
     from artifact_store.core import text
     from artifact_store.core.actor import Actor
+    from artifact_store.store.publish import moved
     from fapbuild import report
     from fapbuild.packing.pack import Request, dry_run_lines, pack
 
@@ -91,6 +92,8 @@ def pack(
             reporter.say(
                 f"{'pushed' if record.created else 'already in the store'}: {record.app} {record.version}"
             )
+            if sent := moved(record):
+                reporter.say(sent)
     report.write_outputs(artifact.facts())
     print_artifact(artifact, as_json)
 

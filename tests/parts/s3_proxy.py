@@ -63,9 +63,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy(upstream: str) -> Iterator[Proxy]:
+def proxy(upstream: str, kind: type[Proxy] = Proxy) -> Iterator[Proxy]:
     """Run a proxy before the server at `upstream`, a URL."""
-    one = Proxy(upstream)
+    one = kind(upstream)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -17,7 +17,8 @@ import pytest
 
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import open_blobs
-from artifact_store.blobs.protocol import Blobs
+from artifact_store.blobs.parts import Range
+from artifact_store.blobs.protocol import Blobs, CopyError
 from artifact_store.core.errors import ConflictError, NotFoundError, StoreError, UsageError, VerificationError
 
 BIG = 20 << 20  # more than two parts of a multipart upload
@@ -125,6 +126,65 @@ def test_a_file_that_changes_while_it_is_stored_is_not_stored(
     with path.open("rb") as file:
         blobs.create("shop/file", file, hashlib.sha256(path.read_bytes()).hexdigest())
     assert blobs.size("shop/file") == size
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def old(blobs: Blobs, tmp_path: Path) -> bytes:
+    """The bytes at the key `app/old`."""
+    content = os.urandom(BIG)
+    (tmp_path / "old").write_bytes(content)
+    with (tmp_path / "old").open("rb") as file:
+        blobs.create("app/old", file)
+    return content
+
+
+def test_ranges_are_copied_from_another_object(blobs: Blobs, old: bytes, tmp_path: Path) -> None:
+    new = b"n" * 1000 + old[7:]
+    (tmp_path / "new").write_bytes(new)
+    with (tmp_path / "new").open("rb") as file:
+        file.seek(5)
+        sent = blobs.create_with("app/new", file, sha256(new), [Range(1000, BIG - 7, "app/old", 7)])
+    received = io.BytesIO()
+    blobs.get_to("app/new", received)
+    assert received.getvalue() == new
+    assert sent in (1000, 5 << 20)  # in S3, a part that is not the last has 5 MiB
+    assert list(blobs.unfinished("")) == []
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        pytest.param(Range(1000, BIG - 7, "app/old", 6), id="shifted"),
+        pytest.param(Range(1000, BIG - 7, "app/other", 7), id="missing"),
+        pytest.param(Range(1000, BIG - 7, "app/old", 8), id="too short"),
+    ],
+)
+def test_other_bytes_are_not_taken_for_those_of_the_file(
+    blobs: Blobs, old: bytes, tmp_path: Path, claimed: Range
+) -> None:
+    new = b"n" * 1000 + old[7:]
+    (tmp_path / "new").write_bytes(new)
+    with (tmp_path / "new").open("rb") as file:
+        with pytest.raises(CopyError):
+            blobs.create_with("app/new", file, sha256(new), [claimed])
+        assert blobs.size("app/new") is None
+        assert list(blobs.unfinished("")) == []
+        blobs.create("app/new", file, sha256(new))
+    assert blobs.size("app/new") == len(new)
+
+
+def test_a_file_that_changes_while_ranges_are_copied_is_not_stored(
+    blobs: Blobs, old: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "new").write_bytes(b"other" + old)
+    with (tmp_path / "new").open("rb") as file, pytest.raises((VerificationError, CopyError)):
+        blobs.create_with("app/new", file, sha256(b"words" + old), [Range(5, BIG, "app/old", 0)])
+    assert blobs.size("app/new") is None
+    assert list(blobs.unfinished("")) == []
 
 
 def test_keys_are_listed(blobs: Blobs) -> None:

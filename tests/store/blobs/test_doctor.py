@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +15,8 @@ from artifact_store.blobs import doctor
 from artifact_store.blobs.bucket_rules import StorageSettings, findings
 from artifact_store.blobs.memory import MemoryBlobs
 from artifact_store.blobs.open import make_store, open_blobs
-from artifact_store.blobs.protocol import Blob, Blobs
+from artifact_store.blobs.parts import Range
+from artifact_store.blobs.protocol import Blob, Blobs, CopyError
 from artifact_store.core.actor import Actor
 from artifact_store.core.errors import StoreError
 from artifact_store.store.store import Store
@@ -102,6 +104,19 @@ def test_large_uploads_alone_stop_no_promotion() -> None:
     odd = [found for found in doctor.examine(OverwritingLarge(), now) if found.verdict != "right"]
     assert [(found.check, found.verdict) for found in odd] == [("create-only, large", "note")]
     assert odd[0].fix.startswith("pushes and promotions are safe")
+
+
+class Copyless(MemoryBlobs):
+    """A store without UploadPartCopy."""
+
+    def create_with(self, key: str, file: BinaryIO, sha256: str, ranges: Sequence[Range]) -> int:
+        raise CopyError("the server did not copy a part: refused (NotImplemented)")
+
+
+def test_a_store_without_copies_gets_whole_uploads() -> None:
+    odd = [found for found in doctor.examine(Copyless(), now) if found.verdict != "right"]
+    assert [(found.check, found.verdict) for found in odd] == [("copies", "note")]
+    assert "each push uploads the whole artifact (the server did not copy a part: " in odd[0].says
 
 
 def test_probes_that_stay_are_told() -> None:

@@ -446,7 +446,8 @@ def test_uploads_that_a_listing_with_a_prefix_hides(fapstore: Fapstore) -> None:
     """Row 28: MinIO lists no unfinished upload below a prefix."""
     empty = b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("artifact_store.blobs.s3._PART", 100)
+        patch.setattr("artifact_store.blobs.s3.LEAST", 100)
+        patch.setattr("artifact_store.blobs.parts.LEAST", 100)
         fapstore.proxy.before = lambda asked: (
             refusal("AccessDenied", "x", 403)
             if "uploadId" in asked.query and asked.method in ("POST", "DELETE")
@@ -488,7 +489,8 @@ def test_gc_works_where_unfinished_uploads_can_not_be_listed(fapstore: Fapstore)
 
 def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a push of a small file be one in parts."""
-    monkeypatch.setattr("artifact_store.blobs.s3._PART", 100)
+    monkeypatch.setattr("artifact_store.blobs.s3.LEAST", 100)
+    monkeypatch.setattr("artifact_store.blobs.parts.LEAST", 100)
     monkeypatch.setattr("moto.settings.S3_UPLOAD_PART_MIN_SIZE", 1)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
