@@ -1,7 +1,8 @@
 """Publish the file of an artifact as a version of its app. The record is written last.
 
 Each push writes its bytes into its own folder, which no other push uses. So gc, which removes the bytes of
-failed pushes, can't remove those of another push.
+failed pushes, can't remove those of another push. What the newest versions have is copied inside the store;
+if there is any doubt about a copy, the whole is sent, to another folder.
 """
 
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from artifact_store.artifact import archive, evidence
 from artifact_store.artifact.archive import Scan
 from artifact_store.artifact.ids import ArtifactId
 from artifact_store.artifact.manifest import Manifest
+from artifact_store.artifact.peek import open_source, peek
 from artifact_store.blobs.protocol import Blobs, CopyError
 from artifact_store.core import text
 from artifact_store.core.actor import Stamp
-from artifact_store.core.errors import ConflictError
+from artifact_store.core.errors import ConflictError, VerificationError
 from artifact_store.records import artifacts, keys, removals
 from artifact_store.records.artifacts import ArtifactRecord, Published
 from artifact_store.store import reuse
@@ -33,21 +35,44 @@ class Upload:
     path: Path
     file: BinaryIO
     scan: Future[Scan]
+    known: Scan | None = None
+    """What the file says of itself, and its maker of its sha256; a push checks all of it by `scan`."""
+
+    def check(self) -> None:
+        """Wait until the whole file is read. Raises VerificationError if it is not what `known` says."""
+        scan = self.scan.result()
+        if self.known not in (None, scan):
+            raise VerificationError(
+                f"{self.path.name} is not the artifact that was packed: its sha256 is {scan.digest}",
+                hint="make sure nothing writes to the file, then pack it again",
+            )
 
 
 @contextmanager
-def open_upload(path: Path) -> Iterator[Upload]:
+def open_upload(path: Path, digest: str = "") -> Iterator[Upload]:
     """Open the artifact at `path`, and read it in a thread while the store is opened.
 
-    Raises UsageError if it can't be opened.
+    With `digest`, its sha256 as the program that made it knows it, it is read while it is stored, too. Raises
+    UsageError if it can't be opened, and with `digest` VerificationError if it is no artifact.
     """
-    with archive.open_artifact(path) as file, ThreadPoolExecutor(1) as pool:
-        yield Upload(path, file, pool.submit(archive.scan, file, path.name))
+    with (
+        archive.open_artifact(path) as file,
+        archive.open_artifact(path) as scanned,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        scan = pool.submit(archive.scan, scanned, path.name)
+        yield Upload(path, file, scan, _known(path, digest) if digest else None)
+
+
+def _known(path: Path, digest: str) -> Scan:
+    with open_source(str(path)) as source:
+        outline = peek(source)
+    return Scan(outline.manifest, digest, outline.root, outline.size)
 
 
 def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
     """Store an artifact, and the evidence beside it: see `Artifacts.publish`."""
-    scan = upload.scan.result()
+    scan = upload.known or upload.scan.result()
     record = ArtifactRecord(
         app=scan.manifest.app,
         version=scan.manifest.version,
@@ -67,6 +92,7 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
         if removal := removals.find(blobs, stored, stamp.at):
             raise removals.refusal(removal, gone=not has_bytes)
         result = _same_bytes(stored, record)
+        upload.check()
         if has_bytes:
             return result
         _put(blobs, stored, upload.file)  # someone removed them by hand
@@ -74,6 +100,7 @@ def publish(blobs: Blobs, upload: Upload, stamp: Stamp) -> Published:
     evidence_files = evidence.read(upload.path, scan.digest)
     pushed = _put_what_is_new(blobs, record, upload.file, scan.manifest)
     record = replace(record, operation=pushed.operation)
+    upload.check()
     for kind, content in evidence_files.items():
         with suppress(ConflictError):
             blobs.create(keys.evidence(artifacts.archive_key(record), kind), content)

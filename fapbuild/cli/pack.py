@@ -73,7 +73,7 @@ def pack(
     """
     from artifact_store.core import text
     from artifact_store.core.actor import Actor
-    from artifact_store.store.publish import moved
+    from artifact_store.store.publish import moved, open_upload
     from fapbuild import report
     from fapbuild.packing.pack import Request, dry_run_lines, pack
 
@@ -87,8 +87,11 @@ def pack(
         artifact = pack(request, reporter)
         reporter.say(f"packed {text.size(artifact.size)} in {time.monotonic() - start:.1f} s")
         if store:
-            with reporter.task(f"pushing to {store.name}", "pushed"):
-                record = store.artifacts.publish(artifact.path, Actor.current())
+            with (
+                reporter.task(f"pushing to {store.name}", "pushed"),
+                open_upload(artifact.path, artifact.digest) as upload,
+            ):
+                record = store.artifacts.publish(upload, Actor.current())
             reporter.say(
                 f"{'pushed' if record.created else 'already in the store'}: {record.app} {record.version}"
             )

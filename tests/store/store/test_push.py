@@ -1,5 +1,6 @@
 """A push sends what changed, and the store copies the rest from the versions that it has."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from artifact_store.core.actor import Actor
+from artifact_store.core.errors import VerificationError
 from artifact_store.records.artifacts import Published, archive_key
-from artifact_store.store.publish import moved
+from artifact_store.store.publish import moved, open_upload
 from artifact_store.store.store import Store, open_store
 from tests.parts.s3_proxy import Answer, Asked, Proxy, proxy, refusal
 from tests.parts.seaweed import SHARED, Server
@@ -132,6 +134,47 @@ def test_a_version_whose_bytes_were_damaged_in_the_folder(tmp_path: Path) -> Non
     stored.chmod(0o600)
     stored.write_bytes(data)
     assert is_whole(push(store, large(tmp_path, "2")), "the copied ranges have other bytes")
+
+
+def damaged(path: Path) -> str:
+    """Change a byte in the middle of a file; return its sha256 before."""
+    data = bytearray(path.read_bytes())
+    digest = hashlib.sha256(data).hexdigest()
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return digest
+
+
+def test_a_packed_file_is_checked_while_it_is_stored(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    right = large(tmp_path, "1")
+    digest = hashlib.sha256(right.read_bytes()).hexdigest()
+    with open_upload(right, digest) as upload:
+        assert store.artifacts.publish(upload, by=ANN).created
+    with open_upload(right, digest) as upload:
+        assert not store.artifacts.publish(upload, by=ANN).created
+
+
+@pytest.mark.parametrize("has_other", [False, True])
+def test_a_packed_file_that_was_damaged_makes_no_version(tmp_path: Path, has_other: bool) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    if has_other:
+        push(store, large(tmp_path, "1"))
+    wrong = large(tmp_path, "2")
+    digest = damaged(wrong)
+    with open_upload(wrong, digest) as upload, pytest.raises(VerificationError, match=r"damaged|changed"):
+        store.artifacts.publish(upload, by=ANN)
+    assert store.artifacts.versions("shop") == (("1",) if has_other else ())
+
+
+def test_a_packed_file_has_the_sha256_that_its_maker_knows(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/store")
+    with (
+        open_upload(large(tmp_path, "1"), "0" * 64) as upload,
+        pytest.raises(VerificationError, match="changed while it was stored"),
+    ):
+        store.artifacts.publish(upload, by=ANN)
+    assert store.artifacts.versions("shop") == ()
 
 
 def test_the_command_says_what_it_sent(tmp_path: Path) -> None:
