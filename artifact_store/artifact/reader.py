@@ -426,7 +426,7 @@ class Manifest:
                 raise ValueError("app, version or commit is in it twice")
             self._read_entries(value)
             self.is_ordered = value["format"] == FORMAT
-            self.has_own_installer = self.is_ordered and not value["installer"]
+            self.has_own_installer = self.is_ordered and not value.get("installer")
             if self.is_ordered:
                 self._read_members(value["members"], wheels)
             elif wheels is None:

@@ -72,8 +72,8 @@ class InstalledPackages:
         """Whether the packages of a decoded manifest of `fap/2` are made here, from the cache: by fapkit's
         installer, with libraries that this releaser knows. Raises RefusedError."""
         try:
-            libraries = set(manifest["installer"])
-        except (KeyError, TypeError) as error:
+            libraries = set(manifest.get("installer", ()))
+        except TypeError as error:
             raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
         return bool(self.known and libraries and libraries <= self.libraries)
 
