@@ -75,11 +75,11 @@ class MemoryBlobs:
 
     def listing(self, prefix: str, after: str = "") -> Iterator[Blob]:
         """See Blobs."""
-        with self._lock:
-            found = [
-                Blob(key, len(self._blobs[key]), self._modified[key]) for key in self.keys(prefix, after)
-            ]
-        yield from found
+        for key in self.keys(prefix, after):
+            with self._lock:  # another thread may have deleted it
+                found = Blob(key, len(self._blobs[key]), self._modified[key]) if key in self._blobs else None
+            if found:
+                yield found
 
     def folders(self, prefix: str) -> Iterator[str]:
         """See Blobs."""

@@ -69,7 +69,7 @@ def pack(
     """Pack the project in this folder into dist/APP-VERSION.tgz.
 
     Only committed files are packed. The bill of materials and the provenance are written beside the artifact.
-    In GitHub Actions, app, version, digest, size and path become outputs of the step.
+    In GitHub Actions, app, version, digest, root, size and path become outputs of the step.
     """
     from artifact_store.core import text
     from artifact_store.core.actor import Actor

@@ -61,7 +61,7 @@ def test_pack_prints_one_object(project: Project, tmp_path: Path) -> None:
     done = project.run("pack", "--json", "--version=1.0", "-o", str(tmp_path / "out" / "there"))
     facts = json.loads(done.stdout)
     path = tmp_path / "out" / "there" / "shop-1.0.tgz"
-    assert sorted(facts) == ["app", "digest", "path", "size", "version"]
+    assert sorted(facts) == ["app", "digest", "path", "root", "size", "version"]
     assert (facts["path"], facts["size"]) == (str(path), path.stat().st_size)
     assert path.stat().st_mode & 0o777 == 0o644
     assert sorted(name.name for name in path.parent.iterdir()) == [

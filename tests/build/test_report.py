@@ -64,6 +64,7 @@ def test_github_gets_outputs(project: Project, tmp_path: Path) -> None:
         "app": "shop",
         "version": "1",
         "digest": facts["digest"],
+        "root": facts["root"],
         "size": str(facts["size"]),
         "path": "dist/shop-1.tgz",
     }

@@ -111,7 +111,8 @@ def test_a_killed_controller_leaves_no_stopped_processes(site: FleetSite, system
     wait_until(lambda: not site.locked(), "the lock goes with its controller", 15)
     wait_until(lambda: systemd.ctl(*state).stdout == "active\n", "the new one starts", 20)
     current = systemd.host.run(["readlink", "-f", "www/shop/current"]).stdout.strip()
-    assert systemd.main_cwd("shop-web@8000") == current
+    # It is active from its fork on, and only then changes its folder.
+    wait_until(lambda: systemd.main_cwd("shop-web@8000") == current, "it runs in the new release", 10)
     release(site, build(site, "3"))
     assert site.versions() == ["3"]
 

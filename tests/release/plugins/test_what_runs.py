@@ -178,12 +178,14 @@ def test_a_program_of_fap_run_is_restarted_instead_of_signalled(
 def test_packages_of_another_release_do_not_count_as_the_release(
     site: Site, supervisord: Supervisord, port: int
 ) -> None:
-    """Whatever the working folder is: here the script itself names the older interpreter."""
+    """Whatever the working folder is: here a script names the older interpreter."""
     configure(site, supervisord, more="process_seconds: 1")
     first = site.release(build(site, port, "1"))
     old = f"{site.path}/releases/{first}/venv"
     with pytest.raises(RolledBackError, match=f"runs with the packages of {old}, not of"):
-        site.release(build(site, port, "2", dep="2", command=f"{old}/bin/python prefork.py {port}"))
+        start = f"exec {old}/bin/python prefork.py {port}\n".encode()
+        command = f"sh {site.path}/current/start.sh"
+        site.release(build(site, port, "2", dep="2", command=command, files={"start.sh": start}))
     assert page(port) == "1 dep-1"
 
 

@@ -231,15 +231,21 @@ class Late:
 def test_a_login_that_ends_before_it_reads_our_script_has_no_shell() -> None:
     """sftp-server may end while we still write; a real one does so about once in six times."""
     session = HostSession(Unread(), Session(MARK, "token", ()))
-    with pytest.raises(NoShellError, match="accepts no more input"):
+    with pytest.raises(NoShellError, match="This account is not available"):
         results(session, Step(title="first", script="…", trusted=True))
 
 
 class Unread(Late):
-    """A channel whose host takes no input."""
+    """A channel whose host takes no input, and says why."""
+
+    def __init__(self) -> None:
+        self.said = [b"This account is not available.\n", b""]
 
     def send(self, data: bytes) -> None:
         raise ChannelLostError("the shell accepts no more input")
+
+    def receive(self, seconds: float) -> bytes:
+        return self.said.pop(0)
 
 
 def test_a_step_may_be_silent_until_its_limit() -> None:

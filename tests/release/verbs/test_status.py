@@ -9,7 +9,7 @@ import pytest
 from faprelease.cli.status import duration, releases_table
 from faprelease.hosts.state import CommandRun, Freeze, Record, Rollout
 from faprelease.views import history
-from faprelease.views.status import alike, held, parse_processes, parse_schedules, statuses
+from faprelease.views.status import alike, kept_releases, parse_processes, parse_schedules, statuses
 from tests.parts.fleet_site import FleetSite, builds, hosts, site
 from tests.parts.host_states import A, B, C, D, host_state, release
 from tests.parts.host_states import hosts as planned_hosts
@@ -81,7 +81,7 @@ def test_every_release_says_why_it_is_there() -> None:
         release(A, "1"), release(B, "2"), release(C, "3", "bad", B), release(D, "4", "live", B), current=D
     )
     (host,) = planned_hosts(state)
-    assert [(row.release, row.kept) for row in held(host.target, host.state, {})] == [
+    assert [(row.release, row.kept) for row in kept_releases(host.target, host.state, {})] == [
         (D, "live"),
         (C, "kept for inspection, as the newest 2 bad ones"),
         (B, "a rollback goes back to it"),
@@ -94,7 +94,7 @@ def test_releases_of_equal_hosts_are_shown_once_and_fit_a_terminal() -> None:
     odd = replace(release(B, "2026.11.30-ab12cd34ef", "live"), record=record)
     same = host_state(release(A, "1"), release(B, "2", "bad", A), release(C, "3", "live", A), current=C)
     states = planned_hosts(same, same, host_state(odd, current=B), same)
-    groups = alike([row for host in states for row in held(host.target, host.state, {})])
+    groups = alike([row for host in states for row in kept_releases(host.target, host.state, {})])
     assert [names for names, _ in groups] == [["web1", "web2", "web4"], ["web3"]]
     for _, rows in groups:
         lines = list(releases_table(rows))
