@@ -182,10 +182,11 @@ def test_packages_of_another_release_do_not_count_as_the_release(
     configure(site, supervisord, more="process_seconds: 1")
     first = site.release(build(site, port, "1"))
     old = f"{site.path}/releases/{first}/venv"
+    start = f"exec {old}/bin/python prefork.py {port}\n".encode()
+    command = f"sh {site.path}/current/start.sh"
+    second = build(site, port, "2", dep="2", command=command, files={"start.sh": start})
     with pytest.raises(RolledBackError, match=f"runs with the packages of {old}, not of"):
-        start = f"exec {old}/bin/python prefork.py {port}\n".encode()
-        command = f"sh {site.path}/current/start.sh"
-        site.release(build(site, port, "2", dep="2", command=command, files={"start.sh": start}))
+        site.release(second)
     assert page(port) == "1 dep-1"
 
 
