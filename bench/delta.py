@@ -209,7 +209,7 @@ def _install(scene: Scene, runs: int) -> Row:
     """The host's program and install.sh alone, beside uv with a warm cache."""
     release = locked_app.unpack(scene.builds[-1].path, scene.folder / "web" / "releases" / "by-hand")
     cache = {"UV_CACHE_DIR": str(scene.folder / "uv"), "UV_OFFLINE": "1", "UV_NO_CONFIG": "1"}
-    kept = scene.folder / "wheels"
+    kept = scene.folder / "wheels-kept"
     uv = (
         f"{BIN}/uv venv -q --python {PYTHON} $0 && {BIN}/uv pip install -q --python $0/bin/python "
         "--no-index --find-links wheels --require-hashes -r requirements.lock"
