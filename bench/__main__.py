@@ -176,7 +176,7 @@ def delta(app: str, commits: int, runs: int) -> None:
     click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
         for row in updating.measure(folder / "delta", app, commits, runs):
-            unit = (1e3, "kB") if "bytes" in row.what else (1, "s")
+            unit = (1, "s") if row.their_cpu else (1e3, "kB")
             turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios[1:] else "one turn"
             cpu = f"{row.our_cpu:.2f} s against {row.their_cpu:.2f} s" if row.their_cpu else ""
             click.echo(
