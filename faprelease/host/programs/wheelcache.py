@@ -131,14 +131,18 @@ def _finish(job):
 
 
 def digest_of(tree):
-    """A sha256 of the paths, modes and contents of all files, and the sha256 of each by its path."""
+    """A sha256 of the paths, modes and contents of all files, and the sha256 of each by its path.
+
+    Whether they may be written does not count: to remove a release by hand one makes its files writable, and
+    they are those of the cache.
+    """
     total, digests = hashlib.sha256(), {}
     for folder, folders, names in os.walk(tree):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(folder, name)
             with open(path, "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
+                mode = os.fstat(file.fileno()).st_mode & ~0o222
                 digest = hashlib.sha256(file.read()).hexdigest()
             relative = os.path.relpath(path, tree)
             digests[relative] = digest

@@ -174,6 +174,15 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_files_that_became_writable_are_not_damaged(machine: Machine) -> None:
+    """As after `chmod -R u+w` before a release is removed by hand: its files are links into the cache."""
+    machine.installed("shop", "1")
+    for entry in machine.entries():
+        subprocess.run(["chmod", "-R", "u+w", entry], check=True)
+    _, said = machine.installed("worker", "1")
+    assert "damaged" not in said
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damage_in_the_cache_is_repaired(machine: Machine, damage: Callable[[Path], object]) -> None:
     machine.installed("shop", "1")
