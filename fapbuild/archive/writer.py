@@ -205,15 +205,17 @@ def _compress_member(member: MemberPlan, cache: Cache) -> _CompressedMember:
 
 
 def _checked_bytes(member: MemberPlan, entry: TarEntry) -> bytes:
-    if isinstance(entry.content, Path) and not _is_intact(entry.content, entry.sha256):
-        entry.content.unlink(missing_ok=True)
-        raise FapError(f"the cached copy of {entry.path} was damaged, and is removed", hint="run it again")
+    if isinstance(entry.content, Path):
+        _check_intact(entry.content, entry.sha256, entry.path)
     return _member_bytes(member)
 
 
 @lru_cache
-def _is_intact(path: Path, sha256: str) -> bool:
-    return sha256_of(path) == sha256
+def _check_intact(file: Path, sha256: str, path: str) -> None:
+    """Check a file once, as each piece of it is compressed by itself. An error is not remembered."""
+    if sha256_of(file) != sha256:
+        file.unlink(missing_ok=True)
+        raise FapError(f"the cached copy of {path} was damaged, and is removed", hint="run it again")
 
 
 def _fresh(data: bytes, begun: int) -> _CompressedMember:

@@ -121,9 +121,12 @@ def first_member(path):
                 return 0, b""
             if len(text) > 64 << 20 or inflater.unconsumed_tail:
                 return 0, b""
-    if reader.name_of(text[: reader.BLOCK]) != reader.MANIFEST:
+    if len(text) < reader.BLOCK or reader.name_of(text[: reader.BLOCK]) != reader.MANIFEST:
         return 0, b""
-    size = reader.number(text[124:136])
+    try:
+        size = reader.number(text[124:136])
+    except reader.RefusedError:
+        return 0, b""
     return read - len(inflater.unused_data), text[reader.BLOCK : reader.BLOCK + size]
 
 

@@ -243,7 +243,7 @@ def digest_of(path):
 
 class ArtifactCache:
     """The last artifacts of each app: whole ones by their sha256, `<cache>/artifacts/<app>/<sha256>.tgz`, and
-    those without their wheels by their root, `<root>.code`. It keeps nothing if `cache` is empty."""
+    those without their wheels as `<root>-<sha256>.code`. It keeps nothing if `cache` is empty."""
 
     def __init__(self, cache):
         self.root, self.folder = cache, os.path.join(cache, ARTIFACTS) if cache else ""

@@ -112,7 +112,9 @@ def _make(env, root, cache, listed):
 
             # The only copies of wheels that were left out are in the cache.
             has_all = all(os.path.exists(path) for path, _ in wheels)
-            shutil.rmtree(cache if has_all else cache + "/artifacts", onerror=_make_writable)
+            folder = cache if has_all else cache + "/artifacts"
+            if os.path.isdir(folder):
+                shutil.rmtree(folder, onerror=_make_writable)
         return _build(new, env, unpacked, wheels)
     finally:
         _remove(new)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from artifact_store.artifact.manifest import MANIFEST_PATH
 from tests.parts.place import Place
-from tests.parts.tgz import tgz, to_old_format
+from tests.parts.tgz import entry, squeeze, tgz, to_old_format
 from tests.parts.webserver import Site, serve
 
 pytestmark = pytest.mark.slow  # whole releases, one after another
@@ -255,6 +256,23 @@ def test_a_file_of_another_tool_comes_whole_beside_what_is_cached(
     done = warm.fetch(path.as_uri(), sha256(path.read_bytes()))
     assert done.returncode == 0, done.stdout
     assert (warm.release / "data").stat().st_size == size
+
+
+def damaged(field: int, *values: bytes) -> bytes:
+    """A gzip member that begins as an artifact does, with other bytes in its header; or is cut."""
+    head = bytearray(entry(MANIFEST_PATH, b"{}"))
+    for value in values:
+        head[field : field + len(value)] = value
+    return squeeze(bytes(head) if values else bytes(head[:130]))
+
+
+@pytest.mark.parametrize("data", [damaged(124, b"no number!!"), damaged(0)], ids=["no size", "cut"])
+@pytest.mark.parametrize("way", ["root", "sha256"])
+def test_a_header_that_is_none_is_refused_in_words(warm: Place, site: Site, data: bytes, way: str) -> None:
+    site.files[URL] = data
+    done = fetch(warm, site, data, way)
+    assert done.returncode == 65, done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_an_empty_file_is_refused(warm: Place, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A host that knows the root of an artifact fetches only what it uses of it."""
 
 import random
+import re
 import zlib
 from collections.abc import Callable
 from hashlib import sha256
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from faprelease.steps.host_files import read_program
 from tests.parts.artifacts import artifact
 from tests.parts.place import Place
 from tests.parts.webserver import serve
@@ -92,6 +94,16 @@ def test_the_next_version_moves_the_wheel_that_changed(place: Place, made: Path)
     found, moved = fetched(place, made)
     assert found == {"some-1-py3-none-any.whl"}
     assert moved < SIZES["some"] + (50 << 10)
+
+
+def test_the_cache_is_looked_at_in_its_present_format() -> None:
+    """The modules are apart on hosts, as what fetches does not load what installs."""
+    found = [
+        re.search(rf"^{name} = (\d+)$", read_program(module), re.MULTILINE)
+        for module, name in (("unpack", "WHEEL_FORMAT"), ("wheelcache", "FORMAT"))
+    ]
+    assert all(found)
+    assert len({match[1] for match in found if match}) == 1
 
 
 LACKING: dict[str, Callable[[Place], object]] = {
