@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from faprelease.steps import redaction
 from tests.parts.site import Site
 
 Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test redacts the secrets of another one: what a process remembers lasts as long as the process."""
+    monkeypatch.setattr(redaction, "_known", set())
 
 
 @pytest.fixture
