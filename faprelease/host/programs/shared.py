@@ -17,6 +17,7 @@ import sys
 import layout
 import linking
 import machine
+import other_role
 from digest import new_sha256
 from refusal import RefusedError
 
@@ -40,6 +41,8 @@ def make(root, envs, cache, known_wheels):
         env = _find_or_make(root, manifest, envs, cache, known_wheels)
         if env:
             _compile_own(root, manifest["app"], paths, cache)
+        if env and cache:
+            other_role.note(cache, manifest["app"], env)
     except DAMAGED as error:
         raise RefusedError(f".fap/manifest.json or requirements.lock is damaged: {error!r}", 6) from None
     return env
@@ -56,6 +59,8 @@ def _find_or_make(root, manifest, envs, cache, known_wheels):
             return env
         print("warning: someone changed %s; another folder is used instead" % env)
         number += 1
+    if cache and _link_from_another_role(env, cache, manifest["app"], name):
+        return env
     if not _use_libraries(root, known_wheels):
         print(
             "note: this artifact has other versions of `installer` or `packaging` than this releaser knows;"
@@ -64,6 +69,29 @@ def _find_or_make(root, manifest, envs, cache, known_wheels):
         return ""
     _make(env, root, cache, manifest["wheels"])
     return env
+
+
+def _link_from_another_role(env, cache, app, name):
+    """Make a set from that of another role of the app; False if there is none that is as it was made."""
+    source = other_role.find(cache, app, name)
+    if not source or os.path.realpath(source) == os.path.realpath(env):
+        return False
+    new = linking.name_of_new(env)
+    try:
+        with open(source + ".seen", encoding="utf-8", errors="surrogateescape") as file:
+            _, digest, *_ = file.read().split("\n")
+        with open(source + ".files", encoding="utf-8", errors="surrogateescape") as file:
+            files = file.read()
+        (now, _), folders = other_role.link(source, new, _state)
+        if now == digest:
+            _finish(new, env, files, (digest, folders))
+            return True
+        print("warning: someone changed %s; it is not used for this role" % source)
+    except (OSError, ValueError, RefusedError):  # it was removed, or is on another file system
+        pass
+    finally:
+        _remove(new)
+    return False
 
 
 def _name(root, wheels):
@@ -154,9 +182,14 @@ def _build(new, env, cache, wheels):
     for warning in requirements.check(site):
         print(f"warning: {warning}")
     linking.make_folders_read_only(new)
+    lines = sorted(map(_line_of_sha256sum, files.items()), key=os.fsencode)
+    _finish(new, env, "".join(lines), _state(new))
+
+
+def _finish(new, env, files, state):
     os.chmod(new, 0o755)  # without root, a folder that is read-only can't be moved
-    _write(env + ".files", "".join(sorted(map(_line_of_sha256sum, files.items()), key=os.fsencode)))
-    _record(env, _state(new))
+    _write(env + ".files", files)
+    _record(env, state)
     os.rename(new, env)
     os.chmod(env, 0o555)
 

@@ -13,6 +13,7 @@ UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
 
 
 def main(load, parts, cache):
+    remove_dangling(os.path.join(cache, "sets"))
     folder = os.path.join(cache, "wheels")
     with open(os.path.join(folder, ".lock"), "w") as lock:
         try:
@@ -20,6 +21,13 @@ def main(load, parts, cache):
         except OSError:
             return
         sweep(folder)
+
+
+def remove_dangling(folder):
+    """Remove the notes (other_role.py) of sets that are gone."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        if not os.path.exists(os.path.join(folder, name)):
+            os.unlink(os.path.join(folder, name))
 
 
 def sweep(folder):

@@ -57,11 +57,12 @@ class Machine:
     def __init__(self, root: Path, packed: Path, wheels: list[Path]) -> None:
         self.cache, self._root, self._packed, self._wheels = root / "cache", root, packed, wheels
 
-    def release(self, app: str, name: str) -> Path:
-        folder = self._root / app / "releases" / name
+    def release(self, place: str, name: str) -> Path:
+        """A release of an app; `place` is the app's name, or that and a role's (`shop-worker`)."""
+        folder = self._root / place / "releases" / name
         folder.mkdir(parents=True)
         subprocess.run(["tar", "xzf", self._packed], cwd=folder, check=True)
-        return with_wheels(folder, self._wheels)
+        return with_wheels(folder, self._wheels, app=place.partition("-")[0])
 
     def install(self, release: Path) -> subprocess.CompletedProcess[str]:
         return host_install.install(release, self.cache)
@@ -93,13 +94,14 @@ def envs(release: Path) -> Path:
 
 
 def tree(venv: Path) -> dict[str, bytes]:
-    """The content of every file, through all links."""
+    """The content of every file, through all links, but for the prompt, which is the app's name."""
     found = {}
     for folder, folders, names in os.walk(venv, followlinks=True):
         folders[:] = [name for name in folders if name not in ("packages", "lib64")]
         found |= {
             os.path.relpath(Path(folder) / name, venv): (Path(folder) / name).read_bytes() for name in names
         }
+    found["pyvenv.cfg"] = found["pyvenv.cfg"].partition(b"prompt =")[0]
     return found
 
 
@@ -440,3 +442,70 @@ def test_nothing_is_writable_for_others_whatever_the_umask(machine: Machine) -> 
     assert len(made) > 20
     mine = (release.parents[1] / ".fap", release.parents[1] / ".fap/releases")  # the test made these
     assert [path for path in made if path.stat().st_mode & 0o022 and path not in mine] == []
+
+
+def test_a_second_role_links_to_the_packages_of_the_first(machine: Machine) -> None:
+    first, _ = machine.installed("shop", "1")
+    for entry in machine.entries():
+        shutil.rmtree(entry / "tree")
+    second, said = machine.installed("shop-worker", "1")
+    assert "warning" not in said
+    assert len({(site_of(each) / "both.py").stat().st_ino for each in (first, second)}) == 1
+    assert tree(second / "venv") == tree(first / "venv")
+    (files, others) = (next(envs(each).glob("*.files")).read_text() for each in (first, second))
+    assert files == others
+    (seen,) = envs(second).glob("*.seen")
+    made = seen.with_suffix("")
+    assert {folder.stat().st_mode & 0o777 for folder in (made, *made.rglob("*/"))} == {0o555}
+    shutil.rmtree(first.parents[1])
+    assert is_right(second), "a role does not need the other one's folder"
+    _, *rest = seen.read_text().split("\n")
+    seen.write_text("\n".join(["another boot", *rest]))
+    again, said = machine.installed("shop-worker", "2")
+    assert "warning" not in said, "all that is checked after a restart is there"
+    assert is_right(again)
+    third, _ = machine.installed("shop-cron", "1")
+    assert (site_of(third) / "both.py").samefile(site_of(second) / "both.py"), (
+        "the note of a lost set is renewed"
+    )
+
+
+def _remove_a_file(env: Path) -> None:
+    (package,) = env.rglob("both.py")
+    package.parent.chmod(0o755)
+    package.unlink()
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "another content": lambda env: flip(next(env.rglob("both.py"))),
+    "a file less": _remove_a_file,
+    "no list of its files": lambda env: next(env.parent.glob("*.files")).unlink(),
+    "no record of its state": lambda env: next(env.parent.glob("*.seen")).unlink(),
+    "a damaged record": lambda env: next(env.parent.glob("*.seen")).write_text("x"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_set_that_changed_is_not_linked_for_another_role(
+    machine: Machine, change: Callable[[Path], object]
+) -> None:
+    machine.installed("shop", "1")
+    (env,) = (path for path in envs(machine.release("shop", "2")).iterdir() if path.is_dir())
+    change(env)
+    second, _ = machine.installed("shop-worker", "1")
+    assert is_right(second)
+    (made,) = (path for path in envs(second).iterdir() if path.is_dir())
+    assert not [path for path in envs(second).iterdir() if ".new" in path.name]
+    assert (next(made.rglob("both.py"))).read_text() == "WHO = 'later'\n"
+
+
+def test_a_set_that_is_removed_while_another_role_links_it(machine: Machine) -> None:
+    machine.installed("shop", "1")
+    release = machine.release("shop-worker", "1")
+    place = envs(machine.release("shop", "2"))
+    once = (
+        f"os.path.exists('once') or (open('once', 'w'), os.rename({str(place)!r}, {str(place) + '.old'!r}))"
+    )
+    done = machine.hooked(release, "event == 'os.link'", 2, once)
+    assert done.returncode == 0, done
+    assert is_right(release)
