@@ -4,7 +4,10 @@
 # FAP_PYTHON=/path/to/python picks the interpreter. Run it again whenever it was interrupted.
 set -eu
 umask 022
-CDPATH='' cd -- "$(dirname -- "$0")"
+case $0 in */*) CDPATH='' cd -- "${0%/*}/" ;; esac
+
+# The releaser has checked the artifact and this machine, chosen this Python, and made the packages.
+[ -z "${FAP_PACKAGES:-}" ] || exec "$FAP_PYTHON" -I -S -B .fap/installer
 
 fail() {
     echo "install.sh: $1" >&2

@@ -416,9 +416,9 @@ class HostPlanner:
 
     def _sweep(self) -> Step:
         cache = host_path(self.settings.cache_path)
-        return host_program(
-            "clean up the cache", "sweep", arguments=[cache], limit=600, when=f"[ -d {cache}/wheels ]"
-        )
+        # Only after it grew: a code-only release adds nothing to it.
+        grew = f"[ -d {cache}/wheels ] && {{ [ ! -e {cache}/wheels/.swept ] || [ {cache}/wheels -nt {cache}/wheels/.swept ]; }}"
+        return host_program("clean up the cache", "sweep", arguments=[cache], limit=600, when=grew)
 
     def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:
         return host_script(

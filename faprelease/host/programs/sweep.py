@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 
+SWEPT = ".swept"
 UNUSED_SECONDS, MOST_BYTES = 30 * 86400, 2 << 30
 
 
@@ -21,6 +22,14 @@ def main(load, parts, cache):
         except OSError:
             return
         sweep(folder)
+        note_time(os.path.join(folder, SWEPT))
+
+
+def note_time(path):
+    """Note that the cache was swept: it is swept again when it got another entry, which changes the time of
+    its folder."""
+    with open(path, "w"):  # a new file changes that, too
+        os.utime(path)
 
 
 def remove_dangling(folder):
@@ -31,7 +40,7 @@ def remove_dangling(folder):
 
 
 def sweep(folder):
-    entries = [os.path.join(folder, name) for name in os.listdir(folder) if name != ".lock"]
+    entries = [os.path.join(folder, name) for name in os.listdir(folder) if name not in (".lock", SWEPT)]
     total = 0
     for entry in sorted(entries, key=last_use, reverse=True):
         links, size = measure(entry)
