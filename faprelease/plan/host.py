@@ -416,8 +416,9 @@ class HostPlanner:
 
     def _sweep(self) -> Step:
         cache = host_path(self.settings.cache_path)
+        wheels, swept = f"{cache}/wheels", f"{cache}/wheels/.swept"
         # Only after it grew: a code-only release adds nothing to it.
-        grew = f"[ -d {cache}/wheels ] && {{ [ ! -e {cache}/wheels/.swept ] || [ {cache}/wheels -nt {cache}/wheels/.swept ]; }}"
+        grew = f"[ -d {wheels} ] && {{ [ ! -e {swept} ] || [ {wheels} -nt {swept} ]; }}"
         return host_program("clean up the cache", "sweep", arguments=[cache], limit=600, when=grew)
 
     def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:
