@@ -117,7 +117,7 @@ class Preparation:
         words += ["allow" if network else "", "yes" if settings.protected else ""]
         return host_program(
             "install, with network access" if network else "install, contained",
-            *("install", "contain", "sandbox", "shared", "other_role", "wheelcache"),
+            *("install", "contain", "sandbox", "pythons", "shared", "other_role", "wheelcache"),
             *(path.stem for path in installing.modules()),
             arguments=[
                 *map(shlex.quote, words),

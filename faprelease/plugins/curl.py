@@ -119,7 +119,7 @@ def _program(
     words = [host_path(cache), *map(shlex.quote, arguments)]
     return host_program(
         title,
-        *("fetch", "delta", "members", "reader", "unpack"),
+        *("fetch", "delta", "members", "reader", "unpack", "fit", "pythons", "machine", "refusal"),
         arguments=words,
         state=state,
         stdin=_curl_config(source.url, options),

@@ -11,7 +11,7 @@ from faprelease.steps.host_files import read_host_file, read_program
 from tests.parts.installer import BARE
 
 MODULES = (
-    *("install", "contain", "sandbox", "shared", "other_role", "wheelcache"),
+    *("install", "contain", "sandbox", "pythons", "shared", "other_role", "wheelcache"),
     *(path.stem for path in installing.modules()),
 )
 TEXT = "".join(f"\n#### {name}\n{read_program(name)}" for name in MODULES)

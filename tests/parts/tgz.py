@@ -131,3 +131,10 @@ def tgz(
     path = folder / f"{app}-{version}.tgz"
     path.write_bytes(out.getvalue())
     return path
+
+
+def root_of(data: bytes) -> str:
+    """The root of an artifact: the sha256 of its first gzip member."""
+    inflater = zlib.decompressobj(31)
+    inflater.decompress(data)
+    return hashlib.sha256(data[: len(data) - len(inflater.unused_data)]).hexdigest()

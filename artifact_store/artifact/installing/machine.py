@@ -14,12 +14,17 @@ def check(platform, libraries):
     if ("t" in sys.abiflags) != platform["abi"].endswith("t"):
         kind = "free-threaded" if "t" in sys.abiflags else "not free-threaded"
         raise RefusedError(f"this Python is {kind}, but the artifact needs {platform['abi']}")
+    check_system(platform)
+    check_libraries(libraries)
+
+
+def check_system(platform):
+    """Raise RefusedError unless processor and glibc are what the wheels need."""
     machine = os.uname().machine
     if not platform["platform"].endswith(machine):
         raise RefusedError(f"this machine is {machine}, but the artifact needs {platform['platform']}")
     if platform["glibc"]:
         check_glibc(platform["glibc"])
-    check_libraries(libraries)
 
 
 def check_glibc(needed):

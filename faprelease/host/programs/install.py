@@ -13,7 +13,6 @@ CHOSEN = "FAP_INSTALL_PYTHON"
 """Set when this program was started again with the Python that it chose."""
 WHEELS_REFUSED = 6
 """The exit code for wheels that are missing or wrong, also of artifacts' own installers."""
-PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
 
 
 def shares_packages():
@@ -33,57 +32,6 @@ def wanted_python():
     return f"{tag[:1]}.{tag[1:]}" if tag.isdigit() and len(tag) > 1 else ""
 
 
-def find_python(wanted):
-    """The path of a Python of this minor version, as install.sh looks for it; `sys.executable` if that is
-    one of them; empty if there is none."""
-    home = os.environ.get("HOME", "")
-    places = [f"python{wanted}", f"/usr/local/bin/python{wanted}", f"/usr/bin/python{wanted}", "python3"]
-    places += _versions(home + "/.pyenv/versions", wanted + ".")
-    places += _versions(home + "/.local/share/uv/python", f"cpython-{wanted}.")
-    here = "%d.%d" % sys.version_info[:2]
-    for place in places:
-        path = _on_path(place)
-        if not path:
-            continue
-        if here == wanted and os.path.realpath(path) == os.path.realpath(sys.executable):
-            return sys.executable
-        version, executable = _ask(path)
-        if version == wanted:
-            return executable or path
-    return ""
-
-
-def _versions(folder, prefix):
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return []
-    return [f"{folder}/{name}/bin/python3" for name in names if name.startswith(prefix)]
-
-
-def _on_path(name):
-    folders = [""] if "/" in name else os.environ.get("PATH", os.defpath).split(":")
-    paths = (f"{folder}/{name}" if folder else name for folder in folders)
-    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
-
-
-def _ask(path):
-    """(minor version, real path) that a Python prints; empty words if it does not start."""
-    out, into = os.pipe()
-    actions = [(os.POSIX_SPAWN_DUP2, into, 1), (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-    try:
-        child = os.posix_spawn(path, [path, "-I", "-S", "-c", PROBE], os.environ, file_actions=actions)
-    except OSError:
-        child = 0
-    os.close(into)
-    with open(out, errors="replace") as file:
-        said = file.read().strip()
-    if child:
-        os.waitpid(child, 0)
-    version, _, executable = said.partition(" ")
-    return version, executable
-
-
 def start_again(python):
     """Become this program in another Python. It finds its modules where start.py keeps them."""
     with open("/proc/self/cmdline", "rb") as file:
@@ -98,7 +46,7 @@ def make_packages(load, release, state, cache, known_wheels):
     """
     if not os.environ.pop(CHOSEN, ""):
         wanted = wanted_python()
-        python = find_python(wanted) if wanted else ""
+        python = load("pythons").find(wanted)[0] if wanted else ""
         if not python:  # install.sh says so, and where it has looked
             return ""
         if python != sys.executable:

@@ -10,7 +10,9 @@ import os
 
 import delta
 import fetch
+import fit
 import reader
+from refusal import RefusedError
 
 
 class DamagedError(Exception):
@@ -43,6 +45,9 @@ def bring(curl, cache, names, app, packages, output):
                 fetch.fetch_whole(curl, output, names[0], in_one_piece=True)
                 return _whole(output, names[0])
             curl.clear()
+    except RefusedError as error:
+        print(error)
+        raise fetch.FetchError(1) from None
     except (delta.MismatchError, reader.RefusedError) as error:
         print(error if isinstance(error, delta.MismatchError) else f"not an artifact: {error}")
         raise fetch.FetchError(fetch.REFUSED) from None
@@ -95,7 +100,9 @@ def _assemble(curl, paths, names, packages, output):
         first, text = _manifest(output, root)
         size = fetch.size(output)
     identity = reader.identity(text)
-    wheels = packages.lacking(reader.decoded(text))
+    manifest = reader.decoded(text)
+    wheels = packages.lacking(manifest)
+    fit.check(manifest)
     members = reader.Manifest(text, identity, wheels).members
     end = first + members[-1][0] + members[-1][1]
     if total not in (0, end):

@@ -7,7 +7,6 @@ import json
 import random
 import subprocess
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 
 from artifact_store.artifact.manifest import MANIFEST_PATH
 from tests.parts.place import Place
-from tests.parts.tgz import entry, squeeze, tgz, to_old_format
+from tests.parts.tgz import entry, root_of, squeeze, tgz, to_old_format
 from tests.parts.webserver import Site, serve
 
 pytestmark = pytest.mark.slow  # whole releases, one after another
@@ -50,13 +49,6 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def root_of(data: bytes) -> str:
-    """The root of an artifact: the sha256 of its first gzip member."""
-    inflater = zlib.decompressobj(31)
-    inflater.decompress(data)
-    return sha256(data[: len(data) - len(inflater.unused_data)])
 
 
 def fetch(place: Place, site: Site, data: bytes, way: str = "sha256") -> subprocess.CompletedProcess[str]:

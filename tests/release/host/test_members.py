@@ -2,7 +2,6 @@
 
 import random
 import re
-import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from faprelease.steps.host_files import read_program
 from tests.parts.artifacts import artifact
 from tests.parts.place import Place
+from tests.parts.tgz import root_of
 from tests.parts.webserver import serve
 
 SIZES = {"large": 9_000_000, "some": 300_000, "small": 1025}
@@ -21,12 +21,6 @@ HEAD = 32 << 10
 END = 28
 """The size of the last gzip member, the end mark of the tar."""
 FILES = {".fap/installer/__main__.py": b"", "app.py": b"print(1)\n" * 9000, "zoo/last.py": b"print(2)\n"}
-
-
-def root_of(data: bytes) -> str:
-    inflater = zlib.decompressobj(31)
-    inflater.decompress(data)
-    return sha256(data[: len(data) - len(inflater.unused_data)]).hexdigest()
 
 
 def entry_of(place: Place, file: str, python: str = "cp311") -> Path:
