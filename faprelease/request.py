@@ -22,6 +22,8 @@ class Request:
     """Run release_command again, although its last outcome is unknown."""
     again: bool = False
     """Release an artifact again that someone rolled back from."""
+    reinstall: bool = False
+    """Release again to hosts that run the artifact already."""
     lock_wait: float = 0
     """How many seconds to wait for a lock that another run holds."""
     scripts: bool = False

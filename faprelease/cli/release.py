@@ -157,18 +157,29 @@ def apply(file: Path, words: tuple[str, ...], lock_wait: float) -> None:
 
 @cli.command(context_settings=FLAGS, epilog=KEYS)
 @about_a_stage
+@click.option("--reinstall", is_flag=True, help="also to hosts that run it: they were upgraded")
 @_dry_run
 @lock_wait
 @allow_older
 @take_over
 @output_flags
-def sync(words: tuple[str, ...], file: Path, stage: str, role: str, dry_run: bool, lock_wait: float) -> None:
+def sync(
+    words: tuple[str, ...],
+    file: Path,
+    stage: str,
+    role: str,
+    reinstall: bool,
+    dry_run: bool,
+    lock_wait: float,
+) -> None:
     """Release to new and lagging hosts what the others run.
 
-    Hosts that already run it are not touched. If the hosts run different artifacts, or none, it is what was
+    Hosts that already run it are not touched, except with --reinstall, which installs the same artifact
+    again for the Python that a host has now. If the hosts run different artifacts, or none, it is what was
     promoted to the stage. Without a store, give the --curl-url of what they run.
     """
     from faprelease.verbs import sync
 
     with reporting() as report:
-        sync.sync(request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait), report)
+        asked = request(words, file, stage, role, dry_run=dry_run, lock_wait=lock_wait)
+        sync.sync(replace(asked, reinstall=reinstall), report)

@@ -16,7 +16,7 @@ from faprelease.verbs.release import execute_and_record, refuse_older, show, sho
 
 
 def sync(request: Request, report: Report) -> None:
-    """Release to the hosts that do not run what the others run.
+    """Release to the hosts that do not run what the others run; with `reinstall`, to all hosts.
 
     The artifact comes from the store or --curl-url. If the hosts run several, or none, it is what was
     promoted. Raises UsageError if no source is known, and what a release raises.
@@ -31,6 +31,7 @@ def sync(request: Request, report: Report) -> None:
         wanted = what_the_hosts_run(connected.hosts)
         if (
             wanted
+            and not request.reinstall
             and not run.given_source()
             and all(is_live(host, connected.info, wanted.digest) for host in connected.hosts)
         ):
@@ -39,7 +40,11 @@ def sync(request: Request, report: Report) -> None:
             return
         source = _source(run, wanted)
         connected = refuse_older(run, connected, source)
-        lagging = [host for host in connected.hosts if not is_live(host, connected.info, source.digest)]
+        lagging = [
+            host
+            for host in connected.hosts
+            if request.reinstall or not is_live(host, connected.info, source.digest)
+        ]
         if not lagging:
             report.say(f"nothing to do: all hosts run {source.name}, with the same configuration")
             return

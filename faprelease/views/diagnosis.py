@@ -139,6 +139,29 @@ def _codebase(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
         yield Finding("I codebase", "right", f"{inspected.version} is live")
 
 
+def _interpreters(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
+    """Releases whose Python is gone, or is another one now: as after an upgrade of the operating system."""
+    report, live = inspected.report, inspected.state.current
+    broken = [each for each in report.interpreters if each.now != each.installed]
+    if not broken:
+        return
+    lacking = ", ".join(sorted({f"Python {each.installed}" for each in broken}))
+    is_live = live in {each.release for each in broken}
+    names = _some([f"{each.release} (live)" if each.release == live else each.release for each in broken])
+    kept = len(report.interpreters)
+    says = f"{report.system or 'the host'} has no {lacking} in its old place: "
+    says += f"{len(broken)} of {kept} releases will not start: {names}"
+    again = f"faprelease sync {inspected.target.settings.stage} --reinstall"
+    if is_live:
+        yield Finding(
+            "II dependencies", "wrong", says, f"install {lacking}, or a version packed for it: {again}"
+        )
+    else:
+        yield Finding(
+            "II dependencies", "note", says, "they can't be rolled back to; the live one is not of them"
+        )
+
+
 def _dependencies(inspected: InspectedHost, case: Case) -> Iterator[Finding]:
     if inspected.wanted is None:
         return
@@ -324,6 +347,7 @@ RULES: tuple[Rule, ...] = (
     _clock,
     _host,
     _codebase,
+    _interpreters,
     _dependencies,
     _config,
     _backing,

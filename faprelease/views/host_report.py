@@ -4,6 +4,7 @@ output."""
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,16 @@ class Contained(msgspec.Struct, frozen=True):
     open: str = ""
 
 
+class Interpreter(NamedTuple):
+    """The Python of a release."""
+
+    release: str
+    installed: str
+    """The minor version (`3.11`) that the release was installed with."""
+    now: str
+    """The minor version that its `venv/bin/python` is now; empty if it does not start."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HostReport:
     """The facts of a host and of its live release."""
@@ -36,6 +47,10 @@ class HostReport:
     """The version of glibc; empty if the host has another C library."""
     pythons: tuple[str, ...] = ()
     """The installed versions; the one of python3 first."""
+    system: str = ""
+    """The name of its operating system."""
+    interpreters: tuple[Interpreter, ...] = ()
+    """The Pythons of all releases; without those that an artifact brought."""
     inodes: int | None = None
     """The number of free inodes; None if the file system has no inodes."""
     lacks: tuple[str, ...] = ()
@@ -124,6 +139,8 @@ def parse(output: str) -> HostReport:
         machine=single.get("machine", ""),
         glibc=single["libc"].partition(" ")[2] if single.get("libc", "").startswith("glibc ") else "",
         pythons=tuple(dict.fromkeys(filter(None, answers.get("python", ())))),
+        system=single.get("system", ""),
+        interpreters=tuple(_interpreter(line) for line in answers.get("venv", ())),
         inodes=_number(single.get("inodes")),
         lacks=tuple(answers.get("lacks", ())),
         readable=tuple(answers.get("readable", ())),
@@ -160,6 +177,11 @@ def parse_changed(output: str) -> tuple[str, ...]:
                 (name.partition("  ")[2] if is_digest else name.partition(" -> ")[0]).removeprefix("./")
             )
     return tuple(sorted(paths))
+
+
+def _interpreter(line: str) -> Interpreter:
+    release, installed, now, *_ = [*line.split(" "), "", ""]
+    return Interpreter(release, installed, now)
 
 
 def _number(text: str | None) -> int | None:
