@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +154,7 @@ def made(
     flags, again = flags_to_keep(request.flags, keys)
     return PlanFile(
         format=FORMAT,
-        fapkit=version("fapkit"),
+        fapkit=_own_version(),
         made=info.at.replace(microsecond=0),
         by=info.who,
         file=str(request.file),
@@ -191,6 +190,12 @@ def write(path: Path, plan: PlanFile) -> None:
         raise ConfigError(f"can't write the plan: {error}", hint="give another file: -o FILE") from error
 
 
+def _own_version() -> str:
+    from importlib.metadata import version  # loads slowly, and a release needs no saved plan
+
+    return version("fapkit")
+
+
 def read(path: Path) -> PlanFile:
     """Read a plan from a file. Raises ConfigError if it is not a plan, was changed, or is from another
     version of fapkit."""
@@ -200,9 +205,9 @@ def read(path: Path) -> PlanFile:
         if hashlib.sha256(bytes(envelope.plan)).hexdigest() != envelope.sha256:
             raise ConfigError(again.format("the plan was changed after it was made"), hint=_AGAIN)
         made_by = json.loads(bytes(envelope.plan)).get("fapkit")
-        if made_by != version("fapkit"):
+        if made_by != _own_version():
             raise ConfigError(
-                again.format(f"made by fapkit {made_by}, this is {version('fapkit')}"), hint=_AGAIN
+                again.format(f"made by fapkit {made_by}, this is {_own_version()}"), hint=_AGAIN
             )
         return msgspec.json.decode(envelope.plan, type=PlanFile)
     except OSError as error:

@@ -18,6 +18,8 @@ from faprelease.steps.model import Secret, Step, host_path, host_program
 FETCH_SECONDS = 3600
 """The time limit of one download, in seconds; it stops much earlier below 1024 bytes per second."""
 UNPACK_SECONDS = 1900
+PROGRAM = "fetch", "delta", "members", "reader", "unpack", "fit", "pythons", "machine", "refusal"
+"""The modules of the program that fetches; the first one runs."""
 WHERE_FROM = frozenset(
     ["curl_url", "curl_sha256", "curl_root", "curl_user", "curl_options", "curl_postinstall_output"]
 )
@@ -119,7 +121,7 @@ def _program(
     words = [host_path(cache), *map(shlex.quote, arguments)]
     return host_program(
         title,
-        *("fetch", "delta", "members", "reader", "unpack", "fit", "pythons", "machine", "refusal"),
+        *PROGRAM,
         arguments=words,
         state=state,
         stdin=_curl_config(source.url, options),

@@ -24,7 +24,6 @@ from faprelease.request import Request
 from faprelease.run import execute, store_head, store_record, store_rollback
 from faprelease.run.run import ConnectedHosts, Run
 from faprelease.steps.model import Plan
-from faprelease.views import host_report, requirements
 
 __all__ = ["Request", "apply", "release", "restart", "rollback"]
 
@@ -211,6 +210,8 @@ def show(plan: Plan, run: Run, connected: ConnectedHosts, source: ArtifactSource
 
 def _refuse_unmet(manifest: Manifest, connected: ConnectedHosts) -> None:
     """Raise one FapError for all hosts on which the artifact could not be installed."""
+    from faprelease.views import host_report, requirements  # only a plan looks at hosts so closely
+
     hosts = {host.place: host for host in connected.hosts}
     said = connected.connections.run(
         "compare with the artifact", lambda target: host_report.step(target, manifest, (), "")

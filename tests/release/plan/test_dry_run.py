@@ -20,6 +20,7 @@ from faprelease.plan.fleet import plan_release
 from faprelease.plan.host import Host, RunInfo
 from faprelease.plan.preview import SHOWN_MARK
 from faprelease.plugins import registry
+from faprelease.plugins.curl import PROGRAM
 from faprelease.report.report import Report
 from faprelease.run import connections, execute
 from faprelease.run.connections import Connections
@@ -122,9 +123,8 @@ def test_a_host_is_sent_a_program_once(site: Site, tmp_path: Path, monkeypatch: 
                 shutil.chown(file, "daemon")
         site.release(artifact(tmp_path / version, version))
     first, second, third = ("".join(recorder.sent) for recorder in recorders)
-    assert first.count("\n#### ") == second.count("\n#### ") + 5 + len(MODULES), (
-        "fetch, delta, members, unpack, reader"
-    )
+    programs = len(PROGRAM) + len(MODULES)
+    assert first.count("\n#### ") == second.count("\n#### ") + programs
     assert len(second) < len(first) / 2
     assert third.count("\n#### ") == first.count("\n#### "), "what is not its own is not used"
 
