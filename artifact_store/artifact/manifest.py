@@ -14,6 +14,8 @@ FORMAT = "fap/2"
 """The format that is written."""
 OLD_FORMAT = "fap/1"
 MANIFEST_PATH = ".fap/manifest.json"
+BYTECODE = ".bytecode"
+"""What follows the name of a wheel in that of its bytecode; the format is in `installing/bytecode.py`."""
 MTIME = 315532800
 """The mtime of every tar entry in seconds since 1970: 1980-01-01, the earliest time a zip file allows."""
 
@@ -30,7 +32,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest release of that Python (`3.11.3`) on which its packages are complete; empty for any."""
 
 
-class Wheel(msgspec.Struct, frozen=True, kw_only=True):
+class Wheel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A vendored wheel, at `wheels/<file>`."""
 
     name: str
@@ -38,6 +40,16 @@ class Wheel(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     sha256: str
     size: int
+    bytecode: str = ""
+    """The sha256 of its bytecode, the next entry of the tar, at `wheels/<file>.bytecode`; empty for none."""
+    bytecode_size: int = 0
+    """The size of that entry in bytes."""
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The paths of its entries in the tar."""
+        path = f"wheels/{self.file}"
+        return (path, path + BYTECODE) if self.bytecode else (path,)
 
 
 class File(msgspec.Struct, frozen=True, array_like=True):
@@ -75,6 +87,8 @@ class Builder(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     sbom: str = ""
     """The tool that wrote the bill of materials."""
+    bytecode: str = ""
+    """The release of CPython that compiled the bytecode of the wheels (`3.11.7`); empty if none did."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ LARGEST_MANIFEST = 32 << 20
 IDENTITY_AT = 1024
 """The first bytes of a manifest, which name its app, version and commit."""
 WHEELS = "wheels"
+BYTECODE = ".bytecode"
+"""What follows the name of a wheel in that of its bytecode."""
 MOST_ENTRIES, MOST_FOLDERS = 500000, 50000
 LONGEST_NAME, DEEPEST_NAME = 1024, 100
 MOST_LETTERS = 32 << 20
@@ -418,15 +420,15 @@ class Manifest:
         member: they are in `fap/2`."""
         self._places: dict[str, int] = {}
         """The number of the range in which each entry begins, in their order, in `fap/2`."""
-        self.has_own_installer = False
-        """Whether another program than fapkit's installer installs it, as far as it says."""
+        self.installed: dict[str, Any] = {}
+        """Its wheels and the wheels of its installer, as it lists them."""
         try:
             value = decoded(text)
             if (value["app"], value["version"], value["commit"]) != identity:
                 raise ValueError("app, version or commit is in it twice")
             self._read_entries(value)
+            self.installed = {key: value.get(key) for key in ("wheels", "installer")}
             self.is_ordered = value["format"] == FORMAT
-            self.has_own_installer = self.is_ordered and not value.get("installer")
             if self.is_ordered:
                 self._read_members(value["members"], wheels)
             elif wheels is None:
@@ -466,10 +468,17 @@ class Manifest:
             self.files_size += size
         for wheel in value["wheels"]:
             file, size, sha256 = wheel["file"], wheel["size"], wheel["sha256"]
-            if "/" in file or not _is_size(size) or type(sha256) is not str or len(sha256) != 64:
+            is_name = "/" not in file and not file.endswith(BYTECODE)
+            if not is_name or not _is_size(size) or type(sha256) is not str or len(sha256) != 64:
                 raise ValueError(f"the wheel {file!r}, {size!r}, {sha256!r}")
             self._list(f"{WHEELS}/{file}", (FILE, 0, size, sha256))
             self.wheels_size += size
+            bytecode, size = wheel.get("bytecode", ""), wheel.get("bytecode_size", 0)
+            if not _is_size(size) or type(bytecode) is not str or len(bytecode) != (64 if size else 0):
+                raise ValueError(f"the bytecode of {file!r}, {size!r}, {bytecode!r}")
+            if bytecode:
+                self._list(f"{WHEELS}/{file}{BYTECODE}", (FILE, 0, size, bytecode))
+                self.wheels_size += size
 
     def _read_members(self, listed: Any, wheels: set[str] | None) -> None:
         names, last, is_here, start, entries = iter(list(self.missing)), "", True, 0, -1
@@ -480,7 +489,7 @@ class Manifest:
             last = begun[-1] if begun else last
             if len(begun) != entries or (is_wheel(last) and entries > 1):
                 raise ValueError(f"the gzip member with {last!r} holds {entries} entries")
-            is_here = wheels is None or not is_wheel(last) or last[len(WHEELS) + 1 :] in wheels
+            is_here = wheels is None or not is_wheel(last) or _wheel_of(last) in wheels
             if is_here:
                 self.members.append((start, length, sha256))
             start += length
@@ -511,8 +520,14 @@ class Manifest:
 
 
 def is_wheel(name: str) -> bool:
-    """Whether this is the name of a wheel of the app."""
+    """Whether this is the name of a wheel of the app, or of its bytecode."""
     return name.startswith(WHEELS + "/")
+
+
+def _wheel_of(name: str) -> str:
+    """The file name of the wheel that this is, or whose bytecode this is."""
+    file = name[len(WHEELS) + 1 :]
+    return file[: -len(BYTECODE)] if file.endswith(BYTECODE) else file
 
 
 def check_name(name: str) -> None:

@@ -79,7 +79,7 @@ def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     """The indexes (from 0) of the members that hold each path; empty if the manifest does not show them, as
     one of `fap/1` does not."""
     paths = [file.path for file in manifest.files]
-    paths += [f"{_WHEELS}{wheel.file}" for wheel in manifest.wheels]
+    paths += [path for wheel in manifest.wheels for path in wheel.entries]
     counts = [member.entries for member in manifest.members]
     if sum(counts) != len(paths) or min(counts, default=0) < 0:
         return {}
@@ -94,7 +94,7 @@ def members_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
 
 
 def is_wheel(path: str) -> bool:
-    """Whether this is the path of a wheel of the app."""
+    """Whether this is the path of a wheel of the app, or of its bytecode."""
     return path.startswith(_WHEELS)
 
 

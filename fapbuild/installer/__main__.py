@@ -94,18 +94,22 @@ def make_venv(manifest, files):
     import machine
     import packages
     import requirements
-    from wheels import check_wheels
+    from wheels import BYTECODE, check_wheels
 
     machine.check(manifest["target"], manifest.get("libraries", ()))
     check_files(files)
-    wheels = [f"{WHEELS}/{name}" for name, _ in check_wheels(ROOT, manifest["wheels"])]
+    listed = check_wheels(ROOT, manifest["wheels"])
+    wheels = [f"{WHEELS}/{name}" for name, _, _ in listed]
     site = layout.begin(BUILD)
     os.mkdir(site)
     packages.unpack_all(wheels, BUILD)
     for warning in requirements.check(site):
         print(f"warning: {warning}")
     layout.finish(BUILD, manifest["app"])
-    bytecode.compile_all([(site, bytecode.sources(site), bytecode.UNCHECKED)])
+    for name, _, compiled in listed:
+        if compiled:
+            bytecode.unpack(f"{WHEELS}/{name}{BYTECODE}", site)
+    bytecode.compile_all([(site, bytecode.lacking(site), bytecode.UNCHECKED)])
     bytecode.compile_own(ROOT, bytecode.projects_python(ROOT, files), "")
 
 

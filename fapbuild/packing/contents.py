@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from artifact_store.artifact.ids import ArtifactId
-from artifact_store.artifact.manifest import File, Manifest, Wheel
+from artifact_store.artifact.manifest import BYTECODE, File, Manifest, Wheel
 from fapbuild.archive.members import TarEntry
 from fapbuild.assets import OutputFile
 from fapbuild.cache import Cache
@@ -75,10 +75,15 @@ def collect(
 
 
 def wheel_entries(wheels: Sequence[VendoredWheel]) -> tuple[TarEntry, ...]:
-    """`wheels/<file>` for each wheel."""
-    return tuple(
-        TarEntry(f"wheels/{wheel.file}", 0o644, wheel.size, wheel.path, wheel.sha256) for wheel in wheels
-    )
+    """`wheels/<file>` for each wheel, and its bytecode."""
+    entries: list[TarEntry] = []
+    for wheel in wheels:
+        path = f"wheels/{wheel.file}"
+        entries.append(TarEntry(path, 0o644, wheel.size, wheel.path, wheel.sha256))
+        if wheel.bytecode:
+            size, sha256 = wheel.bytecode_size, wheel.bytecode_sha256
+            entries.append(TarEntry(path + BYTECODE, 0o644, size, wheel.bytecode, sha256))
+    return tuple(entries)
 
 
 def describe(
@@ -99,7 +104,13 @@ def describe(
         lock_digest=hashlib.sha256(requirements_lock(wheels)).hexdigest(),
         wheels=tuple(
             Wheel(
-                name=wheel.name, version=wheel.version, file=wheel.file, sha256=wheel.sha256, size=wheel.size
+                name=wheel.name,
+                version=wheel.version,
+                file=wheel.file,
+                sha256=wheel.sha256,
+                size=wheel.size,
+                bytecode=wheel.bytecode_sha256,
+                bytecode_size=wheel.bytecode_size,
             )
             for wheel in wheels
         ),

@@ -27,8 +27,9 @@ from fapbuild.project import config, git_tree, platforms, procfile, programs, ve
 from fapbuild.project.config import Project
 from fapbuild.project.git_tree import SourceTree
 from fapbuild.report import Reporter, Say
-from fapbuild.wheels import completeness, credentials, direct, layout
+from fapbuild.wheels import bytecode, completeness, credentials, direct, layout
 from fapbuild.wheels.builder import WheelBuilder
+from fapbuild.wheels.bytecode import Interpreter
 from fapbuild.wheels.shared import WheelStore
 from fapbuild.wheels.vendor import vendor
 
@@ -65,6 +66,8 @@ class BuildInputs:
     files: tuple[TarEntry, ...]
     pins: tuple[locks.Pin, ...]
     manifest: Manifest
+    interpreter: Interpreter | None = None
+    """The Python that compiles the bytecode of wheels; None if hosts do."""
 
 
 def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
@@ -94,7 +97,7 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
         )
         with command.in_parallel(3) as pool:
             checking = pool.submit(_check_files, inputs, cache)
-            vendoring = pool.submit(_vendor, inputs, builder)
+            vendoring = pool.submit(_vendor, inputs, builder, inputs.interpreter)
             compiling = pool.submit(
                 assets.compile_all,
                 settings.assets,
@@ -167,12 +170,14 @@ def _check_files(inputs: BuildInputs, cache: Cache) -> None:
     check_files(inputs.files, digests, inputs.project.settings, cache)
 
 
-def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
+def _vendor(inputs: BuildInputs, builder: WheelBuilder, interpreter: Interpreter | None) -> ArtifactWheels:
     pins = direct.build(inputs.pins, inputs.tree, builder)
     # The installer's own wheels come in the same run: each start of pip takes time.
     wheels = vendor((*pins, *own_files.pins(builder.platform)), builder)
     app = tuple(sorted(wheels[: len(pins)], key=lambda wheel: wheel.file))
     wanted = inputs.project.requires_python
+    if interpreter:
+        app = bytecode.compile_all(app, interpreter, builder.cache)
     least = completeness.check(pins, app, builder.platform, builder.cache, builder.say, wanted)
     if inputs.project.settings.installer == "fapkit":
         allow = inputs.project.settings.allow
@@ -221,6 +226,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
     check_names((entry.path for entry in files), own_installer=settings.installer == "own")
     platform = platforms.parse(request.target or settings.target)
     platforms.check_python(project.requires_python, platform)
+    interpreter = bytecode.find(platform) if settings.bytecode else None
     tools.check_there(settings.assets, os.environ)
     pins = _pins(request, project, tree, work, platform, say)
     artifact_version = request.version or version.default_version(tree.commit, tree.committed, tree.dirty)
@@ -240,6 +246,7 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
             compressor=writer.compressor(),
             level=writer.LEVEL,
             sbom=evidence.sbom_maker(),
+            bytecode=interpreter.release if interpreter else "",
         ),
         processes=procfile.read(tree.folder),
         requires_env=settings.requires_env,
@@ -248,7 +255,8 @@ def gather(request: Request, work: Path, say: Say) -> BuildInputs:
         files=(),
         members=(),
     )
-    return BuildInputs(tree, project, ArtifactId(settings.app, artifact_version), files, pins, manifest)
+    artifact = ArtifactId(settings.app, artifact_version)
+    return BuildInputs(tree, project, artifact, files, pins, manifest, interpreter)
 
 
 def _pins(

@@ -63,6 +63,8 @@ class BuildSettings(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     requires_env: tuple[str, ...] = ()
     installer: Literal["fapkit", "own"] = "fapkit"
+    bytecode: bool = False
+    """Whether the artifact has the bytecode of its wheels, so that hosts do not compile it."""
     post_install: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     """Names of variables that code which builds packages gets from the environment of `pack` and `lock`."""
@@ -347,6 +349,11 @@ def _settings(raw: Any, where: str) -> BuildSettings:
     for allowed in settings.allow:
         if not allowed.path.strip() or not allowed.reason.strip():
             raise UsageError(f"{where} allow: {allowed.path!r} needs a path and a reason")
+    if settings.bytecode and settings.installer == "own":
+        raise UsageError(
+            f"{where} bytecode: your own install.sh does not use it",
+            hint='remove it, or installer = "own"',
+        )
     if settings.post_install and settings.installer == "own":
         raise UsageError(
             f"{where} post_install: hosts run your own install.sh instead",

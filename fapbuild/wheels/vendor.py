@@ -29,6 +29,11 @@ class VendoredWheel:
     facts: WheelFacts = NO_FACTS
     source: str = ""
     """The sha256 of what it was built from (an sdist, a folder); empty for a wheel of the index."""
+    bytecode: Path | None = None
+    """Where its bytecode is, if the artifact has it."""
+    bytecode_sha256: str = ""
+    bytecode_size: int = 0
+    """In bytes."""
 
 
 def vendor(pins: Sequence[Pin], builder: WheelBuilder) -> tuple[VendoredWheel, ...]:

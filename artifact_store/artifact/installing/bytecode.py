@@ -1,17 +1,30 @@
 """Compiles bytecode that is the same in every folder: it names its sources by relative paths.
 
 Python inserts the full path when it loads them. Files that can't be compiled (templates) get no bytecode.
+
+An artifact may bring the bytecode of a wheel, in `wheels/<file>.bytecode`. That is a gzip file (RFC 1952) of
+one line of JSON, a list of [path of the source in site-packages, size in bytes], and then the files that
+Python would write for these sources (PEP 552, unchecked), one after the other.
 """
 
+import json
 import marshal
 import os
 import sys
 import warnings
+import zlib
 
 from digest import new_sha256
+from refusal import RefusedError
 
 CHUNK = 400_000
 """Bytes of source that one job compiles, which takes about half a second."""
+LONGEST_LIST = 16 << 20
+"""The most bytes of the line that lists the files of a wheel's bytecode."""
+LARGEST = 64 << 20
+"""The most bytes of the bytecode of one source."""
+IS_UNCHECKED = b"\1\0\0\0"
+"""The flags in the header of such a file."""
 UNCHECKED, CHECKED = "UNCHECKED_HASH", "CHECKED_HASH"
 """Python never checks the sources of packages again; those of the project it does, so edits take effect."""
 
@@ -22,6 +35,68 @@ def compile_all(work):
 
     jobs = [(folder, chunk, mode) for folder, paths, mode in work for chunk in _chunks(folder, paths)]
     spread(jobs, _compile)
+
+
+def unpack(path, site):
+    """Write the bytecode of a wheel, which is the file `path` of an artifact, beside its sources in `site`.
+
+    What is not of this Python or not of these sources is left out: it is compiled. Raises RefusedError.
+    """
+    from importlib.util import MAGIC_NUMBER, source_hash
+
+    places = {source: _compiled(site, source) for source in sources(site)}
+    with open(path, "rb") as file:
+        try:
+            stream = _Inflated(file)
+            for source, size in _listed(stream):
+                data = stream.read(size)
+                if source not in places or data[:8] != MAGIC_NUMBER + IS_UNCHECKED:
+                    continue
+                if data[8:16] == source_hash(_bytes(os.path.join(site, source))):
+                    os.makedirs(os.path.dirname(places[source]), exist_ok=True)
+                    with open(places[source], "wb") as compiled:
+                        compiled.write(data)
+        except (ValueError, TypeError, zlib.error, RecursionError) as error:
+            raise RefusedError(f"wheels/{os.path.basename(path)} is damaged: {error}", 6) from None
+
+
+def _listed(stream):
+    line = stream.read_line(LONGEST_LIST)
+    for source, size in json.loads(line):
+        if type(source) is not str or type(size) is not int or not 16 <= size <= LARGEST:
+            raise ValueError(f"it lists {source!r}, {size!r}")
+        yield source, size
+
+
+class _Inflated:
+    """The content of a gzip file, in pieces. Raises ValueError if it is too short."""
+
+    def __init__(self, file):
+        self.file, self.inflater, self.ready = file, zlib.decompressobj(31), b""
+
+    def _more(self):
+        data = self.inflater.unconsumed_tail or self.file.read(1 << 16)
+        self.ready += self.inflater.decompress(data, 1 << 16)
+        if not data:
+            raise ValueError("it is too short")
+
+    def read(self, size):
+        while len(self.ready) < size:
+            self._more()
+        data, self.ready = self.ready[:size], self.ready[size:]
+        return data
+
+    def read_line(self, longest):
+        while b"\n" not in self.ready:
+            if len(self.ready) > longest:
+                raise ValueError("its list is too long")
+            self._more()
+        return self.read(self.ready.index(b"\n") + 1)
+
+
+def lacking(site):
+    """The sources of packages that have no bytecode of this Python, as relative paths."""
+    return [source for source in sources(site) if not os.path.exists(_compiled(site, source))]
 
 
 def projects_python(root, paths):

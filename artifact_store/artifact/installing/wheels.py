@@ -1,22 +1,28 @@
-"""Checks that the wheels of an unpacked artifact are those of its manifest and its lock."""
+"""Checks that wheels of an unpacked artifact, and their bytecode, are those of its manifest and its lock."""
 
 import hashlib
 import os
 
 from refusal import RefusedError
 
+BYTECODE = ".bytecode"
+"""What follows the name of a wheel in that of its bytecode."""
+
 
 def check_wheels(root, listed, has_cache=False):
-    """The wheels of an unpacked artifact as (name, sha256): those in its folder wheels/, or all that are
-    `listed` in its manifest if that folder is missing. A host that `has_cache` unpacked only those that it
-    lacked.
+    """The wheels of an unpacked artifact as (name, sha256, sha256 of the bytecode, empty for none): those in
+    its folder wheels/, or all that are `listed` in its manifest if that folder is missing. A host that
+    `has_cache` unpacked only those that it lacked.
 
     Raises RefusedError unless they are exactly those of the manifest and of requirements.lock.
     """
     folder = os.path.join(root, "wheels")
     wheels = {wheel["file"]: wheel["sha256"] for wheel in listed}
+    compiled = {wheel["file"]: wheel.get("bytecode") or "" for wheel in listed}
     if os.path.isdir(folder):
-        names = sorted(os.listdir(folder))
+        found = set(os.listdir(folder))
+        _check_bytecode(folder, found, compiled)
+        names = sorted(found - {file + BYTECODE for file in compiled if compiled[file]})
         missing, foreign = set(wheels) - set(names), set(names) - set(wheels)
         if missing and not has_cache:
             raise RefusedError(f"wheels/{min(missing)} is missing: was the whole artifact unpacked?", 6)
@@ -34,7 +40,15 @@ def check_wheels(root, listed, has_cache=False):
             raise RefusedError(f"wheels/{name} does not match requirements.lock: fetch the artifact again", 6)
     if lock:
         raise RefusedError(f"the wheel of {min(lock.values())} is missing: fetch the artifact again", 6)
-    return sorted(wheels.items())
+    return [(name, wheels[name], compiled[name]) for name in sorted(wheels)]
+
+
+def _check_bytecode(folder, found, compiled):
+    """Raise RefusedError unless the bytecode of each wheel that is there is what the manifest says."""
+    for name, digest in compiled.items():
+        path = os.path.join(folder, name + BYTECODE)
+        if digest and name in found and not (os.path.isfile(path) and sha256_of(path) == digest):
+            raise RefusedError(f"wheels/{name}{BYTECODE} is missing or damaged: fetch the artifact again", 6)
 
 
 def sha256_of(path):

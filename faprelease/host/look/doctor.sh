@@ -31,11 +31,11 @@ inside=$(cd -P "$releases" 2>/dev/null && pwd)
 for folder in "$releases"/[0-9]*/; do
   [ -L "${folder}venv/bin/python" ] || continue
   installed=$(sed -n 's/^version[_info]* *= *\([0-9]*\.[0-9]*\).*/\1/p' "${folder}venv/pyvenv.cfg" 2>/dev/null)
-  interpreter=$(readlink -f "${folder}venv/bin/python") now=
+  interpreter=$(readlink -f "${folder}venv/bin/python") version=
   case $interpreter in "$inside"/*) continue ;; esac
-  [ -z "$interpreter" ] || now=$("$interpreter" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+  [ -z "$interpreter" ] || version=$("$interpreter" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
   folder=${folder%/}
-  [ -z "$installed" ] || say venv "${folder##*/} $installed $now"
+  [ -z "$installed" ] || say venv "${folder##*/} $installed $version"
 done
 while read -r file; do
   [ -z "$(find -L "$shared/$file" -prune -type f -perm -004 2>/dev/null)" ] || say readable "$file"

@@ -97,8 +97,9 @@ def _link_from_another_role(env, cache, app, name):
 def _name(root, wheels):
     with open(root + "/requirements.lock", "rb") as file:
         lock = new_sha256(file.read()).hexdigest()[:32]
-    names = "\n".join(sorted(wheel["file"] for wheel in wheels))
-    digest = new_sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    names = "\n".join(sorted(wheel["file"] + wheel.get("bytecode", "") for wheel in wheels))
+    length = 32 if any(wheel.get("bytecode") for wheel in wheels) else 16
+    digest = new_sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:length]
     return "%s-%s-%d.%d.%d" % (lock, digest, *sys.version_info[:3])
 
 
@@ -120,7 +121,9 @@ def _make(env, root, cache, listed):
     import wheelcache
     from wheels import check_wheels
 
-    wheels = [(f"{root}/wheels/{name}", digest) for name, digest in check_wheels(root, listed, bool(cache))]
+    wheels = [
+        (f"{root}/wheels/{name}", *digests) for name, *digests in check_wheels(root, listed, bool(cache))
+    ]
     os.makedirs(os.path.dirname(env), exist_ok=True)
     wheel_folder = _usable(cache)
     new = linking.name_of_new(env)
@@ -139,7 +142,7 @@ def _make(env, root, cache, listed):
             import shutil
 
             # The only copies of wheels that were left out are in the cache.
-            has_all = all(os.path.exists(path) for path, _ in wheels)
+            has_all = all(os.path.exists(path) for path, *_ in wheels)
             folder = cache if has_all else cache + "/artifacts"
             if os.path.isdir(folder):
                 shutil.rmtree(folder, onerror=_make_writable)

@@ -72,7 +72,7 @@ class InstalledPackages:
         """Whether the packages of a decoded manifest of `fap/2` are made here, from the cache: by fapkit's
         installer, with libraries that this releaser knows. Raises RefusedError."""
         try:
-            libraries = set(manifest.get("installer", ()))
+            libraries = set(manifest.get("installer") or ())
         except TypeError as error:
             raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
         return bool(self.known and libraries and libraries <= self.libraries)
@@ -82,26 +82,31 @@ class InstalledPackages:
         the cache, by file name. Raises RefusedError."""
         try:
             python = manifest["target"]["python"]
-            wheels = {wheel["file"]: wheel["sha256"] for wheel in manifest["wheels"]}
+            wheels = {wheel["file"]: wheel for wheel in manifest["wheels"]}
+            entries = {file: self._entry(file, wheel, python) for file, wheel in wheels.items()}
         except (KeyError, TypeError) as error:
             raise reader.RefusedError(f"its {reader.MANIFEST} can't be read: {error}") from None
         if not self.are_shared(manifest) or self._is_unusable():
             return set(wheels)
-        return {file for file, sha256 in wheels.items() if not self._is_unpacked(file, sha256, python)}
+        return {file for file, entry in entries.items() if not os.path.exists(entry + "/digest")}
 
-    def _is_unpacked(self, file, sha256, python):
-        """Whether the cache has an entry of a wheel for this Python (wheelcache.py)."""
+    def _entry(self, file, wheel, python):
+        """The entry of a wheel for this Python in the cache (wheelcache.py)."""
         digest = fetch.new_sha256(0)
         digest.update(os.fsencode(file))
-        entry = f"{sha256}-{digest.hexdigest()[:16]}-{python}-{WHEEL_FORMAT}"
-        return os.path.exists(os.path.join(self.cache, entry, "digest"))
+        bytecode = wheel.get("bytecode", "")[:32]
+        parts = [wheel["sha256"], digest.hexdigest()[:16], bytecode, python, WHEEL_FORMAT]
+        return os.path.join(self.cache, "-".join(filter(None, map(str, parts))))
 
     def _is_unusable(self):
         return os.path.exists(self.needed) or not os.access(self.cache, os.W_OK)
 
-    def have_all(self, root, has_own_installer):
-        """True if they include everything that the lock of the release in `root` names."""
-        if not self.known or has_own_installer or self._is_unusable():
+    def have_all(self, root, manifest):
+        """True if they include everything that the lock of the release in `root` names; `manifest` is that of
+        the reader, None for an archive of another tool."""
+        installed = manifest.installed if manifest else {}
+        is_own = bool(manifest) and manifest.is_ordered and not installed["installer"]
+        if not self.known or is_own or self._is_unusable():
             return False
         # The project's own installer may need the wheels, and so does an older one of fapkit.
         installer = root + "/" + INSTALLER
@@ -112,12 +117,16 @@ class InstalledPackages:
                 lock = file.read()
             # Those of earlier versions of fapkit have fewer parts.
             envs = {name[:32] for name in os.listdir(self.envs) if name.count("-") == 2}
-            cached = {name[:64] for name in os.listdir(self.cache) if name.count("-") == 3}
+            entries = [name.split("-") for name in os.listdir(self.cache)]
         except OSError:
             return False
         digest = fetch.new_sha256(len(lock))
         digest.update(lock)
+        bytecode = {wheel["sha256"]: wheel.get("bytecode", "")[:32] for wheel in installed.get("wheels", ())}
         wanted = {line.rpartition(":")[2] for line in lock.decode("latin-1").split("\n") if line}
+        wanted = {(sha256, bytecode.get(sha256, "")) for sha256 in wanted}
+        cached = {(parts[0], "") for parts in entries if len(parts) == 4}
+        cached |= {(parts[0], parts[2]) for parts in entries if len(parts) == 5}
         return wanted <= cached and digest.hexdigest()[:32] in envs
 
 
@@ -136,8 +145,7 @@ def write(path, root, packages, app, wheels=None):
             number += 1
             manifest = archive.manifest
             if entry.is_wheel and needed is None:
-                own = bool(manifest and manifest.has_own_installer)
-                needed = wheels is not None or not packages.have_all(root, own)
+                needed = wheels is not None or not packages.have_all(root, manifest)
                 if needed and manifest:
                     disk.check(manifest.wheels_size, 0)
             if entry.is_wheel and not needed:

@@ -1,9 +1,11 @@
 """A cache of unpacked and compiled wheels for all apps of a user.
 
-An entry is `<cache>/wheels/<sha256>-<digest of the file's name>-<python>/`: a wheel's name decides where some
-of its files go, and an artifact may give it another one. `tree/` in it is a read-only venv folder without the
-interpreter; the file `digest` is a digest of that tree. An entry appears by a rename, and all its bytes are
-checked before use. Only programs of the releaser write here; installers of artifacts can't.
+An entry is `<cache>/wheels/<sha256>-<digest of the file's name>-<bytecode>-<python>-<format>/`. A wheel's
+name decides where some of its files go, and an artifact may give it another one. If an artifact brings the
+bytecode, the beginning of its sha256 is in the name, and other artifacts don't get it. `tree/` is a read-only
+venv folder without the interpreter; the file `digest` is a digest of that tree. An entry appears by a rename,
+and all its bytes are checked before use. Only programs of the releaser write here; installers of artifacts
+can't.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ import linking
 import packages
 from digest import new_sha256
 from refusal import RefusedError
+from wheels import BYTECODE
 from workers import spread
 
 FORMAT = 2
@@ -39,9 +42,9 @@ class WheelCache:
             yield
 
     def link_all(self, wheels, venv):
-        """Link the trees of wheels, given as sorted (path, sha256), into the folder of a venv; returns the
-        sha256 of each file by its path in there. If two wheels contain the same file, the later one wins, as
-        with pip. Raises RefusedError and OSError."""
+        """Link the trees of wheels, given as sorted (path, sha256, sha256 of the bytecode), into the folder
+        of a venv; returns the sha256 of each file by its path in there. If two wheels contain the same file,
+        the later one wins, as with pip. Raises RefusedError and OSError."""
         trees = self._trees(wheels)
         linked = spread([tree for tree, _ in trees], lambda tree: linking.link_tree(tree, venv))
         times = Counter(path for paths in linked for path in paths)
@@ -56,13 +59,13 @@ class WheelCache:
 
     def _trees(self, wheels):
         """The tree of each wheel and the sha256 of its files; missing and damaged trees are made."""
-        entries = [os.path.join(self.folder, _name(path, digest)) for path, digest in wheels]
+        entries = [os.path.join(self.folder, _name(*wheel)) for wheel in wheels]
         # Entries that appear from now on are from another installer, and good.
         before = {entry for entry in entries if os.path.lexists(entry)}
         digests = dict(zip(entries, spread(entries, _digests_if_intact)))
         missing = [
             (path, entry, linking.name_of_new(entry))
-            for (path, _), entry in zip(wheels, entries)
+            for (path, *_), entry in zip(wheels, entries)
             if digests[entry] is None
         ]
         for _, entry, _ in missing:
@@ -81,7 +84,7 @@ class WheelCache:
             missing.sort(key=lambda job: -os.path.getsize(job[0]))
             spread(missing, _unpack)
             sites = [packages.site_of(os.path.join(new, "tree")) for _, _, new in missing]
-            bytecode.compile_all((site, bytecode.sources(site), bytecode.UNCHECKED) for site in sites)
+            bytecode.compile_all((site, bytecode.lacking(site), bytecode.UNCHECKED) for site in sites)
             digests.update(zip((entry for _, entry, _ in missing), spread(missing, _finish)))
         finally:
             for _, _, new in missing:
@@ -90,9 +93,10 @@ class WheelCache:
         return [(os.path.join(entry, "tree"), digests[entry]) for entry in entries]
 
 
-def _name(path, sha256):
+def _name(path, sha256, compiled):
     name = new_sha256(os.fsencode(os.path.basename(path))).hexdigest()[:16]
-    return "%s-%s-cp%d%d-%d" % (sha256, name, *sys.version_info[:2], FORMAT)
+    parts = [sha256, name, compiled[:32], "cp%d%d" % sys.version_info[:2], str(FORMAT)]
+    return "-".join(filter(None, parts))
 
 
 def _digests_if_intact(entry):
@@ -111,7 +115,10 @@ def _digests_if_intact(entry):
 
 def _unpack(job):
     path, _, new = job
-    packages.unpack(path, os.path.join(new, "tree"))
+    tree = os.path.join(new, "tree")
+    packages.unpack(path, tree)
+    if os.path.exists(path + BYTECODE):
+        bytecode.unpack(path + BYTECODE, packages.site_of(tree))
 
 
 def _finish(job):
