@@ -35,6 +35,11 @@ WHEELS = {
     "two-1-py3-none-any.whl": b"another wheel" * 99,
 }
 LOCK = lock_of(WHEELS)
+BYTECODE = {"two-1-py3-none-any.whl": b"bytecode of it" * 50}
+KEPT = {
+    hashlib.sha256(WHEELS[file]).hexdigest(): hashlib.sha256(data).hexdigest()
+    for file, data in BYTECODE.items()
+}
 FILES = {
     ".fap/installer/__main__.py": b"",
     "app.py": b"print(1)\n" * 99,
@@ -119,8 +124,16 @@ class Forgery:
             place = number % len(ranges)
             ranges[place] = msgspec.structs.replace(ranges[place], entries=ranges[place].entries + by)
         manifest = manifest_of(FILES, WHEELS, app="shop", version="1", members=[])
+        wheels = tuple(
+            msgspec.structs.replace(
+                wheel, bytecode=KEPT.get(wheel.sha256, ""), bytecode_size=len(BYTECODE.get(wheel.file, b""))
+            )
+            for wheel in manifest.wheels
+        )
         manifest = msgspec.structs.replace(
             manifest,
+            wheels=wheels,
+            installer=("f" * 64,),
             members=tuple(ranges),
             lock_digest=hashlib.sha256(LOCK).hexdigest(),
             **({"files": self.files} if self.files is not None else {}),
@@ -141,12 +154,18 @@ def before(kind: bytes, data: bytes) -> bytes:
     return header("header", kind, len(data)) + data.ljust(512, b"\0")
 
 
-HONEST = {**FILES, **{f"wheels/{name}": data for name, data in WHEELS.items()}}
+HONEST = {
+    **FILES,
+    **{f"wheels/{name}": data for name, data in WHEELS.items()},
+    **{f"wheels/{name}.bytecode": data for name, data in BYTECODE.items()},
+}
 ENTRIES = {
     **{name: entry(name, data) for name, data in HONEST.items()},
     "other contents": entry("app.py", b"EVIL"),
     "unlisted": entry("evil.py", b"EVIL"),
     "unlisted wheel": entry("wheels/evil.whl", b"EVIL"),
+    "unlisted bytecode": entry("wheels/one-1-py3-none-any.whl.bytecode", b"EVIL"),
+    "other bytecode": entry("wheels/two-1-py3-none-any.whl.bytecode", b"EVIL of another" * 50),
     "file for a folder": entry("zoo", b"EVIL"),
     "file below a file": entry("zoo/last.py/below", b"EVIL"),
     "other mode": entry("app.py", FILES["app.py"], 0o755),
@@ -232,14 +251,18 @@ def tar_reads(path: Path, folder: Path) -> Tree | None:
 def without_wheels(tree: Tree | str, but: frozenset[str] = frozenset()) -> Tree | str:
     if isinstance(tree, str):
         return tree
-    return {name: value for name, value in tree.items() if not name.startswith("wheels/") or name[7:] in but}
+    return {
+        name: value
+        for name, value in tree.items()
+        if not name.startswith("wheels/") or name[7:].removesuffix(".bytecode") in but
+    }
 
 
 def check(path: Path, folder: Path) -> str:
     """Compare what tar, verify, a fresh host and one with the packages read; return why verify refuses it."""
     tar = tar_reads(path, folder / "tar")
     fresh = unpack(path, folder / "fresh")
-    warm = unpack(path, folder / "warm", keep_packages(folder / "state", LOCK))
+    warm = unpack(path, folder / "warm", keep_packages(folder / "state", LOCK, KEPT))
     try:
         verify(path)
         refusal = ""
@@ -278,10 +301,17 @@ def test_an_archive_of_another_tool_is_the_tree_that_tar_makes_or_is_refused(
         path.write_bytes(gzip.compress(b"".join((*map(ENTRIES.get, entries), TAILS[tail])), 1))
         tar = tar_reads(path, folder / "tar")
         fresh = unpack(path, folder / "fresh")
-        warm = unpack(path, folder / "warm", keep_packages(folder / "state", LOCK))
+        warm = unpack(path, folder / "warm", keep_packages(folder / "state", LOCK, KEPT))
         assert isinstance(fresh, str) or fresh == tar
         assert isinstance(warm, str) == isinstance(fresh, str)
         assert isinstance(warm, str) or without_wheels(warm) == without_wheels(fresh)
+
+
+def test_a_warm_host_leaves_wheels_and_their_bytecode_out(tmp_path: Path) -> None:
+    Forgery(tuple(HONEST)).write(tmp_path / "shop-1.tgz")
+    assert check(tmp_path / "shop-1.tgz", tmp_path) == ""
+    assert len(list((tmp_path / "fresh/wheels").iterdir())) == len(WHEELS) + len(BYTECODE)
+    assert not (tmp_path / "warm/wheels").exists()
 
 
 def test_an_artifact_that_another_tool_packed_again_is_none(tmp_path: Path) -> None:

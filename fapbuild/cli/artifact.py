@@ -51,13 +51,16 @@ def diff(before: str, after: str, as_json: bool) -> None:
 def verify(artifact: Path, as_json: bool) -> None:
     """Verify every byte and wheel of an artifact.
 
-    Checks all digests, the list of files, and the wheels against requirements.lock. Exits 6 and shows the
-    problem if anything does not match.
+    Checks all digests, the list of files, and the wheels against requirements.lock. If it has bytecode of the
+    wheels, that is compiled again and compared. Exits 6 and shows the problem if anything does not match.
     """
+    from fapbuild.inspecting import bytecode
     from fapbuild.inspecting.verify import verify
 
     verified = verify(artifact)
     manifest = verified.manifest
+    if why := bytecode.differences(artifact, manifest):
+        say(f"warning: the bytecode was not compared with its sources: {why}")
     say(
         f"{manifest.app} {manifest.version} is intact: {len(manifest.files)} files, "
         f"{len(manifest.wheels)} wheels, {len(manifest.members) + 1} gzip members"

@@ -2,6 +2,7 @@
 
 import sys
 import zlib
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -74,9 +75,12 @@ def unpack_members(archive: Path, folder: Path, wheels: set[str]) -> Tree | str:
     return tree_of(folder)
 
 
-def keep_packages(state: Path, lock: bytes) -> Path:
-    """Make the folders of a host that has the packages of this lock."""
-    (state / "envs" / f"{sha256(lock).hexdigest()[:32]}-3.11.7").mkdir(parents=True)
+def keep_packages(state: Path, lock: bytes, bytecode: Mapping[str, str] | None = None) -> Path:
+    """Make the folders of a host that has the packages of this lock. `bytecode` has the sha256 of that of
+    wheels, by their sha256."""
+    (state / "envs" / f"{sha256(lock).hexdigest()[:32]}-0123456789abcdef-3.11.7").mkdir(parents=True)
     for line in lock.decode().splitlines():
-        (state / "cache/wheels" / f"{line.rpartition(':')[2]}-cp311-1").mkdir(parents=True)
+        wheel = line.rpartition(":")[2]
+        parts = [wheel, "0123456789abcdef", (bytecode or {}).get(wheel, "")[:32], "cp311", "2"]
+        (state / "cache/wheels" / "-".join(filter(None, parts))).mkdir(parents=True)
     return state

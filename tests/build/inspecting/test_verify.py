@@ -1,16 +1,21 @@
 """The problems that `fapbuild verify` reports."""
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from artifact_store.artifact.archive import read_manifest
+from artifact_store.artifact.manifest import Builder
 from artifact_store.core.errors import UsageError, VerificationError
 from fapbuild.inspecting.verify import verify
+from fapbuild.project import platforms
 from tests.parts.artifacts import CLICK, artifact, lock_of
+from tests.parts.compiled import HERE, forged, true_bytecode
 from tests.parts.project import Project
+from tests.parts.wheelhouse import make_wheel
 
 TWO = {**CLICK, "flask-3.0-py3-none-any.whl": b"not really a wheel either"}
 
@@ -87,3 +92,38 @@ def test_any_other_byte_is_found(packed: Path, tmp_path: Path, project: Project)
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         verify(tmp_path / "absent.tgz")
+
+
+def with_bytecode(folder: Path, bytecode: bytes, release: str = HERE.release) -> Path:
+    wheel = make_wheel(folder / "house", "parts")
+    builder = Builder(name="tests", version="1", compressor="zlib", level=9, bytecode=release)
+    path, wheels = folder / "shop.tgz", {wheel.name: wheel.read_bytes()}
+    here = {"builder": builder, "target": platforms.this_machine()}
+    return artifact(path, {}, wheels, bytecode={wheel.name: bytecode}, said=here)
+
+
+def test_bytecode_is_compiled_again_and_compared(tmp_path: Path, project: Project) -> None:
+    wheel = make_wheel(tmp_path / "house", "parts")
+    with zipfile.ZipFile(wheel) as archive:
+        source = archive.read("parts.py").decode()
+    right = true_bytecode(wheel)
+    path = with_bytecode(tmp_path, right)
+    done = project.run("verify", str(path))
+    assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    for wrong in (
+        forged({"parts.py": source}, "import os"),
+        right[:-1],
+        right + b"x",
+        b"nothing",
+        forged({}, ""),
+    ):
+        done = project.run("verify", str(with_bytecode(tmp_path, wrong)))
+        assert done.returncode == 6
+        assert "wheels/parts-1.0-py3-none-any.whl.bytecode is not the bytecode of its wheel" in done.stderr
+
+
+def test_bytecode_of_another_python_is_not_called_right(tmp_path: Path, project: Project) -> None:
+    done = project.run("verify", str(with_bytecode(tmp_path, b"anything", "3.99.1")))
+    assert done.returncode == 0
+    here = f"it is of Python 3.99.1, and this machine has {HERE.release}"
+    assert f"warning: the bytecode was not compared with its sources: {here}" in done.stderr
