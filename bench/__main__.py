@@ -167,7 +167,8 @@ def first_byte(runs: int) -> None:
 @click.option("--app", default="hundred", show_default=True, help="A folder of bench/apps.")
 @click.option("--commits", default=10, show_default=True, help="Adjacent code-only commits; medians count.")
 @click.option("--runs", default=3, show_default=True, help="First releases and installs each way.")
-def delta(app: str, commits: int, runs: int) -> None:
+@click.option("--bytecode", is_flag=True, help="Artifacts have the bytecode of their wheels.")
+def delta(app: str, commits: int, runs: int, bytecode: bool) -> None:
     """Release commit after commit of an app to a host that has the one before.
 
     The apps: hundred (100 wheels, 64 MB) and large (69 wheels, 700 MB)."""
@@ -175,7 +176,7 @@ def delta(app: str, commits: int, runs: int) -> None:
     click.echo("| what | fapkit | peer | ratio | in single turns | CPU |")
     click.echo("|---|---|---|---|---|---|")
     with _scratch() as folder:
-        for row in updating.measure(folder / "delta", app, commits, runs):
+        for row in updating.measure(folder / "delta", app, commits, runs, bytecode=bytecode):
             unit = (1, "s") if row.their_cpu else (1e3, "kB")
             turns = f"{min(row.ratios):.4f} to {max(row.ratios):.4f}" if row.ratios[1:] else "one turn"
             cpu = f"{row.our_cpu:.2f} s against {row.their_cpu:.2f} s" if row.their_cpu else ""

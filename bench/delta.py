@@ -134,14 +134,14 @@ class Scene:
                 (self.folder / name).rename(self.fresh(f"old-{name}"))
 
 
-def measure(folder: Path, app: str, commits: int, runs: int) -> Iterator[Row]:
+def measure(folder: Path, app: str, commits: int, runs: int, *, bytecode: bool) -> Iterator[Row]:
     """Everything on builds of `commits` + 1 commits, each of which changes two modules; `app` is a folder of
-    bench/apps.
+    bench/apps. With `bytecode`, artifacts have it.
 
     Raises BenchError if a release fails or moves nothing.
     """
     folder.mkdir()
-    repository = locked_app.make(folder / "repository", app)
+    repository = locked_app.make(folder / "repository", app, bytecode=bytecode)
     output(["git", "init", "-q", "--bare", folder / "origin.git"], folder)
     with serve() as site, link(site.url) as wire:
         builds = []

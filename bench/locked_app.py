@@ -10,14 +10,14 @@ from artifact_store.artifact.peek import open_source, peek
 from bench.processes import BIN, output
 
 LOCKED = Path(__file__).parent / "apps"
-PYPROJECT = '[tool.fapbuild]\napp = "{}"\n'
+PYPROJECT = '[tool.fapbuild]\napp = "{}"\nbytecode = {}\n'
 MODULES = 200
 
 
-def make(repository: Path, app: str = "hundred") -> Path:
+def make(repository: Path, app: str = "hundred", *, bytecode: bool = False) -> Path:
     """A new git repository with the lock of this folder and some code, committed."""
     shutil.copytree(LOCKED / app, repository)
-    (repository / "pyproject.toml").write_text(PYPROJECT.format(app))
+    (repository / "pyproject.toml").write_text(PYPROJECT.format(app, str(bytecode).lower()))
     (repository / "shop").mkdir()
     for number in range(MODULES):
         functions = "".join(
