@@ -8,7 +8,9 @@ PYTEST := $(BIN)/pytest -n 3 --dist loadgroup
 # What is measured and tested is what people run: with its bytecode, which some images switch off.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help install hosts lint lock audit test test-quick test-full bench demo demo-fleet clean
+PYTHONS ?= $(PYTHON)
+DIST ?= dist
+.PHONY: help install hosts lint lock audit test test-quick test-full dist pex bench demo demo-fleet clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -21,11 +23,16 @@ $(VENV)/installed: pyproject.toml requirements-ci.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-GROUPS := package test lint bench
+COMMANDS := fapbuild fapstore faprelease
+EXTRAS = case $$each in fapbuild) echo --extra build --extra s3;; fapstore) echo --extra s3;; faprelease) echo --extra release --extra s3;; esac
+GROUPS := package test lint distribute bench
 lock: install  ## write requirements-ci.txt again: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --all-extras $(GROUPS:%=--group %) --universal --no-strip-extras \
 	  --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	  --output-file requirements-ci.txt
+	for each in $(COMMANDS); do $(BIN)/uv pip compile --quiet pyproject.toml $$($(EXTRAS)) --constraint requirements-ci.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --output-file locks/$$each.txt || exit; done
 
 audit: install  ## ask the vulnerability database of PyPI about every package of requirements-ci.txt
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements-ci.txt
@@ -54,6 +61,20 @@ test-quick: install hosts  ## the tests that need no hosts, no servers and no pa
 test-full: install hosts  ## the whole suite with every fault at every step and all races: more than an hour
 	FAP_TEST_IN_FULL=1 $(PYTEST)
 
+dist: install  ## the wheel and the sdist, checked by twine
+	rm -rf $(DIST)
+	$(BIN)/python -m build --quiet --no-isolation --outdir $(DIST)
+	$(BIN)/twine check --strict $(DIST)/*
+
+# pex checks the hashes of all packages or of none, so the wheel of fapkit gets one, too.
+pex: dist  ## each command as one file, for each of PYTHONS, with the hashes of locks/
+	set -e; wheel=$$(realpath $(DIST)/*.whl); \
+	  echo "$$wheel --hash=sha256:$$(sha256sum $$wheel | cut -d ' ' -f 1)" > $(DIST)/fapkit.txt
+	set -e; for python in $(PYTHONS); do for each in $(COMMANDS); do \
+	  $(BIN)/pex --python $$python --venv --no-transitive -r locks/$$each.txt -r $(DIST)/fapkit.txt --script $$each \
+	    --output-file $(DIST)/$$each-py$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])').pex; done; done
+	rm $(DIST)/fapkit.txt && cd $(DIST) && sha256sum * > SHA256SUMS
+
 bench: install hosts  ## ratios against peers, in one run
 	$(BIN)/python -m bench
 
@@ -65,4 +86,4 @@ demo-fleet: install hosts  ## the same through an S3 server and three sshds
 
 clean:  ## remove what these targets made
 	[ ! -e .demo ] || chmod -R u+w .demo  # releases are read-only
-	rm -rf $(VENV) .demo dist
+	rm -rf $(VENV) .demo $(DIST)

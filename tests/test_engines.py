@@ -84,7 +84,7 @@ def public() -> Iterator[Path]:
 
 
 def _install(folder: Path) -> None:
-    """What `pip install fapkit[release,s3]` brings, from what is installed here, which not all may read."""
+    """What fapkit with the extras release and s3 brings, from packages here that not all users may read."""
     seen: set[str] = set()
     wanted = [("fapkit", {"release", "s3"})]
     while wanted:

@@ -47,7 +47,8 @@ def open_blobs(url: str, *, unsafe: bool = False, existing: bool = False) -> Blo
             from artifact_store.blobs.s3 import S3Blobs
         except ModuleNotFoundError as error:
             raise UsageError(
-                f"{url} needs {error.name}, which is not installed", hint="pip install 'fapkit[s3]'"
+                f"{url} needs {error.name}, which is not installed",
+                hint="add boto3 to the environment of fapkit (its extra s3): pip install boto3",
             ) from error
         return S3Blobs(parts.netloc, parts.path.strip("/"), unsafe=unsafe)
     if parts.scheme in ("http", "https") and host:

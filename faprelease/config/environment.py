@@ -236,7 +236,10 @@ def _ask_aws(service: str, call: str, where: str, **arguments: Any) -> dict[str,
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
-        raise ConfigError(f"{where}: reading from AWS needs boto3", hint="pip install 'fapkit[s3]'") from None
+        raise ConfigError(
+            f"{where}: reading from AWS needs boto3",
+            hint="add boto3 to the environment of fapkit (its extra s3): pip install boto3",
+        ) from None
     patience = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "max_attempts": 3})
     try:
         client = boto3.client(service, config=patience)  # type: ignore[call-overload]
