@@ -16,7 +16,7 @@ import click
 from artifact_store.core import text
 from artifact_store.core.commands import add_common, reason, show_usage_error, standard_streams
 from artifact_store.core.errors import FapError
-from faprelease.cli import config, converge, doctor, freeze, migrate, once, release, status, trust
+from faprelease.cli import config, converge, doctor, freeze, init, migrate, once, release, status, trust
 from faprelease.cli.group import cli
 from faprelease.steps.redaction import redact
 
@@ -26,6 +26,7 @@ __all__ = [
     "converge",
     "doctor",
     "freeze",
+    "init",
     "main",
     "migrate",
     "once",

@@ -40,6 +40,7 @@ VERBS = frozenset(
         "unfreeze",
         "config",
         "doctor",
+        "init",
         "migrate",
         "schema",
         "history",
