@@ -17,12 +17,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.parts.distribution import COMMANDS, dist
 from tests.parts.pages import DOCS, PAGES
 from tests.parts.repository import ROOT
 
+__all__ = ["dist"]
+
 pytestmark = pytest.mark.index
 BIN = Path(sys.executable).parent
-COMMANDS = ("fapbuild", "fapstore", "faprelease")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INSTALL_FROM: str = PROJECT["tool"]["fapkit"]["install_from"]
 PYPROJECT = '[project]\nname = "shop"\nversion = "1"\n[tool.fapbuild]\nrequirements = "requirements.in"\n'
@@ -38,15 +40,6 @@ def run(*argv: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = Non
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `make pex` fills, for the Python of the tests."""
-    folder = tmp_path_factory.mktemp("dist") / "dist"
-    python = str(Path(sys.executable).resolve())
-    run("make", "--old-file", ".venv/installed", "pex", f"PYTHON={python}", f"DIST={folder}")
-    return folder
 
 
 @pytest.fixture(scope="module")
