@@ -2,10 +2,12 @@
 
 import getpass
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 
@@ -48,12 +50,52 @@ def who(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def ci_run(environ: Mapping[str, str] = os.environ) -> str:
-    """The URL of the GitHub Actions run of this process, or empty.
+    """The URL of the CI run of this process, or empty.
 
-    The three variables are GitHub's: docs.github.com, "Variables reference".
+    Knows GitHub Actions, GitLab (the job), Buildkite (the job), CircleCI, Azure Pipelines and Jenkins by the
+    variables that each one sets. A value that is not a URL of printable ASCII counts as none.
     """
+    urls = (run(environ) for run in (_github, _gitlab, _buildkite, _circleci, _azure, _jenkins))
+    return next((url for url in urls if _URL.fullmatch(url)), "")
+
+
+_URL = re.compile(r"https?://[!-~]{1,2000}")
+
+
+def _github(environ: Mapping[str, str]) -> str:
+    # docs.github.com, "Variables reference"
     parts = [environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     if not all(parts):
         return ""
     server, repository, run = parts
     return f"{server}/{repository}/actions/runs/{run}"
+
+
+def _gitlab(environ: Mapping[str, str]) -> str:
+    # docs.gitlab.com, "Predefined CI/CD variables reference"
+    return environ.get("CI_JOB_URL", "") if environ.get("GITLAB_CI") else ""
+
+
+def _buildkite(environ: Mapping[str, str]) -> str:
+    # buildkite.com/docs, "Environment variables"
+    build, job = environ.get("BUILDKITE_BUILD_URL", ""), environ.get("BUILDKITE_JOB_ID", "")
+    return f"{build}#{job}" if build and job else build
+
+
+def _circleci(environ: Mapping[str, str]) -> str:
+    # circleci.com/docs, "Project values and variables"
+    return environ.get("CIRCLE_BUILD_URL", "")
+
+
+def _azure(environ: Mapping[str, str]) -> str:
+    # learn.microsoft.com, "Use predefined variables": the collection's URI ends with a slash
+    names = ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "BUILD_BUILDID")
+    collection, project, build = (environ.get(name, "") for name in names)
+    if not (collection and project and build):
+        return ""
+    return f"{collection.rstrip('/')}/{quote(project, safe='')}/_build/results?buildId={build}"
+
+
+def _jenkins(environ: Mapping[str, str]) -> str:
+    # jenkins.io/doc, "Using a Jenkinsfile"; other programs set BUILD_URL too
+    return environ.get("BUILD_URL", "") if environ.get("JENKINS_URL") else ""

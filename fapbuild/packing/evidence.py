@@ -127,7 +127,8 @@ def provenance(
         "byproducts": [{"name": path_of(artifact.path, SBOM_SUFFIX).name, "digest": _sha256(bill)}],
     }
     if run:
-        details["metadata"] = {"invocationId": f"{run}/attempts/{environ.get('GITHUB_RUN_ATTEMPT', '1')}"}
+        attempt = environ.get("GITHUB_RUN_ATTEMPT", "")  # other systems give each attempt a URL of its own
+        details["metadata"] = {"invocationId": f"{run}/attempts/{attempt}" if attempt else run}
     statement = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": artifact.path.name, "digest": {"sha256": artifact.digest}}],

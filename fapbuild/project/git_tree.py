@@ -108,11 +108,32 @@ def changes(root: Path, ignore: Path | None = None, paths: Sequence[str] = (".",
 
 
 def is_pushed(root: Path, ref: str) -> bool:
-    """Whether a remote has the commit, as far as this clone knows; True if the clone has no remote."""
+    """Whether a remote has the commit, as far as this clone knows; True if the clone has no remote.
+
+    A CI job often has no remote branch: it fetched a tag or a commit alone. What was fetched last is in
+    FETCH_HEAD (git-fetch(1)), and the oldest commits of a shallow clone are in `shallow`
+    (gitrepository-layout(5)).
+    """
     if not _git(root, "remote"):
         return True
-    contains = f"--contains={_commit(root, ref).name}"
-    return bool(_git(root, "for-each-ref", "--count=1", "--format=%(refname)", contains, "refs/remotes"))
+    commit = _commit(root, ref).name
+    contains = f"--contains={commit}"
+    if _git(root, "for-each-ref", "--count=1", "--format=%(refname)", contains, "refs/remotes"):
+        return True
+    fetched = {name for file in ("FETCH_HEAD", "shallow") for name in _names_in(root, file)}
+    if not fetched:
+        return False
+    try:
+        return not _git(root, "rev-list", "--max-count=1", commit, "--not", *sorted(fetched))
+    except FapError:  # what was fetched once is not here any more
+        return commit in fetched
+
+
+def _names_in(root: Path, file: str) -> tuple[str, ...]:
+    """The object names that begin the lines of a file in git's folder; none if there is no such file."""
+    path = root / os.fsdecode(_git(root, "rev-parse", "--git-path", file).removesuffix(b"\n"))
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else ()
+    return tuple(match[0] for line in lines if (match := re.match(r"[0-9a-f]{40,64}\b", line)))
 
 
 def has_remote(root: Path) -> bool:

@@ -6,7 +6,10 @@ import tempfile
 from pathlib import Path
 
 _KEPT = {"FAP_TEST_IN_FULL"}
-_PREFIXES = ("AWS_", "CLICOLOR", "FAP_", "GITHUB_", "GIT_", "LC_", "PYTHON", "SSH_")
+_PREFIXES = (
+    *("AWS_", "CLICOLOR", "FAP_", "GIT_", "LC_", "PYTHON", "SSH_"),
+    *("BUILDKITE", "BUILD_", "CIRCLE", "CI_", "GITHUB_", "GITLAB_", "JENKINS_", "SYSTEM_"),
+)
 _NAMES = {
     *("CI", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "NODE_ENV", "SOURCE_DATE_EPOCH", "VIRTUAL_ENV"),
     *("BASH_ENV", "CDPATH", "ENV", "LANGUAGE", "POSIXLY_CORRECT", "TZ"),

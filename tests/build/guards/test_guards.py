@@ -147,6 +147,39 @@ def test_a_commit_that_was_not_pushed_is_refused(cloned: Project) -> None:
     assert cloned.pack()["digest"] == mine
 
 
+@pytest.mark.parametrize("annotated", [False, True])
+@pytest.mark.parametrize("depth", ["--depth=1", "--depth=20"])
+def test_a_commit_that_was_fetched_as_a_tag_alone_was_pushed(
+    cloned: Project, tmp_path: Path, depth: str, annotated: bool
+) -> None:
+    cloned.git("tag", *(("--annotate", "--message=one") if annotated else ()), "v1")
+    cloned.git("push", "--quiet", "origin", "v1")
+    job = Project(tmp_path / "job", cloned.env)
+    job.folder.mkdir()
+    job.git("init", "--quiet")
+    job.git("remote", "add", "origin", f"file://{tmp_path}/remote.git")
+    # What GitLab's runner and actions/checkout do for a tag.
+    job.git("fetch", "--quiet", depth, "origin", "+refs/tags/v1:refs/tags/v1")
+    job.git("checkout", "--quiet", "--force", "v1")
+    job.pack()
+    job.commit({"app.py": "only here"})
+    done = job.run("pack")
+    assert (done.returncode, "has not been pushed" in done.stderr) == (2, True)
+
+
+def test_a_shallow_clone_of_a_tag_was_pushed(cloned: Project, tmp_path: Path) -> None:
+    cloned.commit({"app.py": "new"}).git("push", "--quiet", "origin", "HEAD:refs/tags/v2")
+    source, job = f"file://{tmp_path}/remote.git", Project(tmp_path / "job", cloned.env)
+    cloned.git("clone", "--quiet", "--depth=1", "--branch=v2", source, str(job.folder))
+    job.pack()
+
+
+def test_names_that_are_not_here_any_more_prove_nothing(cloned: Project) -> None:
+    cloned.commit({"app.py": "new"})
+    (cloned.folder / ".git" / "FETCH_HEAD").write_text(f"{'1' * 40}\t\tbranch 'x' of elsewhere\n-\n\n")
+    assert "has not been pushed" in cloned.run("pack").stderr
+
+
 def test_what_ci_has_checked_out_was_pushed(cloned: Project) -> None:
     """A checkout of a tag has no remote branches."""
     cloned.commit({"app.py": "new"}).pack(CI="true")

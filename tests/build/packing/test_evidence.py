@@ -182,6 +182,9 @@ def test_provenance_is_the_same_each_time_and_names_the_run_in_ci(project: Proje
     assert details["metadata"] == {
         "invocationId": "https://github.com/me/shop/actions/runs/7/attempts/2",
     }
+    job = "https://gitlab.com/me/shop/-/jobs/5"
+    project.pack("--allow-dirty", GITLAB_CI="true", CI_JOB_URL=job)
+    assert checked(statement)["predicate"]["runDetails"]["metadata"] == {"invocationId": job}  # type: ignore[index]
 
 
 def test_provenance_of_a_dirty_tree_names_the_tree(project: Project) -> None:
