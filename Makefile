@@ -71,7 +71,7 @@ pex: dist  ## each command as one file, for each of PYTHONS, with the hashes of 
 	set -e; wheel=$$(realpath $(DIST)/*.whl); \
 	  echo "$$wheel --hash=sha256:$$(sha256sum $$wheel | cut -d ' ' -f 1)" > $(DIST)/fapkit.txt
 	set -e; for python in $(PYTHONS); do for each in $(COMMANDS); do \
-	  $(BIN)/pex --python $$python --venv --no-transitive -r locks/$$each.txt -r $(DIST)/fapkit.txt --script $$each \
+	  $(BIN)/pex --python $$python --venv --no-transitive --resolver-version pip-2020-resolver -r locks/$$each.txt -r $(DIST)/fapkit.txt --script $$each \
 	    --output-file $(DIST)/$$each-py$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])').pex; done; done
 	rm $(DIST)/fapkit.txt && cd $(DIST) && sha256sum * > SHA256SUMS
 

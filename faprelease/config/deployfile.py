@@ -67,7 +67,8 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist",
-            hint="run this in the folder of your deploy.yml, or give its path: faprelease -f FILE …",
+            hint="run this in the folder of your deploy.yml, or give its path: faprelease -f FILE …; "
+            "`faprelease init` writes a first one",
         ) from None
     except OSError as error:
         raise _unreadable(path, error) from error
