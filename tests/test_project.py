@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
 from artifact_store.artifact.manifest import Manifest
 from tests.parts.repository import ROOT
@@ -33,6 +34,26 @@ def test_workflows_are_valid() -> None:
         "vendor.github-workflows",
         *workflows,
     )
+
+
+def test_each_job_of_the_example_pipeline_has_only_the_roles_it_needs() -> None:
+    """GitHub itself is not asked here: the workflow is read as it stands."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    jobs = workflow["jobs"]
+    roles = {
+        name: re.findall(r"vars\.(AWS_\w+_ROLE)", json.dumps(job["steps"])) for name, job in jobs.items()
+    }
+    both = ["AWS_PROMOTE_ROLE", "AWS_RELEASE_ROLE"]
+    assert roles == {"build": [], "push": ["AWS_BUILD_ROLE"], "staging": both, "production": both}
+    tokens = {name for name, job in jobs.items() if "id-token" in job.get("permissions", ())}
+    assert tokens == {"push", "staging", "production"}
+    assert "id-token" not in workflow["permissions"]
+    assert "concurrency" not in workflow, "a run that waits for an approval would block all others"
+    assert all(job["timeout-minutes"] <= 30 for job in jobs.values())
+    for stage in ("staging", "production"):
+        steps = json.dumps(jobs[stage]["steps"])
+        order = ["AWS_PROMOTE_ROLE", "fapstore promote", "AWS_RELEASE_ROLE", f"faprelease {stage}"]
+        assert sorted(order, key=steps.index) == order
 
 
 @pytest.mark.slow
