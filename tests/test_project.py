@@ -56,6 +56,17 @@ def test_each_job_of_the_example_pipeline_has_only_the_roles_it_needs() -> None:
         assert sorted(order, key=steps.index) == order
 
 
+def test_the_trust_policy_names_an_environment_of_the_example_pipeline() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    environments = {job["environment"] for job in jobs.values() if "environment" in job}
+    (statement,) = json.loads((ROOT / "docs" / "iam" / "trust-github.json").read_text())["Statement"]
+    claims = {
+        name.rpartition(":")[2]: value for name, value in statement["Condition"]["StringEquals"].items()
+    }
+    assert claims["aud"] == "sts.amazonaws.com"
+    assert claims["sub"].removeprefix("repo:acme/shop:environment:") in environments
+
+
 @pytest.mark.slow
 def test_a_broken_workflow_would_be_found(tmp_path: Path) -> None:
     broken = tmp_path / "broken.yml"
