@@ -106,9 +106,10 @@ def make_venv(manifest, files):
     for warning in requirements.check(site):
         print(f"warning: {warning}")
     layout.finish(BUILD, manifest["app"])
+    sources = set(bytecode.sources(site))
     for name, _, compiled in listed:
         if compiled:
-            bytecode.unpack(f"{WHEELS}/{name}{BYTECODE}", site)
+            bytecode.unpack(f"{WHEELS}/{name}{BYTECODE}", site, sources)
     bytecode.compile_all([(site, bytecode.lacking(site), bytecode.UNCHECKED)])
     bytecode.compile_own(ROOT, bytecode.projects_python(ROOT, files), "")
 

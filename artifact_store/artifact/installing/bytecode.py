@@ -37,24 +37,25 @@ def compile_all(work):
     spread(jobs, _compile)
 
 
-def unpack(path, site):
+def unpack(path, site, known):
     """Write the bytecode of a wheel, which is the file `path` of an artifact, beside its sources in `site`.
 
-    What is not of this Python or not of these sources is left out: it is compiled. Raises RefusedError.
+    What is not of this Python, or not of the `known` sources there, is left out: it is compiled. Raises
+    RefusedError.
     """
     from importlib.util import MAGIC_NUMBER, source_hash
 
-    places = {source: _compiled(site, source) for source in sources(site)}
     with open(path, "rb") as file:
         try:
             stream = _Inflated(file)
             for source, size in _listed(stream):
                 data = stream.read(size)
-                if source not in places or data[:8] != MAGIC_NUMBER + IS_UNCHECKED:
+                if source not in known or data[:8] != MAGIC_NUMBER + IS_UNCHECKED:
                     continue
                 if data[8:16] == source_hash(_bytes(os.path.join(site, source))):
-                    os.makedirs(os.path.dirname(places[source]), exist_ok=True)
-                    with open(places[source], "wb") as compiled:
+                    place = _compiled(site, source)
+                    os.makedirs(os.path.dirname(place), exist_ok=True)
+                    with open(place, "wb") as compiled:
                         compiled.write(data)
         except (ValueError, TypeError, zlib.error, RecursionError) as error:
             raise RefusedError(f"wheels/{os.path.basename(path)} is damaged: {error}", 6) from None

@@ -118,7 +118,8 @@ def _unpack(job):
     tree = os.path.join(new, "tree")
     packages.unpack(path, tree)
     if os.path.exists(path + BYTECODE):
-        bytecode.unpack(path + BYTECODE, packages.site_of(tree))
+        site = packages.site_of(tree)
+        bytecode.unpack(path + BYTECODE, site, set(bytecode.sources(site)))
 
 
 def _finish(job):
