@@ -474,7 +474,12 @@ class Manifest:
             self._list(f"{WHEELS}/{file}", (FILE, 0, size, sha256))
             self.wheels_size += size
             bytecode, size = wheel.get("bytecode", ""), wheel.get("bytecode_size", 0)
-            if not _is_size(size) or type(bytecode) is not str or len(bytecode) != (64 if size else 0):
+            if (
+                not _is_size(size)
+                or type(bytecode) is not str
+                or len(bytecode) != (64 if size else 0)
+                or bytecode.strip("0123456789abcdef")
+            ):
                 raise ValueError(f"the bytecode of {file!r}, {size!r}, {bytecode!r}")
             if bytecode:
                 self._list(f"{WHEELS}/{file}{BYTECODE}", (FILE, 0, size, bytecode))
@@ -675,6 +680,8 @@ def _entry(head: bytes, extra: dict[bytes, bytes]) -> Entry:
         name = _text(head[345:500]) + "/" + name
     elif magic not in (b"ustar\0", b"ustar ", bytes(6)):
         raise RefusedError("it has a header of an unknown format")
+    elif head[345]:  # some take it for the beginning of the name, whatever the format
+        raise RefusedError(f"the header of {name!r} has a prefix that its format does not know")
     name = _text(extra.get(b"path", b"")) or name
     link = _text(extra.get(b"linkpath", b"")) or link
     if b"size" in extra:

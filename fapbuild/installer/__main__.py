@@ -79,6 +79,10 @@ def link_venv(packages, app):
     data are in places of their own."""
     import linking
 
+    if not os.path.isdir(os.path.join(packages, layout.SITE)):
+        raise RefusedError(
+            f"the packages in {packages} are not for Python {layout.VERSION}: set FAP_PYTHON to theirs"
+        )
     site = layout.begin(BUILD)
     place = os.path.join(os.path.realpath(os.path.dirname(packages)), os.path.basename(packages))
     link = os.path.join(BUILD, layout.LINK)

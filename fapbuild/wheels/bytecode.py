@@ -18,6 +18,7 @@ from fapbuild.wheels.vendor import VendoredWheel
 
 _PROGRAM = Path(__file__).parents[1] / "isolation" / "programs" / "compile_wheel.py"
 _KIND = "bytecode-1"
+_LEAST = (3, 11)
 _RELEASE = "import platform, sys; print(platform.python_version(), sys.implementation.name)"
 
 
@@ -30,15 +31,24 @@ class Interpreter:
     """Its version, `3.11.7`."""
 
 
-def find(platform: Platform) -> Interpreter:
-    """Find a Python of the platform's minor version. Raises UsageError if there is none on this machine."""
+def find(platform: Platform, release: str = "") -> Interpreter:
+    """Find a Python of the platform's minor version, of this `release` unless that is empty.
+
+    Raises UsageError if there is none on this machine, or if it is older than Python 3.11: before, bytecode
+    also depends on how that Python itself was built.
+    """
     minor = f"{platform.python[2]}.{platform.python[3:]}"
+    if tuple(map(int, minor.split("."))) < _LEAST:
+        raise UsageError(
+            f"bytecode = true needs Python 3.11 or newer, and the target is {platform.python}",
+            hint="remove bytecode from [tool.fapbuild]: hosts compile it then",
+        )
     for path in (sys.executable, shutil.which(f"python{minor}")):
-        release = _release(path) if path else ""
-        if path and release.startswith(f"{minor}."):
-            return Interpreter(path, release)
+        found = _release(path) if path else ""
+        if path and found.startswith(f"{minor}.") and release in ("", found):
+            return Interpreter(path, found)
     raise UsageError(
-        f"bytecode = true, but this machine has no Python {minor} to compile it",
+        f"bytecode = true, but this machine has no Python {release or minor} to compile it",
         hint=f"install python{minor} here, or remove bytecode from [tool.fapbuild]: hosts compile it then",
     )
 

@@ -418,7 +418,8 @@ class HostPlanner:
         cache = host_path(self.settings.cache_path)
         wheels, swept = f"{cache}/wheels", f"{cache}/wheels/.swept"
         # Only after it grew: a code-only release adds nothing to it.
-        grew = f"[ -d {wheels} ] && {{ [ ! -e {swept} ] || [ {wheels} -nt {swept} ]; }}"
+        differs = f"[ ! -e {swept} ] || [ {wheels} -nt {swept} ] || [ {wheels} -ot {swept} ]"
+        grew = f"[ -d {wheels} ] && {{ {differs}; }}"
         return host_program("clean up the cache", "sweep", arguments=[cache], limit=600, when=grew)
 
     def _remove(self, title: str, releases: list[str], *, forget: bool) -> Step:

@@ -124,6 +124,7 @@ class Preparation:
                 host_path(settings.cache_path),
                 shlex.quote("\n".join([layout.shared, *settings.install_paths])),
                 ",".join(installing.known_wheels()),
+                shlex.quote(settings.project_name),
             ],
             state=layout.state,
             limit=INSTALL_SECONDS,

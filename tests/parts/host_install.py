@@ -44,6 +44,7 @@ def install(
     digest = hashlib.sha256(TEXT.encode()).hexdigest()
     words = [release, state, release.name, command, "allow" if network else "", "yes" if strict else ""]
     words += [cache or "", release.parents[1] / "shared", ",".join(installing.known_wheels())]
+    words += [release.parents[1].name.partition("-")[0]]
     return subprocess.run(
         [python, "-I", "-S", "-c", start, state / "code", digest, "install", *words],
         input=f"{TEXT}\n#### input\n",

@@ -81,6 +81,6 @@ def keep_packages(state: Path, lock: bytes, bytecode: Mapping[str, str] | None =
     (state / "envs" / f"{sha256(lock).hexdigest()[:32]}-0123456789abcdef-3.11.7").mkdir(parents=True)
     for line in lock.decode().splitlines():
         wheel = line.rpartition(":")[2]
-        parts = [wheel, "0123456789abcdef", (bytecode or {}).get(wheel, "")[:32], "cp311", "2"]
+        parts = [wheel, "0123456789abcdef", (bytecode or {}).get(wheel, ""), "cp311", "2"]
         (state / "cache/wheels" / "-".join(filter(None, parts))).mkdir(parents=True)
     return state

@@ -36,15 +36,25 @@ class Place:
         return self.fetch(archive.as_uri(), "", *wrapper, cache="")
 
     def fetch(
-        self, url: str, sha256: str, *wrapper: str, cache: str | None = None, app: str = "", of_root: str = ""
+        self,
+        url: str,
+        sha256: str,
+        *wrapper: str,
+        cache: str | None = None,
+        app: str = "",
+        of_root: str = "",
+        command: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """Fetch what is behind the URL, and unpack it; its output holds the facts that it hands over too."""
+        """Fetch what is behind the URL, and unpack it; its output holds the facts that it hands over too.
+
+        `command` would install it, in place of ./install.sh.
+        """
         self.release.mkdir(parents=True)
         self.facts.parent.mkdir(parents=True, exist_ok=True)
         root = str(self.root)
         layout = Layout(root, f"{root}/current", f"{root}/releases", f"{root}/shared")
         source = ArtifactSource(url=url, digest=sha256, root=of_root, name=url)
-        options = curl.Options(curl_extract_tgz=True)
+        options = curl.Options(curl_extract_tgz=True, curl_postinstall_script=command)
         (step,) = curl.fetch(source, options, str(self.cache) if cache is None else cache, layout, "new", app)
         done = subprocess.run(
             [*wrapper, "sh", "-c", f"{step.script} 2>&1"],

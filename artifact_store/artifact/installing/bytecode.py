@@ -76,23 +76,33 @@ class _Inflated:
         self.file, self.inflater, self.ready = file, zlib.decompressobj(31), b""
 
     def _more(self):
-        data = self.inflater.unconsumed_tail or self.file.read(1 << 16)
-        self.ready += self.inflater.decompress(data, 1 << 16)
-        if not data:
-            raise ValueError("it is too short")
+        while not self.ready:
+            data = self.inflater.unconsumed_tail or self.file.read(1 << 16)
+            if not data:
+                raise ValueError("it is too short")
+            self.ready = self.inflater.decompress(data, 1 << 16)
+
+    def _take(self, size):
+        self._more()
+        piece, self.ready = self.ready[:size], self.ready[size:]
+        return piece
 
     def read(self, size):
-        while len(self.ready) < size:
-            self._more()
-        data, self.ready = self.ready[:size], self.ready[size:]
-        return data
+        pieces = []
+        while size:
+            pieces.append(self._take(size))
+            size -= len(pieces[-1])
+        return b"".join(pieces)
 
     def read_line(self, longest):
-        while b"\n" not in self.ready:
-            if len(self.ready) > longest:
-                raise ValueError("its list is too long")
+        pieces = []
+        while not (pieces and pieces[-1].endswith(b"\n")):
             self._more()
-        return self.read(self.ready.index(b"\n") + 1)
+            pieces.append(self._take(self.ready.find(b"\n") + 1 or len(self.ready)))
+            longest -= len(pieces[-1])
+            if longest < 0:
+                raise ValueError("its list is too long")
+        return b"".join(pieces)
 
 
 def lacking(site):

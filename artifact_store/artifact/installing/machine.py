@@ -27,8 +27,17 @@ def check_system(platform):
         check_glibc(platform["glibc"])
 
 
+def libc():
+    """(`glibc`, its version); empty words for another C library."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (OSError, ValueError):
+        return "", ""
+    return name, version
+
+
 def check_glibc(needed):
-    name, _, have = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    name, have = libc()
     if name != "glibc":
         raise RefusedError(f"the wheels need glibc {needed}, but this machine has another C library")
     if numbers(have) < numbers(needed):
@@ -49,13 +58,13 @@ for name in sys.argv[1:]:
 """
 
 
-def check_libraries(names):
-    """Raise RefusedError naming the shared libraries (`libpq.so.5`) that can't be loaded here."""
+def check_libraries(names, python=sys.executable):
+    """Raise RefusedError naming the shared libraries (`libpq.so.5`) that this Python can't load."""
     if not names:
         return
     import subprocess
 
-    argv = [sys.executable, "-I", "-c", LOAD, *names]
+    argv = [python, "-I", "-c", LOAD, *names]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     missing = done.stdout.decode().split()
     if done.returncode != 0:

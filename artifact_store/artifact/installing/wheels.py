@@ -30,7 +30,13 @@ def check_wheels(root, listed, has_cache=False):
             raise RefusedError(f"wheels/{min(foreign)} does not belong to this artifact: remove it", 6)
         wheels.update((name, sha256_of(os.path.join(folder, name))) for name in names)
     for name, digest in wheels.items():
-        if "/" in name or len(digest) != 64 or digest.strip("0123456789abcdef"):
+        digits = digest + compiled[name]
+        if (
+            "/" in name
+            or len(digest) != 64
+            or len(digits) not in (64, 128)
+            or digits.strip("0123456789abcdef")
+        ):
             raise RefusedError(f"the manifest lists a wheel that can't be one: {name!r}", 6)
     with open(os.path.join(root, "requirements.lock"), encoding="ascii") as file:
         pins = [line.partition(" --hash=sha256:") for line in file.read().splitlines()]

@@ -16,11 +16,18 @@ del sys.path[0]  # the folder of this program
 import json  # noqa: E402
 import marshal  # noqa: E402
 import os  # noqa: E402
+import resource  # noqa: E402
 import struct  # noqa: E402
 import warnings  # noqa: E402
 import zipfile  # noqa: E402
 from importlib.util import MAGIC_NUMBER, source_hash  # noqa: E402
 
+LARGEST = 64 << 20
+"""Bytes of bytecode that hosts accept for one file; they compile what has more (installing/bytecode.py)."""
+CPU_SECONDS, MEMORY = 120, 4 << 30
+"""What compiling one file may take."""
+NOT_PYTHON = 3
+"""The exit code of a child whose file can't be compiled."""
 UNCHECKED = 1
 """The flags of PEP 552: the pyc has a hash of its source, which Python does not compare."""
 SCHEMES = "purelib", "platlib"
@@ -67,13 +74,28 @@ def in_children(places, read, processes):
         place, child = running.pop(out)
         with open(out, "rb") as file:
             data = file.read()
-        results[place] = data if os.waitpid(child, 0)[1] == 0 else b""
+        status = os.waitpid(child, 0)[1]
+        if status not in (
+            0,
+            NOT_PYTHON << 8,
+        ):  # the same file may compile elsewhere, and the bytes would differ
+            sys.exit(f"compiling {place!r} took too much memory or time, or was stopped (status {status})")
+        results[place] = data if status == 0 and len(data) <= LARGEST else b""
     return [results[place] for place in places]
+
+
+def limit(what, most):
+    """Limit this process, unless it may use less anyway."""
+    hard = resource.getrlimit(what)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (most, most))
 
 
 def write_compiled(source, place, into):
     """The whole life of a child."""
     status = 1
+    limit(resource.RLIMIT_CPU, CPU_SECONDS)
+    limit(resource.RLIMIT_AS, MEMORY)
     try:
         warnings.simplefilter("ignore")
         code = compile(source, place, "exec", dont_inherit=True, optimize=0)
@@ -81,8 +103,8 @@ def write_compiled(source, place, into):
         with open(into, "wb") as file:
             file.write(header + marshal.dumps(code))
         status = 0
-    except (SyntaxError, ValueError, UnicodeError, RecursionError, MemoryError, OverflowError):
-        pass
+    except (SyntaxError, ValueError, RecursionError, OverflowError):
+        status = NOT_PYTHON
     finally:
         os._exit(status)
 

@@ -24,16 +24,17 @@ for name in sys.argv[1:]:
     except OSError:
         print("lacks", name)
 .
-# The Python that each release was installed with, and the one that its venv/bin/python is now. One inside of a release is
+# The Python that each release was installed with, and the one that its venv/bin/python is now. One inside of $path is
 # the artifact's own, and is not run.
 say system "$(sed -n 's/^PRETTY_NAME="*\([^"]*\)"*$/\1/p' /etc/os-release 2>/dev/null)"
-inside=$(cd -P "$releases" 2>/dev/null && pwd)
+inside=$(cd -P "$path" 2>/dev/null && pwd)
 for folder in "$releases"/[0-9]*/; do
   [ -L "${folder}venv/bin/python" ] || continue
-  installed=$(sed -n 's/^version[_info]* *= *\([0-9]*\.[0-9]*\).*/\1/p' "${folder}venv/pyvenv.cfg" 2>/dev/null)
+  installed=$(sed -n 's/^version[_info]* *= *\([0-9]*\.[0-9]*\).*/\1/p' "${folder}venv/pyvenv.cfg" 2>/dev/null \
+    | head -n 1)
   interpreter=$(readlink -f "${folder}venv/bin/python") version=
   case $interpreter in "$inside"/*) continue ;; esac
-  [ -z "$interpreter" ] || version=$("$interpreter" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+  [ -z "$interpreter" ] || version=$("$interpreter" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' </dev/null 2>/dev/null)
   folder=${folder%/}
   [ -z "$installed" ] || say venv "${folder##*/} $installed $version"
 done

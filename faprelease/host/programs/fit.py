@@ -24,7 +24,7 @@ def check(manifest):
 
 def _check(name, platform, libraries):
     python = platform["python"]
-    wanted = f"{python[2:3]}.{python[3:]}"
+    wanted, found = f"{python[2:3]}.{python[3:]}", sys.executable
     if wanted != "%d.%d" % sys.version_info[:2]:
         found, others = pythons.find(wanted)
         if not found:
@@ -37,12 +37,12 @@ def _check(name, platform, libraries):
         machine.check_system(platform)
     except RefusedError as error:
         raise RefusedError(f"{name} can't run on this host: {error}\n{_pack()}") from None
-    machine.check_libraries(libraries)
+    machine.check_libraries(libraries, found)
 
 
 def _pack():
     """The command that packs for this host."""
-    glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")[2].replace(".", "_")
+    glibc = machine.libc()[1].replace(".", "_")
     python = "cp%d%d" % sys.version_info[:2]
     target = f"{python}-manylinux_{glibc or '2_17'}_{os.uname().machine}"
     return f"pack for this host: fapbuild pack --target {target}"

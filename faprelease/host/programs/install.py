@@ -18,7 +18,8 @@ WHEELS_REFUSED = 6
 def shares_packages():
     """True if the working folder holds an artifact whose packages are made here: it has fapkit's installer,
     and not one of the versions that made them themselves."""
-    return os.path.isdir(".fap/installer") and not os.path.exists(".fap/installer/shared.py")
+    is_there = os.path.isdir(".fap/installer") and not os.path.islink(".fap/manifest.json")
+    return is_there and not os.path.exists(".fap/installer/shared.py")
 
 
 def wanted_python():
@@ -39,7 +40,7 @@ def start_again(python):
     os.execve(python, [python, *words], {**os.environ, CHOSEN: python})  # noqa: S606
 
 
-def make_packages(load, release, state, cache, known_wheels):
+def make_packages(load, release, state, cache, known_wheels, app):
     """The folder of the packages that the artifact's installer links to; empty if it makes its own.
 
     Raises OSError, and RefusedError of refusal.py.
@@ -55,14 +56,16 @@ def make_packages(load, release, state, cache, known_wheels):
         shared = load("shared")
     except ImportError:  # python3-minimal; install.sh says what it lacks
         return ""
-    return shared.make(release, state + "/envs", cache, known_wheels)
+    return shared.make(release, state + "/envs", cache, known_wheels, app)
 
 
-def main(load, parts, release, state, release_id, install, network, strict, cache, readable, known_wheels):
+def main(
+    load, parts, release, state, release_id, install, network, strict, cache, readable, known_wheels, app
+):
     """Install; `install` is a command, empty for `./install.sh` if there is one. `network`: leave it open.
     `strict`: refuse to run where something can't be contained. `cache`: the folder of unpacked wheels, empty
     for none. `readable`: paths that the installer may read, one per line. `known_wheels`: the sha256 of our
-    libraries' wheels, with commas between them.
+    libraries' wheels, with commas between them. `app`: its name in deploy.yml.
 
     Exit codes: the installer's own; 78 if `strict` refused; 1 if, for example, the disk is full.
     """
@@ -74,7 +77,7 @@ def main(load, parts, release, state, release_id, install, network, strict, cach
     if shares_packages():
         from_us = load("refusal").RefusedError
         try:
-            packages = make_packages(load, release, state, cache, known_wheels.split(","))
+            packages = make_packages(load, release, state, cache, known_wheels.split(","), app)
         except from_us as error:
             print(error)
             code = error.code

@@ -102,7 +102,8 @@ def _assemble(curl, paths, names, packages, output):
     identity = reader.identity(text)
     manifest = reader.decoded(text)
     wheels = packages.lacking(manifest)
-    fit.check(manifest)
+    if not packages.has_own_command:  # which may bring what it needs
+        fit.check(manifest)
     members = reader.Manifest(text, identity, wheels).members
     end = first + members[-1][0] + members[-1][1]
     if total not in (0, end):

@@ -26,29 +26,30 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 DAMAGED = ValueError, KeyError, TypeError, AttributeError
 
 
-def make(root, envs, cache, known_wheels):
+def make(root, envs, cache, known_wheels, app):
     """The folder with the packages of the artifact in `root`, and the bytecode of its project's files.
 
-    `cache` may be empty. The artifact's copies of the libraries `installer` and `packaging` are used if their
-    sha256 is one of `known_wheels`; without them, and without packages made before, the result is empty.
-    Raises RefusedError and OSError.
+    `cache` may be empty. `app` is the name that deploy.yml gives the app; only its roles share sets. The
+    artifact's copies of the libraries `installer` and `packaging` are used if their sha256 is one of
+    `known_wheels`; without them, and without packages made before, the result is empty. Raises RefusedError
+    and OSError.
     """
     try:
         with open(root + "/.fap/manifest.json", encoding="utf-8") as file:
             manifest = json.load(file)
         machine.check(manifest["target"], manifest.get("libraries", ()))
         paths = [path for path, _, _ in manifest["files"]]
-        env = _find_or_make(root, manifest, envs, cache, known_wheels)
+        env = _find_or_make(root, manifest, envs, cache, known_wheels, app)
         if env:
             _compile_own(root, manifest["app"], paths, cache)
         if env and cache:
-            other_role.note(cache, manifest["app"], env)
+            other_role.note(cache, app, env)
     except DAMAGED as error:
         raise RefusedError(f".fap/manifest.json or requirements.lock is damaged: {error!r}", 6) from None
     return env
 
 
-def _find_or_make(root, manifest, envs, cache, known_wheels):
+def _find_or_make(root, manifest, envs, cache, known_wheels, app):
     name = _name(root, manifest["wheels"])
     number = 0
     while True:
@@ -59,7 +60,7 @@ def _find_or_make(root, manifest, envs, cache, known_wheels):
             return env
         print("warning: someone changed %s; another folder is used instead" % env)
         number += 1
-    if cache and _link_from_another_role(env, cache, manifest["app"], name):
+    if cache and not number and _link_from_another_role(env, cache, app, name):
         return env
     if not _use_libraries(root, known_wheels):
         print(
@@ -74,7 +75,7 @@ def _find_or_make(root, manifest, envs, cache, known_wheels):
 def _link_from_another_role(env, cache, app, name):
     """Make a set from that of another role of the app; False if there is none that is as it was made."""
     source = other_role.find(cache, app, name)
-    if not source or os.path.realpath(source) == os.path.realpath(env):
+    if not source or not _is_unchanged(source):
         return False
     new = linking.name_of_new(env)
     try:
@@ -98,7 +99,7 @@ def _name(root, wheels):
     with open(root + "/requirements.lock", "rb") as file:
         lock = new_sha256(file.read()).hexdigest()[:32]
     names = "\n".join(sorted(wheel["file"] + wheel.get("bytecode", "") for wheel in wheels))
-    length = 32 if any(wheel.get("bytecode") for wheel in wheels) else 16
+    length = 64 if any(wheel.get("bytecode") for wheel in wheels) else 16
     digest = new_sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:length]
     return "%s-%s-%d.%d.%d" % (lock, digest, *sys.version_info[:3])
 

@@ -4,6 +4,7 @@ Of the wheels that no installed set of packages links to, those are removed that
 time, and the least recently used ones of the rest, down to a size.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -26,17 +27,19 @@ def main(load, parts, cache):
 
 
 def note_time(path):
-    """Note that the cache was swept: it is swept again when it got another entry, which changes the time of
-    its folder."""
-    with open(path, "w"):  # a new file changes that, too
-        os.utime(path)
+    """Note that the cache was swept, by the time of its folder: it is swept again when that is another one,
+    since the cache got another entry."""
+    open(path, "w").close()  # a new file changes the time, too
+    at = os.stat(os.path.dirname(path)).st_mtime_ns
+    os.utime(path, ns=(at, at))
 
 
 def remove_dangling(folder):
     """Remove the notes (other_role.py) of sets that are gone."""
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if not os.path.exists(os.path.join(folder, name)):
-            os.unlink(os.path.join(folder, name))
+            with contextlib.suppress(FileNotFoundError):  # another sweep was first
+                os.unlink(os.path.join(folder, name))
 
 
 def sweep(folder):

@@ -66,6 +66,7 @@ class InstalledPackages:
     def __init__(self, state, cache, libraries=()):
         """`libraries`: the sha256 of the wheels of fapkit's installer that this releaser knows."""
         self.known, self.libraries = bool(state and cache), set(libraries)
+        self.has_own_command = not state
         self.envs, self.needed, self.cache = state + "/envs", state + "/wheels.needed", cache + "/wheels"
 
     def are_shared(self, manifest):
@@ -94,8 +95,7 @@ class InstalledPackages:
         """The entry of a wheel for this Python in the cache (wheelcache.py)."""
         digest = fetch.new_sha256(0)
         digest.update(os.fsencode(file))
-        bytecode = wheel.get("bytecode", "")[:32]
-        parts = [wheel["sha256"], digest.hexdigest()[:16], bytecode, python, WHEEL_FORMAT]
+        parts = [wheel["sha256"], digest.hexdigest()[:16], wheel.get("bytecode", ""), python, WHEEL_FORMAT]
         return os.path.join(self.cache, "-".join(filter(None, map(str, parts))))
 
     def _is_unusable(self):
@@ -122,7 +122,7 @@ class InstalledPackages:
             return False
         digest = fetch.new_sha256(len(lock))
         digest.update(lock)
-        bytecode = {wheel["sha256"]: wheel.get("bytecode", "")[:32] for wheel in installed.get("wheels", ())}
+        bytecode = {wheel["sha256"]: wheel.get("bytecode", "") for wheel in installed.get("wheels", ())}
         wanted = {line.rpartition(":")[2] for line in lock.decode("latin-1").split("\n") if line}
         wanted = {(sha256, bytecode.get(sha256, "")) for sha256 in wanted}
         cached = {(parts[0], "") for parts in entries if len(parts) == 4}

@@ -2,7 +2,7 @@
 
 An entry is `<cache>/wheels/<sha256>-<digest of the file's name>-<bytecode>-<python>-<format>/`. A wheel's
 name decides where some of its files go, and an artifact may give it another one. If an artifact brings the
-bytecode, the beginning of its sha256 is in the name, and other artifacts don't get it. `tree/` is a read-only
+bytecode, its sha256 is in the name, and other artifacts don't get it. `tree/` is a read-only
 venv folder without the interpreter; the file `digest` is a digest of that tree. An entry appears by a rename,
 and all its bytes are checked before use. Only programs of the releaser write here; installers of artifacts
 can't.
@@ -95,7 +95,7 @@ class WheelCache:
 
 def _name(path, sha256, compiled):
     name = new_sha256(os.fsencode(os.path.basename(path))).hexdigest()[:16]
-    parts = [sha256, name, compiled[:32], "cp%d%d" % sys.version_info[:2], str(FORMAT)]
+    parts = [sha256, name, compiled, "cp%d%d" % sys.version_info[:2], str(FORMAT)]
     return "-".join(filter(None, parts))
 
 

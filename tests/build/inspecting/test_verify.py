@@ -1,6 +1,8 @@
 """The problems that `fapbuild verify` reports."""
 
+import gzip
 import hashlib
+import sys
 import zipfile
 from pathlib import Path
 
@@ -123,7 +125,40 @@ def test_bytecode_is_compiled_again_and_compared(tmp_path: Path, project: Projec
 
 
 def test_bytecode_of_another_python_is_not_called_right(tmp_path: Path, project: Project) -> None:
-    done = project.run("verify", str(with_bytecode(tmp_path, b"anything", "3.99.1")))
-    assert done.returncode == 0
-    here = f"it is of Python 3.99.1, and this machine has {HERE.release}"
-    assert f"warning: the bytecode was not compared with its sources: {here}" in done.stderr
+    minor = "{}.{}".format(*sys.version_info[:2])
+    done = project.run("verify", str(with_bytecode(tmp_path, b"anything", f"{minor}.99")))
+    assert done.returncode == 1
+    assert (
+        f"was not compared with its sources: it is of Python {minor}.99, which is not on this" in done.stderr
+    )
+    assert "is intact" not in done.stderr.replace("everything else is intact", "")
+
+
+@pytest.mark.parametrize("release", ["", "3.99.1", "3.1"])
+def test_bytecode_of_no_python_of_the_target_is_refused(
+    release: str, tmp_path: Path, project: Project
+) -> None:
+    done = project.run("verify", str(with_bytecode(tmp_path, b"anything", release)))
+    assert done.returncode == 6
+    assert f"says that Python {release!r} compiled its bytecode" in done.stderr
+
+
+def test_an_entry_that_tarfile_calls_otherwise_is_refused(tmp_path: Path) -> None:
+    """Python adds a prefix to names in a header of GNU's format, and nobody else does."""
+    path = with_bytecode(tmp_path, b"anything")
+    manifest = read_manifest(path)
+    tar = bytearray(gzip.decompress(path.read_bytes()))
+    at = tar.index(b"wheels/parts-1.0-py3-none-any.whl.bytecode")
+    tar[at + 257 : at + 265], tar[at + 345] = b"ustar  \0", ord("x")
+    tar[at + 148 : at + 156] = b" " * 8
+    tar[at + 148 : at + 156] = b"%06o\0 " % sum(tar[at : at + 512])
+    members, start = [], 0
+    for first in (0, at, len(tar) - 1024, len(tar)):
+        if first:
+            members.append(gzip.compress(bytes(tar[start:first]), mtime=0))
+        start = first
+    assert manifest.format
+    refused = tmp_path / "other.tgz"
+    refused.write_bytes(b"".join(members))
+    with pytest.raises(VerificationError, match=r"prefix that its format does not know"):
+        verify(refused)

@@ -21,10 +21,7 @@ from tests.parts.wheelhouse import make_wheel
 
 PROGRAM = Path("fapbuild/isolation/programs/compile_wheel.py").absolute()
 VERSIONS = Path.home() / ".pyenv/versions"
-PYTHONS = [
-    sys.executable,
-    *(str(path) for kind in ("3.[89].*", "3.1?.*") for path in VERSIONS.glob(f"{kind}/bin/python3")),
-]
+PYTHONS = [sys.executable, *map(str, VERSIONS.glob("3.1[1-9].*/bin/python3"))]
 NAMES = [f"name_{number}" for number in range(40)]
 MODULES = {
     f"many/{letter}.py": f"KINDS = {{'a', 'b', 'web', {letter!r}}}\n"
@@ -102,3 +99,21 @@ def test_a_python_of_the_target_compiles() -> None:
     with pytest.raises(UsageError, match=r"this machine has no Python 3\.99 to compile it") as error:
         find(platforms.parse(f"cp399-manylinux_2_28_{os.uname().machine}"))
     assert "remove bytecode from" in error.value.hint.filled(fapstore="")
+
+
+@pytest.mark.parametrize("target", ["cp38", "cp310"])
+def test_older_pythons_compile_no_bytecode(target: str) -> None:
+    """What they write depends on how they were built."""
+    with pytest.raises(UsageError, match=r"needs Python 3\.11 or newer"):
+        find(platforms.parse(f"{target}-manylinux_2_28_{os.uname().machine}"))
+
+
+def test_a_file_that_takes_too_much_is_an_error_and_not_left_out(tmp_path: Path) -> None:
+    """Elsewhere it may compile, and the bytes would differ."""
+    deep = "".join(f"{' ' * depth}try:\n{' ' * depth} pass\n{' ' * depth}finally:\n" for depth in range(18))
+    wheel = make_wheel(tmp_path, "parts", also={"bomb.py": f"{deep}{' ' * 18}pass\n", "good.py": "X = 1\n"})
+    argv = [sys.executable, "-s", "-S", "-B", PROGRAM, wheel, tmp_path / "made", "1"]
+    limited = ["sh", "-c", 'ulimit -v 300000; exec "$0" "$@"', *argv]
+    done = subprocess.run(limited, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "compiling 'bomb.py' took too much memory or time, or was stopped" in done.stderr

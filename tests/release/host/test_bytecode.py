@@ -144,7 +144,7 @@ def test_it_moves_with_its_wheel(tmp_path: Path, wheel: Path) -> None:
     made = artifact(tmp_path / "shop.tgz", {".fap/installer/__main__.py": b""}, wheels, bytecode=bytecode)
     data = made.read_bytes()
     unpacked = []
-    for kept in ("", sha256(bytecode[wheel.name]).hexdigest()[:32], "0" * 32):
+    for kept in ("", sha256(bytecode[wheel.name]).hexdigest(), "0" * 64):
         place = Place(tmp_path / f"host{kept}" / "app")
         name = sha256(wheel.name.encode()).hexdigest()[:16]
         parts = [sha256(wheels[wheel.name]).hexdigest(), name, kept, python, "2"]

@@ -79,3 +79,16 @@ def test_an_installer_of_its_own_may_bring_its_python(place: Place, tmp_path: Pa
     done = place.fetch((tmp_path / "shop.tgz").as_uri(), sha256(data).hexdigest(), of_root=root_of(data))
     assert done.returncode == 0, done.stdout
     assert (place.release / "install.sh").exists()
+
+
+def test_a_command_of_its_own_may_bring_its_python(place: Place, tmp_path: Path) -> None:
+    """As `curl_postinstall_script: FAP_PYTHON=/opt/py/bin/python3 ./install.sh`."""
+    made = artifact(tmp_path / "shop.tgz", {OURS: b""}, WHEELS, said=target(python="cp399"))
+    data = made.read_bytes()
+    done = place.fetch(
+        made.as_uri(),
+        sha256(data).hexdigest(),
+        of_root=root_of(data),
+        command="FAP_PYTHON=/opt/py ./install.sh",
+    )
+    assert done.returncode == 0, done.stdout

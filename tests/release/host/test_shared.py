@@ -509,3 +509,31 @@ def test_a_set_that_is_removed_while_another_role_links_it(machine: Machine) -> 
     done = machine.hooked(release, "event == 'os.link'", 2, once)
     assert done.returncode == 0, done
     assert is_right(release)
+
+
+def test_a_set_that_was_changed_is_never_linked_again(machine: Machine) -> None:
+    """Another file of the same size and time is in the place of one: the time of its folder shows it."""
+    first, _ = machine.installed("shop", "1")
+    package = (site_of(first) / "both.py").resolve()
+    facts = package.stat()
+    package.parent.chmod(0o755)
+    package.with_name("other.py").write_text("WHO = 'wrong'\n")
+    os.utime(package.with_name("other.py"), ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert package.with_name("other.py").stat().st_size == facts.st_size
+    package.with_name("other.py").rename(package)
+    second, said = machine.installed("shop", "2")
+    assert f"warning: someone changed {envs(first)}/" in said
+    assert is_right(second)
+    assert is_right(machine.installed("shop-worker", "1")[0])
+
+
+def test_packages_of_another_python_are_refused(machine: Machine) -> None:
+    release, _ = machine.installed("shop", "1")
+    (env,) = (path for path in envs(release).iterdir() if path.is_dir())
+    other = env.with_name("other")
+    (other / "lib/python3.1/site-packages").mkdir(parents=True)
+    again = machine.release("shop", "2")
+    done = install(again, FAP_PACKAGES=str(other), FAP_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert f"the packages in {other} are not for Python 3." in done.stderr
+    assert not (again / "venv").exists()
