@@ -93,4 +93,9 @@ def test_the_cache_of_wheels_is_swept(site: Site, packed: Path, tmp_path: Path) 
             site.release(artifact(tmp_path / "artifacts", str(number)))
         assert {entry.name for entry in wheels.iterdir()} >= {"b-cp3-1", "d-cp3-1.7.new"}
     site.release(artifact(tmp_path / "artifacts", "3"))
-    assert {entry.name for entry in wheels.iterdir()} == {".lock", used.name, fresh.name}
+    swept = {".lock", ".swept", used.name, fresh.name}
+    assert {entry.name for entry in wheels.iterdir()} == swept
+    os.utime(wheels / ".swept", (2**32, 2**32))  # by a clock that was ahead
+    old.mkdir()
+    site.release(artifact(tmp_path / "artifacts", "4"))
+    assert {entry.name for entry in wheels.iterdir()} == swept, "it grew"
