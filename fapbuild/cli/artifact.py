@@ -52,7 +52,8 @@ def verify(artifact: Path, as_json: bool) -> None:
     """Verify every byte and wheel of an artifact.
 
     Checks all digests, the list of files, and the wheels against requirements.lock. If it has bytecode of the
-    wheels, that is compiled again and compared. Exits 6 and shows the problem if anything does not match.
+    wheels, that is compiled again and compared, which needs the release of Python that compiled it. Exits 6
+    and shows the problem if anything does not match.
     """
     from fapbuild.inspecting import bytecode
     from fapbuild.inspecting.verify import verify

@@ -97,7 +97,7 @@ def pack(request: Request, reporter: Reporter | None = None) -> Artifact:
         )
         with command.in_parallel(3) as pool:
             checking = pool.submit(_check_files, inputs, cache)
-            vendoring = pool.submit(_vendor, inputs, builder, inputs.interpreter)
+            vendoring = pool.submit(_vendor, inputs, builder)
             compiling = pool.submit(
                 assets.compile_all,
                 settings.assets,
@@ -170,14 +170,14 @@ def _check_files(inputs: BuildInputs, cache: Cache) -> None:
     check_files(inputs.files, digests, inputs.project.settings, cache)
 
 
-def _vendor(inputs: BuildInputs, builder: WheelBuilder, interpreter: Interpreter | None) -> ArtifactWheels:
+def _vendor(inputs: BuildInputs, builder: WheelBuilder) -> ArtifactWheels:
     pins = direct.build(inputs.pins, inputs.tree, builder)
     # The installer's own wheels come in the same run: each start of pip takes time.
     wheels = vendor((*pins, *own_files.pins(builder.platform)), builder)
     app = tuple(sorted(wheels[: len(pins)], key=lambda wheel: wheel.file))
     wanted = inputs.project.requires_python
-    if interpreter:
-        app = bytecode.compile_all(app, interpreter, builder.cache)
+    if inputs.interpreter:
+        app = bytecode.compile_all(app, inputs.interpreter, builder.cache)
     least = completeness.check(pins, app, builder.platform, builder.cache, builder.say, wanted)
     if inputs.project.settings.installer == "fapkit":
         allow = inputs.project.settings.allow

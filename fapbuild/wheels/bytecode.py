@@ -65,7 +65,7 @@ def _release(path: str) -> str:
 def compile_all(
     wheels: Sequence[VendoredWheel], interpreter: Interpreter, cache: Cache
 ) -> tuple[VendoredWheel, ...]:
-    """Return the wheels with their bytecode. Raises FapError if a wheel can't be read."""
+    """Return the wheels with their bytecode. Raises FapError as `bytecode_of`."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return tuple(pool.map(lambda wheel: _compiled(wheel, interpreter, cache), wheels))
 
@@ -80,7 +80,7 @@ def _compiled(wheel: VendoredWheel, interpreter: Interpreter, cache: Cache) -> V
 def bytecode_of(wheel: Path, interpreter: Interpreter) -> bytes:
     """The bytecode of a wheel, as an artifact has it, but not compressed. Nothing of the wheel is run.
 
-    Raises FapError if the wheel can't be read.
+    Raises FapError if the wheel can't be read, or if compiling a file of it takes too much memory or time.
     """
     with tempfile.TemporaryDirectory(prefix="fapbuild-") as folder:
         output = Path(folder) / "bytecode"
@@ -89,5 +89,6 @@ def bytecode_of(wheel: Path, interpreter: Interpreter) -> bytes:
             cwd=Path(folder),
             env={"PYTHONHASHSEED": "0"},
             clean=True,
+            hint="without bytecode = true in [tool.fapbuild], hosts compile the packages",
         )
         return output.read_bytes()
